@@ -1,0 +1,62 @@
+# Everything a newcomer needs: Python 3.11 or newer with venv, and make. Each target does its own set-up.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONFIG ?= gateway.toml
+ARGS ?=
+
+.PHONY: help demo run agent test test-unit test-all check fix bench lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)/.demo  ## gateway, agent and real applications on this machine; Ctrl-C ends them
+	@$(BIN)/python -m app.demo
+
+run: $(VENV)/.demo  ## the gateway, with CONFIG=gateway.toml and ARGS="..."
+	$(BIN)/python -m app --config $(CONFIG) $(ARGS)
+
+agent: $(VENV)/.demo  ## the agent, with ARGS="--gateway ws://127.0.0.1:8080/agent --token ... --cluster ..."
+	$(BIN)/python -m tunnel.agent $(ARGS)
+
+test: $(VENV)/.dev  ## the tests, under 10 minutes
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-unit: $(VENV)/.dev  ## the tests without sockets, under a minute
+	$(BIN)/python -m pytest -m "not slow and not system" $(ARGS)
+
+test-all: $(VENV)/.dev  ## the full matrix: fuzzers and long runs too
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev  ## lint, format and types; writes nothing
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+fix: $(VENV)/.dev  ## what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev  ## benchmarks, as ratios to peers in the same run
+	$(BIN)/python -m tests.bench $(ARGS)
+
+lock: $(VENV)/.dev  ## renew the locks after a change of pyproject.toml
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile $(LOCK) -o requirements.txt
+	$(BIN)/uv pip compile $(LOCK) --extra demo -o requirements-demo.txt
+	$(BIN)/uv pip compile $(LOCK) --extra demo --extra dev -o requirements-dev.txt
+
+LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+        --no-header --no-annotate pyproject.toml
+
+clean:  ## remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed (PYTHON=...); this is " + sys.version)'
+	@$(PYTHON) -m venv $(VENV) || { echo 'venv is missing; on Debian: apt install python3-venv'; exit 1; }
+
+$(VENV)/.%: requirements-%.txt $(VENV)/pyvenv.cfg
+	@echo "installing $< ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@

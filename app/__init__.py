@@ -1,0 +1,1 @@
+"""Everything that knows clients: the doors, routes, policy, errors and pages of the gateway."""

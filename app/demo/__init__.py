@@ -1,0 +1,1 @@
+"""`make demo`: gateway, agent and real applications behind them on this machine, by one command."""

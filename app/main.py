@@ -1,0 +1,180 @@
+"""The ASGI application: `uvicorn app.main:app`, or `create_app(settings)` to mount inside another.
+
+Real Starlette routes carry it: paths of a routed host belong to the routed service, all of them; `/healthz` and
+`/readyz` answer on every other host; the agents' endpoints only on the control hosts.
+"""
+
+import contextlib
+import ipaddress
+import logging
+import re
+import sys
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.types import Receive, Scope, Send
+
+from app import agents, http_door, problems, websocket_door
+from app.gateway import Gateway
+from app.heads import BadRequestError, host_of, is_websocket_upgrade, raw_path_of
+from app.routes import UnsafePathError, normalise_host
+from app.settings import ConfigurationError, Settings, load
+
+logger = logging.getLogger("gateway")
+
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]*")
+
+_AGENT_PATHS = {
+    "/agent": agents.serve_agent,
+    "/api/v1/clusters/agent/ws": agents.serve_controller,
+    "/ws": agents.serve_gateway,
+}
+
+
+class RoutedHosts(BaseRoute):
+    """Every request whose host is routed, whatever its path: the way into the tunnel."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Full for a routed host."""
+        if scope["type"] in ("http", "websocket"):
+            host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+            if self._gateway.settings.routes.of_host(normalise_host(host)) is not None:
+                return Match.FULL, {}
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Carry the request or the WebSocket."""
+        gateway = self._gateway
+        gateway.open()
+        websocket = scope["type"] == "websocket"
+        try:
+            host = host_of(scope)
+            if not _HOST.fullmatch(host):
+                raise BadRequestError("Host is not a host name")
+            raw_path = raw_path_of(scope)
+            route = gateway.settings.routes.match(normalise_host(host), raw_path)
+            if route is None:
+                await _refuse(scope, receive, send, problems.NO_ROUTE)
+            elif websocket:
+                await websocket_door.carry(gateway, route, scope, raw_path, receive, send)
+            elif is_websocket_upgrade(scope["headers"]):
+                # A server without WebSocket support hands the handshake over as plain HTTP.
+                await _refuse(scope, receive, send, problems.NO_WEBSOCKETS)
+            else:
+                await http_door.carry(gateway, route, scope, raw_path, receive, send)
+        except UnsafePathError:
+            await _refuse(scope, receive, send, problems.UNSAFE_PATH)
+        except BadRequestError as error:
+            await _refuse(scope, receive, send, problems.BAD_REQUEST, str(error))
+
+
+class AgentEndpoints(BaseRoute):
+    """The paths that agents dial, on the control hosts."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Full for a WebSocket on one of the agents' paths."""
+        if scope["type"] == "websocket" and raw_path_of(scope).decode("latin-1") in _AGENT_PATHS:
+            return Match.FULL, {}
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the agent; on a host that is not ours 503, never 403: it must not stay away for good."""
+        if not is_control_host(self._gateway.settings, scope):
+            logger.warning(
+                "agent refused: Host %.100r is not a control host; set public_url or control_hosts",
+                next((value for name, value in scope["headers"] if name == b"host"), b""),
+            )
+            await _refuse(scope, receive, send, _WRONG_HOST)
+            return
+        await _AGENT_PATHS[raw_path_of(scope).decode("latin-1")](self._gateway, scope, receive, send)
+
+
+_WRONG_HOST = problems.Problem(
+    503, "not_a_control_host", "Not an address for agents", "Agents are not served under this host.",
+    "The operator sets public_url or control_hosts to the host that agents dial.", 5,
+)  # fmt: skip
+
+
+def is_control_host(settings: Settings, scope: Scope) -> bool:
+    """Whether our own endpoints answer here: a control host, or the IP address the connection came in on."""
+    host = normalise_host(next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1"))
+    if host in settings.control_hosts:
+        return True
+    server = scope.get("server")
+    try:
+        return server is not None and ipaddress.ip_address(host.strip("[]")) == ipaddress.ip_address(server[0])
+    except ValueError:
+        return False
+
+
+async def _refuse(scope: Scope, receive: Receive, send: Send, problem: problems.Problem, detail: str = "") -> None:
+    if scope["type"] == "websocket":
+        await receive()  # websocket.connect
+        await websocket_door.refuse_with_problem(scope, send, problem, detail)
+    else:
+        await http_door.answer_problem(problem, scope, send, detail)
+
+
+async def _no_route(scope: Scope, receive: Receive, send: Send) -> None:
+    """What no route took."""
+    if scope["type"] != "lifespan":
+        await _refuse(scope, receive, send, problems.NO_ROUTE)
+
+
+def create_app(settings: Settings | None = None) -> Starlette:
+    """The gateway as an ASGI application; `app.state.gateway` is its `Gateway`, whose `aclose` ends it.
+
+    Without settings they come from the environment. Raises ConfigurationError.
+    """
+    gateway = Gateway(settings if settings is not None else load())
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        if gateway.draining:
+            return PlainTextResponse("draining\n", 503)
+        return PlainTextResponse("ready\n")
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        gateway.open()
+        try:
+            yield
+        finally:
+            await gateway.aclose()
+
+    routes = [RoutedHosts(gateway), Route("/healthz", healthz), Route("/readyz", readyz), AgentEndpoints(gateway)]
+    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Exception: _internal_error})
+    app.router.default = _no_route
+    app.router.redirect_slashes = False
+    app.state.gateway = gateway
+    return app
+
+
+async def _internal_error(request: Request, _: Exception) -> Response:
+    """A fault of ours, before anything was sent; Starlette raises it again for the server's log."""
+    status, headers, body = problems.render(problems.INTERNAL, request.scope["headers"])
+    return Response(body, status, {name.decode(): value.decode() for name, value in headers})
+
+
+def __getattr__(name: str) -> Starlette:
+    """`app.main:app`, made when a server asks for it: importing this module alone reads no configuration."""
+    if name != "app":
+        raise AttributeError(name)
+    try:
+        application = create_app()
+    except ConfigurationError as error:
+        sys.stderr.write(f"tunnel-gateway: {error}\n")
+        raise SystemExit(2) from None
+    globals()["app"] = application
+    return application

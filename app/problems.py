@@ -1,0 +1,144 @@
+"""What a client is told when its request could not be carried: a status, a stable code, what happened, whose turn it is.
+
+JSON for programs, a small page for browsers, by `Accept`. The texts never name agents' errors or internal hosts.
+"""
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from tunnel.errors import (
+    BadAnswerError,
+    LinkBusyError,
+    LinkLostError,
+    NoAgentError,
+    ServiceBrokeOffError,
+    ServiceUnreachableError,
+    StreamRefusedError,
+    TlsFailedError,
+    TooSlowError,
+    TunnelError,
+)
+from tunnel.port import Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One kind of failure, as clients see it."""
+
+    status: int
+    code: str
+    title: str
+    what: str
+    turn: str
+    """Whose turn it is, and what to do."""
+    retry_after: int | None = None
+    close_code: int = 1011
+    """For a WebSocket that is open already (RFC 6455 section 7.4)."""
+
+
+NO_ROUTE = Problem(
+    404, "no_route", "Nothing here", "No application is published under this address.",
+    "Check the address; the operator adds a [[routes]] entry for this host and path.",
+)  # fmt: skip
+UNSAFE_PATH = Problem(
+    400, "unsafe_path", "Ambiguous path", "The path could be read in two ways that lead to different applications.",
+    "Write the path without encoded slashes and dot segments.",
+)  # fmt: skip
+BAD_REQUEST = Problem(400, "bad_request", "Bad request", "The request is not valid HTTP.", "Mend the client.")
+NO_WEBSOCKETS = Problem(
+    501, "websockets_unavailable", "WebSockets are not available",
+    "The server in front of this application hands WebSocket handshakes over as plain HTTP.",
+    "The operator installs uvicorn[standard], or starts the server with WebSocket support.",
+)  # fmt: skip
+STOPPING = Problem(
+    503, "stopping", "Restarting", "The gateway is about to stop.", "Try again in a few seconds.", 2, 1012
+)
+NO_AGENT = Problem(
+    503, "no_agent", "The cluster is not connected", "No agent of this application's cluster is connected.",
+    "Try again soon; the operator looks whether the agent runs and reaches the gateway.", 5, 1012,
+)  # fmt: skip
+BUSY = Problem(503, "busy", "Too busy", "The gateway has no room for another exchange.", "Try again soon.", 2, 1013)
+AGENT_LOST = Problem(
+    502, "agent_lost", "Connection to the cluster lost", "The cluster's agent went away before it answered.",
+    "Try again; the agent connects anew by itself.", None, 1012,
+)  # fmt: skip
+UNREACHABLE = Problem(
+    502, "service_unreachable", "The application does not answer",
+    "The cluster is connected, but its service refused the connection or closed it without an answer.",
+    "The operator looks whether the service runs, listens on the routed port, and the agent may reach it.",
+)  # fmt: skip
+BROKE_OFF = Problem(
+    502, "service_broke_off", "The application broke off", "The service ended the connection in its answer.",
+    "Try again; the operator looks at the service's own log.",
+)  # fmt: skip
+BAD_ANSWER = Problem(
+    502, "bad_answer", "The application's answer is not valid", "The service's answer breaks its protocol.",
+    "The operator compares the route's scheme and port with what the service speaks.",
+)  # fmt: skip
+TLS_FAILED = Problem(
+    502, "tls_failed", "No secure connection to the application",
+    "TLS with the service failed, or its certificate is not the expected one.",
+    "The operator compares the route's ca_file and server_name with the service's certificate.",
+)  # fmt: skip
+TOO_SLOW = Problem(
+    504, "service_too_slow", "The application took too long", "The service did not begin its answer in time.",
+    "Try again; the operator looks at the service, or allows it more time.",
+)  # fmt: skip
+INTERNAL = Problem(500, "internal_error", "Internal error", "The gateway failed.", "The operator looks at the log.")
+
+_BY_ERROR: dict[type[TunnelError], Problem] = {
+    NoAgentError: NO_AGENT,
+    LinkBusyError: BUSY,
+    LinkLostError: AGENT_LOST,
+    StreamRefusedError: UNREACHABLE,
+    ServiceUnreachableError: UNREACHABLE,
+    ServiceBrokeOffError: BROKE_OFF,
+    BadAnswerError: BAD_ANSWER,
+    TlsFailedError: TLS_FAILED,
+    TooSlowError: TOO_SLOW,
+}
+
+
+def problem_of(error: TunnelError) -> Problem:
+    """The one table from errors to what clients see."""
+    for kind in type(error).__mro__:
+        if kind in _BY_ERROR:
+            return _BY_ERROR[kind]
+    return INTERNAL
+
+
+_PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{status} {title}</title>
+<style>body{{font:16px/1.5 system-ui,sans-serif;max-width:36em;margin:12vh auto;padding:0 1em;color:#222}}
+h1{{font-size:1.5em}}code{{color:#666}}@media(prefers-color-scheme:dark){{body{{background:#181818;color:#ddd}}}}</style>
+<h1>{title}</h1><p>{what}</p><p>{turn}</p><p><code>{status} {code}</code></p></html>
+"""
+
+
+def render(problem: Problem, request_headers: Headers, detail: str = "") -> tuple[int, Headers, bytes]:
+    """Status, ASGI headers and body of the answer; `detail` is shown, so it must come from the client's own input."""
+    wants_page = any(name == b"accept" and b"text/html" in value for name, value in request_headers)
+    what = f"{problem.what} ({detail})" if detail else problem.what
+    if wants_page:
+        texts = {"title": problem.title, "what": what, "turn": problem.turn, "code": problem.code}
+        escaped = {name: html.escape(text) for name, text in texts.items()}
+        body = _PAGE.format(status=problem.status, **escaped).encode()
+        media_type = b"text/html; charset=utf-8"
+    else:
+        answer: Mapping[str, Any] = {
+            "code": problem.code, "status": problem.status, "message": what, "hint": problem.turn
+        }  # fmt: skip
+        body = msgspec.json.encode(answer) + b"\n"
+        media_type = b"application/json"
+    headers: Headers = [
+        (b"content-type", media_type),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    if problem.retry_after is not None:
+        headers.append((b"retry-after", str(problem.retry_after).encode()))
+    return problem.status, headers, body

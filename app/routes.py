@@ -1,0 +1,134 @@
+"""Which service a public host and path belong to.
+
+Hosts are compared without port, case and trailing dot; `*.example.com` stands for one or more labels; an exact host
+beats a wildcard, a longer wildcard a shorter one. Within a host the longest path prefix wins, on segment borders.
+Host selects, it never authorises.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from tunnel.port import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """(host, path prefix) -> target."""
+
+    host: str
+    """Exact, or `*.` and a domain; lower case, without trailing dot."""
+    path: bytes
+    """Prefix that begins with a slash, raw."""
+    target: Target
+
+
+class UnsafePathError(ValueError):
+    """Decoding the path, or resolving its dot segments, would lead to another route."""
+
+
+def normalise_host(host: str) -> str:
+    """The host of a Host header or a route: no port, no trailing dot, lower case; brackets of IPv6 are kept.
+
+    >>> normalise_host("Kuma.Example.Test.:8080")
+    'kuma.example.test'
+    """
+    host = host.strip().lower()
+    if host.startswith("["):
+        return host[: host.find("]") + 1] or host
+    name, colon, port = host.rpartition(":")
+    if colon and port.isdigit():
+        host = name
+    elif host.endswith(":"):
+        host = host[:-1]
+    return host[:-1] if host.endswith(".") else host
+
+
+class RouteTable:
+    """All routes; immutable, and replaced whole."""
+
+    __slots__ = ("_exact", "_wildcards", "routes")
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._exact: dict[str, list[Route]] = {}
+        self._wildcards: dict[str, list[Route]] = {}  # by the domain with its leading dot
+        for route in self.routes:
+            table, key = (
+                (self._wildcards, route.host[1:]) if route.host.startswith("*.") else (self._exact, route.host)
+            )
+            table.setdefault(key, []).append(route)
+        for table in (self._exact, self._wildcards):
+            for entries in table.values():
+                entries.sort(key=lambda route: len(route.path), reverse=True)
+
+    def of_host(self, host: str) -> list[Route] | None:
+        """The routes of a normalised host, longest prefix first; None when nobody routes it."""
+        entries = self._exact.get(host)
+        if entries is None and self._wildcards:
+            dot = host.find(".")
+            while dot > 0:
+                entries = self._wildcards.get(host[dot:])
+                if entries is not None:
+                    break
+                dot = host.find(".", dot + 1)
+        return entries
+
+    def match(self, host: str, raw_path: bytes) -> Route | None:
+        """The route of a normalised host and a raw path. Raises UnsafePathError."""
+        entries = self.of_host(host)
+        if entries is None:
+            return None
+        route = _longest(entries, raw_path)
+        if (
+            (len(entries) > 1 or entries[0].path != b"/")
+            and (b"%" in raw_path or b"/." in raw_path or b"\\" in raw_path or b"//" in raw_path)
+            and any(_longest(entries, reading) is not route for reading in _readings(raw_path))
+        ):
+            raise UnsafePathError("the path leads elsewhere once it is decoded")
+        return route
+
+    def __repr__(self) -> str:
+        return f"<RouteTable {len(self.routes)} routes of {len(self._exact) + len(self._wildcards)} hosts>"
+
+
+def _longest(entries: list[Route], path: bytes) -> Route | None:
+    for route in entries:
+        prefix = route.path
+        if path.startswith(prefix) and (
+            prefix.endswith(b"/") or len(path) == len(prefix) or path[len(prefix)] == 0x2F  # "/"
+        ):
+            return route
+    return None
+
+
+def _readings(path: bytes) -> Iterable[bytes]:
+    """The ways in which a service may read this path: dots resolved, decoded once or twice, slashes merged."""
+    for _ in range(3):
+        resolved = _resolve_dots(path.replace(b"\\", b"/"))
+        yield resolved
+        while b"//" in resolved:
+            resolved = resolved.replace(b"//", b"/")
+        yield _resolve_dots(resolved)
+        decoded = unquote_to_bytes(path)
+        if decoded == path:
+            return
+        path = decoded
+
+
+def _resolve_dots(path: bytes) -> bytes:
+    """Remove dot segments (RFC 3986 section 5.2.4)."""
+    if b"/." not in path:
+        return path
+    kept: list[bytes] = []
+    segments = path.split(b"/")[1:]
+    for index, segment in enumerate(segments):
+        last = index == len(segments) - 1
+        if segment in (b".", b".."):
+            if segment == b".." and kept:
+                kept.pop()
+            if last:
+                kept.append(b"")
+        else:
+            kept.append(segment)
+    return b"/" + b"/".join(kept)

@@ -1,0 +1,149 @@
+"""The JSON dialogue, as a dialogue."""
+
+import json
+import logging
+
+import pytest
+
+from tunnel import messages
+from tunnel.agent.control import Control, DialogueError, Identity
+
+
+class Dialogue:
+    """A control with what it said and agreed to."""
+
+    def __init__(self):
+        self.said = []
+        self.configs = []
+        self.control = Control(Identity("agent-1", "c1", "host-1", "1.2"), self._heard, self.configs.append)
+        self.control.register()
+        self.request_id = self.said[0]["request_id"]
+
+    def _heard(self, text):
+        self.said.append(json.loads(text))
+
+    def tell(self, kind, payload=None, request_id=None):
+        message = {"type": kind, "payload": payload}
+        if request_id is not None:
+            message["request_id"] = request_id
+        self.control.receive(json.dumps(message).encode(), last=True)
+
+    def register(self):
+        self.tell("register_success", {"cluster_id": "uuid-1"}, self.request_id)
+
+
+def test_register_says_who_we_are():
+    register = Dialogue().said[0]
+    assert register["type"] == "register"
+    assert register["payload"] == {
+        "agent_id": "agent-1",
+        "name": "c1",
+        "cluster_id": "c1",
+        "agent_version": "1.2",
+        "hostname": "host-1",
+        "features": {"supports_yamux": True, "supports_websocket": True, "supports_stream_refused": True},
+    }
+    assert register["timestamp"].endswith("Z")
+
+
+def test_request_ids_are_unique():
+    assert Dialogue().request_id != Dialogue().request_id
+
+
+def test_the_way_to_a_serving_link():
+    dialogue = Dialogue()
+    assert dialogue.control.missing == "register_success"
+    dialogue.tell("register_in_progress", {"message": "wait"}, dialogue.request_id)
+    dialogue.tell("register_success", {"cluster_id": "x"}, "another id")
+    assert dialogue.control.missing == "register_success"
+    dialogue.register()
+    assert dialogue.control.missing == "gateway_hello"
+    dialogue.tell("gateway_hello", {"use_yamux": True, "yamux_config": {"max_stream_window_size": 1_048_576}})
+    assert dialogue.control.missing == ""
+    assert [config.max_stream_window_size for config in dialogue.configs] == [1_048_576]
+    assert dialogue.said[1]["type"] == "gateway_hello_ack"
+    assert dialogue.said[1]["payload"] == {"use_yamux": True}
+    dialogue.control.heartbeat()
+    assert dialogue.said[2]["type"] == "heartbeat"
+    assert dialogue.said[2]["payload"] == {"agent_id": "agent-1", "cluster_id": "uuid-1", "status": "healthy"}
+
+
+def test_hello_may_come_first_and_counts_once():
+    dialogue = Dialogue()
+    dialogue.tell("gateway_hello", {"use_yamux": True})
+    dialogue.tell("gateway_hello", {"use_yamux": True})
+    dialogue.register()
+    assert dialogue.control.missing == ""
+    assert len(dialogue.configs) == 1
+    assert [said["type"] for said in dialogue.said] == ["register", "gateway_hello_ack"]
+
+
+def test_without_yamux_the_link_is_of_no_use():
+    with pytest.raises(DialogueError, match="does not offer yamux") as caught:
+        Dialogue().tell("gateway_hello", {"use_yamux": False})
+    assert caught.value.code == 1000
+
+
+def test_an_error_ends_a_registration_and_later_ones_do_not(caplog):
+    with pytest.raises(DialogueError, match="unknown cluster"):
+        Dialogue().tell("error", {"error": "unknown cluster"})
+    dialogue = Dialogue()
+    dialogue.register()
+    dialogue.tell("error", {"error": "too many routes"})
+    assert "too many routes" in caplog.text
+
+
+def test_ping_is_answered_with_its_id():
+    dialogue = Dialogue()
+    dialogue.tell("ping", {"timestamp": "now"}, "p-1")
+    dialogue.tell("ping")
+    assert [(said["type"], said.get("request_id")) for said in dialogue.said[1:]] == [("pong", "p-1"), ("pong", None)]
+
+
+def test_refusals_are_told():
+    dialogue = Dialogue()
+    dialogue.control.stream_refused(4, "no route")
+    assert dialogue.said[1]["type"] == "stream_refused"
+    assert dialogue.said[1]["payload"] == {"stream_id": 4, "reason": "no route"}
+
+
+def test_unknown_types_are_noted_once(caplog):
+    caplog.set_level(logging.DEBUG, "tunnel.agent")
+    dialogue = Dialogue()
+    for _ in range(3):
+        dialogue.tell("proxy_request", {"path": "/"}, "r-1")
+    assert caplog.text.count("proxy_request") == 1
+    assert len(dialogue.said) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"hello", b"[]", b"\xff\xfe", b'{"type":1}', b'{"type":"gateway_hello","payload":[]}', b'{"type":"register_success"}'],
+)
+def test_what_is_not_understood_is_dropped(text, caplog):
+    dialogue = Dialogue()
+    request_id = dialogue.request_id.encode()
+    dialogue.control.receive(text.replace(b'success"', b'success","request_id":"' + request_id + b'"'), last=True)
+    assert len(dialogue.said) == 1
+    assert "message of the gateway dropped" in caplog.text
+    assert dialogue.control.missing == "register_success"
+
+
+def test_fragments_are_joined():
+    dialogue = Dialogue()
+    text = json.dumps({"type": "ping", "request_id": "p-1", "payload": {}}).encode()
+    for i in range(len(text)):
+        assert dialogue.control.in_message == (i > 0)
+        dialogue.control.receive(text[i : i + 1], last=i == len(text) - 1)
+    assert not dialogue.control.in_message
+    assert dialogue.said[1]["request_id"] == "p-1"
+
+
+def test_endless_messages_end_the_link():
+    dialogue = Dialogue()
+    piece = b" " * (messages.ENVELOPE_LIMIT_BYTES // 2)
+    dialogue.control.receive(piece, last=False)
+    dialogue.control.receive(piece, last=False)
+    with pytest.raises(DialogueError, match="longer than") as caught:
+        dialogue.control.receive(b" ", last=True)
+    assert caught.value.code == 1009

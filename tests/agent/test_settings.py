@@ -1,0 +1,219 @@
+"""Settings from the command line and the environment; each wrong value is refused by its names."""
+
+import ssl
+
+import pytest
+import trustme
+
+from tunnel.agent.settings import SettingsError, proxy_for, read
+
+GATEWAY = "ws://127.0.0.1:8080/agent"
+MINIMAL = ["--gateway", GATEWAY, "--cluster", "c1", "--token", "t-1"]
+
+
+def test_the_smallest_command_line():
+    settings = read(MINIMAL, {}, "host-1")
+    assert [gateway.url for gateway in settings.gateways] == [GATEWAY]
+    assert (settings.cluster, settings.hostname, settings.dialect) == ("c1", "host-1", "yamux")
+    assert settings.read_token() == "t-1"
+    assert (settings.services, settings.allow, settings.api_hosts) == ((), (), ())
+    assert (settings.grace_seconds, settings.ping_seconds, settings.dead_seconds) == (10, 10, 15)
+    assert settings.memory_bytes == 64 * 1024 * 1024
+
+
+def test_everything_from_the_environment(tmp_path):
+    (tmp_path / "token").write_text("t-2\n")
+    settings = read(
+        [],
+        {
+            "AGENT_GATEWAY": "https://a.example/agent, ws://b.example:81/agent?x=1",
+            "AGENT_TOKEN_FILE": str(tmp_path / "token"),
+            "AGENT_CLUSTER": "c2",
+            "AGENT_ID": "agent-7",
+            "AGENT_DIALECT": "yamux",
+            "AGENT_SERVICE": "a.b:1=h:2,c.d:3=h:4",
+            "AGENT_ALLOW": "shop/*:80 lab/*:*",
+            "AGENT_CLUSTER_DOMAIN": "k8s.internal",
+            "AGENT_GRACE": "3.5",
+            "AGENT_PING_INTERVAL": "2",
+            "AGENT_DEAD_AFTER": "3",
+            "AGENT_DIAL_TIMEOUT": "4",
+            "AGENT_MEMORY_LIMIT": "5",
+            "AGENT_LOG_FORMAT": "json",
+            "AGENT_LOG_LEVEL": "DEBUG",
+            "AGENT_INSECURE_SKIP_VERIFY": "yes",
+            "KUBERNETES_SERVICE_HOST": "10.96.0.1",
+        },
+        "host-1",
+    )
+    assert [gateway.url for gateway in settings.gateways] == ["wss://a.example/agent", "ws://b.example:81/agent?x=1"]
+    assert [gateway.label for gateway in settings.gateways] == ["wss://a.example/agent", "ws://b.example:81/agent"]
+    assert [gateway.secure for gateway in settings.gateways] == [True, False]
+    assert (settings.cluster, settings.agent_id, settings.cluster_domain) == ("c2", "agent-7", "k8s.internal")
+    assert [str(entry.destination) for entry in settings.services] == ["h:2", "h:4"]
+    assert [pattern.namespace for pattern in settings.allow] == ["shop", "lab"]
+    assert settings.api_hosts == ("10.96.0.1",)
+    assert (settings.grace_seconds, settings.ping_seconds, settings.dead_seconds) == (3.5, 2, 3)
+    assert (settings.dial_seconds, settings.memory_bytes) == (4, 5 * 1024 * 1024)
+    assert (settings.log_format, settings.log_level) == ("json", "debug")
+    assert settings.tls is not None
+    assert settings.tls.verify_mode == ssl.CERT_NONE
+    assert settings.read_token() == "t-2"
+
+
+def test_the_command_line_wins():
+    environment = {"AGENT_CLUSTER": "other", "AGENT_TOKEN": "other", "AGENT_TOKEN_FILE": "/nowhere"}
+    settings = read(MINIMAL, environment, "host-1")
+    assert (settings.cluster, settings.read_token()) == ("c1", "t-1")
+
+
+def test_the_token_file_wins_over_the_token(tmp_path):
+    (tmp_path / "token").write_text("from-file")
+    settings = read([*MINIMAL, "--token-file", str(tmp_path / "token")], {}, "host-1")
+    assert settings.read_token() == "from-file"
+
+
+def test_a_rotated_token_is_taken_up(tmp_path):
+    file = tmp_path / "token"
+    file.write_text("old\n")
+    settings = read(["--gateway", GATEWAY, "--cluster", "c1", "--token-file", str(file)], {}, "host-1")
+    assert settings.read_token() == "old"
+    file.write_text("new\n")
+    assert settings.read_token() == "new"
+    file.unlink()
+    with pytest.raises(SettingsError, match="cannot be read: FileNotFoundError"):
+        settings.read_token()
+
+
+def test_the_agent_id_is_the_host_and_something_of_its_own():
+    first, second = (read(MINIMAL, {}, "host-1").agent_id for _ in range(2))
+    assert first.startswith("host-1-")
+    assert second.startswith("host-1-")
+    assert first != second
+
+
+def test_several_services_and_patterns():
+    options = ["--service", "a.b:1=h:2", "--service", "c.d:3=h:4", "--allow", "x/*:1", "--allow", "y/*:2"]
+    settings = read([*MINIMAL, *options], {}, "host-1")
+    assert (len(settings.services), len(settings.allow)) == (2, 2)
+
+
+def test_certificates_of_our_own(tmp_path):
+    trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    settings = read([*MINIMAL, "--ca-file", str(tmp_path / "ca.pem")], {}, "host-1")
+    assert settings.tls is not None
+    assert settings.tls.verify_mode == ssl.CERT_REQUIRED
+    assert len(settings.tls.get_ca_certs()) == 1
+
+
+def test_secrets_are_in_no_repr():
+    environment = {"HTTPS_PROXY": "http://user:hush@proxy:3128"}
+    settings = read(["--gateway", "wss://g/agent", "--cluster", "c1", "--token", "hush-hush"], environment, "host-1")
+    assert settings.gateways[0].proxy == "http://user:hush@proxy:3128"
+    assert "hush" not in repr(settings)
+
+
+REFUSED = [
+    ("gateway", "AGENT_GATEWAY", "ftp://gateway/agent", "not a ws://, wss://, http:// or https:// URL"),
+    ("gateway", "AGENT_GATEWAY", "gateway:8080", "not a ws://"),
+    ("gateway", "AGENT_GATEWAY", "ws://", "not a ws://"),
+    ("gateway", "AGENT_GATEWAY", "ws://g:99999/agent", "[Pp]ort"),
+    ("gateway", "AGENT_GATEWAY", "ws://g:0/agent", "not a ws://"),
+    ("gateway", "AGENT_GATEWAY", "ws://g/agent#x", "not a ws://"),
+    ("gateway", "AGENT_GATEWAY", "ws://user:hush@g/agent", "credentials"),
+    ("cluster", "AGENT_CLUSTER", "c 1", "letters, digits"),
+    ("agent-id", "AGENT_ID", "a/b", "letters, digits"),
+    ("dialect", "AGENT_DIALECT", "json", "not available in this agent; available: yamux"),
+    ("dialect", "AGENT_DIALECT", "chunk", "not available in this agent; available: yamux"),
+    ("dialect", "AGENT_DIALECT", "morse", "not available in this agent; available: yamux"),
+    ("service", "AGENT_SERVICE", "kuma:3001", "NAME.NAMESPACE:PORT=HOST:PORT"),
+    ("service", "AGENT_SERVICE", "kubernetes.default:443=h:1", "never reachable"),
+    ("allow", "AGENT_ALLOW", "shop:80", "NAMESPACE/SERVICE:PORT"),
+    ("cluster-domain", "AGENT_CLUSTER_DOMAIN", "a..b", "DNS domain"),
+    ("grace", "AGENT_GRACE", "soon", "seconds from 0 to 3600"),
+    ("grace", "AGENT_GRACE", "nan", "seconds from 0 to 3600"),
+    ("ping-interval", "AGENT_PING_INTERVAL", "0", "seconds from 1 to 60"),
+    ("dead-after", "AGENT_DEAD_AFTER", "301", "seconds from 1 to 300"),
+    ("dial-timeout", "AGENT_DIAL_TIMEOUT", "0", "seconds from 0.1 to 60"),
+    ("memory-limit", "AGENT_MEMORY_LIMIT", "1.5", "whole number of MiB"),
+    ("ca-file", "AGENT_CA_FILE", "/nowhere/ca.pem", "no file with PEM certificates"),
+    ("insecure-skip-verify", "AGENT_INSECURE_SKIP_VERIFY", "maybe", "neither true nor false"),
+    ("log-format", "AGENT_LOG_FORMAT", "xml", "not one of text, json"),
+    ("log-level", "AGENT_LOG_LEVEL", "loud", "not one of debug, info, warning, error"),
+    ("token-file", "AGENT_TOKEN_FILE", "/nowhere/token", "cannot be read"),
+    ("token", "AGENT_TOKEN", "two words", "printable characters without blanks"),
+]
+
+
+@pytest.mark.parametrize(("option", "variable", "value", "said"), REFUSED)
+def test_wrong_values_are_refused_by_name(option, variable, value, said):
+    environment = {"AGENT_GATEWAY": GATEWAY, "AGENT_CLUSTER": "c1", "AGENT_TOKEN": "t-1", variable: value}
+    with pytest.raises(SettingsError, match=said) as caught:
+        read([], environment, "host-1")
+    assert f"--{option}" in str(caught.value)
+    assert variable in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("option", "variable", "value", "said"), [row for row in REFUSED if row[0] != "insecure-skip-verify"])
+def test_the_same_on_the_command_line(option, variable, value, said):
+    environment = {"AGENT_GATEWAY": GATEWAY, "AGENT_CLUSTER": "c1"}
+    if "token" not in option:
+        environment["AGENT_TOKEN"] = "t-1"
+    with pytest.raises(SettingsError, match=said) as caught:
+        read([f"--{option}", value], environment, "host-1")
+    assert f"--{option} ({variable})" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [("AGENT_GATEWAY", r"--gateway \(AGENT_GATEWAY\): is required"), ("AGENT_CLUSTER", r"--cluster \(AGENT_CLUSTER\): is required"), ("AGENT_TOKEN", r"--token-file \(AGENT_TOKEN_FILE\) or --token \(AGENT_TOKEN\)")],
+)
+def test_what_is_required(missing, said):
+    environment = {"AGENT_GATEWAY": GATEWAY, "AGENT_CLUSTER": "c1", "AGENT_TOKEN": "t-1"}
+    del environment[missing]
+    with pytest.raises(SettingsError, match=said):
+        read([], environment, "host-1")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--gateway", GATEWAY, "--gateway", GATEWAY], "given twice"),
+        (["--gateways", GATEWAY], "unrecognized arguments: --gateways"),
+        (["--grace"], "expected one argument"),
+        (["--insecure-skip-verify", "--ca-file", "ca.pem"], "of no use"),
+    ],
+)
+def test_wrong_combinations(options, said):
+    environment = {"AGENT_GATEWAY": GATEWAY, "AGENT_CLUSTER": "c1", "AGENT_TOKEN": "t-1"}
+    with pytest.raises(SettingsError, match=said):
+        read(options, environment, "host-1")
+
+
+@pytest.mark.parametrize("content", ["", "  \n", "two words", "t\nu", "caf\xe9"])
+def test_token_files_without_a_token(tmp_path, content):
+    (tmp_path / "token").write_text(content)
+    with pytest.raises(SettingsError, match="must hold one printable token") as caught:
+        read(["--gateway", GATEWAY, "--cluster", "c1", "--token-file", str(tmp_path / "token")], {}, "host-1")
+    assert "words" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "environment", "proxy"),
+    [
+        ("g.example", {}, None),
+        ("g.example", {"HTTPS_PROXY": "http://p:1"}, "http://p:1"),
+        ("g.example", {"https_proxy": "p:1", "HTTPS_PROXY": "http://q:1"}, "http://p:1"),
+        ("g.example", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example"}, None),
+        ("g.example", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a, .example"}, None),
+        ("g.example", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, None),
+        ("gexample", {"HTTPS_PROXY": "http://p:1", "no_proxy": "example"}, "http://p:1"),
+    ],
+)
+def test_proxies(host, environment, proxy):
+    assert proxy_for(host, environment) == proxy
+
+
+def test_plain_links_take_no_proxy():
+    assert read(MINIMAL, {"HTTPS_PROXY": "http://p:1"}, "host-1").gateways[0].proxy is None

@@ -1,0 +1,138 @@
+"""Applications that others wrote, started as they are: installed once per machine, outside the checkout.
+
+What comes from npm is kept below the user's cache folder (XDG_CACHE_HOME), one folder per version,
+installed under a lock and marked as whole at the end. A test is skipped, with the reason, where Node or the
+packages cannot be had.
+"""
+
+import fcntl
+import functools
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.system.harness import free_port
+from tests.system.process import Process, Processes
+
+HERE = Path(__file__).parent
+KUMA_VERSION = "2.0.0-dev.0"
+INSTALL_SECONDS = 900
+WHOLE = ".whole"
+UNREACHABLE = ("ENOTFOUND", "ECONNREFUSED", "EAI_AGAIN", "ETIMEDOUT", "E404", "network")
+
+
+def cache_folder() -> Path:
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return root / "tunnel-gateway-tests"
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def npm(folder: Path, *arguments: str) -> None:
+    """Run npm there. Skips where npm or its registry is missing; fails where the package itself is wrong."""
+    program = shutil.which("npm")
+    if program is None or shutil.which("node") is None:
+        pytest.skip("Node is not installed: no node and npm on PATH")
+    try:
+        done = subprocess.run(
+            [program, *arguments, "--no-audit", "--no-fund", "--loglevel=error"],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"npm {arguments[0]} had not ended after {INSTALL_SECONDS} s")
+    if done.returncode == 0:
+        return
+    if any(word in done.stderr for word in UNREACHABLE):
+        pytest.skip(f"the npm packages cannot be had: {done.stderr.strip()[-500:]}")
+    raise AssertionError(f"npm {' '.join(arguments)} failed: {done.stderr}")
+
+
+@functools.cache
+def node_client() -> Path:
+    """The script of `node_client/`, in a folder of the cache with its packages installed from the lock file."""
+    source = HERE / "node_client"
+    files = [source / name for name in ("package.json", "package-lock.json", "client.js")]
+    digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
+    folder = cache_folder() / f"socketio-client-{digest}"
+    with locked(cache_folder() / "socketio-client.lock"):
+        if not (folder / WHOLE).exists():
+            folder.mkdir(exist_ok=True)
+            for path in files:
+                shutil.copy(path, folder)
+            npm(folder, "ci")
+            (folder / WHOLE).touch()
+    return folder / "client.js"
+
+
+@functools.cache
+def kuma_folder() -> Path:
+    """Uptime Kuma's folder, installed; the package misplaces its migrations, which is put right once."""
+    folder = cache_folder() / f"uptime-kuma-{KUMA_VERSION}"
+    program = folder / "node_modules" / "uptime-kuma"
+    with locked(cache_folder() / "uptime-kuma.lock"):
+        if not (folder / WHOLE).exists():
+            folder.mkdir(exist_ok=True)
+            wanted = {"private": True, "dependencies": {"uptime-kuma": KUMA_VERSION}}
+            (folder / "package.json").write_text(json.dumps(wanted))
+            npm(folder, "install")
+            for script in (program / "db").glob("*.sql"):
+                if not (program / "db" / "old_migrations" / script.name).exists():
+                    shutil.copy(script, program / "db" / "old_migrations")
+            (folder / WHOLE).touch()
+    return program
+
+
+def start_kuma(processes: Processes, data: Path) -> tuple[Process, int]:
+    """Uptime Kuma on an empty database; the process and its port."""
+    program = kuma_folder()
+    port = free_port()
+    data.mkdir()
+    (data / "db-config.json").write_text('{"type":"sqlite"}')
+    node = shutil.which("node")
+    assert node is not None
+    arguments = [str(program / "server" / "server.js"), "--host=127.0.0.1", f"--port={port}", f"--data-dir={data}/"]
+    # Its relative paths begin at its own folder.
+    process = processes.start("uptime-kuma", [node, *arguments], {"NODE_ENV": "production"}, cwd=program)
+    process.wait_port(port)
+    return process, port
+
+
+def start_jupyter(processes: Processes, data: Path, token: str) -> int:
+    """Jupyter Server with nothing of the user's in it; its port."""
+    port = free_port()
+    data.mkdir()
+    folders = {name: str(data / name.lower()) for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
+    server = processes.python(
+        "jupyter",
+        "jupyter_server",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}",
+        "--ServerApp.allow_remote_access=True",
+        "--ZMQChannelsWebsocketConnection.iopub_data_rate_limit=1e9",
+        f"--ServerApp.root_dir={data}",
+        **folders,
+        JUPYTER_RUNTIME_DIR=str(data / "runtime"),
+    )
+    server.wait_port(port)
+    return port

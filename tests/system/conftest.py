@@ -1,0 +1,130 @@
+"""Every test here starts real processes: marked `system`, and their output is shown when a test fails."""
+
+import ssl
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+
+from tests.system import clients
+from tests.system.harness import DIRECT, DOMAIN, Service, Stack, free_port
+from tests.system.process import Processes
+
+TAIL_LINES = 60
+HERE = Path(__file__).parent
+PROCESSES: list[Processes] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder is a system test."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker("system")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.CallInfo[None], None]:
+    """Beside a failure stand the last lines of every process that the test could have used."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    if report.failed and item.path.is_relative_to(HERE):
+        for processes in PROCESSES:
+            for process in processes.all:
+                if lines := process.output()[-TAIL_LINES:]:
+                    report.sections.append((f"output of {process!r}", "\n".join(lines)))
+
+
+def owned() -> Iterator[Processes]:
+    """Processes that end with the fixture, whatever happens."""
+    processes = Processes()
+    PROCESSES.append(processes)
+    try:
+        yield processes
+    finally:
+        PROCESSES.remove(processes)
+        processes.close()
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def session_processes() -> Iterator[Processes]:
+    yield from owned()
+
+
+@pytest.fixture(scope="module")
+def module_processes() -> Iterator[Processes]:
+    yield from owned()
+
+
+@pytest.fixture
+def processes() -> Iterator[Processes]:
+    yield from owned()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The certificate of the test's own authority; beside it `service.pem`, for any service of the tests."""
+    folder = tmp_path_factory.mktemp("authority")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    authority.issue_cert(f"*.{DOMAIN}", "inside.test").private_key_and_cert_chain_pem.write_to_path(
+        folder / "service.pem"
+    )
+    return folder / "ca.pem"
+
+
+def add_services(stack: Stack, authority: Path) -> None:
+    """The services most tests need, and routes that lead nowhere in every way."""
+    pem = str(authority.with_name("service.pem"))
+    inside = {"scheme": "https", "ca_file": str(authority), "server_name": "inside.test"}
+    stack.add_program("plain", "tests.services.plain")
+    stack.add_program("ws", "tests.services.websocket")
+    secure = stack.add_program("secure", "tests.services.plain", "--tls", pem, **inside)
+    stack.add_program("wss", "tests.services.websocket", "--tls", pem, **inside)
+    stack.add(Service("unverified", secure.port, 443, route={"scheme": "https", "verify": False}))
+    stack.add(Service("misnamed", secure.port, 443, route={**inside, "server_name": "other.test"}))
+    stack.add(Service("unknown-ca", secure.port, 443, route={"scheme": "https", "server_name": "inside.test"}))
+    stack.add(Service("agentless", 1, cluster="c2"))
+    stack.add(Service("closed", free_port()))
+
+
+@pytest.fixture(scope="session")
+def stack(session_processes: Processes, authority: Path, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """The stack that is shared by all tests which break nothing."""
+    stack = Stack(tmp_path_factory.mktemp("stack"), session_processes)
+    add_services(stack, authority)
+    return stack.start()
+
+
+@pytest.fixture
+def own_stack(processes: Processes, tmp_path: Path) -> Callable[..., Stack]:
+    """Makes a stack of the test's own, for tests that break things; not yet started."""
+
+    def make(**settings: str | bool | float) -> Stack:
+        stack = Stack(tmp_path, processes, settings)
+        stack.add_program("plain", "tests.services.plain")
+        stack.add_program("ws", "tests.services.websocket")
+        return stack
+
+    return make
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with clients.http_client() as session:
+        yield session
+
+
+@pytest.fixture
+def trusting(authority: Path) -> ssl.SSLContext:
+    """What a client needs to ask the TLS services past the tunnel."""
+    return ssl.create_default_context(cafile=str(authority))
+
+
+tunnel_only = pytest.mark.skipif(DIRECT, reason="needs the tunnel itself, not only its services")

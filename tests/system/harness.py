@@ -1,0 +1,168 @@
+"""A gateway, agents and services as real processes, put together as an operator would.
+
+A `Stack` writes gateway.toml, starts `python -m app` and `python -m tunnel.agent` on free ports and knows
+which public name leads where: service NAME is reached as NAME.example.test. It never imports the product:
+it is driven from outside only. With SYSTEM_DIRECT=1 there is neither gateway nor agent and every name leads
+straight to its service, which tests the tests; what needs the tunnel itself is skipped then.
+"""
+
+import os
+import random
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.system.process import Process, Processes
+
+DIRECT = bool(os.environ.get("SYSTEM_DIRECT"))
+TOKEN = "token-of-the-system-tests"
+DOMAIN = "example.test"
+NAMESPACE = "apps"
+LOOPBACK = "127.0.0.1"
+
+
+def free_port() -> int:
+    """A port that nobody listens on, outside the range from which outgoing connections get theirs."""
+    for port in random.sample(range(20_000, 30_000), 200):
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port found")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service as its cluster knows it, and its route."""
+
+    name: str
+    port: int
+    """Where it really listens, on loopback."""
+    public_port: int = 80
+    cluster: str = "c1"
+    path: str = "/"
+    route: dict[str, str | bool | float] = field(default_factory=dict)
+    """Further keys of its route."""
+
+    @property
+    def host(self) -> str:
+        return f"{self.name}.{DOMAIN}"
+
+    @property
+    def option(self) -> str:
+        return f"--service={self.name}.{NAMESPACE}:{self.public_port}={LOOPBACK}:{self.port}"
+
+
+def toml_value(value: str | bool | float) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+class Stack:
+    """One gateway with its agents and services; `start` it once every service was added."""
+
+    def __init__(
+        self, folder: Path, processes: Processes, settings: dict[str, str | bool | float] | None = None
+    ) -> None:
+        self.processes = processes
+        self.folder = folder
+        self.settings = settings or {}
+        self.port = free_port()
+        self.services: dict[str, Service] = {}
+        self.programs: dict[str, Process] = {}
+        self._gateway: Process | None = None
+        self._agent: Process | None = None
+
+    @property
+    def gateway(self) -> Process:
+        assert self._gateway is not None
+        return self._gateway
+
+    @property
+    def agent(self) -> Process:
+        assert self._agent is not None
+        return self._agent
+
+    def add_program(self, name: str, module: str, *arguments: str, **route: str | bool | float) -> Service:
+        """Start `python -m module` and route to the port that it prints in its line `ready PORT`."""
+        program = self.processes.python(name, module, *arguments)
+        port = int(program.wait_line("ready ").split()[-1])
+        self.programs[name] = program
+        return self.add(Service(name, port, route=route))
+
+    def add(self, service: Service) -> Service:
+        self.services[service.name] = service
+        return service
+
+    def start(self, *, agent: bool = True) -> "Stack":
+        if not DIRECT:
+            self.start_gateway()
+            if agent:
+                self.start_agent()
+        return self
+
+    def write_config(self) -> Path:
+        lines = [f"{key} = {toml_value(value)}" for key, value in self.settings.items()]
+        lines += ["[[agents]]", f'token = "{TOKEN}"', 'clusters = ["c1", "c2"]']
+        for service in self.services.values():
+            entry = {
+                "host": service.host,
+                "path": service.path,
+                "cluster": service.cluster,
+                "namespace": NAMESPACE,
+                "service": service.name,
+                "port": service.public_port,
+                **service.route,
+            }
+            lines += ["", "[[routes]]", *(f"{key} = {toml_value(value)}" for key, value in entry.items())]
+        path = self.folder / "gateway.toml"
+        path.write_text("\n".join([*lines, ""]))
+        return path
+
+    def start_gateway(self) -> Process:
+        config = str(self.write_config())
+        self._gateway = self.processes.python(
+            "gateway", "app", "--config", config, "--host", LOOPBACK, "--port", str(self.port)
+        )
+        self._gateway.wait_line("ready")
+        return self._gateway
+
+    def start_agent(
+        self, agent_id: str = "a1", *, services: dict[str, int] | None = None, gateway_port: int | None = None
+    ) -> Process:
+        """Start an agent and wait until it is registered; `services`: other ports than the services' own."""
+        agent = self.start_agent_only(agent_id, services=services, gateway_port=gateway_port)
+        agent.wait_line("ready:")
+        return agent
+
+    def start_agent_only(
+        self, agent_id: str = "a1", *, services: dict[str, int] | None = None, gateway_port: int | None = None
+    ) -> Process:
+        ports = services or {}
+        options = [
+            Service(item.name, ports.get(item.name, item.port), item.public_port).option
+            for item in self.services.values()
+            if item.cluster == "c1"
+        ]
+        gateway = f"ws://{LOOPBACK}:{gateway_port or self.port}/agent"
+        self._agent = self.processes.python(
+            f"agent {agent_id}",
+            "tunnel.agent",
+            *("--gateway", gateway, "--token", TOKEN, "--cluster", "c1", "--agent-id", agent_id, *options),
+        )
+        return self._agent
+
+    def address(self, name: str) -> tuple[str, int]:
+        """Where a client connects to reach the public name of this service."""
+        return (LOOPBACK, self.services[name].port if DIRECT else self.port)
+
+    def url(self, name: str, path: str = "/", scheme: str = "http") -> str:
+        """The public URL; its host resolves for the tests' own clients only (`clients.py`)."""
+        return f"{scheme}://{name}.{DOMAIN}:{self.address(name)[1]}{path}"
+
+    def control(self, name: str, path: str) -> str:
+        """The same service, past the tunnel: to ask what it saw."""
+        return f"http://{LOOPBACK}:{self.services[name].port}{path}"

@@ -1,0 +1,211 @@
+"""Real processes under test: started, waited for by what they print, measured, and always ended.
+
+`Processes` owns every process that it starts; its `close` ends them all, stopped ones too. Each process's
+standard error is kept, and a failing test shows its tail. Waiting is for a line or for the end, with a
+deadline; never a sleep.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+START_SECONDS = 30.0
+END_SECONDS = 15.0
+LINES_KEPT = 2000
+SAMPLE_SECONDS = 0.02
+
+
+class Process:
+    """One running program, and the lines of its standard error."""
+
+    def __init__(self, name: str, arguments: list[str], environment: Mapping[str, str], cwd: Path) -> None:
+        self.name = name
+        self._lines: deque[str] = deque(maxlen=LINES_KEPT)
+        self._changed = threading.Condition()
+        self._ended = False
+        self.popen = subprocess.Popen(
+            arguments,
+            cwd=cwd,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, name=f"output of {name}", daemon=True)
+        self._reader.start()
+
+    def __repr__(self) -> str:
+        code = self.popen.poll()
+        return f"<{self.name} pid {self.popen.pid} {'running' if code is None else f'ended with {code}'}>"
+
+    def _read(self) -> None:
+        assert self.popen.stdout is not None
+        for line in self.popen.stdout:
+            with self._changed:
+                self._lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def output(self) -> list[str]:
+        """What it printed so far (the last LINES_KEPT lines)."""
+        with self._changed:
+            return list(self._lines)
+
+    def wait_line(self, *needles: str, seconds: float = START_SECONDS) -> str:
+        """The first line that contains any of `needles`, waiting for it."""
+
+        def found() -> str | None:
+            return next((line for line in self._lines if any(needle in line for needle in needles)), None)
+
+        with self._changed:
+            self._changed.wait_for(lambda: found() is not None or self._ended, seconds)
+            if (line := found()) is None:
+                tail = "\n".join(self._lines)
+                raise AssertionError(f"{self!r} printed none of {needles} within {seconds} s:\n{tail}")
+            return line
+
+    def wait_port(self, port: int, seconds: float = START_SECONDS) -> None:
+        """Until it accepts connections there, for a program whose line comes earlier than that."""
+
+        def open_now() -> bool:
+            assert self.popen.poll() is None, f"{self!r} ended:\n" + "\n".join(self.output())
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        wait_until(open_now, seconds, f"{self.name} listens on {port}")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal it and all its children."""
+        os.killpg(self.popen.pid, number)
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit status; SIGKILL after a deadline."""
+        if self.popen.poll() is None:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+        return self.wait_end()
+
+    def kill(self) -> None:
+        if self.popen.poll() is None:
+            self.signal(signal.SIGKILL)
+        self.wait_end()
+
+    def wait_end(self, seconds: float = END_SECONDS) -> int:
+        try:
+            return self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.signal(signal.SIGKILL)
+            self.popen.wait()
+            raise AssertionError(f"{self.name} had not ended after {seconds} s") from None
+        finally:
+            self._reader.join(1)
+            if self.popen.stdout is not None and not self._reader.is_alive():
+                self.popen.stdout.close()
+
+    def rss_bytes(self) -> int:
+        """Resident memory, with its children's."""
+        process = psutil.Process(self.popen.pid)
+        total = process.memory_info().rss
+        for child in process.children(recursive=True):
+            try:
+                total += child.memory_info().rss
+            except psutil.NoSuchProcess:
+                continue
+        return int(total)
+
+
+class Processes:
+    """Starts processes and ends every one of them."""
+
+    def __init__(self) -> None:
+        self.all: list[Process] = []
+
+    def start(
+        self, name: str, arguments: list[str], environment: Mapping[str, str] | None = None, cwd: Path = ROOT
+    ) -> Process:
+        process = Process(name, arguments, environment or {}, cwd)
+        self.all.append(process)
+        return process
+
+    def python(self, name: str, module: str, *arguments: str, **environment: str) -> Process:
+        """`python -m module arguments`, with the interpreter of the tests."""
+        return self.start(name, [sys.executable, "-m", module, *arguments], environment)
+
+    def close(self) -> None:
+        """End all, last started first. Idempotent."""
+        failures: list[AssertionError] = []
+        for process in reversed(self.all):
+            try:
+                process.stop()
+            except AssertionError as error:
+                failures.append(error)
+        self.all.clear()
+        if failures:
+            raise failures[0]
+
+
+class Memory:
+    """The most that some processes grew by, over a `with` block: `Memory(gateway, agent)`."""
+
+    def __init__(self, *processes: Process) -> None:
+        self._processes = processes
+        self._before = {process.name: process.rss_bytes() for process in processes}
+        self._most = dict(self._before)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
+
+    def _sample(self) -> None:
+        for process in self._processes:
+            self._most[process.name] = max(self._most[process.name], process.rss_bytes())
+
+    def _watch(self) -> None:
+        while not self._stop.wait(SAMPLE_SECONDS):
+            self._sample()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        if error is None:
+            self._sample()
+
+    def growth_mib(self) -> dict[str, float]:
+        """By process: its peak over its beginning, in MiB."""
+        return {name: round((self._most[name] - before) / 2**20, 1) for name, before in self._before.items()}
+
+    def assert_below(self, limit_mib: float) -> None:
+        grown = self.growth_mib()
+        assert all(size < limit_mib for size in grown.values()), f"limit {limit_mib} MiB, grown by {grown}"
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> float:
+    """Ask until `condition()` is true, for things that send no event; the seconds it took."""
+    begun = time.monotonic()
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() - begun > seconds:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        pause.wait(SAMPLE_SECONDS)
+    return time.monotonic() - begun

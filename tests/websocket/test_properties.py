@@ -1,0 +1,143 @@
+"""Two connections against each other over a wire cut at random, and one against noise."""
+
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tunnel.websocket import (
+    Closed,
+    Connection,
+    Event,
+    Failed,
+    FrameScanner,
+    Message,
+    Opcode,
+    Ping,
+    Pong,
+    Role,
+    State,
+)
+from tunnel.websocket.frames import encode_frame
+
+texts = st.text(max_size=300)
+payloads = st.one_of(st.binary(max_size=300), st.sampled_from([bytes(125), bytes(126), bytes(65535), bytes(65536)]))
+controls = st.binary(max_size=125)
+sayings = st.one_of(
+    texts.map(Message),
+    payloads.map(Message),
+    controls.map(Ping),
+    controls.map(Pong),
+)
+roles = st.sampled_from(Role)
+cuts = st.lists(st.integers(1, 400), max_size=30)
+
+
+def other(role: Role) -> Role:
+    return Role.CLIENT if role is Role.SERVER else Role.SERVER
+
+
+def say(connection: Connection, event: Event) -> bytes:
+    if isinstance(event, Message):
+        return connection.send_message(event.data)
+    if isinstance(event, Ping):
+        return connection.send_ping(event.payload)
+    assert isinstance(event, Pong)
+    return connection.send_pong(event.payload)
+
+
+def in_pieces(wire: bytes, sizes: list[int]) -> list[bytes]:
+    pieces = []
+    for size in sizes:
+        pieces.append(wire[:size])
+        wire = wire[size:]
+    return [piece for piece in (*pieces, wire) if piece]
+
+
+@given(roles, st.lists(sayings, max_size=12), cuts)
+@settings(deadline=None)
+def test_what_one_says_the_other_hears(role: Role, said: list[Event], sizes: list[int]):
+    sender, receiver = Connection(role), Connection(other(role))
+    wire = b"".join(say(sender, event) for event in said) + sender.close(1000, "done")
+    answers = b""
+    heard: list[Event] = []
+    for piece in in_pieces(wire, sizes):
+        heard += receiver.receive_data(piece)
+        answers += receiver.data_to_send()
+    assert heard == [*said, Closed(1000, "done")]
+    *pongs, closed = sender.receive_data(answers)
+    assert closed == Closed(1000, "done")
+    pinged = [Pong(event.payload) for event in said if isinstance(event, Ping)]
+    # The pongs answer some of the pings, in order, the last one always.
+    left = iter(pinged)
+    assert all(pong in left for pong in pongs)
+    assert pongs[-1:] == pinged[-1:]
+    assert (sender.state, receiver.state) == (State.CLOSED, State.CLOSED)
+    assert sender.buffered_bytes == receiver.buffered_bytes == 0
+
+
+@given(roles, st.lists(st.tuples(texts, st.lists(st.integers(0, 40), max_size=5), controls), max_size=5), cuts)
+@settings(deadline=None)
+def test_fragments_cut_anywhere_make_the_message(
+    role: Role, said: list[tuple[str, list[int], bytes]], sizes: list[int]
+):
+    masked = role is Role.CLIENT
+    wire = b""
+    expected: list[Event] = []
+    for text, borders, ping in said:
+        rest, opcode = text.encode(), Opcode.TEXT
+        for size in borders:
+            wire += encode_frame(opcode, rest[:size], masked=masked, fin=False)
+            wire += encode_frame(Opcode.PING, ping, masked=masked)
+            rest, opcode = rest[size:], Opcode.CONTINUATION
+            expected.append(Ping(ping))
+        wire += encode_frame(opcode, rest, masked=masked)
+        expected.append(Message(text))
+    receiver = Connection(other(role))
+    heard = [event for piece in in_pieces(wire, sizes) for event in receiver.receive_data(piece)]
+    assert heard == expected
+
+
+@given(roles, st.lists(st.binary(max_size=60), max_size=8), st.integers(0, 200))
+@settings(deadline=None, max_examples=400)
+def test_noise_never_raises_and_ends_at_the_first_fault(role: Role, pieces: list[bytes], cap: int):
+    connection = Connection(role, max_message_bytes=cap)
+    heard: list[Event] = []
+    for piece in pieces:
+        heard += connection.receive_data(piece)
+        assert connection.buffered_bytes <= cap
+    over = [event for event in heard if isinstance(event, Failed | Closed)]
+    assert over == heard[len(heard) - len(over) :]
+    assert len(over) == (connection.state is State.CLOSED)
+    # Cut or whole, it is heard the same.
+    assert Connection(role, max_message_bytes=cap).receive_data(b"".join(pieces)) == heard
+    # What is owed is well-formed, and says what failed.
+    answers = Connection(other(role)).receive_data(connection.data_to_send())
+    ends = [(event.code, event.reason) for event in over if isinstance(event, Failed | Closed)]
+    assert [answer for answer in answers if not isinstance(answer, Pong)] == [Closed(*end) for end in ends]
+
+
+first_bytes = st.sampled_from([0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8A])
+
+
+@given(st.lists(st.tuples(first_bytes, st.binary(max_size=130)), max_size=10), cuts)
+@settings(deadline=None, max_examples=400)
+def test_frames_in_any_order_are_heard_or_refused(frames: list[tuple[int, bytes]], sizes: list[int]):
+    wire = b"".join(encode_frame(first & 0x0F, data, masked=False, fin=first > 0x7F) for first, data in frames)
+    connection = Connection()
+    heard = [event for piece in in_pieces(wire, sizes) for event in connection.receive_data(piece)]
+    assert heard == Connection().receive_data(wire)
+    answers = Connection(Role.SERVER).receive_data(connection.data_to_send())
+    assert all(isinstance(answer, Pong | Closed) for answer in answers)
+    assert any(isinstance(answer, Closed) for answer in answers) is (connection.state is State.CLOSED)
+
+
+@given(st.binary(max_size=600), cuts)
+@settings(deadline=None)
+def test_the_scanner_sees_the_same_frames_however_the_stream_is_cut(wire: bytes, sizes: list[int]):
+    whole, cut = FrameScanner(), FrameScanner()
+    heads = [head for piece in in_pieces(wire, sizes) for head in cut.feed(piece)]
+    assert heads == whole.feed(wire)
+    assert (cut.border, cut.received_bytes) == (whole.border, whole.received_bytes)
+    for head, following in pairwise(heads):
+        assert following.offset > head.offset + head.length

@@ -1,0 +1,164 @@
+"""The JSON dialogue of one link: register, hello, heartbeat, pings, and why a stream was refused.
+
+Text in, text out: never touches a socket and reads no clock. Invariants: `register` is sent once; nothing is
+answered that was not understood; yamux is agreed at most once per link; an unknown type is noted once; at
+most `ENVELOPE_LIMIT_BYTES` of an unfinished message are held.
+"""
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from tunnel import messages
+
+log = logging.getLogger(__name__)
+
+_TYPES_NOTED_MAX = 64
+"""More unknown types than that are nobody's protocol."""
+_FEATURES = {"supports_yamux": True, "supports_websocket": True, "supports_stream_refused": True}
+
+
+class DialogueError(Exception):
+    """The link cannot go on; `code` is what to close it with, the text is the reason."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+@dataclass(slots=True, frozen=True)
+class Identity:
+    """Who this agent says it is."""
+
+    agent_id: str
+    cluster: str
+    hostname: str
+    version: str
+
+
+class Control:
+    """The agent's side of the dialogue."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        send: Callable[[str], None],
+        on_yamux: Callable[[messages.YamuxConfig], None],
+    ) -> None:
+        self._identity = identity
+        self._send = send
+        self._on_yamux = on_yamux
+        self._request_id = f"register-{uuid.uuid4().hex}"
+        self._fragments: list[bytes] = []
+        self._fragments_bytes = 0
+        self._noted: set[str] = set()
+        self._cluster_id = ""
+        self.registered = False
+        self.agreed = False
+        """Whether binary messages are yamux now."""
+        self._takers: dict[str, Callable[[messages.Envelope], None]] = {
+            "register_success": self._registered,
+            "register_in_progress": self._nothing,
+            "gateway_hello": self._hello,
+            "heartbeat_ack": self._nothing,
+            "error": self._error,
+            "ping": self._ping,
+            "pong": self._nothing,
+        }
+
+    def __repr__(self) -> str:
+        return f"<Control {'registered' if self.registered else 'registering'}{' yamux' if self.agreed else ''}>"
+
+    @property
+    def missing(self) -> str:
+        """What the gateway still has to say before the link serves; empty when it does."""
+        if not self.registered:
+            return "register_success"
+        return "" if self.agreed else "gateway_hello"
+
+    @property
+    def in_message(self) -> bool:
+        """Whether the last fragment was not the message's last: continuation frames belong here."""
+        return bool(self._fragments)
+
+    def register(self) -> None:
+        """Say who we are."""
+        who = self._identity
+        payload = messages.Register(
+            agent_id=who.agent_id,
+            name=who.cluster,
+            cluster_id=who.cluster,
+            agent_version=who.version,
+            hostname=who.hostname,
+            features=_FEATURES,
+        )
+        self._say("register", payload, self._request_id)
+
+    def heartbeat(self) -> None:
+        """Say that we are there."""
+        self._say("heartbeat", messages.Heartbeat(self._identity.agent_id, self._cluster_id, "healthy"))
+
+    def stream_refused(self, stream_id: int, reason: str) -> None:
+        """Say why a stream got no connection."""
+        self._say("stream_refused", messages.StreamRefused(stream_id, reason))
+
+    def receive(self, fragment: bytes, *, last: bool) -> None:
+        """Take a text message, or a fragment of one. Raises DialogueError."""
+        self._fragments_bytes += len(fragment)
+        if self._fragments_bytes > messages.ENVELOPE_LIMIT_BYTES:
+            raise DialogueError(1009, f"a control message is longer than {messages.ENVELOPE_LIMIT_BYTES} bytes")
+        self._fragments.append(fragment)
+        if not last:
+            return
+        text = b"".join(self._fragments)
+        self._fragments, self._fragments_bytes = [], 0
+        try:
+            envelope = messages.decode_envelope(text)
+            take = self._takers.get(envelope.type)
+            if take is not None:
+                take(envelope)
+            else:
+                self.note(f"message of type {envelope.type[:40]!r}")
+        except messages.MessageError as error:
+            log.warning("message of the gateway dropped: %s", error)
+
+    def note(self, what: str) -> None:
+        """Log, once, something that is ignored."""
+        if what not in self._noted and len(self._noted) < _TYPES_NOTED_MAX:
+            self._noted.add(what)
+            log.debug("ignored: %s", what)
+
+    def _registered(self, envelope: messages.Envelope) -> None:
+        if self.registered or envelope.request_id != self._request_id:
+            return
+        self._cluster_id = messages.decode_payload(envelope, messages.RegisterSuccess).cluster_id
+        self.registered = True
+
+    def _hello(self, envelope: messages.Envelope) -> None:
+        hello = messages.decode_payload(envelope, messages.GatewayHello)
+        if self.agreed:
+            self.note("second gateway_hello")
+            return
+        if not hello.use_yamux:
+            raise DialogueError(1000, "the gateway does not offer yamux, the only dialect of this agent")
+        self._say("gateway_hello_ack", messages.GatewayHelloAck(use_yamux=True))
+        self.agreed = True
+        self._on_yamux(hello.yamux_config)
+
+    def _error(self, envelope: messages.Envelope) -> None:
+        notice = messages.decode_payload(envelope, messages.Notice)
+        if not self.registered:
+            raise DialogueError(1000, f"the gateway refused the registration: {notice.error[:200]!r}")
+        log.warning("the gateway reports: %r", notice.error[:200])
+
+    def _ping(self, envelope: messages.Envelope) -> None:
+        self._say("pong", messages.Notice(), envelope.request_id)
+
+    def _nothing(self, envelope: messages.Envelope) -> None:
+        """Asks for nothing."""
+
+    def _say(self, kind: str, payload: msgspec.Struct, request_id: str | None = None) -> None:
+        self._send(messages.encode(kind, payload, request_id))

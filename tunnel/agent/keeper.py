@@ -1,0 +1,130 @@
+"""Keeps a link to one gateway: dials, waits for its end, waits, dials again, until told to stop.
+
+Never carries data. Invariants: one link at a time; a gateway's refusal never ends the keeper, whatever its
+status; the token is asked for at each dial and appears in no log.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from picows import WSError, WSHandshakeError, ws_connect
+
+from tunnel import messages
+from tunnel.agent.link import Link, Terms
+from tunnel.agent.reconnect import Backoff, Outcome
+from tunnel.agent.settings import Gateway, SettingsError
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 15.0
+"""Name, TCP, TLS, proxy and handshake together."""
+HANDSHAKE_SECONDS = 10.0
+
+_ADVICE = {
+    401: "the token is revoked: give this agent a new one (its file is read at each attempt)",
+    403: "this agent may not connect here: check the token and the gateway's [[agents]] entry",
+    404: "nothing for agents at this path: check the path of --gateway",
+    503: "the gateway is not ready, or does not know this token, host or path",
+}
+
+
+@dataclass(slots=True, frozen=True)
+class Access:
+    """How a gateway is reached."""
+
+    token: Callable[[], str]
+    tls: ssl.SSLContext | None
+
+
+class Keeper:
+    """One gateway's link, over and over."""
+
+    def __init__(
+        self, gateway: Gateway, access: Access, terms: Terms, on_ready: Callable[[Gateway, Link], None]
+    ) -> None:
+        self._gateway = gateway
+        self._access = access
+        self._terms = terms
+        self._on_ready = on_ready
+        self._backoff = Backoff()
+        self._stopping = asyncio.Event()
+        self._link: Link | None = None
+
+    def __repr__(self) -> str:
+        return f"<Keeper of {self._gateway.label} {self._link!r}>"
+
+    async def run(self) -> None:
+        """Keep the link until `drain` or `close`, and until that link has ended."""
+        while not self._stopping.is_set():
+            outcome, reason = await self._attempt()
+            if self._stopping.is_set():
+                break
+            delay = self._backoff.delay_after(outcome)
+            log.warning("%s: %s; next attempt in %.1f s", self._gateway.label, reason, delay)
+            try:
+                async with asyncio.timeout(delay):
+                    await self._stopping.wait()
+            except TimeoutError:
+                continue
+
+    def drain(self) -> None:
+        """No more attempts; the running link ends when its streams have."""
+        self._stopping.set()
+        if self._link is not None:
+            self._link.drain()
+
+    def close(self) -> None:
+        """End the link now."""
+        self._stopping.set()
+        if self._link is not None:
+            self._link.close(1001, "stopping")
+
+    async def _attempt(self) -> tuple[Outcome, str]:
+        """One link from dial to end: how it went, and why it is over."""
+        link = Link(self._terms, lambda ready: self._on_ready(self._gateway, ready))
+        self._link = link
+        log.info("connecting to %s", self._gateway.label)
+        dialling = asyncio.ensure_future(self._dial(link))
+        try:
+            await asyncio.wait((dialling, link.ended), return_when=asyncio.FIRST_COMPLETED)
+            if not dialling.done():
+                return Outcome(), link.ended.result()
+            dialling.result()
+            reason = await link.ended
+        except WSHandshakeError as error:
+            status = int(error.response.status) if error.response is not None else None
+            advice = _ADVICE.get(status, "") if status is not None else str(error)
+            said = f"the gateway answered {status}" if status is not None else "no WebSocket handshake"
+            return Outcome(revoked=status == 401), f"{said}: {advice}" if advice else said
+        except (WSError, OSError, TimeoutError, SettingsError) as error:
+            return Outcome(), f"cannot connect: {str(error) or type(error).__name__}"
+        except Exception as error:
+            log.exception("%s: the attempt failed", self._gateway.label)
+            return Outcome(), f"failed: {type(error).__name__}"
+        finally:
+            dialling.cancel()
+            self._link = None
+            link.abandon("cannot connect")
+        if link.ready_at is None:
+            return Outcome(), reason
+        return Outcome(asyncio.get_running_loop().time() - link.ready_at), reason
+
+    async def _dial(self, link: Link) -> None:
+        token = self._access.token()
+        async with asyncio.timeout(CONNECT_SECONDS):
+            transport, _ = await ws_connect(
+                lambda _request, _response: link,
+                self._gateway.url,
+                ssl_context=self._access.tls,
+                websocket_handshake_timeout=HANDSHAKE_SECONDS,
+                enable_auto_pong=False,  # the link answers: a ping of the gateway is a sign of life too
+                max_frame_size=messages.ENVELOPE_LIMIT_BYTES,
+                max_redirects=0,  # a redirect would carry the token to somebody else
+                extra_headers={"Authorization": f"Bearer {token}"},
+                proxy=self._gateway.proxy,
+            )
+        if transport.is_disconnected:  # picows takes an end before the answer for a handshake
+            link.abandon("the gateway closed the connection during the handshake")

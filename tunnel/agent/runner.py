@@ -1,0 +1,107 @@
+"""The agent as a whole: one keeper per gateway, signals, and the way out.
+
+Never carries data and reads no environment. Invariants: after the first signal no new stream is taken and
+running ones have `grace_seconds`; after the second nothing is waited for; no task is left when `run` returns.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from importlib import metadata
+
+from tunnel.account import Account
+from tunnel.agent.control import Identity
+from tunnel.agent.keeper import Access, Keeper
+from tunnel.agent.link import Link, Terms
+from tunnel.agent.log import Quota
+from tunnel.agent.services import Services
+from tunnel.agent.settings import Gateway, Settings
+
+log = logging.getLogger(__name__)
+
+CLOSING_SECONDS = 2.0
+"""Between the closing of the links and the end of their tasks."""
+
+with contextlib.suppress(ImportError):
+    import resource
+
+
+class Runner:
+    """One agent."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._announced = False
+        self._signals = 0
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        access = Access(settings.read_token, settings.tls)
+        terms = _terms(settings)
+        self._keepers = [Keeper(gateway, access, terms, self._ready) for gateway in settings.gateways]
+
+    async def run(self) -> None:
+        """Serve until a signal, then stop as it asks."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        tasks = [asyncio.create_task(keeper.run()) for keeper in self._keepers]
+        try:
+            await self._stop.wait()
+            log.info("stopping: running streams have %g s", self._settings.grace_seconds)
+            for keeper in self._keepers:
+                keeper.drain()
+            await self._until_over(tasks)
+            for keeper in self._keepers:
+                keeper.close()
+            await asyncio.wait(tasks, timeout=CLOSING_SECONDS)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        log.info("stopped")
+
+    def stop(self) -> None:
+        """The first call drains, the second ends at once."""
+        self._signals += 1
+        (self._stop if self._signals == 1 else self._stop_now).set()
+
+    async def _until_over(self, tasks: list[asyncio.Task[None]]) -> None:
+        over = asyncio.ensure_future(asyncio.wait(tasks))
+        hurry = asyncio.ensure_future(self._stop_now.wait())
+        try:
+            await asyncio.wait((over, hurry), timeout=self._settings.grace_seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over.cancel()
+            hurry.cancel()
+
+    def _ready(self, gateway: Gateway, link: Link) -> None:
+        first, self._announced = not self._announced, True
+        what = "ready: cluster %s serves through %s (link %s)" if first else "cluster %s serves through %s (link %s)"
+        log.info(what, self._settings.cluster, gateway.label, link.name)
+
+
+def _terms(settings: Settings) -> Terms:
+    return Terms(
+        identity=Identity(settings.agent_id, settings.cluster, settings.hostname, _version()),
+        services=Services(settings.services, settings.allow, settings.cluster_domain, settings.api_hosts),
+        account=Account(2 * settings.memory_bytes),  # windows stop growing at half of an account's high mark
+        quota=Quota(),
+        ping_seconds=settings.ping_seconds,
+        dead_seconds=settings.dead_seconds,
+        dial_seconds=settings.dial_seconds,
+    )
+
+
+def _version() -> str:
+    try:
+        return metadata.version("tunnel-gateway")
+    except metadata.PackageNotFoundError:
+        return "unpackaged"
+
+
+def allow_many_connections() -> None:
+    """Take as many file descriptors as the system lets us: each stream needs one."""
+    with contextlib.suppress(NameError, OSError, ValueError):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

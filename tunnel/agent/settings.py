@@ -1,0 +1,284 @@
+"""The agent's settings: read once from the command line and the environment, checked whole.
+
+The only module of the agent that looks at the environment. Never starts anything; the one file it reads is
+the token file, to say at once when it is unusable. Invariants: what `read` returns is valid in every part; an
+error names the option and its variable and says what would be valid; secrets are in no error and in no repr.
+"""
+
+import argparse
+import re
+import secrets
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn, TypeVar
+from urllib.parse import urlsplit
+
+from tunnel.agent import values
+from tunnel.agent.services import AllowPattern, ServiceEntry, ServiceRuleError
+
+_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
+_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
+
+Value = TypeVar("Value")
+
+
+class SettingsError(Exception):
+    """One setting is unusable; the text is the line for the operator."""
+
+
+@dataclass(slots=True, frozen=True)
+class Gateway:
+    """One gateway to keep a link to. `label` is what logs may show: no query."""
+
+    url: str
+    label: str
+    proxy: str | None = field(default=None, repr=False)
+
+    @property
+    def secure(self) -> bool:
+        """Whether the link is TLS."""
+        return self.url.startswith("wss:")
+
+
+@dataclass(slots=True, frozen=True)
+class Settings:
+    """Everything the agent is told. Times in seconds."""
+
+    gateways: tuple[Gateway, ...]
+    cluster: str
+    agent_id: str
+    hostname: str
+    token: str | None = field(default=None, repr=False)
+    token_file: Path | None = None
+    dialect: str = "yamux"
+    services: tuple[ServiceEntry, ...] = ()
+    allow: tuple[AllowPattern, ...] = ()
+    cluster_domain: str = "cluster.local"
+    api_hosts: tuple[str, ...] = ()
+    grace_seconds: float = 10.0
+    ping_seconds: float = 10.0
+    dead_seconds: float = 15.0
+    dial_seconds: float = 10.0
+    memory_bytes: int = 64 * values.MIB
+    """While less is held for slow services, windows may grow: room for 64 bulk streams of 1 MiB."""
+    tls: ssl.SSLContext | None = None
+    log_format: str = "text"
+    log_level: str = "info"
+
+    def read_token(self) -> str:
+        """The token to present now; the file is read again at each dial, so a rotated one is taken up.
+
+        Raises SettingsError.
+        """
+        if self.token_file is None:
+            return self.token or ""
+        try:
+            token = self.token_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            msg = f"--token-file (AGENT_TOKEN_FILE): {self.token_file} cannot be read: {type(error).__name__}"
+            raise SettingsError(msg) from None
+        if not _TOKEN.fullmatch(token):
+            msg = f"--token-file (AGENT_TOKEN_FILE): {self.token_file} must hold one printable token"
+            raise SettingsError(msg)
+        return token
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(message)
+
+
+def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> Settings:
+    """Settings of `argv`, else of `environment`, else the defaults. Raises SettingsError; `--help` exits."""
+    given = _parser().parse_args(list(argv))
+    source = _Source(vars(given), environment)
+    dialect = source.one("dialect", "yamux", values.dialect)
+    gateways = _gateways(source, environment)
+    cluster = source.one("cluster", "", values.cluster)
+    token, token_file = _token(source)
+    settings = Settings(
+        gateways=gateways,
+        cluster=cluster,
+        agent_id=source.one("agent_id", f"{hostname}-{secrets.token_hex(4)}"[-128:], values.agent_id),
+        hostname=hostname,
+        token=token,
+        token_file=token_file,
+        dialect=dialect,
+        services=source.many("service", ServiceEntry.parse),
+        allow=source.many("allow", AllowPattern.parse),
+        cluster_domain=source.one("cluster_domain", "cluster.local", values.domain),
+        api_hosts=tuple(filter(None, (environment.get("KUBERNETES_SERVICE_HOST", "").strip(),))),
+        grace_seconds=source.one("grace", "10", values.seconds(0, 3600)),
+        ping_seconds=source.one("ping_interval", "10", values.seconds(1, 60)),
+        dead_seconds=source.one("dead_after", "15", values.seconds(1, 300)),
+        dial_seconds=source.one("dial_timeout", "10", values.seconds(0.1, 60)),
+        memory_bytes=source.one("memory_limit", "64", values.mebibytes),
+        tls=_tls(source),
+        log_format=source.one("log_format", "text", values.choice("text", "json")),
+        log_level=source.one("log_level", "info", values.choice("debug", "info", "warning", "error")),
+    )
+    settings.read_token()
+    return settings
+
+
+class _Source:
+    """Each setting from the command line, else from its variable; errors name both."""
+
+    def __init__(self, given: Mapping[str, object], environment: Mapping[str, str]) -> None:
+        self._given = given
+        self._environment = environment
+
+    def raw(self, name: str) -> str | None:
+        """The text that was given for a single value, or None."""
+        value = self._given[name]
+        return str(value) if value is not None else self._environment.get(_variable(name))
+
+    def given(self, name: str) -> bool:
+        """Whether it stands on the command line."""
+        return self._given[name] is not None
+
+    def one(self, name: str, default: str, parse: Callable[[str], Value]) -> Value:
+        """One value, parsed."""
+        raw = self.raw(name)
+        return self.checked(name, default if raw is None else raw, parse)
+
+    def many(self, name: str, parse: Callable[[str], Value]) -> tuple[Value, ...]:
+        """All values: a repeated option, or a variable with commas or blanks between."""
+        value = self._given[name]
+        texts = value if isinstance(value, list) else re.split(r"[,\s]+", self._environment.get(_variable(name), ""))
+        return tuple(self.checked(name, text, parse) for text in texts if text)
+
+    def checked(self, name: str, text: str, parse: Callable[[str], Value]) -> Value:
+        """`parse(text)`, with the setting's names in front of what is wrong."""
+        try:
+            return parse(text)
+        except (ValueError, OSError, ServiceRuleError) as error:
+            msg = f"--{name.replace('_', '-')} ({_variable(name)}): {error}"
+            raise SettingsError(msg) from None
+
+
+def _variable(name: str) -> str:
+    return "AGENT_ID" if name == "agent_id" else f"AGENT_{name.upper()}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="tunnel-agent", allow_abbrev=False, description="Serves a cluster through a tunnel gateway.")
+    add = parser.add_argument
+    add(
+        "--gateway",
+        action="append",
+        metavar="URL",
+        help="ws://, wss://, http:// or https:// URL of a gateway; repeatable: one link to each",
+    )
+    add("--token", help="the agent's token (better: --token-file or AGENT_TOKEN)")
+    add("--token-file", metavar="FILE", help="file with the token; read again at each dial")
+    add("--cluster", help="the cluster this agent serves")
+    add("--agent-id", metavar="ID", help="default: host name and a random suffix")
+    add("--dialect", help="how exchanges ride on the link; available: yamux (the default)")
+    add(
+        "--service",
+        action="append",
+        metavar="NAME.NAMESPACE:PORT=HOST:PORT",
+        help="a reachable service, and where it is; repeatable",
+    )
+    add(
+        "--allow",
+        action="append",
+        metavar="NAMESPACE/SERVICE:PORT",
+        help="pattern of services reachable by cluster DNS; repeatable",
+    )
+    add("--cluster-domain", metavar="DOMAIN", help="default: cluster.local")
+    add("--grace", metavar="SECONDS", help="time for running streams after SIGTERM; default: 10")
+    add("--ping-interval", metavar="SECONDS", help="default: 10")
+    add(
+        "--dead-after",
+        metavar="SECONDS",
+        help="a link that is silent for this long after a ping is dead; default: 15",
+    )
+    add("--dial-timeout", metavar="SECONDS", help="limit for connecting to a service; default: 10")
+    add("--memory-limit", metavar="MIB", help="windows grow only while less than this is held; default: 64")
+    add("--ca-file", metavar="FILE", help="certificates that the gateway's is checked against")
+    add(
+        "--insecure-skip-verify",
+        action="store_const",
+        const="true",
+        help="do not check the gateway's certificate",
+    )
+    add("--log-format", metavar="FORMAT", help="text (the default) or json")
+    add("--log-level", metavar="LEVEL", help="debug, info (the default), warning or error")
+    return parser
+
+
+def _gateways(source: _Source, environment: Mapping[str, str]) -> tuple[Gateway, ...]:
+    gateways = source.many("gateway", lambda text: _gateway(text, environment))
+    if not gateways:
+        raise SettingsError("--gateway (AGENT_GATEWAY): is required; for example wss://gateway.example.com/agent")
+    if len({gateway.url for gateway in gateways}) < len(gateways):
+        raise SettingsError("--gateway (AGENT_GATEWAY): the same URL is given twice")
+    return gateways
+
+
+def _gateway(text: str, environment: Mapping[str, str]) -> Gateway:
+    url = urlsplit(text)
+    if "@" in url.netloc:
+        raise ValueError("credentials do not belong into the URL; use --token-file")
+    usable = url.scheme in _SCHEMES and url.hostname and not url.fragment and (url.port is None or url.port > 0)
+    if not usable or not re.fullmatch(r"[\x21-\x7e]+", text):
+        msg = f"{text!r} is not a ws://, wss://, http:// or https:// URL with a host"
+        raise ValueError(msg)
+    scheme = _SCHEMES[url.scheme]
+    host = url.hostname or ""
+    proxy = proxy_for(host, environment) if scheme == "wss" else None
+    if proxy is not None and urlsplit(proxy).scheme not in ("http", "https", "socks4", "socks5"):
+        raise ValueError("the proxy in HTTPS_PROXY is no http://, https://, socks4:// or socks5:// URL")
+    return Gateway(url._replace(scheme=scheme).geturl(), f"{scheme}://{url.netloc}{url.path}", proxy)
+
+
+def proxy_for(host: str, environment: Mapping[str, str]) -> str | None:
+    """The proxy of HTTPS_PROXY for a wss gateway at `host`, unless NO_PROXY names it or a parent."""
+    proxy = environment.get("https_proxy") or environment.get("HTTPS_PROXY")
+    if not proxy:
+        return None
+    for entry in re.split(r"[,\s]+", environment.get("no_proxy") or environment.get("NO_PROXY") or ""):
+        suffix = entry.lower().removeprefix("*").lstrip(".")
+        if entry == "*" or (suffix and (host == suffix or host.endswith(f".{suffix}"))):
+            return None
+    return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _token(source: _Source) -> tuple[str | None, Path | None]:
+    """The file wins over the value, and the command line over the environment."""
+    file = source.raw("token_file") if source.given("token_file") or not source.given("token") else None
+    if file:
+        return None, Path(file)
+    token = source.raw("token")
+    if not token:
+        raise SettingsError("--token-file (AGENT_TOKEN_FILE) or --token (AGENT_TOKEN): one of them is required")
+    if not _TOKEN.fullmatch(token):
+        raise SettingsError("--token (AGENT_TOKEN): must be printable characters without blanks")
+    return token, None
+
+
+def _tls(source: _Source) -> ssl.SSLContext:
+    insecure = source.one("insecure_skip_verify", "false", values.boolean)
+    ca_file = source.raw("ca_file")
+    if insecure:
+        if ca_file:
+            raise SettingsError("--ca-file (AGENT_CA_FILE): is of no use with --insecure-skip-verify")
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    if ca_file is None:
+        return ssl.create_default_context()
+    return source.checked("ca_file", ca_file, _context_of)
+
+
+def _context_of(ca_file: str) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        msg = f"{ca_file} is no file with PEM certificates: {error.strerror or type(error).__name__}"
+        raise ValueError(msg) from None

@@ -1,0 +1,93 @@
+"""The texts of the agent's settings, one parser for each kind of value.
+
+Pure: each takes a text and returns the value, or raises ValueError that says what would be valid.
+"""
+
+import re
+from collections.abc import Callable
+
+MIB = 1024 * 1024
+DIALECTS = ("yamux",)
+"""What this agent speaks; the gateway knows more (design: json and chunk are for other agents)."""
+
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
+_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
+
+
+def dialect(text: str) -> str:
+    """A dialect that this agent speaks."""
+    if text not in DIALECTS:
+        msg = f"{text!r} is not available in this agent; available: {', '.join(DIALECTS)}"
+        raise ValueError(msg)
+    return text
+
+
+def cluster(text: str) -> str:
+    """The cluster's name; required."""
+    if not text:
+        raise ValueError("is required: the name of the cluster that this agent serves")
+    if not _AGENT_ID.fullmatch(text):
+        msg = f"{text!r} is not up to 128 letters, digits and . _ : -"
+        raise ValueError(msg)
+    return text
+
+
+def agent_id(text: str) -> str:
+    """The agent's name."""
+    if not _AGENT_ID.fullmatch(text):
+        msg = f"{text!r} is not up to 128 letters, digits and . _ : -"
+        raise ValueError(msg)
+    return text
+
+
+def domain(text: str) -> str:
+    """The cluster's DNS domain."""
+    if not _DOMAIN.fullmatch(text) or ".." in text:
+        msg = f"{text!r} is not a DNS domain such as cluster.local"
+        raise ValueError(msg)
+    return text
+
+
+def boolean(text: str) -> bool:
+    """true or false, in the usual spellings."""
+    if text.lower() not in _TRUE + _FALSE:
+        msg = f"{text!r} is neither true nor false"
+        raise ValueError(msg)
+    return text.lower() in _TRUE
+
+
+def choice(*valid: str) -> Callable[[str], str]:
+    """One of `valid`, in any case."""
+
+    def parse(text: str) -> str:
+        if text.lower() not in valid:
+            msg = f"{text!r} is not one of {', '.join(valid)}"
+            raise ValueError(msg)
+        return text.lower()
+
+    return parse
+
+
+def seconds(low: float, high: float) -> Callable[[str], float]:
+    """A number of seconds between two bounds."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not low <= value <= high:
+            msg = f"{text!r} is not a number of seconds from {low:g} to {high:g}"
+            raise ValueError(msg)
+        return value
+
+    return parse
+
+
+def mebibytes(text: str) -> int:
+    """A whole number of MiB, in bytes."""
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65_536):
+        msg = f"{text!r} is not a whole number of MiB from 1 to 65536"
+        raise ValueError(msg)
+    return int(text) * MIB

@@ -1,0 +1,57 @@
+"""What can go wrong between a door and a service, each with whose turn it is.
+
+Every error names its scope and its blame; the doors map them to HTTP statuses and close codes in one table
+(`app/errors.py`). The text is for the operator's log, never for clients: it may name internal hosts.
+"""
+
+
+class TunnelError(Exception):
+    """An exchange could not be carried to its end.
+
+    `retryable`: no byte of an answer was seen, and the cause may be gone on another stream or link; whether
+    the request is safe to repeat is for the caller to say.
+    """
+
+    retryable = False
+
+
+class NoAgentError(TunnelError):
+    """The cluster has no live link (scope: cluster)."""
+
+
+class LinkLostError(TunnelError):
+    """The agent's link ended while the exchange was under way (scope: link)."""
+
+    retryable = True
+
+
+class StreamRefusedError(TunnelError):
+    """The stream ended before a byte of an answer came: a lost race with a closing connection, or a refused open."""
+
+    retryable = True
+
+
+class LinkBusyError(TunnelError):
+    """The link has no room for another stream (scope: link, blame: local)."""
+
+    retryable = True
+
+
+class ServiceUnreachableError(TunnelError):
+    """The agent could not reach the service, or the service closed without an answer."""
+
+
+class ServiceBrokeOffError(TunnelError):
+    """The answer ended before it was complete."""
+
+
+class BadAnswerError(TunnelError):
+    """The service's answer breaks HTTP/1.1 or RFC 6455 (blame: service)."""
+
+
+class TlsFailedError(TunnelError):
+    """TLS with the service could not be agreed on, or its certificate is not the one the route wants."""
+
+
+class TooSlowError(TunnelError):
+    """A deadline passed (blame: service or agent)."""

@@ -1,0 +1,11 @@
+"""An HTTP/1.1 client over any byte stream, one exchange at a time, and the pool of its idle connections.
+
+Push-style and synchronous: no asyncio, no clock of its own (one is passed in), no sockets.
+"""
+
+from tunnel.http1.connection import Connection
+from tunnel.http1.exchange import StreamExchange
+from tunnel.http1.pool import Pool
+from tunnel.http1.request import BadRequestError, BodyLengthError, is_repeatable
+
+__all__ = ["BadRequestError", "BodyLengthError", "Connection", "Pool", "StreamExchange", "is_repeatable"]

@@ -1,0 +1,244 @@
+"""Parses the answer to one request: bytes in, heads, body and trailers out.
+
+llhttp (httptools) reads heads and chunked bodies. Lengths are counted and ends found here, because httptools
+cannot be told that the request was HEAD, does not say where an answer ends, and swallows blank lines between
+answers. Never calls a sink, never touches a stream. What was parsed waits in `heads`, `body` and `trailers`
+to be taken.
+
+Invariants: no head is longer than `HEAD_LIMIT_BYTES`, and no chunk overhead or trailer section by more than
+the piece it came with; at most `INTERIM_LIMIT` interim answers; after `complete` nothing is parsed, and that
+more came is only noted, in `leftover`.
+"""
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from tunnel.errors import BadAnswerError, ServiceBrokeOffError
+from tunnel.http1.fields import Fields, read_fields, trailers_passed_on, without_length
+from tunnel.port import Headers, ResponseHead
+
+HEAD_LIMIT_BYTES = 64 * 1024
+"""One head, and likewise the overhead between two pieces of body: several times what common servers send."""
+INTERIM_LIMIT = 32
+"""1xx answers before the final one; real services send one or two."""
+
+_HEAD, _LENGTH, _CHUNKED, _UNTIL_END, _TUNNEL = range(5)
+_END_OF_HEAD = b"\r\n\r\n"
+_FIRST_BYTE = ord("H")
+_FIELD_OVERHEAD_BYTES = 4
+"""Colon, blank, CR, LF."""
+
+
+class Answer:
+    """One answer, from its first byte to its last. The `on_` methods are llhttp's."""
+
+    __slots__ = (
+        "_before",
+        "_chunks",
+        "_for_head",
+        "_for_upgrade",
+        "_head_over",
+        "_headers",
+        "_interim",
+        "_left",
+        "_overhead",
+        "_parser",
+        "_phase",
+        "body",
+        "complete",
+        "heads",
+        "keep_alive_seconds",
+        "leftover",
+        "persistent",
+        "started",
+        "trailers",
+    )
+
+    def __init__(self, *, for_head: bool, for_upgrade: bool) -> None:
+        self._for_head = for_head
+        self._for_upgrade = for_upgrade
+        self._phase = _HEAD
+        self._parser = HttpResponseParser(self)
+        self._head_over = False
+        self._headers: Headers = []
+        self._before = b""
+        """The last bytes of earlier pieces: 3 within a head, 5 within chunks."""
+        self._overhead = 0
+        self._interim = 0
+        self._left = 0
+        self._chunks: list[bytes] = []
+        self.started = False
+        self.heads: list[ResponseHead] = []
+        self.body = b""
+        self.trailers: Headers = []
+        self.complete = False
+        self.leftover = False
+        self.persistent = False
+        """Delimits itself, and the service keeps its connection open after it."""
+        self.keep_alive_seconds: float | None = None
+
+    def feed(self, data: bytes) -> None:
+        """Parse all of `data`, never empty. Raises BadAnswerError; the answer is then of no further use."""
+        while self._phase == _HEAD:
+            end = self._feed_head(data)
+            if end is None or end == len(data):
+                return
+            data = data[end:]
+        if self.complete:
+            self.leftover = True
+        elif self._phase == _LENGTH:
+            self._left -= len(data)
+            if self._left < 0:
+                self.leftover = True
+                data = data[: self._left]
+            self.complete = self._left <= 0
+            self.body += data
+        elif self._phase == _CHUNKED:
+            self._feed_chunks(data)
+        else:
+            self.body += data
+
+    def feed_end(self) -> None:
+        """The stream ended. Raises ServiceBrokeOffError when that leaves the answer incomplete."""
+        if self._phase in {_UNTIL_END, _TUNNEL}:
+            self.complete = True
+        elif not self.complete:
+            where = "head" if self._phase == _HEAD else "body"
+            raise ServiceBrokeOffError(f"the service closed in the midst of its answer's {where}")
+
+    def close(self) -> None:
+        """Drop what was not taken, and the parser, which refers back to this object."""
+        del self._parser
+        self.heads = []
+        self.body = b""
+        self.trailers = []
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade) as error:
+            if self.complete:
+                self.leftover = True  # llhttp tried to read on
+            elif not self._head_over or self._phase != _HEAD:
+                raise BadAnswerError(f"not HTTP/1.1: {error}") from None
+            # else: the head of a 101, where llhttp stops in one of two ways
+
+    # --- heads
+
+    def _feed_head(self, data: bytes) -> int | None:
+        """Parse no further than the head's end. Returns where in `data` that is, None when still to come."""
+        before = self._before
+        if not self._overhead:
+            self.started = True
+            if data[0] != _FIRST_BYTE:  # llhttp would skip blank lines, and take RTSP/ and ICE/
+                raise BadAnswerError("the answer does not begin with HTTP/")
+            found = data.find(_END_OF_HEAD)
+        else:
+            found = (before + data).find(_END_OF_HEAD)
+        end = found + 4 - len(before) if found >= 0 else None
+        self._overhead += len(data) if end is None else end
+        if self._overhead > HEAD_LIMIT_BYTES:
+            raise BadAnswerError(f"a head of more than {HEAD_LIMIT_BYTES} bytes")
+        if end is None:
+            self._parse(data)
+            self._before = (before + data)[-3:]
+            return None
+        self._parse(data[:end])
+        if not self._head_over:
+            raise BadAnswerError("not HTTP/1.1: no end of the head where there must be one")
+        self._end_head()
+        return end
+
+    def _end_head(self) -> None:
+        status = self._parser.get_status_code()
+        version = self._parser.get_http_version()
+        if version not in {"1.1", "1.0"} or status < 100:
+            raise BadAnswerError(f"an answer of HTTP/{version} with status {status}")
+        headers, self._headers = self._headers, []
+        self._before = b""
+        self._overhead = 0
+        fields = read_fields(headers)
+        if fields.chunked and version == "1.0":  # RFC 9112 section 6.1
+            raise BadAnswerError("Transfer-Encoding in an answer of HTTP/1.0")
+        if status < 200:
+            self._end_early_head(status, headers, fields)
+            return
+        self.persistent = version == "1.1" and not fields.close
+        self.keep_alive_seconds = fields.keep_alive_seconds
+        if status == 204 and (fields.chunked or fields.length is not None):
+            # A body that may not be there: should it come late, it would be taken for the next answer.
+            self.persistent = self.persistent and not fields.chunked and not fields.length
+            fields.passed_on = without_length(fields.passed_on)
+        self.heads.append(ResponseHead(status, fields.passed_on))
+        if self._for_head or status in {204, 304}:
+            self._phase = _LENGTH
+            self.complete = True
+        elif fields.chunked:
+            self._phase = _CHUNKED
+        elif fields.length is not None:
+            self._phase = _LENGTH
+            self._left = fields.length
+            self.complete = not fields.length
+        else:
+            self._phase = _UNTIL_END
+            self.persistent = False
+
+    def _end_early_head(self, status: int, headers: Headers, fields: Fields) -> None:
+        if fields.chunked or fields.length:
+            raise BadAnswerError(f"a {status} that announces a body")
+        if status == 101:
+            if not self._for_upgrade:
+                raise BadAnswerError("a 101 that was not asked for")
+            self.heads.append(ResponseHead(101, headers))
+            self._phase = _TUNNEL
+            return
+        self._interim += 1
+        if self._interim > INTERIM_LIMIT:
+            raise BadAnswerError(f"more than {INTERIM_LIMIT} interim answers")
+        self.heads.append(ResponseHead(status, without_length(fields.passed_on)))
+        self._head_over = False
+        self._parser = HttpResponseParser(self)
+
+    # --- chunks
+
+    def _feed_chunks(self, data: bytes) -> None:
+        self._overhead += len(data)
+        self._before = data[-5:] if len(data) >= 5 else (self._before + data)[-5:]
+        self._parse(data)
+        if self._chunks:
+            self.body += b"".join(self._chunks)
+            self._chunks.clear()
+        if self.complete:
+            # llhttp swallows blank lines after the end. The right end is one empty line.
+            if self._before[1:] != _END_OF_HEAD or self._before[:1] in {b"\r", b"\n"}:
+                self.leftover = True
+            return
+        if not self._overhead and self._headers:
+            self._overhead = sum(
+                [len(name) + len(value) + _FIELD_OVERHEAD_BYTES for name, value in self._headers]
+            )
+        if self._overhead > HEAD_LIMIT_BYTES:
+            raise BadAnswerError(f"more than {HEAD_LIMIT_BYTES} bytes of trailers or chunk extensions")
+
+    # --- told by llhttp
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field of a head or of the trailers; llhttp leaves blanks behind the value."""
+        self._headers.append((name, value.strip(b" \t")))
+
+    def on_headers_complete(self) -> None:
+        """The head's empty line."""
+        if self.complete:
+            self.leftover = True
+        self._head_over = True
+
+    def on_body(self, data: bytes) -> None:
+        """A piece of a chunk."""
+        if not self.complete:
+            self._chunks.append(data)
+            self._overhead = 0
+
+    def on_message_complete(self) -> None:
+        """The end of the last chunk's trailers; of a head already, where llhttp expects no body."""
+        if self._phase == _CHUNKED and not self.complete:
+            self.complete = True
+            self.trailers = trailers_passed_on(self._headers)

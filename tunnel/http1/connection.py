@@ -1,0 +1,156 @@
+"""One HTTP/1.1 connection over a byte stream: one exchange after the other, never two at once.
+
+The stream's owner. Between exchanges it only waits: any byte then is one that nobody asked for, and ends it.
+Never knows time but through its `clock`, and never chooses whether it is reused: `on_idle` and `on_closed`
+tell.
+
+Invariants: `on_closed` is called once, whatever ends it; `on_idle` never after it. A connection that ends in
+order (request sent, answer complete, and the peer ended its direction) ends its own direction; any other is
+reset.
+"""
+
+from collections.abc import Callable
+
+from tunnel.errors import StreamRefusedError, TunnelError
+from tunnel.http1.exchange import StreamExchange
+from tunnel.http1.request import encode_head
+from tunnel.port import Exchange, RequestHead, Sink
+from tunnel.streams import ByteStream
+
+
+class Connection:
+    """One HTTP/1.1 connection; a `StreamOwner`.
+
+    `clock` returns seconds that never go back. `on_idle`: the exchange is over, and the connection may carry
+    another. `on_closed`: it will carry no more; the stream is ended or reset. Both may be called from within
+    any call here but `open`.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_closed",
+        "_exchange",
+        "_input_ended",
+        "_on_closed",
+        "_on_idle",
+        "_stream",
+        "idle_since",
+        "keep_alive_seconds",
+        "uses",
+    )
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        *,
+        clock: Callable[[], float],
+        on_idle: Callable[["Connection"], None],
+        on_closed: Callable[["Connection"], None],
+    ) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._on_idle = on_idle
+        self._on_closed = on_closed
+        self._exchange: StreamExchange | None = None
+        self._input_ended = False
+        self._closed = False
+        self.idle_since = clock()
+        self.keep_alive_seconds: float | None = None
+        """How long the service keeps an idle connection, where it said so (`Keep-Alive: timeout=N`)."""
+        self.uses = 0
+        """Exchanges begun."""
+        stream.owner = self
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "idle" if self._exchange is None else "active"
+        return f"<Connection {state}, {self.uses} uses>"
+
+    @property
+    def is_closed(self) -> bool:
+        """It will carry no more exchanges."""
+        return self._closed
+
+    def open(self, head: RequestHead, sink: Sink) -> Exchange:
+        """Write `head` and start the exchange.
+
+        Raises StreamRefusedError when the connection is closed by now, and BadRequestError (a ValueError) for
+        a head that must not be sent; nothing is written then, and the connection is as idle as before.
+        """
+        if self._closed:
+            raise StreamRefusedError("the connection was closed while idle")
+        if self._exchange is not None:
+            raise RuntimeError("an exchange is under way on this connection")
+        encoded = encode_head(head)
+        self.uses += 1
+        exchange = self._exchange = StreamExchange(self, self._stream, head, sink)
+        self._stream.write(encoded)
+        return exchange
+
+    def close(self) -> None:
+        """Give up an idle connection; idempotent. One that carries an exchange is left alone."""
+        if self._exchange is None:
+            self.abort()
+
+    # --- told by the stream
+
+    def data_received(self, data: bytes, /) -> None:
+        """See `StreamOwner.data_received`."""
+        if self._exchange is not None:
+            self._exchange.data_received(data)
+        else:
+            self._stream.acknowledge(len(data))
+            self.abort()
+
+    def end_received(self) -> None:
+        """See `StreamOwner.end_received`."""
+        self._input_ended = True
+        if self._exchange is not None:
+            self._exchange.end_received()
+        else:
+            self.finish()
+
+    def stream_lost(self, error: TunnelError, /) -> None:
+        """See `StreamOwner.stream_lost`."""
+        exchange = self._exchange
+        self._close()
+        if exchange is not None:
+            exchange.stream_lost(error)
+
+    def stream_writable(self) -> None:
+        """See `StreamOwner.stream_writable`."""
+        if self._exchange is not None:
+            self._exchange.stream_writable()
+
+    # --- told by the exchange, when it is over
+
+    def become_idle(self, keep_alive_seconds: float | None) -> None:
+        """The next exchange may come."""
+        self._exchange = None
+        if keep_alive_seconds is not None:
+            self.keep_alive_seconds = keep_alive_seconds
+        self.idle_since = self._clock()
+        self._on_idle(self)
+
+    def finish(self) -> None:
+        """No other exchange will come, and nothing of this one is missing.
+
+        A peer that has not ended its direction is not waited for: there is no clock here to bound the wait.
+        """
+        if not self._closed:
+            if self._input_ended:
+                self._stream.write_end()
+            else:
+                self._stream.reset()
+            self._close()
+
+    def abort(self) -> None:
+        """The exchange is broken off, or none will come."""
+        if not self._closed:
+            self._stream.reset()
+            self._close()
+
+    def _close(self) -> None:
+        self._exchange = None
+        if not self._closed:
+            self._closed = True
+            self._on_closed(self)

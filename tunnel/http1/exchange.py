@@ -1,0 +1,295 @@
+"""One HTTP/1.1 exchange: the door's `Exchange`, from the written head to the answer's end.
+
+Belongs to a `Connection`, which hands it what the stream brings. Never calls the sink while paused (but for
+`failed` and `writable`), never after it is over, and never from within `send_data`, `end` or `reset`.
+
+Invariants: every received byte is acknowledged once: when what was made of it is delivered and the sink did
+not pause, else on `resume`, and at the latest when the exchange is over. What comes while paused is held
+unparsed; the stream's window bounds it. Before the sink is told of the end, the connection is settled: it is
+back in the pool or closed, so the door may start its next exchange there and then. Once over, every method
+does nothing.
+"""
+
+from collections import deque
+from typing import TYPE_CHECKING, NoReturn
+
+from tunnel.errors import (
+    BadAnswerError,
+    ServiceBrokeOffError,
+    ServiceUnreachableError,
+    StreamRefusedError,
+    TunnelError,
+)
+from tunnel.http1.answer import Answer
+from tunnel.http1.request import BodyLengthError
+from tunnel.port import Headers, RequestHead, ResponseHead, Sink
+from tunnel.streams import ByteStream
+
+if TYPE_CHECKING:
+    from tunnel.http1.connection import Connection
+
+_SENT, _COUNTED, _CHUNKED, _RAW = range(4)
+
+
+class StreamExchange:
+    """An `Exchange` over one byte stream.
+
+    The request is sent once `body_length` bytes were given (at once when 0), or at `end` when the length is
+    unknown. More than that, or an `end` before, resets the exchange and raises BodyLengthError. After a 101,
+    `end` ends our direction; the exchange is over when both directions are.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_blocked",
+        "_connection",
+        "_delivering",
+        "_input_ended",
+        "_left",
+        "_over",
+        "_paused",
+        "_sink",
+        "_stream",
+        "_taken",
+        "_told_end",
+        "_upload",
+        "_waiting",
+    )
+
+    def __init__(self, connection: "Connection", stream: ByteStream, head: RequestHead, sink: Sink) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._sink = sink
+        self._answer = Answer(for_head=head.method == b"HEAD", for_upgrade=head.upgrade)
+        self._left = head.body_length or 0
+        self._upload = _CHUNKED if head.body_length is None else _COUNTED if head.body_length else _SENT
+        self._waiting: deque[bytes] = deque()
+        self._taken = 0
+        """Bytes parsed and not yet acknowledged."""
+        self._paused = False
+        self._delivering = False
+        self._blocked = False
+        self._input_ended = False
+        self._told_end = False
+        """Only after a 101: the service ended its direction, ours goes on."""
+        self._over = False
+
+    def __repr__(self) -> str:
+        state = "over" if self._over else "paused" if self._paused else "running"
+        return f"<StreamExchange {state}, request {'sent' if self._upload == _SENT else 'unfinished'}>"
+
+    # --- told by the door
+
+    def send_data(self, data: bytes, /) -> bool:
+        """See `Exchange.send_data`. Raises BodyLengthError."""
+        if self._over or not data:
+            return True
+        if self._upload == _COUNTED:
+            self._left -= len(data)
+            if self._left < 0:
+                self._refuse_body("more body than announced")
+            if self._left == 0:
+                self._upload = _SENT
+        elif self._upload == _CHUNKED:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        elif self._upload == _SENT:
+            self._refuse_body("body after the end of the request")
+        welcome = self._stream.write(data)
+        if self._told_end:
+            return True  # no `writable` can follow
+        self._blocked = not welcome
+        return welcome
+
+    def end(self) -> None:
+        """See `Exchange.end`. Raises BodyLengthError."""
+        if self._over or self._upload == _SENT:
+            return
+        if self._upload == _COUNTED:
+            self._refuse_body("less body than announced")
+        if self._upload == _CHUNKED:
+            self._stream.write(b"0\r\n\r\n")
+        else:
+            self._stream.write_end()
+        self._upload = _SENT
+        if self._told_end:
+            self._settle()
+            self._connection.finish()
+
+    def reset(self) -> None:
+        """See `Exchange.reset`."""
+        if not self._over:
+            self._settle()
+            self._connection.abort()
+
+    def pause(self) -> None:
+        """See `Exchange.pause`."""
+        self._paused = not self._over
+
+    def resume(self) -> None:
+        """See `Exchange.resume`."""
+        if not self._paused:
+            return
+        self._paused = False
+        if self._delivering:
+            return  # called from within the sink: the delivery under way goes on
+        self._deliver()
+        while self._waiting and not self._paused:
+            self._take(self._waiting.popleft())
+        if self._input_ended and not self._paused and not self._over:
+            self._end_input()
+
+    # --- told by the connection
+
+    def data_received(self, data: bytes) -> None:
+        """The stream brought bytes."""
+        if self._paused:
+            self._waiting.append(data)
+        else:
+            self._take(data)
+
+    def end_received(self) -> None:
+        """The stream's peer ended its direction."""
+        self._input_ended = True
+        if not self._paused:
+            self._end_input()
+
+    def stream_lost(self, error: TunnelError) -> None:
+        """The stream is gone, in both directions."""
+        self._fail(error)
+
+    def stream_writable(self) -> None:
+        """The stream takes more."""
+        if self._blocked:
+            self._blocked = False
+            self._sink.writable()
+
+    # --- the answer
+
+    def _take(self, data: bytes) -> None:
+        self._taken += len(data)
+        try:
+            self._answer.feed(data)
+        except BadAnswerError as error:
+            self._fail(error)
+        else:
+            self._deliver()
+
+    def _end_input(self) -> None:
+        answer = self._answer
+        if not answer.started:
+            self._fail(self._unanswered())
+            return
+        try:
+            answer.feed_end()
+        except ServiceBrokeOffError as error:
+            self._fail(error)
+        else:
+            self._deliver()
+
+    def _deliver(self) -> None:
+        """Tell the sink what was parsed, up to where it pauses; acknowledge it unless it did."""
+        answer = self._answer
+        sink = self._sink
+        self._delivering = True
+        try:
+            # A reset from within the sink empties the answer.
+            while answer.heads and not self._paused:
+                head = answer.heads.pop(0)
+                if head.status == 101:
+                    self._upload = _RAW
+                sink.head(head)
+            if answer.body and not self._paused:
+                body, answer.body = answer.body, b""
+                sink.data(body)
+            if answer.complete and answer.trailers and not self._paused:
+                trailers, answer.trailers = answer.trailers, []
+                sink.trailers(trailers)
+        finally:
+            self._delivering = False
+        if self._paused or self._over:
+            return
+        if answer.complete and not self._told_end:
+            self._complete()
+        elif self._taken:
+            taken, self._taken = self._taken, 0
+            self._stream.acknowledge(taken)
+
+    def _complete(self) -> None:
+        sink = self._sink
+        if self._upload == _RAW:
+            self._told_end = True
+            self._blocked = False
+            self._acknowledge_all()
+        else:
+            self._settle()
+            if self._upload != _SENT or self._answer.leftover:
+                self._connection.abort()
+            elif self._answer.persistent and not self._input_ended:
+                self._connection.become_idle(self._answer.keep_alive_seconds)
+            else:
+                self._connection.finish()
+        sink.end()
+
+    def _unanswered(self) -> TunnelError:
+        if self._connection.uses > 1:
+            return StreamRefusedError("the service closed its idle connection as the request came")
+        return ServiceUnreachableError("the stream ended without a byte of an answer")
+
+    def _fail(self, error: TunnelError) -> None:
+        sink, tell = self._sink, not self._told_end
+        self._settle()
+        if self._input_ended and self._upload == _SENT:
+            self._connection.finish()
+        else:
+            self._connection.abort()
+        if tell:
+            sink.failed(error)
+
+    def _refuse_body(self, why: str) -> NoReturn:
+        self.reset()
+        raise BodyLengthError(why)
+
+    def _settle(self) -> None:
+        """Be over: the sink is forgotten, and what it will never get is acknowledged."""
+        self._over = True
+        self._paused = False
+        self._blocked = False
+        self._acknowledge_all()
+        self._answer.close()
+        self._sink = NOBODY  # a door and its exchange refer to each other: not for longer than they must
+
+    def _acknowledge_all(self) -> None:
+        size = self._taken
+        self._taken = 0
+        if self._waiting:
+            size += sum([len(data) for data in self._waiting])
+            self._waiting.clear()
+        if size:
+            self._stream.acknowledge(size)
+
+
+class _Nobody:
+    """The sink of an exchange that is over."""
+
+    __slots__ = ()
+
+    def head(self, head: ResponseHead, /) -> None:
+        """Not called."""
+
+    def data(self, data: bytes, /) -> None:
+        """Not called."""
+
+    def trailers(self, headers: Headers, /) -> None:
+        """Not called."""
+
+    def end(self) -> None:
+        """Not called."""
+
+    def failed(self, error: TunnelError, /) -> None:
+        """Not called."""
+
+    def writable(self) -> None:
+        """Not called."""
+
+
+NOBODY: Sink = _Nobody()

@@ -1,0 +1,102 @@
+"""What an answer's fields mean for this hop: its framing, whether the connection persists, what is not passed
+on.
+
+Pure functions over lists of fields; no state, no I/O. llhttp has already refused names and values that are
+malformed, Content-Length beside Transfer-Encoding, and more than one Content-Length; what it lets through and
+we do not is refused here.
+"""
+
+from dataclasses import dataclass
+
+from tunnel.errors import BadAnswerError
+from tunnel.port import Headers
+
+_OF_THIS_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+"""RFC 9110 section 7.6.1; `Proxy-Authenticate` is for the next client on the way, which is this gateway."""
+_SPECIAL = _OF_THIS_HOP | {b"content-length"}
+_NOT_IN_TRAILERS = _SPECIAL | {b"host", b"trailer"}
+"""RFC 9110 section 6.5.1: framing and routing."""
+_LONGEST_LENGTH_DIGITS = 18
+"""Below 2**63, for the sake of everyone behind us."""
+_KNOWN_OPTIONS = frozenset({b"", b"close", b"keep-alive", b"content-length"})
+
+
+@dataclass(slots=True)
+class Fields:
+    """An answer's fields, read."""
+
+    passed_on: Headers
+    """Without those of this hop, in their order."""
+    length: int | None = None
+    chunked: bool = False
+    close: bool = False
+    keep_alive_seconds: float | None = None
+    """The service's hint: `Keep-Alive: timeout=N`."""
+
+
+def read_fields(headers: Headers) -> Fields:
+    """Sort the fields of an answer. Raises BadAnswerError."""
+    fields = Fields([])
+    options: list[bytes] | None = None
+    for field in headers:
+        name = field[0].lower()
+        if name not in _SPECIAL:
+            fields.passed_on.append(field)
+        elif name == b"content-length":
+            fields.length = _length(field[1])
+            fields.passed_on.append(field)
+        elif name == b"transfer-encoding":
+            if fields.chunked or field[1].lower() != b"chunked":
+                raise BadAnswerError("a Transfer-Encoding other than exactly chunked")
+            fields.chunked = True
+        elif name == b"connection":
+            options = (options or []) + field[1].lower().split(b",")
+        elif name == b"keep-alive":
+            fields.keep_alive_seconds = _timeout(field[1])
+    if options is not None:
+        _obey_connection(fields, {option.strip(b" \t") for option in options})
+    return fields
+
+
+def _obey_connection(fields: Fields, options: set[bytes]) -> None:
+    """Remove what the Connection field names; `options` are in lower case."""
+    fields.close = b"close" in options
+    # Content-Length is meant for every recipient, whatever Connection says of it.
+    named = options - _KNOWN_OPTIONS
+    if named:
+        fields.passed_on = [field for field in fields.passed_on if field[0].lower() not in named]
+
+
+def without_length(headers: Headers) -> Headers:
+    """For answers that must not announce a length: 1xx and 204 (RFC 9110 section 8.6)."""
+    return [field for field in headers if field[0].lower() != b"content-length"]
+
+
+def trailers_passed_on(headers: Headers) -> Headers:
+    """The trailer fields that may cross to the next hop."""
+    return [field for field in headers if field[0].lower() not in _NOT_IN_TRAILERS]
+
+
+def _length(value: bytes) -> int:
+    if len(value) > _LONGEST_LENGTH_DIGITS or not value.isdigit():
+        raise BadAnswerError("Content-Length is not a sensible number")
+    return int(value)
+
+
+def _timeout(value: bytes) -> float | None:
+    for parameter in value.split(b","):
+        name, _, number = parameter.partition(b"=")
+        digits = number.strip(b' \t"')
+        if name.strip(b" \t").lower() == b"timeout" and digits.isdigit() and len(digits) <= 9:
+            return float(digits)
+    return None

@@ -1,0 +1,73 @@
+"""Serialises a request's head, and refuses what another parser could read differently.
+
+Never repairs: a head that is not plainly one request is refused whole, with nothing written. The only fields
+it adds are those of the framing, where they are missing: `Transfer-Encoding: chunked` for a body of unknown
+length, and `Content-Length` for a body of known length. So the framing on the wire is always the one
+`body_length` states.
+"""
+
+from tunnel.port import RequestHead
+
+_TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+"""RFC 9110 section 5.6.2: methods and field names."""
+_IN_VALUES_NEVER = bytes(byte for byte in range(0x20) if byte != 0x09) + b"\x7f"
+"""RFC 9110 section 5.5: control characters, the tab excepted."""
+_IN_TARGETS_NEVER = bytes(range(0x21)) + b"\x7f"
+
+_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+
+
+class BadRequestError(ValueError):
+    """A request head that must not be sent. The text names the rule, never the content."""
+
+
+class BodyLengthError(ValueError):
+    """More or less body than the head announced. The exchange has been reset, and its sink is not told."""
+
+
+def is_repeatable(method: bytes) -> bool:
+    """Whether doing it twice does no more than doing it once (RFC 9110 section 9.2.2)."""
+    return method in _REPEATABLE
+
+
+def encode_head(head: RequestHead) -> bytes:
+    """The request line and the fields, up to and with the empty line. Raises BadRequestError."""
+    method, target, headers = head.method, head.target, head.headers
+    if not method or method.translate(None, _TOKEN) or method == b"CONNECT":
+        raise BadRequestError("the method is not a token, or asks for a tunnel")
+    if not target or len(target.translate(None, _IN_TARGETS_NEVER)) != len(target):
+        raise BadRequestError("the target is empty or has blanks or control characters")
+    if target[0] != 0x2F and target != b"*":
+        raise BadRequestError("the target is neither a path nor an asterisk")
+    # One pass each over all names and all values: field by field costs several times as much.
+    names = b"\n".join([name for name, _ in headers])
+    if names.translate(None, _TOKEN) != b"\n" * (len(headers) - 1):
+        raise BadRequestError("a field name is not a token")
+    values = b"".join([value for _, value in headers])
+    if len(values.translate(None, _IN_VALUES_NEVER)) != len(values):
+        raise BadRequestError("a field value has control characters")
+    lines = [b"%b %b HTTP/1.1\r\n" % (method, target)]
+    lines += [b"%b: %b\r\n" % field for field in headers]
+    lines.append(_framing(head, names.lower().split(b"\n") if headers else []))
+    return b"".join(lines)
+
+
+def _framing(head: RequestHead, names: list[bytes]) -> bytes:
+    """The framing field that is missing, if any, and the empty line; `names` are in lower case."""
+    if b"" in names:
+        raise BadRequestError("a field name is not a token")
+    if b"transfer-encoding" in names:
+        raise BadRequestError("Transfer-Encoding is not the caller's to set")
+    if names.count(b"host") > 1:
+        raise BadRequestError("more than one Host")
+    length = head.body_length
+    if head.upgrade and length != 0:
+        raise BadRequestError("an upgrade has no body")
+    if b"content-length" not in names:
+        if length is None:
+            return b"Transfer-Encoding: chunked\r\n\r\n"
+        return b"Content-Length: %d\r\n\r\n" % length if length else b"\r\n"
+    announced = head.headers[names.index(b"content-length")][1]
+    if names.count(b"content-length") > 1 or length is None or announced != b"%d" % length:
+        raise BadRequestError("Content-Length is not the length of the body")
+    return b"\r\n"

@@ -1,0 +1,275 @@
+"""One live connection of one agent, as the gateway sees it: text is JSON control, binary is yamux.
+
+Push-style and without I/O: whoever holds the WebSocket feeds `text_received` and `bytes_received`, calls `tick` about
+twice a second, and, each time `wake` was called, sends what `next_message` gives, one message per loop turn, until it
+gives None. The reader never waits for a stream, the writer is the only one that sends.
+
+A link goes through `joining` (the handshake is done, the agent has not said or agreed to all we need), `ready`
+(carries exchanges) and `closed` (for good). What ends it is told once, to `on_closed`.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from itertools import count
+
+import msgspec
+
+from tunnel import messages
+from tunnel.account import Account
+from tunnel.dialects.yamux import YamuxCarrier
+from tunnel.errors import LinkLostError, NoAgentError, TunnelError
+from tunnel.port import Target, Upstream
+from tunnel.yamux import Limits, ProtocolError
+
+logger = logging.getLogger(__name__)
+
+_numbers = count(1)
+
+_QUEUED_TEXTS = 256
+"""Control messages waiting to leave. An agent that reads none of 256 acknowledgements reads nothing any more."""
+
+
+class State(Enum):
+    """Where a link is in its life."""
+
+    JOINING = "joining"
+    READY = "ready"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When a silent link is given up, in seconds."""
+
+    ping_interval: float = 5.0
+    """Between yamux pings; also what the agent is asked to use."""
+    ping_timeout: float = 8.0
+    """Nothing at all received for so long after a ping: dead. 5 + 8: a frozen agent is noticed within 15 s."""
+    joining: float = 75.0
+    """Until ready. The existing agent may be silent for 30 s after a reconnect with open streams, and heartbeats
+    every 30 s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What our `gateway_hello` asks of the agent's yamux session."""
+
+    stream_window_bytes: int = 1024 * 1024
+    """The agent's receive window per stream, for uploads: 1 MiB carries 10 MB/s over 100 ms of round trip. The
+    existing agent promises all of it at once and never grows it."""
+
+
+class Link:
+    """One agent's connection. See the module."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        *,
+        cluster: str,
+        wake: Callable[[], None],
+        on_ready: Callable[["Link"], None],
+        on_identified: Callable[["Link"], None],
+        on_closed: Callable[["Link", str], None],
+        clock: Callable[[], float],
+        account: Account,
+        agent_id: str | None = None,
+        limits: Limits | None = None,
+        timing: Timing | None = None,
+        hello: Hello | None = None,
+    ) -> None:
+        self.name = f"link-{next(_numbers)}"
+        self.cluster = cluster
+        self.agent_id = agent_id
+        """None until an agent on `/ws` sent its first heartbeat."""
+        self.agent_version = ""
+        self.state = State.JOINING
+        self.suspect = False
+        """A newer link of this cluster came, and nothing was received since: takes no new exchange."""
+        self.close_code: int | None = None
+        self.close_reason = ""
+        self._wake = wake
+        self._on_ready = on_ready
+        self._on_identified = on_identified
+        self._on_closed = on_closed
+        self._clock = clock
+        self._timing = timing or Timing()
+        self._texts: deque[str] = deque()
+        self._carrier = YamuxCarrier(wake=wake, clock=clock, account=account, limits=limits)
+        self.born = self._last_tick = self._pinged_at = clock()
+        self._unanswered_since: float | None = None  # the first ping after which nothing at all was received
+        self._expired_at = self.born
+        self._unknown_types: set[str] = set()
+        self._hello = hello or Hello()
+
+    # --- the WebSocket's side
+
+    def text_received(self, text: str) -> None:
+        """One control message of the agent. What cannot be understood is logged and skipped, as the agent does."""
+        self._heard()
+        if len(text) > messages.ENVELOPE_LIMIT_BYTES:
+            self.close(1009, "control message too large")
+            return
+        try:
+            self._obey(messages.decode_envelope(text))
+        except messages.MessageError as error:
+            logger.warning("%s: message skipped: %s", self.name, error)
+
+    def bytes_received(self, data: bytes) -> None:
+        """Bytes of the yamux session; message borders mean nothing."""
+        self._heard()
+        if self.state is not State.READY:
+            logger.warning("%s: %d bytes before gateway_hello_ack skipped", self.name, len(data))
+            return
+        try:
+            self._carrier.bytes_received(data)
+        except ProtocolError as error:
+            logger.warning("%s: agent broke the yamux protocol: %s", self.name, error)
+            self.close(1002, "yamux protocol error")
+
+    def next_message(self) -> str | bytes | None:
+        """What to send next: control texts first, then at most 64 KiB of frames; None when there is nothing."""
+        if self._texts:
+            return self._texts.popleft()
+        if self.state is not State.READY:
+            return None
+        return self._carrier.data_to_send() or None
+
+    def tick(self) -> None:
+        """Keep-alive and deadlines; about twice a second."""
+        now = self._clock()
+        late = now - self._last_tick > 2.0
+        self._last_tick = now
+        if late:
+            # This process stood still (or its machine slept): what the agent sent meanwhile has not been read yet.
+            self._unanswered_since = None
+        if self.state is State.JOINING:
+            if now - self.born > self._timing.joining:
+                self.close(1008, "registration timed out")
+            return
+        if self.state is State.CLOSED:
+            return
+        if now - self._expired_at >= 1.0:
+            self._expired_at = now
+            self._carrier.expire()
+        if self._unanswered_since is not None and now - self._unanswered_since > self._timing.ping_timeout:
+            self.close(1001, f"nothing received for {now - self._unanswered_since:.0f} s after a ping")
+        elif now - self._pinged_at >= self._timing.ping_interval:
+            self.probe()
+
+    def lost(self, reason: str) -> None:
+        """The WebSocket is gone."""
+        self._end(reason)
+
+    # --- the registry's side
+
+    def greet(self) -> None:
+        """Ask for yamux. Once per connection: a second hello would replace the agent's session."""
+        timing = self._timing
+        config = messages.YamuxConfig(
+            max_stream_window_size=self._hello.stream_window_bytes,
+            keep_alive_interval_seconds=max(1, round(timing.ping_interval)),
+            connection_timeout_seconds=max(2, round(timing.ping_interval + timing.ping_timeout)),
+        )
+        self.send_text("gateway_hello", messages.GatewayHello(use_yamux=True, yamux_config=config))
+
+    def send_text(self, kind: str, payload: msgspec.Struct, request_id: str | None = None) -> None:
+        """Queue one control message."""
+        if self.state is State.CLOSED:
+            return
+        if len(self._texts) >= _QUEUED_TEXTS:
+            self.close(1008, "agent does not read")
+            return
+        self._texts.append(messages.encode(kind, payload, request_id))
+        self._wake()
+
+    def probe(self) -> None:
+        """Send a ping now: whoever is alive answers within a round trip."""
+        if self.state is State.READY:
+            self._pinged_at = self._clock()
+            if self._unanswered_since is None:
+                self._unanswered_since = self._pinged_at
+            self._carrier.session.ping(self._pinged_at)
+            self._wake()
+
+    def doubt(self) -> None:
+        """A newer connection of this cluster came: no new exchange until something is received."""
+        self.suspect = True
+        self.probe()
+
+    def upstream(self, target: Target) -> Upstream:
+        """The upstream to `target` through this link. Raises NoAgentError when it does not carry any more."""
+        if self.state is not State.READY:
+            raise NoAgentError(f"{self.name} is {self.state.value}")
+        return self._carrier.upstream(target)
+
+    @property
+    def active(self) -> int:
+        """Exchanges under way: the load by which links are chosen."""
+        return self._carrier.active
+
+    @property
+    def available(self) -> bool:
+        """Whether new exchanges may use this link."""
+        return self.state is State.READY and not self.suspect and not self._carrier.going_away
+
+    def close(self, code: int, reason: str) -> None:
+        """End the link from our side: exchanges fail now, the WebSocket is closed with `code` after that."""
+        if self.close_code is None:
+            self.close_code, self.close_reason = code, reason
+        self._end(reason)
+
+    # --- inside
+
+    def _heard(self) -> None:
+        self._unanswered_since = None
+        if self.suspect:
+            self.suspect = False
+            if self.state is State.READY:
+                self._on_ready(self)
+
+    def _obey(self, envelope: messages.Envelope) -> None:
+        match envelope.type:
+            case "heartbeat":
+                self._heartbeat(messages.decode_payload(envelope, messages.Heartbeat))
+            case "gateway_hello_ack":
+                ack = messages.decode_payload(envelope, messages.GatewayHelloAck)
+                if ack.use_yamux and self.state is State.JOINING:
+                    self.state = State.READY
+                    self.probe()
+                    self._on_ready(self)
+            case "ping":
+                self.send_text("pong", messages.Notice(), envelope.request_id)
+            case "stream_refused":
+                refused = messages.decode_payload(envelope, messages.StreamRefused)
+                logger.warning("%s: agent refused stream %d: %.300s", self.name, refused.stream_id, refused.reason)
+            case "error":
+                notice = messages.decode_payload(envelope, messages.Notice)
+                logger.warning("%s: agent reports: %.300s", self.name, notice.error)
+            case "register" | "pong" | "heartbeat_ack" | "protocol_fallback":
+                pass
+            case other:
+                if other not in self._unknown_types and len(self._unknown_types) < 16:
+                    self._unknown_types.add(other)
+                    logger.info("%s: unknown message type %.60r skipped", self.name, other)
+
+    def _heartbeat(self, beat: messages.Heartbeat) -> None:
+        self.send_text("heartbeat_ack", messages.HeartbeatAck())
+        if self.agent_id is None and beat.agent_id:
+            self.agent_id = beat.agent_id
+            self._on_identified(self)
+
+    def _end(self, reason: str) -> None:
+        if self.state is State.CLOSED:
+            return
+        self.state = State.CLOSED
+        self._texts.clear()
+        self._on_closed(self, reason)
+        error: TunnelError = LinkLostError(f"{self.name} of agent {self.agent_id} ended: {reason}")
+        self._carrier.lost(error)
+        self._wake()
+
+    def __repr__(self) -> str:
+        return f"<Link {self.name} {self.cluster} agent={self.agent_id} {self.state.value}, {self.active} active>"

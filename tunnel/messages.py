@@ -1,0 +1,134 @@
+"""The JSON control messages between agent and gateway: one envelope per WebSocket text message.
+
+An envelope is `{"type", "request_id"?, "payload", "timestamp"}`. Decoding is lenient where the existing agent is
+(unknown keys, null or missing payloads) and names what is wrong otherwise; encoding is strict where it is strict:
+ids are strings, the payload is an object, the timestamp has a zone (a message that breaks these is dropped in
+silence at the far end). Heartbeats carry credentials: only the fields below are ever looked at, none is logged.
+"""
+
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import msgspec
+
+ENVELOPE_LIMIT_BYTES = 1024 * 1024
+"""The longest control message taken from a yamux link; a heartbeat of the existing agent has some 2 KiB."""
+
+
+class MessageError(ValueError):
+    """A control message that cannot be understood; the text names the rule, never the content."""
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What every message has; `payload` is decoded once its type is known."""
+
+    type: str
+    request_id: str | None = None
+    payload: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class Register(msgspec.Struct, omit_defaults=True):
+    """agent -> gateway, `register`: who I am and what I can do."""
+
+    agent_id: str = ""
+    name: str = ""
+    cluster_id: str = ""
+    agent_version: str = ""
+    hostname: str = ""
+    features: dict[str, bool] = {}
+    metadata: dict[str, str] = {}
+
+
+class RegisterSuccess(msgspec.Struct, omit_defaults=True):
+    """gateway -> agent, `register_success`, with the same top-level `request_id`."""
+
+    cluster_id: str
+    cluster_uuid: str = ""
+    name: str = ""
+    status: str = "active"
+    gateway_ws_url: str = ""
+
+
+class Heartbeat(msgspec.Struct):
+    """agent -> gateway, `heartbeat`: the fields we need; the rest may be secret and is not decoded."""
+
+    agent_id: str = ""
+    cluster_id: str = ""
+    status: str = ""
+
+
+class HeartbeatAck(msgspec.Struct):
+    """gateway -> agent, `heartbeat_ack`."""
+
+    status: str = "ok"
+
+
+class YamuxConfig(msgspec.Struct):
+    """What the gateway asks of the agent's yamux session."""
+
+    max_stream_window_size: int = 262_144
+    keep_alive_interval_seconds: int = 30
+    connection_timeout_seconds: int = 30
+
+
+class GatewayHello(msgspec.Struct):
+    """gateway -> agent, `gateway_hello`: shall binary messages be yamux? Once per connection."""
+
+    use_yamux: bool = False
+    yamux_config: YamuxConfig = msgspec.field(default_factory=YamuxConfig)
+
+
+class GatewayHelloAck(msgspec.Struct):
+    """agent -> gateway, `gateway_hello_ack`: binary messages are yamux from now on."""
+
+    use_yamux: bool = False
+
+
+class Notice(msgspec.Struct, omit_defaults=True):
+    """Either way: `error` ({"error"}), `register_in_progress` ({"message"}), `ping`/`pong` ({"timestamp"})."""
+
+    error: str = ""
+    message: str = ""
+    timestamp: str = ""
+
+
+class StreamRefused(msgspec.Struct):
+    """our agent -> gateway, `stream_refused`: why a yamux stream got no connection; for the operator's log only."""
+
+    stream_id: int
+    reason: str = ""
+
+
+Payload = TypeVar("Payload", bound=msgspec.Struct)
+
+_envelopes = msgspec.json.Decoder(Envelope)
+_encoder = msgspec.json.Encoder()
+
+
+def decode_envelope(text: str | bytes) -> Envelope:
+    """Decode one message's frame. Raises MessageError."""
+    try:
+        return _envelopes.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        msg = f"not an envelope: {error}"
+        raise MessageError(msg) from None
+
+
+def decode_payload(envelope: Envelope, kind: type[Payload]) -> Payload:
+    """Decode the payload as `kind`; null counts as {}. Raises MessageError."""
+    raw = bytes(envelope.payload)
+    try:
+        return msgspec.json.decode(b"{}" if raw == b"null" else raw, type=kind)
+    except msgspec.DecodeError as error:
+        msg = f"bad {envelope.type} payload: {error}"
+        raise MessageError(msg) from None
+
+
+def encode(kind: str, payload: msgspec.Struct, request_id: str | None = None) -> str:
+    """Encode one message, stamped with the time in UTC with its zone."""
+    envelope: dict[str, object] = {"type": kind}
+    if request_id is not None:
+        envelope["request_id"] = request_id
+    envelope["payload"] = payload
+    envelope["timestamp"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return _encoder.encode(envelope).decode()

@@ -1,0 +1,316 @@
+"""TLS over a byte stream, and itself one: the gateway's end of an https service.
+
+Sans-I/O: records go through memory, the stream below carries them. It never waits and holds no plaintext that
+came; what is written before the handshake is over is held (its writers are told False), then leaves.
+
+Invariants: it is the only owner of the inner stream. Credit: the encrypted bytes of a delivery are
+acknowledged below when the owner has acknowledged all the plaintext they gave, in order; those that gave none
+(handshake, an unfinished record) when no plaintext is outstanding. So an owner that stops stops the sender
+too, within one record (16 KiB), and a record never waits for credit that it holds itself.
+
+An end without close_notify is a truncation (RFC 8446 section 6.1) and comes as `stream_lost`: else a body
+that ends with its connection could be cut short by anybody on the way and pass for complete. `write_end`
+sends close_notify; a TLS 1.2 service may answer that by dropping what it still had to say.
+"""
+
+import contextlib
+import ssl
+from collections import deque
+from functools import lru_cache
+from pathlib import Path
+
+from tunnel.errors import TlsFailedError, TunnelError
+from tunnel.streams import ByteStream, StreamOwner
+
+READ_BYTES = 65536
+"""Asked of OpenSSL at once; it gives one record, at most 16 KiB."""
+
+
+def client_context(*, ca_file: str | None, verify: bool) -> ssl.SSLContext:
+    """What to trust: the system's authorities, only those of `ca_file`, or, with `verify` off, anybody.
+
+    TLS 1.2 at least, HTTP/1.1 by ALPN. Cached by the arguments, until the file changes (authorities are
+    rotated while the gateway runs). Raises TlsFailedError for a file that cannot be used.
+    """
+    if not verify:
+        return _context(None, 0, verify=False)
+    if ca_file is None:
+        return _context(None, 0, verify=True)
+    try:
+        return _context(ca_file, Path(ca_file).stat().st_mtime_ns, verify=True)
+    except (OSError, ssl.SSLError) as error:
+        msg = f"no certificate authorities in {ca_file}: {error}"
+        raise TlsFailedError(msg) from None
+
+
+@lru_cache(maxsize=64)
+def _context(ca_file: str | None, _modified_ns: int, *, verify: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    # A service that renegotiates could stall our writes at any time; TLS 1.3 has done away with it.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+class TlsStream:
+    """A `ByteStream` of plaintext over a `ByteStream` of TLS records, whose owner it becomes.
+
+    The handshake starts at once; the new stream's owner is to be set before anything comes. A handshake that
+    fails, and a certificate that is not one for `server_hostname`, come as `stream_lost(TlsFailedError)`,
+    with the inner stream reset. Raises TlsFailedError, with `inner` untouched, for a name that TLS cannot use.
+    `write` may call `stream_lost` only where OpenSSL itself breaks down.
+    """
+
+    owner: StreamOwner
+
+    __slots__ = (
+        "_closed_by_peer",
+        "_end_held",
+        "_ended",
+        "_established",
+        "_given",
+        "_held",
+        "_incoming",
+        "_inner",
+        "_inner_writable",
+        "_name",
+        "_outgoing",
+        "_over",
+        "_owner_waits",
+        "_tls",
+        "_uncounted_bytes",
+        "owner",
+    )
+
+    def __init__(self, inner: ByteStream, context: ssl.SSLContext, server_hostname: str) -> None:
+        self._inner = inner
+        self._name = server_hostname
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        try:
+            self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+            with contextlib.suppress(ssl.SSLWantReadError):
+                self._tls.do_handshake()
+        except (ValueError, ssl.SSLError) as error:
+            msg = f"TLS with {server_hostname!r} cannot start: {error}"
+            raise TlsFailedError(msg) from None
+        self._held: list[bytes] = []
+        """Plaintext written before the handshake was over."""
+        self._given: deque[tuple[int, int]] = deque()
+        """Each delivery not yet acknowledged: plaintext still outstanding, encrypted bytes it stands for."""
+        self._uncounted_bytes = 0
+        """Encrypted bytes received that no delivery stands for yet."""
+        self._established = False
+        self._ended = False
+        """Our direction."""
+        self._end_held = False
+        """Our close_notify waits for the handshake."""
+        self._closed_by_peer = False
+        """By close_notify."""
+        self._over = False
+        """Reset or lost: the owner is not called again."""
+        self._owner_waits = False
+        """A write returned False, and `stream_writable` was not called since."""
+        self._inner_writable = True
+        inner.owner = self
+        self._flush()
+
+    def __repr__(self) -> str:
+        if self._over:
+            state = "over"
+        elif not self._established:
+            state = "in its handshake"
+        else:
+            state = f"{self._tls.version()}, our end {'closed' if self._ended else 'open'}"
+            state += f", theirs {'closed' if self._closed_by_peer else 'open'}"
+        return f"<TlsStream to {self._name}, {state}>"
+
+    def write(self, data: bytes, /) -> bool:
+        """Encrypt and pass on; before the handshake is over, hold, and answer False."""
+        if self._over or self._ended or not data:
+            return True
+        if self._established:
+            self._encrypt(data)
+        else:
+            self._held.append(data)
+        writable = self._established and self._inner_writable
+        self._owner_waits |= not writable
+        return writable
+
+    def write_end(self) -> None:
+        """Send close_notify and the inner stream's end, after what was written."""
+        if self._over or self._ended:
+            return
+        self._ended = True
+        if self._established:
+            self._send_end()
+        else:
+            self._end_held = True
+
+    def reset(self) -> None:
+        """Abort both directions, without close_notify."""
+        if not self._over:
+            self._drop()
+            self._inner.reset()
+
+    def acknowledge(self, size: int, /) -> None:
+        """The consumer took `size` bytes of plaintext. Raises ValueError for more than it was given."""
+        if self._over:
+            return
+        credit = 0
+        while size:
+            if not self._given:
+                raise ValueError("more bytes acknowledged than were received")
+            outstanding, encrypted = self._given[0]
+            if size < outstanding:
+                self._given[0] = (outstanding - size, encrypted)
+                break
+            size -= outstanding
+            credit += encrypted
+            self._given.popleft()
+        self._return_credit(credit)
+
+    # What the inner stream tells its owner.
+
+    def data_received(self, data: bytes, /) -> None:
+        """Records, cut anywhere."""
+        if self._over:
+            return
+        self._uncounted_bytes += len(data)
+        if self._closed_by_peer:
+            self._return_credit(0)  # nothing is valid after close_notify; it is not kept either
+            return
+        self._incoming.write(data)
+        if self._established or self._shake_hands():
+            self._deliver()
+        self._return_credit(0)
+
+    def end_received(self) -> None:
+        """The inner stream ended: in order only after close_notify."""
+        if self._over or self._closed_by_peer:
+            return
+        when = "without close_notify" if self._established else "during the handshake"
+        self._fail(f"the service ended the connection {when}")
+
+    def stream_lost(self, error: TunnelError, /) -> None:
+        """The inner stream is gone, and this one with it."""
+        if not self._over:
+            self._drop()
+            self.owner.stream_lost(error)
+
+    def stream_writable(self) -> None:
+        """The inner stream takes more."""
+        self._inner_writable = True
+        self._tell_writable()
+
+    # Inside.
+
+    def _shake_hands(self) -> bool:
+        """Go on with the handshake; whether it is over, and well."""
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            self._flush()
+            return False
+        except ssl.SSLCertVerificationError as error:
+            self._flush()  # the alert
+            self._fail(f"certificate refused: {error.verify_message}")
+            return False
+        except ssl.SSLError as error:
+            self._flush()
+            self._fail(_text_of(error))
+            return False
+        self._established = True
+        self._flush()
+        held, self._held = self._held, []
+        if held:
+            self._encrypt(b"".join(held))
+        return not self._over
+
+    def _deliver(self) -> None:
+        """Give the owner what can be read, and how it ended, if it did."""
+        plaintext, fault = self._decrypt()
+        self._flush()  # answers of TLS itself: key updates, alerts
+        if self._end_held:
+            self._end_held = False
+            self._send_end()
+        if plaintext:
+            self._given.append((len(plaintext), self._uncounted_bytes))
+            self._uncounted_bytes = 0
+            self.owner.data_received(plaintext)
+        if fault is not None:
+            self._fail(fault)
+        elif self._closed_by_peer and not self._over:
+            self.owner.end_received()
+        self._tell_writable()
+
+    def _decrypt(self) -> tuple[bytes, str | None]:
+        """All the plaintext there is, and what went wrong after it, if anything."""
+        parts: list[bytes] = []
+        fault = None
+        try:
+            while part := self._tls.read(READ_BYTES):
+                parts.append(part)
+            self._closed_by_peer = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:  # as b"", but our close_notify went out before
+            self._closed_by_peer = True
+        except ssl.SSLError as error:
+            fault = _text_of(error)
+        return b"".join(parts), fault
+
+    def _encrypt(self, data: bytes) -> None:
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[self._tls.write(rest) :]
+        except ssl.SSLError as error:
+            self._fail(_text_of(error))
+            return
+        self._flush()
+
+    def _send_end(self) -> None:
+        # Only once all that came was read: unwrap takes a record that waits for a fault. By the time it
+        # complains that the peer's close_notify has not come, ours is out.
+        with contextlib.suppress(ssl.SSLError):
+            self._tls.unwrap()
+        self._flush()
+        self._inner.write_end()
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._inner_writable = self._inner.write(self._outgoing.read())
+
+    def _tell_writable(self) -> None:
+        if self._owner_waits and self._established and self._inner_writable and not self._over:
+            self._owner_waits = False
+            if not self._ended:
+                self.owner.stream_writable()
+
+    def _return_credit(self, encrypted: int) -> None:
+        if not self._given:
+            encrypted += self._uncounted_bytes
+            self._uncounted_bytes = 0
+        if encrypted and not self._over:
+            self._inner.acknowledge(encrypted)
+
+    def _fail(self, reason: str) -> None:
+        if self._over:
+            return
+        self._drop()
+        self._inner.reset()
+        self.owner.stream_lost(TlsFailedError(f"TLS with {self._name}: {reason}"))
+
+    def _drop(self) -> None:
+        self._over = True
+        self._held.clear()
+        self._given.clear()
+
+
+def _text_of(error: ssl.SSLError) -> str:
+    return (error.reason or str(error)).lower().replace("_", " ")

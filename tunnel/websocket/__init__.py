@@ -1,0 +1,36 @@
+"""RFC 6455 over a byte stream, sans-I/O: the opening handshake, frame borders, and whole messages.
+
+Never reads, waits, logs or looks at a clock: bytes in, events out, bytes out.
+"""
+
+from tunnel.websocket.connection import Connection, Role, State
+from tunnel.websocket.events import Closed, Event, Failed, Message, Ping, Pong
+from tunnel.websocket.frames import Opcode
+from tunnel.websocket.handshake import (
+    HandshakeError,
+    accept_for,
+    check_accept,
+    handshake_headers,
+    new_key,
+)
+from tunnel.websocket.scanner import FrameHead, FrameScanner
+
+__all__ = [
+    "Closed",
+    "Connection",
+    "Event",
+    "Failed",
+    "FrameHead",
+    "FrameScanner",
+    "HandshakeError",
+    "Message",
+    "Opcode",
+    "Ping",
+    "Pong",
+    "Role",
+    "State",
+    "accept_for",
+    "check_accept",
+    "handshake_headers",
+    "new_key",
+]

@@ -1,0 +1,270 @@
+"""One end of a WebSocket after its handshake: frames in, whole messages out (RFC 6455 sections 5 to 8).
+
+It assembles, so it is the consumer of the bytes it is fed: the caller acknowledges them all at once. What it
+holds is bounded: one message of at most `max_message_bytes` (refused by its frame's head, before it is held),
+one control frame, one head, one pong. It speaks no extension.
+
+Invariants: `receive_data` never raises for what a peer sent; `Closed` and `Failed` are the last event;
+nothing is sent after our close frame. The caller sends `data_to_send` after each `receive_data`. A stream
+that ends while `state` is not CLOSED was cut off (1006, which is never on the wire).
+"""
+
+from enum import Enum
+
+from tunnel.websocket.events import Closed, Event, Failed, Message, Ping, Pong
+from tunnel.websocket.frames import (
+    CONTROL_LIMIT_BYTES,
+    Opcode,
+    apply_mask,
+    close_payload,
+    encode_frame,
+    parse_close,
+    parse_head,
+)
+
+MAX_MESSAGE_BYTES = 10 * 1024 * 1024
+"""The largest message either side of the tunnel's requirement allows; one per WebSocket may be held."""
+
+_FIN = 0x80
+_CONTROL = 0x08
+_MASKED = 0x80
+_OPCODE = 0x0F
+_FIRST_BYTES = {fin | opcode for opcode in Opcode for fin in (0, _FIN) if fin or opcode < _CONTROL}
+"""First bytes a frame may have: no reserved bit (5.2), a known opcode (5.2), no control fragment (5.5)."""
+
+
+class Role(Enum):
+    """Which end we are: the client masks what it sends, the server does not (section 5.1)."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+
+class State(Enum):
+    """How far the closing handshake is (section 7.1)."""
+
+    OPEN = "open"
+    CLOSING = "closing"
+    """Our close frame went out, the peer's did not come yet; its messages may still."""
+    CLOSED = "closed"
+    """Both close frames are there, or the connection failed; what comes now is ignored."""
+
+
+class Connection:
+    """Encodes what we say and decodes what the peer says. The constructor takes what bounds it."""
+
+    __slots__ = (
+        "_client",
+        "_control",
+        "_first",
+        "_head",
+        "_kind",
+        "_left",
+        "_mask",
+        "_max_message_bytes",
+        "_message",
+        "_owed_close",
+        "_owed_pong",
+        "state",
+    )
+
+    def __init__(self, role: Role = Role.CLIENT, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+        self.state = State.OPEN
+        self._client = role is Role.CLIENT
+        self._max_message_bytes = max_message_bytes
+        self._head = b""
+        """An unfinished head, at most 13 bytes."""
+        self._message = bytearray()
+        """The message being assembled, what came of its present frame included."""
+        self._kind = 0
+        """TEXT or BINARY between the fragments of a message, else 0."""
+        self._control = bytearray()
+        """What came of a control frame's payload, at most 125 bytes."""
+        self._left = 0
+        """Bytes still to come of the frame under way, whose first byte and (turned) mask are kept below."""
+        self._first = 0
+        self._mask = b""
+        self._owed_pong: bytes | None = None
+        self._owed_close = b""
+
+    def __repr__(self) -> str:
+        role = "client" if self._client else "server"
+        return f"<WebSocket {role} {self.state.value}, {self.buffered_bytes} bytes held>"
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes held of the message being assembled."""
+        return len(self._message)
+
+    def send_message(self, data: bytes | str) -> bytes:
+        """Encode a message, text from `str`; b"" once our close frame went out or the connection is over.
+
+        Raises UnicodeEncodeError for text that UTF-8 cannot hold (lone surrogates).
+        """
+        if self.state is not State.OPEN:
+            return b""
+        if isinstance(data, str):
+            return encode_frame(Opcode.TEXT, data.encode(), masked=self._client)
+        return encode_frame(Opcode.BINARY, data, masked=self._client)
+
+    def send_ping(self, payload: bytes = b"") -> bytes:
+        """Encode a ping; b"" once our close frame went out. Raises ValueError above 125 bytes."""
+        return self._send_control(Opcode.PING, payload)
+
+    def send_pong(self, payload: bytes = b"") -> bytes:
+        """Encode a pong nobody asked for; those owed come by themselves. As `send_ping`."""
+        return self._send_control(Opcode.PONG, payload)
+
+    def close(self, code: int | None, reason: str = "") -> bytes:
+        """Encode our close frame, after what is still owed; b"" when it went out already.
+
+        None is a close without a code (the peer sees 1005). The reason is cut to 123 bytes. Raises
+        ValueError for codes that must not be sent (1004-1006, 1015, unregistered), and for a reason alone.
+        """
+        payload = close_payload(code, reason)
+        if self.state is not State.OPEN:
+            return b""
+        owed = self.data_to_send()
+        self.state = State.CLOSING
+        return owed + encode_frame(Opcode.CLOSE, payload, masked=self._client)
+
+    def data_to_send(self) -> bytes:
+        """What we came to owe since the last call: the newest ping's pong (section 5.5.3), then our close."""
+        data = self._owed_close
+        if self._owed_pong is not None:
+            data = encode_frame(Opcode.PONG, self._owed_pong, masked=self._client) + data
+            self._owed_pong = None
+        self._owed_close = b""
+        return data
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Take the peer's next bytes, cut anywhere; what they completed, in order."""
+        events: list[Event] = []
+        at = self._take_payload(data, events) if self._left else 0
+        if self._head:
+            data = self._head + data
+            self._head = b""
+        end = len(data)
+        while at < end and self.state is not State.CLOSED:
+            parsed = parse_head(data, at)
+            if parsed is None:
+                self._head = data[at:]
+                break
+            first, second, length, at = parsed
+            fault = self._fault(first, second, length)
+            if fault is not None:
+                self._fail(*fault, events)
+                break
+            mask = b"" if self._client else data[at - 4 : at]
+            if at + length <= end:
+                payload = data[at : at + length]
+                self._end_frame(first, apply_mask(payload, mask) if mask else payload, events)
+            else:
+                self._first, self._left, self._mask = first, length, mask
+                self._take_payload(data[at:], events)
+            at += length
+        return events
+
+    def _fault(self, first: int, second: int, length: int) -> tuple[int, str] | None:
+        """Why a frame with this head may not come now: the close code and the rule; None: it may."""
+        if first not in _FIRST_BYTES:
+            return 1002, "reserved bit, unknown opcode or fragmented control frame"
+        if (second >= _MASKED) is self._client:
+            return 1002, "masked frame from a server" if self._client else "unmasked frame from a client"
+        form = second & 0x7F
+        if (form == 126 and length < 126) or (form == 127 and not 65536 <= length < 1 << 63):
+            return 1002, "length is not in its shortest form, or beyond 63 bits"
+        if first & _CONTROL:
+            return (1002, "control frame above 125 bytes") if length > CONTROL_LIMIT_BYTES else None
+        if first & _OPCODE:
+            if self._kind:
+                return 1002, "new message inside a fragmented one"
+        elif not self._kind:
+            return 1002, "continuation of no message"
+        if len(self._message) + length > self._max_message_bytes:
+            return 1009, f"message above {self._max_message_bytes} bytes"
+        return None
+
+    def _take_payload(self, data: bytes, events: list[Event]) -> int:
+        """Take what `data` begins with of the payload under way; how many bytes that was."""
+        piece = data[: self._left]
+        size = len(piece)
+        self._left -= size
+        held = self._control if self._first & _CONTROL else self._message
+        if self._mask:
+            held += apply_mask(piece, self._mask)
+            turn = size & 3
+            self._mask = self._mask[turn:] + self._mask[:turn]
+        else:
+            held += piece
+        if not self._left:
+            payload = b""
+            if held is self._control:
+                payload = bytes(held)
+                held.clear()
+            self._end_frame(self._first, payload, events)
+        return size
+
+    def _end_frame(self, first: int, payload: bytes, events: list[Event]) -> None:
+        """A frame is complete; `payload` is what of it is not in `_message` yet."""
+        if first & _CONTROL:
+            self._control_received(first & _OPCODE, payload, events)
+            return
+        kind = first & _OPCODE or self._kind
+        whole: bytes | bytearray = payload
+        if self._message or not first & _FIN:
+            self._message += payload
+            whole = self._message
+        if not first & _FIN:
+            self._kind = kind
+            return
+        self._kind = 0
+        if whole is self._message:
+            self._message = bytearray()
+        if kind != Opcode.TEXT:
+            events.append(Message(bytes(whole)))
+            return
+        try:
+            events.append(Message(whole.decode()))
+        except UnicodeDecodeError:
+            self._fail(1007, "text is not UTF-8", events)
+
+    def _control_received(self, opcode: int, payload: bytes, events: list[Event]) -> None:
+        if opcode == Opcode.PONG:
+            events.append(Pong(payload))
+        elif opcode == Opcode.PING:
+            events.append(Ping(payload))
+            if self.state is State.OPEN:
+                self._owed_pong = payload
+        else:
+            self._close_received(payload, events)
+
+    def _close_received(self, payload: bytes, events: list[Event]) -> None:
+        try:
+            parsed = parse_close(payload)
+        except UnicodeDecodeError:
+            self._fail(1007, "close reason is not UTF-8", events)
+            return
+        if parsed is None:
+            self._fail(1002, "close frame with one byte or a forbidden code", events)
+            return
+        events.append(Closed(*parsed))
+        self._end(payload)
+
+    def _fail(self, code: int, reason: str, events: list[Event]) -> None:
+        events.append(Failed(code, reason))
+        self._end(close_payload(code, reason))
+
+    def _end(self, payload: bytes) -> None:
+        """Nothing more is taken; our close frame is owed, unless it went out."""
+        if self.state is State.OPEN:
+            self._owed_close = encode_frame(Opcode.CLOSE, payload, masked=self._client)
+        self.state = State.CLOSED
+        self._message = bytearray()
+
+    def _send_control(self, opcode: Opcode, payload: bytes) -> bytes:
+        if len(payload) > CONTROL_LIMIT_BYTES:
+            raise ValueError("control frames hold at most 125 bytes")
+        if self.state is not State.OPEN:
+            return b""
+        return encode_frame(opcode, payload, masked=self._client)

@@ -1,0 +1,136 @@
+"""One RFC 6455 frame: its head read and written, its payload masked, and the payload of a close.
+
+Holds no state and judges little: what a frame means, and whether it may come now, is the connection's.
+Every integer is in network order (section 5.2).
+"""
+
+import os
+from enum import IntEnum
+from struct import Struct
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a platform without the compiled wheel: the same, slower
+    from websockets.utils import apply_mask
+
+__all__ = [
+    "CONTROL_LIMIT_BYTES",
+    "HEAD_LIMIT_BYTES",
+    "Opcode",
+    "apply_mask",
+    "close_payload",
+    "encode_frame",
+    "is_valid_code",
+    "parse_close",
+    "parse_head",
+]
+
+HEAD_LIMIT_BYTES = 14
+"""The longest head: two bytes, a 64-bit length, a mask."""
+
+CONTROL_LIMIT_BYTES = 125
+"""The longest payload of a control frame (section 5.5)."""
+
+NO_CODE = 1005
+"""Stands for a close frame without a code; never on the wire (section 7.4.1)."""
+
+_FIN = 0x80
+_MASKED = 0x80
+_SHORT = Struct("!BB")
+_MEDIUM = Struct("!BBH")
+_LONG = Struct("!BBQ")
+_UINT16 = Struct("!H")
+_UINT64 = Struct("!Q")
+
+
+class Opcode(IntEnum):
+    """What a frame carries (section 11.8)."""
+
+    CONTINUATION = 0x0
+    TEXT = 0x1
+    BINARY = 0x2
+    CLOSE = 0x8
+    PING = 0x9
+    PONG = 0xA
+
+
+def parse_head(data: bytes, at: int) -> tuple[int, int, int, int] | None:
+    """Read the head that starts at `at`: its first two bytes, the payload's length, and where the head ends.
+
+    The mask, where there is one, is the last four bytes of the head. None: the head is not complete.
+    """
+    left = len(data) - at
+    if left < 2:
+        return None
+    first, second = data[at], data[at + 1]
+    length = second & 0x7F
+    end = at + 2
+    if length == 126:
+        end += 2
+        if left < 4:
+            return None
+        (length,) = _UINT16.unpack_from(data, at + 2)
+    elif length == 127:
+        end += 8
+        if left < 10:
+            return None
+        (length,) = _UINT64.unpack_from(data, at + 2)
+    if second & _MASKED:
+        end += 4
+        if at + left < end:
+            return None
+    return first, second, length, end
+
+
+def encode_frame(opcode: int, payload: bytes, *, masked: bool, fin: bool = True) -> bytes:
+    """Write one frame with the shortest length; the mask, if any, is fresh (section 5.3)."""
+    length = len(payload)
+    first = opcode | _FIN if fin else opcode
+    mask_bit = _MASKED if masked else 0
+    if length < 126:
+        head = _SHORT.pack(first, mask_bit | length)
+    elif length < 65536:
+        head = _MEDIUM.pack(first, mask_bit | 126, length)
+    else:
+        head = _LONG.pack(first, mask_bit | 127, length)
+    if not masked:
+        return head + payload
+    mask = os.urandom(4)
+    return b"".join((head, mask, apply_mask(payload, mask)))
+
+
+def is_valid_code(code: int) -> bool:
+    """Whether a close frame may carry `code`: the registered ones, 3000-3999 and 4000-4999 (section 7.4)."""
+    return 3000 <= code < 5000 or (1000 <= code <= 1014 and code not in {1004, 1005, 1006})
+
+
+def close_payload(code: int | None, reason: str) -> bytes:
+    """Write a close frame's payload; the reason is cut on a character's border where it is too long.
+
+    Raises ValueError for a code that must not be sent, and for a reason without a code.
+    """
+    if code is None:
+        if reason:
+            raise ValueError("a close frame without a code has no place for a reason")
+        return b""
+    if not is_valid_code(code):
+        msg = f"close code {code} must not be sent"
+        raise ValueError(msg)
+    text = reason.encode()
+    limit = CONTROL_LIMIT_BYTES - 2
+    if len(text) > limit:
+        text = text[:limit].decode(errors="ignore").encode()
+    return _UINT16.pack(code) + text
+
+
+def parse_close(payload: bytes) -> tuple[int, str] | None:
+    """Read a close frame's payload: code (1005 when empty) and reason. None: one byte, or a forbidden code.
+
+    Raises UnicodeDecodeError for a reason that is not UTF-8 (section 5.5.1).
+    """
+    if not payload:
+        return NO_CODE, ""
+    if len(payload) == 1:
+        return None
+    (code,) = _UINT16.unpack_from(payload)
+    return (code, payload[2:].decode()) if is_valid_code(code) else None

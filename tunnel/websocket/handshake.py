@@ -1,0 +1,66 @@
+"""The client's side of the opening handshake (RFC 6455 section 4.1): our fields, and the check of a 101's.
+
+Never offers an extension, so none may be accepted. The request line, `Host` and everything else in the two
+heads are HTTP's business.
+"""
+
+import base64
+import hashlib
+import os
+
+from tunnel.errors import BadAnswerError
+from tunnel.port import Headers
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+class HandshakeError(BadAnswerError):
+    """The 101 does not agree to the WebSocket that was asked for; the text names the field."""
+
+
+def new_key() -> bytes:
+    """A fresh `Sec-WebSocket-Key`."""
+    return base64.b64encode(os.urandom(16))
+
+
+def accept_for(key: bytes) -> bytes:
+    """The `Sec-WebSocket-Accept` that answers `key`."""
+    return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+
+
+def handshake_headers(key: bytes, subprotocols: bytes | None) -> Headers:
+    """The handshake's own request fields; `subprotocols` is the offer, separated by commas."""
+    headers: Headers = [
+        (b"Connection", b"Upgrade"),
+        (b"Upgrade", b"websocket"),
+        (b"Sec-WebSocket-Key", key),
+        (b"Sec-WebSocket-Version", b"13"),
+    ]
+    if subprotocols:
+        headers.append((b"Sec-WebSocket-Protocol", subprotocols))
+    return headers
+
+
+def check_accept(key: bytes, headers: Headers, offered: list[bytes]) -> bytes | None:
+    """Check the fields of a 101; the subprotocol that was chosen from `offered`, or None.
+
+    Raises HandshakeError where section 4.1 says that the client must fail the connection.
+    """
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        values.setdefault(name.lower(), []).append(value.strip())
+    if [value.lower() for value in values.get(b"upgrade", [])] != [b"websocket"]:
+        raise HandshakeError("Upgrade of the 101 is not websocket")
+    connection = b",".join(values.get(b"connection", [])).lower().split(b",")
+    if b"upgrade" not in [token.strip() for token in connection]:
+        raise HandshakeError("Connection of the 101 does not name upgrade")
+    if values.get(b"sec-websocket-accept") != [accept_for(key)]:
+        raise HandshakeError("Sec-WebSocket-Accept does not answer our key")
+    if any(values.get(b"sec-websocket-extensions", [])):
+        raise HandshakeError("Sec-WebSocket-Extensions accepts what was not offered")
+    chosen = values.get(b"sec-websocket-protocol", [])
+    if not chosen:
+        return None
+    if len(chosen) > 1 or chosen[0] not in offered:
+        raise HandshakeError("Sec-WebSocket-Protocol chooses what was not offered")
+    return chosen[0]

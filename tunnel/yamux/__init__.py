@@ -1,0 +1,62 @@
+"""Yamux v0, hashicorp's stream multiplexer, sans-I/O: both roles, the standard library only.
+
+Nothing in this package does I/O, reads a clock, logs, or imports anything from outside of it.
+"""
+
+from tunnel.yamux.errors import (
+    CreditOverflow,
+    DuplicateStream,
+    FloodError,
+    GoneAway,
+    InvalidStreamId,
+    InvalidType,
+    InvalidVersion,
+    LocalError,
+    ProtocolError,
+    StreamClosed,
+    StreamIdsExhausted,
+    TooManyStreams,
+    UnexpectedFlag,
+    WindowExceeded,
+    YamuxError,
+)
+from tunnel.yamux.events import (
+    DataReceived,
+    Event,
+    GoAwayReceived,
+    PongReceived,
+    StreamEnded,
+    StreamOpened,
+    StreamReset,
+)
+from tunnel.yamux.ids import Role
+from tunnel.yamux.limits import Limits
+from tunnel.yamux.session import Session
+
+__all__ = [
+    "CreditOverflow",
+    "DataReceived",
+    "DuplicateStream",
+    "Event",
+    "FloodError",
+    "GoAwayReceived",
+    "GoneAway",
+    "InvalidStreamId",
+    "InvalidType",
+    "InvalidVersion",
+    "Limits",
+    "LocalError",
+    "PongReceived",
+    "ProtocolError",
+    "Role",
+    "Session",
+    "StreamClosed",
+    "StreamEnded",
+    "StreamIdsExhausted",
+    "StreamOpened",
+    "StreamReset",
+    "TooManyStreams",
+    "UnexpectedFlag",
+    "WindowExceeded",
+    "YamuxError",
+]

@@ -1,0 +1,38 @@
+"""The yamux v0 frame header: twelve bytes, big endian.
+
+    version u8 = 0 | type u8 | flags u16 | stream id u32 | length u32
+
+Only a data frame has a body, of `length` bytes. In a window update `length` is the credit granted, in a ping
+an opaque value that comes back, in a go-away the reason. What a frame means is decided elsewhere.
+"""
+
+from struct import Struct
+from typing import Final
+
+HEADER: Final = Struct(">BBHII")
+HEADER_BYTES: Final = 12
+
+VERSION: Final = 0
+
+DATA: Final = 0
+WINDOW_UPDATE: Final = 1
+PING: Final = 2
+GO_AWAY: Final = 3
+
+SYN: Final = 1
+"""Opens a stream; on a ping: please answer."""
+ACK: Final = 2
+"""Accepts a stream; on a ping: the answer."""
+FIN: Final = 4
+RST: Final = 8
+
+GO_AWAY_NORMAL: Final = 0
+GO_AWAY_PROTOCOL_ERROR: Final = 1
+GO_AWAY_INTERNAL_ERROR: Final = 2
+
+MAX_LENGTH: Final = 0xFFFF_FFFF
+
+
+def encode_header(kind: int, flags: int, stream_id: int, length: int) -> bytes:
+    """The twelve bytes of a header. Every value must fit its field (struct.error otherwise)."""
+    return HEADER.pack(VERSION, kind, flags, stream_id, length)

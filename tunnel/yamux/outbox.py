@@ -1,0 +1,197 @@
+"""What waits to be written, and the order in which it leaves.
+
+Order: answers (pongs, refusals, our pings, go-away), RSTs, window updates and ACKs; then the ready streams,
+in turns of one data frame each. A ready stream has something that could leave now: its SYN, data with
+credit, or a FIN. A stream without credit is not ready, so that no turn is wasted.
+
+Bounds: answers by `Limits.control_bytes` (the receiver looks at `answer_bytes`), RSTs by `Limits.max_streams`
+(they count as streams until they left), window updates by one per live stream: due credit is a number in the
+stream, not a frame. A stream is in each queue once, and leaves them all when it is over: an outbox that is
+not empty has a frame to write.
+"""
+
+from collections import OrderedDict, deque
+
+from tunnel.yamux.frames import ACK, DATA, FIN, HEADER_BYTES, RST, SYN, WINDOW_UPDATE, encode_header
+from tunnel.yamux.stream import Move, State, Stream
+
+_SLIVER_BYTES = 1024
+"""At the end of a batch, data waits for the next one rather than leave in a frame smaller than this."""
+
+
+class Outbox:
+    """The writing order of one session. Writing moves streams: `closed` and `drained` say which."""
+
+    __slots__ = (
+        "_answers",
+        "_frame_bytes",
+        "_low_mark",
+        "_ready",
+        "_resets",
+        "_updates",
+        "buffered",
+        "closed",
+        "drained",
+    )
+
+    def __init__(self, frame_bytes: int, low_mark: int) -> None:
+        self._frame_bytes = frame_bytes
+        self._low_mark = low_mark
+        self._answers = bytearray()
+        self._resets: deque[int] = deque()
+        self._updates: OrderedDict[int, Stream] = OrderedDict()
+        self._ready: OrderedDict[int, Stream] = OrderedDict()
+        self.buffered = 0
+        """Bytes in all send buffers."""
+        self.closed: list[Stream] = []
+        """Streams that closed with the FIN just written; the session takes them out of its table."""
+        self.drained: dict[int, None] = {}
+        """Ids of streams that were full and no longer are; in order, and gone with their stream."""
+
+    def __bool__(self) -> bool:
+        return bool(self._ready or self._updates or self._answers or self._resets)
+
+    @property
+    def answer_bytes(self) -> int:
+        """Queued answers: what a flood would swell."""
+        return len(self._answers)
+
+    @property
+    def reset_count(self) -> int:
+        """Streams whose RST has not left."""
+        return len(self._resets)
+
+    def answer(self, kind: int, flags: int, stream_id: int, length: int) -> None:
+        """Queue a control frame as it is."""
+        self._answers += encode_header(kind, flags, stream_id, length)
+
+    def update(self, stream: Stream) -> None:
+        """The stream has an ACK or credit to give."""
+        self._updates[stream.id] = stream
+
+    def cancel_update(self, stream: Stream) -> None:
+        """Credit is of no use to the peer any more; an ACK still is."""
+        if not stream.ack_due:
+            self._updates.pop(stream.id, None)
+
+    def start(self, stream: Stream) -> None:
+        """The stream may send its SYN: it takes its first turn behind all others."""
+        self._ready[stream.id] = stream
+
+    def ready(self, stream: Stream) -> None:
+        """Give the stream a turn, behind all others, if it has something to write and no turn yet."""
+        if stream.wants_turn:
+            self._ready[stream.id] = stream
+
+    def append(self, stream: Stream, data: bytes) -> None:
+        """Queue data of a stream."""
+        stream.buffer.append(data)
+        self.buffered += len(data)
+
+    def end(self, stream: Stream) -> None:
+        """A FIN is to follow what is buffered; nobody waits for the stream to drain any more."""
+        stream.ending = True
+        stream.full = False
+        self.drained.pop(stream.id, None)
+        self.ready(stream)
+
+    def forget(self, stream: Stream) -> None:
+        """The stream is over: drop all that it has queued."""
+        self._updates.pop(stream.id, None)
+        self._ready.pop(stream.id, None)
+        self.drained.pop(stream.id, None)
+        self.buffered -= stream.buffer.size
+        stream.buffer.clear()
+
+    def reset(self, stream: Stream) -> None:
+        """Drop all that the stream has queued, and queue its RST."""
+        self.forget(stream)
+        self._resets.append(stream.id)
+
+    def clear(self) -> None:
+        """Drop everything of every stream."""
+        for queue in (self._answers, self._resets, self._updates, self._ready, self.drained):
+            queue.clear()
+        self.buffered = 0
+
+    def take(self, limit: int) -> bytes:
+        """The next batch: whole frames, at most `limit` bytes of them."""
+        if limit < HEADER_BYTES:
+            return b""
+        parts: list[bytes | memoryview] = []
+        room = limit
+        if self._answers or self._resets or self._updates:
+            room = self._take_control(parts, room)
+        ready = self._ready
+        while ready and room >= HEADER_BYTES:
+            stream_id, stream = ready.popitem(last=False)
+            written = self._take_turn(stream, parts, room)
+            if written == 0:
+                ready[stream_id] = stream
+                ready.move_to_end(stream_id, last=False)
+                break
+            room -= written
+            if stream.wants_turn:
+                ready[stream_id] = stream
+        return b"".join(parts)
+
+    def _take_control(self, parts: list[bytes | memoryview], room: int) -> int:
+        if self._answers:
+            size = min(len(self._answers), room - room % HEADER_BYTES)
+            parts.append(bytes(self._answers[:size]))
+            del self._answers[:size]
+            room -= size
+        while self._resets and room >= HEADER_BYTES:
+            parts.append(encode_header(WINDOW_UPDATE, RST, self._resets.popleft(), 0))
+            room -= HEADER_BYTES
+        while self._updates and room >= HEADER_BYTES:
+            stream_id, stream = self._updates.popitem(last=False)
+            credit = stream.window.take_due()
+            if credit or stream.ack_due:
+                parts.append(encode_header(WINDOW_UPDATE, ACK if stream.ack_due else 0, stream_id, credit))
+                stream.ack_due = False
+                room -= HEADER_BYTES
+        return room
+
+    def _take_turn(self, stream: Stream, parts: list[bytes | memoryview], room: int) -> int:
+        """Write one frame of the stream, and a FIN behind its last data; 0 when the room is too small."""
+        size = min(stream.buffer.size, stream.credit, self._frame_bytes)
+        written = 0
+        if size:
+            fits = room - HEADER_BYTES
+            if fits < size:
+                if fits < 1 or (parts and fits < _SLIVER_BYTES):
+                    return 0
+                size = fits
+            parts.append(encode_header(DATA, self._opening_flags(stream), stream.id, size))
+            self._take_data(stream, size, parts)
+            written = HEADER_BYTES + size
+        elif stream.state is State.QUEUED:
+            parts.append(encode_header(WINDOW_UPDATE, self._opening_flags(stream), stream.id, 0))
+            written = HEADER_BYTES
+        if stream.ending and not stream.buffer.size and room - written >= HEADER_BYTES:
+            parts.append(encode_header(WINDOW_UPDATE, FIN | self._opening_flags(stream), stream.id, 0))
+            written += HEADER_BYTES
+            stream.move(Move.FIN_SENT)
+            if stream.state is State.CLOSED:
+                self.closed.append(stream)
+        return written
+
+    def _take_data(self, stream: Stream, size: int, parts: list[bytes | memoryview]) -> None:
+        stream.buffer.take(size, parts)
+        stream.credit -= size
+        self.buffered -= size
+        if stream.full and stream.buffer.size <= self._low_mark:
+            stream.full = False
+            self.drained[stream.id] = None
+
+    @staticmethod
+    def _opening_flags(stream: Stream) -> int:
+        """What the stream's first frame carries: SYN of the opener, ACK of the other side."""
+        if stream.state is State.QUEUED:
+            stream.move(Move.SYN_SENT)
+            return SYN
+        if stream.ack_due:
+            stream.ack_due = False
+            return ACK
+        return 0

@@ -1,0 +1,185 @@
+"""The reading half of a session: cuts the byte stream into frames, and applies them to the streams.
+
+Holds less than a header's twelve bytes of what it was given: data is handed on in the pieces in which it
+came. A data frame is judged when its header is there, before its body. Frames for streams that are not in the
+table, or whose SYN was not written yet, are skipped without an answer, as in hashicorp's handleStreamMessage.
+So is data behind a FIN (two of hashicorp's goroutines may write and close at once); it uses up the window.
+"""
+
+from tunnel.yamux.errors import FloodError, InvalidType, InvalidVersion, UnexpectedFlag, WindowExceeded
+from tunnel.yamux.events import (
+    DataReceived,
+    Event,
+    GoAwayReceived,
+    PongReceived,
+    StreamEnded,
+    StreamOpened,
+    StreamReset,
+)
+from tunnel.yamux.frames import (
+    ACK,
+    DATA,
+    FIN,
+    GO_AWAY,
+    HEADER,
+    HEADER_BYTES,
+    PING,
+    RST,
+    SYN,
+    VERSION,
+    WINDOW_UPDATE,
+)
+from tunnel.yamux.outbox import Outbox
+from tunnel.yamux.pings import Pings
+from tunnel.yamux.stream import Move, State, Stream
+from tunnel.yamux.table import StreamTable
+from tunnel.yamux.windows import add_credit
+
+
+class Receiver:
+    """Turns the peer's bytes into events; raises a `ProtocolError` at the first frame that breaks a rule."""
+
+    __slots__ = (
+        "_body_ends_stream",
+        "_body_left",
+        "_body_stream",
+        "_control_bytes",
+        "_header",
+        "_now",
+        "_outbox",
+        "_pings",
+        "_table",
+    )
+
+    def __init__(self, table: StreamTable, outbox: Outbox, pings: Pings, control_bytes: int) -> None:
+        self._table = table
+        self._outbox = outbox
+        self._pings = pings
+        self._control_bytes = control_bytes
+        self._now = 0.0
+        # What the byte stream is in the middle of: a header, or a body (of None: one to skip).
+        self._header = b""
+        self._body_left = 0
+        self._body_stream: Stream | None = None
+        self._body_ends_stream = False
+
+    def read(self, data: bytes | memoryview, now: float, events: list[Event]) -> None:
+        """Append what `data` means to `events`."""
+        self._now = now
+        position = 0
+        end = len(data)
+        while position < end:
+            left = self._body_left
+            if left:
+                size = min(left, end - position)
+                self._read_body(data[position : position + size], left - size, events)
+                position += size
+            elif end - position >= HEADER_BYTES and not self._header:
+                version, kind, flags, stream_id, length = HEADER.unpack_from(data, position)
+                position += HEADER_BYTES
+                if version != VERSION:
+                    raise InvalidVersion(f"version {version}")
+                if kind == DATA:
+                    self._read_data(flags, stream_id, length, events)
+                else:
+                    self._read_control(kind, flags, stream_id, length, events)
+            else:
+                taken = HEADER_BYTES - len(self._header)
+                header = self._header + bytes(data[position : position + taken])
+                position += taken
+                if len(header) < HEADER_BYTES:
+                    self._header = header
+                else:
+                    self._header = b""
+                    self.read(header, now, events)
+
+    def _read_body(self, data: bytes | memoryview, left: int, events: list[Event]) -> None:
+        self._body_left = left
+        stream = self._body_stream
+        if stream is None or stream.state is State.CLOSED:  # reset, by us, since its header came
+            return
+        events.append(DataReceived(stream.id, bytes(data)))
+        if self._body_ends_stream and not left:
+            self._receive_fin(stream, events)
+
+    def _read_data(self, flags: int, stream_id: int, length: int, events: list[Event]) -> None:
+        if flags & SYN:
+            self._receive_syn(stream_id, events)
+        self._body_left = length
+        self._body_stream = None
+        self._body_ends_stream = False
+        stream = self._table.live.get(stream_id)
+        if stream is None or stream.state is State.QUEUED:
+            return
+        window = stream.window
+        if length > window.remaining:
+            raise WindowExceeded(f"stream {stream_id}: {length} bytes announced, {window.remaining} left")
+        window.remaining -= length
+        if stream.state is not State.REMOTE_ENDED:
+            self._body_stream = stream
+        if flags:
+            self._receive_flags(stream, flags, events)
+
+    def _read_control(self, kind: int, flags: int, stream_id: int, length: int, events: list[Event]) -> None:
+        if kind == WINDOW_UPDATE:
+            if flags & SYN:
+                self._receive_syn(stream_id, events)
+            stream = self._table.live.get(stream_id)
+            if stream is None or stream.state is State.QUEUED:
+                return
+            stream.credit = add_credit(stream.credit, length, stream_id)
+            self._outbox.ready(stream)
+            if flags:
+                self._receive_flags(stream, flags, events)
+        elif kind == PING:
+            self._receive_ping(flags, length, events)
+        elif kind == GO_AWAY:
+            self._table.peer_refuses = True
+            events.append(GoAwayReceived(length))
+            events.extend(StreamReset(stream_id) for stream_id in self._table.remove_queued())
+        else:
+            raise InvalidType(f"type {kind}")
+
+    def _receive_syn(self, stream_id: int, events: list[Event]) -> None:
+        """A new stream, or a refusal; what else the frame brings is handled as for any stream, or skipped."""
+        if self._table.admit(stream_id, self._now) is None:
+            self._answer(WINDOW_UPDATE, RST, stream_id, 0)
+        else:
+            events.append(StreamOpened(stream_id))
+
+    def _receive_flags(self, stream: Stream, flags: int, events: list[Event]) -> None:
+        """ACK, then FIN (behind the body, if there is one), then RST: hashicorp's order (processFlags)."""
+        if flags & (ACK | FIN | RST):
+            self._table.acknowledge(stream)
+        if flags & FIN:
+            if stream.state is State.REMOTE_ENDED:
+                raise UnexpectedFlag(f"stream {stream.id}: a second FIN")
+            if self._body_left:
+                self._body_ends_stream = True
+            else:
+                self._receive_fin(stream, events)
+        if flags & RST and stream.state is not State.CLOSED:
+            stream.move(Move.RST_RECEIVED)
+            self._table.remove(stream)
+            events.append(StreamReset(stream.id))
+
+    def _receive_fin(self, stream: Stream, events: list[Event]) -> None:
+        stream.move(Move.FIN_RECEIVED)
+        if stream.state is State.CLOSED:
+            self._table.remove(stream)
+        else:
+            self._outbox.cancel_update(stream)
+        events.append(StreamEnded(stream.id))
+
+    def _receive_ping(self, flags: int, value: int, events: list[Event]) -> None:
+        if flags & SYN:
+            self._answer(PING, ACK, 0, value)
+            return
+        rtt = self._pings.answered(value, self._now)
+        if rtt is not None:
+            events.append(PongReceived(rtt))
+
+    def _answer(self, kind: int, flags: int, stream_id: int, length: int) -> None:
+        self._outbox.answer(kind, flags, stream_id, length)
+        if self._outbox.answer_bytes > self._control_bytes:
+            raise FloodError(f"{self._outbox.answer_bytes} bytes of answers wait for the peer to read them")

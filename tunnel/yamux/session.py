@@ -1,0 +1,237 @@
+"""A yamux v0 session, sans-I/O: bytes in, events out; calls in, bytes out.
+
+It never reads a clock (time is passed in), never waits, never logs, and holds no received data. The wire
+format and the rules are hashicorp's (github.com/hashicorp/yamux, session.go and stream.go). Where its
+receiver lets pass what its sender never does (parity and reuse of ids, overflow of credit), this one ends the session.
+
+Invariants:
+- a stream is in the table from `open_stream`, or its SYN, until both FINs passed, or an RST did;
+- never more data than the peer's credit, never two FINs, never an id twice, never an ACK from the opener;
+- a FIN is a frame of its own: hashicorp's reader may see the end before the data of the same frame;
+- after a `ProtocolError` the session holds one go-away frame, and nothing else.
+"""
+
+from collections.abc import Callable
+
+from tunnel.yamux.errors import GoneAway, ProtocolError, StreamClosed
+from tunnel.yamux.events import Event
+from tunnel.yamux.frames import GO_AWAY, GO_AWAY_PROTOCOL_ERROR, PING, SYN
+from tunnel.yamux.ids import Role
+from tunnel.yamux.limits import Limits
+from tunnel.yamux.outbox import Outbox
+from tunnel.yamux.pings import Pings
+from tunnel.yamux.receiver import Receiver
+from tunnel.yamux.stream import Move, State
+from tunnel.yamux.table import StreamTable
+
+
+class Session:
+    """One end of a yamux connection.
+
+    `may_grow` is asked before a receive window grows, with the bytes it would add; it must not call back.
+    """
+
+    def __init__(
+        self, role: Role, limits: Limits | None = None, *, may_grow: Callable[[int], bool] = lambda _: True
+    ) -> None:
+        self._role = role
+        self._limits = limits = limits or Limits()
+        self._may_grow = may_grow
+        self._pings = Pings()
+        self._outbox = Outbox(limits.frame_bytes, limits.send_buffer_bytes // 2)
+        self._table = StreamTable(role, limits, self._outbox)
+        self._streams = self._table.live
+        self._receiver = Receiver(self._table, self._outbox, self._pings, limits.control_bytes)
+        self._error: ProtocolError | None = None
+        self._now = 0.0
+
+    def __repr__(self) -> str:
+        if self._error is not None:
+            state = type(self._error).__name__
+        elif self._table.refusing or self._table.peer_refuses:
+            state = "going away"
+        else:
+            state = "open"
+        table = self._table
+        rtt = "?" if self.rtt is None else f"{self.rtt * 1000:.1f} ms"
+        return (
+            f"<Session {self._role.value}, {state}, {len(self._streams)} streams "
+            f"({table.unacknowledged} unacknowledged, {table.waiting} waiting, {table.pending} to accept), "
+            f"{self.buffered_bytes} bytes buffered, rtt {rtt}>"
+        )
+
+    # --- what the owner may look at ---
+
+    @property
+    def rtt(self) -> float | None:
+        """The smallest of the last eight round trips in seconds; None before the first pong."""
+        return self._pings.rtt
+
+    @property
+    def stream_count(self) -> int:
+        """Live streams: those that wait to be opened and those to be accepted among them."""
+        return len(self._streams)
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes in all send buffers."""
+        return self._outbox.buffered
+
+    @property
+    def unacknowledged_opens(self) -> int:
+        """Streams of ours that the peer has not accepted yet; those that wait for a place do not count."""
+        return self._table.unacknowledged
+
+    @property
+    def wants_to_send(self) -> bool:
+        """`data_to_send` would give something."""
+        return bool(self._outbox)
+
+    def buffered(self, stream_id: int) -> int:
+        """Bytes in the stream's send buffer; 0 for an unknown id."""
+        stream = self._streams.get(stream_id)
+        return 0 if stream is None else stream.buffer.size
+
+    # --- streams ---
+
+    def open_stream(self) -> int:
+        """A new stream; it takes data at once, and nothing leaves before `data_to_send`.
+
+        Beyond `max_unacknowledged_opens` it waits inside the session for its turn.
+        Raises `GoneAway`, `TooManyStreams` or `StreamIdsExhausted`.
+        """
+        if self._table.peer_refuses or self._error is not None:
+            raise GoneAway("the peer takes no new streams")
+        return self._table.open(self._now).id
+
+    def accept_stream(self, stream_id: int) -> None:
+        """Acknowledge a `StreamOpened`; idempotent, unknown ids are ignored (the peer may have reset it)."""
+        stream = self._streams.get(stream_id)
+        if stream is not None and stream.pending:
+            self._table.accept(stream)
+            self._outbox.update(stream)
+
+    def send_data(self, stream_id: int, data: bytes | bytearray | memoryview) -> bool:
+        """Take all of `data`; False when the buffer is full now: wait for the id in `take_writable`.
+
+        Accepts the stream if that was not done. Raises `StreamClosed` if it was ended or reset, or
+        never existed.
+        """
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.ending:
+            raise StreamClosed(f"stream {stream_id} takes no data")
+        if stream.pending:
+            self._table.accept(stream)  # without an update: the ACK rides on the data
+        if data:
+            self._outbox.append(stream, data if type(data) is bytes else bytes(data))
+            self._outbox.ready(stream)
+        elif stream.ack_due:
+            self._outbox.update(stream)
+        if stream.buffer.size >= self._limits.send_buffer_bytes:
+            stream.full = True
+        return not stream.full
+
+    def end_stream(self, stream_id: int) -> None:
+        """End our direction after what is buffered (FIN); idempotent, unknown ids are ignored."""
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.ending:
+            return
+        if stream.pending:
+            self._table.accept(stream)
+        stream.ending = True
+        self._outbox.end(stream)
+
+    def reset_stream(self, stream_id: int) -> None:
+        """Abort both directions (RST), drop what is buffered; idempotent, unknown ids are ignored.
+
+        Nothing more is reported of the stream. One that never got on the wire leaves no trace there.
+        """
+        stream = self._streams.get(stream_id)
+        if stream is None:
+            return
+        if stream.state is not State.QUEUED:
+            self._outbox.reset(stream)
+        stream.move(Move.RST_SENT)
+        self._table.remove(stream)
+
+    # --- flow control ---
+
+    def acknowledge(self, stream_id: int, size: int, now: float) -> None:
+        """The consumer took `size` received bytes; at half a window the credit goes back to the peer.
+
+        Unknown and ended streams are ignored. Raises ValueError for more than was received.
+        """
+        self._now = now
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.state is State.REMOTE_ENDED:
+            return
+        window = stream.window
+        if window.acknowledge(size):
+            window.grow(now, self._pings.rtt, self._limits.max_window, self._may_grow)
+            window.release(now)
+            self._outbox.update(stream)
+
+    def flush_credit(self, stream_id: int) -> None:
+        """Return all acknowledged credit now: the stream goes back to a pool; its next user needs it."""
+        stream = self._streams.get(stream_id)
+        if stream is not None and stream.window.consumed and stream.state is not State.REMOTE_ENDED:
+            stream.window.release(self._now)
+            self._outbox.update(stream)
+
+    def take_writable(self) -> list[int]:
+        """Live streams, full before, whose buffers drained to half the mark since the last call."""
+        drained = self._outbox.drained
+        if not drained:
+            return []
+        writable = list(drained)
+        drained.clear()
+        return writable
+
+    # --- the session ---
+
+    def ping(self, now: float) -> int:
+        """Ask the peer for a `PongReceived`; the ping's id."""
+        self._now = now
+        ping_id = self._pings.sent(now)
+        if self._error is None:
+            self._outbox.answer(PING, SYN, 0, ping_id)
+        return ping_id
+
+    def go_away(self, code: int = 0) -> None:
+        """Take no new streams from the peer; live ones, and our own opens, go on. Idempotent."""
+        if not self._table.refusing and self._error is None:
+            self._outbox.answer(GO_AWAY, 0, 0, code)
+            self._table.refusing = True
+
+    def data_to_send(self, limit: int = 65_536) -> bytes:
+        """The next bytes for the wire, whole frames, at most `limit`; b"" when nothing may be sent now.
+
+        Control frames first, then the ready streams in turns. A limit too small for a frame gives b"".
+        """
+        outbox = self._outbox
+        data = outbox.take(limit)
+        if outbox.closed:
+            for stream in outbox.closed:
+                self._table.remove(stream)
+            outbox.closed.clear()
+        return data
+
+    # --- receiving ---
+
+    def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
+        """What the peer's bytes mean. They may be cut anywhere; parts of a data body are reported at once.
+
+        Raises a `ProtocolError`, once; the session is over then, and ignores what comes after.
+        """
+        events: list[Event] = []
+        if self._error is None:
+            self._now = now
+            try:
+                self._receiver.read(data if type(data) is bytes else memoryview(data), now, events)
+            except ProtocolError as error:
+                self._error = error
+                self._table.clear()
+                self._outbox.clear()
+                self._outbox.answer(GO_AWAY, 0, 0, GO_AWAY_PROTOCOL_ERROR)
+                raise
+        return events

@@ -1,0 +1,131 @@
+"""The live streams of a session, and the places they take up.
+
+Three bounds meet here: live streams (those whose RST has not left among them), our opens that the peer has
+not acknowledged, and the peer's opens that the application has not accepted. Our opens without a place wait,
+in order; the peer's are refused. Removal is by identity and idempotent, and gives every place back.
+"""
+
+from collections import OrderedDict
+
+from tunnel.yamux.errors import TooManyStreams
+from tunnel.yamux.ids import Role, StreamIds
+from tunnel.yamux.limits import Limits
+from tunnel.yamux.outbox import Outbox
+from tunnel.yamux.stream import State, Stream
+from tunnel.yamux.windows import ReceiveWindow
+
+
+class StreamTable:
+    """Which streams there are; `live` is for looking up only."""
+
+    __slots__ = (
+        "_ids",
+        "_limits",
+        "_outbox",
+        "_waiting",
+        "live",
+        "peer_refuses",
+        "pending",
+        "refusing",
+        "unacknowledged",
+    )
+
+    def __init__(self, role: Role, limits: Limits, outbox: Outbox) -> None:
+        self._ids = StreamIds(role)
+        self._limits = limits
+        self._outbox = outbox
+        self._waiting: OrderedDict[int, Stream] = OrderedDict()
+        self.live: dict[int, Stream] = {}
+        self.unacknowledged = 0
+        """Our opens, started and not acknowledged."""
+        self.pending = 0
+        """The peer's opens, not accepted."""
+        self.refusing = False
+        """We said go-away: the peer's opens are refused."""
+        self.peer_refuses = False
+        """The peer said go-away."""
+
+    @property
+    def waiting(self) -> int:
+        """Our opens for which there is no place yet."""
+        return len(self._waiting)
+
+    def open(self, now: float) -> Stream:
+        """A new stream of ours, started when there is a place.
+
+        Raises `TooManyStreams` or `StreamIdsExhausted`.
+        """
+        if self._is_crowded():
+            raise TooManyStreams(f"{self._limits.max_streams} streams are alive")
+        stream = self._add(self._ids.next_local(), State.QUEUED, now)
+        self._waiting[stream.id] = stream
+        self._start_waiting()
+        return stream
+
+    def admit(self, stream_id: int, now: float) -> Stream | None:
+        """A new stream of the peer's; None when it is to be refused. Its id is used up either way.
+
+        Raises `InvalidStreamId` or `DuplicateStream`.
+        """
+        self._ids.use_remote(stream_id)
+        if self.refusing or self.pending >= self._limits.accept_backlog or self._is_crowded():
+            return None
+        stream = self._add(stream_id, State.OPEN, now)
+        stream.pending = True
+        self.pending += 1
+        return stream
+
+    def accept(self, stream: Stream) -> None:
+        """The application took a pending stream: an ACK is due, and its place in the backlog is free."""
+        stream.pending = False
+        stream.ack_due = True
+        self.pending -= 1
+
+    def acknowledge(self, stream: Stream) -> None:
+        """The peer took a stream of ours, or ended it: its place is free. No effect on others, or again."""
+        if stream.holds_slot:
+            stream.holds_slot = False
+            self.unacknowledged -= 1
+            self._start_waiting()
+
+    def remove(self, stream: Stream) -> None:
+        """The stream is closed: drop what it has queued, and free its places."""
+        if self.live.get(stream.id) is not stream:
+            return
+        del self.live[stream.id]
+        self._waiting.pop(stream.id, None)
+        self._outbox.forget(stream)
+        if stream.pending:
+            stream.pending = False
+            self.pending -= 1
+        self.acknowledge(stream)
+
+    def remove_queued(self) -> list[int]:
+        """Remove the streams that are not on the wire; their ids."""
+        self._waiting.clear()
+        queued = [stream for stream in self.live.values() if stream.state is State.QUEUED]
+        for stream in queued:
+            stream.state = State.CLOSED
+            self.remove(stream)
+        return [stream.id for stream in queued]
+
+    def clear(self) -> None:
+        """The session is over."""
+        self.live.clear()
+        self._waiting.clear()
+        self.pending = self.unacknowledged = 0
+
+    def _add(self, stream_id: int, state: State, now: float) -> Stream:
+        window = self._limits.initial_window
+        stream = self.live[stream_id] = Stream(stream_id, state, ReceiveWindow(window, now), window)
+        return stream
+
+    def _is_crowded(self) -> bool:
+        return len(self.live) + self._outbox.reset_count >= self._limits.max_streams
+
+    def _start_waiting(self) -> None:
+        while self._waiting and self.unacknowledged < self._limits.max_unacknowledged_opens:
+            _, stream = self._waiting.popitem(last=False)
+            stream.holds_slot = True
+            self.unacknowledged += 1
+            self._outbox.start(stream)
