@@ -8,7 +8,7 @@ not: 10,000 idle streams promise 2.5 GB and hold nothing. One account per proces
 class Account:
     """Bytes held. Never blocks and never raises: it counts and answers."""
 
-    __slots__ = ("high_mark_bytes", "held_bytes")
+    __slots__ = ("held_bytes", "high_mark_bytes")
 
     def __init__(self, high_mark_bytes: int = 256 * 1024 * 1024) -> None:
         # 256 MiB: a thousand stalled streams at the initial window of 256 KiB.
