@@ -51,7 +51,7 @@ def test_who_comes_back_with_credit_waits_behind_the_others():
 
 
 def test_control_leaves_before_data_that_was_there_first():
-    a, b, stream_id = opened()
+    a, _b, stream_id = opened()
     doomed = a.open_stream()
     said(a)
     a.send_data(stream_id, bytes(20_000))
@@ -71,7 +71,7 @@ def test_control_leaves_before_data_that_was_there_first():
 
 
 def test_control_that_fills_the_batch_keeps_data_out_of_it():
-    a, b, stream_id = opened()
+    a, _b, stream_id = opened()
     a.send_data(stream_id, bytes(5000))
     a.receive_data(b"".join(ping(i) for i in range(10)), 0.0)
     first = frames(a.data_to_send(60))
@@ -93,7 +93,11 @@ def test_the_limit_is_never_exceeded(limit):
         b.receive_data(batch, 0.0)
         total += len(batch)
     assert a.wants_to_send is (limit == 12)
-    assert total == 240 if limit == 12 else sum(f.length for f in frames(everything(a))) == a.buffered_bytes == 0
+    if limit == 12:  # the pings fit, no data does
+        assert (total, a.buffered_bytes) == (240, 30_000)
+    else:
+        assert total >= 240 + 20 * 1512
+        assert a.buffered_bytes == 0
 
 
 @pytest.mark.parametrize("limit", [-5, 0, 11])
@@ -122,7 +126,7 @@ def test_a_turn_that_did_not_fit_comes_first_in_the_next_batch():
 
 
 def test_small_chunks_leave_in_one_frame():
-    a, b, stream_id = opened()
+    a, _b, stream_id = opened()
     for value in range(200):
         a.send_data(stream_id, bytes([value]) * 10)
     found = frames(everything(a))

@@ -23,7 +23,9 @@ class TestIds:
             with pytest.raises(DuplicateStream):
                 ids.use_remote(used)
 
-    @pytest.mark.parametrize(("role", "wrong"), [(Role.CLIENT, 0), (Role.SERVER, 0), (Role.CLIENT, 1), (Role.SERVER, 2)])
+    @pytest.mark.parametrize(
+        ("role", "wrong"), [(Role.CLIENT, 0), (Role.SERVER, 0), (Role.CLIENT, 1), (Role.SERVER, 2)]
+    )
     def test_wrong_parity(self, role, wrong):
         with pytest.raises(InvalidStreamId):
             StreamIds(role).use_remote(wrong)

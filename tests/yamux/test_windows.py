@@ -101,6 +101,13 @@ def test_an_ack_survives_the_end_of_a_stream():
     assert said(session) == ["WINDOW|ACK 1 0"]
 
 
+def test_a_reset_stream_takes_its_credit_along():
+    session = measured(0.01)
+    consume(session, HALF, 100.0)
+    session.reset_stream(1)
+    assert said(session) == ["WINDOW|RST 1 0"]
+
+
 class TestGrowth:
     def test_a_half_window_within_two_round_trips_doubles_it(self):
         session = measured(0.1)

@@ -8,7 +8,7 @@ class Limits:
     """All in bytes or in streams, all at least 1.
 
     The worst case of received and unsent bytes that a session holds: none received (they are handed on at
-    once), `send_buffer_bytes` plus one `send_data` call per stream, and about 600 KiB of control frames.
+    once), `send_buffer_bytes` plus one `send_data` call per stream, and about 260 KiB of control frames.
     """
 
     initial_window: int = 262_144

@@ -221,7 +221,8 @@ class Session:
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
         """What the peer's bytes mean. They may be cut anywhere; parts of a data body are reported at once.
 
-        Raises a `ProtocolError`, once; the session is over then, and ignores what comes after.
+        Raises a `ProtocolError`, once; the session is over then, and ignores what comes after. What the same
+        call would have reported before it is lost with all streams.
         """
         events: list[Event] = []
         if self._error is None:
