@@ -9,7 +9,7 @@ from tunnel.streams import StreamOwner
 
 
 class FakeStream:
-    """A `ByteStream`; `bring`, `finish` and `lose` are the peer's side. Breaks of the contract fail at once."""
+    """A `ByteStream`; `bring`, `finish` and `lose` are the peer's side. What breaks the contract fails."""
 
     owner: StreamOwner
 
@@ -72,6 +72,7 @@ class FakeSink:
         self.trailer_fields: Headers | None = None
         self.error: TunnelError | None = None
         self.on_call: Callable[[str], None] | None = None
+        self._inside = False
 
     def head(self, head: ResponseHead) -> None:
         self.heads.append(head)
@@ -100,8 +101,11 @@ class FakeSink:
     def _called(self, name: str) -> None:
         assert not {"end", "failed"} & set(self.calls), f"{name} after the end"
         self.calls.append(name)
+        assert not self._inside, f"{name} from within another call"
         if self.on_call is not None:
+            self._inside = True
             self.on_call(name)
+            self._inside = False
 
     @property
     def body(self) -> bytes:
@@ -155,5 +159,18 @@ class Talk:
 
 def cut(data: bytes, size: int) -> list[bytes]:
     """`data` in pieces of `size` bytes; 0: all at once."""
-    size = size or len(data)
+    size = size or max(len(data), 1)
     return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def ask(
+    raw: bytes, size: int, *, method: bytes = b"GET", upgrade: bool = False, fin: bool = False
+) -> tuple[Talk, FakeSink]:
+    """One exchange, answered with `raw` in pieces of `size` (as in `cut`); `fin`: and the stream ends."""
+    talk = Talk()
+    _, sink = talk.open(method, upgrade=upgrade)
+    talk.stream.bring(*cut(raw, size))
+    if fin:
+        talk.stream.finish()
+    assert talk.stream.unacknowledged == 0
+    return talk, sink

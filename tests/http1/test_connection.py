@@ -1,5 +1,7 @@
 """The connection between and around exchanges: reuse, ends, losses."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.http1.fake import FakeSink, Talk
@@ -35,8 +37,8 @@ def test_the_stream_ends_before_an_answer_on_a_fresh_connection() -> None:
     talk = Talk()
     _, sink = talk.open()
     talk.stream.finish()
-    assert (type(sink.error), sink.error.retryable if sink.error else None) == (ServiceUnreachableError,
-    False) assert (talk.told, talk.stream.state) == (["closed"], "ended")
+    assert (type(sink.error), sink.error.retryable if sink.error else None) == (ServiceUnreachableError, False)
+    assert (talk.told, talk.stream.state) == (["closed"], "ended")
 
 
 def test_the_stream_ends_before_an_answer_on_a_reused_connection() -> None:
@@ -83,7 +85,7 @@ def fresh() -> Talk:
 @pytest.mark.parametrize(
     ("what", "state"), [("bytes", "reset"), ("end", "ended"), ("loss", "lost"), ("close", "reset")]
 )
-def test_an_idle_connection_ends(make: "type[idle]", what: str, state: str) -> None:
+def test_an_idle_connection_ends(make: Callable[[], Talk], what: str, state: str) -> None:
     talk = make()
     told = len(talk.told)
     if what == "bytes":
@@ -118,8 +120,16 @@ def test_an_end_right_behind_the_answer_closes_in_order() -> None:
     _, sink = talk.open()
     talk.stream.bring(HELLO)
     talk.stream.finish()
-    assert (sink.outcome, talk.told, talk.stream.state, talk.stream.ended) == ("end", ["idle", "closed"],
-    "ended", 1)
+    assert (sink.outcome, talk.told, talk.stream.state, talk.stream.ended) == ("end", ["idle", "closed"], "ended", 1)
+
+
+def test_a_link_lost_after_the_end_is_nothing_new() -> None:
+    talk = Talk()
+    _, sink = talk.open()
+    talk.stream.bring(HELLO)
+    talk.stream.finish()
+    talk.stream.lose(LinkLostError("gone"))
+    assert (sink.outcome, talk.told) == ("end", ["idle", "closed"])
 
 
 def test_the_connection_is_settled_before_the_sink_is_told() -> None:

@@ -1,4 +1,6 @@
-"""What door and exchange say to each other while an answer comes: pauses, uploads, resets, upgrades."""
+"""What door and exchange say to each other while an answer comes: pauses, uploads, resets."""
+
+from collections.abc import Callable
 
 import pytest
 
@@ -9,7 +11,6 @@ from tunnel.port import Exchange
 OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = OK + b"Content-Length: 5\r\n\r\nhello"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
-SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nX-A: b\r\n\r\n"
 
 
 def pause_on(name: str, exchange: Exchange, sink: FakeSink) -> None:
@@ -38,8 +39,8 @@ def test_nothing_is_delivered_or_acknowledged_while_paused() -> None:
     talk.stream.finish()
     assert (sink.calls, talk.stream.acknowledged) == (["head"], len(head))
     exchange.resume()
-    assert (sink.calls, sink.body, talk.stream.unacknowledged) == (["head", "data", "data", "end"], b"hello",
-    0) assert (talk.told, talk.stream.state) == (["closed"], "ended")
+    assert (sink.calls, sink.body, talk.stream.unacknowledged) == (["head", "data", "data", "end"], b"hello", 0)
+    assert (talk.told, talk.stream.state) == (["closed"], "ended")
 
 
 @pytest.mark.parametrize(
@@ -50,8 +51,7 @@ def test_nothing_is_delivered_or_acknowledged_while_paused() -> None:
         ("trailers", ["head", "data", "trailers"], ["end"]),
     ],
 )
-def test_a_pause_from_within_the_sink_holds_what_follows(name: str, before: list[str], after: list[str]) ->
-None:
+def test_a_pause_from_within_the_sink_holds_what_follows(name: str, before: list[str], after: list[str]) -> None:
     talk = Talk()
     exchange, sink = talk.open()
     pause_on(name, exchange, sink)
@@ -90,8 +90,7 @@ def test_a_pause_that_the_sink_takes_back_itself_is_none() -> None:
 
     sink.on_call = waver
     talk.stream.bring(CHUNKED + b"5\r\nhello\r\n", b"5\r\nworld\r\n0\r\n\r\n")
-    assert (sink.calls, sink.body, talk.stream.unacknowledged) == (["head", "data", "data", "end"],
-    b"helloworld", 0)
+    assert (sink.calls, sink.body, talk.stream.unacknowledged) == (["head", "data", "data", "end"], b"helloworld", 0)
 
 
 def test_the_end_by_the_stream_waits_for_resume() -> None:
@@ -259,14 +258,18 @@ def lost(talk: Talk) -> tuple[Exchange, FakeSink]:
 
 
 @pytest.mark.parametrize("make", [finished, was_reset, failed, lost])
-def test_an_exchange_that_is_over_does_nothing(make: "type[finished]") -> None:
+def test_an_exchange_that_is_over_does_nothing(make: Callable[[Talk], tuple[Exchange, FakeSink]]) -> None:
     talk = Talk()
     exchange, sink = make(talk)
-    before = (list(sink.calls), list(talk.told), talk.stream.state, talk.stream.written,
-    talk.stream.was_reset) assert exchange.send_data(b"more than was announced") exchange.end()
-    exchange.pause() exchange.resume() exchange.reset() exchange.reset() assert (sink.calls, talk.told,
-    talk.stream.state, talk.stream.written, talk.stream.was_reset) == before assert
-    repr(exchange).startswith("<StreamExchange over")
+    before = (list(sink.calls), list(talk.told), talk.stream.state, talk.stream.written, talk.stream.was_reset)
+    assert exchange.send_data(b"more than was announced")
+    exchange.end()
+    exchange.pause()
+    exchange.resume()
+    exchange.reset()
+    exchange.reset()
+    assert (sink.calls, talk.told, talk.stream.state, talk.stream.written, talk.stream.was_reset) == before
+    assert repr(exchange).startswith("<StreamExchange over")
 
 
 def test_an_exchange_that_is_over_does_not_touch_its_successor() -> None:
@@ -290,102 +293,3 @@ def test_the_next_exchange_may_begin_within_the_end_of_the_last() -> None:
     assert (len(later), talk.connection.uses) == (1, 2)
     talk.stream.bring(HELLO)
     assert (sink.body, later[0].body, later[0].outcome) == (b"hello", b"hello", "end")
-
-
-# --- upgrades
-
-
-@pytest.mark.parametrize("size", [0, 1, 3])
-def test_after_a_101_bytes_pass_as_they_are_both_ways(size: int) -> None:
-    talk = Talk()
-    exchange, sink = talk.open(upgrade=True)
-    exchange.end()  # the handshake's, not ours: it has no body
-    head = talk.stream.written
-    raw = b"\x81\x05hello\r\n\r\nHTTP/1.1 200 OK\r\n"
-    talk.stream.bring(*cut(SWITCHED + raw, size))
-    assert sink.statuses == [101]
-    assert sink.heads[0].headers == [(b"Connection", b"upgrade"), (b"Upgrade", b"websocket"), (b"X-A", b"b")]
-    assert (sink.body, sink.outcome, talk.stream.unacknowledged) == (raw, "open", 0)
-    assert exchange.send_data(b"\x00\r\n")
-    assert talk.stream.written == head + b"\x00\r\n"
-    talk.stream.is_writable = False
-    assert not exchange.send_data(b"x")
-    talk.stream.owner.stream_writable()
-    assert sink.calls[-1] == "writable"
-
-
-def test_a_101_without_its_fields_is_the_doors_to_judge() -> None:
-    talk = Talk()
-    _, sink = talk.open(upgrade=True)
-    talk.stream.bring(b"HTTP/1.1 101 Switching\r\n\r\nx")
-    assert (sink.statuses, sink.body, sink.outcome) == ([101], b"x", "open")
-
-
-@pytest.mark.parametrize("first", ["service", "door"])
-def test_an_upgraded_stream_is_over_when_both_directions_are(first: str) -> None:
-    talk = Talk()
-    exchange, sink = talk.open(upgrade=True)
-    talk.stream.bring(SWITCHED)
-    if first == "service":
-        talk.stream.finish()
-        assert (sink.calls, talk.told, talk.stream.state) == (["head", "end"], [], "open")
-        talk.stream.is_writable = False
-        assert exchange.send_data(b"bye")
-        talk.stream.owner.stream_writable()
-        exchange.end()
-        assert talk.stream.written.endswith(b"bye")
-    else:
-        exchange.end()
-        assert (sink.calls, talk.told, talk.stream.state) == (["head"], [], "ended")
-        talk.stream.bring(b"bye")
-        talk.stream.finish()
-        assert sink.body == b"bye"
-    assert (sink.outcome, talk.told, talk.stream.state) == ("end", ["closed"], "ended")
-    assert talk.stream.unacknowledged == 0
-
-
-@pytest.mark.parametrize("how", ["reset", "lose"])
-def test_the_sink_hears_nothing_after_the_end_of_an_upgraded_stream(how: str) -> None:
-    talk = Talk()
-    exchange, sink = talk.open(upgrade=True)
-    talk.stream.bring(SWITCHED)
-    talk.stream.finish()
-    if how == "reset":
-        exchange.reset()
-    else:
-        talk.stream.lose(LinkLostError("gone"))
-    assert (sink.calls, talk.told) == (["head", "end"], ["closed"])
-    assert exchange.send_data(b"x")
-
-
-def test_an_upgraded_stream_that_is_lost_fails() -> None:
-    talk = Talk()
-    _, sink = talk.open(upgrade=True)
-    talk.stream.bring(SWITCHED + b"x")
-    talk.stream.lose(LinkLostError("gone"))
-    assert (sink.outcome, talk.told) == ("LinkLostError", ["closed"])
-
-
-def test_bytes_behind_a_101_wait_while_the_sink_pauses() -> None:
-    talk = Talk()
-    exchange, sink = talk.open(upgrade=True)
-    pause_on("head", exchange, sink)
-    talk.stream.bring(SWITCHED + b"ab", b"c")
-    talk.stream.finish()
-    assert (sink.calls, talk.stream.acknowledged) == (["head"], 0)
-    exchange.resume()
-    assert (sink.calls, sink.body, talk.stream.unacknowledged) == (["head", "data", "data", "end"], b"abc", 0)
-
-
-def test_an_upgrade_that_is_refused_is_an_ordinary_answer() -> None:
-    talk = Talk()
-    _, sink = talk.open(upgrade=True)
-    talk.stream.bring(b"HTTP/1.1 403 No\r\nConnection: Upgrade\r\nContent-Length: 2\r\n\r\nno")
-    assert (sink.statuses, sink.body, sink.outcome, talk.told) == ([403], b"no", "end", ["idle"])
-
-
-def test_a_100_may_come_before_a_101() -> None:
-    talk = Talk()
-    _, sink = talk.open(upgrade=True)
-    talk.stream.bring(b"HTTP/1.1 100 Continue\r\n\r\n" + SWITCHED + b"x")
-    assert (sink.statuses, sink.body) == ([100, 101], b"x")

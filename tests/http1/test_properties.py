@@ -1,11 +1,11 @@
-"""Whatever way an answer is cut and paused, it is the same answer; whatever is broken in it, it ends in order."""
+"""Cut and paused in any way, an answer is the same; broken in any way, it ends in order."""
 
 from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.http1.fake import FakeSink, Talk
+from tests.http1.fake import FakeSink, Talk, cut
 from tunnel.errors import BadAnswerError, ServiceBrokeOffError, ServiceUnreachableError
 
 names = st.sampled_from([b"X-A", b"x-b", b"Set-Cookie", b"ETag", b"X-A"])
@@ -98,31 +98,28 @@ def test_an_answer_is_the_same_however_it_is_cut_and_paused(example: Example, da
     assert talk.told == (["closed"] if example.ends_stream else ["idle"])
 
 
-mutations = st.tuples(
-    st.floats(0, 1, exclude_max=True), st.sampled_from(["cut", "put", "set", "double"]), st.binary(max_size=3)
-)
+places = st.floats(0, 1, exclude_max=True)
 inserted = st.sampled_from(
     [b"\r", b"\n", b"\r\n", b" ", b":", b"\x00", b"0", b"f", b";", b",", b"Content-Length: 3\r\n"]
 )
+kinds = st.sampled_from(["cut", "put", "set", "double"])
+breaks = st.lists(st.tuples(places, kinds, st.binary(max_size=3) | inserted), min_size=1, max_size=3)
 
 
-@settings(max_examples=600, deadline=None)
-@given(
-    answers(),
-    st.lists(
-        mutations | st.tuples(st.floats(0, 1, exclude_max=True), st.just("put"), inserted), min_size=1,
-        max_size=3
-    ),
-    st.data(),
-)
-def test_a_broken_answer_ends_in_a_documented_way(
-    example: Example, changes: list[tuple[float, str, bytes]], data: st.DataObject
-) -> None:
-    raw = example.raw
+def broken(raw: bytes, changes: list[tuple[float, str, bytes]]) -> bytes:
     for where, how, what in changes:
         at = int(where * len(raw))
         rest = {"cut": at + len(what), "put": at, "set": at + 1, "double": at // 2}[how]
         raw = raw[:at] + (b"" if how == "cut" else what) + raw[rest:]
+    return raw
+
+
+@settings(max_examples=600, deadline=None)
+@given(answers(), breaks, st.data())
+def test_a_broken_answer_ends_in_a_documented_way(
+    example: Example, changes: list[tuple[float, str, bytes]], data: st.DataObject
+) -> None:
+    raw = broken(example.raw, changes)
     talk, sink = bring(data, raw, fin=True)
     assert sink.outcome == "end" or isinstance(
         sink.error, BadAnswerError | ServiceBrokeOffError | ServiceUnreachableError
@@ -130,6 +127,27 @@ def test_a_broken_answer_ends_in_a_documented_way(
     assert talk.told[-1] == "closed"
     assert talk.stream.unacknowledged == 0
     assert talk.stream.state in {"reset", "ended"}
+
+
+@settings(max_examples=500, deadline=None)
+@given(answers(), breaks)
+def test_a_broken_answer_is_judged_alike_however_it_is_cut(
+    example: Example, changes: list[tuple[float, str, bytes]]
+) -> None:
+    raw = broken(example.raw, changes)
+    sinks = []
+    for size in (0, 1, 7):
+        talk = Talk()
+        _, sink = talk.open()
+        talk.stream.bring(*cut(raw, size))
+        talk.stream.finish()
+        sinks.append(sink)
+    assert len({sink.outcome for sink in sinks}) == 1
+    if sinks[0].outcome == "end":
+        assert sinks[0].statuses == sinks[1].statuses == sinks[2].statuses
+        assert sinks[0].heads == sinks[1].heads == sinks[2].heads
+        assert sinks[0].body == sinks[1].body == sinks[2].body
+        assert sinks[0].trailer_fields == sinks[1].trailer_fields == sinks[2].trailer_fields
 
 
 @settings(max_examples=300, deadline=None)

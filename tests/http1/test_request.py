@@ -36,9 +36,8 @@ HOST = (b"Host", b"a.test")
             b"PUT / HTTP/1.1\r\nHost: a.test\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n",
         ),
         (
-            RequestHead(b"GET", b"/", [HOST, (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")], 0,
-            upgrade=True), b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade:
-            websocket\r\n\r\n",
+            RequestHead(b"GET", b"/", [HOST, (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")], 0, upgrade=True),
+            b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
         ),
     ],
 )
@@ -47,8 +46,8 @@ def test_a_head_is_written_as_given_with_its_framing(head: RequestHead, encoded:
 
 
 REFUSED_METHODS = [b"", b"GE T", b"GET\r\n", b"G\x00T", b"GET /", b"G\xc9T", b"G:T", b"CONNECT"]
-REFUSED_TARGETS = [b"", b"a", b"http://a.test/", b"/a b", b"/a\r\nX: y", b"/a\n", b"/\x00", b"/\x7f", b"/\t",
-b"**"] REFUSED_FIELDS: list[Headers] = [
+REFUSED_TARGETS = [b"", b"a", b"http://a.test/", b"/a b", b"/a\r\nX: y", b"/a\n", b"/\x00", b"/\x7f", b"/\t", b"**"]
+REFUSED_FIELDS: list[Headers] = [
     [(b"", b"a")],
     [(b"A", b"a"), (b"", b"a")],
     [(b"A ", b"a")],
@@ -108,8 +107,8 @@ def test_a_head_that_could_be_read_in_two_ways_is_refused_unwritten(head: Reques
 
 
 def test_methods_that_may_be_repeated() -> None:
-    methods = [b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE", b"POST", b"PATCH", b"get",
-    b"PROPFIND"] assert [method for method in methods if is_repeatable(method)] == methods[:6]
+    methods = [b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE", b"POST", b"PATCH", b"get", b"PROPFIND"]
+    assert [method for method in methods if is_repeatable(method)] == methods[:6]
 
 
 def written_after_head(talk: Talk) -> bytes:

@@ -213,9 +213,7 @@ class Answer:
                 self.leftover = True
             return
         if not self._overhead and self._headers:
-            self._overhead = sum(
-                [len(name) + len(value) + _FIELD_OVERHEAD_BYTES for name, value in self._headers]
-            )
+            self._overhead = sum([len(name) + len(value) + _FIELD_OVERHEAD_BYTES for name, value in self._headers])
         if self._overhead > HEAD_LIMIT_BYTES:
             raise BadAnswerError(f"more than {HEAD_LIMIT_BYTES} bytes of trailers or chunk extensions")
 

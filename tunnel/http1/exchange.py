@@ -154,7 +154,13 @@ class StreamExchange:
             self._end_input()
 
     def stream_lost(self, error: TunnelError) -> None:
-        """The stream is gone, in both directions."""
+        """The stream is gone, in both directions.
+
+        Before an answer on a connection used before it is the lost race that a new connection may win, whatever
+        ended it (TLS without its close_notify, for one).
+        """
+        if not error.retryable and not self._answer.started and self._connection.uses > 1:
+            error = self._unanswered()
         self._fail(error)
 
     def stream_writable(self) -> None:
@@ -256,7 +262,7 @@ class StreamExchange:
         self._blocked = False
         self._acknowledge_all()
         self._answer.close()
-        self._sink = NOBODY  # a door and its exchange refer to each other: not for longer than they must
+        self._sink = _NOBODY  # a door and its exchange refer to each other: not for longer than they must
 
     def _acknowledge_all(self) -> None:
         size = self._taken
@@ -292,4 +298,4 @@ class _Nobody:
         """Not called."""
 
 
-NOBODY: Sink = _Nobody()
+_NOBODY: Sink = _Nobody()

@@ -94,9 +94,7 @@ class Pool:
 
     def close(self) -> None:
         """Close all; idempotent."""
-        self._close_all(
-            [(key, connection) for key, connections in self._idle.items() for connection in connections]
-        )
+        self._close_all([(key, connection) for key, connections in self._idle.items() for connection in connections])
 
     def _close_all(self, doomed: list[tuple[Hashable, Connection]]) -> None:
         for key, connection in doomed:

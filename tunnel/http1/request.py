@@ -46,10 +46,8 @@ def encode_head(head: RequestHead) -> bytes:
     values = b"".join([value for _, value in headers])
     if len(values.translate(None, _IN_VALUES_NEVER)) != len(values):
         raise BadRequestError("a field value has control characters")
-    lines = [b"%b %b HTTP/1.1\r\n" % (method, target)]
-    lines += [b"%b: %b\r\n" % field for field in headers]
-    lines.append(_framing(head, names.lower().split(b"\n") if headers else []))
-    return b"".join(lines)
+    framing = _framing(head, names.lower().split(b"\n") if headers else [])
+    return b"\r\n".join([b"%b %b HTTP/1.1" % (method, target), *map(b": ".join, headers), framing])
 
 
 def _framing(head: RequestHead, names: list[bytes]) -> bytes:
