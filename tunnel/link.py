@@ -65,7 +65,7 @@ class Hello:
 class Link:
     """One agent's connection. See the module."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         *,
         cluster: str,

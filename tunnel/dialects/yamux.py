@@ -21,6 +21,7 @@ from tunnel.yamux import (
     GoAwayReceived,
     Limits,
     LocalError,
+    ProtocolError,
     Role,
     Session,
     StreamEnded,
@@ -78,6 +79,11 @@ class YamuxStream:
         """Return credit for bytes that were consumed."""
         if self._live:
             self._carrier.acknowledge(self, size)
+
+    def flush_credit(self) -> None:
+        """Return the credit that is due now, not at half a window."""
+        if self._live:
+            self._carrier.session.flush_credit(self.stream_id)
 
     def lost(self, error: TunnelError) -> None:
         """The session or the peer ended it; only the carrier calls this."""
@@ -139,6 +145,8 @@ class YamuxCarrier:
                     stream.lost(StreamRefusedError("the agent reset the stream"))
             elif type(event) is GoAwayReceived:
                 self.going_away = True
+                if event.code != 0:  # hashicorp's session ends with anything but "normal"
+                    raise ProtocolError(f"the agent ended its session with code {event.code}")
         self._writable()
         if self.session.wants_to_send:
             self._wake()
@@ -229,7 +237,7 @@ class YamuxCarrier:
         """Call an owner; a fault of its costs its stream, never the link."""
         try:
             callback(*arguments)
-        except Exception:  # noqa: BLE001  (whatever it is: the other streams go on)
+        except Exception:
             logger.exception("stream %d failed in its owner", stream.stream_id)
             owner = stream.owner
             stream.reset()
@@ -267,6 +275,7 @@ class YamuxUpstream:
         self._carrier = carrier
         self.target = target
         self.pool = http1.Pool(clock=carrier.clock)
+        self._streams: dict[http1.Connection, YamuxStream] = {}
         self._busy: set[http1.Connection] = set()
         self._routing_header = encode_routing_header(target.service, target.namespace, target.port)
 
@@ -277,9 +286,7 @@ class YamuxUpstream:
             repeatable = head.body_length == 0 and http1.is_repeatable(head.method)
             connection = self.pool.take(None, repeatable=repeatable)
         if connection is None:
-            connection = http1.Connection(
-                self._connect(), clock=self._carrier.clock, on_idle=self._idle, on_closed=self._closed
-            )
+            connection = self._connect()
         self._busy.add(connection)
         self._carrier.active += 1
         try:
@@ -289,21 +296,28 @@ class YamuxUpstream:
             connection.close()
             raise
 
-    def _connect(self) -> ByteStream:
+    def _connect(self) -> http1.Connection:
         stream = self._carrier.open_stream()
         stream.write(self._routing_header)
         target = self.target
-        if target.scheme != "https":
-            return stream
-        name = target.server_name or f"{target.service}.{target.namespace}.svc.cluster.local"
-        return tls.TlsStream(stream, tls.client_context(ca_file=target.ca_file, verify=target.verify), name)
+        bytestream: ByteStream = stream
+        if target.scheme == "https":
+            name = target.server_name or f"{target.service}.{target.namespace}.svc.cluster.local"
+            context = tls.client_context(ca_file=target.ca_file, verify=target.verify)
+            bytestream = tls.TlsStream(stream, context, name)
+        connection = http1.Connection(bytestream, clock=self._carrier.clock, on_idle=self._idle, on_closed=self._closed)
+        self._streams[connection] = stream
+        return connection
 
     def _idle(self, connection: http1.Connection) -> None:
         self._busy.discard(connection)
         self._carrier.active -= 1
+        # The next exchange shall begin with a whole window.
+        self._streams[connection].flush_credit()
         self.pool.put(None, connection)
 
     def _closed(self, connection: http1.Connection) -> None:
+        self._streams.pop(connection, None)
         if connection in self._busy:
             self._busy.discard(connection)
             self._carrier.active -= 1
