@@ -171,7 +171,8 @@ class GatewayLink:
 class Gateway:
     """Listens for agents. `statuses` are answers for the next handshakes instead of 101."""
 
-    def __init__(self):
+    def __init__(self, tls=None):
+        self.tls = tls
         self.limits = Limits()
         self.hello = {
             "use_yamux": True,
@@ -187,7 +188,7 @@ class Gateway:
 
     @property
     def url(self):
-        return f"ws://127.0.0.1:{self.port}/agent"
+        return f"{'wss' if self.tls else 'ws'}://127.0.0.1:{self.port}/agent"
 
     async def __aenter__(self):
         await self.start()
@@ -198,7 +199,13 @@ class Gateway:
 
     async def start(self):
         self._server = await serve(
-            self._serve, "127.0.0.1", self.port, process_request=self._check, compression=None, ping_interval=None
+            self._serve,
+            "127.0.0.1",
+            self.port,
+            ssl=self.tls,
+            process_request=self._check,
+            compression=None,
+            ping_interval=None,
         )
         self.port = self._server.sockets[0].getsockname()[1]
 

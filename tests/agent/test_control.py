@@ -118,7 +118,15 @@ def test_unknown_types_are_noted_once(caplog):
 
 @pytest.mark.parametrize(
     "text",
-    [b"", b"hello", b"[]", b"\xff\xfe", b'{"type":1}', b'{"type":"gateway_hello","payload":[]}', b'{"type":"register_success"}'],
+    [
+        b"",
+        b"hello",
+        b"[]",
+        b"\xff\xfe",
+        b'{"type":1}',
+        b'{"type":"gateway_hello","payload":[]}',
+        b'{"type":"register_success"}',
+    ],
 )
 def test_what_is_not_understood_is_dropped(text, caplog):
     dialogue = Dialogue()

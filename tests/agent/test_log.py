@@ -3,7 +3,20 @@
 import json
 import logging
 
+import pytest
+
 from tunnel.agent import log
+
+
+@pytest.fixture(autouse=True)
+def as_it_was():
+    """The process's logging, as the other tests know it."""
+    named = [logging.getLogger(name) for name in ("", "tunnel.agent", "picows")]
+    handlers, levels = named[0].handlers[:], [logger.level for logger in named]
+    yield
+    named[0].handlers[:] = handlers
+    for logger, level in zip(named, levels, strict=True):
+        logger.setLevel(level)
 
 
 def test_the_quota_leaves_lines_out_and_says_how_many():

@@ -118,14 +118,17 @@ def test_bad_entries(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["kubernetes.default:443=127.0.0.1:1", "api.apps:443=kubernetes.default.svc:443", "a.b:1=Kubernetes.Default:1"]
+    "text",
+    ["kubernetes.default:443=127.0.0.1:1", "api.apps:443=kubernetes.default.svc:443", "a.b:1=Kubernetes.Default:1"],
 )
 def test_entries_that_name_the_api_server(text):
     with pytest.raises(ServiceRuleError, match="never reachable"):
         ServiceEntry.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "*", "shop/cart", "shop:80", "shop/cart:0", "shop/cart:x", "a/b/c:80", "sh?p/c:1", "/c:1", "s/:1"])
+@pytest.mark.parametrize(
+    "text", ["", "*", "shop/cart", "shop:80", "shop/cart:0", "shop/cart:x", "a/b/c:80", "sh?p/c:1", "/c:1", "s/:1"]
+)
 def test_bad_patterns(text):
     with pytest.raises(ServiceRuleError, match="NAMESPACE/SERVICE:PORT"):
         AllowPattern.parse(text)
@@ -133,7 +136,14 @@ def test_bad_patterns(text):
 
 @pytest.mark.parametrize(
     ("host", "address"),
-    [("10.0.0.1", "10.0.0.1"), ("::1", "::1"), ("0:0::1", "::1"), ("::ffff:10.0.0.1", "10.0.0.1"), ("fe80::1%eth0", "fe80::1"), ("name", None)],
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::1", "::1"),
+        ("0:0::1", "::1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("name", None),
+    ],
 )
 def test_addresses(host, address):
     assert address_of(host) == address

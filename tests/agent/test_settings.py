@@ -155,7 +155,9 @@ def test_wrong_values_are_refused_by_name(option, variable, value, said):
     assert "hush" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("option", "variable", "value", "said"), [row for row in REFUSED if row[0] != "insecure-skip-verify"])
+@pytest.mark.parametrize(
+    ("option", "variable", "value", "said"), [row for row in REFUSED if row[0] != "insecure-skip-verify"]
+)
 def test_the_same_on_the_command_line(option, variable, value, said):
     environment = {"AGENT_GATEWAY": GATEWAY, "AGENT_CLUSTER": "c1"}
     if "token" not in option:
@@ -167,7 +169,11 @@ def test_the_same_on_the_command_line(option, variable, value, said):
 
 @pytest.mark.parametrize(
     ("missing", "said"),
-    [("AGENT_GATEWAY", r"--gateway \(AGENT_GATEWAY\): is required"), ("AGENT_CLUSTER", r"--cluster \(AGENT_CLUSTER\): is required"), ("AGENT_TOKEN", r"--token-file \(AGENT_TOKEN_FILE\) or --token \(AGENT_TOKEN\)")],
+    [
+        ("AGENT_GATEWAY", r"--gateway \(AGENT_GATEWAY\): is required"),
+        ("AGENT_CLUSTER", r"--cluster \(AGENT_CLUSTER\): is required"),
+        ("AGENT_TOKEN", r"--token-file \(AGENT_TOKEN_FILE\) or --token \(AGENT_TOKEN\)"),
+    ],
 )
 def test_what_is_required(missing, said):
     environment = {"AGENT_GATEWAY": GATEWAY, "AGENT_CLUSTER": "c1", "AGENT_TOKEN": "t-1"}

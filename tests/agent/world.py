@@ -61,11 +61,22 @@ async def echo(reader, writer):
         await writer.drain()
 
 
+def to(service, name="echo"):
+    """The `--service` value that makes it reachable."""
+    return [f"{name}.apps:80=127.0.0.1:{service.port}"]
+
+
+async def service_is_well(link):
+    """Whether the link carries a stream to an echoing service."""
+    stream = link.open(first=b"fine")
+    assert await stream.read(4) == b"fine"
+
+
 class AgentUnderTest:
     """A keeper with its terms, in this process."""
 
-    def __init__(self, gateway, services=(), allow=(), *, ping=10.0, dead=15.0, dial=5.0, api_hosts=(), token="t-1"):
-        self.tokens = [token]
+    def __init__(self, gateway, services=(), allow=(), *, ping=10.0, dead=15.0, dial=5.0, api_hosts=(), tls=None):
+        self.tokens = ["t-1"]
         self.account = Account()
         self.ready = []
         entries = tuple(ServiceEntry.parse(text) for text in services)
@@ -80,7 +91,7 @@ class AgentUnderTest:
         )
         self.keeper = Keeper(
             Gateway(gateway.url, gateway.url),
-            Access(lambda: self.tokens[-1], None),
+            Access(lambda: self.tokens[-1], tls),
             self.terms,
             lambda _gateway, link: self.ready.append(link),
         )

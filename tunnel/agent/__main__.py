@@ -4,8 +4,6 @@ Exit status: 0 after SIGTERM or SIGINT, 2 with one line on standard error for a 
 """
 
 import asyncio
-import os
-import socket
 import sys
 
 from tunnel.agent import log, runner, settings
@@ -14,7 +12,7 @@ from tunnel.agent import log, runner, settings
 def main() -> None:
     """Run the agent until a signal."""
     try:
-        chosen = settings.read(sys.argv[1:], os.environ, socket.gethostname())
+        chosen = settings.of_process()
     except settings.SettingsError as error:
         sys.stderr.write(f"tunnel-agent: {error}\n")
         sys.exit(2)

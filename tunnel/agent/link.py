@@ -29,7 +29,9 @@ REGISTER_SECONDS = 10.0
 """Both the answer to `register` and the gateway's hello must have come by then."""
 HEARTBEAT_SECONDS = 30.0
 CLOSING_SECONDS = 1.0
-"""How long what waits may take to leave after our close; then the connection is cut."""
+"""How long the gateway may take to answer our close; then the connection is cut."""
+CONTROL_WAITING_BYTES = 1024 * 1024
+"""A full WebSocket with this much before our next message: the gateway asks for answers and does not read them."""
 
 _REASON_BYTES = 120
 """A close frame has room for 123."""
@@ -106,7 +108,9 @@ class Link(WSListener):
             transport.send_close(WSCloseCode(code), reason.encode()[:_REASON_BYTES])
         except Exception:
             log.exception("link %s: saying goodbye failed", self.name)
-        transport.disconnect()
+        if self._streams is not None:
+            self._streams.lost("link closed")
+        # The gateway's close is waited for: closing a socket that still receives would destroy what we sent last.
         self._cut_timer = self._loop.call_later(CLOSING_SECONDS, self._cut)
 
     def abandon(self, reason: str) -> None:
@@ -134,6 +138,8 @@ class Link(WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame; fragments of a message come one by one."""
         if self._closing:
+            if frame.msg_type == WSMsgType.CLOSE:
+                transport.disconnect()
             return
         self._liveness.heard_at = now = self._loop.time()
         kind = frame.msg_type
@@ -147,11 +153,13 @@ class Link(WSListener):
         elif kind == WSMsgType.TEXT:
             self._take_text(frame.get_payload_as_bytes(), last=frame.fin)
         elif kind == WSMsgType.PING:
-            transport.send_pong(frame.get_payload_as_bytes())
+            if self._takes_control():
+                transport.send_pong(frame.get_payload_as_bytes())
         elif kind == WSMsgType.CLOSE:
             payload = frame.get_payload_as_bytes()
             code = int.from_bytes(payload[:2]) or "no code"
             self.close(1000, f"closed by the gateway: {code} {payload[2:].decode(errors='replace')!r}")
+            transport.disconnect()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 (picows calls it so)
         """The connection is gone."""
@@ -248,8 +256,19 @@ class Link(WSListener):
 
     # What leaves.
 
+    def _takes_control(self) -> bool:
+        """Whether a message of the link's own may leave; a gateway that never reads ends its link here."""
+        transport = self._transport
+        if transport is None:
+            return False
+        if not self._write_paused or transport.underlying_transport.get_write_buffer_size() < CONTROL_WAITING_BYTES:
+            return True
+        self._reason = self._reason or "the gateway asks for answers and does not read them"
+        self._cut()
+        return False
+
     def _send_text(self, text: str) -> None:
-        if self._transport is not None:
+        if self._takes_control() and self._transport is not None:
             self._transport.send(WSMsgType.TEXT, text)
 
     def _send_binary(self, batch: bytes) -> None:

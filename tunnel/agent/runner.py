@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import ssl
 from importlib import metadata
 
 from tunnel.account import Account
@@ -45,6 +46,7 @@ class Runner:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
+        self._warn()
         tasks = [asyncio.create_task(keeper.run()) for keeper in self._keepers]
         try:
             await self._stop.wait()
@@ -74,6 +76,14 @@ class Runner:
         finally:
             over.cancel()
             hurry.cancel()
+
+    def _warn(self) -> None:
+        """Say what an operator would wonder about later."""
+        settings = self._settings
+        if not settings.services and not settings.allow:
+            log.warning("nothing is reachable: neither --service nor --allow is given")
+        if settings.tls is not None and settings.tls.verify_mode is ssl.CERT_NONE:
+            log.warning("--insecure-skip-verify: whoever answers at a gateway's address gets the token")
 
     def _ready(self, gateway: Gateway, link: Link) -> None:
         first, self._announced = not self._announced, True

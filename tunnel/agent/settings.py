@@ -6,9 +6,12 @@ error names the option and its variable and says what would be valid; secrets ar
 """
 
 import argparse
+import os
 import re
 import secrets
+import socket
 import ssl
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +124,11 @@ def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> 
     )
     settings.read_token()
     return settings
+
+
+def of_process() -> Settings:
+    """The settings of this process. Raises SettingsError; `--help` exits."""
+    return read(sys.argv[1:], os.environ, socket.gethostname())
 
 
 class _Source:

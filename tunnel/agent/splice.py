@@ -178,7 +178,7 @@ class Splice(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The dial succeeded: what waited is written."""
-        transport = cast(asyncio.Transport, transport)  # uvloop's is none by its classes
+        transport = cast("asyncio.Transport", transport)  # uvloop's is none by its classes
         if self._over:
             transport.abort()
             return

@@ -91,6 +91,8 @@ class Streams:
             self._wiring.failed(f"yamux: {error}")
             return
         for event in events:
+            if self._lost:
+                return
             match event:
                 case DataReceived():
                     self._tell(event.stream_id, Splice.data_from_gateway, event.data)
@@ -122,7 +124,7 @@ class Streams:
         self.schedule_flush()
 
     def drain(self) -> None:
-        """Take no new streams; `Wiring.idle` tells when the running ones are over."""
+        """Take no new streams (the session refuses them); `Wiring.idle` tells when the running ones are over."""
         self._draining = True
         self._session.go_away(0)
         self.schedule_flush()
@@ -166,10 +168,6 @@ class Streams:
             self._wiring.idle()
 
     def _open(self, stream_id: int) -> None:
-        if self._draining:
-            self._session.reset_stream(stream_id)
-            self._wiring.refused(stream_id, "the agent is stopping")
-            return
         self._session.accept_stream(stream_id)
         self._splices[stream_id] = Splice(_StreamOutlet(self, stream_id), self._services, self._dial_seconds)
 

@@ -1,0 +1,283 @@
+"""One splice between a recorded stream and a recorded transport."""
+
+import asyncio
+
+import pytest
+
+from tunnel.agent import dial, splice
+from tunnel.agent.services import ServiceEntry, Services
+from tunnel.agent.splice import Splice
+from tunnel.routing_header import encode
+
+pytestmark = pytest.mark.anyio
+
+HEADER = encode("kuma", "apps", 3001)
+SERVICES = Services((ServiceEntry.parse("kuma.apps:3001=127.0.0.1:1"),))
+
+
+class FakeOutlet:
+    """A stream that records what it is told. `room` is what `send_data` answers."""
+
+    def __init__(self):
+        self.told = []
+        self.acknowledged = 0
+        self.held = 0
+        self.room = True
+        self.over = asyncio.Event()
+
+    def send_data(self, data):
+        self.told.append(("data", data))
+        return self.room
+
+    def end(self):
+        self.told.append("end")
+
+    def reset(self):
+        self.told.append("reset")
+
+    def acknowledge(self, size):
+        self.acknowledged += size
+
+    def hold(self, delta_bytes):
+        self.held += delta_bytes
+
+    def refused(self, target, reason):
+        self.told.append(("refused", target, reason))
+
+    def opened(self, target, destination):
+        self.told.append(("opened", target, str(destination)))
+
+    def closed(self, summary):
+        self.told.append("closed")
+        self.over.set()
+
+
+class FakeTransport(asyncio.Transport):
+    """A transport that records. Above `mark` bytes in one write it calls pause_writing, as asyncio's do."""
+
+    def __init__(self):
+        super().__init__()
+        self.done = []
+        self.mark = 100
+        self.protocol = None
+
+    def write(self, data):
+        self.done.append(bytes(data))
+        if len(data) > self.mark:
+            self.protocol.pause_writing()
+
+    def write_eof(self):
+        self.done.append("eof")
+
+    def close(self):
+        self.done.append("close")
+
+    def abort(self):
+        self.done.append("abort")
+
+    def pause_reading(self):
+        self.done.append("pause")
+
+    def resume_reading(self):
+        self.done.append("resume")
+
+    def is_closing(self):
+        return "close" in self.done or "abort" in self.done
+
+
+class Ends:
+    """A splice, both its ends, and a dial that waits for `connect` or `fail`."""
+
+    def __init__(self, monkeypatch):
+        self.outlet = FakeOutlet()
+        self.transport = FakeTransport()
+        self.splice = self.transport.protocol = Splice(self.outlet, SERVICES, dial_seconds=5)
+        self._dialled = asyncio.get_running_loop().create_future()
+        self.dials = 0
+        monkeypatch.setattr(dial, "connect", self._dial)
+
+    async def _dial(self, protocol, destination, services, limit_seconds):
+        self.dials += 1
+        await self._dialled
+        protocol.connection_made(self.transport)
+
+    async def connect(self):
+        await self._settle(lambda: self._dialled.set_result(None))
+
+    async def fail(self, text):
+        await self._settle(lambda: self._dialled.set_exception(dial.DialError(text)))
+
+    async def _settle(self, act):
+        task = self.splice._dialling
+        act()
+        await asyncio.wait([task])
+
+    async def open(self, first=b""):
+        self.splice.data_from_gateway(HEADER + first)
+        await self.connect()
+        assert self.outlet.told == [("opened", "apps/kuma:3001", "127.0.0.1:1")]
+        self.outlet.told.clear()
+
+
+@pytest.fixture
+def ends(monkeypatch, anyio_backend):
+    async def make():
+        return Ends(monkeypatch)
+
+    return make
+
+
+async def test_bytes_wait_for_the_dial_unacknowledged(ends):
+    ends = await ends()
+    ends.splice.data_from_gateway(HEADER[:5])
+    assert ends.outlet.acknowledged == 5
+    ends.splice.data_from_gateway(HEADER[5:] + b"one")
+    ends.splice.data_from_gateway(b"two")
+    assert (ends.outlet.acknowledged, ends.outlet.held) == (len(HEADER), 6)
+    await ends.connect()
+    assert ends.transport.done == [b"onetwo"]
+    assert (ends.outlet.acknowledged, ends.outlet.held) == (len(HEADER) + 6, 0)
+    assert ends.dials == 1
+
+
+async def test_a_slow_service_holds_its_credit_back(ends):
+    ends = await ends()
+    await ends.open()
+    taken = ends.outlet.acknowledged
+    ends.splice.data_from_gateway(b"x" * 100)
+    assert ends.outlet.acknowledged == taken + 100
+    ends.splice.data_from_gateway(b"x" * 101)
+    ends.splice.data_from_gateway(b"y" * 50)
+    assert (ends.outlet.acknowledged, ends.outlet.held) == (taken + 100, 151)
+    ends.splice.resume_writing()
+    assert (ends.outlet.acknowledged, ends.outlet.held) == (taken + 251, 0)
+    ends.splice.resume_writing()
+    assert ends.outlet.acknowledged == taken + 251
+
+
+async def test_a_full_stream_stops_the_service(ends):
+    ends = await ends()
+    await ends.open()
+    ends.splice.data_received(b"a")
+    ends.outlet.room = False
+    ends.splice.data_received(b"b")
+    assert ends.transport.done == ["pause"]
+    ends.splice.writable()
+    assert ends.transport.done == ["pause", "resume"]
+    assert ends.outlet.told == [("data", b"a"), ("data", b"b")]
+
+
+async def test_the_gateway_ends_first(ends):
+    ends = await ends()
+    await ends.open()
+    ends.splice.end_from_gateway()
+    assert ends.transport.done == ["eof"]
+    ends.splice.data_received(b"answer")
+    assert ends.splice.eof_received() is False  # the transport closes by itself
+    ends.splice.connection_lost(None)
+    assert ends.outlet.told == [("data", b"answer"), "end", "closed"]
+
+
+async def test_the_service_ends_first(ends):
+    ends = await ends()
+    await ends.open()
+    assert ends.splice.eof_received() is True
+    ends.splice.data_from_gateway(b"more")
+    ends.splice.end_from_gateway()
+    assert ends.transport.done == [b"more", "close"]
+    ends.splice.connection_lost(None)
+    assert ends.outlet.told == ["end", "closed"]
+
+
+async def test_an_end_during_the_dial_comes_after_the_bytes(ends):
+    ends = await ends()
+    ends.splice.data_from_gateway(HEADER + b"all of it")
+    ends.splice.end_from_gateway()
+    await ends.connect()
+    assert ends.transport.done == [b"all of it", "eof"]
+
+
+async def test_a_broken_service_connection_resets_the_stream(ends):
+    ends = await ends()
+    await ends.open()
+    ends.splice.connection_lost(ConnectionResetError("gone"))
+    assert ends.outlet.told == ["reset", "closed"]
+
+
+async def test_a_reset_aborts_the_service_connection_and_drops_what_is_held(ends):
+    ends = await ends()
+    await ends.open()
+    ends.splice.data_from_gateway(b"x" * 200)
+    assert ends.outlet.held == 200
+    ends.splice.lost("reset")
+    ends.splice.lost("link lost")
+    assert ends.transport.done[1:] == ["abort"]
+    ends.splice.connection_lost(None)
+    ends.splice.data_received(b"late")
+    ends.splice.resume_writing()
+    ends.splice.writable()
+    assert ends.outlet.told == ["closed"]
+    assert ends.outlet.held == 0
+
+
+async def test_a_reset_during_the_dial_cancels_it(ends):
+    ends = await ends()
+    ends.splice.data_from_gateway(HEADER + b"x")
+    task = ends.splice._dialling
+    ends.splice.lost("reset")
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert ends.outlet.told == ["closed"]
+    assert ends.outlet.held == 0
+
+
+async def test_a_connection_that_comes_too_late_is_aborted(ends):
+    ends = await ends()
+    ends.splice.data_from_gateway(HEADER)
+    ends.splice.lost("reset")
+    ends.splice.connection_made(ends.transport)
+    assert ends.transport.done == ["abort"]
+
+
+async def test_a_failed_dial_ends_the_stream_without_a_byte(ends):
+    ends = await ends()
+    ends.splice.data_from_gateway(HEADER + b"request")
+    await ends.fail("refused")
+    assert ends.outlet.told == [("refused", "apps/kuma:3001", "127.0.0.1:1: refused"), "end"]
+    assert (ends.outlet.acknowledged, ends.outlet.held) == (len(HEADER) + 7, 0)
+    ends.splice.data_from_gateway(b"more")
+    assert ends.outlet.acknowledged == len(HEADER) + 11
+    ends.splice.end_from_gateway()
+    assert ends.outlet.told[2:] == ["closed"]
+
+
+async def test_an_end_within_the_header_is_refused(ends):
+    ends = await ends()
+    ends.splice.data_from_gateway(HEADER[:-1])
+    ends.splice.end_from_gateway()
+    assert ends.outlet.told == [("refused", "?", "the stream ended within its routing header"), "end", "closed"]
+    assert ends.outlet.acknowledged == len(HEADER) - 1
+
+
+async def test_a_service_that_never_takes_its_last_bytes_is_cut(ends, monkeypatch):
+    monkeypatch.setattr(splice, "CLOSING_SECONDS", 0)
+    ends = await ends()
+    await ends.open()
+    ends.splice.end_from_gateway()
+    ends.splice.eof_received()
+    async with asyncio.timeout(5):
+        await ends.outlet.over.wait()
+    assert ends.transport.done == ["eof", "abort"]
+
+
+async def test_its_text_is_its_state(ends):
+    ends = await ends()
+    assert repr(ends.splice) == "<Splice ? waiting in=0 out=0>"
+    ends.splice.data_from_gateway(HEADER)
+    assert repr(ends.splice) == "<Splice apps/kuma:3001 dialling in=0 out=0>"
+    await ends.connect()
+    ends.splice.data_from_gateway(b"abc")
+    ends.splice.data_received(b"de")
+    assert repr(ends.splice) == "<Splice apps/kuma:3001 open in=3 out=2>"
+    ends.splice.lost("reset")
+    assert repr(ends.splice) == "<Splice apps/kuma:3001 over in=3 out=2>"
