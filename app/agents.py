@@ -145,9 +145,7 @@ class AgentSocket:
                     await asyncio.sleep(0)
 
     def _ready(self, link: Link) -> None:
-        logger.info(
-            "%s: agent %s of cluster %s is ready", link.name, link.agent_id or "(not named yet)", link.cluster
-        )
+        logger.info("%s: agent %s of cluster %s is ready", link.name, link.agent_id or "(not named yet)", link.cluster)
         self.gateway.registry.ready(link)
 
     def _closed(self, link: Link, reason: str) -> None:
@@ -223,7 +221,10 @@ async def serve_controller(gateway: Gateway, scope: Scope, receive: Receive, sen
                     await socket.close(1008, "the token covers several clusters, and the agent names none of them")
                     return
                 success = messages.RegisterSuccess(
-                    cluster_id=cluster, cluster_uuid=cluster, name=register.name, gateway_ws_url=_gateway_url(gateway, scope)
+                    cluster_id=cluster,
+                    cluster_uuid=cluster,
+                    name=register.name,
+                    gateway_ws_url=_gateway_url(gateway, scope),
                 )
                 logger.info("agent %.80r registered for cluster %s", register.agent_id, cluster)
                 await socket.send_text(messages.encode("register_success", success, envelope.request_id))

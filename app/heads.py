@@ -6,6 +6,7 @@ believed only when the connection comes from a trusted proxy. Ambiguous framing 
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,8 @@ from app.settings import Settings
 from tunnel.port import Headers, RequestHead
 
 Scope = Mapping[str, Any]
+
+_HOST = re.compile(r"[A-Za-z0-9._:\[\]-]*")
 
 _HOP_BY_HOP = frozenset(
     (
@@ -46,11 +49,14 @@ def is_websocket_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def host_of(scope: Scope) -> str:
-    """The one Host header, as sent; "" when there is none. Raises BadRequestError when there are several."""
+    """The one Host header, as sent; "" when there is none. Raises BadRequestError for several, or none of a host."""
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     if len(hosts) > 1:
         raise BadRequestError("more than one Host header")
-    return hosts[0].decode("latin-1") if hosts else ""
+    host = hosts[0].decode("latin-1") if hosts else ""
+    if not _HOST.fullmatch(host):
+        raise BadRequestError("Host is not a host name")
+    return host
 
 
 def raw_path_of(scope: Scope) -> bytes:

@@ -2,7 +2,7 @@
 
 One coroutine sends the answer; a second one reads the request's body and then watches for the client to leave. The
 watcher of a request without a body starts only when the answer is not there at once. The sink is paused while the
-coroutine holds bytes, so credit goes back to the service only after `await send()` took them.
+coroutine holds more than a frame, so a service gets its credit back only as `await send()` takes its bytes.
 
 A broken answer is broken off by raising `BrokenOffError`, never ended cleanly.
 """
@@ -31,6 +31,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 _WATCH_AFTER_SECONDS = 0.05
 """A request without a body that is answered sooner never costs a second task."""
 
+_PAUSE_BYTES = 16 * 1024
+"""Held beyond this, the service gets no more credit. Less than a frame: a small answer is sent whole, in one go."""
+
 _CONTINUE_SECONDS = 1.0
 """How long a body waits for the service's 100 (RFC 9110 section 10.1.1: not indefinitely)."""
 
@@ -55,6 +58,7 @@ class HttpExchange:
         "_exchange",
         "_gateway",
         "_head",
+        "_held_bytes",
         "_receive",
         "_request",
         "_send",
@@ -80,6 +84,7 @@ class HttpExchange:
         self._exchange: Exchange | None = None
         self._head: ResponseHead | None = None
         self._chunks: list[bytes] = []
+        self._held_bytes = 0
         self._done = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -108,7 +113,8 @@ class HttpExchange:
     def data(self, data: bytes, /) -> None:
         """Hold the bytes until the client's transport took them."""
         self._chunks.append(data)
-        if self._exchange is not None:
+        self._held_bytes += len(data)
+        if self._held_bytes >= _PAUSE_BYTES and self._exchange is not None:
             self._exchange.pause()
         self._wake()
 
@@ -205,6 +211,7 @@ class HttpExchange:
             if self._error is not None:
                 raise BrokenOffError(str(self._error)) from self._error
             if chunks and self._exchange is not None:
+                self._held_bytes = sum(map(len, self._chunks))
                 self._exchange.resume()
             if not self._chunks and not self._done and self._error is None:
                 await self._wait()
@@ -245,8 +252,9 @@ class HttpExchange:
         if self._task is not None or self._watch is not None:
             return  # the second attempt of a request without a body: the first one's watcher goes on
         if not self._upload_ended:
-            expects = any(name == b"expect" and value.lower() == b"100-continue" for name, value in self._request.headers)
-            self._body_wanted = not expects
+            self._body_wanted = not any(
+                name == b"expect" and value.lower() == b"100-continue" for name, value in self._request.headers
+            )
             self._begin_watch()
         else:
             if self._exchange is not None:

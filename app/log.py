@@ -6,6 +6,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
+READY = logging.getLogger("gateway.ready")
+"""The one line that says the program serves; printed at every log level."""
+
 
 class TextFormatter(logging.Formatter):
     """`12:00:00.123 INFO    gateway  message`."""
@@ -54,6 +57,7 @@ def configure(level: str, style: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    READY.setLevel(logging.INFO)
     server = logging.getLogger("uvicorn.error")
     server.setLevel(max(logging.WARNING, root.level))
     server.addFilter(_ServerNoise())

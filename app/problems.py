@@ -1,4 +1,4 @@
-"""What a client is told when its request could not be carried: a status, a stable code, what happened, whose turn it is.
+"""What a client is told when its request could not be carried: status, a stable code, what happened, whose turn it is.
 
 JSON for programs, a small page for browsers, by `Accept`. The texts never name agents' errors or internal hosts.
 """

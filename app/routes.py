@@ -41,7 +41,7 @@ def normalise_host(host: str) -> str:
         host = name
     elif host.endswith(":"):
         host = host[:-1]
-    return host[:-1] if host.endswith(".") else host
+    return host.removesuffix(".")
 
 
 class RouteTable:
@@ -54,9 +54,7 @@ class RouteTable:
         self._exact: dict[str, list[Route]] = {}
         self._wildcards: dict[str, list[Route]] = {}  # by the domain with its leading dot
         for route in self.routes:
-            table, key = (
-                (self._wildcards, route.host[1:]) if route.host.startswith("*.") else (self._exact, route.host)
-            )
+            table, key = (self._wildcards, route.host[1:]) if route.host.startswith("*.") else (self._exact, route.host)
             table.setdefault(key, []).append(route)
         for table in (self._exact, self._wildcards):
             for entries in table.values():

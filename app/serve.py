@@ -62,7 +62,7 @@ class GatewayServer(uvicorn.Server):
         await super().startup(sockets)
         if not self.should_exit:
             address = self.servers[0].sockets[0].getsockname()
-            logger.info("ready: http://%s:%d", *address[:2])
+            log.READY.info("ready: http://%s:%d", *address[:2])
 
 
 def serve(settings: Settings, host: str, port: int) -> int:

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from app.routes import Route, RouteTable, normalise_host
+from tunnel import tls
+from tunnel.errors import TlsFailedError
 from tunnel.port import Target
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -171,7 +173,9 @@ def _checked(file: File, folder: Path) -> Settings:
                 f"public_url: {file.public_url!r} is not valid; write http://host[:port][/prefix] or https://..."
             )
         public_host = url.hostname
-    hosts = file.control_hosts if file.control_hosts is not None else ["localhost", *([public_host] if public_host else [])]
+    hosts = file.control_hosts
+    if hosts is None:
+        hosts = ["localhost", public_host] if public_host else ["localhost"]
     control = frozenset(normalise_host(host) for host in hosts)
     return Settings(
         public_url=file.public_url.rstrip("/") if file.public_url else None,
@@ -220,7 +224,7 @@ def _routes(entries: list[RouteEntry], control: frozenset[str], folder: Path) ->
         host = normalise_host(entry.host)
         if not _HOST.fullmatch(host) or len(host) > 253:
             raise ConfigurationError(
-                f"{where}.host: {entry.host!r} is not valid; write a host name, or *. and a domain for all its subdomains"
+                f"{where}.host: {entry.host!r} is not valid; write a host name, or *. and a domain for its subdomains"
             )
         if host in control:
             raise ConfigurationError(f"{where}.host: {host} is a control host and cannot be routed")
@@ -234,8 +238,11 @@ def _routes(entries: list[RouteEntry], control: frozenset[str], folder: Path) ->
         if entry.scheme == "http" and (entry.ca_file or entry.server_name or not entry.verify):
             raise ConfigurationError(f'{where}: ca_file, server_name and verify belong to scheme = "https"')
         ca_file = str(folder / entry.ca_file) if entry.ca_file else None
-        if ca_file is not None and not Path(ca_file).is_file():
-            raise ConfigurationError(f"{where}.ca_file: {ca_file} is not a file")
+        if entry.scheme == "https":
+            try:
+                tls.client_context(ca_file=ca_file, verify=entry.verify)  # made now, for it reads files
+            except TlsFailedError as error:
+                raise ConfigurationError(f"{where}.ca_file: {error}") from None
         path = entry.path.encode()
         if (host, path) in seen:
             raise ConfigurationError(f"{where}: {host}{entry.path} is routed by an entry before")

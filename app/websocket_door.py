@@ -342,8 +342,8 @@ class WebSocketExchange:
 
 
 def _told(error: TunnelError) -> str:
-    """The close reason of a lost exchange: the problem's title, never the agent's text."""
-    return problems.problem_of(error).title
+    """The close reason of a lost exchange; the agent's own text is never shown."""
+    return "connection to the cluster lost" if isinstance(error, LinkLostError) else "connection to the service lost"
 
 
 async def refuse(scope: Scope, send: Send, status: int, headers: Headers, body: bytes) -> None:
