@@ -60,7 +60,6 @@ class Demo:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            env=None if name != "kuma" else {**_environment(), "NODE_ENV": "production"},
             start_new_session=True,  # Ctrl-C reaches us alone: we end them in order
         )
         self._processes.append(process)
@@ -75,7 +74,9 @@ class Demo:
             if not seen.is_set():
                 raise RuntimeError(f"{name} did not start; its last lines are above")
 
-    async def _read(self, name: str, process: asyncio.subprocess.Process, ready: str | None, seen: asyncio.Event) -> None:
+    async def _read(
+        self, name: str, process: asyncio.subprocess.Process, ready: str | None, seen: asyncio.Event
+    ) -> None:
         assert process.stdout is not None  # noqa: S101  (it is a pipe)
         async for raw in process.stdout:
             line = raw.decode("utf-8", "replace").rstrip()
@@ -115,12 +116,6 @@ class Demo:
             self.say("demo", f"Uptime Kuma is left out: {error}")
             return
         self.say("demo", f"Uptime Kuma is ready:  {url}")
-
-
-def _environment() -> dict[str, str]:
-    import os  # noqa: PLC0415
-
-    return dict(os.environ)
 
 
 def _free_port(wanted: int = 0) -> int:

@@ -7,6 +7,7 @@ script from elsewhere is needed; any Socket.IO client may join, by WebSocket or 
 import asyncio
 import sys
 import time
+from pathlib import Path
 
 import socketio
 import uvicorn
@@ -15,43 +16,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Chat through the tunnel</title>
-<style>
-body{font:16px/1.5 system-ui,sans-serif;max-width:40em;margin:5vh auto;padding:0 1em}
-#log{border:1px solid #8884;border-radius:6px;height:45vh;overflow:auto;padding:.5em 1em;margin:1em 0}
-#state{font-variant-numeric:tabular-nums;color:#666}input{font:inherit;width:75%;padding:.3em}button{font:inherit;padding:.3em 1em}
-</style>
-<h1>Chat through the tunnel</h1>
-<p>This page and its WebSocket come from a service that only the agent can reach. Open it twice and talk to yourself.</p>
-<p id="state">connecting ...</p>
-<div id="log"></div>
-<form id="form"><input id="text" autocomplete="off" placeholder="Say something" autofocus> <button>Send</button></form>
-<script>
-const state = document.getElementById("state"), log = document.getElementById("log"), text = document.getElementById("text");
-let socket;
-const say = line => { const p = document.createElement("div"); p.textContent = line; log.append(p); log.scrollTop = 1e9; };
-function connect() {
-  socket = new WebSocket(location.origin.replace("http", "ws") + "/socket.io/?EIO=4&transport=websocket");
-  socket.onopen = () => socket.send("40");                       // Socket.IO CONNECT to the default namespace
-  socket.onclose = event => { state.textContent = `closed (${event.code} ${event.reason}), trying again ...`; setTimeout(connect, 1000); };
-  socket.onmessage = ({data}) => {
-    if (data === "2") socket.send("3");                          // Engine.IO ping, pong
-    else if (data.startsWith("42")) {
-      const [name, value] = JSON.parse(data.slice(2));
-      if (name === "clock") state.textContent = `connected; the service's clock says ${value.time}, ${value.people} here`;
-      if (name === "said") say(value);
-    }
-  };
-}
-document.getElementById("form").onsubmit = event => {
-  event.preventDefault();
-  if (text.value) socket.send("42" + JSON.stringify(["say", text.value]));
-  text.value = "";
-};
-connect();
-</script></html>
-"""
+_PAGE = Path(__file__).with_name("chat.html").read_text(encoding="utf-8")
 
 
 class Chat:

@@ -53,14 +53,19 @@ def install() -> Path:
 
 
 def command(program: Path, port: int, data: Path) -> list[str]:
-    """The command line that serves on 127.0.0.1:`port` with an empty database in `data`.
-
-    To be run in `program`, with NODE_ENV=production.
-    """
+    """The command line that serves on 127.0.0.1:`port` with an empty database in `data`; to be run in `program`."""
     data.mkdir(parents=True, exist_ok=True)
     (data / "db-config.json").write_text('{"type":"sqlite"}')
     node = shutil.which("node") or "node"
-    return [node, str(program / "server" / "server.js"), "--host=127.0.0.1", f"--port={port}", f"--data-dir={data}/"]
+    return [
+        "env",
+        "NODE_ENV=production",
+        node,
+        str(program / "server" / "server.js"),
+        "--host=127.0.0.1",
+        f"--port={port}",
+        f"--data-dir={data}/",
+    ]
 
 
 def _cache() -> Path:
