@@ -49,6 +49,7 @@ class AgentSocket:
         self._receive = receive
         self._send = send
         self._wake = asyncio.Event()
+        self._over = asyncio.Event()  # the link ended, whoever ended it
         self.link: Link | None = None
 
     async def accept(self) -> None:
@@ -104,17 +105,18 @@ class AgentSocket:
         """Read and write until the link or the WebSocket ends."""
         writer = asyncio.get_running_loop().create_task(self._write(link))
         reader = asyncio.get_running_loop().create_task(self._read(link))
+        over = asyncio.get_running_loop().create_task(self._over.wait())
         reason = "connection lost"
         try:
-            done, _ = await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait((reader, writer, over), return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 if (error := task.exception()) is not None:
                     reason = str(error) or type(error).__name__
         finally:
             link.lost(reason)
-            for task in (reader, writer):
+            for task in (reader, writer, over):
                 task.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
+            await asyncio.gather(reader, writer, over, return_exceptions=True)
         if link.close_code is not None:
             # A peer that reads nothing must not hold us here: the frame goes out within a second, or not at all.
             with contextlib.suppress(TimeoutError):
@@ -145,11 +147,12 @@ class AgentSocket:
                     await asyncio.sleep(0)
 
     def _ready(self, link: Link) -> None:
-        logger.info("%s: agent %s of cluster %s is ready", link.name, link.agent_id or "(not named yet)", link.cluster)
+        logger.info("%s: agent %s serves cluster %s", link.name, link.agent_id or "(not named yet)", link.cluster)
         self.gateway.registry.ready(link)
 
     def _closed(self, link: Link, reason: str) -> None:
         self.gateway.registry.remove(link)
+        self._over.set()
         logger.info("%s: agent %s of cluster %s is gone: %s", link.name, link.agent_id, link.cluster, reason)
 
 
@@ -158,8 +161,8 @@ def authorise(gateway: Gateway, scope: Scope) -> Grant | problems.Problem:
     if gateway.draining:
         return problems.STOPPING
     credentials = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-    kind, _, token = credentials.decode("latin-1").partition(" ")
-    grant = gateway.settings.grants.get(token_hash(token.strip())) if kind.lower() == "bearer" else None
+    kind, _, token = credentials.partition(b" ")
+    grant = gateway.settings.grants.get(token_hash(token.strip())) if kind.lower() == b"bearer" else None
     if grant is None:
         return _REFUSED
     return _REVOKED if grant.revoked else grant
@@ -245,8 +248,7 @@ async def serve_gateway(gateway: Gateway, scope: Scope, receive: Receive, send: 
     cluster = cluster_of(grant, claim)
     if cluster is None or (claim and claim != cluster):
         logger.warning("agent refused: its token does not cover cluster_uuid %.80r", claim)
-        await receive()
-        await refuse_with_problem(scope, send, _REFUSED)
+        await turn_away(scope, receive, send, _REFUSED)
         return
     socket = AgentSocket(gateway, scope, receive, send)
     try:
@@ -270,14 +272,24 @@ async def _admitted(gateway: Gateway, scope: Scope, receive: Receive, send: Send
         return grant
     client = scope.get("client") or ("unknown",)
     logger.warning("agent from %s refused with %d: %s", client[0], grant.status, grant.what)
-    await receive()  # websocket.connect
-    await refuse_with_problem(scope, send, grant)
+    await turn_away(scope, receive, send, grant)
     return None
+
+
+async def turn_away(scope: Scope, receive: Receive, send: Send, problem: problems.Problem) -> None:
+    """Refuse an agent's handshake with this status; where the server can only say 403, accept, then close."""
+    await receive()  # websocket.connect
+    if "websocket.http.response" in (scope.get("extensions") or {}) or problem.status == 401:
+        await refuse_with_problem(scope, send, problem)
+    else:
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.close", "code": 1013, "reason": problem.code})
 
 
 def _gateway_url(gateway: Gateway, scope: Scope) -> str:
     """Where the existing agent finds `/ws`: by `public_url`, else as it reached us. A wrong scheme makes it exit."""
     if gateway.settings.public_url is not None:
-        return gateway.settings.public_url.replace("http", "ws", 1) + "/ws"
+        scheme, _, rest = gateway.settings.public_url.partition("://")
+        return f"{'wss' if scheme.lower() == 'https' else 'ws'}://{rest}/ws"
     host = next((value for name, value in scope["headers"] if name == b"host"), b"localhost").decode("latin-1")
     return f"{scope['scheme']}://{host}{scope.get('root_path', '')}/ws"

@@ -95,12 +95,14 @@ class Gateway:
                     await self._idle.wait()
             except TimeoutError:
                 break
+        self.registry.close()
         for exchange in list(self.exchanges):
             exchange.stop(now=True)
 
     async def aclose(self) -> None:
         """Close every link, last of all; nothing of ours runs afterwards. Idempotent."""
-        self._closed = True
+        self._closed = self.draining = True
+        self.registry.close()
         for exchange in list(self.exchanges):
             exchange.stop(now=True)
         for link in self.registry.links():

@@ -9,7 +9,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from app.settings import Settings
 from tunnel.port import Headers, RequestHead
@@ -70,9 +70,12 @@ def raw_path_of(scope: Scope) -> bytes:
         raw = quote(path, safe="/:@!$&'()*+,;=~-._").encode()
     raw = raw.partition(b"?")[0]
     prefix: str = scope.get("root_path", "")
-    root = prefix.encode()
-    if root and raw.startswith(root) and raw[len(root) : len(root) + 1] in (b"/", b""):
-        raw = raw[len(root) :]
+    if prefix:
+        # The prefix is decoded text, the path is not: compare as many segments.
+        segments = raw.split(b"/")
+        depth = prefix.count("/") + 1
+        if unquote_to_bytes(b"/".join(segments[:depth])) == prefix.encode():
+            raw = b"".join(b"/" + segment for segment in segments[depth:])
     return raw or b"/"
 
 
@@ -85,7 +88,7 @@ def request_head(scope: Scope, settings: Settings, raw_path: bytes) -> RequestHe
     content_length: bytes | None = None
     for name, value in scope["headers"]:
         if name == b"content-length":
-            if not value.isdigit() or (content_length is not None and content_length != value):
+            if not value.isdigit() or len(value) > 18 or (content_length is not None and content_length != value):
                 raise BadRequestError("ambiguous Content-Length")
             if content_length is None:
                 content_length = value

@@ -16,9 +16,10 @@ from typing import Any
 
 from app import access, problems
 from app.gateway import Gateway
-from app.heads import Scope, request_head, response_headers
+from app.heads import BadRequestError, Scope, request_head, response_headers
 from app.routes import Route
-from tunnel.errors import TooSlowError, TunnelError
+from tunnel.errors import StoppingError, TooSlowError, TunnelError
+from tunnel.http1 import BadRequestError as UnsendableError
 from tunnel.http1 import is_repeatable
 from tunnel.link import Link
 from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
@@ -50,12 +51,14 @@ class HttpExchange:
     """One request with its answer: the sink of its exchange, and the coroutine that feeds the client."""
 
     __slots__ = (
+        "_answer_began",
         "_body_wanted",
         "_chunks",
         "_deadline",
         "_done",
         "_error",
         "_exchange",
+        "_full",
         "_gateway",
         "_head",
         "_held_bytes",
@@ -85,6 +88,8 @@ class HttpExchange:
         self._head: ResponseHead | None = None
         self._chunks: list[bytes] = []
         self._held_bytes = 0
+        self._full = False  # the stream is above its mark
+        self._answer_began = False
         self._done = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -104,6 +109,7 @@ class HttpExchange:
 
     def head(self, head: ResponseHead, /) -> None:
         """Keep the final head; a 100 lets the body go."""
+        self._answer_began = True
         if head.status >= 200:
             self._head = head
             self._wake()
@@ -134,13 +140,14 @@ class HttpExchange:
 
     def writable(self) -> None:
         """More of the body is welcome."""
+        self._full = False
         if self._upload_waiter is not None and not self._upload_waiter.done():
             self._upload_waiter.set_result(None)
 
     def stop(self, *, now: bool) -> None:
         """The gateway stops: requests finish, unless it is too late."""
         if now:
-            self._give_up(TooSlowError("the gateway is stopping"))
+            self._give_up(StoppingError("the gateway is stopping"))
 
     # --- the coroutine
 
@@ -162,14 +169,20 @@ class HttpExchange:
         for attempt in (1, 2):
             choice = await self._gateway.choose(route.target, avoid=avoid)
             self.link = choice.link
-            self._exchange = choice.upstream.open(request, self, fresh=attempt > 1)
-            self._begin_upload()
-            self._deadline = time.monotonic() + self._timeout
+            opened = False
             try:
+                self._exchange = choice.upstream.open(request, self, fresh=attempt > 1)
+                opened = True
+                self._begin_upload()
+                self._deadline = time.monotonic() + self._timeout
                 await self._wait_for_head()
+            except UnsendableError as error:
+                raise BadRequestError(str(error)) from None
             except TunnelError as error:
-                self._exchange.reset()
-                if not (attempt == 1 and repeatable and error.retryable):
+                self._reset()
+                # Where nothing could be opened nothing was sent, so any request may be tried elsewhere.
+                again = error.retryable and not self._answer_began and (repeatable or not opened)
+                if attempt == 2 or not again:
                     raise
                 logger.info("%s: tried again on another stream: %s", choice.link.name, error)
                 avoid, self._error = choice.link, None
@@ -208,6 +221,8 @@ class HttpExchange:
                 await self._pass_on({"type": "http.response.body", "body": body, "more_body": not done})
                 if done:
                     return
+            if isinstance(self._error, ClientLeftError):
+                raise self._error
             if self._error is not None:
                 raise BrokenOffError(str(self._error)) from self._error
             if chunks and self._exchange is not None:
@@ -234,17 +249,20 @@ class HttpExchange:
             self._waiter.set_result(None)
 
     def _give_up(self, error: Exception) -> None:
+        self._reset()
+        self.failed(error)
+
+    def _reset(self) -> None:
         if self._exchange is not None:
             self._exchange.reset()
-        self.failed(error)
 
     def _finish(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
         if self._task is not None:
             self._task.cancel()
-        if self._exchange is not None and not (self._done and self._upload_ended):
-            self._exchange.reset()
+        if not (self._done and self._upload_ended):
+            self._reset()
 
     # --- the request's body, and the client that leaves
 
@@ -273,27 +291,28 @@ class HttpExchange:
         try:
             if not self._body_wanted:
                 timer = asyncio.get_running_loop().call_later(_CONTINUE_SECONDS, self._want_body)
-                await self._wait_to_write()
-                timer.cancel()
+                try:
+                    await self._wait_to_write()
+                finally:
+                    timer.cancel()
             while True:
+                # Also while the stream is full: one message ahead, or the client could leave unnoticed.
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
                     self._give_up(ClientLeftError())
                     return
                 if self._upload_ended or self._exchange is None:
                     continue
+                if self._full:
+                    await self._wait_to_write()
                 body = message.get("body", b"")
-                welcome = True
                 if body:
                     self.bytes_received += len(body)
-                    welcome = self._exchange.send_data(body)
+                    self._full = not self._exchange.send_data(body)
                     self._deadline = time.monotonic() + self._timeout
                 if not message.get("more_body", False):
                     self._exchange.end()
                     self._upload_ended = True
-                elif not welcome:
-                    await self._wait_to_write()
-                    self._deadline = time.monotonic() + self._timeout
         except Exception as error:  # noqa: BLE001  (a server's receive may raise what it likes: the exchange is over)
             self._give_up(error)
 

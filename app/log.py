@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-READY = logging.getLogger("gateway.ready")
+READY = logging.getLogger("gateway.start")
 """The one line that says the program serves; printed at every log level."""
 
 

@@ -41,7 +41,7 @@ class RoutedHosts(BaseRoute):
         """Full for a routed host."""
         if scope["type"] in ("http", "websocket"):
             host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
-            if self._gateway.settings.routes.of_host(normalise_host(host)) is not None:
+            if self._gateway.settings.is_routed(normalise_host(host)):
                 return Match.FULL, {}
         return Match.NONE, {}
 
@@ -88,7 +88,7 @@ class AgentEndpoints(BaseRoute):
                 "agent refused: Host %.100r is not a control host; set public_url or control_hosts",
                 next((value for name, value in scope["headers"] if name == b"host"), b""),
             )
-            await _refuse(scope, receive, send, _WRONG_HOST)
+            await agents.turn_away(scope, receive, send, _WRONG_HOST)
             return
         await _AGENT_PATHS[raw_path_of(scope).decode("latin-1")](self._gateway, scope, receive, send)
 

@@ -17,6 +17,7 @@ from tunnel.errors import (
     NoAgentError,
     ServiceBrokeOffError,
     ServiceUnreachableError,
+    StoppingError,
     StreamRefusedError,
     TlsFailedError,
     TooSlowError,
@@ -100,6 +101,7 @@ _BY_ERROR: dict[type[TunnelError], Problem] = {
     BadAnswerError: BAD_ANSWER,
     TlsFailedError: TLS_FAILED,
     TooSlowError: TOO_SLOW,
+    StoppingError: STOPPING,
 }
 
 

@@ -103,15 +103,21 @@ def _longest(entries: list[Route], path: bytes) -> Route | None:
 def _readings(path: bytes) -> Iterable[bytes]:
     """The ways in which a service may read this path: dots resolved, decoded once or twice, slashes merged."""
     for _ in range(3):
-        resolved = _resolve_dots(path.replace(b"\\", b"/"))
+        slashes = path.replace(b"\\", b"/")
+        resolved = _resolve_dots(slashes)
         yield resolved
-        while b"//" in resolved:
-            resolved = resolved.replace(b"//", b"/")
-        yield _resolve_dots(resolved)
+        yield _resolve_dots(_merge_slashes(resolved))
+        yield _resolve_dots(_merge_slashes(slashes))
         decoded = unquote_to_bytes(path)
         if decoded == path:
             return
         path = decoded
+
+
+def _merge_slashes(path: bytes) -> bytes:
+    while b"//" in path:
+        path = path.replace(b"//", b"/")
+    return path
 
 
 def _resolve_dots(path: bytes) -> bytes:

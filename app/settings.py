@@ -24,6 +24,8 @@ from tunnel.port import Target
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _HOST = re.compile(r"(\*\.)?[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?(\.[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?)*")
+_PATH = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
+"""Segments without empty ones, dots and escapes: a prefix that reads in one way only."""
 _PREFIX = "GATEWAY_"
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -105,10 +107,14 @@ class Settings:
     """By SHA-256 of the token."""
     routes: RouteTable = field(default_factory=lambda: RouteTable(()))
 
+    def is_routed(self, host: str) -> bool:
+        """Whether a normalised host belongs to services; a control host never does, wildcard or not."""
+        return self.routes.of_host(host) is not None and host not in self.control_hosts
 
-def token_hash(token: str) -> bytes:
+
+def token_hash(token: str | bytes) -> bytes:
     """What is kept of a token: 32 bytes. Tokens are long random strings, so no salt and no slow hash is needed."""
-    return sha256(token.encode()).digest()
+    return sha256(token.encode() if isinstance(token, str) else token).digest()
 
 
 def load(path: str | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -166,19 +172,18 @@ def _readable(error: msgspec.ValidationError, written: Mapping[str, object]) -> 
 
 def _checked(file: File, folder: Path) -> Settings:
     public_host = None
+    public_url = None
     if file.public_url is not None:
-        url = urlsplit(file.public_url)
-        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
-            raise ConfigurationError(
-                f"public_url: {file.public_url!r} is not valid; write http://host[:port][/prefix] or https://..."
-            )
-        public_host = url.hostname
+        public_url, public_host = _public_url(file.public_url)
     hosts = file.control_hosts
     if hosts is None:
         hosts = ["localhost", public_host] if public_host else ["localhost"]
-    control = frozenset(normalise_host(host) for host in hosts)
+    control = frozenset(map(normalise_host, hosts))
+    for index, host in enumerate(hosts):
+        if not _HOST.fullmatch(normalise_host(host)) and not _is_address(host):
+            raise ConfigurationError(f"control_hosts[{index}]: {host!r} is not a host name or IP address")
     return Settings(
-        public_url=file.public_url.rstrip("/") if file.public_url else None,
+        public_url=public_url,
         control_hosts=control,
         trusted_proxies=tuple(_network(index, value) for index, value in enumerate(file.trusted_proxies)),
         reconnect_grace=file.reconnect_grace,
@@ -193,6 +198,31 @@ def _checked(file: File, folder: Path) -> Settings:
         grants=_grants(file.agents),
         routes=_routes(file.routes, control, folder),
     )
+
+
+def _public_url(value: str) -> tuple[str, str]:
+    """The URL without a trailing slash, its scheme in lower case, and its host."""
+    try:
+        url = urlsplit(value)
+        valid = (
+            url.scheme in ("http", "https") and bool(url.hostname) and not (url.query or url.fragment or url.username)
+        )
+        _ = url.port  # raises for one that is no number of a port
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ConfigurationError(
+            f"public_url: {value!r} is not valid; write http://host[:port][/prefix] or https://..."
+        )
+    return f"{url.scheme}://{url.netloc}{url.path}".rstrip("/"), url.hostname or ""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 def _network(index: int, value: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -228,7 +258,7 @@ def _routes(entries: list[RouteEntry], control: frozenset[str], folder: Path) ->
             )
         if host in control:
             raise ConfigurationError(f"{where}.host: {host} is a control host and cannot be routed")
-        if not entry.path.startswith("/") or not re.fullmatch(r"[!-~]+", entry.path) or set(entry.path) & set("?#%\\"):
+        if not _PATH.fullmatch(entry.path):
             raise ConfigurationError(f"{where}.path: {entry.path!r} is not valid; write a prefix like / or /api")
         for key, label in (("namespace", entry.namespace), ("service", entry.service)):
             if not _LABEL.fullmatch(label):

@@ -14,11 +14,12 @@ from typing import Any
 
 from app import access, problems
 from app.gateway import Gateway
-from app.heads import Scope, accept_headers, response_headers, upgrade_head
+from app.heads import BadRequestError, Scope, accept_headers, response_headers, upgrade_head
 from app.http_door import Receive, Send
 from app.routes import Route
 from tunnel import websocket
-from tunnel.errors import BadAnswerError, LinkLostError, ServiceBrokeOffError, TooSlowError, TunnelError
+from tunnel.errors import BadAnswerError, LinkLostError, ServiceBrokeOffError, StoppingError, TooSlowError, TunnelError
+from tunnel.http1 import BadRequestError as UnsendableError
 from tunnel.link import Link
 from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
 
@@ -47,7 +48,8 @@ class WebSocketExchange:
         self._messages: deque[str | bytes] = deque()
         self._close: tuple[int, str] | None = None  # what the client is to be closed with, after the messages
         self._service_ended = False
-        self._error: TunnelError | None = None
+        self._error: TunnelError | None = None  # the exchange failed: nothing can be written any more
+        self._parting = False  # the client is gone: what the service still says is dropped
         self._full = False  # the stream is above its mark
         self._waiter: asyncio.Future[None] | None = None
         self._write_waiter: asyncio.Future[None] | None = None
@@ -157,15 +159,17 @@ class WebSocketExchange:
         for attempt in (1, 2):
             choice = await self._gateway.choose(route.target, avoid=avoid)
             self.link = choice.link
-            self._exchange = choice.upstream.open(request, self, fresh=attempt > 1)
             try:
+                self._exchange = choice.upstream.open(request, self, fresh=attempt > 1)
                 async with asyncio.timeout(self._gateway.settings.upgrade_timeout):
                     while self._head is None:
                         if self._error is not None:
                             raise self._error
                         if self._close is not None:
-                            raise LinkLostError("the gateway is stopping")
+                            raise StoppingError("the gateway is stopping")
                         await self._wait()
+            except UnsendableError as error:
+                raise BadRequestError(str(error)) from None
             except TimeoutError:
                 raise TooSlowError("no answer to the WebSocket handshake") from None
             except TunnelError as error:
@@ -180,8 +184,12 @@ class WebSocketExchange:
     async def _refuse(self, head: ResponseHead) -> None:
         """Give the service's refusal to the client as it is, where the server can say it."""
         self.outcome = f"refused by the service with {head.status}"
-        while not self._service_ended:
-            await self._wait()
+        try:
+            async with asyncio.timeout(self._gateway.settings.upgrade_timeout):
+                while not self._service_ended:
+                    await self._wait()
+        except TimeoutError:
+            raise TooSlowError("the refusal of the WebSocket handshake does not end") from None
         if self._error is not None:
             raise self._error
         if head.status < 300:
@@ -195,8 +203,11 @@ class WebSocketExchange:
         early, self._body = b"".join(self._body), []
         if early:
             self._take_frames(early)
-        if self._error is not None and self._close is None:
-            self._close = (problems.problem_of(self._error).close_code, _told(self._error))
+        if self._close is None:
+            if self._error is not None:
+                self._close = (problems.problem_of(self._error).close_code, _told(self._error))
+            elif self._service_ended:
+                self._close = (1011, "service vanished")
         if self._exchange is not None:
             self._exchange.resume()
         client = asyncio.get_running_loop().create_task(self._from_client())
@@ -250,27 +261,28 @@ class WebSocketExchange:
             data: Any = message.get("text")
             if data is None:
                 data = message.get("bytes") or b""
-            self.counts[0] += 1
-            self.sizes[0] += len(data)
-            self._write(self._codec.send_message(data))
+            # One message was read ahead of a full stream: or the client could leave unnoticed.
             while self._full and self._error is None:
                 waiter = self._write_waiter = asyncio.get_running_loop().create_future()
                 try:
                     await waiter
                 finally:
                     self._write_waiter = None
+            self.counts[0] += 1
+            self.sizes[0] += len(data)
+            self._write(self._codec.send_message(data))
 
     async def _close_service(self, code: int, reason: str) -> None:
         """Tell the service how its client left, and wait for its answer for a while."""
         if not self._service_ended and self._close is None:
             if code == 1005:
                 frame = self._codec.close(None)
-            elif code in (1006, 1015):
-                frame = self._codec.close(1011, "client vanished")
             else:
-                frame = self._codec.close(code, reason)
+                try:
+                    frame = self._codec.close(code, reason)
+                except ValueError:  # 1006, 1015, and what no client may send: it vanished, in one way or another
+                    frame = self._codec.close(1011, "client vanished")
             self._write(frame)
-        self._messages.clear()
         await self._part()
 
     async def _part(self) -> None:
@@ -278,11 +290,12 @@ class WebSocketExchange:
         exchange = self._exchange
         if exchange is None or self._error is not None:
             return
+        self._parting = True
+        self._messages.clear()
         exchange.resume()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
                 while not self._service_ended:
-                    self._messages.clear()
                     await self._wait()
                 exchange.end()
                 self._exchange = None  # in order: nothing to reset
@@ -293,11 +306,11 @@ class WebSocketExchange:
         for event in self._codec.receive_data(data):
             match event:
                 case websocket.Message():
-                    self._messages.append(event.data)
+                    if not self._parting:
+                        self._messages.append(event.data)
                 case websocket.Closed():
                     self._close = self._close or (event.code, event.reason)
                 case websocket.Failed():
-                    self._error = self._error or BadAnswerError(event.reason)
                     self._close = self._close or (1011 if event.code != 1009 else 1009, event.reason)
                 case _:
                     pass  # pings are answered by the codec, pongs need no answer
@@ -368,6 +381,10 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
     gateway.began(exchange)
     try:
         await exchange.run(route)
+    except BadRequestError as error:
+        exchange.outcome = f"refused with 400: {error}"
+        with contextlib.suppress(OSError):
+            await refuse_with_problem(scope, send, problems.BAD_REQUEST, str(error))
     except TunnelError as error:
         problem = problems.problem_of(error)
         exchange.outcome = f"refused with {problem.status} {problem.code}: {error}"

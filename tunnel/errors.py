@@ -14,6 +14,14 @@ class TunnelError(Exception):
 
     retryable = False
 
+    def after_answer_began(self) -> "TunnelError":
+        """The same, where bytes of an answer were seen: never to be tried again."""
+        if not self.retryable:
+            return self
+        error = type(self)(*self.args)
+        error.retryable = False
+        return error
+
 
 class NoAgentError(TunnelError):
     """The cluster has no live link (scope: cluster)."""
@@ -47,6 +55,10 @@ class ServiceBrokeOffError(TunnelError):
 
 class BadAnswerError(TunnelError):
     """The service's answer breaks HTTP/1.1 or RFC 6455 (blame: service)."""
+
+
+class StoppingError(TunnelError):
+    """This process is about to stop (scope: node, blame: local)."""
 
 
 class TlsFailedError(TunnelError):

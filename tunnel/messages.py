@@ -109,7 +109,7 @@ def decode_envelope(text: str | bytes) -> Envelope:
     """Decode one message's frame. Raises MessageError."""
     try:
         return _envelopes.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         msg = f"not an envelope: {error}"
         raise MessageError(msg) from None
 
@@ -119,7 +119,7 @@ def decode_payload(envelope: Envelope, kind: type[Payload]) -> Payload:
     raw = bytes(envelope.payload)
     try:
         return msgspec.json.decode(b"{}" if raw == b"null" else raw, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         msg = f"bad {envelope.type} payload: {error}"
         raise MessageError(msg) from None
 

@@ -84,13 +84,9 @@ class Registry:
         """
         cluster = self._clusters.get(name)
         best: Link | None = None
-        for link in cluster.links if cluster is not None else ():
-            if not link.available:
-                continue
-            if link.agent_id is None and link is not avoid:
-                best = link  # newest last
-            elif best is None or (best.agent_id is not None and _rank(link, avoid) < _rank(best, avoid)):
-                best = link
+        if cluster is not None:
+            candidates = (link for link in reversed(cluster.links) if link.available)
+            best = min(candidates, key=lambda link: _rank(link, avoid), default=None)
         if best is None:
             raise NoAgentError(f"no agent of cluster {name} is connected")
         return best
@@ -132,6 +128,12 @@ class Registry:
                 since = max(since, *(link.born for link in cluster.links))
         return max(0.0, since + self._grace - now)
 
+    def close(self) -> None:
+        """Nobody waits any longer; idempotent."""
+        self._grace = 0.0
+        for cluster in self._clusters.values():
+            self._release(cluster)
+
     def links(self, name: str | None = None) -> Collection[Link]:
         """The links of one cluster, or all."""
         if name is not None:
@@ -149,5 +151,7 @@ class Registry:
         return f"<Registry {live}, {self._waiting} waiting>"
 
 
-def _rank(link: Link, avoid: Link | None) -> tuple[bool, int]:
-    return (link is avoid, link.active)
+def _rank(link: Link, avoid: Link | None) -> tuple[bool, bool, int]:
+    """Lowest first; links of the same rank are given newest first."""
+    named = link.agent_id is not None
+    return (link is avoid, named, link.active if named else 0)

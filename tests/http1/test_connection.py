@@ -64,9 +64,10 @@ def test_a_lost_stream_passes_its_own_error_on(answer: bytes) -> None:
     _, sink = talk.open()
     if answer:
         talk.stream.bring(answer)
-    error = LinkLostError("gone")
-    talk.stream.lose(error)
-    assert (sink.error, len(sink.heads)) == (error, int(b"\r\n\r\n" in answer))
+    talk.stream.lose(LinkLostError("gone"))
+    assert isinstance(sink.error, LinkLostError)
+    assert (str(sink.error), len(sink.heads)) == ("gone", int(b"\r\n\r\n" in answer))
+    assert sink.error.retryable == (not answer)
     assert (talk.told, talk.stream.unacknowledged) == (["closed"], 0)
 
 

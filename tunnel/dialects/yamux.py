@@ -7,6 +7,7 @@ Invariants: a stream's failure ends that stream only; a session error ends the l
 `bytes_received`, and the caller closes the link). Credit returns only through `YamuxStream.acknowledge`.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ from tunnel.routing_header import encode as encode_routing_header
 from tunnel.streams import ByteStream, StreamOwner
 from tunnel.yamux import (
     DataReceived,
+    Event,
     GoAwayReceived,
     Limits,
     LocalError,
@@ -25,6 +27,7 @@ from tunnel.yamux import (
     Role,
     Session,
     StreamEnded,
+    StreamOpened,
     StreamReset,
 )
 
@@ -132,22 +135,10 @@ class YamuxCarrier:
                     stream.held_bytes += size
                     self._account.adjust(size)
                     self._tell(stream, stream.owner.data_received, event.data)
-            elif type(event) is StreamEnded:
-                stream = streams.get(event.stream_id)
-                if stream is not None:
-                    stream.end_received = True
-                    self._tell(stream, stream.owner.end_received)
-                    self._drop_if_over(stream)
-            elif type(event) is StreamReset:
-                stream = streams.pop(event.stream_id, None)
-                if stream is not None:
-                    self._release(stream)
-                    stream.lost(StreamRefusedError("the agent reset the stream"))
-            elif type(event) is GoAwayReceived:
-                self.going_away = True
-                if event.code != 0:  # hashicorp's session ends with anything but "normal"
-                    raise ProtocolError(f"the agent ended its session with code {event.code}")
+            else:
+                self._obey(event)
         self._writable()
+        self._count()
         if self.session.wants_to_send:
             self._wake()
 
@@ -163,7 +154,7 @@ class YamuxCarrier:
         streams, self._streams = self._streams, {}
         for stream in streams.values():
             self._release(stream)
-            stream.lost(error)
+            self._lose(stream, error)
         self._upstreams.clear()
         self._account.adjust(-self._buffered_bytes)
         self._buffered_bytes = 0
@@ -233,6 +224,31 @@ class YamuxCarrier:
 
     # --- inside
 
+    def _obey(self, event: Event) -> None:
+        """What happens to a stream or the session, once each; data has its own, shorter way."""
+        match event:
+            case StreamEnded():
+                stream = self._streams.get(event.stream_id)
+                if stream is not None:
+                    stream.end_received = True
+                    self._tell(stream, stream.owner.end_received)
+                    self._drop_if_over(stream)
+            case StreamReset():
+                stream = self._streams.pop(event.stream_id, None)
+                if stream is not None:
+                    self._release(stream)
+                    self._lose(stream, StreamRefusedError("the agent reset the stream"))
+            case StreamOpened():
+                self.session.reset_stream(event.stream_id)  # agents open none
+            case GoAwayReceived():
+                self.going_away = True
+                for upstream in self._upstreams.values():
+                    upstream.pool.close()  # it waits for its streams, and these are nobody's
+                if event.code != 0:  # hashicorp's session ends with anything but "normal"
+                    raise ProtocolError(f"the agent ended its session with code {event.code}")
+            case _:
+                pass
+
     def _tell(self, stream: YamuxStream, callback: Callable[..., None], *arguments: object) -> None:
         """Call an owner; a fault of its costs its stream, never the link."""
         try:
@@ -241,7 +257,14 @@ class YamuxCarrier:
             logger.exception("stream %d failed in its owner", stream.stream_id)
             owner = stream.owner
             stream.reset()
-            owner.stream_lost(StreamRefusedError("internal error"))
+            with contextlib.suppress(Exception):  # it failed already, and is logged
+                owner.stream_lost(StreamRefusedError("internal error"))
+
+    def _lose(self, stream: YamuxStream, error: TunnelError) -> None:
+        try:
+            stream.lost(error)
+        except Exception:
+            logger.exception("stream %d failed in its owner", stream.stream_id)
 
     def _writable(self) -> None:
         for stream_id in self.session.take_writable():

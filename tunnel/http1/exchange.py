@@ -159,7 +159,9 @@ class StreamExchange:
         Before an answer on a connection used before it is the lost race that a new connection may win, whatever
         ended it (TLS without its close_notify, for one).
         """
-        if not error.retryable and not self._answer.started and self._connection.uses > 1:
+        if self._answer.started:
+            error = error.after_answer_began()
+        elif not error.retryable and self._connection.uses > 1:
             error = self._unanswered()
         self._fail(error)
 
