@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 from app import problems
 from app.gateway import Gateway
-from app.heads import Scope
+from app.heads import Scope, forwarded_scheme
 from app.http_door import Receive, Send
 from app.settings import Grant, token_hash
 from app.websocket_door import refuse_with_problem
@@ -292,4 +292,5 @@ def _gateway_url(gateway: Gateway, scope: Scope) -> str:
         scheme, _, rest = gateway.settings.public_url.partition("://")
         return f"{'wss' if scheme.lower() == 'https' else 'ws'}://{rest}/ws"
     host = next((value for name, value in scope["headers"] if name == b"host"), b"localhost").decode("latin-1")
-    return f"{scope['scheme']}://{host}{scope.get('root_path', '')}/ws"
+    scheme = "wss" if forwarded_scheme(scope, gateway.settings) in ("https", "wss") else "ws"
+    return f"{scheme}://{host}{scope.get('root_path', '')}/ws"

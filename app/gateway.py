@@ -12,7 +12,7 @@ from typing import Protocol
 
 from app.settings import Settings
 from tunnel.account import Account
-from tunnel.errors import NoAgentError
+from tunnel.errors import NoAgentError, StoppingError
 from tunnel.link import Link
 from tunnel.port import Target, Upstream
 from tunnel.registry import Registry
@@ -69,7 +69,12 @@ class Gateway:
         try:
             link = self.registry.select(target.cluster, avoid=avoid)
         except NoAgentError:
-            link = await self.registry.wait(target.cluster, avoid=avoid)
+            try:
+                link = await self.registry.wait(target.cluster, avoid=avoid)
+            except NoAgentError:
+                if self.draining:
+                    raise StoppingError("the gateway is stopping") from None
+                raise
         return Choice(link, link.upstream(target))
 
     def began(self, exchange: Exchanging) -> None:

@@ -153,6 +153,15 @@ def client_is_trusted(scope: Scope, settings: Settings) -> bool:
     return any(address in network for network in settings.trusted_proxies)
 
 
+def forwarded_scheme(scope: Scope, settings: Settings) -> str:
+    """The scheme that the client used: the connection's, or what a trusted proxy says of it."""
+    if client_is_trusted(scope, settings):
+        for name, value in scope["headers"]:
+            if name == b"x-forwarded-proto":
+                return str(value.decode("latin-1")).strip().lower()
+    return str(scope["scheme"])
+
+
 def _forwarding(scope: Scope, settings: Settings) -> Headers:
     """Our `X-Forwarded-*` and `Forwarded`: from the connection, appended to those of a trusted proxy."""
     client = scope.get("client")

@@ -20,7 +20,7 @@ from app.heads import BadRequestError, Scope, request_head, response_headers
 from app.routes import Route
 from tunnel.errors import StoppingError, TooSlowError, TunnelError
 from tunnel.http1 import BadRequestError as UnsendableError
-from tunnel.http1 import is_repeatable
+from tunnel.http1 import BodyLengthError, is_repeatable
 from tunnel.link import Link
 from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
 
@@ -267,6 +267,8 @@ class HttpExchange:
     # --- the request's body, and the client that leaves
 
     def _begin_upload(self) -> None:
+        if self._upload_ended and self._exchange is not None:
+            self._exchange.end()
         if self._task is not None or self._watch is not None:
             return  # the second attempt of a request without a body: the first one's watcher goes on
         if not self._upload_ended:
@@ -275,8 +277,6 @@ class HttpExchange:
             )
             self._begin_watch()
         else:
-            if self._exchange is not None:
-                self._exchange.end()
             self._watch = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, self._begin_watch)
 
     def _begin_watch(self) -> None:
@@ -313,8 +313,11 @@ class HttpExchange:
                 if not message.get("more_body", False):
                     self._exchange.end()
                     self._upload_ended = True
-        except Exception as error:  # noqa: BLE001  (a server's receive may raise what it likes: the exchange is over)
-            self._give_up(error)
+        except BodyLengthError as error:
+            self._give_up(BadRequestError(str(error)))
+        except Exception:  # a server's receive may raise what it likes: the exchange is over
+            logger.exception("reading the request's body failed")
+            self._give_up(ClientLeftError())
 
     async def _wait_to_write(self) -> None:
         waiter = self._upload_waiter = asyncio.get_running_loop().create_future()

@@ -5,6 +5,7 @@ beats a wildcard, a longer wildcard a shorter one. Within a host the longest pat
 Host selects, it never authorises.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -21,6 +22,9 @@ class Route:
     path: bytes
     """Prefix that begins with a slash, raw."""
     target: Target
+
+
+_PARAMETERS = re.compile(rb";[^/]*")
 
 
 class UnsafePathError(ValueError):
@@ -80,7 +84,7 @@ class RouteTable:
         route = _longest(entries, raw_path)
         if (
             (len(entries) > 1 or entries[0].path != b"/")
-            and (b"%" in raw_path or b"/." in raw_path or b"\\" in raw_path or b"//" in raw_path)
+            and (b"%" in raw_path or b"/." in raw_path or b"\\" in raw_path or b"//" in raw_path or b";" in raw_path)
             and any(_longest(entries, reading) is not route for reading in _readings(raw_path))
         ):
             raise UnsafePathError("the path leads elsewhere once it is decoded")
@@ -108,6 +112,8 @@ def _readings(path: bytes) -> Iterable[bytes]:
         yield resolved
         yield _resolve_dots(_merge_slashes(resolved))
         yield _resolve_dots(_merge_slashes(slashes))
+        if b";" in slashes:  # Java's path parameters
+            yield _resolve_dots(_merge_slashes(_PARAMETERS.sub(b"", slashes)))
         decoded = unquote_to_bytes(path)
         if decoded == path:
             return

@@ -51,6 +51,7 @@ class WebSocketExchange:
         self._error: TunnelError | None = None  # the exchange failed: nothing can be written any more
         self._parting = False  # the client is gone: what the service still says is dropped
         self._full = False  # the stream is above its mark
+        self._counted_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
         self._write_waiter: asyncio.Future[None] | None = None
         self.link: Link | None = None
@@ -147,6 +148,8 @@ class WebSocketExchange:
         except OSError:
             self.outcome = "client left"
         finally:
+            self._parting = True
+            self._count()
             self._reset()
 
     async def _shake_hands(self, route: Route, key: bytes) -> ResponseHead:
@@ -230,6 +233,7 @@ class WebSocketExchange:
                     await self._send({"type": "websocket.send", "text": message})
                 else:
                     await self._send({"type": "websocket.send", "bytes": message})
+                self._count()
             if client.done():
                 code, reason = client.result()
                 self.outcome = f"closed by the client with {code}"
@@ -302,6 +306,13 @@ class WebSocketExchange:
 
     # --- inside
 
+    def _count(self) -> None:
+        """Tell the process account what is held for the client: the message being assembled, and those that wait."""
+        held = self._codec.buffered_bytes + sum(map(len, self._messages)) if not self._parting else 0
+        if held != self._counted_bytes:
+            self._gateway.account.adjust(held - self._counted_bytes)
+            self._counted_bytes = held
+
     def _take_frames(self, data: bytes) -> None:
         for event in self._codec.receive_data(data):
             match event:
@@ -315,6 +326,7 @@ class WebSocketExchange:
                 case _:
                     pass  # pings are answered by the codec, pongs need no answer
         self._flush()
+        self._count()
         if self._messages and self._exchange is not None and self._close is None:
             self._exchange.pause()
         if self._outstanding():

@@ -84,7 +84,9 @@ def violations(path: str, source: str) -> list[str]:
 
 def sources() -> list[str]:
     return sorted(
-        file.relative_to(ROOT).as_posix() for folder in ("app", "tunnel", "tests") for file in (ROOT / folder).rglob("*.py")
+        file.relative_to(ROOT).as_posix()
+        for folder in ("app", "tunnel", "tests")
+        for file in (ROOT / folder).rglob("*.py")
     )
 
 
@@ -140,7 +142,10 @@ def test_the_checker_sees_it(path: str, source: str):
     ("path", "source"),
     [
         ("app/main.py", "import os\nimport tunnel.link\nfrom starlette.routing import Route\nos.urandom(4)"),
-        ("tunnel/yamux/session.py", "from collections import deque\nfrom tunnel.yamux.frames import SYN\nimport struct"),
+        (
+            "tunnel/yamux/session.py",
+            "from collections import deque\nfrom tunnel.yamux.frames import SYN\nimport struct",
+        ),
         ("tunnel/agent/link.py", "import asyncio\nfrom tunnel.yamux import Session\nfrom tunnel import messages"),
         ("tunnel/agent/link.py", "from .values import linked\nimport tunnel.linkage"),
         ("app/settings.py", "import os\nvalue = os.environ"),
