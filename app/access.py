@@ -5,7 +5,7 @@ The query string is left out: it may carry tokens.
 
 import logging
 
-from app.heads import Scope
+from app.asgi import Scope
 from app.routes import Route
 from tunnel.link import Link
 

@@ -12,11 +12,10 @@ import time
 from urllib.parse import parse_qs
 
 from app import problems
+from app.asgi import Receive, Scope, Send, refuse_with_problem
 from app.gateway import Gateway
-from app.heads import Scope, forwarded_scheme
-from app.http_door import Receive, Send
+from app.heads import forwarded_scheme
 from app.settings import Grant, token_hash
-from app.websocket_door import refuse_with_problem
 from tunnel import messages
 from tunnel.link import Hello, Link
 

@@ -7,14 +7,12 @@ believed only when the connection comes from a trusted proxy. Ambiguous framing 
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 from urllib.parse import quote, unquote_to_bytes
 
+from app.asgi import Scope
 from app.settings import Settings
 from tunnel.port import Headers, RequestHead
-
-Scope = Mapping[str, Any]
 
 _HOST = re.compile(r"[A-Za-z0-9._:\[\]-]*")
 

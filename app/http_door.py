@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from app import access, problems
+from app.asgi import Receive, Scope, Send, answer_problem
 from app.gateway import Gateway
-from app.heads import BadRequestError, Scope, request_head, response_headers
+from app.heads import BadRequestError, request_head, response_headers
 from app.routes import Route
 from tunnel.errors import StoppingError, TooSlowError, TunnelError
 from tunnel.http1 import BadRequestError as UnsendableError
@@ -25,9 +25,6 @@ from tunnel.link import Link
 from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
 
 logger = logging.getLogger("gateway")
-
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _WATCH_AFTER_SECONDS = 0.05
 """A request without a body that is answered sooner never costs a second task."""
@@ -350,10 +347,3 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
         gateway.ended(exchange)
         access.request(scope, route, exchange.link, exchange.status, exchange.bytes_received, exchange.bytes_sent,
                        time.perf_counter() - began, outcome)  # fmt: skip
-
-
-async def answer_problem(problem: problems.Problem, scope: Scope, send: Send, detail: str = "") -> None:
-    """Send an error page of ours; a body still to come is left unread, so the connection is closed after it."""
-    status, headers, body = problems.render(problem, scope["headers"], detail)
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

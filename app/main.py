@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Receive, Scope, Send
 
 from app import agents, http_door, problems, websocket_door
+from app.asgi import answer_problem, refuse_with_problem
 from app.gateway import Gateway
 from app.heads import BadRequestError, host_of, is_websocket_upgrade, raw_path_of
 from app.routes import UnsafePathError, normalise_host
@@ -114,9 +115,9 @@ def is_control_host(settings: Settings, scope: Scope) -> bool:
 async def _refuse(scope: Scope, receive: Receive, send: Send, problem: problems.Problem, detail: str = "") -> None:
     if scope["type"] == "websocket":
         await receive()  # websocket.connect
-        await websocket_door.refuse_with_problem(scope, send, problem, detail)
+        await refuse_with_problem(scope, send, problem, detail)
     else:
-        await http_door.answer_problem(problem, scope, send, detail)
+        await answer_problem(problem, scope, send, detail)
 
 
 async def _no_route(scope: Scope, receive: Receive, send: Send) -> None:

@@ -13,9 +13,9 @@ from collections import deque
 from typing import Any
 
 from app import access, problems
+from app.asgi import Receive, Scope, Send, refuse, refuse_with_problem
 from app.gateway import Gateway
-from app.heads import BadRequestError, Scope, accept_headers, response_headers, upgrade_head
-from app.http_door import Receive, Send
+from app.heads import BadRequestError, accept_headers, response_headers, upgrade_head
 from app.routes import Route
 from tunnel import websocket
 from tunnel.errors import BadAnswerError, LinkLostError, ServiceBrokeOffError, StoppingError, TooSlowError, TunnelError
@@ -369,21 +369,6 @@ class WebSocketExchange:
 def _told(error: TunnelError) -> str:
     """The close reason of a lost exchange; the agent's own text is never shown."""
     return "connection to the cluster lost" if isinstance(error, LinkLostError) else "connection to the service lost"
-
-
-async def refuse(scope: Scope, send: Send, status: int, headers: Headers, body: bytes) -> None:
-    """Answer a handshake with an HTTP response, where the server can; else with its 403."""
-    if "websocket.http.response" in (scope.get("extensions") or {}):
-        await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
-        await send({"type": "websocket.http.response.body", "body": body})
-    else:
-        await send({"type": "websocket.close", "code": 1011, "reason": f"refused with {status}"})
-
-
-async def refuse_with_problem(scope: Scope, send: Send, problem: problems.Problem, detail: str = "") -> None:
-    """Refuse a handshake with a page of ours."""
-    status, headers, body = problems.render(problem, scope["headers"], detail)
-    await refuse(scope, send, status, headers, body)
 
 
 async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, receive: Receive, send: Send) -> None:
