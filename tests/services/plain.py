@@ -50,6 +50,9 @@ class Plain:
         self.progress: dict[str, int] = defaultdict(int)
         self.left: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self.arrived: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.released: dict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self.end_of_time = asyncio.Event()
+        """Never set; held here, because a task that waits for what nobody holds is collected."""
         self.channels: dict[str, asyncio.Queue[str | None]] = defaultdict(asyncio.Queue)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -136,6 +139,13 @@ async def arrived(plain: Plain, exchange: Exchange) -> None:
     await exchange.answer(200, b"arrived")
 
 
+@at("/release")
+async def release(plain: Plain, exchange: Exchange) -> None:
+    """Lets the exchange with this id go on."""
+    plain.released[exchange.query["id"]].set()
+    await exchange.answer(202)
+
+
 @at("/sse")
 async def sse(plain: Plain, exchange: Exchange) -> None:
     channel = exchange.query["channel"]
@@ -214,7 +224,7 @@ async def early_413(plain: Plain, exchange: Exchange) -> None:
 async def black_hole(plain: Plain, exchange: Exchange) -> None:
     """Never reads the body, never answers."""
     plain.arrived[exchange.query["id"]].set()
-    await asyncio.Event().wait()
+    await plain.end_of_time.wait()
 
 
 @at("/never")
@@ -232,7 +242,7 @@ async def never(plain: Plain, exchange: Exchange) -> None:
 
 @at("/break-off")
 async def break_off(plain: Plain, exchange: Exchange) -> None:
-    """An answer that ends before it is complete."""
+    """An answer that ends before it is complete: at once, or with an `id` when it is released."""
     how = exchange.query["how"]
     if how == "length":
         exchange.head(200, [("Content-Length", "1000")])
@@ -243,6 +253,8 @@ async def break_off(plain: Plain, exchange: Exchange) -> None:
     elif how == "head":
         exchange.writer.write(b"HTTP/1.1 200 OK\r\nContent-Le")
     await exchange.writer.drain()
+    if "id" in exchange.query:
+        await plain.released[exchange.query["id"]].wait()
     raise BreakError
 
 

@@ -41,11 +41,19 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
+def node() -> str:
+    """The path of Node. Skips where there is none."""
+    program = shutil.which("node")
+    if program is None:
+        pytest.skip("Node is not installed: no such program on PATH")
+    return program
+
+
 def npm(folder: Path, *arguments: str) -> None:
     """Run npm there. Skips where npm or its registry is missing; fails where the package itself is wrong."""
     program = shutil.which("npm")
-    if program is None or shutil.which("node") is None:
-        pytest.skip("Node is not installed: no node and npm on PATH")
+    if program is None:
+        pytest.skip("npm is not installed: no such program on PATH")
     try:
         done = subprocess.run(
             [program, *arguments, "--no-audit", "--no-fund", "--loglevel=error"],
@@ -101,15 +109,13 @@ def kuma_folder() -> Path:
 
 def start_kuma(processes: Processes, data: Path) -> tuple[Process, int]:
     """Uptime Kuma on an empty database; the process and its port."""
-    program = kuma_folder()
+    interpreter, program = node(), kuma_folder()
     port = free_port()
     data.mkdir()
     (data / "db-config.json").write_text('{"type":"sqlite"}')
-    node = shutil.which("node")
-    assert node is not None
     arguments = [str(program / "server" / "server.js"), "--host=127.0.0.1", f"--port={port}", f"--data-dir={data}/"]
     # Its relative paths begin at its own folder.
-    process = processes.start("uptime-kuma", [node, *arguments], {"NODE_ENV": "production"}, cwd=program)
+    process = processes.start("uptime-kuma", [interpreter, *arguments], {"NODE_ENV": "production"}, cwd=program)
     process.wait_port(port)
     return process, port
 

@@ -1,6 +1,6 @@
 """Every test here starts real processes: marked `system`, and their output is shown when a test fails."""
 
-import ssl
+import signal
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 
@@ -15,6 +15,11 @@ from tests.system.process import Processes
 TAIL_LINES = 60
 HERE = Path(__file__).parent
 PROCESSES: list[Processes] = []
+
+
+def pytest_configure() -> None:
+    """SIGTERM ends the run as Ctrl-C does: with every process under test ended."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -119,12 +124,6 @@ def own_stack(processes: Processes, tmp_path: Path) -> Callable[..., Stack]:
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
     async with clients.http_client() as session:
         yield session
-
-
-@pytest.fixture
-def trusting(authority: Path) -> ssl.SSLContext:
-    """What a client needs to ask the TLS services past the tunnel."""
-    return ssl.create_default_context(cafile=str(authority))
 
 
 tunnel_only = pytest.mark.skipif(DIRECT, reason="needs the tunnel itself, not only its services")

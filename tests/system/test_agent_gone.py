@@ -85,19 +85,11 @@ async def test_service_is_back_within_2_s_of_the_agents_restart(own_stack: Make)
         assert time.monotonic() - begun < BACK_SECONDS
 
 
-async def test_a_frozen_agent_is_given_up_within_15_s(own_stack: Make) -> None:
+async def test_a_frozen_agent_is_given_up_within_15_s_and_serves_again_when_it_thaws(own_stack: Make) -> None:
     stack = own_stack().start()
     codes, seconds = await closing_after(stack, lambda: stack.agent.signal(signal.SIGSTOP))
     assert codes == [1012] * WEBSOCKETS
     assert seconds < FROZEN_SECONDS
-    async with http_client() as http:
-        assert (await status(http, stack))[0] == 503
-
-
-async def test_an_agent_that_thaws_serves_again(own_stack: Make) -> None:
-    stack = own_stack().start()
-    codes, _ = await closing_after(stack, lambda: stack.agent.signal(signal.SIGSTOP))
-    assert codes == [1012] * WEBSOCKETS
     async with http_client() as http:
         assert (await status(http, stack))[0] == 503
         stack.agent.signal(signal.SIGCONT)

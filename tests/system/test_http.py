@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.clients import Answer, RawClient
 from tests.system.conftest import tunnel_only
-from tests.system.harness import Stack
+from tests.system.harness import DIRECT, Stack
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +31,12 @@ def ask(stack: Stack, line: str, *fields: str, body: bytes = b"", name: str = "p
         "/echo/q?a=1&a=2;b=%2F?&c=/../",
         "/echo/caf%C3%A9",
         "/echo/~!$&'()*+,=:@",
-        "/echo/empty?",
+        pytest.param(
+            "/echo/empty?",
+            marks=pytest.mark.xfail(
+                not DIRECT, reason="ASGI cannot say that an empty query was there; the fast door can", strict=True
+            ),
+        ),
         "/echo/a..b/...",
     ],
 )
@@ -142,11 +147,29 @@ def test_a_chunked_answer_arrives_whole(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("how", ["length", "chunked"])
-def test_an_answer_that_breaks_off_is_broken_off_for_the_client_too(stack: Stack, how: str) -> None:
-    with RawClient(stack.address("plain")) as client:
-        client.request(f"GET /break-off?how={how} HTTP/1.1", "plain")
-        with pytest.raises((EOFError, ConnectionResetError)):
-            client.answer()
+async def test_an_answer_that_breaks_off_is_broken_off_for_the_client_too(
+    stack: Stack, http: aiohttp.ClientSession, how: str
+) -> None:
+    async with http.get(stack.url("plain", f"/break-off?how={how}&id=begun-{how}")) as answer:
+        assert answer.status == 200
+        assert await answer.content.readexactly(100) == b"x" * 100
+        async with http.post(stack.control("plain", f"/release?id=begun-{how}")) as released:
+            assert released.status == 202
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await answer.content.read()
+
+
+@pytest.mark.parametrize("how", ["length", "chunked"])
+def test_an_answer_that_breaks_off_at_once_is_never_a_complete_one(stack: Stack, how: str) -> None:
+    """All of it may be there before the head went to the client: then a 502 says it better."""
+    for _ in range(50):
+        with RawClient(stack.address("plain")) as client:
+            client.request(f"GET /break-off?how={how} HTTP/1.1", "plain")
+            try:
+                answer = client.answer()
+            except (EOFError, ConnectionResetError):
+                continue
+            assert answer.status == 502
 
 
 @tunnel_only

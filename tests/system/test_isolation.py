@@ -5,7 +5,7 @@ gateway and agent each grow by less than 30 MB and 512 KiB per stalled stream.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from urllib.request import urlopen
 
@@ -32,6 +32,12 @@ STALLED = 200
 STALL_SECONDS = 20
 KERNEL_BYTES = 32 * 1024 * 1024
 """What the sockets between a sender and a stalled receiver may hold, outside of our processes."""
+
+
+@pytest.fixture
+def stack(own_stack: Callable[..., Stack]) -> Stack:
+    """Fresh processes: what an earlier test made them keep would hide what this one costs."""
+    return own_stack().start()
 
 
 @pytest.fixture

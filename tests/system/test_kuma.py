@@ -2,18 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import aiohttp
 import pytest
-import socketio
 
 from tests.system.applications import start_kuma
-from tests.system.clients import http_client
 from tests.system.harness import Service, Stack
 from tests.system.process import Processes
+from tests.system.socketio_client import TRANSPORTS, Client, connected
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(1200)]
 
@@ -31,34 +27,15 @@ def stack(module_processes: Processes, tmp_path_factory: pytest.TempPathFactory)
     return stack.start()
 
 
-@asynccontextmanager
-async def logged_in(
-    stack: Stack, transports: list[str]
-) -> AsyncIterator[tuple[socketio.AsyncClient, "asyncio.Queue[dict[str, Any]]"]]:
-    """A client that is logged in as a browser would be, and the heartbeats that it is told."""
-    heartbeats: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-    async with http_client(auto_decompress=True) as http:
-        client = socketio.AsyncClient(reconnection=False, http_session=http)
-        client.on("heartbeat", heartbeats.put_nowait)
-        await client.connect(stack.url("kuma"), transports=transports, wait_timeout=20)
-        try:
-            if await client.call("needSetup"):
-                assert (await client.call("setup", (USER, PASSWORD)))["ok"]
-            answer = await client.call("login", {"username": USER, "password": PASSWORD, "token": ""})
-            assert answer["ok"], answer
-            yield client, heartbeats
-        finally:
-            await client.disconnect()
+async def log_in(client: Client) -> None:
+    """As a browser does; the first one also sets Kuma up."""
+    if await client.call("needSetup"):
+        assert (await client.call("setup", (USER, PASSWORD)))["ok"]
+    answer = await client.call("login", {"username": USER, "password": PASSWORD, "token": ""})
+    assert answer["ok"], answer
 
 
-@pytest.mark.parametrize(
-    ("transports", "final"),
-    [
-        pytest.param(["websocket"], "websocket", id="websocket only"),
-        pytest.param(["polling"], "polling", id="polling only"),
-        pytest.param(["polling", "websocket"], "websocket", id="polling upgraded"),
-    ],
-)
+@TRANSPORTS
 async def test_every_push_comes_back_as_a_heartbeat(
     stack: Stack, http: aiohttp.ClientSession, transports: list[str], final: str
 ) -> None:
@@ -76,7 +53,9 @@ async def test_every_push_comes_back_as_a_heartbeat(
         "kafkaProducerSaslOptions": {"mechanism": "None"},
         "active": True,
     }
-    async with logged_in(stack, transports) as (client, heartbeats):
+    async with connected(stack.url("kuma"), transports) as client:
+        heartbeats = client.queue("heartbeat")
+        await log_in(client)
         assert client.transport() == final
         added = await client.call("add", monitor)
         assert added["ok"], added

@@ -1,7 +1,7 @@
 """200 MB in each direction, whole by hash, while gateway and agent hold next to nothing of it."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
@@ -15,6 +15,12 @@ pytestmark = [pytest.mark.anyio, tunnel_only]
 
 SIZE_BYTES = 200_000_000
 GROWTH_MIB = 30
+
+
+@pytest.fixture
+def stack(own_stack: Callable[..., Stack]) -> Stack:
+    """Fresh processes: what an earlier test made them keep would hide what this one costs."""
+    return own_stack().start()
 
 
 async def pieces() -> AsyncIterator[bytes]:

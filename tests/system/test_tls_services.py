@@ -1,9 +1,12 @@
 """Services that speak TLS inside the cluster: the gateway is their client, end to end through the agent."""
 
+import hashlib
+from collections.abc import AsyncIterator
+
 import aiohttp
 import pytest
 
-from tests.services.pattern import digest
+from tests.services.pattern import blocks, digest
 from tests.system.clients import websocket
 from tests.system.conftest import tunnel_only
 from tests.system.harness import Stack
@@ -31,16 +34,19 @@ async def test_an_https_services_connection_is_used_again(stack: Stack, http: ai
 
 
 async def test_large_bodies_pass_through_tls_whole(stack: Stack, http: aiohttp.ClientSession) -> None:
-    import hashlib
-
     sha256 = hashlib.sha256()
     async with http.get(stack.url("secure", f"/download?size={SIZE_BYTES}")) as answer:
         async for piece in answer.content.iter_any():
             sha256.update(piece)
     assert sha256.hexdigest() == digest(SIZE_BYTES)
-    async with http.post(stack.url("secure", "/upload"), data=bytes(SIZE_BYTES)) as answer:
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for block in blocks(SIZE_BYTES, seed=2):
+            yield block
+
+    async with http.post(stack.url("secure", "/upload"), data=pieces()) as answer:
         got = await answer.json()
-    assert (got["length"], got["sha256"]) == (SIZE_BYTES, hashlib.sha256(bytes(SIZE_BYTES)).hexdigest())
+    assert (got["length"], got["sha256"]) == (SIZE_BYTES, digest(SIZE_BYTES, seed=2))
 
 
 async def test_a_wss_service_is_reached(stack: Stack) -> None:

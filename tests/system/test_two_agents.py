@@ -58,6 +58,24 @@ async def test_when_one_of_two_agents_dies_the_other_serves_all(own_stack: Make)
     assert await served_by(stack) == {"other"}
 
 
+async def test_while_one_of_two_agents_finishes_its_streams_no_new_request_fails(own_stack: Make) -> None:
+    stack = own_stack().start()
+    first = stack.agent
+    async with http_client() as http:
+        held = await http.get(stack.url("plain", "/sse?channel=held"))
+        assert held.headers["X-Service"] == "plain"
+        stack.start_agent("a2", services={"plain": second_service(stack)})
+        first.signal(signal.SIGTERM)
+        first.wait_line("stopping")
+        for _ in range(5):
+            assert await served_by(stack) == {"other"}
+        async with http.post(stack.control("plain", "/sse/push?channel=held&data=late")) as pushed:
+            assert pushed.status == 202
+        assert await held.content.readuntil(b"\n\n") == b"id: 1\ndata: late\n\n"
+        held.close()
+    assert first.wait_end() == 0
+
+
 async def test_of_two_links_with_one_agent_id_the_newer_stays(own_stack: Make) -> None:
     """The older one is half-open: frozen, so that it neither leaves nor comes back; then it dies for good."""
     stack = own_stack().start()

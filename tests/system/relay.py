@@ -1,0 +1,125 @@
+"""A TCP relay of the test that can be cut: it then forwards nothing, either way, and keeps every socket open.
+
+To both ends a cut looks like a network that lost them: no byte, no end, no reset, and nobody reads. `heal` goes on
+where it stopped, with nothing lost. It runs on a thread with a loop of its own, because the tests block theirs
+while they wait for processes. It never changes a byte, and holds at most one read per direction.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Self
+
+from tests.system.harness import LOOPBACK
+
+READ_BYTES = 65_536
+ACTION_SECONDS = 5.0
+
+
+class Relay:
+    """Listens on `port` and passes connections on to `target`. Use as a context manager."""
+
+    def __init__(self, target: int, *, watch: bytes = b"") -> None:
+        self.target = target
+        """The port to connect to; a change counts for new connections."""
+        self.port = 0
+        self.upstream_ports: list[int] = []
+        """Its own ends of the connections to the target: by them the target's sockets are found."""
+        self.watched = 0
+        """How often `watch` came from the target."""
+        self._watch = watch
+        self._loop = asyncio.new_event_loop()
+        self._open = asyncio.Event()
+        self._open.set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(ACTION_SECONDS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(ACTION_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(ACTION_SECONDS)
+        self._loop.close()
+
+    def cut(self) -> None:
+        """From now on nothing is forwarded, neither data nor the end of a connection."""
+        self._act(self._open.clear)
+
+    def heal(self) -> None:
+        """Forward again, first of all what was held back."""
+        self._act(self._open.set)
+
+    def drop(self) -> None:
+        """Reset every connection, at both ends."""
+        self._act(lambda: [writer.transport.abort() for writer in self._writers])
+
+    def _act(self, action: Callable[[], object]) -> None:
+        """Run it on the relay's loop, and return when it is done."""
+
+        async def act() -> None:
+            action()
+
+        asyncio.run_coroutine_threadsafe(act(), self._loop).result(ACTION_SECONDS)
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._pass_on, LOOPBACK, 0, limit=READ_BYTES)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _end(self) -> None:
+        self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._writers.add(writer)
+        ends = [writer]
+        try:
+            await self._open.wait()
+            there_reader, there_writer = await asyncio.open_connection(LOOPBACK, self.target, limit=READ_BYTES)
+            self._writers.add(there_writer)
+            ends.append(there_writer)
+            self.upstream_ports.append(there_writer.get_extra_info("sockname")[1])
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._pump(reader, there_writer, lambda _: None))
+                both.create_task(self._pump(there_reader, writer, self._count()))
+        except* OSError:
+            await self._open.wait()  # one end broke: the other does not learn of it before the relay heals
+        finally:
+            for end in ends:
+                end.transport.abort()
+                self._writers.discard(end)
+            self._tasks.discard(task)
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, look: Callable[[bytes], None]
+    ) -> None:
+        while data := await reader.read(READ_BYTES):
+            await self._open.wait()
+            look(data)
+            writer.write(data)
+            await writer.drain()
+        await self._open.wait()
+        writer.write_eof()
+
+    def _count(self) -> Callable[[bytes], None]:
+        """Counts `watch` in one connection, across the borders of reads."""
+        tail = b""
+
+        def look(data: bytes) -> None:
+            nonlocal tail
+            if self._watch:
+                self.watched += (tail + data).count(self._watch)
+                tail = (tail + data)[-(len(self._watch) - 1) :]
+
+        return look
