@@ -6,6 +6,7 @@ while they wait for processes. It never changes a byte, and holds at most one re
 """
 
 import asyncio
+import select
 import threading
 from collections.abc import Callable
 from typing import Self
@@ -23,11 +24,12 @@ class Relay:
         self.target = target
         """The port to connect to; a change counts for new connections."""
         self.port = 0
-        self.upstream_ports: list[int] = []
-        """Its own ends of the connections to the target: by them the target's sockets are found."""
+        self.connections = 0
+        """How many reached the target."""
         self.watched = 0
         """How often `watch` came from the target."""
         self._watch = watch
+        self._last_fd = -1
         self._loop = asyncio.new_event_loop()
         self._open = asyncio.Event()
         self._open.set()
@@ -56,7 +58,17 @@ class Relay:
 
     def drop(self) -> None:
         """Reset every connection, at both ends."""
-        self._act(lambda: [writer.transport.abort() for writer in self._writers])
+        self._act(self._abort)
+
+    def _abort(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    def is_closed_by_target(self, seconds: float) -> bool:
+        """While cut: whether the target ends its newest connection, in whatever way, within this time."""
+        poll = select.poll()
+        poll.register(self._last_fd, select.POLLRDHUP)  # told without a read, and whatever is unread before it
+        return bool(poll.poll(seconds * 1000))
 
     def _act(self, action: Callable[[], object]) -> None:
         """Run it on the relay's loop, and return when it is done."""
@@ -72,8 +84,7 @@ class Relay:
 
     async def _end(self) -> None:
         self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
+        self._abort()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -89,7 +100,8 @@ class Relay:
             there_reader, there_writer = await asyncio.open_connection(LOOPBACK, self.target, limit=READ_BYTES)
             self._writers.add(there_writer)
             ends.append(there_writer)
-            self.upstream_ports.append(there_writer.get_extra_info("sockname")[1])
+            self.connections += 1
+            self._last_fd = there_writer.get_extra_info("socket").fileno()
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._pump(reader, there_writer, lambda _: None))
                 both.create_task(self._pump(there_reader, writer, self._count()))
