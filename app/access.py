@@ -1,84 +1,225 @@
-"""One line per exchange, when it is over: who asked for what, where it went, how it ended. Secrets never.
+"""One record per exchange: who asked for what, where it went, how it ended. Secrets never.
 
-The query string is left out: it may carry tokens.
+The doors fill a `Record` as the exchange goes on; it is written once, when it is over (and a WebSocket's once more
+when it opens). No header but Host is ever in it, and the query string is left out: it may carry tokens. What
+clients and agents send is cut to a bounded length and made printable here, so it cannot forge a line.
+Times are of any one monotonic clock, in seconds.
 """
 
 import logging
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from app.asgi import Scope
-from app.routes import Route
-from tunnel.link import Link
+from tunnel.port import Target
 
 logger = logging.getLogger("gateway.access")
+messages = logging.getLogger("gateway.messages")
+
+_TEXT_LIMIT = 512
+
+Direction = Literal["client_to_service", "service_to_client"]
 
 
-def request(
-    scope: Scope,
-    route: Route,
-    link: Link | None,
-    status: int,
-    bytes_in: int,
-    bytes_out: int,
-    seconds: float,
-    outcome: str,
-) -> None:
-    """An HTTP request is over."""
+@dataclass(slots=True)
+class Record:
+    """One exchange. Bytes are those of bodies or of messages, without heads and frames."""
+
+    kind: Literal["http", "websocket"]
+    request_id: str
+    method: str
+    host: bytes
+    """As the client sent it, with its port."""
+    path: bytes
+    """Raw; from a query on it is never shown."""
+    target: Target | None
+    began: float
+    """When the request's head was there."""
+    client: str = ""
+    """The client's address."""
+    link: str = ""
+    agent: str = ""
+    dialect: str = ""
+    status: int = 0
+    """What the client was answered; 0: nothing. 101 says that a WebSocket was open."""
+    opened: bool = False
+    """Counted as an open WebSocket; `Metrics.websocket_opened` sets it."""
+    close_code: int | None = None
+    closed_by: Literal["", "client", "service", "gateway"] = ""
+    """Of a WebSocket: whose close, refusal or failure ended it. Of a request: who broke it off."""
+    outcome: str = "ok"
+    """`ok`, `client_left`, `broken_off`, or the code of our own error answer."""
+    detail: str = ""
+    """The error's text, for the operator."""
+    limit: str = ""
+    """The limit that ended it."""
+    bytes_up: int = 0
+    bytes_down: int = 0
+    messages_up: int = 0
+    messages_down: int = 0
+    link_at: float | None = None
+    """When a link was chosen."""
+    head_at: float | None = None
+    """When the final head of the service's answer, or its 101, was there."""
+    ended_at: float | None = None
+    stalled_by_client_seconds: float = 0.0
+    stalled_by_service_seconds: float = 0.0
+
+    def via(self, link: str, agent: str | None, dialect: str, now: float) -> None:
+        """A link was chosen; on the second attempt the later one stays."""
+        self.link, self.agent, self.dialect, self.link_at = link, agent or "", dialect, now
+
+    @property
+    def seconds(self) -> float:
+        """From the request's head to the end; 0 until then."""
+        return self.ended_at - self.began if self.ended_at is not None else 0.0
+
+    @property
+    def link_seconds(self) -> float | None:
+        """How long it waited for a link; None where it got none."""
+        return self.link_at - self.began if self.link_at is not None else None
+
+    @property
+    def head_seconds(self) -> float | None:
+        """Until the service's head; None where none came."""
+        return self.head_at - self.began if self.head_at is not None else None
+
+    @property
+    def level(self) -> int:
+        """Warnings are for what the operator may have to mend: 5xx, and WebSockets that the gateway ended."""
+        gateway_closed = self.kind == "websocket" and self.status == 101 and self.closed_by == "gateway"
+        return logging.WARNING if self.status >= 500 or gateway_closed else logging.INFO
+
+    def _where(self) -> dict[str, Any]:
+        target = self.target
+        return {
+            "request_id": self.request_id,
+            "host": printable(self.host),
+            "path": _path(self.path),
+            "service": target.service if target else "",
+            "namespace": target.namespace if target else "",
+            "cluster_id": target.cluster if target else "",
+        }
+
+    def fields(self) -> dict[str, Any]:
+        """All there is to say, as keys of a JSON line."""
+        return self._where() | {
+            "kind": self.kind,
+            "method": printable(self.method),
+            "port": self.target.port if self.target else None,
+            "client": printable(self.client),
+            "link": self.link,
+            "dialect": self.dialect,
+            "agent": printable(self.agent),
+            "status": self.status or None,
+            "close_code": self.close_code,
+            "closed_by": self.closed_by or None,
+            "outcome": self.outcome,
+            "limit": self.limit or None,
+            "detail": printable(self.detail),
+            "bytes_up": self.bytes_up,
+            "bytes_down": self.bytes_down,
+            "messages_up": self.messages_up,
+            "messages_down": self.messages_down,
+            "seconds": _rounded(self.seconds),
+            "link_seconds": _rounded(self.link_seconds),
+            "head_seconds": _rounded(self.head_seconds),
+            "stalled_by_client_seconds": _rounded(self.stalled_by_client_seconds),
+            "stalled_by_service_seconds": _rounded(self.stalled_by_service_seconds),
+        }
+
+
+def emit(record: Record) -> None:
+    """The exchange is over: write its line."""
+    level = record.level
+    if logger.isEnabledFor(level):
+        text = _request_line(record) if record.kind == "http" else _websocket_line(record)
+        logger.log(level, "%s", text, extra={"fields": {"event": "ended", **record.fields()}})
+
+
+def emit_opened(record: Record) -> None:
+    """A WebSocket is open on both sides."""
     if logger.isEnabledFor(logging.INFO):
-        logger.info(
-            "%s %s%s %s in %.0f ms, %d bytes up, %d down, to %s by %s%s",
-            scope["method"],
-            _host(scope),
-            _path(scope),
-            status or "-",
-            seconds * 1000,
-            bytes_in,
-            bytes_out,
-            route.target,
-            _agent(link),
-            f" ({outcome})" if outcome else "",
+        text = f"WS {_asked(record)} open after {(record.head_seconds or 0.0) * 1000:.0f} ms, {_route(record)}"
+        logger.info("%s", text, extra={"fields": {"event": "opened", **record.fields()}})
+
+
+def logs_messages() -> bool:
+    """Whether each WebSocket message is to be logged; asked once per WebSocket, or before each `emit_message`."""
+    return messages.isEnabledFor(logging.DEBUG)
+
+
+def emit_message(record: Record, direction: Direction, size_bytes: int) -> None:
+    """One WebSocket message was passed on; its content is not shown. Only at level debug."""
+    if messages.isEnabledFor(logging.DEBUG):
+        where = record._where()  # noqa: SLF001
+        fields = where | {"direction": direction, "bytes": size_bytes}
+        text = "WebSocket message forwarded %s, %d bytes, of %s%s, id %s"
+        messages.debug(
+            text, direction, size_bytes, where["host"], where["path"], record.request_id, extra={"fields": fields}
         )
 
 
-def websocket_opened(scope: Scope, route: Route, link: Link | None, seconds: float) -> None:
-    """A WebSocket is open on both sides."""
-    if logger.isEnabledFor(logging.INFO):
-        logger.info(
-            "WS %s%s open after %.0f ms, to %s by %s",
-            _host(scope), _path(scope), seconds * 1000, route.target, _agent(link),
-        )  # fmt: skip
+def printable(value: bytes | str) -> str:
+    """As text of one line and bounded length: what others send must not forge log lines.
 
-
-def websocket_closed(
-    scope: Scope,
-    route: Route,
-    link: Link | None,
-    outcome: str,
-    messages: tuple[int, int],
-    sizes: tuple[int, int],
-    seconds: float,
-) -> None:
-    """A WebSocket, or the attempt at one, is over; `messages` and `sizes` are (from the client, to the client)."""
-    if logger.isEnabledFor(logging.INFO):
-        logger.info(
-            "WS %s%s %s after %.1f s, %d messages (%d bytes) up, %d (%d) down, to %s by %s",
-            _host(scope), _path(scope), outcome, seconds, messages[0], sizes[0], messages[1], sizes[1],
-            route.target, _agent(link),
-        )  # fmt: skip
-
-
-def _host(scope: Scope) -> str:
-    return _printable(next((value for name, value in scope["headers"] if name == b"host"), b"-"))
-
-
-def _path(scope: Scope) -> str:
-    return _printable(scope.get("raw_path") or scope["path"].encode("utf-8", "replace"))
-
-
-def _printable(value: bytes) -> str:
-    """As text of one line and bounded length: what a client sends must not forge log lines."""
-    text = value[:512].decode("latin-1")
+    >>> printable(b"a\\nb")
+    'a\\\\nb'
+    """
+    value = value[:_TEXT_LIMIT]
+    text = value if isinstance(value, str) else value.decode("latin-1")
     return text if text.isprintable() else repr(text)[1:-1]
 
 
-def _agent(link: Link | None) -> str:
-    return f"{link.agent_id or link.name}" if link is not None else "no agent"
+def _path(raw: bytes) -> str:
+    return printable(raw.partition(b"?")[0])
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)
+
+
+def _asked(record: Record) -> str:
+    return f"{printable(record.host) or '-'}{_path(record.path)}"
+
+
+def _route(record: Record) -> str:
+    agent = printable(record.agent) or record.link or "no agent"
+    return f"to {record.target or '-'} by {agent}, id {record.request_id}"
+
+
+def _ending(record: Record) -> str:
+    """What did not go in order, in brackets; empty where all did."""
+    said = [] if record.outcome == "ok" else [record.outcome]
+    if record.limit:
+        said.append(f"limit {record.limit}")
+    if record.detail:
+        said.append(printable(record.detail))
+    return f" ({': '.join(said)})" if said else ""
+
+
+def _stalls(record: Record) -> str:
+    """Waits that a person would notice."""
+    waits = (("client", record.stalled_by_client_seconds), ("service", record.stalled_by_service_seconds))
+    return "".join(f", {seconds:.1f} s stalled by the {side}" for side, seconds in waits if seconds >= 0.1)
+
+
+def _request_line(record: Record) -> str:
+    return (
+        f"{printable(record.method)} {_asked(record)} {record.status or '-'} in {record.seconds * 1000:.0f} ms, "
+        f"{record.bytes_up} bytes up, {record.bytes_down} down{_stalls(record)}, {_route(record)}{_ending(record)}"
+    )
+
+
+def _websocket_line(record: Record) -> str:
+    if record.status == 101:
+        code = record.close_code if record.close_code is not None else "no code"
+        end = f"closed by the {record.closed_by or 'gateway'} with {code}"
+    elif record.status:
+        end = f"refused by the {record.closed_by or 'gateway'} with {record.status}"
+    else:
+        end = "ended before its handshake"
+    return (
+        f"WS {_asked(record)} {end} after {record.seconds:.1f} s, "
+        f"{record.messages_up} messages ({record.bytes_up} bytes) up, {record.messages_down} ({record.bytes_down}) down"
+        f"{_stalls(record)}, {_route(record)}{_ending(record)}"
+    )

@@ -17,13 +17,15 @@ from app.gateway import Gateway
 from app.heads import forwarded_scheme
 from app.settings import Grant, token_hash
 from tunnel import messages
-from tunnel.link import Hello, Link
+from tunnel.link import Hello, Link, Timing
 
 logger = logging.getLogger("gateway.agents")
 
 _REGISTER_SECONDS = 30.0
 _CONTROLLER_SECONDS = 120.0
 """The existing agent leaves the controller socket at once; one that stays has nothing to do there."""
+_FLUSH_SECONDS = 1.0
+"""For the last frames of a link, and for its close frame."""
 _LARGE_MESSAGE_BYTES = 32 * 1024
 
 _REFUSED = problems.Problem(
@@ -95,9 +97,14 @@ class AgentSocket:
             on_closed=self._closed,
             clock=time.monotonic,
             account=self.gateway.account,
+            timing=Timing(
+                ping_interval=self.gateway.settings.link_ping_interval,
+                ping_timeout=self.gateway.settings.link_ping_timeout,
+            ),
             limits=self.gateway.limits(),
             hello=Hello(),
         )
+        self.link.token_hash = token_hash(bearer_token(self.scope))
         return self.link
 
     async def serve(self, link: Link) -> None:
@@ -108,6 +115,9 @@ class AgentSocket:
         reason = "connection lost"
         try:
             done, _ = await asyncio.wait((reader, writer, over), return_when=asyncio.FIRST_COMPLETED)
+            if link.close_code is not None:
+                # The streams' resets go out first; a peer that reads nothing must not hold us here.
+                await asyncio.wait((writer,), timeout=_FLUSH_SECONDS)
             for task in done:
                 if (error := task.exception()) is not None:
                     reason = str(error) or type(error).__name__
@@ -117,9 +127,8 @@ class AgentSocket:
                 task.cancel()
             await asyncio.gather(reader, writer, over, return_exceptions=True)
         if link.close_code is not None:
-            # A peer that reads nothing must not hold us here: the frame goes out within a second, or not at all.
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(1.0):
+                async with asyncio.timeout(_FLUSH_SECONDS):
                     await self.close(link.close_code, link.close_reason)
 
     async def _read(self, link: Link) -> None:
@@ -133,9 +142,11 @@ class AgentSocket:
     async def _write(self, link: Link) -> None:
         """The only one that sends: one message per loop turn."""
         wake = self._wake
-        while link.close_code is None:
+        while True:
             message = link.next_message()
             if message is None:
+                if link.close_code is not None:
+                    return
                 wake.clear()
                 await wake.wait()
             elif isinstance(message, str):
@@ -147,6 +158,7 @@ class AgentSocket:
 
     def _ready(self, link: Link) -> None:
         logger.info("%s: agent %s serves cluster %s", link.name, link.agent_id or "(not named yet)", link.cluster)
+        self.gateway.metrics.link_joined(link.cluster)
         self.gateway.registry.ready(link)
 
     def _closed(self, link: Link, reason: str) -> None:
@@ -157,14 +169,19 @@ class AgentSocket:
 
 def authorise(gateway: Gateway, scope: Scope) -> Grant | problems.Problem:
     """The grant of the handshake's bearer token, or what to answer."""
-    if gateway.draining:
+    if gateway.closing:
         return problems.STOPPING
-    credentials = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-    kind, _, token = credentials.partition(b" ")
-    grant = gateway.settings.grants.get(token_hash(token.strip())) if kind.lower() == b"bearer" else None
+    grant = gateway.settings.grants.get(token_hash(bearer_token(scope)))
     if grant is None:
         return _REFUSED
     return _REVOKED if grant.revoked else grant
+
+
+def bearer_token(scope: Scope) -> bytes:
+    """The token of `Authorization: Bearer`; empty when there is none."""
+    credentials: bytes = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    kind, _, token = credentials.partition(b" ")
+    return token.strip() if kind.lower() == b"bearer" else b""
 
 
 def cluster_of(grant: Grant, *claims: str) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from app import problems
+from app.request_id import with_request_id
 from tunnel.port import Headers
 
 Scope = Mapping[str, Any]
@@ -11,9 +12,22 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-async def answer_problem(problem: problems.Problem, scope: Scope, send: Send, detail: str = "") -> None:
+def abort_of(scope: Scope) -> Callable[[], None] | None:
+    """What cuts the client's connection at once, unsent bytes and all; None where the server has no such thing.
+
+    Servers flush before they close, so a client that never reads would never be rid of; `app.serve` adds this.
+    """
+    abort: Callable[[], None] | None = (scope.get("extensions") or {}).get("gateway.abort")
+    return abort
+
+
+async def answer_problem(
+    problem: problems.Problem, scope: Scope, send: Send, detail: str = "", *, request_id: str | None = None
+) -> None:
     """Send an error page of ours; a body still to come is left unread, so the connection is closed after it."""
     status, headers, body = problems.render(problem, scope["headers"], detail)
+    if request_id is not None:
+        headers = with_request_id(headers, request_id)
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
@@ -27,7 +41,11 @@ async def refuse(scope: Scope, send: Send, status: int, headers: Headers, body: 
         await send({"type": "websocket.close", "code": 1011, "reason": f"refused with {status}"})
 
 
-async def refuse_with_problem(scope: Scope, send: Send, problem: problems.Problem, detail: str = "") -> None:
+async def refuse_with_problem(
+    scope: Scope, send: Send, problem: problems.Problem, detail: str = "", *, request_id: str | None = None
+) -> None:
     """Refuse a handshake with a page of ours."""
     status, headers, body = problems.render(problem, scope["headers"], detail)
+    if request_id is not None:
+        headers = with_request_id(headers, request_id)
     await refuse(scope, send, status, headers, body)

@@ -142,13 +142,38 @@ def accept_headers(headers: Headers) -> Headers:
 def client_is_trusted(scope: Scope, settings: Settings) -> bool:
     """Whether the connection comes from one of `trusted_proxies`."""
     client = scope.get("client")
-    if not settings.trusted_proxies or not client:
-        return False
+    return bool(settings.trusted_proxies and client and _is_trusted(client[0], settings))
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an IP address."""
     try:
-        address = ipaddress.ip_address(client[0])
+        ipaddress.ip_address(text)
     except ValueError:
         return False
+    return True
+
+
+def _is_trusted(text: str, settings: Settings) -> bool:
+    if not is_address(text):
+        return False
+    address = ipaddress.ip_address(text)
     return any(address in network for network in settings.trusted_proxies)
+
+
+def client_address(scope: Scope, settings: Settings) -> str:
+    """The client's IP address: the connection's, or the nearest of X-Forwarded-For that is no trusted proxy."""
+    client = scope.get("client")
+    address: str = client[0] if client else "unknown"
+    if client_is_trusted(scope, settings):
+        hops = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+        for hop in reversed([part.strip() for part in hops.decode("latin-1").split(",") if part.strip()]):
+            if not is_address(hop):
+                break
+            address = hop
+            if not _is_trusted(hop, settings):
+                break
+    return address
 
 
 def forwarded_scheme(scope: Scope, settings: Settings) -> str:

@@ -1,8 +1,8 @@
 """The ASGI door for HTTP: a thin adapter between receive/send and the port's sink/exchange.
 
-One coroutine sends the answer; a second one reads the request's body and then watches for the client to leave. The
-watcher of a request without a body starts only when the answer is not there at once. The sink is paused while the
-coroutine holds more than a frame, so a service gets its credit back only as `await send()` takes its bytes.
+`HttpExchange.run` sends the answer; `Upload` reads the request's body beside it. The sink is paused while more than a
+frame waits for the client, so a service gets its credit back only as `await send()` takes its bytes. `tick`, called
+about twice a second, holds all deadlines: there is no timer per request.
 
 A broken answer is broken off by raising `BrokenOffError`, never ended cleanly.
 """
@@ -10,97 +10,71 @@ A broken answer is broken off by raising `BrokenOffError`, never ended cleanly.
 import asyncio
 import contextlib
 import logging
-import time
 from typing import Any
 
 from app import access, problems
-from app.asgi import Receive, Scope, Send, answer_problem
+from app.access import Record
+from app.asgi import Receive, Scope, Send, abort_of, answer_problem
 from app.gateway import Gateway
-from app.heads import BadRequestError, request_head, response_headers
+from app.heads import BadRequestError, client_address, client_is_trusted, request_head, response_headers
+from app.metrics import Limit, Stall, limit_of_error
+from app.request_id import request_id_of, with_request_id
 from app.routes import Route
-from tunnel.errors import StoppingError, TooSlowError, TunnelError
+from app.stickiness import cookie_for
+from app.upload import BodyTooLargeError, ClientLeftError, Upload
+from tunnel.errors import NoRoomError, StoppingError, TooSlowError, TunnelError
 from tunnel.http1 import BadRequestError as UnsendableError
-from tunnel.http1 import BodyLengthError, is_repeatable
+from tunnel.http1 import is_repeatable
 from tunnel.link import Link
 from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
 
 logger = logging.getLogger("gateway")
 
-_WATCH_AFTER_SECONDS = 0.05
-"""A request without a body that is answered sooner never costs a second task."""
-
 _PAUSE_BYTES = 16 * 1024
 """Held beyond this, the service gets no more credit. Less than a frame: a small answer is sent whole, in one go."""
-
-_CONTINUE_SECONDS = 1.0
-"""How long a body waits for the service's 100 (RFC 9110 section 10.1.1: not indefinitely)."""
 
 
 class BrokenOffError(Exception):
     """Ends a response that has begun: the server cuts the connection, so the client sees it is incomplete."""
 
 
-class ClientLeftError(Exception):
-    """The client went away; nobody is left to be told."""
-
-
 class HttpExchange:
     """One request with its answer: the sink of its exchange, and the coroutine that feeds the client."""
 
-    __slots__ = (
-        "_answer_began",
-        "_body_wanted",
-        "_chunks",
-        "_deadline",
-        "_done",
-        "_error",
-        "_exchange",
-        "_full",
-        "_gateway",
-        "_head",
-        "_held_bytes",
-        "_receive",
-        "_request",
-        "_send",
-        "_task",
-        "_timeout",
-        "_upload_ended",
-        "_upload_waiter",
-        "_waiter",
-        "_watch",
-        "bytes_received",
-        "bytes_sent",
-        "link",
-        "started",
-        "status",
-    )
+    is_websocket = False
 
-    def __init__(self, gateway: Gateway, request: RequestHead, receive: Receive, send: Send) -> None:
+    __slots__ = (
+        "_answer_began", "_chunks", "_done", "_error", "_exchange", "_gateway", "_head", "_held_bytes", "_last_data",
+        "_record", "_request", "_route", "_runner", "_scope", "_send", "_sending_since", "_stalled_by_client",
+        "_upload", "_waiter", "link", "started",
+    )  # fmt: skip
+
+    def __init__(
+        self, gateway: Gateway, route: Route, scope: Scope, request: RequestHead, receive: Receive, send: Send,
+        record: Record,
+    ) -> None:  # fmt: skip
         self._gateway = gateway
+        self._record = record
+        self._stalled_by_client = Stall(gateway.metrics.stalled_by_client)
+        self._route = route
+        self._scope = scope
         self._request = request
-        self._receive = receive
         self._send = send
-        self._timeout = gateway.settings.response_head_timeout
+        stalled_by_service = Stall(gateway.metrics.stalled_by_service)
+        self._upload = Upload(request, receive, route.policy.max_body_bytes, self._give_up, stalled_by_service)
         self._exchange: Exchange | None = None
         self._head: ResponseHead | None = None
         self._chunks: list[bytes] = []
         self._held_bytes = 0
-        self._full = False  # the stream is above its mark
         self._answer_began = False
         self._done = False
         self._error: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
-        self._upload_waiter: asyncio.Future[None] | None = None
-        self._upload_ended = request.body_length == 0
-        self._body_wanted = True
-        self._task: asyncio.Task[None] | None = None
-        self._watch: asyncio.TimerHandle | None = None
-        self._deadline = 0.0
+        self._runner: asyncio.Task[Any] | None = None
+        self._sending_since: float | None = None
+        self._last_data = 0.0
         self.link: Link | None = None
         self.started = False
-        self.status = 0
-        self.bytes_received = 0  # of the request's body
-        self.bytes_sent = 0  # of the answer's body
 
     # --- the sink
 
@@ -111,7 +85,7 @@ class HttpExchange:
             self._head = head
             self._wake()
         elif head.status == 100:
-            self._want_body()
+            self._upload.continue_()
 
     def data(self, data: bytes, /) -> None:
         """Hold the bytes until the client's transport took them."""
@@ -137,42 +111,80 @@ class HttpExchange:
 
     def writable(self) -> None:
         """More of the body is welcome."""
-        self._full = False
-        if self._upload_waiter is not None and not self._upload_waiter.done():
-            self._upload_waiter.set_result(None)
+        self._upload.writable()
+
+    # --- the gateway's side
 
     def stop(self, *, now: bool) -> None:
         """The gateway stops: requests finish, unless it is too late."""
         if now:
             self._give_up(StoppingError("the gateway is stopping"))
 
+    def relieve(self) -> None:
+        """The process holds too much for us."""
+        self._gateway.metrics.limit_hit(Limit.HELD_HARD, self._record)
+        self._record.closed_by = "gateway"
+        self._give_up(NoRoomError("too much was held for this exchange"))
+
+    def tick(self, now: float) -> None:
+        """Hold the deadlines; `now` is the loop's time."""
+        policy = self._route.policy
+        if self._exchange is None or self._error is not None:
+            return
+        if self._sending_since is not None:
+            if now - self._sending_since > policy.http_write_timeout:
+                self._cut_client()
+        elif self._upload.stalled and now - self._upload.progress_at > policy.http_write_timeout:
+            self._exceeded(Limit.TIMEOUT_WRITE, "the service does not read the request's body")
+        elif self._head is None:
+            if now - self._upload.progress_at > policy.response_head_timeout:
+                self._exceeded(Limit.TIMEOUT_HEAD, f"no answer within {policy.response_head_timeout:g} s")
+        elif not self._done and now - self._last_data > policy.idle_timeout and not self._is_event_stream():
+            self._exceeded(Limit.TIMEOUT_IDLE, f"no byte of the answer for {policy.idle_timeout:g} s")
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that this exchange holds, here and in its stream."""
+        return self._held_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
+
+    def __repr__(self) -> str:
+        state = "answering" if self.started else "waiting"
+        return f"<HttpExchange to {self._route.target}, {state}, {self.held_bytes} bytes held>"
+
     # --- the coroutine
 
-    async def run(self, route: Route) -> None:
+    async def run(self) -> None:
         """Carry the request to its end. Raises TunnelError while nothing was sent, BrokenOffError after that."""
+        self._runner = asyncio.current_task()
+        length, limit = self._request.body_length, self._route.policy.max_body_bytes
+        if length is not None and limit is not None and length > limit:
+            raise BodyTooLargeError(f"{length} bytes announced")
         try:
-            await self._open(route)
-            head = self._head
-            assert head is not None  # noqa: S101  (_open returns only with one)
+            head = await self._open()
             await self._answer(head)
         finally:
-            self._finish()
+            self._upload.stop()
+            if not (self._done and self._upload.ended):
+                self._reset()
 
-    async def _open(self, route: Route) -> None:
+    async def _open(self) -> ResponseHead:
         """Start the exchange and wait for the final head; once more after a lost race, if it is safe."""
-        request = self._request
-        repeatable = self._upload_ended and is_repeatable(request.method)
+        request, route = self._request, self._route
+        repeatable = self._upload.ended and is_repeatable(request.method)
         avoid: Link | None = None
         for attempt in (1, 2):
-            choice = await self._gateway.choose(route.target, avoid=avoid)
-            self.link = choice.link
+            choice = await self._gateway.choose(route, self._scope, avoid=avoid)
+            self.link = link = choice.link
+            self._record.via(link.name, link.agent_id, link.dialect, asyncio.get_running_loop().time())
             opened = False
             try:
                 self._exchange = choice.upstream.open(request, self, fresh=attempt > 1)
                 opened = True
-                self._begin_upload()
-                self._deadline = time.monotonic() + self._timeout
-                await self._wait_for_head()
+                self._upload.begin(self._exchange)
+                while self._head is None:
+                    if self._error is not None:
+                        raise self._error
+                    await self._wait()
             except UnsendableError as error:
                 raise BadRequestError(str(error)) from None
             except TunnelError as error:
@@ -184,37 +196,32 @@ class HttpExchange:
                 logger.info("%s: tried again on another stream: %s", choice.link.name, error)
                 avoid, self._error = choice.link, None
             else:
-                return
-
-    async def _wait_for_head(self) -> None:
-        while self._head is None:
-            if self._error is not None:
-                raise self._error
-            left = self._deadline - time.monotonic()
-            if left <= 0:
-                raise TooSlowError(f"no answer within {self._timeout:g} s")
-            timer = asyncio.get_running_loop().call_later(left, self._wake)
-            try:
-                await self._wait()
-            finally:
-                timer.cancel()
+                return self._head
+        raise AssertionError  # the second attempt returns or raises
 
     async def _answer(self, head: ResponseHead) -> None:
-        status = self.status = head.status
+        if self._error is not None:
+            raise self._error
+        record = self._record
+        record.head_at = asyncio.get_running_loop().time()
+        status = record.status = head.status
         # 304 may announce the length of what it does not send; servers would wait for it.
         headers = response_headers(head.headers, keep_length=status != 304)
-        start = {"type": "http.response.start", "status": status, "headers": headers}
-        if self._error is None:
-            await self._pass_on(start)
-            self.started = True
+        if self._gateway.draining:
+            headers.append((b"connection", b"close"))
+        if self.link is not None:
+            headers.extend(cookie_for(self._route.policy, self._scope, self.link))
+        headers = with_request_id(self._route.policy.response_headers.apply(headers), record.request_id)
+        self._last_data = asyncio.get_running_loop().time()
+        await self._pass_on({"type": "http.response.start", "status": status, "headers": headers})
+        self.started = True
         while True:
-            if not self.started and self._error is not None:
-                raise self._error
             chunks, self._chunks = self._chunks, []
             done = self._done
             if chunks or done:
                 body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                self.bytes_sent += len(body)
+                record.bytes_down += len(body)
+                self._gateway.metrics.request_bytes_down += len(body)
                 await self._pass_on({"type": "http.response.body", "body": body, "more_body": not done})
                 if done:
                     return
@@ -224,15 +231,26 @@ class HttpExchange:
                 raise BrokenOffError(str(self._error)) from self._error
             if chunks and self._exchange is not None:
                 self._held_bytes = sum(map(len, self._chunks))
+                self._last_data = asyncio.get_running_loop().time()
                 self._exchange.resume()
             if not self._chunks and not self._done and self._error is None:
                 await self._wait()
 
     async def _pass_on(self, message: dict[str, Any]) -> None:
+        now = self._sending_since = asyncio.get_running_loop().time()
+        self._stalled_by_client.begin(now)
         try:
             await self._send(message)
         except OSError as error:  # ASGI 2.4: the client has left
             raise ClientLeftError from error
+        except asyncio.CancelledError:
+            if not isinstance(self._error, ClientLeftError) or self._runner is None:
+                raise
+            self._runner.uncancel()  # it was us, in _cut_client
+            raise ClientLeftError("took nothing for too long") from None
+        finally:
+            self._sending_since = None
+            self._stalled_by_client.end(asyncio.get_running_loop().time())
 
     async def _wait(self) -> None:
         waiter = self._waiter = asyncio.get_running_loop().create_future()
@@ -249,101 +267,89 @@ class HttpExchange:
         self._reset()
         self.failed(error)
 
+    def _exceeded(self, limit: Limit, text: str) -> None:
+        self._gateway.metrics.limit_hit(limit, self._record)
+        self._record.closed_by = "gateway"
+        self._give_up(TooSlowError(text))
+
+    def _cut_client(self) -> None:
+        """The client takes nothing: its connection is aborted where the server lets us, and left where not."""
+        self._gateway.metrics.limit_hit(Limit.TIMEOUT_WRITE, self._record)
+        self._give_up(ClientLeftError("took nothing for too long"))
+        self._error = self._error or ClientLeftError("took nothing for too long")
+        abort = abort_of(self._scope)
+        if abort is not None:
+            abort()
+        elif self._runner is not None:
+            self._runner.cancel()
+
     def _reset(self) -> None:
         if self._exchange is not None:
             self._exchange.reset()
 
-    def _finish(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-        if self._task is not None:
-            self._task.cancel()
-        if not (self._done and self._upload_ended):
-            self._reset()
+    def _is_event_stream(self) -> bool:
+        """An event stream may be silent for as long as it likes; a client that vanished is found by keep-alive."""
+        return self._head is not None and any(
+            name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream")
+            for name, value in self._head.headers
+        )
 
-    # --- the request's body, and the client that leaves
-
-    def _begin_upload(self) -> None:
-        if self._upload_ended and self._exchange is not None:
-            self._exchange.end()
-        if self._task is not None or self._watch is not None:
-            return  # the second attempt of a request without a body: the first one's watcher goes on
-        if not self._upload_ended:
-            self._body_wanted = not any(
-                name == b"expect" and value.lower() == b"100-continue" for name, value in self._request.headers
-            )
-            self._begin_watch()
-        else:
-            self._watch = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, self._begin_watch)
-
-    def _begin_watch(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._upload())
-
-    def _want_body(self) -> None:
-        self._body_wanted = True
-        self.writable()
-
-    async def _upload(self) -> None:
-        """Pass the body on, then wait for the client to leave."""
-        try:
-            if not self._body_wanted:
-                timer = asyncio.get_running_loop().call_later(_CONTINUE_SECONDS, self._want_body)
-                try:
-                    await self._wait_to_write()
-                finally:
-                    timer.cancel()
-            while True:
-                # Also while the stream is full: one message ahead, or the client could leave unnoticed.
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
-                    self._give_up(ClientLeftError())
-                    return
-                if self._upload_ended or self._exchange is None:
-                    continue
-                if self._full:
-                    await self._wait_to_write()
-                body = message.get("body", b"")
-                if body:
-                    self.bytes_received += len(body)
-                    self._full = not self._exchange.send_data(body)
-                    self._deadline = time.monotonic() + self._timeout
-                if not message.get("more_body", False):
-                    self._exchange.end()
-                    self._upload_ended = True
-        except BodyLengthError as error:
-            self._give_up(BadRequestError(str(error)))
-        except Exception:  # a server's receive may raise what it likes: the exchange is over
-            logger.exception("reading the request's body failed")
-            self._give_up(ClientLeftError())
-
-    async def _wait_to_write(self) -> None:
-        waiter = self._upload_waiter = asyncio.get_running_loop().create_future()
-        try:
-            await waiter
-        finally:
-            self._upload_waiter = None
+    def settle(self) -> None:
+        """Write into the record what was counted on the way."""
+        record = self._record
+        record.bytes_up = self._upload.bytes_sent
+        self._gateway.metrics.request_bytes_up += self._upload.bytes_sent
+        record.stalled_by_client_seconds = self._stalled_by_client.seconds
+        record.stalled_by_service_seconds = self._upload.stall.seconds
 
 
 async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, receive: Receive, send: Send) -> None:
     """Carry one HTTP request of a routed host to its service. Raises BadRequestError for a malformed one."""
-    began = time.perf_counter()
-    exchange = HttpExchange(gateway, request_head(scope, gateway.settings, raw_path), receive, send)
-    gateway.began(exchange)
-    outcome = ""
-    try:
-        await exchange.run(route)
-    except ClientLeftError:
-        outcome = "client left"
-    except TunnelError as error:
-        problem = problems.problem_of(error)
-        outcome = f"{problem.code}: {error}"
-        exchange.status = problem.status
+    loop = asyncio.get_running_loop()
+    record = Record(
+        kind="http",
+        request_id=request_id_of(scope["headers"], client_is_trusted(scope, gateway.settings)),
+        method=scope["method"],
+        host=next((value for name, value in scope["headers"] if name == b"host"), b""),
+        path=raw_path,
+        target=route.target,
+        began=loop.time(),
+        client=client_address(scope, gateway.settings),
+    )
+
+    async def answer(problem: problems.Problem, detail: str = "") -> None:
+        record.status, record.outcome = problem.status, problem.code
         with contextlib.suppress(OSError):
-            await answer_problem(problem, scope, send)
+            await answer_problem(problem, scope, send, detail, request_id=record.request_id)
+
+    exchange: HttpExchange | None = None
+    try:
+        request = request_head(scope, gateway.settings, raw_path)
+        request.headers = with_request_id(route.policy.request_headers.apply(request.headers), record.request_id)
+        exchange = HttpExchange(gateway, route, scope, request, receive, send, record)
+        gateway.began(exchange)
+        await exchange.run()
+    except ClientLeftError as error:
+        record.outcome, record.closed_by, record.detail = "client_left", "client", str(error)
+    except BadRequestError as error:
+        await answer(problems.BAD_REQUEST, str(error))
+    except BodyTooLargeError as error:
+        record.detail = str(error)
+        gateway.metrics.limit_hit(Limit.BODY_SIZE, record)
+        await answer(problems.BODY_TOO_LARGE)
+    except TunnelError as error:
+        record.detail = str(error)
+        if (limit := limit_of_error(error)) is not None and not record.limit:
+            gateway.metrics.limit_hit(limit, record)
+        await answer(problems.problem_of(error))
     except BrokenOffError as error:
-        outcome = f"broken off: {error}"
+        record.outcome, record.detail = "broken_off", str(error)
+        record.closed_by = record.closed_by or "service"
         raise
     finally:
-        gateway.ended(exchange)
-        access.request(scope, route, exchange.link, exchange.status, exchange.bytes_received, exchange.bytes_sent,
-                       time.perf_counter() - began, outcome)  # fmt: skip
+        if exchange is not None:
+            gateway.ended(exchange)
+            exchange.settle()
+        record.ended_at = loop.time()
+        gateway.metrics.ended(record)
+        access.emit(record)

@@ -7,21 +7,25 @@ Real Starlette routes carry it: paths of a routed host belong to the routed serv
 import contextlib
 import ipaddress
 import logging
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Match, Route
+from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import Receive, Scope, Send
 
-from app import agents, http_door, problems, websocket_door
+from app import agents, http_door, problems, websocket_door, workers
+from app.admin import Admin
 from app.asgi import answer_problem, refuse_with_problem
 from app.gateway import Gateway
 from app.heads import BadRequestError, host_of, is_websocket_upgrade, raw_path_of
+from app.reload import Reloader
 from app.routes import UnsafePathError, normalise_host
-from app.settings import ConfigurationError, Settings, load
+from app.settings import ConfigurationError, Settings, load, web_concurrency
 
 logger = logging.getLogger("gateway")
 
@@ -94,6 +98,28 @@ class AgentEndpoints(BaseRoute):
         await _AGENT_PATHS[raw_path_of(scope).decode("latin-1")](self._gateway, scope, receive, send)
 
 
+class OperatorEndpoints(BaseRoute):
+    """What the admin token opens, on the control hosts; on any other host there is no such thing."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._router = Router(routes=Admin(gateway).routes, default=_no_route)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Full for an operator's path on a control host, once there is an admin token."""
+        if scope["type"] != "http" or self._gateway.settings.admin_token_hash is None:
+            return Match.NONE, {}
+        path = raw_path_of(scope)
+        if (path == b"/metrics" or path.startswith(b"/-/")) and is_control_host(self._gateway.settings, scope):
+            return Match.FULL, {}
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the operator."""
+        self._gateway.open()
+        await self._router(scope, receive, send)
+
+
 _WRONG_HOST = problems.Problem(
     503, "not_a_control_host", "Not an address for agents", "Agents are not served under this host.",
     "The operator sets public_url or control_hosts to the host that agents dial.", 5,
@@ -136,9 +162,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
     async def healthz(_: Request) -> Response:
         return PlainTextResponse("ok\n")
 
-    async def readyz(_: Request) -> Response:
+    async def readyz(request: Request) -> Response:
+        cluster = request.query_params.get("cluster")
         if gateway.draining:
             return PlainTextResponse("draining\n", 503)
+        # Without a cluster it does not depend on agents: a rollout that waits for them would never end.
+        if cluster is not None and not any(link.available for link in gateway.registry.links(cluster)):
+            return PlainTextResponse("no agent of this cluster\n", 503)
         return PlainTextResponse("ready\n")
 
     @contextlib.asynccontextmanager
@@ -149,11 +179,21 @@ def create_app(settings: Settings | None = None) -> Starlette:
         finally:
             await gateway.aclose()
 
-    routes = [RoutedHosts(gateway), Route("/healthz", healthz), Route("/readyz", readyz), AgentEndpoints(gateway)]
+    reloader = Reloader(gateway)
+    if gateway.settings.file is not None:
+        gateway.companions.append(reloader)
+    routes = [
+        RoutedHosts(gateway),
+        Route("/healthz", healthz),
+        Route("/readyz", readyz),
+        AgentEndpoints(gateway),
+        OperatorEndpoints(gateway),
+    ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Exception: _internal_error})
     app.router.default = _no_route
     app.router.redirect_slashes = False
     app.state.gateway = gateway
+    app.state.reloader = reloader
     return app
 
 
@@ -167,6 +207,11 @@ def __getattr__(name: str) -> Starlette:
     """`app.main:app`, made when a server asks for it: importing this module alone reads no configuration."""
     if name != "app":
         raise AttributeError(name)
+    if workers.is_worker() and workers.asked_for(sys.argv, web_concurrency()) > 1:
+        sys.stderr.write(f"tunnel-gateway: {workers.REASON}\n")
+        sys.stderr.flush()
+        os.kill(os.getppid(), signal.SIGTERM)  # the server would start another worker in our place, for ever
+        raise SystemExit(2)
     try:
         application = create_app()
     except ConfigurationError as error:

@@ -15,11 +15,13 @@ from tunnel.errors import (
     LinkBusyError,
     LinkLostError,
     NoAgentError,
+    NoRoomError,
     ServiceBrokeOffError,
     ServiceUnreachableError,
     StoppingError,
     StreamRefusedError,
     TlsFailedError,
+    TooManyWaitingError,
     TooSlowError,
     TunnelError,
 )
@@ -89,11 +91,33 @@ TOO_SLOW = Problem(
     504, "service_too_slow", "The application took too long", "The service did not begin its answer in time.",
     "Try again; the operator looks at the service, or allows it more time.",
 )  # fmt: skip
+BODY_TOO_LARGE = Problem(
+    413, "body_too_large", "Too large", "The request's body is larger than this application allows.",
+    "Send less; the operator may raise the route's max_body_bytes.",
+)  # fmt: skip
+ORIGIN_REFUSED = Problem(
+    403, "origin_refused", "Not from here", "Pages of this origin may not open WebSockets to this application.",
+    "The operator adds the page's origin to the route's origins.",
+)  # fmt: skip
+TOO_MANY_OF_ROUTE = Problem(
+    503, "too_many_websockets", "Too many connections", "This application's limit of open WebSockets is reached.",
+    "Try again later; the operator may raise the route's max_websockets.", 10,
+)  # fmt: skip
+TOO_MANY_OF_CLUSTER = Problem(
+    503, "too_many_websockets_of_cluster", "Too many connections", "This cluster's limit of WebSockets is reached.",
+    "Try again later; the operator may raise max_websockets_per_cluster.", 10,
+)  # fmt: skip
+TOO_MANY_OF_CLIENT = Problem(
+    429, "too_many_websockets_of_client", "Too many connections", "Too many WebSockets are open from this address.",
+    "Close some; the operator may raise max_websockets_per_client.", 10,
+)  # fmt: skip
 INTERNAL = Problem(500, "internal_error", "Internal error", "The gateway failed.", "The operator looks at the log.")
 
 _BY_ERROR: dict[type[TunnelError], Problem] = {
     NoAgentError: NO_AGENT,
     LinkBusyError: BUSY,
+    NoRoomError: BUSY,
+    TooManyWaitingError: BUSY,
     LinkLostError: AGENT_LOST,
     StreamRefusedError: UNREACHABLE,
     ServiceUnreachableError: UNREACHABLE,

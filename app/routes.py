@@ -7,21 +7,29 @@ Host selects, it never authorises.
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
+from app.policy import DEFAULT_POLICY, Policy
 from tunnel.port import Target
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """(host, path prefix) -> target."""
+    """(host, path prefix) -> target, and what is allowed on the way."""
 
     host: str
     """Exact, or `*.` and a domain; lower case, without trailing dot."""
     path: bytes
     """Prefix that begins with a slash, raw."""
     target: Target
+    policy: Policy = field(default=DEFAULT_POLICY, hash=False)
+    """The file's defaults under the route's own keys."""
+
+    @property
+    def name(self) -> str:
+        """Host and prefix: the same before and after a reload, whatever else of the route changed."""
+        return self.host + self.path.decode("ascii", "backslashreplace")
 
 
 _PARAMETERS = re.compile(rb";[^/]*")
@@ -64,6 +72,11 @@ class RouteTable:
             for entries in table.values():
                 entries.sort(key=lambda route: len(route.path), reverse=True)
 
+    @property
+    def hosts(self) -> frozenset[str]:
+        """All hosts and wildcards that are routed."""
+        return frozenset(route.host for route in self.routes)
+
     def of_host(self, host: str) -> list[Route] | None:
         """The routes of a normalised host, longest prefix first; None when nobody routes it."""
         entries = self._exact.get(host)
@@ -91,7 +104,7 @@ class RouteTable:
         return route
 
     def __repr__(self) -> str:
-        return f"<RouteTable {len(self.routes)} routes of {len(self._exact) + len(self._wildcards)} hosts>"
+        return f"<RouteTable {len(self.routes)} routes of {len(self.hosts)} hosts>"
 
 
 def _longest(entries: list[Route], path: bytes) -> Route | None:

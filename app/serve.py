@@ -1,11 +1,14 @@
 """uvicorn, set up for a gateway: what plain `uvicorn app.main:app` gets by default, and should not, is named here.
 
-On SIGTERM or SIGINT the gateway drains first (WebSockets are told 1012, requests finish within `shutdown_grace`), and
-the links close last; a second signal stops at once. uvicorn alone would close the agents' links at the first.
+On SIGTERM or SIGINT the gateway drains first (not ready but serving for `drain_delay`, then WebSockets are told 1012
+and requests finish within `shutdown_grace`), and the links close last; a second signal stops at once. uvicorn alone
+would close the agents' links at the first. SIGHUP reads the configuration again. `admin_bind` is a second listener of
+the same process.
 """
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import signal
 import socket
@@ -14,21 +17,39 @@ from collections.abc import Iterator
 import uvicorn
 
 from app import log
+from app.admin import create_admin_app
 from app.gateway import Gateway
 from app.main import create_app
+from app.protocols import GatewayHttp, GatewayWebSocket
+from app.reload import Reloader
 from app.settings import Settings
 
 logger = logging.getLogger("gateway")
+
+_SERVER_GRACE_SECONDS = 2
+"""For uvicorn, after our own drain: nothing should be left."""
+
+
+class AdminServer(uvicorn.Server):
+    """The operator's listener; its life is the gateway server's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the gateway server's."""
+        yield
 
 
 class GatewayServer(uvicorn.Server):
     """A uvicorn server whose signals are ours."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway, grace_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, reloader: Reloader, admin: AdminServer | None) -> None:
         super().__init__(config)
         self._gateway = gateway
-        self._grace = grace_seconds
-        self._drain: asyncio.Task[None] | None = None
+        self._reloader = reloader
+        self._admin = admin
+        self._admin_task: asyncio.Task[None] | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        gateway.listeners.append(self._stop_listening)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -36,59 +57,77 @@ class GatewayServer(uvicorn.Server):
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
+        self._reloader.start(sighup=True)
         try:
             yield
         finally:
+            self._reloader.stop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        if self._drain is not None:
+        if self._stopping is not None:
             logger.warning("second signal: stopping at once")
             self.force_exit = self.should_exit = True
             return
-        logger.info("%s: draining %d exchanges", signal.Signals(number).name, len(self._gateway.exchanges))
-        self._drain = asyncio.get_running_loop().create_task(self._stop())
+        logger.info("%s: stopping", signal.Signals(number).name)
+        self._stopping = asyncio.get_running_loop().create_task(self._stop())
 
     async def _stop(self) -> None:
         try:
-            await self._gateway.drain(self._grace)
+            await self._gateway.begin_drain()
             await self._gateway.aclose()
         finally:
             self.should_exit = True
 
+    def _stop_listening(self) -> None:
+        """New connections go elsewhere, or are refused and tried again; those that are open are served on."""
+        for server in self.servers:
+            server.close()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so in one line."""
         await super().startup(sockets)
-        if not self.should_exit:
-            address = self.servers[0].sockets[0].getsockname()
-            log.READY.info("ready: http://%s:%d", *address[:2])
+        if self.should_exit:
+            return
+        address = self.servers[0].sockets[0].getsockname()
+        if self._admin is not None:
+            self._admin_task = asyncio.get_running_loop().create_task(self._admin.serve())
+        log.READY.info("ready: http://%s:%d", *address[:2])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop, the operator's listener last."""
+        await super().shutdown(sockets)
+        if self._admin is not None and self._admin_task is not None:
+            self._admin.should_exit = True
+            await asyncio.gather(self._admin_task, return_exceptions=True)
 
 
 def serve(settings: Settings, host: str, port: int) -> int:
     """Serve until a signal; the exit status."""
     log.configure(settings.log_level, settings.log_format)
     app = create_app(settings)
+    gateway: Gateway = app.state.gateway
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
-        http="httptools",
-        ws="websockets-sansio",
+        http=GatewayHttp,
+        ws=GatewayWebSocket,
         loop="uvloop",
         log_config=None,
         access_log=False,  # ours says where it went
         proxy_headers=False,  # it would believe X-Forwarded-For of anyone on loopback; we have trusted_proxies
         server_header=False,  # the service's own Server and Date pass
         date_header=False,
-        ws_max_size=settings.max_message_bytes,
+        ws_max_size=settings.server_message_bytes,
         ws_per_message_deflate=False,  # 18 KiB instead of up to 116 KiB for each idle WebSocket
-        ws_ping_interval=30,
-        ws_ping_timeout=60,
-        timeout_graceful_shutdown=2,
+        ws_ping_interval=settings.client_ping_interval,
+        ws_ping_timeout=settings.client_ping_timeout,
+        timeout_graceful_shutdown=_SERVER_GRACE_SECONDS,
         backlog=4096,
     )
-    server = GatewayServer(config, app.state.gateway, settings.shutdown_grace)
+    server = GatewayServer(config, gateway, app.state.reloader, _admin_server(settings, gateway))
     try:
         server.run()
     except KeyboardInterrupt:
@@ -96,3 +135,30 @@ def serve(settings: Settings, host: str, port: int) -> int:
     except SystemExit as stop:  # uvicorn's way to say that it could not start: the line is in the log
         return 1 if stop.code else 0
     return 0 if server.started else 1
+
+
+def _admin_server(settings: Settings, gateway: Gateway) -> AdminServer | None:
+    if settings.admin_bind is None:
+        return None
+    host, port = settings.admin_bind
+    open_to_all = settings.admin_token_hash is None and _is_loopback(host)
+    app = create_admin_app(gateway, open_to_all=open_to_all)
+    return AdminServer(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=_SERVER_GRACE_SECONDS,
+        )
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -45,6 +45,14 @@ class LinkBusyError(TunnelError):
     retryable = True
 
 
+class TooManyWaitingError(TunnelError):
+    """Too many requests wait for agents that were just lost (scope: node, blame: local)."""
+
+
+class NoRoomError(TunnelError):
+    """The process holds too many bytes for others already (scope: node, blame: whoever does not read)."""
+
+
 class ServiceUnreachableError(TunnelError):
     """The agent could not reach the service, or the service closed without an answer."""
 

@@ -46,8 +46,9 @@ class Timing:
 
     ping_interval: float = 5.0
     """Between yamux pings; also what the agent is asked to use."""
-    ping_timeout: float = 8.0
-    """Nothing at all received for so long after a ping: dead. 5 + 8: a frozen agent is noticed within 15 s."""
+    ping_timeout: float = 6.0
+    """Nothing at all received for so long after a ping: dead. 5 + 6, and 3 s of grace: the clients of a frozen agent
+    are told within 15 s."""
     joining: float = 75.0
     """Until ready. The existing agent may be silent for 30 s after a reconnect with open streams, and heartbeats
     every 30 s."""
@@ -85,6 +86,9 @@ class Link:
         self.agent_id = agent_id
         """None until an agent on `/ws` sent its first heartbeat."""
         self.agent_version = ""
+        self.dialect = "yamux"
+        self.token_hash = b""
+        """Of the token that it was admitted with."""
         self.state = State.JOINING
         self.suspect = False
         """A newer link of this cluster came, and nothing was received since: takes no new exchange."""
@@ -133,9 +137,9 @@ class Link:
         """What to send next: control texts first, then at most 64 KiB of frames; None when there is nothing."""
         if self._texts:
             return self._texts.popleft()
-        if self.state is not State.READY:
+        if self.state is State.JOINING or (self.state is State.CLOSED and self.close_code is None):
             return None
-        return self._carrier.data_to_send() or None
+        return self._carrier.data_to_send() or None  # once closed by us: the resets of its streams
 
     def tick(self) -> None:
         """Keep-alive and deadlines; about twice a second."""
@@ -156,8 +160,8 @@ class Link:
             self._carrier.expire()
         if self._unanswered_since is not None and now - self._unanswered_since > self._timing.ping_timeout:
             self.close(1001, f"nothing received for {now - self._unanswered_since:.0f} s after a ping")
-        elif now - self._pinged_at >= self._timing.ping_interval:
-            self.probe()
+        elif now - self._pinged_at >= self._timing.ping_interval or self._carrier.session.rtt is None:
+            self.probe()  # at once, until the round trip is known: windows grow by it
 
     def lost(self, reason: str) -> None:
         """The WebSocket is gone."""
@@ -171,7 +175,8 @@ class Link:
         config = messages.YamuxConfig(
             max_stream_window_size=self._hello.stream_window_bytes,
             keep_alive_interval_seconds=max(1, round(timing.ping_interval)),
-            connection_timeout_seconds=max(2, round(timing.ping_interval + timing.ping_timeout)),
+            # Until it does, an agent that lost us may stay silent on its next link (agent-protocol.md section 9).
+            connection_timeout_seconds=max(5, round(timing.ping_timeout)),
         )
         self.send_text("gateway_hello", messages.GatewayHello(use_yamux=True, yamux_config=config))
 

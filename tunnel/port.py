@@ -91,6 +91,10 @@ class Sink(Protocol):
 class Exchange(Protocol):
     """The tunnel's end of one exchange."""
 
+    @property
+    def held_bytes(self) -> int:
+        """What the tunnel holds for this exchange: received and not acknowledged, and waiting to leave."""
+
     def send_data(self, data: bytes, /) -> bool:
         """Take body bytes (all of them). False: hold the rest until `Sink.writable`."""
 

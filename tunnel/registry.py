@@ -12,7 +12,7 @@ that names an agent which already has one replaces it; another id shares the loa
 import asyncio
 from collections.abc import Callable, Collection
 
-from tunnel.errors import LinkBusyError, NoAgentError
+from tunnel.errors import NoAgentError, TooManyWaitingError
 from tunnel.link import Link
 
 _WAITING = 1_000
@@ -77,34 +77,37 @@ class Registry:
         if not cluster.links:
             cluster.lost_at = self._clock()
 
-    def select(self, name: str, *, avoid: Link | None = None) -> Link:
+    def select(self, name: str, *, avoid: Link | None = None, preference: Callable[[Link], int] | None = None) -> Link:
         """The link for the next exchange of a cluster: the newest unnamed one, else the least loaded.
 
-        `avoid` is taken only when there is no other. Raises NoAgentError.
+        `avoid` is taken only when there is no other; `preference` ranks the others before their load, higher
+        first. Raises NoAgentError.
         """
         cluster = self._clusters.get(name)
         best: Link | None = None
         if cluster is not None:
             candidates = (link for link in reversed(cluster.links) if link.available)
-            best = min(candidates, key=lambda link: _rank(link, avoid), default=None)
+            best = min(candidates, key=lambda link: _rank(link, avoid, preference), default=None)
         if best is None:
             raise NoAgentError(f"no agent of cluster {name} is connected")
         return best
 
-    async def wait(self, name: str, *, avoid: Link | None = None) -> Link:
+    async def wait(
+        self, name: str, *, avoid: Link | None = None, preference: Callable[[Link], int] | None = None
+    ) -> Link:
         """Like `select`, but wait for a link that may be on its way.
 
-        Raises NoAgentError once the grace is over, LinkBusyError when too many wait already.
+        Raises NoAgentError once the grace is over, TooManyWaitingError when too many do already.
         """
         while True:
             try:
-                return self.select(name, avoid=avoid)
+                return self.select(name, avoid=avoid, preference=preference)
             except NoAgentError:
                 seconds = self.seconds_of_grace(name)
                 if seconds <= 0:
                     raise
             if self._waiting >= _WAITING:
-                raise LinkBusyError(f"{_WAITING} requests wait for agents already")
+                raise TooManyWaitingError(f"{_WAITING} requests wait for agents already")
             cluster = self._clusters.setdefault(name, _Cluster())
             waiter = asyncio.get_running_loop().create_future()
             cluster.waiters.add(waiter)
@@ -151,7 +154,8 @@ class Registry:
         return f"<Registry {live}, {self._waiting} waiting>"
 
 
-def _rank(link: Link, avoid: Link | None) -> tuple[bool, bool, int]:
+def _rank(link: Link, avoid: Link | None, preference: Callable[[Link], int] | None) -> tuple[bool, bool, int, int]:
     """Lowest first; links of the same rank are given newest first."""
     named = link.agent_id is not None
-    return (link is avoid, named, link.active if named else 0)
+    wanted = preference(link) if preference is not None else 0
+    return (link is avoid, named, -wanted, link.active if named else 0)

@@ -31,6 +31,10 @@ class ByteStream(Protocol):
 
     owner: StreamOwner
 
+    @property
+    def held_bytes(self) -> int:
+        """Received and not acknowledged, and waiting to leave."""
+
     def write(self, data: bytes, /) -> bool:
         """Take all of `data`; False when the buffer is above its mark: wait for `stream_writable`.
 

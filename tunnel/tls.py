@@ -129,6 +129,11 @@ class TlsStream:
             state += f", theirs {'closed' if self._closed_by_peer else 'open'}"
         return f"<TlsStream to {self._name}, {state}>"
 
+    @property
+    def held_bytes(self) -> int:
+        """See `ByteStream.held_bytes`: of the records, which hardly differ from their plaintext."""
+        return self._inner.held_bytes
+
     def write(self, data: bytes, /) -> bool:
         """Encrypt and pass on; before the handshake is over, hold, and answer False."""
         if self._over or self._ended or not data:

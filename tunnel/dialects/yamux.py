@@ -52,7 +52,16 @@ _NOBODY = _Nobody()
 class YamuxStream:
     """One stream of the session, as a `ByteStream`."""
 
-    __slots__ = ("_carrier", "_live", "end_received", "end_sent", "held_bytes", "owner", "stream_id")
+    __slots__ = (
+        "_carrier",
+        "_live",
+        "end_received",
+        "end_sent",
+        "owner",
+        "stream_id",
+        "unread_bytes",
+        "withheld_bytes",
+    )
 
     def __init__(self, carrier: "YamuxCarrier", stream_id: int) -> None:
         self._carrier = carrier
@@ -61,7 +70,13 @@ class YamuxStream:
         self.end_received = False
         self.stream_id = stream_id
         self.owner: StreamOwner = _NOBODY
-        self.held_bytes = 0  # received, and not yet acknowledged by the owner
+        self.unread_bytes = 0  # received, and not yet acknowledged by the owner
+        self.withheld_bytes = 0  # acknowledged, but the process holds too much to promise them again
+
+    @property
+    def held_bytes(self) -> int:
+        """See `ByteStream.held_bytes`."""
+        return self.unread_bytes + (self._carrier.session.buffered(self.stream_id) if self._live else 0)
 
     def write(self, data: bytes, /) -> bool:
         """Buffer `data`; False when the buffer is above its mark."""
@@ -100,7 +115,7 @@ class YamuxStream:
         self.owner = _NOBODY
 
     def __repr__(self) -> str:
-        return f"<YamuxStream {self.stream_id} {'live' if self._live else 'over'}, {self.held_bytes} bytes held>"
+        return f"<YamuxStream {self.stream_id} {'live' if self._live else 'over'}, {self.unread_bytes} bytes unread>"
 
 
 class YamuxCarrier:
@@ -119,6 +134,7 @@ class YamuxCarrier:
         self._buffered_bytes = 0  # of the session's send buffers, as last told to the account
         self._streams: dict[int, YamuxStream] = {}
         self._upstreams: dict[Target, YamuxUpstream] = {}
+        self._withheld: set[YamuxStream] = set()
         self.active = 0  # exchanges under way, idle pooled connections not counted
         self.going_away = False
 
@@ -132,7 +148,7 @@ class YamuxCarrier:
                 stream = streams.get(event.stream_id)
                 if stream is not None:
                     size = len(event.data)
-                    stream.held_bytes += size
+                    stream.unread_bytes += size
                     self._account.adjust(size)
                     self._tell(stream, stream.owner.data_received, event.data)
             else:
@@ -150,17 +166,27 @@ class YamuxCarrier:
         return data
 
     def lost(self, error: TunnelError) -> None:
-        """The link is gone: every stream's owner is told, and nothing is held any more."""
+        """The link is gone: every stream's owner is told, and nothing is held any more.
+
+        Where the agent may still hear us, resets are left to be sent: it would otherwise wait for those streams, in
+        silence, on its next link.
+        """
         streams, self._streams = self._streams, {}
         for stream in streams.values():
+            self.session.reset_stream(stream.stream_id)
             self._release(stream)
             self._lose(stream, error)
         self._upstreams.clear()
+        self._withheld.clear()
         self._account.adjust(-self._buffered_bytes)
         self._buffered_bytes = 0
 
     def expire(self) -> None:
-        """Close connections that idled too long; called about once a second."""
+        """Close connections that idled too long, return credit that was withheld; called about once a second."""
+        if self._withheld and not self._account.above_high_mark:
+            withheld, self._withheld = self._withheld, set()
+            for stream in withheld:
+                stream.acknowledge(0)
         for upstream in self._upstreams.values():
             upstream.pool.expire()
 
@@ -216,8 +242,15 @@ class YamuxCarrier:
 
     def acknowledge(self, stream: YamuxStream, size: int) -> None:
         """Give credit back to the agent."""
-        stream.held_bytes -= size
+        stream.unread_bytes -= size
         self._account.adjust(-size)
+        if self._account.above_high_mark and stream.unread_bytes:
+            # A consumer that lags gets its window back when there is room again; one that keeps up is not held.
+            stream.withheld_bytes += size
+            self._withheld.add(stream)
+            return
+        size += stream.withheld_bytes
+        stream.withheld_bytes = 0
         self.session.acknowledge(stream.stream_id, size, self.clock())
         if self.session.wants_to_send:
             self._wake()
@@ -278,8 +311,8 @@ class YamuxCarrier:
             self._streams.pop(stream.stream_id, None)
 
     def _release(self, stream: YamuxStream) -> None:
-        self._account.adjust(-stream.held_bytes)
-        stream.held_bytes = 0
+        self._account.adjust(-stream.unread_bytes)
+        stream.unread_bytes = 0
 
     def _count(self) -> None:
         buffered = self.session.buffered_bytes

@@ -80,6 +80,11 @@ class StreamExchange:
 
     # --- told by the door
 
+    @property
+    def held_bytes(self) -> int:
+        """See `Exchange.held_bytes`."""
+        return 0 if self._over else self._stream.held_bytes
+
     def send_data(self, data: bytes, /) -> bool:
         """See `Exchange.send_data`. Raises BodyLengthError."""
         if self._over or not data:

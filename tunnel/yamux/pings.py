@@ -10,8 +10,12 @@ _SAMPLES = 8
 """The minimum of so many is the path without queues; older ones may be of another path."""
 
 
+_ENOUGH = 3
+"""One answer alone may have waited behind much else, and would let every window grow."""
+
+
 class Pings:
-    """`rtt` is the minimum of the last eight answers in seconds, None before the first."""
+    """`rtt` is the minimum of the last eight answers in seconds, None before the third."""
 
     __slots__ = ("_next", "_samples", "_sent", "rtt")
 
@@ -37,5 +41,6 @@ class Pings:
             return None
         rtt = max(0.0, now - sent)
         self._samples.append(rtt)
-        self.rtt = min(self._samples)
+        if len(self._samples) >= _ENOUGH:
+            self.rtt = min(self._samples)
         return rtt

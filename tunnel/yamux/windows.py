@@ -6,7 +6,8 @@ The receive window's bytes are always in one of four places, and `size` is their
 What is due counts as remaining only once it was put on the wire. A window never shrinks.
 
 Growth is by evidence, as in rust-yamux: a half window that was consumed in less than two round trips since
-the last update means that the window, not the consumer, is the brake. Without a measured round trip it stays.
+the last update means that the window, not the consumer, is the brake. Without a measured round trip it stays, and
+so does the window of a consumer that still holds some of what was delivered: more would only wait there.
 """
 
 from collections.abc import Callable
@@ -45,7 +46,7 @@ class ReceiveWindow:
     def grow(self, now: float, rtt: float | None, max_size: int, may_grow: Callable[[int], bool]) -> None:
         """Double (up to `max_size`) if the half window just consumed shows that the window is the brake."""
         extra = min(self.size, max_size - self.size)
-        if rtt is None or now - self.last_update >= 2 * rtt or extra <= 0 or not may_grow(extra):
+        if rtt is None or now - self.last_update >= 2 * rtt or extra <= 0 or self.unread or not may_grow(extra):
             return
         self.size += extra
         self.due += extra

@@ -1,0 +1,175 @@
+"""The console: `tunnel-gateway [serve|check|token|drain]`, each a function that returns the exit status.
+
+0: done; 1: it did not work (the gateway did not start, or refused to drain); 2: wrong usage or configuration, said in
+one line on standard error. Tokens are never taken from the command line: everybody on the machine can read that.
+"""
+
+import argparse
+import json
+import secrets
+import sys
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from app.settings import ConfigurationError, admin_token, load, token_hash
+
+PROGRAM = "tunnel-gateway"
+
+_TOKEN_BYTES = 32
+_ANSWER_SECONDS = 10.0
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(prog=PROGRAM, description="Reverse-tunnel gateway for private clusters.")
+    # No abbreviations: --admin-token SECRET must not pass for --admin-token-file.
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (default: serve)")
+
+    serve = commands.add_parser("serve", help="serve until a signal", allow_abbrev=False)
+    serve.add_argument("--config", metavar="FILE", help="gateway.toml (or GATEWAY_CONFIG)")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    serve.add_argument("--port", type=_port, default=8080, help="port to listen on (default: 8080)")
+
+    check = commands.add_parser("check", help="check a configuration without serving it", allow_abbrev=False)
+    check.add_argument("file", metavar="FILE", nargs="?", help="gateway.toml (or GATEWAY_CONFIG)")
+
+    token = commands.add_parser("token", help="make an agent's token, and its [[agents]] entry", allow_abbrev=False)
+    token.add_argument("--clusters", metavar="C1,C2", type=_names, default=["CLUSTER"], help="what its agent may serve")
+
+    drain = commands.add_parser("drain", help="ask a running gateway to drain", allow_abbrev=False)
+    drain.add_argument(
+        "--url", type=_url, default="http://127.0.0.1:8080", help="the gateway (default: http://127.0.0.1:8080)"
+    )
+    drain.add_argument("--wait", type=_seconds, metavar="SECONDS", help="return when it is drained, or after so long")
+    drain.add_argument("--admin-token-file", metavar="FILE", help="the admin token (or GATEWAY_ADMIN_TOKEN)")
+    return top
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the command line says; the exit status. Wrong usage raises SystemExit(2), `--help` SystemExit(0)."""
+    if not arguments or arguments[0] not in {"serve", "check", "token", "drain", "-h", "--help"}:
+        arguments = ["serve", *arguments]
+    options = parser().parse_args(arguments)
+    try:
+        match options.command:
+            case "check":
+                return check(options.file)
+            case "token":
+                return token(options.clusters)
+            case "drain":
+                return drain(options.url, options.wait, options.admin_token_file)
+            case _:
+                return serve(options.config, options.host, options.port)
+    except ConfigurationError as error:
+        _complain(str(error))
+        return 2
+
+
+def serve(config: str | None, host: str, port: int) -> int:
+    """Check the configuration, then serve until a signal. Raises ConfigurationError."""
+    settings = load(config)
+    from app import serve as server  # noqa: PLC0415  (the other commands need no server)
+
+    return server.serve(settings, host, port)
+
+
+def check(file: str | None) -> int:
+    """Say what a file holds, with the variables over it. Raises ConfigurationError."""
+    settings = load(file)
+    print(f"{settings.file or 'environment'}: ok: {settings.summary()}")  # noqa: T201
+    for cluster in settings.uncovered_clusters():
+        _complain(f"warning: no agent's token covers cluster {cluster}, which is routed")
+    return 0
+
+
+def token(clusters: Sequence[str]) -> int:
+    """A new token on standard output; on standard error the entry that lets its bearer in."""
+    made = secrets.token_urlsafe(_TOKEN_BYTES)
+    names = ", ".join(json.dumps(name) for name in clusters)
+    sys.stdout.write(f"{made}\n")
+    sys.stdout.flush()
+    sys.stderr.write(
+        "# The token above is the agent's, and is kept nowhere else. This belongs into the gateway's file:\n"
+        f'[[agents]]\ntoken_sha256 = "{token_hash(made).hex()}"\nclusters = [{names}]\n'
+    )
+    return 0
+
+
+def drain(url: str, wait_seconds: float | None, token_file: str | None) -> int:
+    """`POST /-/drain`, and what the gateway says to it. Raises ConfigurationError for a token that is no token."""
+    import httpx  # noqa: PLC0415  (a tenth of a second, that only this command shall pay)
+
+    secret = admin_token(token_file)
+    headers = {"accept": "application/json"}
+    if secret is not None:
+        headers["authorization"] = f"Bearer {secret}"
+    try:
+        answer = httpx.post(
+            f"{url.rstrip('/')}/-/drain",
+            params={"wait": f"{wait_seconds:g}"} if wait_seconds is not None else None,
+            headers=headers,
+            timeout=httpx.Timeout(_ANSWER_SECONDS, read=_ANSWER_SECONDS + (wait_seconds or 0.0)),
+            trust_env=False,  # a proxy of the environment leads away from this machine
+        )
+    except httpx.HTTPError as error:
+        _complain(f"drain: {url}: {str(error) or type(error).__name__}")
+        return 1
+    told = _told(answer.text)
+    if answer.is_success:
+        print(told or "draining")  # noqa: T201
+        return 0
+    hint = "; set GATEWAY_ADMIN_TOKEN or --admin-token-file" if answer.status_code == 401 and secret is None else ""
+    _complain(f"drain: {url} answered {answer.status_code}: {told or answer.reason_phrase}{hint}")
+    return 1
+
+
+def _told(text: str) -> str:
+    """What an answer says, on one line: the message of one in JSON, else its text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    if isinstance(value, dict):
+        value = value.get("message", text)
+    return " ".join(str(value).split())[:500]
+
+
+def _complain(text: str) -> None:
+    sys.stderr.write(f"{PROGRAM}: {text}\n")
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError("a number from 0 to 65535")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 86_400:
+        raise argparse.ArgumentTypeError("seconds, from 0 to 86400")
+    return value
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names or not all(name.isprintable() for name in names):
+        raise argparse.ArgumentTypeError("names of clusters, separated by commas")
+    return names
+
+
+def _url(text: str) -> str:
+    try:
+        url = urlsplit(text)
+        good = (
+            url.scheme in ("http", "https") and bool(url.hostname) and not (url.query or url.fragment or url.username)
+        )
+        _ = url.port  # raises for one that is no number of a port
+    except ValueError:
+        good = False
+    if not good:
+        raise argparse.ArgumentTypeError("http://host[:port][/prefix] or https://...")
+    return text

@@ -1,0 +1,389 @@
+"""A WebSocket after the service's 101: messages on the client's side, RFC 6455 frames on the service's.
+
+Two coroutines, one for each direction; whichever ends first ends both. Close codes and reasons cross (design, section
+6, rule 5): what the service closes with reaches the client, and the other way round; 1005 crosses as an empty close,
+a vanished peer as 1011, a lost agent as 1012. The codec is the consumer of the service's bytes: it assembles under a
+cap, so a message larger than a window passes; while whole messages wait for the client, the exchange is paused and no
+credit goes back. `tick` holds all deadlines.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Literal
+
+from app import access, problems
+from app.access import Record
+from app.asgi import Receive, Scope, Send, abort_of
+from app.metrics import Limit, Metrics, Stall
+from app.policy import Policy, rate_limit
+from tunnel import websocket
+from tunnel.account import Account
+from tunnel.errors import LinkLostError, TunnelError
+from tunnel.port import Exchange
+
+_CLOSE_SECONDS = 5.0
+"""How long the service may take to answer our close frame before its stream is reset."""
+
+Message = str | bytes
+
+
+class Conversation:
+    """One open WebSocket. The record says in the end who closed it, how, and what passed."""
+
+    def __init__(
+        self, exchange: Exchange, policy: Policy, scope: Scope, receive: Receive, send: Send, *,
+        account: Account, metrics: Metrics, record: Record,
+    ) -> None:  # fmt: skip
+        self._exchange = exchange
+        self._policy = policy
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._account = account
+        self._metrics = metrics
+        self._record = record
+        loop = asyncio.get_running_loop()
+        self._now: Callable[[], float] = loop.time
+        self._codec = websocket.Connection(max_message_bytes=policy.max_message_bytes)
+        self._messages: deque[tuple[Message, float]] = deque()  # for the client, each with when it was whole
+        self._close: tuple[int, str] | None = None  # what the client is to be closed with, after the messages
+        self._service_ended = False
+        self._lost = False  # nothing can be written to the service any more
+        self._parting = False  # the client is gone: what the service still says is dropped
+        self._in_order = False  # the closing handshake was completed: nothing to reset
+        self._full = False  # the stream is above its mark
+        self._counted_bytes = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._write_waiter: asyncio.Future[None] | None = None
+        self._runner = asyncio.current_task()
+        self._sending_since: float | None = None
+        self._full_since = 0.0
+        self._active_at = loop.time()
+        self._pinged = False
+        self._stalled_by_client = Stall(metrics.stalled_by_client)
+        self._stalled_by_service = Stall(metrics.stalled_by_service)
+        self._logs_messages = access.logs_messages()
+
+    # --- told by the exchange
+
+    def take(self, data: bytes) -> None:
+        """Frames of the service."""
+        for event in self._codec.receive_data(data):
+            match event:
+                case websocket.Message():
+                    if not self._parting:
+                        self._messages.append((event.data, self._now()))
+                case websocket.Closed():
+                    self._end(event.code, event.reason, "service")
+                case websocket.Failed():
+                    if event.code == 1009:
+                        self._hit(Limit.MESSAGE_SIZE)
+                    self._end(1009 if event.code == 1009 else 1011, event.reason, "gateway")
+                case _:
+                    pass  # pings are answered by the codec; pongs only show that the service is there
+        self._active_at = self._now()
+        self._pinged = False
+        self._flush()
+        self._count()
+        if self._messages and self._close is None:
+            self._exchange.pause()
+        if self._outstanding():
+            self._wake()
+
+    def service_ended(self) -> None:
+        """The service ended its stream; in order only after a close frame."""
+        self._service_ended = True
+        self._end(1011, "service vanished", "service")
+
+    def failed(self, error: TunnelError) -> None:
+        """The exchange is over."""
+        self._lost = self._service_ended = True
+        lost_link = isinstance(error, LinkLostError)
+        reason = "connection to the cluster lost" if lost_link else "connection to the service lost"
+        self._record.detail = self._record.detail or str(error)
+        self._end(problems.problem_of(error).close_code, reason, "gateway" if lost_link else "service")
+        self.writable()
+
+    def writable(self) -> None:
+        """The stream has drained: owed answers first, then the client's next message."""
+        self._full = False
+        self._stalled_by_service.end(self._now())
+        self._flush()
+        if not self._full and self._write_waiter is not None and not self._write_waiter.done():
+            self._write_waiter.set_result(None)
+
+    # --- told by the gateway
+
+    def stop(self, *, now: bool) -> None:
+        """The gateway stops: the client is told 1012, the service that its client leaves."""
+        self._shut(1012, "gateway is restarting", to_service=1001)
+        if now:
+            self._lost = self._service_ended = True
+            self._exchange.reset()
+            self._wake()
+
+    def relieve(self) -> None:
+        """The process holds too much for this one."""
+        self._hit(Limit.HELD_HARD)
+        self._messages.clear()
+        self._count()
+        self._shut(1013, "gateway is out of room", to_service=1001)
+        self.stop(now=True)
+
+    def tick(self, now: float) -> None:
+        """Hold the deadlines."""
+        policy = self._policy
+        if self._sending_since is not None:
+            if now - self._sending_since > policy.websocket_write_timeout:
+                self._cut_client()
+        elif self._full and now - self._full_since > policy.websocket_write_timeout and self._close is None:
+            self._hit(Limit.TIMEOUT_WRITE)
+            self._end(1011, "the service does not read", "gateway")
+            self._lost = self._service_ended = True
+            self._exchange.reset()
+            self.writable()
+        elif self._close is None and not self._parting:
+            silent = now - self._active_at
+            if silent > policy.idle_timeout:
+                self._hit(Limit.TIMEOUT_IDLE)
+                self._shut(1001, "idle", to_service=1001)
+            elif silent > policy.idle_timeout / 2 and not self._pinged and not self._full:
+                self._pinged = True
+                self._write(self._codec.send_ping())
+
+    @property
+    def held_bytes(self) -> int:
+        """Messages for the client, the one being assembled, and what the stream holds."""
+        return self._counted_bytes + self._exchange.held_bytes
+
+    # --- the coroutines
+
+    async def run(self, early: bytes) -> None:
+        """Pass messages both ways to the end; `early`: frames that came with the 101."""
+        if early:
+            self.take(early)
+        self._exchange.resume()
+        client = asyncio.get_running_loop().create_task(self._from_client())
+        client.add_done_callback(lambda _: self._wake())
+        try:
+            await self._to_client(client)
+        finally:
+            self._parting = True
+            self._messages.clear()
+            self._count()
+            now = self._now()
+            self._stalled_by_client.end(now)
+            self._stalled_by_service.end(now)
+            self._record.stalled_by_client_seconds = self._stalled_by_client.seconds
+            self._record.stalled_by_service_seconds = self._stalled_by_service.seconds
+            client.cancel()
+            with contextlib.suppress(asyncio.CancelledError, OSError):
+                await client
+            if not self._in_order:
+                self._exchange.reset()
+
+    async def _to_client(self, client: "asyncio.Task[tuple[int, str]]") -> None:
+        """Service to client, until either side is through."""
+        limit = rate_limit(self._policy, self._now())
+        while True:
+            while self._messages and not client.done():
+                message, arrived = self._messages.popleft()
+                size = _size(message)
+                if limit is not None and (wait := limit.admit(size, self._now())) != 0.0:
+                    if wait is None:
+                        self._exceeded()
+                        break
+                    await self._slow_down(wait)
+                await self._pass_on(
+                    {"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message}
+                )
+                self._metrics.service_to_client.message(size, self._now() - arrived)
+                self._passed("service_to_client", size)
+                self._count()
+            if client.done():
+                await self._close_service(*client.result())
+                return
+            if self._close is not None:
+                code, reason = self._close
+                self._record.close_code = code
+                # A server cannot send an empty close frame through ASGI: 1005 crosses as 1000.
+                await self._pass_on(
+                    {"type": "websocket.close", "code": 1000 if code == 1005 else code, "reason": reason}
+                )
+                await self._part()
+                return
+            self._exchange.resume()
+            if not self._outstanding() and not client.done():
+                await self._wait()
+
+    async def _from_client(self) -> tuple[int, str]:
+        """Client to service, until the client closes; returns its code (1006: vanished) and reason."""
+        limit = rate_limit(self._policy, self._now())
+        while True:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                code = message.get("code") or 1005
+                if code == 1005 and "reason" not in message:
+                    code = 1006  # uvicorn's way to say that the connection ended without a close frame
+                return code, message.get("reason") or ""
+            if self._close is not None:
+                continue  # the service does not listen any more
+            arrived = self._active_at = self._now()
+            self._pinged = False
+            data: Any = message.get("text")
+            if data is None:
+                data = message.get("bytes") or b""
+            size = _size(data)
+            if size > self._policy.max_message_bytes:
+                self._hit(Limit.MESSAGE_SIZE)
+                self._shut(1009, "message too large", to_service=1009)
+                continue
+            if limit is not None and (wait := limit.admit(size, arrived)) != 0.0:
+                if wait is None:
+                    self._exceeded()
+                    continue
+                await self._slow_down(wait)
+            self._write(self._codec.send_message(data))
+            while self._full and not self._lost:
+                waiter = self._write_waiter = asyncio.get_running_loop().create_future()
+                try:
+                    await waiter
+                finally:
+                    self._write_waiter = None
+            self._metrics.client_to_service.message(size, self._now() - arrived)
+            self._passed("client_to_service", size)
+
+    async def _close_service(self, code: int, reason: str) -> None:
+        """Tell the service how its client left, and wait for its answer for a while."""
+        if self._close is None:
+            self._record.close_code, self._record.closed_by = code, "client"
+            if code == 1009:
+                self._hit(Limit.MESSAGE_SIZE)  # the server refused a message larger than any route allows
+                self._record.closed_by = "gateway"
+        if not self._service_ended and self._close is None:
+            try:
+                frame = self._codec.close(None if code == 1005 else code, "" if code == 1005 else reason)
+            except ValueError:  # 1006, 1015, and what no client may send: it vanished, in one way or another
+                frame = self._codec.close(1011, "client vanished")
+            self._write(frame)
+        await self._part()
+
+    async def _part(self) -> None:
+        """Let the closing handshake end: the service ends the connection, as RFC 6455 section 7.1.1 has it."""
+        if self._lost:
+            return
+        self._parting = True
+        self._messages.clear()
+        self._exchange.resume()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                while not self._service_ended:
+                    await self._wait()
+                if not self._lost:
+                    self._exchange.end()
+                    self._in_order = True
+
+    async def _pass_on(self, message: dict[str, Any]) -> None:
+        self._sending_since = self._now()
+        self._stalled_by_client.begin(self._sending_since)
+        try:
+            await self._send(message)
+        finally:
+            self._sending_since = None
+            self._stalled_by_client.end(self._now())
+
+    # --- inside
+
+    def _end(self, code: int, reason: str, by: Literal["client", "service", "gateway"]) -> None:
+        """How the client is to be closed; the first reason stays."""
+        if self._close is None:
+            self._close = (code, reason)
+            self._record.closed_by = self._record.closed_by or by
+        self._wake()
+
+    def _shut(self, code: int, reason: str, *, to_service: int) -> None:
+        """End both sides, by our own decision."""
+        if self._close is None:
+            self._end(code, reason, "gateway")
+            self._write(self._codec.close(to_service, ""))
+
+    async def _slow_down(self, seconds: float) -> None:
+        self._metrics.limit_hit(Limit.MESSAGES_RATE)
+        await asyncio.sleep(seconds)
+
+    def _exceeded(self) -> None:
+        self._hit(Limit.MESSAGES_RATE)
+        self._messages.clear()
+        self._shut(1008, "rate limit exceeded", to_service=1008)
+
+    def _hit(self, limit: Limit) -> None:
+        self._metrics.limit_hit(limit, self._record)
+
+    def _cut_client(self) -> None:
+        """The client takes nothing: its connection is aborted where the server lets us, and left where not."""
+        self._hit(Limit.TIMEOUT_WRITE)
+        self._sending_since = None
+        self._shut(1011, "the client does not read", to_service=1011)
+        self._record.close_code = 1006
+        abort = abort_of(self._scope)
+        if abort is not None:
+            abort()
+        elif self._runner is not None:
+            self._runner.cancel()
+
+    def _passed(self, direction: access.Direction, size: int) -> None:
+        record = self._record
+        if direction == "client_to_service":
+            record.messages_up += 1
+            record.bytes_up += size
+        else:
+            record.messages_down += 1
+            record.bytes_down += size
+        if self._logs_messages:
+            access.emit_message(record, direction, size)
+
+    def _count(self) -> None:
+        """Tell the process account what is held for the client: the message being assembled, and those that wait."""
+        held = 0
+        if not self._parting:
+            held = self._codec.buffered_bytes + sum(len(message) for message, _ in self._messages)
+        if held != self._counted_bytes:
+            delta, self._counted_bytes = held - self._counted_bytes, held
+            self._account.adjust(delta)
+
+    def _outstanding(self) -> bool:
+        """Whether the client is still to be told something."""
+        return bool(self._messages) or self._close is not None
+
+    def _flush(self) -> None:
+        """Send what the codec owes (pongs, the answer to a close); while the stream is full it keeps the newest."""
+        if not self._full:
+            owed = self._codec.data_to_send()
+            if owed:
+                self._write(owed)
+
+    def _write(self, frames: bytes) -> None:
+        if frames and not self._lost and not self._exchange.send_data(frames) and not self._full:
+            self._full = True
+            self._full_since = self._now()
+            self._stalled_by_service.begin(self._full_since)
+
+    async def _wait(self) -> None:
+        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+def _size(message: Message) -> int:
+    """Bytes of payload: of text in UTF-8, which costs a pass only where it is not ASCII."""
+    if isinstance(message, str) and not message.isascii():
+        return len(message.encode())
+    return len(message)

@@ -1,0 +1,66 @@
+"""The id under which one exchange is found in every log on its way: `X-Request-ID`.
+
+Taken from trusted peers when it is short and plain, made here otherwise; sent to the service and returned to the
+client. What an untrusted client sends under that name never reaches a log or a service.
+"""
+
+import os
+import re
+
+from tunnel.port import Headers
+
+NAME = b"x-request-id"
+
+_ACCEPTABLE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
+_ID_BYTES = 16
+_POOL_BYTES = 256 * _ID_BYTES
+"""One system call for 256 ids."""
+
+
+class _Pool:
+    """Random bytes from the system, fetched in bulk."""
+
+    __slots__ = ("_bytes", "_next")
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what is left: a forked process must not give the same ids again."""
+        self._bytes = b""
+        self._next = 0
+
+    def take(self) -> bytes:
+        """The next id's bytes."""
+        start = self._next
+        if start >= len(self._bytes):
+            self._bytes = os.urandom(_POOL_BYTES)
+            start = 0
+        end = self._next = start + _ID_BYTES
+        return self._bytes[start:end]
+
+
+_pool = _Pool()
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_pool.clear)
+
+
+def new_request_id() -> str:
+    """32 hexadecimal digits, random."""
+    return _pool.take().hex()
+
+
+def request_id_of(headers: Headers, trusted: bool) -> str:
+    """The id of a request: its own `X-Request-ID` if the peer is trusted and there is just one good one, else new."""
+    if trusted:
+        found = [value for name, value in headers if len(name) == len(NAME) and name.lower() == NAME]
+        if len(found) == 1 and _ACCEPTABLE(found[0]):
+            return found[0].decode("ascii")
+    return new_request_id()
+
+
+def with_request_id(headers: Headers, request_id: str) -> Headers:
+    """The headers with this id as their only `X-Request-ID`; for the request and for the answer."""
+    kept = [field for field in headers if len(field[0]) != len(NAME) or field[0].lower() != NAME]
+    kept.append((NAME, request_id.encode("ascii")))
+    return kept

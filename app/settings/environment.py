@@ -1,0 +1,75 @@
+"""`GATEWAY_...` variables: every plain key of the file in capitals, `GATEWAY_CONFIG` and `GATEWAY_ADMIN_TOKEN`.
+
+A variable wins over the file; lists are comma-separated. Others of that prefix are left alone: Kubernetes makes
+`GATEWAY_PORT` and the like for a Service named gateway.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+
+from app.settings.errors import ConfigurationError, WrongKeyError
+from app.settings.reading import shown, valid
+from app.settings.schema import PLAIN_KEYS, File, keys_of
+from app.settings.tokens import checked_admin_token, token_of_file
+
+PREFIX = "GATEWAY_"
+ADMIN_TOKEN = PREFIX + "ADMIN_TOKEN"
+
+
+def process_environment() -> Mapping[str, str]:
+    """The environment of this process: the only place where it is read."""
+    return os.environ
+
+
+def web_concurrency() -> str | None:
+    """What servers take for the number of workers where their command line says none."""
+    return os.environ.get("WEB_CONCURRENCY")
+
+
+def config_file(environment: Mapping[str, str]) -> str | None:
+    """The file that `GATEWAY_CONFIG` names; an empty one counts as none."""
+    return environment.get(PREFIX + "CONFIG") or None
+
+
+def variable(key: str) -> str:
+    """The variable of a plain key."""
+    return PREFIX + key.upper()
+
+
+def written(environment: Mapping[str, str]) -> dict[str, object]:
+    """What the variables say, as a file would. Raises ConfigurationError."""
+    types = keys_of(File)
+    return {
+        key: _value(key, types[key], environment[variable(key)]) for key in PLAIN_KEYS if variable(key) in environment
+    }
+
+
+def admin_token(file: str | None = None, environment: Mapping[str, str] | None = None) -> str | None:
+    """The admin token: of `file` where one is named, else of the variables; None when there is none.
+
+    For the programs that present it. Raises ConfigurationError.
+    """
+    environment = process_environment() if environment is None else environment
+    try:
+        if file is not None:
+            return checked_admin_token(token_of_file(Path(file), ("--admin-token-file",)), ("--admin-token-file",))
+        if ADMIN_TOKEN in environment:
+            return checked_admin_token(environment[ADMIN_TOKEN], (ADMIN_TOKEN,))
+        if named := environment.get(name := variable("admin_token_file")):
+            return checked_admin_token(token_of_file(Path(named), (name,)), (name,))
+    except WrongKeyError as error:
+        raise ConfigurationError(str(error)) from None
+    return None
+
+
+def _value(key: str, kind: object, text: str) -> object:
+    if list[str] in get_args(kind):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError:
+        raise ConfigurationError(f"{variable(key)}: {shown(text)} is not valid; valid: {valid(kind)}") from None

@@ -1,0 +1,107 @@
+"""Hosts, addresses and origins as they are written in the configuration: what is one, and in which form it is kept.
+
+Pure functions; each raises WrongKeyError with the key that it was given.
+"""
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from app.routes import normalise_host
+from app.settings.errors import KeyPath, WrongKeyError
+from app.settings.reading import shown
+
+_NAME = r"[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"(\*\.)?{_NAME}(\.{_NAME})*")
+_ORIGIN = re.compile(rf"([a-z][-a-z0-9+.]*://)?({_NAME}(\.{_NAME})*|\[[0-9a-f:.]+\])(:[0-9]{{1,5}})?")
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def host_pattern(value: str, path: KeyPath) -> str:
+    """An exact host name, or `*.` and a domain."""
+    host = normalise_host(value)
+    if not _HOST.fullmatch(host) or len(host) > 253:
+        raise WrongKeyError(
+            path, f"{shown(value)} is not valid; write a host name, or *. and a domain for its subdomains"
+        )
+    return host
+
+
+def control_host(value: str, path: KeyPath) -> str:
+    """A host name or an IP address."""
+    host = normalise_host(value)
+    if (not _HOST.fullmatch(host) or host.startswith("*")) and not is_address(value):
+        raise WrongKeyError(path, f"{shown(value)} is not a host name or IP address")
+    return host
+
+
+def public_url(value: str) -> tuple[str, str]:
+    """The URL without a trailing slash, its scheme in lower case, and its host."""
+    try:
+        url = urlsplit(value)
+        valid = (
+            url.scheme in ("http", "https") and bool(url.hostname) and not (url.query or url.fragment or url.username)
+        )
+        _ = url.port  # raises for one that is no number of a port
+    except ValueError:
+        valid = False
+    if not valid:
+        raise WrongKeyError(
+            ("public_url",), f"{shown(value)} is not valid; write http://host[:port][/prefix] or https://..."
+        )
+    return f"{url.scheme}://{url.netloc}{url.path}".rstrip("/"), url.hostname or ""
+
+
+def network(value: str, path: KeyPath) -> Network:
+    """An address, or a network; bits beyond its mask are taken off."""
+    try:
+        return ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise WrongKeyError(path, f"{shown(value)} is neither an IP address nor a network like 10.0.0.0/8") from None
+
+
+def origin(value: str, path: KeyPath) -> str:
+    """One entry of `origins`, in lower case."""
+    pattern = value.strip().lower()
+    if pattern in ("*", "same-origin"):
+        return pattern
+    if pattern == "null":
+        raise WrongKeyError(path, '"null" is not an origin to list; set allow_null_origin = true')
+    name = pattern.removeprefix("*.")
+    found = _ORIGIN.fullmatch(name)
+    plain = found is not None and not found[1] and not found[6] and not name.startswith("[")
+    port = int(found[6][1:]) if found and found[6] else 1
+    if found is None or not 1 <= port <= 65_535 or (name != pattern and not plain):
+        raise WrongKeyError(
+            path,
+            f'{shown(value)} is not valid; write "same-origin", "*", "host", "host:port", "https://host[:port]" '
+            'or "*.domain"',
+        )
+    return pattern
+
+
+def bind_address(value: str, path: KeyPath) -> tuple[str, int]:
+    """`host:port`, IPv6 in brackets."""
+    host, _, port = value.strip().rpartition(":")
+    bare = host.strip("[]")
+    good_host = is_address(bare) if "[" in host or ":" in host else bool(_HOST.fullmatch(bare)) and "*" not in bare
+    if not good_host or not port.isascii() or not port.isdigit() or not 1 <= int(port) <= 65_535:
+        raise WrongKeyError(
+            path, f'{shown(value)} is not valid; write "host:port", like "127.0.0.1:9090" or "[::1]:9090"'
+        )
+    return bare, int(port)
+
+
+def is_address(host: str) -> bool:
+    """Whether this is an IP address, in brackets or not."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)

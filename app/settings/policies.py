@@ -1,0 +1,85 @@
+"""Policies out of their keys: the file's over the defaults, a route's over the file's.
+
+A key of a route replaces the file's value of that key whole, header changes too.
+"""
+
+import dataclasses
+import re
+from typing import Any
+
+from msgspec import UNSET
+
+from app.policy import HeaderChanges, Policy
+from app.settings import hosts
+from app.settings.errors import KeyPath, WrongKeyError
+from app.settings.reading import shown
+from app.settings.schema import HeaderKeys, PolicyKeys, keys_of
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+HOP_BY_HOP = frozenset(
+    (
+        "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+        "proxy-authenticate", "proxy-authorization", "http2-settings",
+    )
+)  # fmt: skip
+"""They belong to one connection, not to the message (RFC 9110 section 7.6.1)."""
+
+
+def policy(base: Policy, keys: PolicyKeys, path: KeyPath) -> Policy:
+    """`base`, changed by the keys that are written. Raises WrongKeyError."""
+    changes: dict[str, Any] = {}
+    for name in keys_of(PolicyKeys):
+        value = getattr(keys, name)
+        if value is UNSET:
+            continue
+        if name == "origins":
+            value = tuple(hosts.origin(text, (*path, name, index)) for index, text in enumerate(value))
+        elif isinstance(value, HeaderKeys):
+            value = _header_changes(value, (*path, name), of_request=name == "request_headers")
+        elif value == "unlimited":
+            value = None
+        changes[name] = value
+    return dataclasses.replace(base, **changes) if changes else base
+
+
+def _header_changes(keys: HeaderKeys, path: KeyPath, *, of_request: bool) -> HeaderChanges:
+    set_fields: dict[str, str] = {}
+    for name, value in keys.set.items():
+        where = (*path, "set", name)
+        lowered = _field_name(name, where, of_request=of_request)
+        if lowered in set_fields:
+            raise WrongKeyError(where, "the same field is set twice; names have no case")
+        if _CONTROL.search(value) or value != value.strip():
+            raise WrongKeyError(where, "its value has control characters, or blanks around it")
+        set_fields[lowered] = value
+    removed: set[str] = set()
+    for index, name in enumerate(keys.remove):
+        lowered = _field_name(name, (*path, "remove", index), of_request=of_request)
+        if lowered in set_fields:
+            raise WrongKeyError((*path, "remove", index), f"{shown(name)} is set too, which replaces all of its name")
+        removed.add(lowered)
+    return HeaderChanges(
+        [(name.encode(), value.encode()) for name, value in set_fields.items()],
+        frozenset(name.encode() for name in removed),
+    )
+
+
+def _field_name(name: str, path: KeyPath, *, of_request: bool) -> str:
+    lowered = name.lower()
+    if not _TOKEN.fullmatch(name):
+        raise WrongKeyError(path, f"{shown(name)} is not a header name; valid: letters, digits and !#$%&'*+-.^_`|~")
+    ours = (
+        lowered in HOP_BY_HOP
+        or lowered == "content-length"
+        or (of_request and lowered == "host")
+        or lowered.startswith("sec-websocket-")
+    )
+    if ours:
+        kept = "Host, " if of_request else ""
+        raise WrongKeyError(
+            path,
+            f"{name} cannot be changed; the gateway keeps {kept}Content-Length, Sec-WebSocket-* and hop-by-hop fields",
+        )
+    return lowered

@@ -1,0 +1,112 @@
+"""A table of the file compared with its schema: unknown keys, missing ones, wrong types, values out of bounds.
+
+Every error names the key, what stands there, and what would be valid. What stands in a token is never shown.
+"""
+
+import difflib
+import re
+import types
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin
+
+import msgspec
+
+from app.settings.errors import KeyPath, WrongKeyError
+from app.settings.schema import File, keys_of
+
+_Table = TypeVar("_Table", bound=msgspec.Struct)
+
+_SECRET = ("token", "token_sha256")
+_INDEX = re.compile(r"\$\[(\d+)\]")
+_PLAIN: dict[object, str] = {bool: "true or false", str: "a text", int: "a whole number", float: "a number"}
+_SHOWN_CHARACTERS = 100
+
+
+def read(kind: type[_Table], table: object, path: KeyPath = ()) -> _Table:
+    """The table as `kind`. Raises WrongKeyError."""
+    if not isinstance(table, Mapping):
+        raise WrongKeyError(path, f"{_value_of(path, table)} is not a table")
+    keys = keys_of(kind)
+    for name in table:
+        if name not in keys:
+            raise WrongKeyError((*path, name), f"unknown key{_hint(kind, name)}; valid keys: {', '.join(sorted(keys))}")
+    for info in msgspec.structs.fields(kind):
+        if info.required and info.name not in table:
+            raise WrongKeyError(path, f"{info.name} is missing")
+    return kind(**{name: convert(keys[name], value, (*path, name)) for name, value in table.items()})
+
+
+def convert(kind: object, value: object, path: KeyPath) -> object:
+    """One value as its key's type. Raises WrongKeyError."""
+    for option in _options(kind):
+        if isinstance(option, type) and issubclass(option, msgspec.Struct):
+            return read(option, value, path)
+        if get_origin(option) is list and isinstance(item := get_args(option)[0], type) and _is_table(item):
+            if not isinstance(value, list):
+                raise WrongKeyError(path, f"{_value_of(path, value)} is not an array of tables; write [[{path[-1]}]]")
+            return [read(item, element, (*path, index)) for index, element in enumerate(value)]
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        found = _INDEX.search(str(error))
+        if found and isinstance(value, list):
+            element = value[int(found[1])]
+            raise WrongKeyError(
+                (*path, int(found[1])), f"{_value_of(path, element)} is not valid; valid: {valid(kind, element=True)}"
+            ) from None
+        raise WrongKeyError(path, f"{_value_of(path, value)} is not valid; valid: {valid(kind)}") from None
+
+
+def shown(value: object) -> str:
+    """A value as the file has it, bounded and on one line."""
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else ascii(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
+
+
+@cache
+def valid(kind: object, *, element: bool = False) -> str:
+    """What a type takes, in words."""
+    options = _options(kind)
+    if element:
+        options = tuple(get_args(_bare(option))[0] for option in options if get_origin(_bare(option)) is list)
+    return " or ".join(filter(None, map(_described, options)))
+
+
+def _described(option: object) -> str:
+    if get_origin(option) is Annotated:
+        return next((meta.description for meta in get_args(option)[1:] if meta.description), "")
+    if get_origin(option) is Literal:
+        return " or ".join(f'"{value}"' for value in get_args(option))
+    if get_origin(option) is list:
+        return "a list of texts"
+    if get_origin(option) is dict:
+        return 'a table of texts, like { name = "value" }'
+    return _PLAIN.get(option, "")  # neither None nor UNSET can be written
+
+
+def _options(kind: object) -> tuple[object, ...]:
+    return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def _bare(kind: object) -> object:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _is_table(kind: type) -> bool:
+    return issubclass(kind, msgspec.Struct)
+
+
+def _value_of(path: KeyPath, value: object) -> str:
+    """The value, but for what may hold a secret: tokens, entries that are no tables, values of header fields."""
+    last = path[-1] if path else ""
+    if (path[:1] == ("agents",) and (len(path) < 3 or last in _SECRET)) or last == "set" or "set" in path[:-1]:
+        return "what stands there"
+    return shown(value)
+
+
+def _hint(kind: type[msgspec.Struct], name: str) -> str:
+    if kind is File and name == "admin_token":
+        return " in a file; the token stands in the variable GATEWAY_ADMIN_TOKEN, or in the file admin_token_file names"
+    near = difflib.get_close_matches(name, keys_of(kind), n=1)
+    return f", did you mean {near[0]}?" if near else ""

@@ -1,0 +1,73 @@
+"""The route table out of its entries: hosts, prefixes, targets, TLS and each route's policy, checked together."""
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from app.policy import Policy
+from app.routes import Route, RouteTable
+from app.settings import hosts
+from app.settings.errors import KeyPath, WrongKeyError
+from app.settings.policies import policy
+from app.settings.reading import shown
+from app.settings.schema import RouteEntry
+from tunnel import tls
+from tunnel.errors import TlsFailedError
+from tunnel.port import Target
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_PATH = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
+"""Segments without empty ones, dots and escapes: a prefix that reads in one way only."""
+
+
+def route_table(
+    entries: Sequence[RouteEntry], *, defaults: Policy, control_hosts: Collection[str], folder: Path
+) -> RouteTable:
+    """The table; `ca_file` is relative to `folder`. Raises WrongKeyError."""
+    routes: list[Route] = []
+    seen: set[tuple[str, bytes]] = set()
+    for index, entry in enumerate(entries):
+        where: KeyPath = ("routes", index)
+        host = hosts.host_pattern(entry.host, (*where, "host"))
+        if host in control_hosts:
+            raise WrongKeyError((*where, "host"), f"{host} is a control host and cannot be routed")
+        if not _PATH.fullmatch(entry.path):
+            raise WrongKeyError((*where, "path"), f"{shown(entry.path)} is not valid; write a prefix like / or /api")
+        path = entry.path.encode()
+        if (host, path) in seen:
+            raise WrongKeyError((*where, "host"), f"{host}{entry.path} is routed by an entry before")
+        seen.add((host, path))
+        routes.append(Route(host, path, _target(entry, where, folder), policy(defaults, entry, where)))
+    return RouteTable(routes)
+
+
+def _target(entry: RouteEntry, where: KeyPath, folder: Path) -> Target:
+    for key, label in (("namespace", entry.namespace), ("service", entry.service)):
+        if not _LABEL.fullmatch(label):
+            raise WrongKeyError((*where, key), f"{shown(label)} is not a DNS label (a-z, 0-9, -; at most 63)")
+    if (entry.namespace, entry.service) == ("default", "kubernetes"):
+        raise WrongKeyError((*where, "service"), "the Kubernetes API is never a target")
+    if entry.scheme == "http":
+        for key, given in (
+            ("ca_file", entry.ca_file is not None),
+            ("server_name", entry.server_name is not None),
+            ("verify", not entry.verify),
+        ):
+            if given:
+                raise WrongKeyError((*where, key), 'ca_file, server_name and verify belong to scheme = "https"')
+    ca_file = str(folder / entry.ca_file) if entry.ca_file else None
+    if entry.scheme == "https":
+        try:
+            tls.client_context(ca_file=ca_file, verify=entry.verify)  # made now, for it reads files
+        except TlsFailedError as error:
+            raise WrongKeyError((*where, "ca_file"), str(error)) from None
+    return Target(
+        cluster=entry.cluster,
+        namespace=entry.namespace,
+        service=entry.service,
+        port=entry.port,
+        scheme=entry.scheme,
+        verify=entry.verify,
+        ca_file=ca_file,
+        server_name=entry.server_name,
+    )

@@ -1,0 +1,124 @@
+"""The configuration as it is written: every key, its type and its bounds. What the values mean is checked elsewhere.
+
+A key that is absent has the value of `Settings` or `Policy`, so defaults stand in one place each. Limits that may be
+absent are unlimited then; 0 is refused, and `"unlimited"` says it in words (a route lifts the file's limit with it).
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+MIB = 1024 * 1024
+
+Text = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        pattern=r"\A[^\x00-\x1f\x7f]+\Z",
+        description="at least one character, none of them a control character",
+    ),
+]
+Seconds = Annotated[float, Meta(gt=0, le=86_400, description="seconds, above 0 and at most 86400")]
+Grace = Annotated[float, Meta(ge=0, le=86_400, description="seconds, from 0 to 86400")]
+PerSecond = Annotated[float, Meta(gt=0, le=1e12, description="a number per second above 0")]
+Count = Annotated[int, Meta(ge=1, le=2**53, description="a whole number from 1 up")]
+MessageBytes = Annotated[int, Meta(ge=1024, le=1024 * MIB, description="bytes, from 1024 to 1073741824")]
+WindowBytes = Annotated[int, Meta(ge=262_144, le=64 * MIB, description="bytes, from 262144 to 67108864")]
+HeldBytes = Annotated[int, Meta(ge=MIB, le=2**53, description="bytes, from 1048576 up")]
+Port = Annotated[int, Meta(ge=1, le=65_535, description="a whole number from 1 to 65535")]
+Digest = Annotated[str, Meta(pattern=r"\A[0-9a-fA-F]{64}\Z", description="64 hexadecimal digits")]
+Unlimited = Literal["unlimited"]
+
+
+class HeaderKeys(msgspec.Struct, kw_only=True):
+    """`{ set = { name = "value" }, remove = ["name"] }`."""
+
+    set: dict[str, str] = {}
+    remove: list[str] = []
+
+
+class PolicyKeys(msgspec.Struct, kw_only=True):
+    """The fields of `Policy`, at the top of the file for all routes, in a route for that route."""
+
+    origins: list[str] | UnsetType = UNSET
+    allow_missing_origin: bool | UnsetType = UNSET
+    allow_null_origin: bool | UnsetType = UNSET
+    messages_per_second: PerSecond | Unlimited | UnsetType = UNSET
+    bytes_per_second: PerSecond | Unlimited | UnsetType = UNSET
+    rate_burst_seconds: Seconds | UnsetType = UNSET
+    rate_limit_action: Literal["close", "slow"] | UnsetType = UNSET
+    max_message_bytes: MessageBytes | UnsetType = UNSET
+    max_body_bytes: Count | Unlimited | UnsetType = UNSET
+    max_websockets: Count | Unlimited | UnsetType = UNSET
+    max_websockets_per_client: Count | Unlimited | UnsetType = UNSET
+    sticky: Literal["off", "cookie", "client"] | UnsetType = UNSET
+    upgrade_timeout: Seconds | UnsetType = UNSET
+    response_head_timeout: Seconds | UnsetType = UNSET
+    idle_timeout: Seconds | UnsetType = UNSET
+    http_write_timeout: Seconds | UnsetType = UNSET
+    websocket_write_timeout: Seconds | UnsetType = UNSET
+    request_headers: HeaderKeys | UnsetType = UNSET
+    response_headers: HeaderKeys | UnsetType = UNSET
+
+
+class AgentEntry(msgspec.Struct, kw_only=True):
+    """One `[[agents]]` entry: a token, and what its bearer may claim."""
+
+    token: Text | None = None
+    token_sha256: Digest | None = None
+    token_file: Text | None = None
+    clusters: Annotated[list[Text], Meta(min_length=1, description="a list of at least one name")]
+    hosts: list[str] = []
+    revoked: bool = False
+
+
+class RouteEntry(PolicyKeys, kw_only=True):
+    """One `[[routes]]` entry."""
+
+    host: str
+    path: str = "/"
+    cluster: Text
+    namespace: str
+    service: str
+    port: Port
+    scheme: Literal["http", "https"] = "http"
+    verify: bool = True
+    ca_file: Text | None = None
+    server_name: Text | None = None
+
+
+class File(PolicyKeys, kw_only=True):
+    """The whole file. Every key but the tables is also a `GATEWAY_...` variable, which wins."""
+
+    public_url: str | UnsetType = UNSET
+    control_hosts: list[str] | UnsetType = UNSET
+    trusted_proxies: list[str] | UnsetType = UNSET
+    reconnect_grace: Annotated[float, Meta(ge=0, le=60, description="seconds, from 0 to 60")] | UnsetType = UNSET
+    drain_delay: Grace | UnsetType = UNSET
+    shutdown_grace: Grace | UnsetType = UNSET
+    max_window_bytes: WindowBytes | UnsetType = UNSET
+    held_bytes_limit: HeldBytes | UnsetType = UNSET
+    held_bytes_hard_limit: HeldBytes | UnsetType = UNSET
+    max_websockets_per_cluster: Count | Unlimited | UnsetType = UNSET
+    link_ping_interval: Seconds | UnsetType = UNSET
+    link_ping_timeout: Seconds | UnsetType = UNSET
+    client_ping_interval: Seconds | UnsetType = UNSET
+    client_ping_timeout: Seconds | UnsetType = UNSET
+    admin_token_file: Text | UnsetType = UNSET
+    admin_bind: str | UnsetType = UNSET
+    log_format: Literal["text", "json"] | UnsetType = UNSET
+    log_level: Literal["debug", "info", "warning", "error"] | UnsetType = UNSET
+    agents: list[AgentEntry] = []
+    routes: list[RouteEntry] = []
+
+
+def keys_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
+    """The types of a table's keys, by name, in the order of their definition."""
+    return {info.name: info.type for info in msgspec.structs.fields(kind)}
+
+
+PLAIN_KEYS = tuple(
+    name for name in keys_of(File) if name not in ("agents", "routes", "request_headers", "response_headers")
+)
+"""What a variable can say."""
