@@ -203,6 +203,7 @@ async def serve_agent(gateway: Gateway, scope: Scope, receive: Receive, send: Se
         async with asyncio.timeout(_REGISTER_SECONDS):
             envelope = await socket.envelope("register")
         register = messages.decode_payload(envelope, messages.Register)
+        grant = await _still_granted(socket)
         cluster = cluster_of(grant, register.cluster_id, register.name)
         if cluster is None or (register.cluster_id and register.cluster_id != cluster):
             text = f"this token does not serve cluster {register.cluster_id or register.name!r}"
@@ -233,6 +234,7 @@ async def serve_controller(gateway: Gateway, scope: Scope, receive: Receive, sen
             while True:
                 envelope = await socket.envelope("register")
                 register = messages.decode_payload(envelope, messages.Register)
+                grant = await _still_granted(socket)
                 cluster = cluster_of(grant, register.cluster_id, register.name)
                 if cluster is None:
                     # Its texts matter: "not registered" or "cluster not found" would make it forget its id.
@@ -279,6 +281,15 @@ async def serve_gateway(gateway: Gateway, scope: Scope, receive: Receive, send: 
         await socket.serve(link)
     except (AgentLeftError, OSError) as error:
         logger.info("agent at /ws: %s", error)
+
+
+async def _still_granted(socket: AgentSocket) -> Grant:
+    """The grant as it is now: the configuration may have changed since the handshake. Raises AgentLeftError."""
+    grant = authorise(socket.gateway, socket.scope)
+    if isinstance(grant, Grant):
+        return grant
+    await socket.close(1008, grant.code)
+    raise AgentLeftError(f"not let in any more: {grant.code}")
 
 
 async def _admitted(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> Grant | None:

@@ -5,7 +5,7 @@ is passed in. Nothing here does I/O; the doors ask and act.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from tunnel.port import Headers
@@ -17,7 +17,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 class HeaderChanges:
     """Fields removed, then set, on their way to the service or to the client. Names in lower case."""
 
-    set: Headers
+    set: Headers = field(repr=False)
+    """May hold secrets."""
     remove: frozenset[bytes]
 
     def apply(self, headers: Headers) -> Headers:

@@ -33,8 +33,8 @@ class Settings:
     """The account's high mark: a thousand stalled streams at the first window of 256 KiB."""
     held_bytes_hard_limit: int = 512 * _MIB
     link_ping_interval: float = 5.0
-    link_ping_timeout: float = 8.0
-    """5 + 8: a frozen agent is noticed within 15 s."""
+    link_ping_timeout: float = 6.0
+    """5 + 6, and 3 s of grace: the clients of a frozen agent are told within 15 s."""
     client_ping_interval: float = 30.0
     client_ping_timeout: float = 60.0
     admin_token_hash: bytes | None = field(default=None, repr=False)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Grant, Settings, load, token_hash
+from app.policy import Policy
+from app.settings import Grant, Settings, admin_token, load, token_hash
+from app.settings.schema import PLAIN_KEYS
 from tunnel.port import Target
 
 EVERY_KEY = """
@@ -21,12 +23,26 @@ shutdown_grace = 0
 max_message_bytes = 2048
 max_window_bytes = 1048576
 held_bytes_limit = 4194304
+held_bytes_hard_limit = 5000000
+max_websockets_per_cluster = 900
+drain_delay = 2
+link_ping_interval = 1
+link_ping_timeout = 2.5
+client_ping_interval = 20
+client_ping_timeout = 21
+admin_token_file = "admin"
+admin_bind = "0.0.0.0:9090"
 log_format = "json"
 log_level = "debug"
 
 [[agents]]
 token = "one"
 clusters = ["c1", "c2"]
+hosts = ["*.C1.example.test", "one.example.test."]
+
+[[agents]]
+token_file = "three"
+clusters = ["c1"]
 
 [[agents]]
 token_sha256 = "{digest}"
@@ -74,6 +90,8 @@ def test_nothing_configured():
 
 def test_every_key(tmp_path: Path):
     (tmp_path / "ca.pem").write_text("certificate", encoding="utf-8")
+    (tmp_path / "three").write_text("third-token\n", encoding="utf-8")
+    (tmp_path / "admin").write_text("0123456789abcdef\n", encoding="utf-8")
     digest = sha256(b"two").hexdigest().upper()
     settings = load(written(tmp_path, EVERY_KEY.replace("{digest}", digest)), {})
     kuma, secure = settings.routes.routes
@@ -99,17 +117,32 @@ def test_every_key(tmp_path: Path):
             ipaddress.ip_network("2001:db8::/64"),
         ),
         reconnect_grace=1.5,
-        response_head_timeout=30,
-        upgrade_timeout=5,
+        policy=Policy(response_head_timeout=30, upgrade_timeout=5, max_message_bytes=2048),
         shutdown_grace=0,
-        max_message_bytes=2048,
         max_window_bytes=1048576,
         held_bytes_limit=4194304,
+        held_bytes_hard_limit=5_000_000,
+        max_websockets_per_cluster=900,
+        drain_delay=2,
+        link_ping_interval=1,
+        link_ping_timeout=2.5,
+        client_ping_interval=20,
+        client_ping_timeout=21,
+        admin_token_hash=token_hash("0123456789abcdef"),
+        admin_token_file=str(tmp_path / "admin"),
+        admin_bind=("0.0.0.0", 9090),
         log_format="json",
         log_level="debug",
-        grants={token_hash("one"): Grant(("c1", "c2")), token_hash("two"): Grant(("c3",), revoked=True)},
+        grants={
+            token_hash("one"): Grant(("c1", "c2"), hosts=("*.c1.example.test", "one.example.test")),
+            token_hash("third-token"): Grant(("c1",)),
+            token_hash("two"): Grant(("c3",), revoked=True),
+        },
         routes=settings.routes,
-    )  # fmt: skip
+    )
+    assert (settings.max_message_bytes, settings.response_head_timeout, settings.upgrade_timeout) == (2048, 30, 5)
+    assert settings.file == str(tmp_path / "gateway.toml")
+    assert settings.files_read == tuple(str(tmp_path / name) for name in ("gateway.toml", "three", "ca.pem", "admin"))
 
 
 def test_the_smallest_file_of_the_documentation(tmp_path: Path):
@@ -141,58 +174,118 @@ def test_tokens_are_not_kept():
     assert "secret" not in repr(Settings(grants={token_hash("secret"): Grant(("c1",))}))
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "key", "expected"),
-    [
-        ("PUBLIC_URL", "http://gw.test", "public_url", "http://gw.test"),
-        ("CONTROL_HOSTS", "a.test, B.test ,", "control_hosts", frozenset({"a.test", "b.test"})),
-        ("TRUSTED_PROXIES", "127.0.0.1", "trusted_proxies", (ipaddress.ip_network("127.0.0.1/32"),)),
-        ("RECONNECT_GRACE", "0.25", "reconnect_grace", 0.25),
-        ("RESPONSE_HEAD_TIMEOUT", "7", "response_head_timeout", 7.0),
-        ("UPGRADE_TIMEOUT", "8", "upgrade_timeout", 8.0),
-        ("SHUTDOWN_GRACE", "9", "shutdown_grace", 9.0),
-        ("MAX_MESSAGE_BYTES", "4096", "max_message_bytes", 4096),
-        ("MAX_WINDOW_BYTES", "524288", "max_window_bytes", 524288),
-        ("HELD_BYTES_LIMIT", "2097152", "held_bytes_limit", 2097152),
-        ("LOG_FORMAT", "json", "log_format", "json"),
-        ("LOG_LEVEL", "error", "log_level", "error"),
-    ],
-)
-def test_the_environment_beats_the_file(tmp_path: Path, name: str, value: str, key: str, expected: object):
-    file = written(
-        tmp_path,
-        """
-public_url = "https://file.test"
-control_hosts = ["file.test"]
-trusted_proxies = ["198.51.100.1"]
-reconnect_grace = 1
-response_head_timeout = 1
-upgrade_timeout = 1
-shutdown_grace = 1
-max_message_bytes = 1024
-max_window_bytes = 262144
-held_bytes_limit = 1048576
-log_format = "text"
-log_level = "warning"
-""",
-    )
-    from_file = load(file, {})
-    both = load(file, {f"GATEWAY_{name}": value})
-    alone = load(None, {f"GATEWAY_{name}": value})
-    assert getattr(from_file, key) != expected
-    assert getattr(both, key) == getattr(alone, key) == expected
-    changed = {
-        field.name
-        for field in dataclasses.fields(Settings)
-        if getattr(both, field.name) != getattr(from_file, field.name)
-    }
-    assert changed - {"routes"} == {key}
+VARIABLES: dict[str, tuple[str, str, object]] = {
+    # key: what the file says, what the variable says, what comes of it
+    "public_url": ('"https://file.test"', "http://gw.test", "http://gw.test"),
+    "control_hosts": ('["file.test"]', "a.test, B.test ,", frozenset({"a.test", "b.test"})),
+    "trusted_proxies": ('["198.51.100.1"]', "127.0.0.1", (ipaddress.ip_network("127.0.0.1/32"),)),
+    "reconnect_grace": ("1", "0.25", 0.25),
+    "drain_delay": ("1", "2", 2.0),
+    "shutdown_grace": ("1", "9", 9.0),
+    "max_window_bytes": ("262144", "524288", 524288),
+    "held_bytes_limit": ("1048576", "2097152", 2097152),
+    "held_bytes_hard_limit": ("900000000", "900000001", 900000001),
+    "max_websockets_per_cluster": ("5", "unlimited", None),
+    "link_ping_interval": ("1", "2", 2.0),
+    "link_ping_timeout": ("1", "2", 2.0),
+    "client_ping_interval": ("1", "2", 2.0),
+    "client_ping_timeout": ("1", "2", 2.0),
+    "admin_token_file": ('"{folder}/one"', "{folder}/two", "{folder}/two"),
+    "admin_bind": ('"127.0.0.1:1"', "[::1]:2", ("::1", 2)),
+    "log_format": ('"text"', "json", "json"),
+    "log_level": ('"warning"', "error", "error"),
+    "origins": ('["*"]', "a.test,*.b.test", ("a.test", "*.b.test")),
+    "allow_missing_origin": ("true", "false", False),
+    "allow_null_origin": ("false", "true", True),
+    "messages_per_second": ("5", "2.5", 2.5),
+    "bytes_per_second": ("5", "1e6", 1e6),
+    "rate_burst_seconds": ("2", "3", 3.0),
+    "rate_limit_action": ('"close"', "slow", "slow"),
+    "max_message_bytes": ("1024", "4096", 4096),
+    "max_body_bytes": ("5", "6", 6),
+    "max_websockets": ("5", "6", 6),
+    "max_websockets_per_client": ("5", "6", 6),
+    "sticky": ('"client"', "cookie", "cookie"),
+    "upgrade_timeout": ("1", "8", 8.0),
+    "response_head_timeout": ("1", "7", 7.0),
+    "idle_timeout": ("1", "7", 7.0),
+    "http_write_timeout": ("1", "7", 7.0),
+    "websocket_write_timeout": ("1", "7", 7.0),
+}
+
+
+def values(settings: Settings) -> dict[str, object]:
+    """By key, those of the policy too."""
+    parts: list[Settings | Policy] = [settings, settings.policy]
+    return {field.name: getattr(part, field.name) for part in parts for field in dataclasses.fields(part)}
+
+
+@pytest.mark.parametrize("key", PLAIN_KEYS)
+def test_the_environment_beats_the_file(tmp_path: Path, key: str):
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"the-admin-token-{name}", encoding="utf-8")
+    _, variable, expected = VARIABLES[key]
+    lines = (f"{name} = {row[0]}" for name, row in VARIABLES.items())
+    file = written(tmp_path, "\n".join(lines).replace("{folder}", str(tmp_path)))
+    changes = {f"GATEWAY_{key.upper()}": variable.replace("{folder}", str(tmp_path))}
+    if isinstance(expected, str):
+        expected = expected.replace("{folder}", str(tmp_path))
+    from_file, both = values(load(file, {})), values(load(file, changes))
+    assert from_file[key] != expected
+    assert both[key] == expected
+    assert values(load(None, {**changes, "GATEWAY_HELD_BYTES_LIMIT": "2097152"}))[key] == expected
+    unequal = {name for name in both if both[name] != from_file[name]}
+    assert unequal - {"routes", "policy", "files_read", "admin_token_hash"} == {key}
 
 
 def test_every_plain_key_has_a_row_above():
-    names = {field.name for field in dataclasses.fields(Settings)} - {"grants", "routes"}
-    marks = test_the_environment_beats_the_file.pytestmark  # type: ignore[attr-defined]
-    assert {row[2] for row in marks[0].args[1]} == names
+    assert set(VARIABLES) == set(PLAIN_KEYS)
+
+
+def test_the_hard_mark_follows_the_high_mark(tmp_path: Path):
+    settings = load(written(tmp_path, "held_bytes_limit = 1000000000"), {})
+    assert settings.held_bytes_hard_limit == 2_000_000_000
+    assert Settings().held_bytes_hard_limit == 2 * Settings().held_bytes_limit == 512 * 1024 * 1024
+
+
+def test_the_admin_token(tmp_path: Path):
+    (tmp_path / "token").write_text("token-of-the-file", encoding="utf-8")
+    file = written(tmp_path, 'admin_token_file = "token"')
+    from_file = load(file, {})
+    assert from_file.is_admin_token("token-of-the-file")
+    assert from_file.is_admin_token(b"token-of-the-file")
+    assert not from_file.is_admin_token("token-of-the-fil")
+    assert not from_file.is_admin_token("")
+    variable = load(file, {"GATEWAY_ADMIN_TOKEN": "token-of-the-variable"})
+    assert variable.is_admin_token("token-of-the-variable")
+    assert not variable.is_admin_token("token-of-the-file")
+    nobody = load(None, {})
+    assert not nobody.is_admin_token("")
+    assert "token-of" not in repr(variable)
+    assert admin_token(None, {"GATEWAY_ADMIN_TOKEN_FILE": str(tmp_path / "token")}) == "token-of-the-file"
+    assert admin_token(str(tmp_path / "token"), {"GATEWAY_ADMIN_TOKEN": "x"}) == "token-of-the-file"
+    assert admin_token(None, {"GATEWAY_ADMIN_TOKEN": "token-of-the-variable"}) == "token-of-the-variable"
+    assert admin_token(None, {}) is None
+
+
+def test_what_the_server_must_take(tmp_path: Path):
+    route = '[[routes]]\nhost = "a.test"\ncluster = "c1"\nnamespace = "a"\nservice = "s"\nport = 1\n'
+    settings = load(written(tmp_path, f"max_message_bytes = 2048\n{route}max_message_bytes = 20000000"), {})
+    assert settings.server_message_bytes == 20_000_000
+    assert load(written(tmp_path, "max_message_bytes = 2048"), {}).server_message_bytes == 1024 * 1024
+
+
+def test_the_summary_counts_and_names_what_nobody_may_serve(tmp_path: Path):
+    text = "".join(
+        f'[[routes]]\nhost = "{host}.test"\npath = "{path}"\ncluster = "{cluster}"\n'
+        'namespace = "a"\nservice = "s"\nport = 1\n'
+        for host, path, cluster in [("a", "/", "c1"), ("a", "/x", "c3"), ("b", "/", "c2")]
+    )
+    agents = '[[agents]]\ntoken = "x"\nclusters = ["c1"]\n[[agents]]\ntoken = "y"\nclusters = ["c2"]\nrevoked = true\n'
+    settings = load(written(tmp_path, text + agents), {"GATEWAY_ADMIN_TOKEN": "0123456789abcdef"})
+    assert settings.summary() == "3 routes of 2 hosts, 2 agent tokens (1 revoked), admin token set"
+    assert settings.uncovered_clusters() == ["c2", "c3"]
+    assert Settings().summary() == "0 routes of 0 hosts, 0 agent tokens, no admin token"
 
 
 def test_where_the_file_is(tmp_path: Path):

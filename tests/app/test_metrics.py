@@ -1,0 +1,258 @@
+"""The metrics: what is counted, and how it is shown."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+from app import problems
+from app.metrics import Distribution, Limit, Metrics, Snapshot, Stall, StallTotal, limit_of, link_state
+from tests.app.counted import Told, changed, record, samples
+from tunnel.account import Account
+from tunnel.link import Link, State
+
+# --- exchanges
+
+
+def test_a_request_that_ended():
+    got = changed(lambda metrics: metrics.ended(record(method="POST", status=404, head_at=100.1)))
+    assert got["gateway_requests_total", "POST", "ok", "4xx"] == 1
+    assert got["gateway_request_duration_seconds_sum",] == 0.25
+    assert got["gateway_request_head_seconds_sum",] == pytest.approx(0.1)
+    assert got["gateway_request_head_seconds_count",] == 1
+    assert ("gateway_request_duration_seconds_bucket", "0.1") not in got
+    assert got["gateway_request_duration_seconds_bucket", "0.25"] == 1  # borders are inclusive
+    assert got["gateway_request_duration_seconds_bucket", "+Inf"] == 1
+
+
+def test_a_request_without_an_answer():
+    got = changed(lambda metrics: metrics.ended(record(status=0, outcome="client_left")))
+    assert got["gateway_requests_total", "GET", "client_left", "none"] == 1
+    assert ("gateway_request_head_seconds_count",) not in got
+
+
+@pytest.mark.parametrize("problem", [problems.NO_AGENT, problems.TOO_SLOW, problems.BODY_TOO_LARGE, problems.INTERNAL])
+def test_our_own_errors_have_an_outcome_each(problem: problems.Problem):
+    got = changed(lambda metrics: metrics.ended(record(status=problem.status, outcome=problem.code)))
+    assert got["gateway_requests_total", "GET", problem.code, f"{problem.status // 100}xx"] == 1
+
+
+def test_a_websocket_opens_and_closes():
+    metrics = Metrics()
+    made = record("websocket", status=101, head_at=100.1)
+    metrics.websocket_opened(made)
+    got = samples(metrics)
+    assert got["websocket_connections_active",] == 1
+    assert got["gateway_requests_total", "GET", "ok", "1xx"] == 1
+    assert got["gateway_request_head_seconds_count",] == 1
+    made.closed_by, made.close_code = "service", 4001
+    metrics.ended(made)
+    got = samples(metrics)
+    assert got["websocket_connections_active",] == 0
+    assert got["gateway_websocket_closes_total", "service", "4xxx"] == 1
+    assert got["gateway_requests_total", "GET", "ok", "1xx"] == 1
+    assert got["gateway_request_duration_seconds_count",] == 0
+    assert got["gateway_request_head_seconds_count",] == 1
+
+
+def test_the_gauge_goes_down_whatever_an_open_websocket_ends_with():
+    metrics = Metrics()
+    made = record("websocket", status=101)
+    metrics.websocket_opened(made)
+    made.status = 502
+    metrics.ended(made)
+    assert metrics.websockets_active == 0
+
+
+def test_a_refused_handshake_is_a_request():
+    got = changed(lambda metrics: metrics.ended(record("websocket", status=403, outcome="origin_refused")))
+    assert got["gateway_requests_total", "GET", "origin_refused", "4xx"] == 1
+    assert not [key for key in got if key[0].startswith(("websocket_", "gateway_websocket_"))]
+
+
+def test_messages_by_direction():
+    def pass_on(metrics: Metrics) -> None:
+        metrics.client_to_service.message(5, 0.0001)
+        metrics.client_to_service.message(7, 0.3)
+        metrics.service_to_client.message(11, 20.0)
+
+    got = changed(pass_on)
+    assert got["websocket_messages_total", "client_to_service"] == 2
+    assert got["websocket_messages_total", "service_to_client"] == 1
+    assert got["websocket_bytes_total", "client_to_service"] == 12
+    assert got["websocket_bytes_total", "service_to_client"] == 11
+    duration = "websocket_message_duration_seconds"
+    assert (f"{duration}_bucket", "5e-05") not in got
+    assert got[f"{duration}_bucket", "0.0001"] == 1
+    assert got[f"{duration}_bucket", "0.5"] == 2
+    assert got[f"{duration}_bucket", "10.0"] == 2
+    assert got[f"{duration}_bucket", "+Inf"] == got[f"{duration}_count",] == 3
+    assert got[f"{duration}_sum",] == pytest.approx(20.3001)
+
+
+def test_bytes_of_bodies():
+    def pass_on(metrics: Metrics) -> None:
+        metrics.request_bytes_up += 3
+        metrics.request_bytes_down += 5
+
+    assert changed(pass_on) == {
+        ("gateway_request_bytes_total", "client_to_service"): 3,
+        ("gateway_request_bytes_total", "service_to_client"): 5,
+    }
+
+
+def test_a_limit_is_counted_and_named_in_the_record():
+    made = record()
+    got = changed(lambda metrics: [metrics.limit_hit(Limit.BODY_SIZE, made), metrics.limit_hit(Limit.HELD_HIGH)])
+    assert got == {("gateway_limits_hit_total", "body_size"): 1, ("gateway_limits_hit_total", "held_high"): 1}
+    assert made.limit == "body_size"
+
+
+def test_problems_that_stand_for_a_limit():
+    assert limit_of(problems.TOO_MANY_OF_CLIENT) is Limit.WEBSOCKETS_CLIENT
+    assert limit_of(problems.BUSY) is None
+
+
+# --- stalls
+
+
+def test_a_stall_counts_from_its_begin_to_its_end():
+    total = StallTotal()
+    one, two = Stall(total), Stall(total)
+    one.begin(100.0)
+    one.begin(101.0)
+    two.begin(101.0)
+    assert total.seconds == 0.0
+    one.end(102.0)
+    one.end(103.0)
+    assert (one.seconds, two.seconds, total.seconds) == (2.0, 0.0, 2.0)
+    one.begin(110.0)
+    one.end(111.0)
+    two.end(105.0)
+    assert (one.seconds, two.seconds, total.seconds) == (3.0, 4.0, 7.0)
+
+
+def test_stalls_by_side():
+    def wait(metrics: Metrics) -> None:
+        for total, seconds in ((metrics.stalled_by_client, 2.0), (metrics.stalled_by_service, 3.0)):
+            stall = Stall(total)
+            stall.begin(100.0)
+            stall.end(100.0 + seconds)
+
+    assert changed(wait) == {
+        ("gateway_stall_seconds_total", "client"): 2.0,
+        ("gateway_stall_seconds_total", "service"): 3.0,
+    }
+
+
+@given(st.lists(st.floats(0, 100)))
+def test_a_distribution_counts_each_value_once(values: list[float]):
+    distribution = Distribution([0.1, 1.0, 10.0])
+    for value in values:
+        distribution.add(value)
+    expected = [sum(value <= border for value in values) for border in (0.1, 1.0, 10.0)]
+    assert distribution.cumulative() == [*expected, len(values)]
+    assert distribution.total == pytest.approx(sum(values))
+
+
+# --- state
+
+
+def test_state_is_read_when_it_is_asked_for():
+    metrics = Metrics()
+    source = Told(
+        Snapshot(
+            links=[("c1", "ready"), ("c1", "ready"), ("c1", "joining")],
+            clusters=["c1", "c2"],
+            streams=7,
+            held_bytes=100,
+            held_bytes_limits={"high": 1_000, "hard": 2_000},
+            draining=True,
+        )
+    )
+    metrics.watch(source)
+    metrics.link_joined("c1")
+    got = samples(metrics)
+    assert {key: value for key, value in got.items() if key[0] == "gateway_links"} == {
+        ("gateway_links", "c1", "ready"): 2,
+        ("gateway_links", "c1", "joining"): 1,
+        ("gateway_links", "c2", "ready"): 0,  # an alert can see it
+    }
+    assert got["gateway_link_reconnects_total", "c1"] == 0
+    assert got["gateway_link_reconnects_total", "c2"] == 0
+    assert got["gateway_streams_active",] == 7
+    assert got["gateway_held_bytes",] == 100
+    assert got["gateway_held_bytes_limit", "high"] == 1_000
+    assert got["gateway_held_bytes_limit", "hard"] == 2_000
+    assert got["gateway_draining",] == 1
+    source.now = Snapshot(clusters=["c1"])
+    metrics.link_joined("c1")
+    metrics.link_joined("c1")
+    got = samples(metrics)
+    assert got["gateway_links", "c1", "ready"] == 0
+    assert got["gateway_link_reconnects_total", "c1"] == 2
+    assert got["gateway_draining",] == 0
+
+
+def link() -> Link:
+    made = Link(
+        cluster="c1", wake=lambda: None, on_ready=lambda _: None, on_identified=lambda _: None,
+        on_closed=lambda _, __: None, clock=lambda: 100.0, account=Account(),
+    )  # fmt: skip
+    assert made.state is State.JOINING
+    return made
+
+
+def test_states_of_a_link():
+    one = link()
+    assert link_state(one) == "joining"
+    one.text_received('{"type":"gateway_hello_ack","payload":{"use_yamux":true}}')
+    assert link_state(one) == "ready"
+    one.doubt()
+    assert link_state(one) == "doubted"
+    one.close(1001, "")
+    assert link_state(one) == "leaving"
+
+
+# --- the exposition
+
+
+def test_two_gateways_in_one_process_do_not_meet():
+    one, two = Metrics(), Metrics()
+    one.limit_hit(Limit.ORIGIN)
+    assert samples(one)["gateway_limits_hit_total", "origin"] == 1
+    assert samples(two)["gateway_limits_hit_total", "origin"] == 0
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        (None, "text/plain; version=0.0.4; charset=utf-8"),
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("*/*", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/plain;version=1.0.0;escaping=allow-utf-8", "text/plain; version=0.0.4; charset=utf-8"),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3",
+            "application/openmetrics-text; version=1.0.0",
+        ),
+        ("application/openmetrics-text; version=9.x; escaping=?", "application/openmetrics-text; version=1.0.0"),
+    ],
+)
+def test_the_format_asked_for(accept: str | None, content_type: str):
+    metrics = Metrics()
+    metrics.ended(record())
+    body, said = metrics.render(accept)
+    assert said.startswith(content_type)
+    parse = parse_openmetrics if "openmetrics" in said else parse_text
+    assert "gateway_requests" in {family.name.removesuffix("_total") for family in parse(body.decode())}
+
+
+@given(st.text())
+def test_no_accept_can_break_it(accept: str):
+    body, content_type = METRICS.render(accept)
+    assert b"gateway_draining" in body
+    assert content_type.isascii()
+
+
+METRICS = Metrics()

@@ -1,0 +1,332 @@
+"""The configuration read again: whole or not at all, once it stands still, and what becomes of links and constants."""
+
+import asyncio
+import dataclasses
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.gateway import Gateway
+from app.reload import NEEDS_RESTART, POLL_SECONDS, Reloader
+from app.settings import Settings, load, token_hash
+from tests.app.virtual import dialogue, left_behind, quiet
+
+GOOD = """
+[[agents]]
+token = "{token}"
+clusters = ["c1"]
+revoked = {revoked}
+
+[[routes]]
+host = "{host}.example.test"
+cluster = "c1"
+namespace = "apps"
+service = "web"
+port = 80
+"""
+
+
+class Link:
+    """What a reload sees of a link."""
+
+    def __init__(self, token: str) -> None:
+        self.name = f"link of {token}"
+        self.cluster, self.agent_id, self.available, self.suspect, self.born = "c1", None, True, False, 0.0
+        self.token_hash = token_hash(token)
+        self.closed: list[tuple[int, str]] = []
+
+    def close(self, code: int, reason: str) -> None:
+        self.closed.append((code, reason))
+
+    def doubt(self) -> None: ...
+
+
+class World:
+    """A file, a gateway that read it, and its reloader."""
+
+    def __init__(self, folder: Path, text: str | None = None) -> None:
+        self.folder = folder
+        self.file = folder / "gateway.toml"
+        self._moment = 1_000_000_000
+        self.write(GOOD.format(host="a", token="t", revoked="false") if text is None else text)
+        self.gateway = Gateway(load(str(self.file), {}))
+        self.first = self.gateway.settings
+        self.reads = 0
+        self.meanwhile = ""  # written while the file is being read
+        self.reloader = Reloader(self.gateway, reader=self._read)
+
+    def _read(self) -> Settings:
+        self.reads += 1
+        settings = load(str(self.file), {})
+        if self.meanwhile:
+            self.write(self.meanwhile)
+            self.meanwhile = ""
+        return settings
+
+    def write(self, text: str, name: str = "gateway.toml") -> None:
+        """Each write has a time of change of its own, however coarse the file system's clock is."""
+        file = self.folder / name
+        file.write_text(text, encoding="utf-8")
+        self._moment += 1_000_000_000
+        os.utime(file, ns=(self._moment, self._moment))
+
+    def good(self, **changes: str) -> str:
+        return GOOD.format(**{"host": "a", "token": "t", "revoked": "false", **changes})
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        return self.gateway.settings.routes.hosts
+
+    def link(self, token: str) -> Link:
+        link = Link(token)
+        self.gateway.registry.add(link)  # type: ignore[arg-type]
+        return link
+
+
+async def polls(number: int) -> None:
+    await asyncio.sleep(number * POLL_SECONDS + 0.01)
+
+
+def test_a_reload_replaces_all(tmp_path: Path):
+    world = World(tmp_path)
+    world.write('max_websockets = 3\npublic_url = "https://gw.test"\n' + world.good(host="b", token="u"))
+    text = world.reloader.reload()
+    assert text == (f"configuration reloaded from {world.file}: 1 route of 1 host, 1 agent token, no admin token")
+    settings = world.gateway.settings
+    assert settings.routes.hosts == {"b.example.test"}
+    assert set(settings.grants) == {token_hash("u")}
+    assert settings.policy.max_websockets == settings.routes.routes[0].policy.max_websockets == 3
+    assert settings.control_hosts == {"localhost", "gw.test"}
+    assert (world.reloader.applied, world.reloader.refused) == (1, 0)
+
+
+def test_what_says_the_same_changes_nothing(tmp_path: Path):
+    world = World(tmp_path)
+    world.write("# the same in other words\n" + world.good())
+    assert world.reloader.reload() == "configuration read again: nothing changed"
+    assert (world.reloader.applied, world.reloader.refused) == (0, 0)
+
+
+@pytest.mark.parametrize("wrong", ["[[routes]", "colour = 1", '[[agents]]\ntoken = "t"\n', None])
+def test_a_wrong_file_changes_nothing(tmp_path: Path, wrong: str | None, caplog: pytest.LogCaptureFixture):
+    world = World(tmp_path)
+    link = world.link("t")
+    if wrong is None:
+        world.file.unlink()
+    else:
+        world.write(wrong)
+    text = world.reloader.reload()
+    assert text.startswith(f"configuration not changed: {world.file}")
+    assert world.gateway.settings is world.first
+    assert link.closed == []
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("ERROR", text)]
+    assert (world.reloader.applied, world.reloader.refused) == (0, 1)
+
+
+def test_each_wrong_content_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    world = World(tmp_path)
+    for text in ("colour = 1", "colour = 1", "size = 1", "size = 1"):
+        world.write(text)
+        world.reloader.reload()
+    assert ["colour" in record.getMessage() for record in caplog.records] == [True, False]
+    world.write(world.good())
+    world.reloader.reload()
+    caplog.clear()
+    world.write("size = 1")
+    world.reloader.reload()
+    assert len(caplog.records) == 1
+
+
+def test_links_of_a_revoked_token_end_and_those_of_a_dropped_one_stay(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    world = World(tmp_path)
+    revoked, dropped = world.link("t"), world.link("u")
+    world.write(world.good(revoked="true"))
+    world.reloader.reload()
+    assert revoked.closed == [(1008, "token revoked")]
+    assert dropped.closed == []
+    assert "1 links stay whose token is not in the configuration any more" in caplog.text
+    world.write(world.good(token="v"))
+    world.reloader.reload()
+    assert len(revoked.closed) == 1
+    assert dropped.closed == []
+
+
+OTHER: dict[str, Any] = {
+    "admin_bind": ("127.0.0.1", 9090),
+    "client_ping_interval": 1.0,
+    "client_ping_timeout": 2.0,
+    "held_bytes_hard_limit": 3_000_000_000,
+    "held_bytes_limit": 2_000_000_000,
+    "log_format": "json",
+    "log_level": "debug",
+    "reconnect_grace": 4.0,
+}
+
+
+@pytest.mark.parametrize("name", NEEDS_RESTART)
+def test_what_needs_a_restart_keeps_its_value_and_is_named(name: str, caplog: pytest.LogCaptureFixture):
+    gateway = Gateway(Settings())
+    before = getattr(gateway.settings, name)
+    new = dataclasses.replace(Settings(shutdown_grace=99.0), **{name: OTHER[name]})
+    Reloader(gateway).apply(new)
+    assert getattr(gateway.settings, name) == before
+    assert gateway.settings.shutdown_grace == 99.0
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith(f"{name} changed: ")
+
+
+def test_a_longer_message_than_the_server_takes_is_named(caplog: pytest.LogCaptureFixture):
+    gateway = Gateway(Settings())
+    longer = dataclasses.replace(Settings().policy, max_message_bytes=Settings().max_message_bytes + 1)
+    Reloader(gateway).apply(Settings(policy=longer))
+    assert gateway.settings.policy == longer
+    assert "max_message_bytes above 10485760" in caplog.text
+
+
+def test_a_listener_never_comes_to_stand_open():
+    token = token_hash("0123456789abcdef")
+    gateway = Gateway(Settings(admin_bind=("0.0.0.0", 9090), admin_token_hash=token))
+    Reloader(gateway).apply(Settings())
+    assert (gateway.settings.admin_bind, gateway.settings.admin_token_hash) == (("0.0.0.0", 9090), token)
+    closed = Gateway(Settings(admin_token_hash=token))
+    Reloader(closed).apply(Settings())
+    assert closed.settings.admin_token_hash is None
+
+
+@dialogue
+async def test_a_change_is_taken_once_it_stands_still(tmp_path: Path):
+    world = World(tmp_path)
+    world.reloader.start()
+    await polls(3)
+    assert world.gateway.settings is world.first
+    world.write("")  # its writer emptied it first
+    await polls(1)
+    assert world.hosts == {"a.example.test"}
+    world.write(world.good(host="b"))
+    await polls(1)
+    assert world.hosts == {"a.example.test"}
+    await polls(1)
+    assert world.hosts == {"b.example.test"}
+    await polls(3)
+    assert world.reloader.applied == 1
+    world.reloader.stop()
+
+
+@dialogue
+async def test_a_wrong_change_is_read_once_and_mended_by_the_next(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    world = World(tmp_path)
+    world.reloader.start()
+    world.write("colour = 1")
+    await polls(5)
+    assert (world.reloader.refused, len(caplog.records)) == (1, 1)
+    world.file.unlink()
+    await polls(3)
+    assert (world.reloader.refused, len(caplog.records)) == (2, 2)
+    assert world.gateway.settings is world.first
+    world.write(world.good(host="b"))
+    await polls(2)
+    assert world.hosts == {"b.example.test"}
+    world.reloader.stop()
+
+
+@dialogue
+async def test_a_change_while_it_is_read_is_not_missed(tmp_path: Path):
+    world = World(tmp_path)
+    world.reloader.start()
+    world.meanwhile = world.good(host="c")
+    world.write(world.good(host="b"))
+    await polls(2)
+    assert (world.hosts, world.reads) == ({"b.example.test"}, 1)
+    await polls(2)
+    assert (world.hosts, world.reads) == ({"c.example.test"}, 2)
+    world.reloader.stop()
+
+
+@dialogue
+async def test_a_switched_symlink_is_a_change(tmp_path: Path):
+    """A ConfigMap's volume: gateway.toml -> ..data/gateway.toml, ..data -> ..first, and the latter is replaced."""
+    for name, host in (("..first", "a"), ("..second", "b")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "gateway.toml").write_text(
+            GOOD.format(host=host, token="t", revoked="false"), encoding="utf-8"
+        )
+        os.utime(tmp_path / name / "gateway.toml", ns=(1, 1))
+    (tmp_path / "..data").symlink_to("..first")
+    file = tmp_path / "gateway.toml"
+    file.symlink_to("..data/gateway.toml")
+    gateway = Gateway(load(str(file), {}))
+    reloader = Reloader(gateway, str(file))
+    reloader.start()
+    (tmp_path / "..next").symlink_to("..second")
+    (tmp_path / "..next").replace(tmp_path / "..data")
+    await polls(2)
+    assert gateway.settings.routes.hosts == {"b.example.test"}
+    reloader.stop()
+
+
+@dialogue
+async def test_files_that_the_file_names_are_watched_too(tmp_path: Path):
+    (tmp_path / "token").write_text("first", encoding="utf-8")
+    world = World(tmp_path, '[[agents]]\ntoken_file = "token"\nclusters = ["c1"]\n')
+    world.reloader.start()
+    world.write("second", "token")
+    await polls(2)
+    assert set(world.gateway.settings.grants) == {token_hash("second")}
+    world.write('[[agents]]\ntoken_file = "other"\nclusters = ["c1"]\n')
+    world.write("third", "other")
+    await polls(2)
+    assert set(world.gateway.settings.grants) == {token_hash("third")}
+    await polls(3)
+    assert world.reads == 2
+    world.write("fourth", "other")
+    await polls(2)
+    assert set(world.gateway.settings.grants) == {token_hash("fourth")}
+    world.reloader.stop()
+
+
+@dialogue
+async def test_stop_leaves_nothing_and_both_are_idempotent(tmp_path: Path):
+    world = World(tmp_path)
+    world.reloader.stop()
+    world.reloader.start()
+    world.reloader.start()
+    assert len(left_behind()) == 1
+    world.reloader.stop()
+    world.reloader.stop()
+    world.write(world.good(host="b"))
+    await polls(3)
+    assert world.gateway.settings is world.first
+
+
+def test_sighup_reads_at_once_and_says_again_what_is_wrong(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
+    before = signal.getsignal(signal.SIGHUP)
+
+    async def run() -> None:
+        world = World(tmp_path)
+        world.reloader.start(sighup=True)
+        world.write("colour = 1")
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: "SIGHUP" in caplog.text)
+            assert "colour: unknown key" in caplog.text
+            caplog.clear()
+        world.write(world.good(host="b"))
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: world.reloader.applied == 1)
+        assert world.hosts == {"b.example.test"}
+        world.reloader.stop()
+
+    asyncio.run(run())
+    assert signal.getsignal(signal.SIGHUP) == before
+
+
+async def until(condition: Any) -> None:
+    """The signal arrives by a socket of the loop's: let it turn until it did."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await quiet()
