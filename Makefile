@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CONFIG ?= gateway.toml
 ARGS ?=
 
-.PHONY: help demo run agent test test-unit test-all check fix bench lock clean
+.PHONY: help demo run agent test test-unit test-all check fix bench soak lock manifests clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -45,9 +45,17 @@ lock: $(VENV)/.dev  ## renew the locks after a change of pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) -o requirements.txt
 	$(BIN)/uv pip compile $(LOCK) --extra demo -o requirements-demo.txt
 	$(BIN)/uv pip compile $(LOCK) --extra demo --extra dev -o requirements-dev.txt
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+	    | $(BIN)/uv pip compile $(filter-out pyproject.toml,$(LOCK)) - -o k8s/requirements-build.txt
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
         --no-header --no-annotate pyproject.toml
+
+soak: $(VENV)/.dev  ## ten minutes of faults of every kind; SECONDS=60 for less
+	SOAK_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest tests/soak $(ARGS)
+
+manifests: $(VENV)/.dev  ## the plain Kubernetes manifests, rendered from the charts
+	$(BIN)/python k8s/render.py $(ARGS)
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,84 @@
+{{/*
+One value as TOML. JSON's strings, numbers and booleans are TOML too; a map becomes an inline table. (toToml would
+write every number as a float, for that is what Helm makes of them.)
+*/}}
+{{- define "toml.value" -}}
+{{- if kindIs "map" . -}}
+{ {{- range $i, $key := keys . | sortAlpha }}{{ if $i }},{{ end }} {{ toJson $key }} = {{ include "toml.value" (index $ $key) }}{{ end }} }
+{{- else if kindIs "slice" . -}}
+[{{ range $i, $item := . }}{{ if $i }}, {{ end }}{{ include "toml.value" $item }}{{ end }}]
+{{- else if kindIs "invalid" . -}}
+{{- fail "gateway.toml: TOML has no null; leave the key out" -}}
+{{- else -}}
+{{- toJson . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The lines of a [[table]]. A plain token is stopped here too: the schema's check can be switched off. */}}
+{{- define "toml.entry" -}}
+{{- $entry := . -}}
+{{- if hasKey $entry "token" -}}
+{{- fail "agents: a plain token has no place in a ConfigMap; give token_sha256" -}}
+{{- end -}}
+{{- range $key := keys $entry | sortAlpha }}
+{{ $key }} = {{ include "toml.value" (index $entry $key) }}
+{{- end -}}
+{{- end -}}
+
+{{/* host:port, with brackets around an IPv6 address. */}}
+{{- define "gateway.address" -}}
+{{- if contains ":" .host -}}[{{ .host }}]{{- else -}}{{ .host }}{{- end -}}:{{ .port }}
+{{- end -}}
+
+{{/* The admin listener: beyond the pod only where there is a token. */}}
+{{- define "gateway.adminHost" -}}
+{{- if include "gateway.adminSecret" . -}}{{ .Values.listen }}{{- else -}}127.0.0.1{{- end -}}
+{{- end -}}
+
+{{/* The plain keys of gateway.toml, as JSON. */}}
+{{- define "gateway.settings" -}}
+{{- $settings := dict "drain_delay" .Values.drainDelay "shutdown_grace" .Values.shutdownGrace -}}
+{{- $_ := set $settings "log_format" .Values.logFormat -}}
+{{- $_ := set $settings "log_level" .Values.logLevel -}}
+{{- $_ := set $settings "public_url" .Values.publicUrl -}}
+{{- $_ := set $settings "control_hosts" .Values.controlHosts -}}
+{{- $_ := set $settings "trusted_proxies" .Values.trustedProxies -}}
+{{- $_ := set $settings "held_bytes_limit" .Values.heldBytesLimit -}}
+{{- $_ := set $settings "held_bytes_hard_limit" .Values.heldBytesHardLimit -}}
+{{- $_ := set $settings "admin_bind" (include "gateway.address" (dict "host" (include "gateway.adminHost" .) "port" .Values.admin.port)) -}}
+{{- $_ := set $settings "admin_token_file" (ternary "/run/secrets/tunnel-gateway/token" "" (not (empty (include "gateway.adminSecret" .)))) -}}
+{{- range $key, $value := .Values.extra -}}
+{{- if or (hasKey $settings $key) (has $key (list "agents" "routes")) -}}
+{{- fail (printf "extra.%s: this key has a value of its own in the chart" $key) -}}
+{{- end -}}
+{{- $_ := set $settings $key $value -}}
+{{- end -}}
+{{- range $key := list "public_url" "control_hosts" "trusted_proxies" "held_bytes_limit" "held_bytes_hard_limit" "admin_token_file" -}}
+{{- if empty (index $settings $key) -}}{{- $_ := unset $settings $key -}}{{- end -}}
+{{- end -}}
+{{- toJson $settings -}}
+{{- end -}}
+
+{{/*
+What a running gateway cannot take up (app/reload.py, NEEDS_RESTART). Its checksum stands on the pod, so that a change of
+these restarts it. There is none of the whole ConfigMap: routes and tokens are read again by the running gateway, and a
+restart would cut every WebSocket.
+*/}}
+{{- define "gateway.needsRestart" -}}
+{{- pick (include "gateway.settings" . | fromJson) "admin_bind" "client_ping_interval" "client_ping_timeout" "held_bytes_hard_limit" "held_bytes_limit" "log_format" "log_level" "reconnect_grace" | toJson -}}
+{{- end -}}
+
+{{- define "gateway.toml" -}}
+{{- $settings := include "gateway.settings" . | fromJson -}}
+{{- range $key := keys $settings | sortAlpha -}}
+{{ $key }} = {{ include "toml.value" (index $settings $key) }}
+{{ end -}}
+{{- range .Values.agents }}
+[[agents]]
+{{- include "toml.entry" . }}
+{{ end -}}
+{{- range .Values.routes }}
+[[routes]]
+{{- include "toml.entry" . }}
+{{ end -}}
+{{- end -}}

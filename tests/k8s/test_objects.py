@@ -1,0 +1,198 @@
+"""Every object of the charts and the plain manifests: valid to three Kubernetes versions, and restricted."""
+
+import copy
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.k8s.charts import (
+    ADMIN_TOKEN,
+    FULL,
+    K8S,
+    Object,
+    at,
+    chart,
+    find,
+    helm_python,
+    manifests,
+    merged,
+    render,
+    yaml,
+)
+
+utils = pytest.importorskip("kubernetes_validate.utils", reason="PyPI's kubernetes-validate")
+
+GATEWAY_API = "gateway.networking.k8s.io/v1"  # not among Kubernetes' own schemas: test_gateway_api.py
+VERSIONS = utils.all_versions()[-3:]
+
+
+def every_object() -> dict[str, Object]:
+    """All that the charts give, with the least and the most values, and what is committed."""
+    sources = {f"manifests/{name}": objects for name, objects in manifests().items()}
+    for name in ("gateway", "agent"):
+        sources[f"{name}, least"] = render(name)
+        sources[f"{name}, most"] = render(name, FULL[name])
+    return {
+        f"{source}: {item['kind']} {item['metadata']['name']}": item
+        for source, items in sources.items()
+        for item in items
+    }
+
+
+OBJECTS = every_object()
+WORKLOADS = {name: item for name, item in OBJECTS.items() if item["kind"] == "Deployment"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _schemas_read_once() -> Any:
+    """The library reads megabytes of JSON for each object; once is enough."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(utils, "schema_contents", cache(utils.schema_contents))
+    yield
+    patch.undo()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_object_is_valid_strictly(version: str) -> None:
+    checked = [
+        utils.validate(item, version, strict=True) for item in OBJECTS.values() if item["apiVersion"] != GATEWAY_API
+    ]
+    assert len(checked) > 20
+    assert set(checked) == {".".join(version.split(".")[:2])}
+
+
+def test_the_validation_would_notice() -> None:
+    for path, value in (("spec/replicaz", 1), ("spec/template/spec/containers/0/readinessProbe/httpGett", {})):
+        broken = copy.deepcopy(OBJECTS["gateway, least: Deployment edge-tunnel-gateway"])
+        parent, _, key = path.rpartition("/")
+        at(broken, parent)[key] = value
+        with pytest.raises(utils.ValidationError, match=key):
+            utils.validate(broken, VERSIONS[-1], strict=True)
+
+
+def test_three_versions_are_tried_and_the_kinds_are_all_there() -> None:
+    assert len(VERSIONS) == 3
+    assert {item["kind"] for item in OBJECTS.values()} == {
+        "ConfigMap", "Deployment", "HTTPRoute", "Ingress", "NetworkPolicy", "PersistentVolumeClaim",
+        "PodDisruptionBudget", "Secret", "Service",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["gateway", "agent"])
+@pytest.mark.parametrize("full", [False, True])
+def test_the_charts_pass_helms_lint(name: str, *, full: bool) -> None:
+    values = FULL[name] if full else yaml.safe_load((K8S / "examples" / f"{name}.yaml").read_text(encoding="utf-8"))
+    report = helm_python.lint(K8S / name, merged(chart(name).values, values), strict=True, namespace="tunnel")
+    assert report["total_charts_linted"] == 1
+    assert [message for message in report["messages"] if message["severity"] > 1] == []
+
+
+def test_the_charts_are_of_the_products_version() -> None:
+    import tomllib
+
+    project = tomllib.loads((K8S.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {chart(name).metadata["appVersion"] for name in ("gateway", "agent")} == {project["version"]}
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_pods_are_restricted(name: str) -> None:
+    pod = at(WORKLOADS[name], "spec/template/spec")
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["enableServiceLinks"] is False
+    assert not {"serviceAccountName", "hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(pod)
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert {next(iter(set(volume) - {"name"})) for volume in pod["volumes"]} <= {
+        "configMap", "secret", "emptyDir", "persistentVolumeClaim",
+    }  # fmt: skip
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "runAsNonRoot": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert all("hostPort" not in port for port in container.get("ports", []))
+        mounts = {mount["name"]: mount for mount in container["volumeMounts"]}
+        assert all("subPath" not in mount for mount in mounts.values())  # it would never be renewed
+        for volume in pod["volumes"]:
+            assert mounts[volume["name"]].get("readOnly", False) is bool({"configMap", "secret"} & set(volume))
+            assert "emptyDir" not in volume or volume["emptyDir"]["sizeLimit"]
+            assert "secret" not in volume or volume["secret"]["defaultMode"] == 0o440
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_containers_say_what_they_need_and_what_they_are(name: str) -> None:
+    for container in at(WORKLOADS[name], "spec/template/spec/containers"):
+        assert set(container["resources"]["requests"]) >= {"cpu", "memory"}
+        assert "memory" in container["resources"]["limits"]
+        tag = container["image"].rpartition(":")[2]
+        assert tag not in ("", "latest")
+        assert "/" not in tag
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_probes_are_there_where_something_answers(name: str) -> None:
+    deployment = WORKLOADS[name]
+    (container,) = at(deployment, "spec/template/spec/containers")
+    probes = {key: at(value, "httpGet/path") for key, value in container.items() if key.endswith("Probe")}
+    if container["name"] == "agent":
+        assert probes == {}  # it listens on nothing: a probe could only pretend
+        assert "ports" not in container
+        assert deployment["spec"]["minReadySeconds"] >= 10
+        assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+        return
+    assert probes == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+    assert all(at(container[key], "httpGet/port") == "http" for key in probes)
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_objects_carry_the_recommended_labels(name: str) -> None:
+    item = OBJECTS[name]
+    wanted = {"name", "instance", "component", "part-of", "version"}
+    wanted |= set() if name.startswith("manifests/") else {"managed-by"}
+    for labels in [
+        item["metadata"]["labels"],
+        *([at(item, "spec/template/metadata/labels")] if name in WORKLOADS else []),
+    ]:
+        assert {key.split("/")[1] for key in labels if key.startswith("app.kubernetes.io/")} == wanted
+    assert "namespace" not in item["metadata"]  # the release's, or that of `kubectl apply -n`
+
+
+@pytest.mark.parametrize("name", ["gateway", "agent"])
+def test_what_selects_pods_selects_these_pods(name: str) -> None:
+    objects = render(name, FULL[name])
+    labels = at(find(objects, "Deployment"), "spec/template/metadata/labels").items()
+    selectors = {
+        "Deployment": "spec/selector/matchLabels",
+        "PodDisruptionBudget": "spec/selector/matchLabels",
+        "NetworkPolicy": "spec/podSelector/matchLabels",
+        "Service": "spec/selector",
+    }
+    seen = set()
+    for item in objects:
+        if item["kind"] in selectors:
+            seen.add(item["kind"])
+            assert len(at(item, selectors[item["kind"]])) == 2
+            assert at(item, selectors[item["kind"]]).items() <= labels
+    assert seen == set(selectors) - ({"Service"} if name == "agent" else set())
+    assert find(objects, "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_no_plain_token_leaves_its_secret(name: str) -> None:
+    item = OBJECTS[name]
+    text = json.dumps(item)
+    assert ADMIN_TOKEN not in text
+    assert "an-agent-token" not in text
+    assert not (name.startswith("manifests/") and item["kind"] == "Secret")
+    for container in at(item, "spec/template/spec/containers") or []:
+        variables = {variable["name"] for variable in container.get("env", [])}
+        assert variables <= {"GATEWAY_CONFIG", "AGENT_TOKEN_FILE", "HTTPS_PROXY", "NO_PROXY"}
+        assert not any(argument.startswith("--token=") for argument in container.get("args", []))
