@@ -8,7 +8,6 @@ packages cannot be had.
 import fcntl
 import functools
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -18,11 +17,11 @@ from pathlib import Path
 
 import pytest
 
+from app.demo import kuma
 from tests.system.harness import free_port
 from tests.system.process import Process, Processes
 
 HERE = Path(__file__).parent
-KUMA_VERSION = "2.0.0-dev.0"
 INSTALL_SECONDS = 900
 WHOLE = ".whole"
 UNREACHABLE = ("ENOTFOUND", "ECONNREFUSED", "EAI_AGAIN", "ETIMEDOUT", "E404", "network")
@@ -89,34 +88,19 @@ def node_client() -> Path:
     return folder / "client.js"
 
 
-@functools.cache
-def kuma_folder() -> Path:
-    """Uptime Kuma's folder, installed; the package misplaces its migrations, which is put right once."""
-    folder = cache_folder() / f"uptime-kuma-{KUMA_VERSION}"
-    program = folder / "node_modules" / "uptime-kuma"
-    with locked(cache_folder() / "uptime-kuma.lock"):
-        if not (folder / WHOLE).exists():
-            folder.mkdir(exist_ok=True)
-            wanted = {"private": True, "dependencies": {"uptime-kuma": KUMA_VERSION}}
-            (folder / "package.json").write_text(json.dumps(wanted))
-            npm(folder, "install")
-            for script in (program / "db").glob("*.sql"):
-                if not (program / "db" / "old_migrations" / script.name).exists():
-                    shutil.copy(script, program / "db" / "old_migrations")
-            (folder / WHOLE).touch()
-    return program
-
-
 def start_kuma(processes: Processes, data: Path) -> tuple[Process, int]:
-    """Uptime Kuma on an empty database; the process and its port."""
-    interpreter, program = node(), kuma_folder()
+    """Uptime Kuma, installed as for the demonstration, on an empty database; the process and its port."""
+    node()
+    try:
+        program = kuma.install()
+    except kuma.KumaError as error:
+        if any(word in str(error) for word in UNREACHABLE):
+            pytest.skip(f"Uptime Kuma cannot be had: {error}")
+        raise
     port = free_port()
-    data.mkdir()
-    (data / "db-config.json").write_text('{"type":"sqlite"}')
-    arguments = [str(program / "server" / "server.js"), "--host=127.0.0.1", f"--port={port}", f"--data-dir={data}/"]
     # Its relative paths begin at its own folder.
-    process = processes.start("uptime-kuma", [interpreter, *arguments], {"NODE_ENV": "production"}, cwd=program)
-    process.wait_port(port)
+    process = processes.start("uptime-kuma", kuma.command(program, port, data), cwd=program)
+    process.wait_line(f"Listening on 127.0.0.1:{port}", f"Listening on {port}")
     return process, port
 
 
