@@ -139,6 +139,13 @@ def accept_headers(headers: Headers) -> Headers:
     ]
 
 
+def bearer_token(scope: Scope) -> bytes:
+    """The token of `Authorization: Bearer`; empty when there is none."""
+    credentials: bytes = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+    kind, _, token = credentials.partition(b" ")
+    return token.strip() if kind.lower() == b"bearer" else b""
+
+
 def client_is_trusted(scope: Scope, settings: Settings) -> bool:
     """Whether the connection comes from one of `trusted_proxies`."""
     client = scope.get("client")

@@ -98,6 +98,8 @@ class GatewayServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, the operator's listener last."""
         await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()  # uvicorn leaves it out then, and logs its cancellation as an error
         if self._admin is not None and self._admin_task is not None:
             self._admin.should_exit = True
             await asyncio.gather(self._admin_task, return_exceptions=True)

@@ -19,7 +19,7 @@ import msgspec
 
 from tunnel import messages
 from tunnel.account import Account
-from tunnel.dialects.yamux import YamuxCarrier
+from tunnel.dialects.yamux import YamuxCarrier, YamuxUpstream
 from tunnel.errors import LinkLostError, NoAgentError, TunnelError
 from tunnel.port import Target, Upstream
 from tunnel.yamux import Limits, ProtocolError
@@ -102,6 +102,7 @@ class Link:
         self._timing = timing or Timing()
         self._texts: deque[str] = deque()
         self._carrier = YamuxCarrier(wake=wake, clock=clock, account=account, limits=limits)
+        self._upstreams: dict[Target, YamuxUpstream] = {}
         self.born = self._last_tick = self._pinged_at = clock()
         self._unanswered_since: float | None = None  # the first ping after which nothing at all was received
         self._expired_at = self.born
@@ -208,7 +209,10 @@ class Link:
         """The upstream to `target` through this link. Raises NoAgentError when it does not carry any more."""
         if self.state is not State.READY:
             raise NoAgentError(f"{self.name} is {self.state.value}")
-        return self._carrier.upstream(target)
+        upstream = self._upstreams.get(target)
+        if upstream is None:
+            upstream = self._upstreams[target] = YamuxUpstream(self._carrier, target)
+        return upstream
 
     @property
     def active(self) -> int:
@@ -274,6 +278,7 @@ class Link:
         self._on_closed(self, reason)
         error: TunnelError = LinkLostError(f"{self.name} of agent {self.agent_id} ended: {reason}")
         self._carrier.lost(error)
+        self._upstreams.clear()
         self._wake()
 
     def __repr__(self) -> str:

@@ -1,7 +1,4 @@
-"""The yamux dialect: every exchange is a raw TCP connection to the service, and we speak HTTP/1.1 over it.
-
-`YamuxCarrier` owns the session of one link: the only place that feeds it, drains it and maps its stream ids to
-`YamuxStream`s. `YamuxUpstream` carries exchanges to one target over it, with a pool of idle connections.
+"""The yamux session of one link: the only place that feeds it, drains it and maps its ids to streams.
 
 Invariants: a stream's failure ends that stream only; a session error ends the link (`ProtocolError` leaves
 `bytes_received`, and the caller closes the link). Credit returns only through `YamuxStream.acknowledge`.
@@ -11,12 +8,10 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from tunnel import http1, tls
+from tunnel import http1
 from tunnel.account import Account
+from tunnel.dialects.yamux.stream import YamuxStream
 from tunnel.errors import LinkBusyError, LinkLostError, StreamRefusedError, TunnelError
-from tunnel.port import Exchange, RequestHead, Sink, Target
-from tunnel.routing_header import encode as encode_routing_header
-from tunnel.streams import ByteStream, StreamOwner
 from tunnel.yamux import (
     DataReceived,
     Event,
@@ -34,90 +29,6 @@ from tunnel.yamux import (
 logger = logging.getLogger(__name__)
 
 
-class _Nobody:
-    """The owner of a stream that has none: takes nothing, says nothing."""
-
-    def data_received(self, data: bytes, /) -> None: ...
-
-    def end_received(self) -> None: ...
-
-    def stream_lost(self, error: TunnelError, /) -> None: ...
-
-    def stream_writable(self) -> None: ...
-
-
-_NOBODY = _Nobody()
-
-
-class YamuxStream:
-    """One stream of the session, as a `ByteStream`."""
-
-    __slots__ = (
-        "_carrier",
-        "_live",
-        "end_received",
-        "end_sent",
-        "owner",
-        "stream_id",
-        "unread_bytes",
-        "withheld_bytes",
-    )
-
-    def __init__(self, carrier: "YamuxCarrier", stream_id: int) -> None:
-        self._carrier = carrier
-        self._live = True
-        self.end_sent = False
-        self.end_received = False
-        self.stream_id = stream_id
-        self.owner: StreamOwner = _NOBODY
-        self.unread_bytes = 0  # received, and not yet acknowledged by the owner
-        self.withheld_bytes = 0  # acknowledged, but the process holds too much to promise them again
-
-    @property
-    def held_bytes(self) -> int:
-        """See `ByteStream.held_bytes`."""
-        return self.unread_bytes + (self._carrier.session.buffered(self.stream_id) if self._live else 0)
-
-    def write(self, data: bytes, /) -> bool:
-        """Buffer `data`; False when the buffer is above its mark."""
-        return not self._live or self._carrier.send(self.stream_id, data)
-
-    def write_end(self) -> None:
-        """End our direction."""
-        if self._live and not self.end_sent:
-            self.end_sent = True
-            self._carrier.end(self)
-
-    def reset(self) -> None:
-        """Abort both directions."""
-        if self._live:
-            self._carrier.reset(self)
-
-    def acknowledge(self, size: int, /) -> None:
-        """Return credit for bytes that were consumed."""
-        if self._live:
-            self._carrier.acknowledge(self, size)
-
-    def flush_credit(self) -> None:
-        """Return the credit that is due now, not at half a window."""
-        if self._live:
-            self._carrier.session.flush_credit(self.stream_id)
-
-    def lost(self, error: TunnelError) -> None:
-        """The session or the peer ended it; only the carrier calls this."""
-        self._live = False
-        owner, self.owner = self.owner, _NOBODY
-        owner.stream_lost(error)
-
-    def forget(self) -> None:
-        """No callback comes any more; only the carrier calls this."""
-        self._live = False
-        self.owner = _NOBODY
-
-    def __repr__(self) -> str:
-        return f"<YamuxStream {self.stream_id} {'live' if self._live else 'over'}, {self.unread_bytes} bytes unread>"
-
-
 class YamuxCarrier:
     """The yamux session of one link, on the gateway's side (even ids).
 
@@ -133,7 +44,8 @@ class YamuxCarrier:
         self._account = account
         self._buffered_bytes = 0  # of the session's send buffers, as last told to the account
         self._streams: dict[int, YamuxStream] = {}
-        self._upstreams: dict[Target, YamuxUpstream] = {}
+        self.pools: list[http1.Pool] = []
+        """Of the upstreams: their idle connections are closed in time, and when the agent goes away."""
         self._withheld: set[YamuxStream] = set()
         self.active = 0  # exchanges under way, idle pooled connections not counted
         self.going_away = False
@@ -176,7 +88,7 @@ class YamuxCarrier:
             self.session.reset_stream(stream.stream_id)
             self._release(stream)
             self._lose(stream, error)
-        self._upstreams.clear()
+        self.pools.clear()
         self._withheld.clear()
         self._account.adjust(-self._buffered_bytes)
         self._buffered_bytes = 0
@@ -187,15 +99,8 @@ class YamuxCarrier:
             withheld, self._withheld = self._withheld, set()
             for stream in withheld:
                 stream.acknowledge(0)
-        for upstream in self._upstreams.values():
-            upstream.pool.expire()
-
-    def upstream(self, target: Target) -> "YamuxUpstream":
-        """The upstream to `target`, made on first use."""
-        upstream = self._upstreams.get(target)
-        if upstream is None:
-            upstream = self._upstreams[target] = YamuxUpstream(self, target)
-        return upstream
+        for pool in self.pools:
+            pool.expire()
 
     @property
     def stream_count(self) -> int:
@@ -275,8 +180,8 @@ class YamuxCarrier:
                 self.session.reset_stream(event.stream_id)  # agents open none
             case GoAwayReceived():
                 self.going_away = True
-                for upstream in self._upstreams.values():
-                    upstream.pool.close()  # it waits for its streams, and these are nobody's
+                for pool in self.pools:
+                    pool.close()  # it waits for its streams, and these are nobody's
                 if event.code != 0:  # hashicorp's session ends with anything but "normal"
                     raise ProtocolError(f"the agent ended its session with code {event.code}")
             case _:
@@ -322,63 +227,3 @@ class YamuxCarrier:
 
     def __repr__(self) -> str:
         return f"<YamuxCarrier {self.active} active, {self.session!r}>"
-
-
-class YamuxUpstream:
-    """Carries exchanges to one target: HTTP/1.1 connections over streams, pooled while idle."""
-
-    def __init__(self, carrier: YamuxCarrier, target: Target) -> None:
-        self._carrier = carrier
-        self.target = target
-        self.pool = http1.Pool(clock=carrier.clock)
-        self._streams: dict[http1.Connection, YamuxStream] = {}
-        self._busy: set[http1.Connection] = set()
-        self._routing_header = encode_routing_header(target.service, target.namespace, target.port)
-
-    def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
-        """Start an exchange on an idle connection, or on a new stream. Raises TunnelError."""
-        connection = None
-        if not fresh and not head.upgrade:
-            repeatable = head.body_length == 0 and http1.is_repeatable(head.method)
-            connection = self.pool.take(None, repeatable=repeatable)
-        if connection is None:
-            connection = self._connect()
-        self._busy.add(connection)
-        self._carrier.active += 1
-        try:
-            return connection.open(head, sink)
-        except ValueError:
-            self._closed(connection)
-            connection.close()
-            raise
-
-    def _connect(self) -> http1.Connection:
-        stream = self._carrier.open_stream()
-        stream.write(self._routing_header)
-        target = self.target
-        bytestream: ByteStream = stream
-        if target.scheme == "https":
-            name = target.server_name or f"{target.service}.{target.namespace}.svc.cluster.local"
-            context = tls.client_context(ca_file=target.ca_file, verify=target.verify)
-            bytestream = tls.TlsStream(stream, context, name)
-        connection = http1.Connection(bytestream, clock=self._carrier.clock, on_idle=self._idle, on_closed=self._closed)
-        self._streams[connection] = stream
-        return connection
-
-    def _idle(self, connection: http1.Connection) -> None:
-        self._busy.discard(connection)
-        self._carrier.active -= 1
-        # The next exchange shall begin with a whole window.
-        self._streams[connection].flush_credit()
-        self.pool.put(None, connection)
-
-    def _closed(self, connection: http1.Connection) -> None:
-        self._streams.pop(connection, None)
-        if connection in self._busy:
-            self._busy.discard(connection)
-            self._carrier.active -= 1
-        else:
-            self.pool.discard(None, connection)
-
-    def __repr__(self) -> str:
-        return f"<YamuxUpstream {self.target}: {len(self._busy)} busy, {len(self.pool)} idle>"

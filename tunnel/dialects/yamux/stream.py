@@ -1,0 +1,109 @@
+"""One yamux stream as a `ByteStream`: knows its owner and what it holds, decides nothing.
+
+After `reset`, and once it is lost, its owner is never called again.
+"""
+
+from typing import Protocol
+
+from tunnel.errors import TunnelError
+from tunnel.streams import StreamOwner
+from tunnel.yamux import Session
+
+
+class _Nobody:
+    """The owner of a stream that has none: takes nothing, says nothing."""
+
+    def data_received(self, data: bytes, /) -> None: ...
+
+    def end_received(self) -> None: ...
+
+    def stream_lost(self, error: TunnelError, /) -> None: ...
+
+    def stream_writable(self) -> None: ...
+
+
+_NOBODY = _Nobody()
+
+
+class _Carrier(Protocol):
+    """What a stream asks of its session's owner."""
+
+    @property
+    def session(self) -> Session: ...
+
+    def send(self, stream_id: int, data: bytes) -> bool: ...
+
+    def end(self, stream: "YamuxStream") -> None: ...
+
+    def reset(self, stream: "YamuxStream") -> None: ...
+
+    def acknowledge(self, stream: "YamuxStream", size: int) -> None: ...
+
+
+class YamuxStream:
+    """One stream of the session, as a `ByteStream`."""
+
+    __slots__ = (
+        "_carrier",
+        "_live",
+        "end_received",
+        "end_sent",
+        "owner",
+        "stream_id",
+        "unread_bytes",
+        "withheld_bytes",
+    )
+
+    def __init__(self, carrier: _Carrier, stream_id: int) -> None:
+        self._carrier = carrier
+        self._live = True
+        self.end_sent = False
+        self.end_received = False
+        self.stream_id = stream_id
+        self.owner: StreamOwner = _NOBODY
+        self.unread_bytes = 0  # received, and not yet acknowledged by the owner
+        self.withheld_bytes = 0  # acknowledged, but the process holds too much to promise them again
+
+    @property
+    def held_bytes(self) -> int:
+        """See `ByteStream.held_bytes`."""
+        return self.unread_bytes + (self._carrier.session.buffered(self.stream_id) if self._live else 0)
+
+    def write(self, data: bytes, /) -> bool:
+        """Buffer `data`; False when the buffer is above its mark."""
+        return not self._live or self._carrier.send(self.stream_id, data)
+
+    def write_end(self) -> None:
+        """End our direction."""
+        if self._live and not self.end_sent:
+            self.end_sent = True
+            self._carrier.end(self)
+
+    def reset(self) -> None:
+        """Abort both directions."""
+        if self._live:
+            self._carrier.reset(self)
+
+    def acknowledge(self, size: int, /) -> None:
+        """Return credit for bytes that were consumed."""
+        if self._live:
+            self._carrier.acknowledge(self, size)
+
+    def flush_credit(self) -> None:
+        """Return the credit that is due now, not at half a window."""
+        if self._live:
+            self._carrier.session.flush_credit(self.stream_id)
+
+    def lost(self, error: TunnelError) -> None:
+        """The session or the peer ended it; only the carrier calls this."""
+        self._live = False
+        owner, self.owner = self.owner, _NOBODY
+        owner.stream_lost(error)
+
+    def forget(self) -> None:
+        """No callback comes any more; only the carrier calls this."""
+        self._live = False
+        self.owner = _NOBODY
+
+    def __repr__(self) -> str:
+        return f"<YamuxStream {self.stream_id} {'live' if self._live else 'over'}, {self.unread_bytes} bytes unread>"
