@@ -83,6 +83,7 @@ class HttpExchange:
         self._answer_began = True
         if head.status >= 200:
             self._head = head
+            self._last_data = asyncio.get_running_loop().time()
             self._wake()
         elif head.status == 100:
             self._upload.continue_()
@@ -212,7 +213,6 @@ class HttpExchange:
         if self.link is not None:
             headers.extend(cookie_for(self._route.policy, self._scope, self.link))
         headers = with_request_id(self._route.policy.response_headers.apply(headers), record.request_id)
-        self._last_data = asyncio.get_running_loop().time()
         await self._pass_on({"type": "http.response.start", "status": status, "headers": headers})
         self.started = True
         while True:
