@@ -44,6 +44,9 @@ class AgentSocket:
         if (await self._receive())["type"] != "websocket.connect":
             raise AgentLeftError("left before the handshake")
         await self._send({"type": "websocket.accept"})
+        bulk = (self.scope.get("extensions") or {}).get("gateway.bulk")
+        if bulk is not None:
+            bulk()
 
     async def receive(self) -> str | bytes:
         """The next message. Raises AgentLeftError with how it ended."""

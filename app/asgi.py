@@ -1,5 +1,6 @@
 """ASGI as the doors and endpoints see it: the types of a call, and the answers that are ours, not a service's."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -12,13 +13,16 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-def abort_of(scope: Scope) -> Callable[[], None] | None:
-    """What cuts the client's connection at once, unsent bytes and all; None where the server has no such thing.
+def cut_off(scope: Scope, runner: "asyncio.Task[Any] | None") -> None:
+    """Cut the client's connection at once, unsent bytes and all; where the server cannot, cancel its task.
 
-    Servers flush before they close, so a client that never reads would never be rid of; `app.serve` adds this.
+    Servers flush before they close, so a client that never reads would never be rid of; `app.protocols` adds this.
     """
     abort: Callable[[], None] | None = (scope.get("extensions") or {}).get("gateway.abort")
-    return abort
+    if abort is not None:
+        abort()
+    elif runner is not None:
+        runner.cancel()
 
 
 async def answer_problem(

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from app import access, problems
 from app.access import Record
-from app.asgi import Receive, Scope, Send, abort_of
+from app.asgi import Receive, Scope, Send, cut_off
 from app.metrics import Limit, Metrics, Stall
 from app.policy import Policy, rate_limit
 from tunnel import websocket
@@ -25,6 +25,12 @@ from tunnel.port import Exchange
 
 _CLOSE_SECONDS = 5.0
 """How long the service may take to answer our close frame before its stream is reset."""
+
+_MESSAGE_BYTES = 128
+"""What a message costs besides its payload: empty ones are held, too."""
+
+_TURN_MESSAGES = 64
+"""After so many messages without a wait the other exchanges have their turn."""
 
 Message = str | bytes
 
@@ -54,6 +60,7 @@ class Conversation:
         self._parting = False  # the client is gone: what the service still says is dropped
         self._in_order = False  # the closing handshake was completed: nothing to reset
         self._full = False  # the stream is above its mark
+        self._queued_bytes = 0
         self._counted_bytes = 0
         self._waiter: asyncio.Future[None] | None = None
         self._write_waiter: asyncio.Future[None] | None = None
@@ -75,6 +82,7 @@ class Conversation:
                 case websocket.Message():
                     if not self._parting:
                         self._messages.append((event.data, self._now()))
+                        self._queued_bytes += len(event.data) + _MESSAGE_BYTES
                 case websocket.Closed():
                     self._end(event.code, event.reason, "service")
                 case websocket.Failed():
@@ -127,7 +135,7 @@ class Conversation:
     def relieve(self) -> None:
         """The process holds too much for this one."""
         self._hit(Limit.HELD_HARD)
-        self._messages.clear()
+        self._drop_messages()
         self._count()
         self._shut(1013, "gateway is out of room", to_service=1001)
         self.stop(now=True)
@@ -171,7 +179,7 @@ class Conversation:
             await self._to_client(client)
         finally:
             self._parting = True
-            self._messages.clear()
+            self._drop_messages()
             self._count()
             now = self._now()
             self._stalled_by_client.end(now)
@@ -190,6 +198,7 @@ class Conversation:
         while True:
             while self._messages and not client.done():
                 message, arrived = self._messages.popleft()
+                self._queued_bytes -= len(message) + _MESSAGE_BYTES
                 size = _size(message)
                 if limit is not None and (wait := limit.admit(size, self._now())) != 0.0:
                     if wait is None:
@@ -202,6 +211,8 @@ class Conversation:
                 self._metrics.service_to_client.message(size, self._now() - arrived)
                 self._passed("service_to_client", size)
                 self._count()
+                if self._record.messages_down % _TURN_MESSAGES == 0:
+                    await asyncio.sleep(0)
             if client.done():
                 await self._close_service(*client.result())
                 return
@@ -254,6 +265,8 @@ class Conversation:
                     self._write_waiter = None
             self._metrics.client_to_service.message(size, self._now() - arrived)
             self._passed("client_to_service", size)
+            if self._record.messages_up % _TURN_MESSAGES == 0:
+                await asyncio.sleep(0)
 
     async def _close_service(self, code: int, reason: str) -> None:
         """Tell the service how its client left, and wait for its answer for a while."""
@@ -275,7 +288,7 @@ class Conversation:
         if self._lost:
             return
         self._parting = True
-        self._messages.clear()
+        self._drop_messages()
         self._exchange.resume()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
@@ -315,7 +328,7 @@ class Conversation:
 
     def _exceeded(self) -> None:
         self._hit(Limit.MESSAGES_RATE)
-        self._messages.clear()
+        self._drop_messages()
         self._shut(1008, "rate limit exceeded", to_service=1008)
 
     def _hit(self, limit: Limit) -> None:
@@ -327,11 +340,7 @@ class Conversation:
         self._sending_since = None
         self._shut(1011, "the client does not read", to_service=1011)
         self._record.close_code = 1006
-        abort = abort_of(self._scope)
-        if abort is not None:
-            abort()
-        elif self._runner is not None:
-            self._runner.cancel()
+        cut_off(self._scope, self._runner)
 
     def _passed(self, direction: access.Direction, size: int) -> None:
         record = self._record
@@ -346,12 +355,14 @@ class Conversation:
 
     def _count(self) -> None:
         """Tell the process account what is held for the client: the message being assembled, and those that wait."""
-        held = 0
-        if not self._parting:
-            held = self._codec.buffered_bytes + sum(len(message) for message, _ in self._messages)
+        held = self._codec.buffered_bytes + self._queued_bytes if not self._parting else 0
         if held != self._counted_bytes:
             delta, self._counted_bytes = held - self._counted_bytes, held
             self._account.adjust(delta)
+
+    def _drop_messages(self) -> None:
+        self._messages.clear()
+        self._queued_bytes = 0
 
     def _outstanding(self) -> bool:
         """Whether the client is still to be told something."""

@@ -7,7 +7,7 @@ timer or stream behind.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -84,8 +84,8 @@ class Gateway:
     """Not ready, but still serving."""
     closing: bool = field(init=False, default=False)
     """The delay is over: no new WebSocket, no new agent."""
-    listeners: list[Callable[[], None]] = field(init=False, default_factory=list)
-    """Called when `closing` begins: stop to listen."""
+    listeners: list[Callable[[], Awaitable[None]]] = field(init=False, default_factory=list)
+    """Called when `closing` begins: stop to listen, and close idle connections."""
     companions: list[Companion] = field(init=False, default_factory=list)
     """Start and stop with the gateway."""
     _drain_task: "asyncio.Task[None] | None" = field(init=False, default=None)
@@ -170,7 +170,7 @@ class Gateway:
         await asyncio.sleep(delay_seconds)
         self.closing = True
         for listener in self.listeners:
-            listener()
+            await listener()
         deadline = time.monotonic() + grace_seconds
         await self._tell_websockets(grace_seconds)
         while self.exchanges and (left := deadline - time.monotonic()) > 0:

@@ -14,7 +14,7 @@ from typing import Any
 
 from app import access, problems
 from app.access import Record
-from app.asgi import Receive, Scope, Send, abort_of, answer_problem
+from app.asgi import Receive, Scope, Send, answer_problem, cut_off
 from app.gateway import Gateway
 from app.heads import BadRequestError, client_address, client_is_trusted, request_head, response_headers
 from app.metrics import Limit, Stall, limit_of_error
@@ -277,11 +277,7 @@ class HttpExchange:
         self._gateway.metrics.limit_hit(Limit.TIMEOUT_WRITE, self._record)
         self._give_up(ClientLeftError("took nothing for too long"))
         self._error = self._error or ClientLeftError("took nothing for too long")
-        abort = abort_of(self._scope)
-        if abort is not None:
-            abort()
-        elif self._runner is not None:
-            self._runner.cancel()
+        cut_off(self._scope, self._runner)
 
     def _reset(self) -> None:
         if self._exchange is not None:

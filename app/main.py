@@ -99,7 +99,7 @@ class AgentEndpoints(BaseRoute):
 
 
 class OperatorEndpoints(BaseRoute):
-    """What the admin token opens, on the control hosts; on any other host there is no such thing."""
+    """What the admin token opens, on the control hosts; nothing here where it has a listener of its own."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
@@ -107,10 +107,11 @@ class OperatorEndpoints(BaseRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Full for an operator's path on a control host, once there is an admin token."""
-        if scope["type"] != "http" or self._gateway.settings.admin_token_hash is None:
+        settings = self._gateway.settings
+        if scope["type"] != "http" or settings.admin_token_hash is None or settings.admin_bind is not None:
             return Match.NONE, {}
         path = raw_path_of(scope)
-        if (path == b"/metrics" or path.startswith(b"/-/")) and is_control_host(self._gateway.settings, scope):
+        if (path == b"/metrics" or path.startswith(b"/-/")) and is_control_host(settings, scope):
             return Match.FULL, {}
         return Match.NONE, {}
 
@@ -210,7 +211,8 @@ def __getattr__(name: str) -> Starlette:
     if workers.is_worker() and workers.asked_for(sys.argv, web_concurrency()) > 1:
         sys.stderr.write(f"tunnel-gateway: {workers.REASON}\n")
         sys.stderr.flush()
-        os.kill(os.getppid(), signal.SIGTERM)  # the server would start another worker in our place, for ever
+        # The server would start another worker in our place, for ever, and ends with status 0 when asked to end.
+        os.kill(os.getppid(), signal.SIGUSR1)
         raise SystemExit(2)
     try:
         application = create_app()

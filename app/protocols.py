@@ -1,24 +1,40 @@
-"""uvicorn's protocol classes, with what a gateway needs of its clients' connections besides.
+"""uvicorn's protocol classes, with what a gateway needs besides: what of them is used here is named in
+tests/app/test_uvicorn_contract.py, because it is not uvicorn's public interface.
 
-`gateway.abort` in the ASGI scope's extensions cuts a connection at once, unsent bytes and all: uvicorn flushes before
-it closes, and a client that never reads would never be rid of. TCP keep-alive finds clients that vanished. What of
-uvicorn is used here is named in tests/app/test_uvicorn_contract.py, because it is not its public interface.
+- `gateway.abort` in the ASGI scope's extensions cuts a connection at once, unsent bytes and all: uvicorn flushes
+  before it closes, and a client that never reads would never be rid of. TCP keep-alive finds clients that vanished.
+- An upgrade offer other than WebSocket is dropped and answered normally, on a connection that then closes; with a
+  body it is refused, because the parser takes the body for the next request.
+- Trailers of a request never become headers.
+- WebSocket handshakes that the parser refuses are answered. Floods of tiny messages are taken in slices, so that one
+  client cannot hold the event loop.
 """
 
 import asyncio
 import socket
 from typing import cast
 
+from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
+from app.heads import is_websocket_upgrade
+
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 """A vanished client is noticed after 60 + 4 x 15 s."""
+
+_SLICE_BYTES = 16 * 1024
+_SLICE_MESSAGES = 64
+"""A slice that brought more messages than this has the rest wait for a turn of the event loop."""
+_TINY_SLICE_BYTES = 1024
+"""After such a slice: some 170 empty messages, 5 ms of work."""
 
 
 class GatewayHttp(HttpToolsProtocol):
     """HTTP/1.1 of one client."""
+
+    _in_head = True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client connected."""
@@ -28,11 +44,41 @@ class GatewayHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins: its scope is new."""
         super().on_message_begin()
+        self._in_head = True
         self.scope["extensions"] = {"gateway.abort": self.transport.abort}  # type: ignore[dict-item]
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head; those of the trailer section are dropped (RFC 9110 section 6.5.1)."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is complete. Raises ValueError, which the parser turns into a 400, for what must not go on."""
+        self._in_head = False
+        other_upgrade = self.parser.should_upgrade() and not self._should_upgrade()
+        if other_upgrade and _announces_body(self.headers):
+            raise ValueError("an upgrade offer with a body")
+        super().on_headers_complete()
+        if other_upgrade:
+            self.cycle.keep_alive = False  # what follows the head is not parsed as HTTP any more
+
+    def _should_upgrade(self) -> bool:
+        return is_websocket_upgrade(self.headers) and self._should_upgrade_to_ws()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand over to the WebSocket protocol, with the one offer that it takes."""
+        headers = [item for item in self.scope["headers"] if item[0] not in (b"upgrade", b"connection")]
+        self.scope["headers"] = [*headers, (b"upgrade", b"websocket"), (b"connection", b"upgrade")]
+        super().handle_websocket_upgrade()
 
 
 class GatewayWebSocket(WebSocketsSansIOProtocol):
     """A WebSocket of one client, or of one agent."""
+
+    _waiting = b""
+    _turn: asyncio.Handle | None = None
+    _slice_bytes = _SLICE_BYTES
+    _in_slices = True
 
     def handle_connect(self, event: Request) -> None:
         """A handshake came; its task starts in the next turn of the loop."""
@@ -40,6 +86,59 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
         if self.handshake_initiated and not self.close_sent:
             extensions = cast("dict[str, object]", self.scope["extensions"])
             extensions["gateway.abort"] = self.transport.abort
+            extensions["gateway.bulk"] = self.take_in_bulk
+
+    def take_in_bulk(self) -> None:
+        """The peer is an agent: few, large messages, to be taken as they come."""
+        self._in_slices = False
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client: a slice now, the rest in later turns where there are many messages."""
+        if not self._in_slices:
+            super().data_received(data)
+            return
+        self._waiting += data
+        if self._turn is None:
+            self._take()
+
+    def _take(self) -> None:
+        self._turn = None
+        while self._waiting and not self.transport.is_closing():
+            data, self._waiting = self._waiting[: self._slice_bytes], self._waiting[self._slice_bytes :]
+            before = self.queue.qsize()
+            super().data_received(data)
+            self._answer_refused()
+            if self.queue.qsize() - before > _SLICE_MESSAGES or self.read_paused:
+                self._slice_bytes = _TINY_SLICE_BYTES if self.queue.qsize() - before > _SLICE_MESSAGES else _SLICE_BYTES
+                break
+            self._slice_bytes = _SLICE_BYTES
+        if self._waiting and not self.transport.is_closing():
+            self.transport.pause_reading()
+            if not self.read_paused:
+                self._turn = self.loop.call_soon(self._take)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """The application's next event; the slices go on once it has taken what there was."""
+        event = await super().receive()
+        if self._waiting and not self.read_paused and self._turn is None:
+            self.transport.pause_reading()
+            self._turn = self.loop.call_soon(self._take)
+        return event
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._waiting = b""
+        if self._turn is not None:
+            self._turn.cancel()
+        super().connection_lost(exc)
+
+    def _answer_refused(self) -> None:
+        """A handshake that the parser refused has an answer, which uvicorn does not send."""
+        if self.handshake_initiated or self.conn.handshake_exc is None or self.transport.is_closing():
+            return
+        output = b"".join(self.conn.data_to_send())
+        self.transport.write(output or b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        self.transport.close()
 
 
 def keep_alive(transport: asyncio.Transport) -> None:
@@ -52,3 +151,7 @@ def keep_alive(transport: asyncio.Transport) -> None:
         option = getattr(socket, name, None)
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _announces_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers)

@@ -26,6 +26,8 @@ from app.settings import Settings
 
 logger = logging.getLogger("gateway")
 
+_LINGER_SECONDS = 0.25
+"""For requests on connections that were accepted as the listener closed."""
 _SERVER_GRACE_SECONDS = 2
 """For uvicorn, after our own drain: nothing should be left."""
 
@@ -33,10 +35,26 @@ _SERVER_GRACE_SECONDS = 2
 class AdminServer(uvicorn.Server):
     """The operator's listener; its life is the gateway server's."""
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Signals are the gateway server's."""
-        yield
+    _running: asyncio.Task[None] | None = None
+
+    async def begin(self) -> bool:
+        """Listen; False when it cannot, and the reason is in the log."""
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
+        try:
+            await self.startup()
+        except SystemExit:  # uvicorn's way to say that the port is taken
+            return False
+        self._running = asyncio.get_running_loop().create_task(self.main_loop())
+        return True
+
+    async def end(self) -> None:
+        """Stop; idempotent."""
+        if self._running is not None:
+            self.should_exit = True
+            await self._running
+            self._running = None
+            await self.shutdown()
 
 
 class GatewayServer(uvicorn.Server):
@@ -47,7 +65,6 @@ class GatewayServer(uvicorn.Server):
         self._gateway = gateway
         self._reloader = reloader
         self._admin = admin
-        self._admin_task: asyncio.Task[None] | None = None
         self._stopping: asyncio.Task[None] | None = None
         gateway.listeners.append(self._stop_listening)
 
@@ -80,19 +97,27 @@ class GatewayServer(uvicorn.Server):
         finally:
             self.should_exit = True
 
-    def _stop_listening(self) -> None:
-        """New connections go elsewhere, or are refused and tried again; those that are open are served on."""
+    async def _stop_listening(self) -> None:
+        """New connections go elsewhere, or are refused and tried again.
+
+        Requests that are on their way on fresh connections are still served; then idle connections are closed, and
+        busy ones close with their answer: none may find us after the links are gone.
+        """
         for server in self.servers:
             server.close()
+        await asyncio.sleep(_LINGER_SECONDS)
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, GatewayHttp):
+                connection.shutdown()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and say so in one line."""
+        if self._admin is not None and not await self._admin.begin():
+            raise SystemExit(1)
         await super().startup(sockets)
         if self.should_exit:
             return
         address = self.servers[0].sockets[0].getsockname()
-        if self._admin is not None:
-            self._admin_task = asyncio.get_running_loop().create_task(self._admin.serve())
         log.READY.info("ready: http://%s:%d", *address[:2])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -100,9 +125,8 @@ class GatewayServer(uvicorn.Server):
         await super().shutdown(sockets)
         if self.force_exit:
             await self.lifespan.shutdown()  # uvicorn leaves it out then, and logs its cancellation as an error
-        if self._admin is not None and self._admin_task is not None:
-            self._admin.should_exit = True
-            await asyncio.gather(self._admin_task, return_exceptions=True)
+        if self._admin is not None:
+            await self._admin.end()
 
 
 def serve(settings: Settings, host: str, port: int) -> int:
