@@ -5,6 +5,7 @@ Opened by the admin token (`Authorization: Bearer`); without one configured it i
 """
 
 import asyncio
+import math
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -48,6 +49,8 @@ class Admin:
         try:
             seconds = min(max(float(wait), 0.0), _LONGEST_WAIT_SECONDS) if wait is not None else 0.0
         except ValueError:
+            seconds = math.nan
+        if math.isnan(seconds):
             return JSONResponse({"code": "bad_request", "message": "wait: a number of seconds"}, 400)
         task = self._gateway.begin_drain()
         if seconds:

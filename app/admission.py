@@ -9,7 +9,7 @@ from collections.abc import Hashable
 
 from app import problems
 from app.asgi import Scope
-from app.heads import client_address, forwarded_scheme
+from app.heads import client_address, forwarded_scheme, host_header
 from app.policy import origin_allowed
 from app.routes import Route
 from app.settings import Settings
@@ -46,7 +46,7 @@ class Admission:
         policy = route.policy
         headers = scope["headers"]
         origins = [value for name, value in headers if name == b"origin"]
-        host = next((value for name, value in headers if name == b"host"), b"").decode("latin-1")
+        host = host_header(scope).decode("latin-1")
         scheme = forwarded_scheme(scope, settings).replace("ws", "http", 1)
         if not origin_allowed(policy, origins, host, scheme, route.host):
             return problems.ORIGIN_REFUSED

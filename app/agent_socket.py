@@ -37,6 +37,7 @@ class AgentSocket:
         self._send = send
         self._wake = asyncio.Event()
         self._over = asyncio.Event()  # the link ended, whoever ended it
+        self._announced = False
         self.link: Link | None = None
 
     async def accept(self) -> None:
@@ -71,8 +72,9 @@ class AgentSocket:
 
     async def close(self, code: int, reason: str) -> None:
         """Close; nothing more is sent."""
+        short = reason.encode()[:123].decode(errors="ignore")  # what a close frame has room for
         with contextlib.suppress(OSError, RuntimeError):
-            await self._send({"type": "websocket.close", "code": code, "reason": reason[:100]})
+            await self._send({"type": "websocket.close", "code": code, "reason": short})
 
     def new_link(self, cluster: str, agent_id: str | None) -> Link:
         """The link that this socket feeds."""
@@ -101,6 +103,8 @@ class AgentSocket:
         reader = asyncio.get_running_loop().create_task(self._read(link))
         over = asyncio.get_running_loop().create_task(self._over.wait())
         reason = "connection lost"
+        here = asyncio.current_task()
+        self.gateway.sockets.add(here)
         try:
             done, _ = await asyncio.wait((reader, writer, over), return_when=asyncio.FIRST_COMPLETED)
             if link.close_code is not None:
@@ -109,11 +113,15 @@ class AgentSocket:
             for task in done:
                 if (error := task.exception()) is not None:
                     reason = str(error) or type(error).__name__
+                    if not isinstance(error, AgentLeftError | OSError):
+                        logger.error("%s failed", link.name, exc_info=error)
+                        link.close(1011, "internal error")
         finally:
             link.lost(reason)
             for task in (reader, writer, over):
                 task.cancel()
             await asyncio.gather(reader, writer, over, return_exceptions=True)
+            self.gateway.sockets.discard(here)
         if link.close_code is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FLUSH_SECONDS):
@@ -146,8 +154,11 @@ class AgentSocket:
 
     def _ready(self, link: Link) -> None:
         logger.info("%s: agent %s serves cluster %s", link.name, link.agent_id or "(not named yet)", link.cluster)
-        self.gateway.metrics.link_joined(link.cluster)
         self.gateway.registry.ready(link)
+        if self._announced:
+            return  # it was doubted, and heard again
+        self._announced = True
+        self.gateway.metrics.link_joined(link.cluster)
 
     def _closed(self, link: Link, reason: str) -> None:
         self.gateway.registry.remove(link)

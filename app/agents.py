@@ -13,7 +13,7 @@ from app import problems
 from app.agent_socket import AgentLeftError, AgentSocket
 from app.asgi import Receive, Scope, Send, refuse_with_problem
 from app.gateway import Gateway
-from app.heads import bearer_token, forwarded_scheme
+from app.heads import bearer_token, forwarded_scheme, host_header
 from app.settings import Grant, token_hash
 from tunnel import messages
 
@@ -176,6 +176,6 @@ def _gateway_url(gateway: Gateway, scope: Scope) -> str:
     if gateway.settings.public_url is not None:
         scheme, _, rest = gateway.settings.public_url.partition("://")
         return f"{'wss' if scheme.lower() == 'https' else 'ws'}://{rest}/ws"
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"localhost").decode("latin-1")
+    host = (host_header(scope) or b"localhost").decode("latin-1")
     scheme = "wss" if forwarded_scheme(scope, gateway.settings) in ("https", "wss") else "ws"
     return f"{scheme}://{host}{scope.get('root_path', '')}/ws"

@@ -26,12 +26,15 @@ def cut_off(scope: Scope, runner: "asyncio.Task[Any] | None") -> None:
 
 
 async def answer_problem(
-    problem: problems.Problem, scope: Scope, send: Send, detail: str = "", *, request_id: str | None = None
-) -> None:
-    """Send an error page of ours; a body still to come is left unread, so the connection is closed after it."""
+    problem: problems.Problem, scope: Scope, send: Send, detail: str = "", *,
+    request_id: str | None = None, close: bool = False,
+) -> None:  # fmt: skip
+    """Send an error page of ours. A body still to come is left unread: the server reads and drops it."""
     status, headers, body = problems.render(problem, scope["headers"], detail)
     if request_id is not None:
         headers = with_request_id(headers, request_id)
+    if close:
+        headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 

@@ -9,13 +9,14 @@ credit goes back. `tick` holds all deadlines.
 
 import asyncio
 import contextlib
-from collections import deque
+import logging
 from collections.abc import Callable
 from typing import Any, Literal
 
 from app import access, problems
 from app.access import Record
 from app.asgi import Receive, Scope, Send, cut_off
+from app.mailbox import Mailbox, size_of
 from app.metrics import Limit, Metrics, Stall
 from app.policy import Policy, rate_limit
 from tunnel import websocket
@@ -23,16 +24,13 @@ from tunnel.account import Account
 from tunnel.errors import LinkLostError, TunnelError
 from tunnel.port import Exchange
 
+logger = logging.getLogger("gateway")
+
 _CLOSE_SECONDS = 5.0
 """How long the service may take to answer our close frame before its stream is reset."""
 
-_MESSAGE_BYTES = 128
-"""What a message costs besides its payload: empty ones are held, too."""
-
 _TURN_MESSAGES = 64
 """After so many messages without a wait the other exchanges have their turn."""
-
-Message = str | bytes
 
 
 class Conversation:
@@ -47,21 +45,20 @@ class Conversation:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._account = account
         self._metrics = metrics
         self._record = record
         loop = asyncio.get_running_loop()
         self._now: Callable[[], float] = loop.time
         self._codec = websocket.Connection(max_message_bytes=policy.max_message_bytes)
-        self._messages: deque[tuple[Message, float]] = deque()  # for the client, each with when it was whole
+        self._mailbox = Mailbox(account)
         self._close: tuple[int, str] | None = None  # what the client is to be closed with, after the messages
         self._service_ended = False
         self._lost = False  # nothing can be written to the service any more
         self._parting = False  # the client is gone: what the service still says is dropped
         self._in_order = False  # the closing handshake was completed: nothing to reset
         self._full = False  # the stream is above its mark
-        self._queued_bytes = 0
-        self._counted_bytes = 0
+        self._cut = False  # the client cannot be told anything any more
+        self._over = asyncio.Event()
         self._waiter: asyncio.Future[None] | None = None
         self._write_waiter: asyncio.Future[None] | None = None
         self._runner = asyncio.current_task()
@@ -80,9 +77,7 @@ class Conversation:
         for event in self._codec.receive_data(data):
             match event:
                 case websocket.Message():
-                    if not self._parting:
-                        self._messages.append((event.data, self._now()))
-                        self._queued_bytes += len(event.data) + _MESSAGE_BYTES
+                    self._mailbox.put(event.data, self._now())
                 case websocket.Closed():
                     self._end(event.code, event.reason, "service")
                 case websocket.Failed():
@@ -94,8 +89,8 @@ class Conversation:
         self._active_at = self._now()
         self._pinged = False
         self._flush()
-        self._count()
-        if self._messages and self._close is None:
+        self._mailbox.assembling(self._codec.buffered_bytes)
+        if self._mailbox and self._close is None:
             self._exchange.pause()
         if self._outstanding():
             self._wake()
@@ -135,8 +130,7 @@ class Conversation:
     def relieve(self) -> None:
         """The process holds too much for this one."""
         self._hit(Limit.HELD_HARD)
-        self._drop_messages()
-        self._count()
+        self._mailbox.clear()
         self._shut(1013, "gateway is out of room", to_service=1001)
         self.stop(now=True)
 
@@ -164,7 +158,7 @@ class Conversation:
     @property
     def held_bytes(self) -> int:
         """Messages for the client, the one being assembled, and what the stream holds."""
-        return self._counted_bytes + self._exchange.held_bytes
+        return self._mailbox.held_bytes + self._exchange.held_bytes
 
     # --- the coroutines
 
@@ -174,32 +168,29 @@ class Conversation:
             self.take(early)
         self._exchange.resume()
         client = asyncio.get_running_loop().create_task(self._from_client())
-        client.add_done_callback(lambda _: self._wake())
+        client.add_done_callback(self._client_is_through)
         try:
             await self._to_client(client)
         finally:
             self._parting = True
-            self._drop_messages()
-            self._count()
+            self._mailbox.close()
             now = self._now()
             self._stalled_by_client.end(now)
             self._stalled_by_service.end(now)
             self._record.stalled_by_client_seconds = self._stalled_by_client.seconds
             self._record.stalled_by_service_seconds = self._stalled_by_service.seconds
-            client.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError):
-                await client
             if not self._in_order:
                 self._exchange.reset()
+            client.cancel()
+            await asyncio.wait((client,))
 
     async def _to_client(self, client: "asyncio.Task[tuple[int, str]]") -> None:
         """Service to client, until either side is through."""
         limit = rate_limit(self._policy, self._now())
         while True:
-            while self._messages and not client.done():
-                message, arrived = self._messages.popleft()
-                self._queued_bytes -= len(message) + _MESSAGE_BYTES
-                size = _size(message)
+            while self._mailbox and not (client.done() or self._cut):
+                message, arrived = self._mailbox.take()
+                size = size_of(message)
                 if limit is not None and (wait := limit.admit(size, self._now())) != 0.0:
                     if wait is None:
                         self._exceeded()
@@ -210,11 +201,10 @@ class Conversation:
                 )
                 self._metrics.service_to_client.message(size, self._now() - arrived)
                 self._passed("service_to_client", size)
-                self._count()
                 if self._record.messages_down % _TURN_MESSAGES == 0:
                     await asyncio.sleep(0)
-            if client.done():
-                await self._close_service(*client.result())
+            if client.done() or self._cut:
+                await self._close_service(*self._parting_words(client))
                 return
             if self._close is not None:
                 code, reason = self._close
@@ -246,7 +236,7 @@ class Conversation:
             data: Any = message.get("text")
             if data is None:
                 data = message.get("bytes") or b""
-            size = _size(data)
+            size = size_of(data)
             if size > self._policy.max_message_bytes:
                 self._hit(Limit.MESSAGE_SIZE)
                 self._shut(1009, "message too large", to_service=1009)
@@ -271,7 +261,8 @@ class Conversation:
     async def _close_service(self, code: int, reason: str) -> None:
         """Tell the service how its client left, and wait for its answer for a while."""
         if self._close is None:
-            self._record.close_code, self._record.closed_by = code, "client"
+            self._record.close_code = self._record.close_code or code
+            self._record.closed_by = self._record.closed_by or "client"
             if code == 1009:
                 self._hit(Limit.MESSAGE_SIZE)  # the server refused a message larger than any route allows
                 self._record.closed_by = "gateway"
@@ -288,7 +279,7 @@ class Conversation:
         if self._lost:
             return
         self._parting = True
-        self._drop_messages()
+        self._mailbox.close()
         self._exchange.resume()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
@@ -298,11 +289,23 @@ class Conversation:
                     self._exchange.end()
                     self._in_order = True
 
+    def _parting_words(self, client: "asyncio.Task[tuple[int, str]]") -> tuple[int, str]:
+        """How the client left: as it said, else it vanished."""
+        if client.done() and not client.cancelled() and client.exception() is None:
+            return client.result()
+        return 1006, ""
+
     async def _pass_on(self, message: dict[str, Any]) -> None:
         self._sending_since = self._now()
         self._stalled_by_client.begin(self._sending_since)
         try:
             await self._send(message)
+        except OSError:
+            self._cut = True  # ASGI 2.4: the client has left
+        except asyncio.CancelledError:
+            if not self._cut or self._runner is None:
+                raise
+            self._runner.uncancel()  # it was us
         finally:
             self._sending_since = None
             self._stalled_by_client.end(self._now())
@@ -314,6 +317,7 @@ class Conversation:
         if self._close is None:
             self._close = (code, reason)
             self._record.closed_by = self._record.closed_by or by
+        self._over.set()
         self._wake()
 
     def _shut(self, code: int, reason: str, *, to_service: int) -> None:
@@ -323,12 +327,15 @@ class Conversation:
             self._write(self._codec.close(to_service, ""))
 
     async def _slow_down(self, seconds: float) -> None:
+        """Wait for the rate, or for the end of it all."""
         self._metrics.limit_hit(Limit.MESSAGES_RATE)
-        await asyncio.sleep(seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
 
     def _exceeded(self) -> None:
         self._hit(Limit.MESSAGES_RATE)
-        self._drop_messages()
+        self._mailbox.clear()
         self._shut(1008, "rate limit exceeded", to_service=1008)
 
     def _hit(self, limit: Limit) -> None:
@@ -338,8 +345,9 @@ class Conversation:
         """The client takes nothing: its connection is aborted where the server lets us, and left where not."""
         self._hit(Limit.TIMEOUT_WRITE)
         self._sending_since = None
-        self._shut(1011, "the client does not read", to_service=1011)
-        self._record.close_code = 1006
+        self._cut = True
+        self._mailbox.clear()
+        self._record.close_code, self._record.closed_by = 1006, "gateway"
         cut_off(self._scope, self._runner)
 
     def _passed(self, direction: access.Direction, size: int) -> None:
@@ -353,20 +361,15 @@ class Conversation:
         if self._logs_messages:
             access.emit_message(record, direction, size)
 
-    def _count(self) -> None:
-        """Tell the process account what is held for the client: the message being assembled, and those that wait."""
-        held = self._codec.buffered_bytes + self._queued_bytes if not self._parting else 0
-        if held != self._counted_bytes:
-            delta, self._counted_bytes = held - self._counted_bytes, held
-            self._account.adjust(delta)
-
-    def _drop_messages(self) -> None:
-        self._messages.clear()
-        self._queued_bytes = 0
+    def _client_is_through(self, client: "asyncio.Task[tuple[int, str]]") -> None:
+        if not client.cancelled() and (error := client.exception()) is not None:
+            logger.error("reading from a WebSocket's client failed", exc_info=error)
+        self._over.set()
+        self._wake()
 
     def _outstanding(self) -> bool:
         """Whether the client is still to be told something."""
-        return bool(self._messages) or self._close is not None
+        return bool(self._mailbox) or self._close is not None
 
     def _flush(self) -> None:
         """Send what the codec owes (pongs, the answer to a close); while the stream is full it keeps the newest."""
@@ -391,10 +394,3 @@ class Conversation:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-
-def _size(message: Message) -> int:
-    """Bytes of payload: of text in UTF-8, which costs a pass only where it is not ASCII."""
-    if isinstance(message, str) and not message.isascii():
-        return len(message.encode())
-    return len(message)

@@ -5,11 +5,12 @@ timer or stream behind.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from app.admission import Admission
 from app.asgi import Scope
@@ -30,6 +31,8 @@ _TICK_SECONDS = 0.5
 
 
 _CLOSES_PER_SECOND = 100
+_CLOSE_SECONDS = 3.0
+"""How long `aclose` waits for what it ended."""
 
 
 class Companion(Protocol):
@@ -84,6 +87,8 @@ class Gateway:
     """Not ready, but still serving."""
     closing: bool = field(init=False, default=False)
     """The delay is over: no new WebSocket, no new agent."""
+    sockets: "set[asyncio.Task[Any] | None]" = field(init=False, default_factory=set)
+    """The tasks that serve agents."""
     listeners: list[Callable[[], Awaitable[None]]] = field(init=False, default_factory=list)
     """Called when `closing` begins: stop to listen, and close idle connections."""
     companions: list[Companion] = field(init=False, default_factory=list)
@@ -198,6 +203,19 @@ class Gateway:
         for link in self.registry.links():
             link.close(1012, "gateway is stopping")
 
+    async def _wait_for_all(self) -> None:
+        """Until every exchange and agent's socket has ended, for a while."""
+        deadline = time.monotonic() + _CLOSE_SECONDS
+        while self.exchanges and (left := deadline - time.monotonic()) > 0:
+            self._idle.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self._idle.wait()
+        here = asyncio.current_task()
+        tasks = [task for task in self.sockets if task is not here and task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
+
     async def aclose(self) -> None:
         """Close every link, last of all; nothing of ours runs afterwards. Idempotent."""
         self._closed = self.draining = self.closing = True
@@ -209,9 +227,11 @@ class Gateway:
             companion.stop()
         if self._drain_task is not None and not self._drain_task.done():
             self._drain_task.cancel()
+            await asyncio.wait((self._drain_task,))
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        await self._wait_for_all()
 
     def _call_for_relief(self) -> None:
         # From the data path: the reset itself waits for the end of this loop turn.
@@ -235,9 +255,14 @@ class Gateway:
         self._timer = loop.call_later(_TICK_SECONDS, self._tick)
         now = loop.time()
         for exchange, held in list(self.exchanges.items()):
-            held_now = exchange.held_bytes
-            self.exchanges[exchange] = held + held_now * _TICK_SECONDS if held_now else 0.0
-            exchange.tick(now)
+            try:
+                held_now = exchange.held_bytes
+                self.exchanges[exchange] = held + held_now * _TICK_SECONDS if held_now else 0.0
+                exchange.tick(now)
+            except Exception:  # one exchange's fault must not stop the others' clocks
+                logger.exception("%s failed in its tick", type(exchange).__name__)
+                self.exchanges.pop(exchange, None)
+                exchange.stop(now=True)
         for link in self.registry.links():
             try:
                 link.tick()

@@ -46,6 +46,12 @@ def is_websocket_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return upgrade and connection
 
 
+def host_header(scope: Scope) -> bytes:
+    """The first Host header, as sent; empty when there is none."""
+    host: bytes = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    return host
+
+
 def host_of(scope: Scope) -> str:
     """The one Host header, as sent; "" when there is none. Raises BadRequestError for several, or none of a host."""
     hosts = [value for name, value in scope["headers"] if name == b"host"]
@@ -188,7 +194,9 @@ def forwarded_scheme(scope: Scope, settings: Settings) -> str:
     if client_is_trusted(scope, settings):
         for name, value in scope["headers"]:
             if name == b"x-forwarded-proto":
-                return str(value.decode("latin-1")).strip().lower()
+                said: str = value.decode("latin-1").partition(",")[0].strip().lower()
+                if said in ("http", "https", "ws", "wss"):
+                    return said
     return str(scope["scheme"])
 
 
@@ -197,7 +205,7 @@ def _forwarding(scope: Scope, settings: Settings) -> Headers:
     client = scope.get("client")
     address: str = client[0] if client else "unknown"
     scheme: str = scope["scheme"].replace("ws", "http", 1)
-    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    host = host_header(scope)
     # RFC 7239 section 6: IPv6 in brackets and quotes.
     node = f'"[{address}]"' if ":" in address else address
     element = f'for={node};proto={scheme};host="{host.decode("latin-1")}"'.encode("latin-1")

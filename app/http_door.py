@@ -16,13 +16,14 @@ from app import access, problems
 from app.access import Record
 from app.asgi import Receive, Scope, Send, answer_problem, cut_off
 from app.gateway import Gateway
-from app.heads import BadRequestError, client_address, client_is_trusted, request_head, response_headers
+from app.heads import BadRequestError, client_address, client_is_trusted, host_header, request_head, response_headers
 from app.metrics import Limit, Stall, limit_of_error
+from app.policy import Policy
 from app.request_id import request_id_of, with_request_id
 from app.routes import Route
 from app.stickiness import cookie_for
 from app.upload import BodyTooLargeError, ClientLeftError, Upload
-from tunnel.errors import NoRoomError, StoppingError, TooSlowError, TunnelError
+from tunnel.errors import ClientTooSlowError, NoRoomError, StoppingError, TooSlowError, TunnelError
 from tunnel.http1 import BadRequestError as UnsendableError
 from tunnel.http1 import is_repeatable
 from tunnel.link import Link
@@ -91,7 +92,7 @@ class HttpExchange:
     def data(self, data: bytes, /) -> None:
         """Hold the bytes until the client's transport took them."""
         self._chunks.append(data)
-        self._held_bytes += len(data)
+        self._hold(len(data))
         if self._held_bytes >= _PAUSE_BYTES and self._exchange is not None:
             self._exchange.pause()
         self._wake()
@@ -119,27 +120,37 @@ class HttpExchange:
     def stop(self, *, now: bool) -> None:
         """The gateway stops: requests finish, unless it is too late."""
         if now:
+            self._record.closed_by = self._record.closed_by or "gateway"
             self._give_up(StoppingError("the gateway is stopping"))
+            if self._sending_since is not None:
+                self._cut_client()
 
     def relieve(self) -> None:
         """The process holds too much for us."""
         self._gateway.metrics.limit_hit(Limit.HELD_HARD, self._record)
         self._record.closed_by = "gateway"
         self._give_up(NoRoomError("too much was held for this exchange"))
+        if self._sending_since is not None:
+            self._cut_client()
 
     def tick(self, now: float) -> None:
         """Hold the deadlines; `now` is the loop's time."""
         policy = self._route.policy
-        if self._exchange is None or self._error is not None:
-            return
         if self._sending_since is not None:
             if now - self._sending_since > policy.http_write_timeout:
                 self._cut_client()
-        elif self._upload.stalled and now - self._upload.progress_at > policy.http_write_timeout:
+        elif self._exchange is None or self._error is not None:
+            return
+        else:
+            self._upload.watch()
+            self._hold_deadlines(now, policy)
+
+    def _hold_deadlines(self, now: float, policy: Policy) -> None:
+        if self._upload.stalled and now - self._upload.progress_at > policy.http_write_timeout:
             self._exceeded(Limit.TIMEOUT_WRITE, "the service does not read the request's body")
         elif self._head is None:
             if now - self._upload.progress_at > policy.response_head_timeout:
-                self._exceeded(Limit.TIMEOUT_HEAD, f"no answer within {policy.response_head_timeout:g} s")
+                self._no_head(policy.response_head_timeout)
         elif not self._done and now - self._last_data > policy.idle_timeout and not self._is_event_stream():
             self._exceeded(Limit.TIMEOUT_IDLE, f"no byte of the answer for {policy.idle_timeout:g} s")
 
@@ -164,9 +175,10 @@ class HttpExchange:
             head = await self._open()
             await self._answer(head)
         finally:
-            self._upload.stop()
+            self._hold(-self._held_bytes)
             if not (self._done and self._upload.ended):
                 self._reset()
+            await self._upload.aclose()
 
     async def _open(self) -> ResponseHead:
         """Start the exchange and wait for the final head; once more after a lost race, if it is safe."""
@@ -223,16 +235,17 @@ class HttpExchange:
                 record.bytes_down += len(body)
                 self._gateway.metrics.request_bytes_down += len(body)
                 await self._pass_on({"type": "http.response.body", "body": body, "more_body": not done})
-                if done:
+                if done and self._error is None:
                     return
             if isinstance(self._error, ClientLeftError):
                 raise self._error
             if self._error is not None:
                 raise BrokenOffError(str(self._error)) from self._error
-            if chunks and self._exchange is not None:
-                self._held_bytes = sum(map(len, self._chunks))
+            if chunks:
+                self._hold(-len(body))
                 self._last_data = asyncio.get_running_loop().time()
-                self._exchange.resume()
+                if not self._chunks and self._exchange is not None:
+                    self._exchange.resume()
             if not self._chunks and not self._done and self._error is None:
                 await self._wait()
 
@@ -264,8 +277,18 @@ class HttpExchange:
             self._waiter.set_result(None)
 
     def _give_up(self, error: Exception) -> None:
+        if isinstance(error, BodyTooLargeError):
+            self._gateway.metrics.limit_hit(Limit.BODY_SIZE, self._record)
+            self._record.closed_by = "gateway"
         self._reset()
         self.failed(error)
+
+    def _no_head(self, seconds: float) -> None:
+        if self._upload.ended or self._upload.stalled:
+            self._exceeded(Limit.TIMEOUT_HEAD, f"no answer within {seconds:g} s")
+        else:
+            self._gateway.metrics.limit_hit(Limit.TIMEOUT_HEAD, self._record)
+            self._give_up(ClientTooSlowError(f"no byte of the body for {seconds:g} s"))
 
     def _exceeded(self, limit: Limit, text: str) -> None:
         self._gateway.metrics.limit_hit(limit, self._record)
@@ -275,8 +298,9 @@ class HttpExchange:
     def _cut_client(self) -> None:
         """The client takes nothing: its connection is aborted where the server lets us, and left where not."""
         self._gateway.metrics.limit_hit(Limit.TIMEOUT_WRITE, self._record)
-        self._give_up(ClientLeftError("took nothing for too long"))
-        self._error = self._error or ClientLeftError("took nothing for too long")
+        self._reset()
+        self._error = ClientLeftError("took nothing for too long")
+        self._sending_since = None
         cut_off(self._scope, self._runner)
 
     def _reset(self) -> None:
@@ -289,6 +313,11 @@ class HttpExchange:
             name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream")
             for name, value in self._head.headers
         )
+
+    def _hold(self, delta_bytes: int) -> None:
+        """Count what waits here for the client; what is paused is in the stream's count, too, until it is taken."""
+        self._held_bytes += delta_bytes
+        self._gateway.account.adjust(delta_bytes)
 
     def settle(self) -> None:
         """Write into the record what was counted on the way."""
@@ -306,7 +335,7 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
         kind="http",
         request_id=request_id_of(scope["headers"], client_is_trusted(scope, gateway.settings)),
         method=scope["method"],
-        host=next((value for name, value in scope["headers"] if name == b"host"), b""),
+        host=host_header(scope),
         path=raw_path,
         target=route.target,
         began=loop.time(),
@@ -316,7 +345,7 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
     async def answer(problem: problems.Problem, detail: str = "") -> None:
         record.status, record.outcome = problem.status, problem.code
         with contextlib.suppress(OSError):
-            await answer_problem(problem, scope, send, detail, request_id=record.request_id)
+            await answer_problem(problem, scope, send, detail, request_id=record.request_id, close=gateway.draining)
 
     exchange: HttpExchange | None = None
     try:
@@ -331,7 +360,8 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
         await answer(problems.BAD_REQUEST, str(error))
     except BodyTooLargeError as error:
         record.detail = str(error)
-        gateway.metrics.limit_hit(Limit.BODY_SIZE, record)
+        if not record.limit:
+            gateway.metrics.limit_hit(Limit.BODY_SIZE, record)
         await answer(problems.BODY_TOO_LARGE)
     except TunnelError as error:
         record.detail = str(error)
@@ -341,6 +371,9 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
     except BrokenOffError as error:
         record.outcome, record.detail = "broken_off", str(error)
         record.closed_by = record.closed_by or "service"
+        raise
+    except Exception:
+        record.status, record.outcome = record.status or 500, problems.INTERNAL.code
         raise
     finally:
         if exchange is not None:

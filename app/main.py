@@ -22,7 +22,7 @@ from app import agents, http_door, problems, websocket_door, workers
 from app.admin import Admin
 from app.asgi import answer_problem, refuse_with_problem
 from app.gateway import Gateway
-from app.heads import BadRequestError, host_of, is_websocket_upgrade, raw_path_of
+from app.heads import BadRequestError, host_header, host_of, is_websocket_upgrade, raw_path_of
 from app.reload import Reloader
 from app.routes import UnsafePathError, normalise_host
 from app.settings import ConfigurationError, Settings, load, web_concurrency
@@ -45,7 +45,7 @@ class RoutedHosts(BaseRoute):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Full for a routed host."""
         if scope["type"] in ("http", "websocket"):
-            host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+            host = host_header(scope).decode("latin-1")
             if self._gateway.settings.is_routed(normalise_host(host)):
                 return Match.FULL, {}
         return Match.NONE, {}
@@ -91,7 +91,7 @@ class AgentEndpoints(BaseRoute):
         if not is_control_host(self._gateway.settings, scope):
             logger.warning(
                 "agent refused: Host %.100r is not a control host; set public_url or control_hosts",
-                next((value for name, value in scope["headers"] if name == b"host"), b""),
+                host_header(scope),
             )
             await agents.turn_away(scope, receive, send, _WRONG_HOST)
             return
@@ -129,7 +129,7 @@ _WRONG_HOST = problems.Problem(
 
 def is_control_host(settings: Settings, scope: Scope) -> bool:
     """Whether our own endpoints answer here: a control host, or the IP address the connection came in on."""
-    host = normalise_host(next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1"))
+    host = normalise_host(host_header(scope).decode("latin-1"))
     if host in settings.control_hosts:
         return True
     server = scope.get("server")

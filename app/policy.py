@@ -118,6 +118,8 @@ def _matches(pattern: str, origin: _Origin, host: str, scheme: str, route_host: 
     if pattern == "same-origin":
         asked = _split(host.lower(), scheme)
         # A proxy in front may end TLS: the host and the port as written are compared, the scheme is not.
+        if origin[0] not in ("http", "https"):
+            return False
         if asked is not None and origin[1] == asked[1] and (origin[2] == asked[2] or _both_default(origin, asked)):
             return True
         return not route_host.startswith("*") and origin[1] == route_host and origin[2] in (80, 443)
@@ -169,7 +171,7 @@ class RateLimit:
         self._slow = policy.rate_limit_action == "slow"
 
     def admit(self, size: int, now: float) -> float | None:
-        """Seconds to wait after this message (0: none); None: the limit is crossed, close with 1008."""
+        """Seconds to wait before this message is passed on (0: none); None: the limit is crossed, close with 1008."""
         wait = 0.0
         for bucket, amount in ((self._messages, 1), (self._bytes, size)):
             if bucket is not None:

@@ -12,6 +12,7 @@ import msgspec
 
 from tunnel.errors import (
     BadAnswerError,
+    ClientTooSlowError,
     LinkBusyError,
     LinkLostError,
     NoAgentError,
@@ -95,6 +96,10 @@ BODY_TOO_LARGE = Problem(
     413, "body_too_large", "Too large", "The request's body is larger than this application allows.",
     "Send less; the operator may raise the route's max_body_bytes.",
 )  # fmt: skip
+REQUEST_TIMEOUT = Problem(
+    408, "request_timeout", "Your request came too slowly", "The rest of the request's body did not come in time.",
+    "Send it again, over a better connection.",
+)  # fmt: skip
 ORIGIN_REFUSED = Problem(
     403, "origin_refused", "Not from here", "Pages of this origin may not open WebSockets to this application.",
     "The operator adds the page's origin to the route's origins.",
@@ -126,6 +131,7 @@ _BY_ERROR: dict[type[TunnelError], Problem] = {
     TlsFailedError: TLS_FAILED,
     TooSlowError: TOO_SLOW,
     StoppingError: STOPPING,
+    ClientTooSlowError: REQUEST_TIMEOUT,
 }
 
 

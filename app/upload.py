@@ -16,9 +16,6 @@ from tunnel.port import Exchange, RequestHead
 
 logger = logging.getLogger("gateway")
 
-_WATCH_AFTER_SECONDS = 0.05
-"""A request without a body that is answered sooner needs no watcher."""
-
 _CONTINUE_SECONDS = 1.0
 """How long a body waits for the service's 100 (RFC 9110 section 10.1.1: not indefinitely)."""
 
@@ -35,7 +32,7 @@ class Upload:
     """The body of one request. `failed` is told at most once, with why the exchange is over."""
 
     __slots__ = (
-        "_exchange", "_failed", "_limit", "_receive", "_task", "_timer", "_waiter", "_waits_for_100",
+        "_exchange", "_failed", "_limit", "_receive", "_task", "_waiter", "_waits_for_100",
         "bytes_sent", "ended", "progress_at", "stall", "stalled",
     )  # fmt: skip
 
@@ -49,7 +46,6 @@ class Upload:
         self.stall = stall
         self._exchange: Exchange | None = None
         self._task: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
         self.ended = head.body_length == 0
         """The whole body was given to the exchange."""
@@ -65,15 +61,16 @@ class Upload:
     def begin(self, exchange: Exchange) -> None:
         """Send the body to `exchange`; for a request without one again for its second attempt."""
         self._exchange = exchange
-        loop = asyncio.get_running_loop()
-        self.progress_at = loop.time()
+        self.progress_at = asyncio.get_running_loop().time()
         if self.ended:
             exchange.end()
-        if self._task is None and self._timer is None:
-            if self.ended:
-                self._timer = loop.call_later(_WATCH_AFTER_SECONDS, self._start)
-            else:
-                self._start()
+        else:
+            self.watch()
+
+    def watch(self) -> None:
+        """Read, if nobody does yet: the body, or whether the client leaves. For one without a body the tick asks."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run())
 
     def continue_(self) -> None:
         """The service's 100 came, or is not waited for any longer."""
@@ -88,15 +85,12 @@ class Upload:
         self.stall.end(self.progress_at)
         self._release()
 
-    def stop(self) -> None:
-        """Nothing is read any more; idempotent."""
-        if self._timer is not None:
-            self._timer.cancel()
+    async def aclose(self) -> None:
+        """Nothing is read any more."""
+        self.stall.end(asyncio.get_running_loop().time())
         if self._task is not None:
             self._task.cancel()
-
-    def _start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._run())
+            await asyncio.wait((self._task,))
 
     async def _run(self) -> None:
         try:

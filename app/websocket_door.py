@@ -12,7 +12,15 @@ from app.access import Record
 from app.asgi import Receive, Scope, Send, refuse, refuse_with_problem
 from app.conversation import Conversation
 from app.gateway import Gateway
-from app.heads import BadRequestError, accept_headers, client_address, client_is_trusted, response_headers, upgrade_head
+from app.heads import (
+    BadRequestError,
+    accept_headers,
+    client_address,
+    client_is_trusted,
+    host_header,
+    response_headers,
+    upgrade_head,
+)
 from app.metrics import Limit, limit_of, limit_of_error
 from app.request_id import request_id_of, with_request_id
 from app.routes import Route
@@ -124,6 +132,7 @@ class WebSocketExchange:
         if self._talk is not None:
             self._talk.relieve()
         else:
+            self._gateway.metrics.limit_hit(Limit.HELD_HARD, self._record)
             self._give_up(NoRoomError("too much was held for this handshake"))
 
     def tick(self, now: float) -> None:
@@ -250,7 +259,8 @@ class WebSocketExchange:
         if head.status < 300:
             raise BadAnswerError(f"status {head.status} instead of 101")
         self._record.status, self._record.closed_by = head.status, "service"
-        headers = with_request_id(response_headers(head.headers), self._record.request_id)
+        headers = self._route.policy.response_headers.apply(response_headers(head.headers))
+        headers = with_request_id(headers, self._record.request_id)
         await refuse(self._scope, self._send, head.status, headers, b"".join(self._body))
 
     def _give_up(self, error: TunnelError) -> None:
@@ -277,7 +287,7 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
         kind="websocket",
         request_id=request_id_of(scope["headers"], client_is_trusted(scope, gateway.settings)),
         method="GET",
-        host=next((value for name, value in scope["headers"] if name == b"host"), b""),
+        host=host_header(scope),
         path=raw_path,
         target=route.target,
         began=loop.time(),
@@ -309,7 +319,10 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
         await exchange.run()
     except BadRequestError as error:
         await answer(problems.BAD_REQUEST, str(error))
-    except TunnelError as error:
+    except Exception as error:
+        if not isinstance(error, TunnelError):
+            record.status, record.outcome = record.status or 500, problems.INTERNAL.code
+            raise
         record.detail = str(error)
         if (limit := limit_of_error(error)) is not None and not record.limit:
             gateway.metrics.limit_hit(limit, record)

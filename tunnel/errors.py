@@ -1,7 +1,7 @@
 """What can go wrong between a door and a service, each with whose turn it is.
 
 Every error names its scope and its blame; the doors map them to HTTP statuses and close codes in one table
-(`app/errors.py`). The text is for the operator's log, never for clients: it may name internal hosts.
+(`app/problems.py`). The text is for the operator's log, never for clients: it may name internal hosts.
 """
 
 
@@ -63,6 +63,10 @@ class ServiceBrokeOffError(TunnelError):
 
 class BadAnswerError(TunnelError):
     """The service's answer breaks HTTP/1.1 or RFC 6455 (blame: service)."""
+
+
+class ClientTooSlowError(TunnelError):
+    """The client did not go on with its request's body (blame: client)."""
 
 
 class StoppingError(TunnelError):

@@ -103,7 +103,7 @@ class Link:
         self._texts: deque[str] = deque()
         self._carrier = YamuxCarrier(wake=wake, clock=clock, account=account, limits=limits)
         self._upstreams: dict[Target, YamuxUpstream] = {}
-        self.born = self._last_tick = self._pinged_at = clock()
+        self.born = self._last_tick = self._pinged_at = self.unavailable_since = clock()
         self._unanswered_since: float | None = None  # the first ping after which nothing at all was received
         self._expired_at = self.born
         self._unknown_types: set[str] = set()
@@ -203,6 +203,7 @@ class Link:
     def doubt(self) -> None:
         """A newer connection of this cluster came: no new exchange until something is received."""
         self.suspect = True
+        self.unavailable_since = self._clock()
         self.probe()
 
     def upstream(self, target: Target) -> Upstream:

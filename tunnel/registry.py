@@ -127,8 +127,8 @@ class Registry:
             if cluster.lost_at is not None:
                 since = max(since, cluster.lost_at)
             if any(not link.available for link in cluster.links):
-                # One is being probed or is still joining: it was lost, or came, when its newest rival was born.
-                since = max(since, *(link.born for link in cluster.links))
+                # One is joining, being probed, or going away: its successor may be on its way.
+                since = max(since, *(link.unavailable_since for link in cluster.links))
         return max(0.0, since + self._grace - now)
 
     def close(self) -> None:

@@ -46,6 +46,7 @@ class YamuxCarrier:
         self._streams: dict[int, YamuxStream] = {}
         self.pools: list[http1.Pool] = []
         """Of the upstreams: their idle connections are closed in time, and when the agent goes away."""
+        self._lost = False
         self._withheld: set[YamuxStream] = set()
         self.active = 0  # exchanges under way, idle pooled connections not counted
         self.going_away = False
@@ -90,8 +91,8 @@ class YamuxCarrier:
             self._lose(stream, error)
         self.pools.clear()
         self._withheld.clear()
-        self._account.adjust(-self._buffered_bytes)
-        self._buffered_bytes = 0
+        self._lost = True
+        self._count()
 
     def expire(self) -> None:
         """Close connections that idled too long, return credit that was withheld; called about once a second."""
@@ -220,7 +221,7 @@ class YamuxCarrier:
         stream.unread_bytes = 0
 
     def _count(self) -> None:
-        buffered = self.session.buffered_bytes
+        buffered = self.session.buffered_bytes if not self._lost else 0
         if buffered != self._buffered_bytes:
             self._account.adjust(buffered - self._buffered_bytes)
             self._buffered_bytes = buffered

@@ -3,6 +3,7 @@
 from tunnel import http1, tls
 from tunnel.dialects.yamux.carrier import YamuxCarrier
 from tunnel.dialects.yamux.stream import YamuxStream
+from tunnel.errors import TlsFailedError
 from tunnel.port import Exchange, RequestHead, Sink, Target
 from tunnel.routing_header import encode as encode_routing_header
 from tunnel.streams import ByteStream
@@ -38,14 +39,18 @@ class YamuxUpstream:
             raise
 
     def _connect(self) -> http1.Connection:
+        target = self.target
+        context = tls.client_context(ca_file=target.ca_file, verify=target.verify) if target.scheme == "https" else None
         stream = self._carrier.open_stream()
         stream.write(self._routing_header)
-        target = self.target
         bytestream: ByteStream = stream
-        if target.scheme == "https":
+        if context is not None:
             name = target.server_name or f"{target.service}.{target.namespace}.svc.cluster.local"
-            context = tls.client_context(ca_file=target.ca_file, verify=target.verify)
-            bytestream = tls.TlsStream(stream, context, name)
+            try:
+                bytestream = tls.TlsStream(stream, context, name)
+            except TlsFailedError:
+                stream.reset()
+                raise
         connection = http1.Connection(bytestream, clock=self._carrier.clock, on_idle=self._idle, on_closed=self._closed)
         self._streams[connection] = stream
         return connection
