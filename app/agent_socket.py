@@ -8,6 +8,8 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Callable
+from typing import Protocol
 
 from app.asgi import Receive, Scope, Send
 from app.gateway import Gateway
@@ -27,6 +29,16 @@ class AgentLeftError(Exception):
     """The WebSocket ended."""
 
 
+class Channel(Protocol):
+    """An agent's WebSocket below ASGI, where the server has one (`app/protocols.py`)."""
+
+    def start(self, on_message: Callable[[str | bytes], None], on_writable: Callable[[], None]) -> None:
+        """Messages go to `on_message` from now on."""
+
+    def send(self, message: str | bytes) -> bool:
+        """Write one message; False: wait for `on_writable`."""
+
+
 class AgentSocket:
     """The server's WebSocket of one agent: accepts, reads, writes what the link wants to send."""
 
@@ -38,6 +50,9 @@ class AgentSocket:
         self._wake = asyncio.Event()
         self._over = asyncio.Event()  # the link ended, whoever ended it
         self._announced = False
+        self._channel: Channel | None = None
+        self._flush_turn: asyncio.Handle | None = None
+        self._full = False
         self.link: Link | None = None
 
     async def accept(self) -> None:
@@ -45,9 +60,9 @@ class AgentSocket:
         if (await self._receive())["type"] != "websocket.connect":
             raise AgentLeftError("left before the handshake")
         await self._send({"type": "websocket.accept"})
-        bulk = (self.scope.get("extensions") or {}).get("gateway.bulk")
-        if bulk is not None:
-            bulk()
+        become_channel = (self.scope.get("extensions") or {}).get("gateway.channel")
+        if become_channel is not None:
+            self._channel = become_channel()
 
     async def receive(self) -> str | bytes:
         """The next message. Raises AgentLeftError with how it ended."""
@@ -82,7 +97,7 @@ class AgentSocket:
         self.link = Link(
             cluster=cluster,
             agent_id=agent_id,
-            wake=self._wake.set,
+            wake=self._wake_up,
             on_ready=self._ready,
             on_identified=registry.identified,
             on_closed=self._closed,
@@ -99,6 +114,8 @@ class AgentSocket:
 
     async def serve(self, link: Link) -> None:
         """Read and write until the link or the WebSocket ends."""
+        if self._channel is not None:
+            self._channel.start(self._take, self._drained)
         writer = asyncio.get_running_loop().create_task(self._write(link))
         reader = asyncio.get_running_loop().create_task(self._read(link))
         over = asyncio.get_running_loop().create_task(self._over.wait())
@@ -135,9 +152,54 @@ class AgentSocket:
             else:
                 link.bytes_received(message)
 
+    # --- past ASGI, where the server has a channel
+
+    def _take(self, message: str | bytes) -> None:
+        link = self.link
+        if link is None:
+            return
+        try:
+            if isinstance(message, str):
+                link.text_received(message)
+            else:
+                link.bytes_received(message)
+        except Exception:  # a fault of ours ends this link, and no other
+            logger.exception("%s failed", link.name)
+            link.close(1011, "internal error")
+
+    def _wake_up(self) -> None:
+        if self._channel is None:
+            self._wake.set()
+        elif self._flush_turn is None and not self._full:
+            self._flush_turn = asyncio.get_running_loop().call_soon(self._flush)
+
+    def _drained(self) -> None:
+        self._full = False
+        self._wake_up()
+
+    def _flush(self) -> None:
+        """One message of frames per loop turn, and the texts before it."""
+        self._flush_turn = None
+        link, channel = self.link, self._channel
+        if link is None or channel is None:
+            return
+        while (message := link.next_message()) is not None:
+            self._full = not channel.send(message)
+            if self._full:
+                return
+            if not isinstance(message, str):
+                self._wake_up()
+                return
+        if link.close_code is not None:
+            self._wake.set()  # nothing is left to be sent
+
     async def _write(self, link: Link) -> None:
         """The only one that sends: one message per loop turn."""
         wake = self._wake
+        if self._channel is not None:
+            self._wake_up()
+            await wake.wait()
+            return
         while True:
             message = link.next_message()
             if message is None:

@@ -70,8 +70,8 @@ async def serve_agent(gateway: Gateway, scope: Scope, receive: Receive, send: Se
             return
         success = messages.RegisterSuccess(cluster_id=cluster, cluster_uuid=cluster, name=register.name)
         await socket.send_text(messages.encode("register_success", success, envelope.request_id))
-        link = socket.new_link(cluster, register.agent_id or None)
-        link.agent_version = register.agent_version
+        link = socket.new_link(cluster, register.agent_id[: messages.NAME_LIMIT] or None)
+        link.agent_version = register.agent_version[: messages.NAME_LIMIT]
         gateway.registry.add(link)
         link.greet()
         await socket.serve(link)

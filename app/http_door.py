@@ -23,7 +23,7 @@ from app.request_id import request_id_of, with_request_id
 from app.routes import Route
 from app.stickiness import cookie_for
 from app.upload import BodyTooLargeError, ClientLeftError, Upload
-from tunnel.errors import ClientTooSlowError, NoRoomError, StoppingError, TooSlowError, TunnelError
+from tunnel.errors import BadAnswerError, ClientTooSlowError, NoRoomError, StoppingError, TooSlowError, TunnelError
 from tunnel.http1 import BadRequestError as UnsendableError
 from tunnel.http1 import is_repeatable
 from tunnel.link import Link
@@ -151,7 +151,11 @@ class HttpExchange:
         elif self._head is None:
             if now - self._upload.progress_at > policy.response_head_timeout:
                 self._no_head(policy.response_head_timeout)
-        elif not self._done and now - self._last_data > policy.idle_timeout and not self._is_event_stream():
+        elif (
+            not self._done
+            and now - max(self._last_data, self._upload.progress_at) > policy.idle_timeout
+            and not self._is_event_stream()
+        ):
             self._exceeded(Limit.TIMEOUT_IDLE, f"no byte of the answer for {policy.idle_timeout:g} s")
 
     @property
@@ -173,7 +177,8 @@ class HttpExchange:
             raise BodyTooLargeError(f"{length} bytes announced")
         try:
             head = await self._open()
-            await self._answer(head)
+            await self._start_answer(head)
+            await self._answer()
         finally:
             self._hold(-self._held_bytes)
             if not (self._done and self._upload.ended):
@@ -212,21 +217,26 @@ class HttpExchange:
                 return self._head
         raise AssertionError  # the second attempt returns or raises
 
-    async def _answer(self, head: ResponseHead) -> None:
+    async def _start_answer(self, head: ResponseHead) -> None:
         if self._error is not None:
             raise self._error
+        if head.status > 599:
+            raise BadAnswerError(f"status {head.status}")  # no server could send it on
         record = self._record
         record.head_at = asyncio.get_running_loop().time()
-        status = record.status = head.status
+        record.status = head.status
         # 304 may announce the length of what it does not send; servers would wait for it.
-        headers = response_headers(head.headers, keep_length=status != 304)
+        headers = response_headers(head.headers, keep_length=head.status != 304)
         if self._gateway.draining:
             headers.append((b"connection", b"close"))
         if self.link is not None:
             headers.extend(cookie_for(self._route.policy, self._scope, self.link))
         headers = with_request_id(self._route.policy.response_headers.apply(headers), record.request_id)
-        await self._pass_on({"type": "http.response.start", "status": status, "headers": headers})
+        await self._pass_on({"type": "http.response.start", "status": head.status, "headers": headers})
         self.started = True
+
+    async def _answer(self) -> None:
+        record = self._record
         while True:
             chunks, self._chunks = self._chunks, []
             done = self._done

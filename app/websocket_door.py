@@ -256,7 +256,7 @@ class WebSocketExchange:
             raise TooSlowError("the refusal of the WebSocket handshake does not end") from None
         if self._error is not None:
             raise self._error
-        if head.status < 300:
+        if not 300 <= head.status < 600:
             raise BadAnswerError(f"status {head.status} instead of 101")
         self._record.status, self._record.closed_by = head.status, "service"
         headers = self._route.policy.response_headers.apply(response_headers(head.headers))

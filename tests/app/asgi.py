@@ -51,6 +51,12 @@ def scope_of(
     return {**scope, **more}
 
 
+def _look_at(task: asyncio.Task[None]) -> None:
+    """`over` raises what a call raised. Where a test failed before, asyncio must not report it at some later time."""
+    if not task.cancelled():
+        task.exception()
+
+
 class Call:
     """One call of the application."""
 
@@ -70,6 +76,7 @@ class Call:
             await self.app(self.scope, self.receive, self.send)
 
         self.task = asyncio.get_running_loop().create_task(run())
+        self.task.add_done_callback(_look_at)
         return self
 
     async def over(self) -> Self:

@@ -1,5 +1,7 @@
 """A WebSocket service behind a fake exchange: answers the handshake, speaks frames, reads the door's."""
 
+from typing import Any
+
 from tests.app.asgi import WebSocket
 from tests.app.fakes import FakeExchange, Stage
 from tests.app.virtual import quiet
@@ -51,10 +53,10 @@ class FakeService:
         return events
 
 
-async def opened(stage: Stage, target: str = "/ws") -> tuple[WebSocket, FakeService]:
-    call = WebSocket(stage.app, target).start()
+async def opened(stage: Stage, target: str = "/ws", **scope: Any) -> tuple[WebSocket, FakeService]:
+    call = WebSocket(stage.app, target, **scope).start()
     await quiet()
-    service = FakeService(stage.exchange)
+    service = FakeService(stage.link.exchanges[-1])
     service.accept()
     await quiet()
     assert call.accepted is not None

@@ -1,14 +1,18 @@
 """A tunnel of which the test is the far end: a link in the registry whose upstream writes down what the doors do."""
 
+import dataclasses
 import itertools
 from typing import Any, Self
 
 from app.gateway import Gateway
 from app.main import create_app
+from app.policy import Policy
 from app.routes import Route, RouteTable
 from app.settings import Settings
 from tests.app.asgi import App
+from tunnel.account import Account
 from tunnel.errors import TunnelError
+from tunnel.link import State
 from tunnel.port import Headers, RequestHead, ResponseHead, Sink, Target
 
 TARGET = Target("c1", "apps", "web", 80)
@@ -27,6 +31,8 @@ class FakeExchange:
         self.resets = 0
         self.paused = False
         self.log: list[str] = []
+        self.held_bytes = 0
+        self.account: Account | None = None
         self._sink = sink
         self._told_end = False
 
@@ -43,6 +49,7 @@ class FakeExchange:
 
     def reset(self) -> None:
         self.resets += 1
+        self.hold(0)
 
     def pause(self) -> None:
         self.paused = True
@@ -56,6 +63,13 @@ class FakeExchange:
     @property
     def body(self) -> bytes:
         return b"".join(self.data)
+
+    def hold(self, size: int, account: Account | None = None) -> None:
+        """So many bytes are held for it from now on; a reset lets go of them, as a stream's does."""
+        self.account = account or self.account
+        delta, self.held_bytes = size - self.held_bytes, size
+        if self.account is not None:
+            self.account.adjust(delta)
 
     # --- told to the door
 
@@ -98,7 +112,10 @@ class FakeLink:
         self.cluster = cluster
         self.available = True
         self.active = 0
-        self.born = 0.0
+        self.born = self.unavailable_since = 0.0
+        self.dialect = "yamux"
+        self.suspect = False
+        self.state = State.READY
         self.exchanges: list[FakeExchange] = []
         self.refuses: TunnelError | ValueError | None = None
         self.closed: tuple[int, str] | None = None
@@ -132,7 +149,9 @@ class Stage:
 
     def __init__(self, links: int = 1, **settings: Any) -> None:
         settings.setdefault("reconnect_grace", 0.0)
-        settings.setdefault("routes", RouteTable([Route(HOST, b"/", TARGET)]))
+        names = {field.name for field in dataclasses.fields(Policy)}
+        policy = Policy(**{name: settings.pop(name) for name in list(settings) if name in names})
+        settings.setdefault("routes", RouteTable([Route(HOST, b"/", TARGET, policy)]))
         self.app: App = create_app(Settings(**settings))
         self.gateway: Gateway = self.app.state.gateway  # type: ignore[attr-defined]
         self.links = [FakeLink(f"a{number}") for number in range(links)]
@@ -153,4 +172,6 @@ class Stage:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         await self.gateway.aclose()
         if kind is None:
-            assert self.gateway.exchanges == set()
+            assert not self.gateway.exchanges
+            assert self.gateway.admission.is_empty
+            assert self.gateway.account.held_bytes == 0

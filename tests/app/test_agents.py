@@ -101,9 +101,11 @@ def test_a_token_may_have_letters_of_any_alphabet():
     assert agents.authorise(gateway, scope_of("websocket", headers=bearer("schlüssel"))) == Grant(("c1",))
 
 
-def test_nobody_is_let_in_while_draining():
+def test_nobody_is_let_in_once_the_gateway_closes():
     gateway = Gateway(Settings(grants=GRANTS))
-    gateway.draining = True
+    gateway.draining = True  # it still serves, agents too
+    assert agents.authorise(gateway, scope_of("websocket", headers=bearer("good"))) == Grant(("c1",))
+    gateway.closing = True
     for token in ("good", "gone", "unknown"):
         assert agents.authorise(gateway, scope_of("websocket", headers=bearer(token))) is problems.STOPPING
 

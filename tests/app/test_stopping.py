@@ -4,10 +4,14 @@ import asyncio
 
 import pytest
 
+from app.http_door import BrokenOffError
 from app.settings import Grant, token_hash
 from tests.app.asgi import Request, WebSocket
+from tests.app.fake_service import opened, parted
 from tests.app.fakes import Stage
+from tests.app.limits import Lines
 from tests.app.virtual import dialogue, left_behind, quiet
+from tunnel.websocket import Closed
 
 
 @dialogue
@@ -28,7 +32,7 @@ async def test_aclose_ends_all_that_runs():
     assert request.status == upload.status == 503
     assert handshake.refusal is not None
     assert handshake.refusal[0] == 503
-    assert stage.gateway.exchanges == set()
+    assert stage.gateway.exchanges == {}
     assert stage.gateway.registry.links("c1") == (stage.link,)
     await quiet()
     assert left_behind() == []
@@ -80,3 +84,95 @@ async def test_who_waits_for_an_agent_is_let_go_at_once(kind: type[Request] | ty
     await call.over()
     assert loop.time() - began < 1.0
     assert b"stopping" in (call.answer if isinstance(call, Request) else (call.refusal or (0, {}, b""))[2])
+
+
+@dialogue
+async def test_answers_of_a_draining_gateway_close_their_connections():
+    async with Stage() as s:
+        before, during = Request(s.app).start(), Request(s.app).start()
+        await quiet()
+        first, second = s.link.exchanges
+        first.answer(200)
+        first.finish()
+        await before.over()
+        assert before.header(b"connection") is None
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain(5.0, delay_seconds=2.0))
+        await quiet()
+        second.answer(200)
+        second.finish()
+        await during.over()
+        assert during.header(b"connection") == b"close"
+        late = Request(s.app).start()  # it still serves, so that nobody meets a closed door meanwhile
+        await quiet()
+        s.link.exchanges[2].answer(404)
+        s.link.exchanges[2].finish()
+        await late.over()
+        assert (late.status, late.header(b"connection")) == (404, b"close")
+        await drain
+
+
+@dialogue
+async def test_an_answer_of_our_own_closes_its_connection_while_draining():
+    async with Stage() as s:
+        s.gateway.draining = True
+        s.link.available = False
+        request = await Request(s.app).start().over()
+        assert (request.status, request.header(b"connection")) == (503, b"close")
+
+
+@dialogue
+async def test_websockets_are_told_1012_after_the_delay(caplog: pytest.LogCaptureFixture):
+    lines = Lines(caplog)
+    async with Stage() as s:
+        call, service = await opened(s)
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain(5.0, delay_seconds=2.0))
+        await asyncio.sleep(1.9)
+        assert call.closed is None
+        late = await opened(s)  # not ready, but still serving
+        await parted(*late)
+        await asyncio.sleep(0.2)
+        assert call.closed is not None
+        assert call.closed[0] == 1012
+        assert service.heard() == [Closed(1001, "")]
+        refused = await WebSocket(s.app).start().over()
+        assert refused.refusal is not None
+        assert refused.refusal[0] == 503
+        service.exchange.bring(service.codec.data_to_send())
+        service.exchange.finish()
+        await call.over()
+        await drain
+        (line,) = [line for line in lines.ended if line["close_code"] == 1012]
+        assert (line["closed_by"], line["outcome"], line["limit"]) == ("gateway", "ok", None)
+        assert s.link.closed == (1012, "gateway is stopping")
+
+
+@dialogue
+async def test_websockets_are_told_one_after_the_other():
+    """All of them come back somewhere at once; the grace is shared by them."""
+    async with Stage() as s:
+        calls = [(await opened(s))[0] for _ in range(50)]
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain(10.0))
+        await asyncio.sleep(0.1)
+        told = sum(call.closed is not None for call in calls)
+        assert 5 <= told <= 20
+        await drain
+        assert [call.closed for call in calls] == [(1012, "gateway is restarting")] * 50
+        for call in calls:
+            await call.over()
+
+
+@dialogue
+async def test_an_answer_that_does_not_end_within_the_grace_is_broken_off(caplog: pytest.LogCaptureFixture):
+    lines = Lines(caplog)
+    async with Stage() as s:
+        request = Request(s.app).start()
+        await quiet()
+        s.exchange.answer(200)
+        s.exchange.bring(b"half")
+        await quiet()
+        await s.gateway.drain(5.0)
+        with pytest.raises(BrokenOffError):
+            await request.over()
+        assert not request.complete
+        assert s.exchange.resets
+        assert (lines.last["outcome"], lines.last["closed_by"]) == ("broken_off", "gateway")

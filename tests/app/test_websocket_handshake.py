@@ -48,10 +48,11 @@ async def test_the_client_is_accepted_after_the_services_101():
         ]
         service.accept(b"superchat", hop)
         await quiet()
+        request_id = (b"x-request-id", fields[b"x-request-id"])
         assert call.accepted == {
             "type": "websocket.accept",
             "subprotocol": "superchat",
-            "headers": [(b"set-cookie", b"c=1"), (b"set-cookie", b"d=2"), (b"x-served-by", b"web")],
+            "headers": [(b"set-cookie", b"c=1"), (b"set-cookie", b"d=2"), (b"x-served-by", b"web"), request_id],
         }
         await parted(call, service)
 
@@ -78,7 +79,10 @@ async def test_a_refusal_passes_as_it_is(status: int):
         s.exchange.bring(b"so")
         s.exchange.finish()
         await call.over()
-        assert call.refusal == (
+        assert call.refusal is not None
+        got, fields, body = call.refusal
+        assert (b"x-request-id", fields.pop(b"x-request-id")) in s.exchange.head.headers
+        assert (got, fields, body) == (
             status, {b"x-why": b"because", b"www-authenticate": b"Basic", b"content-length": b"6"}, b"not so"
         )  # fmt: skip
 

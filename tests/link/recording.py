@@ -152,7 +152,7 @@ class Playback:
         answers = (line for line in self.lines[number:] if line["dir"] == "gateway>agent" and line["conn"] == conn)
         status = next(answers)["status"]
         gateway = self.stage.gateway
-        gateway.draining = status == 503
+        gateway.closing = status == 503
         gateway.settings.grants[TOKEN] = Grant((CLUSTER,), revoked=status == 401)  # type: ignore[index]
 
     # --- what the gateway did: have we, too?

@@ -7,7 +7,7 @@ import pytest
 from tests.app.virtual import dialogue, quiet
 from tests.link.peer import Clock, Line
 from tunnel.account import Account
-from tunnel.errors import LinkBusyError, NoAgentError
+from tunnel.errors import NoAgentError, TooManyWaitingError
 from tunnel.link import Link, State
 from tunnel.registry import Registry
 
@@ -311,7 +311,7 @@ async def test_so_many_may_wait_and_no_more():
     loop = asyncio.get_running_loop()
     waiting = [loop.create_task(cluster.registry.wait(f"c{number % 7}")) for number in range(1000)]
     await quiet()
-    with pytest.raises(LinkBusyError):
+    with pytest.raises(TooManyWaitingError):
         await cluster.registry.wait("c1")
     for task in waiting[:500]:
         task.cancel()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.yamux.wire import data, ping, said, window
+from tests.yamux.wire import data, measure, ping, said, window
 from tunnel.yamux import (
     CreditOverflow,
     DuplicateStream,
@@ -22,7 +22,7 @@ from tunnel.yamux import (
     WindowExceeded,
     YamuxError,
 )
-from tunnel.yamux.frames import ACK, FIN, RST, SYN
+from tunnel.yamux.frames import FIN, RST, SYN
 
 ERRORS = [
     pytest.param(b"\x01" + bytes(11), InvalidVersion, "version 1", id="version"),
@@ -118,11 +118,10 @@ class TestStatusLine:
 
     def test_busy(self):
         session = Session(Role.SERVER, Limits(max_unacknowledged_opens=1))
+        measure(session, 0.0125, 1.0125)
         session.open_stream()
         session.send_data(session.open_stream(), bytes(500))
         session.receive_data(window(1, 0, SYN), 0.0)
-        session.ping(1.0)
-        session.receive_data(ping(0, ACK), 1.0125)
         session.go_away()
         assert repr(session) == (
             "<Session server, going away, 3 streams (1 unacknowledged, 1 waiting, 1 to accept), "

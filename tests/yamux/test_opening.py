@@ -142,11 +142,12 @@ class TestGoingAway:
 class TestPings:
     def test_a_ping_measures_the_round_trip(self):
         a, b = pair()
-        assert a.rtt is None
-        a.ping(10.0)
-        b.receive_data(everything(a), 0.0)
-        assert a.receive_data(everything(b), 10.25) == [PongReceived(0.25)]
-        assert a.rtt == 0.25
+        for rtt, known in ((0.75, None), (0.25, None), (0.5, 0.25)):
+            assert a.rtt is None
+            a.ping(10.0)
+            b.receive_data(everything(a), 0.0)
+            assert a.receive_data(everything(b), 10.0 + rtt) == [PongReceived(rtt)]
+            assert a.rtt == known
 
     def test_a_pong_that_nobody_asked_for_is_ignored(self):
         assert Session(Role.CLIENT).receive_data(ping(5, ACK) + ping(5, 0), 0.0) == []

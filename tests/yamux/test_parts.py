@@ -63,8 +63,8 @@ class TestIds:
 class TestPings:
     def test_the_round_trip_is_the_minimum_of_the_last_eight(self):
         pings = Pings()
-        assert pings.rtt is None
-        for rtt in (0.5, 0.25, *[1.0] * 6):
+        for known, rtt in ((None, 0.5), (None, 0.25), (None, 1.0), *[(0.25, 1.0)] * 5):
+            assert pings.rtt == known
             assert pings.answered(pings.sent(10.0), 10.0 + rtt) == rtt
         assert pings.rtt == 0.25
         pings.answered(pings.sent(10.0), 11.0)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.yamux.wire import data, everything, frames, opened, ping, said, window
+from tests.yamux.wire import data, everything, frames, measure, opened, said, window
 from tunnel.yamux import Limits, Role, Session, StreamReset
-from tunnel.yamux.frames import ACK, FIN, RST, SYN
+from tunnel.yamux.frames import FIN, RST, SYN
 from tunnel.yamux.windows import ReceiveWindow
 
 HALF = 131_072
@@ -13,8 +13,8 @@ HALF = 131_072
 def measured(rtt, **kwargs):
     """A session with one stream of the peer's, and a round trip of `rtt` seconds measured at time 100."""
     session = Session(Role.SERVER, **kwargs)
-    session.ping(100.0 - rtt)
-    session.receive_data(ping(0, ACK) + window(1, 0, SYN), 100.0)
+    measure(session, rtt, 100.0)
+    session.receive_data(window(1, 0, SYN), 100.0)
     session.accept_stream(1)
     said(session)
     return session
@@ -139,6 +139,24 @@ class TestGrowth:
             consume(session, HALF, 100.0)
             assert said(session) == [f"WINDOW 1 {HALF}"]
 
+    @pytest.mark.parametrize(("answers", "returned"), [(2, HALF), (3, HALF + 262_144)])
+    def test_a_round_trip_is_known_from_the_third_answer_on(self, answers, returned):
+        """One answer alone may have waited behind much else."""
+        session = Session(Role.SERVER)
+        measure(session, 0.1, 100.0, answers)
+        session.receive_data(window(1, 0, SYN), 100.0)
+        session.accept_stream(1)
+        said(session)
+        consume(session, HALF, 100.1)
+        assert said(session) == [f"WINDOW 1 {returned}"]
+
+    @pytest.mark.parametrize(("lagging", "returned"), [(1, HALF), (0, HALF + 262_144)])
+    def test_a_consumer_that_still_holds_some_gets_no_more(self, lagging, returned):
+        session = measured(0.1)
+        session.receive_data(data(1, bytes(HALF + lagging)), 100.1)
+        session.acknowledge(1, HALF, 100.1)
+        assert said(session) == [f"WINDOW 1 {returned}"]
+
     def test_it_ends_at_the_limit(self):
         session = measured(0.1, limits=Limits(max_window=1_000_000))
         sizes = []
@@ -175,11 +193,16 @@ class TestGrowth:
         own.remaining -= 80
         assert own.acknowledge(30) is False
         assert own.acknowledge(20) is True
+        own.release(0.0)
+        assert (own.size, own.remaining, own.unread, own.consumed, own.due) == (100, 20, 30, 0, 50)
+        assert own.take_due() == 50
+        assert (own.size, own.remaining, own.unread, own.consumed, own.due) == (100, 70, 30, 0, 0)
+        assert own.acknowledge(30) is False
         own.grow(0.0, 1.0, 1000, lambda _: True)
         own.release(0.0)
-        assert (own.size, own.remaining, own.unread, own.consumed, own.due) == (200, 20, 30, 0, 150)
-        assert own.take_due() == 150
-        assert (own.size, own.remaining, own.unread, own.consumed, own.due) == (200, 170, 30, 0, 0)
+        assert (own.size, own.remaining, own.unread, own.consumed, own.due) == (200, 70, 0, 0, 130)
+        assert own.take_due() == 130
+        assert (own.size, own.remaining, own.unread, own.consumed, own.due) == (200, 200, 0, 0, 0)
 
 
 class TestSending:
