@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from app import problems
 from app.gateway import Gateway
+from app.routes import normalise_host
 
 _LONGEST_WAIT_SECONDS = 86_400.0
 
@@ -63,7 +64,11 @@ class Admin:
 
     def _refusal(self, request: Request) -> Response | None:
         if self._open:
-            return None
+            # On loopback, but a page in a browser on this machine must not reach it under a name of its own.
+            host = normalise_host(request.headers.get("host", ""))
+            if "origin" not in request.headers and host in ("localhost", "127.0.0.1", "[::1]"):
+                return None
+            return JSONResponse({"code": "not_local", "message": "ask for localhost, and not from a page"}, 403)
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._gateway.settings.is_admin_token(token.strip()):
             return None

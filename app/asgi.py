@@ -13,6 +13,11 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
+async def awaited(event: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What a task can be made of: `receive` gives some awaitable, not always a coroutine."""
+    return await event
+
+
 def cut_off(scope: Scope, runner: "asyncio.Task[Any] | None") -> None:
     """Cut the client's connection at once, unsent bytes and all; where the server cannot, cancel its task.
 

@@ -10,12 +10,12 @@ credit goes back. `tick` holds all deadlines.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from app import access, problems
 from app.access import Record
-from app.asgi import Receive, Scope, Send, cut_off
+from app.asgi import Receive, Scope, Send, awaited, cut_off
 from app.mailbox import Mailbox, size_of
 from app.metrics import Limit, Metrics, Stall
 from app.policy import Policy, rate_limit
@@ -59,6 +59,7 @@ class Conversation:
         self._full = False  # the stream is above its mark
         self._cut = False  # the client cannot be told anything any more
         self._over = asyncio.Event()
+        self._ahead: asyncio.Task[Mapping[str, Any]] | None = None  # the client's next message, while it is slowed
         self._waiter: asyncio.Future[None] | None = None
         self._write_waiter: asyncio.Future[None] | None = None
         self._runner = asyncio.current_task()
@@ -85,15 +86,14 @@ class Conversation:
                         self._hit(Limit.MESSAGE_SIZE)
                     self._end(1009 if event.code == 1009 else 1011, event.reason, "gateway")
                 case _:
-                    pass  # pings are answered by the codec; pongs only show that the service is there
+                    pass  # pings are answered by the codec; pongs show that the service is there
         self._active_at = self._now()
         self._pinged = False
         self._flush()
         self._mailbox.assembling(self._codec.buffered_bytes)
         if self._mailbox and self._close is None:
             self._exchange.pause()
-        if self._outstanding():
-            self._wake()
+        self._wake()
 
     def service_ended(self) -> None:
         """The service ended its stream; in order only after a close frame."""
@@ -183,6 +183,9 @@ class Conversation:
                 self._exchange.reset()
             client.cancel()
             await asyncio.wait((client,))
+            if self._ahead is not None:
+                self._ahead.cancel()
+                await asyncio.wait((self._ahead,))
 
     async def _to_client(self, client: "asyncio.Task[tuple[int, str]]") -> None:
         """Service to client, until either side is through."""
@@ -223,7 +226,8 @@ class Conversation:
         """Client to service, until the client closes; returns its code (1006: vanished) and reason."""
         limit = rate_limit(self._policy, self._now())
         while True:
-            message = await self._receive()
+            message = await (self._ahead or self._receive())
+            self._ahead = None
             if message["type"] == "websocket.disconnect":
                 code = message.get("code") or 1005
                 if code == 1005 and "reason" not in message:
@@ -245,7 +249,7 @@ class Conversation:
                 if wait is None:
                     self._exceeded()
                     continue
-                await self._slow_down(wait)
+                await self._slow_down_client(wait)
             self._write(self._codec.send_message(data))
             while self._full and not self._lost:
                 waiter = self._write_waiter = asyncio.get_running_loop().create_future()
@@ -333,6 +337,14 @@ class Conversation:
             async with asyncio.timeout(seconds):
                 await self._over.wait()
 
+    async def _slow_down_client(self, seconds: float) -> None:
+        """The same, with an ear for the client: one that leaves is not waited for."""
+        began = self._now()
+        self._ahead = asyncio.get_running_loop().create_task(awaited(self._receive()))
+        await asyncio.wait((self._ahead,), timeout=seconds)
+        if not self._ahead.done() or self._ahead.result()["type"] != "websocket.disconnect":
+            await self._slow_down(max(0.0, began + seconds - self._now()))
+
     def _exceeded(self) -> None:
         self._hit(Limit.MESSAGES_RATE)
         self._mailbox.clear()
@@ -351,15 +363,9 @@ class Conversation:
         cut_off(self._scope, self._runner)
 
     def _passed(self, direction: access.Direction, size: int) -> None:
-        record = self._record
-        if direction == "client_to_service":
-            record.messages_up += 1
-            record.bytes_up += size
-        else:
-            record.messages_down += 1
-            record.bytes_down += size
+        self._record.passed(direction, size)
         if self._logs_messages:
-            access.emit_message(record, direction, size)
+            access.emit_message(self._record, direction, size)
 
     def _client_is_through(self, client: "asyncio.Task[tuple[int, str]]") -> None:
         if not client.cancelled() and (error := client.exception()) is not None:
@@ -374,9 +380,7 @@ class Conversation:
     def _flush(self) -> None:
         """Send what the codec owes (pongs, the answer to a close); while the stream is full it keeps the newest."""
         if not self._full:
-            owed = self._codec.data_to_send()
-            if owed:
-                self._write(owed)
+            self._write(self._codec.data_to_send())
 
     def _write(self, frames: bytes) -> None:
         if frames and not self._lost and not self._exchange.send_data(frames) and not self._full:

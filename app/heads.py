@@ -89,6 +89,7 @@ def request_head(scope: Scope, settings: Settings, raw_path: bytes) -> RequestHe
     length: int | None = 0
     chunked = False
     dropped = _named_by_connection(scope["headers"])
+    trusted = client_is_trusted(scope, settings)
     content_length: bytes | None = None
     for name, value in scope["headers"]:
         if name == b"content-length":
@@ -101,7 +102,7 @@ def request_head(scope: Scope, settings: Settings, raw_path: bytes) -> RequestHe
             if value.strip().lower() != b"chunked" or chunked:
                 raise BadRequestError("unsupported Transfer-Encoding")
             chunked = True
-        elif name not in dropped:
+        elif name not in dropped and (trusted or not _is_claim(name)):
             headers.append((name, value))
     if chunked and content_length is not None:
         raise BadRequestError("both Content-Length and Transfer-Encoding")
@@ -116,10 +117,11 @@ def request_head(scope: Scope, settings: Settings, raw_path: bytes) -> RequestHe
 def upgrade_head(scope: Scope, settings: Settings, raw_path: bytes, handshake: Headers) -> RequestHead:
     """The head of a WebSocket handshake of our own with the service: the client's fields, `handshake` for the rest."""
     dropped = _named_by_connection(scope["headers"]) | {b"content-length"}
+    trusted = client_is_trusted(scope, settings)
     headers = [
         (name, value)
         for name, value in scope["headers"]
-        if name not in dropped and not name.startswith(b"sec-websocket-")
+        if name not in dropped and not name.startswith(b"sec-websocket-") and (trusted or not _is_claim(name))
     ]
     headers.extend(_forwarding(scope, settings))
     headers.extend(handshake)
@@ -133,6 +135,13 @@ def response_headers(headers: Headers, *, keep_length: bool = True) -> Headers:
         for lowered, value in ((name.lower(), value) for name, value in headers)
         if keep_length or lowered != b"content-length"
     ]
+
+
+def is_event_stream(headers: Headers) -> bool:
+    """Server-sent events: may be silent for as long as they like; a client that vanished is found by keep-alive."""
+    return any(
+        name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream") for name, value in headers
+    )
 
 
 def accept_headers(headers: Headers) -> Headers:
@@ -229,6 +238,14 @@ def _appended(before: bytes | None, own: bytes) -> bytes:
 def _target(scope: Scope, raw_path: bytes) -> bytes:
     query: bytes = scope.get("query_string", b"")
     return raw_path + b"?" + query if query else raw_path
+
+
+def _is_claim(name: bytes) -> bool:
+    """Fields that say where a request comes from, as proxies write them; with `_` for CGI, where both read alike."""
+    if name[:1] not in (b"x", b"p", b"f"):
+        return False
+    plain = name.replace(b"_", b"-")
+    return plain.startswith(b"x-forwarded-") or plain in (b"x-real-ip", b"proxy", b"forwarded")
 
 
 def _named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:

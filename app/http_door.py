@@ -16,7 +16,15 @@ from app import access, problems
 from app.access import Record
 from app.asgi import Receive, Scope, Send, answer_problem, cut_off
 from app.gateway import Gateway
-from app.heads import BadRequestError, client_address, client_is_trusted, host_header, request_head, response_headers
+from app.heads import (
+    BadRequestError,
+    client_address,
+    client_is_trusted,
+    host_header,
+    is_event_stream,
+    request_head,
+    response_headers,
+)
 from app.metrics import Limit, Stall, limit_of_error
 from app.policy import Policy
 from app.request_id import request_id_of, with_request_id
@@ -154,7 +162,7 @@ class HttpExchange:
         elif (
             not self._done
             and now - max(self._last_data, self._upload.progress_at) > policy.idle_timeout
-            and not self._is_event_stream()
+            and not is_event_stream(self._head.headers)
         ):
             self._exceeded(Limit.TIMEOUT_IDLE, f"no byte of the answer for {policy.idle_timeout:g} s")
 
@@ -317,13 +325,6 @@ class HttpExchange:
         if self._exchange is not None:
             self._exchange.reset()
 
-    def _is_event_stream(self) -> bool:
-        """An event stream may be silent for as long as it likes; a client that vanished is found by keep-alive."""
-        return self._head is not None and any(
-            name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream")
-            for name, value in self._head.headers
-        )
-
     def _hold(self, delta_bytes: int) -> None:
         """Count what waits here for the client; what is paused is in the stream's count, too, until it is taken."""
         self._held_bytes += delta_bytes
@@ -355,7 +356,8 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
     async def answer(problem: problems.Problem, detail: str = "") -> None:
         record.status, record.outcome = problem.status, problem.code
         with contextlib.suppress(OSError):
-            await answer_problem(problem, scope, send, detail, request_id=record.request_id, close=gateway.draining)
+            close = gateway.draining or problem is problems.BAD_REQUEST
+            await answer_problem(problem, scope, send, detail, request_id=record.request_id, close=close)
 
     exchange: HttpExchange | None = None
     try:

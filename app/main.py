@@ -144,7 +144,7 @@ async def _refuse(scope: Scope, receive: Receive, send: Send, problem: problems.
         await receive()  # websocket.connect
         await refuse_with_problem(scope, send, problem, detail)
     else:
-        await answer_problem(problem, scope, send, detail)
+        await answer_problem(problem, scope, send, detail, close=problem is problems.BAD_REQUEST)
 
 
 async def _no_route(scope: Scope, receive: Receive, send: Send) -> None:

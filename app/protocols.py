@@ -3,8 +3,9 @@ tests/app/test_uvicorn_contract.py, because it is not uvicorn's public interface
 
 - `gateway.abort` in the ASGI scope's extensions cuts a connection at once, unsent bytes and all: uvicorn flushes
   before it closes, and a client that never reads would never be rid of. TCP keep-alive finds clients that vanished.
-- An upgrade offer other than WebSocket is dropped and answered normally, on a connection that then closes; with a
-  body it is refused, because the parser takes the body for the next request.
+- An upgrade offer other than WebSocket is dropped and answered normally; the parser alone would take the request's
+  body for another request.
+- Heads are bounded in bytes, fields and time.
 - Trailers of a request never become headers.
 - An agent's WebSocket can leave ASGI behind (`gateway.channel`): half of what a message costs is spared.
 - WebSocket handshakes that the parser refuses are answered. Floods of tiny messages are taken in slices, so that one
@@ -13,27 +14,30 @@ tests/app/test_uvicorn_contract.py, because it is not uvicorn's public interface
 
 import asyncio
 import socket
-from collections import deque
-from collections.abc import Callable
 from typing import cast
 
+import httptools
 from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame, Opcode
+from websockets.frames import Frame
 from websockets.http11 import Request
 
+from app.agent_channel import AgentChannel
 from app.heads import is_websocket_upgrade
-from tunnel import websocket
 
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 """A vanished client is noticed after 60 + 4 x 15 s."""
 
+_HEAD_BYTES = 128 * 1024
+"""Of an unfinished head; a read of a socket brings up to 256 KiB, which may be a whole one."""
+_HEAD_FIELDS = 256
+_HEAD_SECONDS = 20.0
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
 _SLICE_BYTES = 16 * 1024
-_SLICE_MESSAGES = 64
-"""A slice that brought more messages than this has the rest wait for a turn of the event loop."""
-_CHANNEL_SLICE_BYTES = 64 * 1024
-"""Of an agent's bytes per turn: 5,000 of the smallest yamux frames, some 15 ms."""
+_SLICE_FRAMES = 64
+"""A slice that brought more frames than this has the rest wait for a turn of the event loop."""
 _TINY_SLICE_BYTES = 1024
 """After such a slice: some 170 empty messages, 5 ms of work."""
 
@@ -42,11 +46,56 @@ class GatewayHttp(HttpToolsProtocol):
     """HTTP/1.1 of one client."""
 
     _in_head = True
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client connected."""
+        """A client connected: its first head has a deadline."""
         super().connection_made(transport)
         keep_alive(transport)
+        self._head_timer = self.loop.call_later(_HEAD_SECONDS, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self._stop_head_timer()
+                self.handle_websocket_upgrade()
+            else:
+                self._go_on_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        if self._in_head and self.parser is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > _HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(_TOO_LARGE)
+                self.transport.close()
+            elif self._head_timer is None and self._head_bytes:
+                self._head_timer = self.loop.call_later(_HEAD_SECONDS, self.transport.abort)
+
+    def _go_on_without_upgrade(self, rest: bytes) -> None:
+        """The parser takes what follows an upgrade for another protocol: give it the request without the offer."""
+        head = [self.parser.get_method(), b" ", self.url, b" HTTP/1.1\r\n"]
+        for name, value in self.headers:
+            if name not in (b"upgrade", b"connection", b"http2-settings"):
+                head += [name, b": ", value, b"\r\n"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"".join([*head, b"\r\n", rest]))
+
+    def _stop_head_timer(self) -> None:
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
     def on_message_begin(self) -> None:
         """A request begins: its scope is new."""
@@ -58,16 +107,20 @@ class GatewayHttp(HttpToolsProtocol):
         """A field of the head; those of the trailer section are dropped (RFC 9110 section 6.5.1)."""
         if self._in_head:
             super().on_header(name, value)
+            if len(self.headers) > _HEAD_FIELDS:
+                raise ValueError("too many fields")
 
     def on_headers_complete(self) -> None:
-        """The head is complete. Raises ValueError, which the parser turns into a 400, for what must not go on."""
-        self._in_head = False
-        other_upgrade = self.parser.should_upgrade() and not self._should_upgrade()
-        if other_upgrade and _announces_body(self.headers):
-            raise ValueError("an upgrade offer with a body")
-        super().on_headers_complete()
-        if other_upgrade:
-            self.cycle.keep_alive = False  # what follows the head is not parsed as HTTP any more
+        """The head is complete; with an upgrade offer the parser stops here, and `data_received` goes on."""
+        if not self.parser.should_upgrade() or self._should_upgrade():
+            self._in_head = False
+            self._stop_head_timer()
+            super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The request is complete; the next one's head may come."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def _should_upgrade(self) -> bool:
         return is_websocket_upgrade(self.headers) and self._should_upgrade_to_ws()
@@ -85,6 +138,7 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
     _waiting = b""
     _turn: asyncio.Handle | None = None
     _slice_bytes = _SLICE_BYTES
+    _frames = 0  # taken since the last turn
     _channel: "AgentChannel | None" = None
 
     def handle_connect(self, event: Request) -> None:
@@ -113,17 +167,34 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
         self._turn = None
         while self._waiting and not self.transport.is_closing():
             data, self._waiting = self._waiting[: self._slice_bytes], self._waiting[self._slice_bytes :]
-            before = self.queue.qsize()
+            self._frames = 0
             super().data_received(data)
             self._answer_refused()
-            if self.queue.qsize() - before > _SLICE_MESSAGES or self.read_paused:
-                self._slice_bytes = _TINY_SLICE_BYTES if self.queue.qsize() - before > _SLICE_MESSAGES else _SLICE_BYTES
+            many = self._frames > _SLICE_FRAMES
+            self._slice_bytes = _TINY_SLICE_BYTES if many else _SLICE_BYTES
+            if many or self.read_paused or not self.writable.is_set():
                 break
-            self._slice_bytes = _SLICE_BYTES
         if self._waiting and not self.transport.is_closing():
             self.transport.pause_reading()
-            if not self.read_paused:
+            if not self.read_paused and self.writable.is_set():
                 self._turn = self.loop.call_soon(self._take)
+
+    def handle_ping(self) -> None:
+        """A ping: answered, unless the client reads nothing of what it was sent already."""
+        self._frames += 1
+        pong = b"".join(self.conn.data_to_send())
+        if self.writable.is_set():
+            self.transport.write(pong)
+
+    def handle_cont(self, event: Frame) -> None:
+        """A continuation frame."""
+        self._frames += 1
+        super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """A message is whole."""
+        self._frames += 1
+        super().send_receive_event_to_app()
 
     async def receive(self) -> ASGIReceiveEvent:
         """The application's next event; the slices go on once it has taken what there was."""
@@ -145,6 +216,8 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
     def resume_writing(self) -> None:
         """The transport's buffer has drained."""
         super().resume_writing()
+        if self._waiting and not self.read_paused and self._turn is None:
+            self._turn = self.loop.call_soon(self._take)
         if self._channel is not None:
             self._channel.on_writable()
 
@@ -157,81 +230,6 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
         self.transport.close()
 
 
-class AgentChannel:
-    """An agent's WebSocket below ASGI: messages as calls, frames as writes, no task and no queue between.
-
-    Until `start` messages still go to the ASGI queue (the registration); the end of the connection always does.
-    """
-
-    def __init__(self, protocol: GatewayWebSocket) -> None:
-        self._protocol = protocol
-        self._codec = websocket.Connection(websocket.Role.SERVER, max_message_bytes=protocol.config.ws_max_size)
-        self._waiting: deque[bytes] = deque()
-        self._turn: asyncio.Handle | None = None
-        self._on_message: Callable[[str | bytes], None] | None = None
-        self.on_writable: Callable[[], None] = lambda: None
-
-    def start(self, on_message: Callable[[str | bytes], None], on_writable: Callable[[], None]) -> None:
-        """Messages go to `on_message` from now on; `on_writable` after `send` returned False."""
-        self._on_message = on_message
-        self.on_writable = on_writable
-
-    def send(self, message: str | bytes) -> bool:
-        """Write one message; False when the transport's buffer is above its mark."""
-        protocol = self._protocol
-        if not protocol.transport.is_closing() and not protocol.close_sent:
-            protocol.transport.write(self._codec.send_message(message))
-        return protocol.writable.is_set()
-
-    def close(self) -> None:
-        """Nothing is delivered any more; idempotent."""
-        self._waiting.clear()
-        self._on_message = None
-        self.on_writable = lambda: None
-        if self._turn is not None:
-            self._turn.cancel()
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes of the agent, in slices of bounded work; the order is kept."""
-        self._waiting.extend(data[at : at + _CHANNEL_SLICE_BYTES] for at in range(0, len(data), _CHANNEL_SLICE_BYTES))
-        if self._turn is None:
-            self._take()
-
-    def _take(self) -> None:
-        self._turn = None
-        protocol = self._protocol
-        if self._waiting and not protocol.transport.is_closing():
-            for event in self._codec.receive_data(self._waiting.popleft()):
-                self._obey(event)
-            owed = self._codec.data_to_send()
-            if owed and not protocol.close_sent and not protocol.transport.is_closing():
-                protocol.transport.write(owed)
-            if self._codec.state is websocket.State.CLOSED:
-                protocol.transport.close()
-        if self._waiting:
-            self._turn = protocol.loop.call_soon(self._take)
-
-    def _obey(self, event: websocket.Event) -> None:
-        protocol = self._protocol
-        match event:
-            case websocket.Message() if self._on_message is not None:
-                self._on_message(event.data)
-            case websocket.Message():
-                if isinstance(event.data, str):
-                    protocol.queue.put_nowait({"type": "websocket.receive", "text": event.data})
-                else:
-                    protocol.queue.put_nowait({"type": "websocket.receive", "bytes": event.data})
-                if not protocol.read_paused:
-                    protocol.read_paused = True
-                    protocol.transport.pause_reading()
-            case websocket.Pong():
-                protocol.handle_pong(Frame(Opcode.PONG, event.payload))
-            case websocket.Closed() | websocket.Failed():
-                protocol.queue.put_nowait({"type": "websocket.disconnect", "code": event.code, "reason": event.reason})
-            case _:
-                pass  # pings are answered by the codec
-
-
 def keep_alive(transport: asyncio.Transport) -> None:
     """Switch TCP keep-alive on, with times that fit a gateway where the system lets us set them."""
     sock = transport.get_extra_info("socket")
@@ -242,7 +240,3 @@ def keep_alive(transport: asyncio.Transport) -> None:
         option = getattr(socket, name, None)
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-def _announces_body(headers: list[tuple[bytes, bytes]]) -> bool:
-    return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers)

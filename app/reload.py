@@ -84,6 +84,11 @@ class Reloader:
             new = self._read()
         except ConfigurationError as error:
             return self._refuse(str(error))
+        old = self._gateway.settings
+        if (old.routes.routes or old.grants) and not (new.routes.routes or new.grants):
+            return self._refuse(
+                "neither routes nor agents are left; a file cut short reads like that. Restart to mean it"
+            )
         self._refused = ""
         text = self.apply(new)
         # It may name other files now. Those it named before count as they were: one of them may have changed since.

@@ -88,7 +88,7 @@ class WebSocketExchange:
             self._talk.take(data)
             return
         self._body.append(data)
-        self._body_bytes += len(data)
+        self._hold(len(data))
         if self._head is not None and self._head.status == 101 and self._exchange is not None:
             self._exchange.pause()
         elif self._body_bytes > _REFUSAL_BYTES:
@@ -185,6 +185,7 @@ class WebSocketExchange:
             record.outcome = "client_left"
             record.closed_by = record.closed_by or "client"
         finally:
+            self._hold(-self._body_bytes)
             if self._talk is None and self._exchange is not None:
                 self._exchange.reset()
 
@@ -206,6 +207,7 @@ class WebSocketExchange:
         elif self._ended:
             self._talk.service_ended()
         early, self._body = b"".join(self._body), []
+        self._hold(-self._body_bytes)
         await self._talk.run(early)
 
     async def _shake_hands(self, key: bytes) -> ResponseHead:
@@ -262,6 +264,10 @@ class WebSocketExchange:
         headers = self._route.policy.response_headers.apply(response_headers(head.headers))
         headers = with_request_id(headers, self._record.request_id)
         await refuse(self._scope, self._send, head.status, headers, b"".join(self._body))
+
+    def _hold(self, delta_bytes: int) -> None:
+        self._body_bytes += delta_bytes
+        self._gateway.account.adjust(delta_bytes)
 
     def _give_up(self, error: TunnelError) -> None:
         if self._exchange is not None:

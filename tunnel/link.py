@@ -251,7 +251,8 @@ class Link:
                     self.probe()
                     self._on_ready(self)
             case "ping":
-                self.send_text("pong", messages.Notice(), envelope.request_id)
+                if envelope.request_id is None or len(envelope.request_id) <= messages.NAME_LIMIT:
+                    self.send_text("pong", messages.Notice(), envelope.request_id)
             case "stream_refused":
                 refused = messages.decode_payload(envelope, messages.StreamRefused)
                 logger.warning("%s: agent refused stream %d: %.300s", self.name, refused.stream_id, refused.reason)
@@ -268,7 +269,7 @@ class Link:
     def _heartbeat(self, beat: messages.Heartbeat) -> None:
         self.send_text("heartbeat_ack", messages.HeartbeatAck())
         if self.agent_id is None and beat.agent_id:
-            self.agent_id = beat.agent_id
+            self.agent_id = beat.agent_id[: messages.NAME_LIMIT]
             self._on_identified(self)
 
     def _end(self, reason: str) -> None:

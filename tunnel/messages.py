@@ -11,6 +11,9 @@ from typing import TypeVar
 
 import msgspec
 
+NAME_LIMIT = 128
+"""Characters of an agent's id, of a request's id and the like: they stand in logs, and are sent back."""
+
 ENVELOPE_LIMIT_BYTES = 1024 * 1024
 """The longest control message taken from a yamux link; a heartbeat of the existing agent has some 2 KiB."""
 

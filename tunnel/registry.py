@@ -16,7 +16,8 @@ from tunnel.errors import NoAgentError, TooManyWaitingError
 from tunnel.link import Link
 
 _WAITING = 1_000
-"""Requests that may wait for a link, per process: each holds a request head (64 KiB at most) and a task."""
+"""Requests that may wait for one cluster's link: each holds a request head (64 KiB at most) and a task."""
+_WAITING_IN_ALL = 4 * _WAITING
 
 
 class _Cluster:
@@ -106,9 +107,9 @@ class Registry:
                 seconds = self.seconds_of_grace(name)
                 if seconds <= 0:
                     raise
-            if self._waiting >= _WAITING:
-                raise TooManyWaitingError(f"{_WAITING} requests wait for agents already")
             cluster = self._clusters.setdefault(name, _Cluster())
+            if len(cluster.waiters) >= _WAITING or self._waiting >= _WAITING_IN_ALL:
+                raise TooManyWaitingError(f"{self._waiting} requests wait for agents already")
             waiter = asyncio.get_running_loop().create_future()
             cluster.waiters.add(waiter)
             self._waiting += 1

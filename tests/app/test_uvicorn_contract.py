@@ -2,7 +2,7 @@
 
 Most of it is not uvicorn's public interface, so one minor release at a time is let in, and the next one has to pass
 here first. The names are read from our own sources: one that is used and not listed fails, as does one that uvicorn
-no longer has. No sockets: the protocols are fed by hand.
+no longer has. What the protocols do is in test_uvicorn_behaviour.py.
 """
 
 import ast
@@ -19,17 +19,17 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from uvicorn.server import ServerState
 
 from app.protocols import GatewayHttp, GatewayWebSocket
 from app.serve import AdminServer, GatewayServer
+from tests.app.uvicorn_connection import Application, Connection, config
 from tests.app.virtual import dialogue, quiet
 
 ROOT = Path(__file__).parents[2]
 MINOR = "0.54."
 
 ADMIN_SERVER = {
-    "capture_signals", "config.lifespan_class", "config.load", "lifespan", "main_loop", "should_exit", "shutdown",
+    "config.lifespan_class", "config.load", "lifespan", "main_loop", "should_exit", "shutdown",
     "startup",
 }  # fmt: skip
 GATEWAY_SERVER = {
@@ -43,14 +43,20 @@ HTTP = {
 }  # fmt: skip
 WEBSOCKET = {
     "close_sent", "conn.data_to_send", "conn.handshake_exc", "connection_lost", "data_received", "handle_connect",
-    "handshake_initiated", "loop.call_soon", "queue.qsize", "read_paused", "receive", "scope", "transport.abort",
+    "handshake_initiated", "loop.call_soon", "queue.qsize", "read_paused", "receive", "resume_writing", "scope",
+    "transport.abort",
     "transport.close", "transport.is_closing", "transport.pause_reading", "transport.write",
+}  # fmt: skip
+CHANNEL = {
+    "close_sent", "config.ws_max_size", "handle_pong", "loop.call_soon", "queue.put_nowait", "read_paused",
+    "transport.close", "transport.is_closing", "transport.pause_reading", "transport.write", "writable.is_set",
 }  # fmt: skip
 CLASSES: dict[str, tuple[type, set[str]]] = {
     "AdminServer": (uvicorn.Server, ADMIN_SERVER),
     "GatewayServer": (uvicorn.Server, GATEWAY_SERVER),
     "GatewayHttp": (HttpToolsProtocol, HTTP),
     "GatewayWebSocket": (WebSocketsSansIOProtocol, WEBSOCKET),
+    "AgentChannel": (WebSocketsSansIOProtocol, CHANNEL),
 }
 IMPORTED = {"Config", "Server"}
 
@@ -64,33 +70,37 @@ def classes() -> list[ast.ClassDef]:
     return [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
 
 
-def inherited(definition: ast.ClassDef) -> set[str]:
-    """What a class of ours takes or replaces of the class above it; `a.b` where it goes on to a part of that."""
+def used_by(definition: ast.ClassDef) -> set[str]:
+    """What a class of ours takes or replaces of uvicorn's; `a.b` where it goes on to a part of that."""
     base = CLASSES[definition.name][0]
-    body = {
-        name
-        for node in definition.body
-        for name in (
-            [node.name]
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            else [target.id for target in targets(node) if isinstance(target, ast.Name)]
-        )
-    }
-    assigned = {
+    inherits = any(ast.unparse(parent).split(".")[-1] == base.__name__ for parent in definition.bases)
+    roots = ("self", "super()") if inherits else ("protocol", "self._protocol")
+    body = {name for node in definition.body for name in names_of(node)} if inherits else set()
+    private = {
         target.attr
         for node in ast.walk(definition)
         for target in targets(node)
         if isinstance(target, ast.Attribute) and target.attr.startswith("_")
     }
-    own = {name for name in body | assigned if not hasattr(base, name)} | {"__init__"}
-    used = {name for name in body if hasattr(base, name)}
+    own = {name for name in body | private if not hasattr(base, name)} | {"__init__"}
+    found = body
     for node in ast.walk(definition):
         if isinstance(node, ast.Attribute):
-            chain = ast.unparse(node).split(".")
-            if chain[0] in ("self", "super()"):
-                used.add(".".join(chain[1:3]))
-    used = {name for name in used if name.split(".")[0] not in own}
-    return {name for name in used if not any(other.startswith(f"{name}.") for other in used)}
+            text = ast.unparse(node)
+            found |= {
+                ".".join(text.removeprefix(f"{root}.").split("[")[0].split(".")[:2])
+                for root in roots
+                if text.startswith(f"{root}.")
+            }
+    found = {name for name in found if name.split(".")[0] not in own}
+    return {name for name in found if not any(other.startswith(f"{name}.") for other in found)}
+
+
+def names_of(node: ast.stmt) -> list[str]:
+    """What a statement in a class's body defines."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return [node.name]
+    return [target.id for target in targets(node) if isinstance(target, ast.Name)]
 
 
 def targets(node: ast.AST) -> list[ast.expr]:
@@ -98,95 +108,6 @@ def targets(node: ast.AST) -> list[ast.expr]:
     if isinstance(node, ast.Assign):
         return node.targets
     return [node.target] if isinstance(node, ast.AnnAssign | ast.AugAssign) else []
-
-
-def config(app: Callable[..., Any], **options: Any) -> uvicorn.Config:
-    """As `serve` makes it, without anything that a test need not start."""
-    made = uvicorn.Config(
-        app, http=GatewayHttp, ws=GatewayWebSocket, lifespan="off", log_config=None, access_log=False, **options
-    )
-    made.load()
-    return made
-
-
-class FakeTransport(asyncio.Transport):
-    """Where the bytes of a connection go."""
-
-    def __init__(self) -> None:
-        super().__init__({"peername": ("203.0.113.9", 50_123), "sockname": ("192.0.2.1", 8080)})
-        self.written = b""
-        self.closed = False
-        self.aborted = False
-        self.protocol: Any = None
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += bytes(data)
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def abort(self) -> None:
-        self.closed = self.aborted = True
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self.protocol = protocol
-
-
-class Application:
-    """Remembers the scopes, and answers when it is told to."""
-
-    def __init__(self) -> None:
-        self.scopes: list[dict[str, Any]] = []
-        self.received: list[dict[str, Any]] = []
-        self.go = asyncio.Event()
-
-    async def __call__(self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
-        self.scopes.append(scope)
-        if scope["type"] == "websocket":
-            assert (await receive())["type"] == "websocket.connect"
-            await send({"type": "websocket.accept"})
-            self.received.append(await receive())
-            return
-        await self.go.wait()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-        await send({"type": "http.response.body", "body": b"ok"})
-
-
-class Connection:
-    """One client's connection to a protocol of ours."""
-
-    def __init__(self, application: Callable[..., Any], **options: Any) -> None:
-        self.state = ServerState()
-        self.transport = FakeTransport()
-        self.protocol = GatewayHttp(config(application, **options), self.state, {})
-        self.protocol.connection_made(self.transport)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        last = self.transport.protocol or self.protocol
-        if last in self.state.connections:
-            last.connection_lost(None)
-
-    def send(self, *lines: str) -> None:
-        self.protocol.data_received("\r\n".join([*lines, "", ""]).encode())
-
-    def upgrade(self) -> GatewayWebSocket:
-        key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-        self.send(
-            "GET /w HTTP/1.1", "Host: h", "Upgrade: websocket", "Connection: Upgrade", key, "Sec-WebSocket-Version: 13"
-        )
-        protocol = self.transport.protocol
-        assert isinstance(protocol, GatewayWebSocket)
-        return protocol
 
 
 # --- names
@@ -210,21 +131,21 @@ def test_every_class_of_ours_is_looked_at() -> None:
 @pytest.mark.parametrize("name", list(CLASSES))
 def test_what_a_class_uses_is_listed_here_and_nothing_else(name: str) -> None:
     definition = next(node for node in classes() if node.name == name)
-    assert inherited(definition) == CLASSES[name][1]
+    assert used_by(definition) == CLASSES[name][1]
 
 
 @dialogue
 async def test_every_name_exists_on_a_connection():
-    with Connection(Application()) as client:
+    app = Application()
+    with Connection(app) as client:
         client.send("GET / HTTP/1.1", "Host: h")
         await quiet()
         missing = [name for name in HTTP if not has(client.protocol, name)]
-        client.protocol.cycle.disconnected = True
-        client.protocol.app.go.set()
+        app.go.set()
         await quiet()
     with Connection(Application()) as client:
         protocol = client.upgrade()
-        missing += [name for name in WEBSOCKET if not has(protocol, name)]
+        missing += [name for name in WEBSOCKET | CHANNEL if not has(protocol, name)]
         protocol.shutdown()
         await quiet()
     assert missing == []
@@ -336,169 +257,3 @@ def test_a_server_captures_starts_runs_until_told_and_shuts_down(force: bool) ->
     asyncio.run(run())
     assert server.calls == ["capture_signals", "startup", "shutdown", "signals released"]
     assert app.calls == ["startup", "shutdown"]
-
-
-# --- HTTP
-
-
-@dialogue
-async def test_each_request_has_a_scope_of_its_own_to_which_we_add() -> None:
-    app = Application()
-    app.go.set()
-    with Connection(app) as client:
-        for path in ("/a", "/b"):
-            client.send(f"GET {path} HTTP/1.1", "Host: h")
-            await quiet()
-        first, second = app.scopes
-        assert (first["raw_path"], second["raw_path"]) == (b"/a", b"/b")
-        assert first["extensions"] is not second["extensions"]
-        for scope in app.scopes:
-            assert scope["extensions"] == {"gateway.abort": client.transport.abort}
-            assert scope["server"] == ("192.0.2.1", 8080)
-        assert client.transport.written.count(b"HTTP/1.1 200 OK") == 2
-
-
-@dialogue
-async def test_uvicorns_own_scope_has_no_extensions_yet() -> None:
-    """`on_message_begin` of ours replaces them whole; if they come to be filled, it must keep them."""
-    protocol = HttpToolsProtocol(config(Application()), ServerState(), {})
-    protocol.connection_made(FakeTransport())
-    protocol.on_message_begin()
-    assert "extensions" not in protocol.scope
-    protocol.connection_lost(None)
-
-
-@dialogue
-async def test_an_idle_connection_ends_when_it_is_shut_down_and_a_busy_one_after_its_answer() -> None:
-    app = Application()
-    with Connection(app) as idle, Connection(app) as busy:
-        assert idle.state.connections == {idle.protocol}
-        busy.send("GET / HTTP/1.1", "Host: h")
-        await quiet()
-        for client in (idle, busy):
-            client.protocol.shutdown()
-        assert idle.transport.closed
-        assert not busy.transport.closed
-        app.go.set()
-        await quiet()
-        assert busy.transport.closed
-        assert b"connection: close" in busy.transport.written
-        assert busy.transport.written.endswith(b"\r\n\r\nok")
-
-
-@dialogue
-async def test_fields_of_the_trailer_section_come_to_on_header_too():
-    """Why ours looks at where it is."""
-    seen: list[bytes] = []
-
-    class Spy(HttpToolsProtocol):
-        def on_header(self, name: bytes, value: bytes) -> None:
-            seen.append(name)
-            super().on_header(name, value)
-
-    app = Application()
-    app.go.set()
-    protocol = Spy(config(app), ServerState(), {})
-    protocol.connection_made(FakeTransport())
-    head = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
-    protocol.data_received(head + b"1\r\nx\r\n0\r\nX-Late: 1\r\n\r\n")
-    await quiet()
-    assert seen == [b"Host", b"Transfer-Encoding", b"X-Late"]
-    protocol.connection_lost(None)
-
-
-@dialogue
-async def test_a_valueerror_in_a_callback_of_the_parser_is_a_400():
-    class Strict(HttpToolsProtocol):
-        def on_headers_complete(self) -> None:
-            raise ValueError("not this one")
-
-    app, transport = Application(), FakeTransport()
-    protocol = Strict(config(app), ServerState(), {})
-    protocol.connection_made(transport)
-    protocol.data_received(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-    await quiet()
-    assert transport.written.startswith(b"HTTP/1.1 400 ")
-    assert (transport.closed, app.scopes) == (True, [])
-    protocol.connection_lost(None)
-
-
-@dialogue
-async def test_an_application_that_raises_after_its_head_cuts_the_connection() -> None:
-    """How a broken answer is broken off on the ASGI door."""
-
-    async def app(scope: object, receive: object, send: Callable[..., Any]) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
-        await send({"type": "http.response.body", "body": b"half", "more_body": True})
-        raise RuntimeError("broken off")
-
-    with Connection(app) as client:
-        client.send("GET / HTTP/1.1", "Host: h")
-        await quiet()
-        assert client.transport.written.endswith(b"half")
-        assert client.transport.closed
-
-
-# --- WebSockets
-
-
-@dialogue
-async def test_a_handshakes_scope_is_ours_to_complete_before_its_task_runs() -> None:
-    app = Application()
-    with Connection(app) as client:
-        protocol = client.upgrade()
-        assert protocol.handshake_initiated
-        assert not protocol.close_sent
-        assert app.scopes == [], "the task starts in the next turn of the loop"
-        await quiet()
-        extensions = app.scopes[0]["extensions"]
-        assert extensions["websocket.http.response"] == {}
-        assert extensions["gateway.abort"] == client.transport.abort
-        assert client.transport.written.startswith(b"HTTP/1.1 101 ")
-        protocol.data_received(bytes.fromhex("888000000000"))
-        await quiet()
-
-
-@dialogue
-async def test_a_handshake_that_uvicorn_refuses_has_no_scope() -> None:
-    app = Application()
-    with Connection(app) as client:
-        client.send("GET /w HTTP/1.1", "Host: h", "Upgrade: websocket", "Connection: Upgrade")
-        protocol = client.transport.protocol
-        assert isinstance(protocol, GatewayWebSocket)
-        await quiet()
-        assert protocol.close_sent
-        assert not hasattr(protocol, "scope")
-        assert app.scopes == []
-        assert client.transport.written.startswith(b"HTTP/1.1 400 ")
-
-
-@pytest.mark.parametrize(
-    ("how", "told"),
-    [
-        ("vanishes", {"type": "websocket.disconnect", "code": 1005}),
-        ("closes without a code", {"type": "websocket.disconnect", "code": 1005, "reason": ""}),
-        ("closes with 4001", {"type": "websocket.disconnect", "code": 4001, "reason": "ok"}),
-        ("is shut down", {"type": "websocket.disconnect", "code": 1012}),
-    ],
-)
-def test_a_client_that_vanished_is_told_from_one_that_closed(how: str, told: dict[str, Any]) -> None:
-    """`reason` is missing where no close frame came: the conversation relies on it."""
-
-    @dialogue
-    async def run() -> None:
-        app = Application()
-        with Connection(app) as client:
-            protocol = client.upgrade()
-            await quiet()
-            if how == "vanishes":
-                protocol.connection_lost(None)
-            elif how == "is shut down":
-                protocol.shutdown()
-            else:
-                payload = (4001).to_bytes(2, "big") + b"ok" if "4001" in how else b""
-                protocol.data_received(bytes([0x88, 0x80 | len(payload), 0, 0, 0, 0]) + payload)
-            await quiet()
-            assert app.received == [told]
-
-    run()

@@ -1,0 +1,105 @@
+"""An agent's WebSocket below ASGI: messages as calls, frames as writes, no task and no queue between.
+
+Takes over the reading side of uvicorn's WebSocket protocol right after the accept, and writes frames beside it; the
+closing handshake, keep-alive pings and the end of the connection stay uvicorn's. Work is done in slices, so that no
+agent can hold the event loop.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame, Opcode
+
+from tunnel import websocket
+
+_CHANNEL_SLICE_BYTES = 64 * 1024
+"""Of an agent's bytes per turn: 5,000 of the smallest yamux frames, some 15 ms."""
+
+
+class AgentChannel:
+    """An agent's WebSocket below ASGI: messages as calls, frames as writes, no task and no queue between.
+
+    Until `start` messages still go to the ASGI queue (the registration); the end of the connection always does.
+    """
+
+    def __init__(self, protocol: WebSocketsSansIOProtocol) -> None:
+        self._protocol = protocol
+        self._codec = websocket.Connection(websocket.Role.SERVER, max_message_bytes=protocol.config.ws_max_size)
+        self._waiting: deque[bytes] = deque()
+        self._parts: deque[bytes] = deque()  # of a large message, the first of them next
+        self._turn: asyncio.Handle | None = None
+        self._on_message: Callable[[str | bytes], None] | None = None
+        self.on_writable: Callable[[], None] = lambda: None
+
+    def start(self, on_message: Callable[[str | bytes], None], on_writable: Callable[[], None]) -> None:
+        """Messages go to `on_message` from now on; `on_writable` after `send` returned False."""
+        self._on_message = on_message
+        self.on_writable = on_writable
+
+    def send(self, message: str | bytes) -> bool:
+        """Write one message; False when the transport's buffer is above its mark."""
+        protocol = self._protocol
+        if not protocol.transport.is_closing() and not protocol.close_sent:
+            protocol.transport.write(self._codec.send_message(message))
+        return protocol.writable.is_set()
+
+    def close(self) -> None:
+        """Nothing is delivered any more; idempotent."""
+        self._waiting.clear()
+        self._parts.clear()
+        self._on_message = None
+        self.on_writable = lambda: None
+        if self._turn is not None:
+            self._turn.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the agent, in slices of bounded work; the order is kept."""
+        self._waiting.extend(data[at : at + _CHANNEL_SLICE_BYTES] for at in range(0, len(data), _CHANNEL_SLICE_BYTES))
+        if self._turn is None:
+            self._take()
+
+    def _take(self) -> None:
+        self._turn = None
+        protocol = self._protocol
+        if self._parts and self._on_message is not None:
+            self._on_message(self._parts.popleft())
+        elif self._waiting and not protocol.transport.is_closing():
+            for event in self._codec.receive_data(self._waiting.popleft()):
+                self._obey(event)
+            owed = self._codec.data_to_send()
+            if owed and not protocol.close_sent and not protocol.transport.is_closing():
+                protocol.transport.write(owed)
+            if self._codec.state is websocket.State.CLOSED:
+                protocol.transport.close()
+        if self._parts or self._waiting:
+            protocol.transport.pause_reading()
+            self._turn = protocol.loop.call_soon(self._take)
+        elif not protocol.read_paused and not protocol.transport.is_closing():
+            protocol.transport.resume_reading()
+
+    def _obey(self, event: websocket.Event) -> None:
+        protocol = self._protocol
+        match event:
+            case websocket.Message() if self._on_message is not None:
+                data = event.data
+                if isinstance(data, bytes) and (len(data) > _CHANNEL_SLICE_BYTES or self._parts):
+                    size = _CHANNEL_SLICE_BYTES
+                    self._parts.extend(data[at : at + size] for at in range(0, len(data), size))
+                else:
+                    self._on_message(data)
+            case websocket.Message():
+                if isinstance(event.data, str):
+                    protocol.queue.put_nowait({"type": "websocket.receive", "text": event.data})
+                else:
+                    protocol.queue.put_nowait({"type": "websocket.receive", "bytes": event.data})
+                if not protocol.read_paused:
+                    protocol.read_paused = True
+                    protocol.transport.pause_reading()
+            case websocket.Pong():
+                protocol.handle_pong(Frame(Opcode.PONG, event.payload))
+            case websocket.Closed() | websocket.Failed():
+                protocol.queue.put_nowait({"type": "websocket.disconnect", "code": event.code, "reason": event.reason})
+            case _:
+                pass  # pings are answered by the codec
