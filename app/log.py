@@ -77,6 +77,12 @@ def _escape_json(found: re.Match[str]) -> str:
     return f"\\u{ord(found.group()):04x}"
 
 
+_NOISE = (
+    "ASGI callable returned without completing handshake.",
+    "Invalid UTF-8 sequence received from client.",
+)
+
+
 class _ServerNoise(logging.Filter):
     """What uvicorn logs as errors and our access line says better.
 
@@ -86,9 +92,7 @@ class _ServerNoise(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        return type(error).__name__ != "BrokenOffError" and record.msg != (
-            "ASGI callable returned without completing handshake."
-        )
+        return type(error).__name__ != "BrokenOffError" and record.msg not in _NOISE
 
 
 class FloodGuard(logging.Filter):

@@ -212,8 +212,8 @@ def __getattr__(name: str) -> Starlette:
         sys.stderr.write(f"tunnel-gateway: {workers.REASON}\n")
         sys.stderr.flush()
         # The server would start another worker in our place, for ever, and ends with status 0 when asked to end.
-        os.kill(os.getppid(), signal.SIGUSR1)
-        raise SystemExit(2)
+        os.kill(os.getppid(), signal.SIGALRM)
+        raise SystemExit(3)
     try:
         application = create_app()
     except ConfigurationError as error:

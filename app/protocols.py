@@ -178,6 +178,8 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
             self.transport.pause_reading()
             if not self.read_paused and self.writable.is_set():
                 self._turn = self.loop.call_soon(self._take)
+        elif not self.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()  # the slices had it paused
 
     def handle_ping(self) -> None:
         """A ping: answered, unless the client reads nothing of what it was sent already."""

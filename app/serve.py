@@ -152,6 +152,7 @@ def serve(settings: Settings, host: str, port: int) -> int:
         ws_ping_timeout=settings.client_ping_timeout,
         timeout_graceful_shutdown=_SERVER_GRACE_SECONDS,
         backlog=4096,
+        timeout_keep_alive=75,  # longer than proxies keep an idle connection to us: they must be the ones that close it
     )
     server = GatewayServer(config, gateway, app.state.reloader, _admin_server(settings, gateway))
     try:

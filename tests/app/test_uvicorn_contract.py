@@ -1,4 +1,4 @@
-"""What `app/serve.py` and `app/protocols.py` use of uvicorn, by name and by what it does.
+"""What `app/serve.py`, `app/protocols.py` and `app/agent_channel.py` use of uvicorn, by name and by what it does.
 
 Most of it is not uvicorn's public interface, so one minor release at a time is let in, and the next one has to pass
 here first. The names are read from our own sources: one that is used and not listed fails, as does one that uvicorn
@@ -37,19 +37,22 @@ GATEWAY_SERVER = {
     "shutdown", "startup",
 }  # fmt: skip
 HTTP = {
-    "_should_upgrade", "_should_upgrade_to_ws", "connection_made", "cycle.keep_alive", "handle_websocket_upgrade",
-    "headers", "on_header", "on_headers_complete", "on_message_begin", "parser.should_upgrade", "scope",
-    "transport.abort",
+    "_should_upgrade", "_should_upgrade_to_ws", "_unset_keepalive_if_required", "connection_lost",
+    "connection_made", "data_received", "handle_websocket_upgrade", "headers", "loop.call_later", "on_header",
+    "on_headers_complete", "on_message_begin", "on_message_complete", "parser.feed_data", "parser.get_method",
+    "parser.set_dangerous_leniencies", "parser.should_upgrade", "scope", "send_400_response", "transport.abort",
+    "transport.close", "transport.is_closing", "transport.write", "url",
 }  # fmt: skip
 WEBSOCKET = {
-    "close_sent", "conn.data_to_send", "conn.handshake_exc", "connection_lost", "data_received", "handle_connect",
-    "handshake_initiated", "loop.call_soon", "queue.qsize", "read_paused", "receive", "resume_writing", "scope",
-    "transport.abort",
-    "transport.close", "transport.is_closing", "transport.pause_reading", "transport.write",
+    "close_sent", "conn.data_to_send", "conn.handshake_exc", "connection_lost", "data_received",
+    "handle_connect", "handle_cont", "handle_ping", "handshake_initiated", "loop.call_soon", "read_paused",
+    "receive", "resume_writing", "scope", "send_receive_event_to_app", "transport.abort", "transport.close",
+    "transport.is_closing", "transport.pause_reading", "transport.resume_reading", "transport.write", "writable.is_set",
 }  # fmt: skip
 CHANNEL = {
     "close_sent", "config.ws_max_size", "handle_pong", "loop.call_soon", "queue.put_nowait", "read_paused",
-    "transport.close", "transport.is_closing", "transport.pause_reading", "transport.write", "writable.is_set",
+    "transport.close", "transport.is_closing", "transport.pause_reading", "transport.resume_reading",
+    "transport.write", "writable.is_set",
 }  # fmt: skip
 CLASSES: dict[str, tuple[type, set[str]]] = {
     "AdminServer": (uvicorn.Server, ADMIN_SERVER),
@@ -66,7 +69,7 @@ def tree_of(path: str) -> ast.Module:
 
 
 def classes() -> list[ast.ClassDef]:
-    trees = [tree_of("app/serve.py"), tree_of("app/protocols.py")]
+    trees = [tree_of(path) for path in ("app/serve.py", "app/protocols.py", "app/agent_channel.py")]
     return [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
 
 

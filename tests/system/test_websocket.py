@@ -182,3 +182,20 @@ async def test_64_websockets_keep_the_order_of_a_thousand_messages_each(stack: S
     everything = await asyncio.gather(*(one(number) for number in range(WEBSOCKETS)))
     for number, got in enumerate(everything):
         assert got == [f"{number}:{message}" for message in range(MESSAGES)]
+
+
+async def test_many_large_messages_keep_flowing_both_ways(stack: Stack) -> None:
+    """Each is cut by the socket at some odd place; none may leave the gateway waiting for what it does not read."""
+    pieces = [number.to_bytes(2, "big") * 40_000 for number in range(300)]
+
+    async with websocket(stack.url("ws", "/echo", "ws")) as client:
+
+        async def send() -> None:
+            for piece in pieces:
+                await client.send(piece)
+
+        sending = asyncio.create_task(send())
+        async with asyncio.timeout(60):
+            for piece in pieces:
+                assert await client.recv() == piece
+            await sending

@@ -1,0 +1,1 @@
+"""Programs that the documentation shows, and what its tests run them in."""

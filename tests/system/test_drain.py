@@ -1,0 +1,390 @@
+"""A gateway that is asked to stop: who may finish, who is told what and when, and what is left.
+
+Asked by `POST /-/drain`, by `tunnel-gateway drain`, by SIGTERM or SIGINT. Every gateway here runs in Python's
+development mode, so that a socket or a coroutine that is forgotten shows in its output.
+"""
+
+import asyncio
+import errno
+import json
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+from urllib.request import urlopen
+
+import psutil
+import pytest
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from tests.system.clients import Answer, RawClient, http_client, websocket
+from tests.system.conftest import tunnel_only
+from tests.system.harness import LOOPBACK, Stack
+from tests.system.process import Process, wait_until
+from tests.system.test_agent_gone import status
+
+pytestmark = [pytest.mark.anyio, tunnel_only]
+
+ADMIN = "admin-token-of-the-system-tests"
+BEARER = f"Authorization: Bearer {ADMIN}"
+WEBSOCKETS = 60
+AT_ONCE_SECONDS = 2.0
+SERVER_GRACE_SECONDS = 2.0
+BUSY_SECONDS = 2.0
+"""What a busy machine may add."""
+VERSION = "Sec-WebSocket-Version: 13"
+UNCLEAN = ("Traceback", "ResourceWarning", "was never", "Task was destroyed", "exception ignored", "Cancel ")
+
+Make = Callable[..., Stack]
+
+
+@pytest.fixture
+def make(own_stack: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    """Stacks with an admin token."""
+    monkeypatch.setenv("PYTHONDEVMODE", "1")
+    (tmp_path / "admin-token").write_text(f"{ADMIN}\n")
+
+    def start(*, agent: bool = True, **settings: str | bool | float) -> Stack:
+        return own_stack(admin_token_file="admin-token", **settings).start(agent=agent)
+
+    return start
+
+
+def ask(port: int, line: str, *fields: str, host: str = "localhost") -> Answer:
+    """One request to the gateway itself, on a connection of its own."""
+    with RawClient((LOOPBACK, port)) as client:
+        client.send("\r\n".join([line, f"Host: {host}", *fields, "", ""]).encode())
+        return client.answer()
+
+
+def ready(stack: Stack, query: str = "") -> tuple[int, bytes]:
+    answer = ask(stack.port, f"GET /readyz{query} HTTP/1.1")
+    return answer.status, answer.body
+
+
+def refuses(stack: Stack) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((LOOPBACK, stack.port)) == errno.ECONNREFUSED
+
+
+def drain(stack: Stack, *arguments: str, token: str = ADMIN, wait: str = "") -> Answer:
+    return ask(stack.port, f"POST /-/drain{wait} HTTP/1.1", f"Authorization: Bearer {token}", *arguments)
+
+
+def ends_cleanly(gateway: Process, seconds: float) -> float:
+    """Wait for its end, with status 0 and nothing on its conscience; the seconds that it took."""
+    begun = time.monotonic()
+    assert gateway.wait_end(seconds + 15) == 0
+    took = time.monotonic() - begun
+    unclean = [line for line in gateway.output() if any(word in line for word in UNCLEAN)]
+    assert unclean == []
+    assert took < seconds
+    return took
+
+
+def line_number(gateway: Process, *words: str) -> int:
+    """Where in its output the only line with all these words stands."""
+    found = [number for number, line in enumerate(gateway.output()) if all(word in line for word in words)]
+    assert len(found) == 1, (words, found)
+    return found[0]
+
+
+class EventStream:
+    """A request that runs for as long as the test wants it to."""
+
+    def __init__(self, stack: Stack, channel: str) -> None:
+        self._stack = stack
+        self._channel = channel
+        self.client = RawClient(stack.address("plain"))
+        self.client.request(f"GET /sse?channel={channel} HTTP/1.1", "plain")
+        self.head = self.client.answer_head()
+        assert self.head.status == 200
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.socket.close()
+
+    def push(self, data: str) -> None:
+        url = self._stack.control("plain", f"/sse/push?channel={self._channel}&data={data}")
+        with urlopen(url) as answer:
+            assert answer.status == 202
+        self.client.read_until(f"data: {data}\n\n".encode())
+
+    def finish(self) -> None:
+        with urlopen(self._stack.control("plain", f"/sse/push?channel={self._channel}")) as answer:
+            assert answer.status == 202
+        self.client.read_until(b"0\r\n\r\n")
+
+
+# --- who may ask
+
+
+def test_only_the_admin_token_drains(make: Make) -> None:
+    stack = make()
+    for refused in (
+        ask(stack.port, "POST /-/drain HTTP/1.1"),
+        drain(stack, token="not-the-admin-token"),
+        drain(stack, token=""),
+        ask(stack.port, "POST /-/drain HTTP/1.1", f"Authorization: Basic {ADMIN}"),
+    ):
+        assert (refused.status, refused.one("www-authenticate")) == (401, "Bearer")
+    assert ask(stack.port, "GET /-/drain HTTP/1.1", BEARER).status == 405
+    assert ask(stack.port, "POST /-/drain?wait=soon HTTP/1.1", BEARER).status == 400
+    assert ready(stack) == (200, b"ready\n")
+    answer = drain(stack)
+    assert (answer.status, json.loads(answer.body)["drained"]) == (202, False)
+    stack.gateway.wait_line("drained")
+
+
+def test_without_an_admin_token_there_is_no_such_address(own_stack: Make) -> None:
+    stack = own_stack().start(agent=False)
+    answer = drain(stack)
+    assert (answer.status, json.loads(answer.body)["code"]) == (404, "no_route")
+    assert ready(stack) == (200, b"ready\n")
+
+
+# --- what happens meanwhile
+
+
+def test_while_it_drains_it_is_not_ready_serves_on_and_closes_connections(make: Make) -> None:
+    stack = make(drain_delay=60.0)
+    assert drain(stack).status == 202
+    assert ready(stack) == (503, b"draining\n")
+    assert ready(stack, "?cluster=c1") == (503, b"draining\n")
+    assert ask(stack.port, "GET /healthz HTTP/1.1").status == 200
+    with RawClient(stack.address("plain")) as client:
+        client.request("GET /small?n=1 HTTP/1.1", "plain")
+        answer = client.answer()
+        assert (answer.status, answer.body, answer.one("connection")) == (200, b"small 1", "close")
+        assert client.read_end() == b""
+    again = drain(stack)
+    assert (again.status, json.loads(again.body)["drained"]) == (202, False)
+    assert len([line for line in stack.gateway.output() if "draining: " in line]) == 1
+    stack.gateway.signal(signal.SIGTERM)
+    stack.gateway.wait_line("SIGTERM: stopping")
+    stack.gateway.signal(signal.SIGTERM)
+    ends_cleanly(stack.gateway, AT_ONCE_SECONDS)
+
+
+def handshake(client: RawClient) -> Answer:
+    """Try a WebSocket on a connection that is open already."""
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    client.request("GET /echo HTTP/1.1", "ws", "Connection: Upgrade", "Upgrade: websocket", key, VERSION)
+    return client.answer_head()
+
+
+def test_a_websocket_opens_during_the_delay(make: Make) -> None:
+    stack = make(drain_delay=60.0)
+    assert drain(stack).status == 202
+    with RawClient(stack.address("ws")) as client:
+        assert handshake(client).status == 101
+        for number in (signal.SIGTERM, signal.SIGTERM):
+            stack.gateway.signal(number)
+            stack.gateway.wait_line("SIGTERM: stopping")
+        stack.gateway.wait_end()
+
+
+def test_after_the_delay_requests_are_served_and_websockets_refused(make: Make) -> None:
+    """On connections that were open already: new ones are refused by then."""
+    stack = make(shutdown_grace=30.0)
+    with (
+        EventStream(stack, "holds") as stream,
+        RawClient(stack.address("plain")) as http,
+        RawClient(stack.address("ws")) as other,
+    ):
+        for client in (http, other):
+            client.request("GET /small?n=1 HTTP/1.1", "plain")
+            assert client.answer().status == 200
+        stack.gateway.signal(signal.SIGTERM)
+        stack.gateway.wait_line("draining: 1 exchanges")
+        wait_until(lambda: refuses(stack), 5, "new connections are refused")
+        http.request("GET /small?n=2 HTTP/1.1", "plain")
+        answer = http.answer()
+        assert (answer.status, answer.body, answer.one("connection")) == (200, b"small 2", "close")
+        refused = handshake(other)
+        assert (refused.status, refused.one("retry-after")) == (503, "2")
+        stream.finish()
+        ends_cleanly(stack.gateway, AT_ONCE_SECONDS)
+
+
+def test_the_command_waits_and_then_a_sigterm_ends_it_at_once(make: Make, tmp_path: Path) -> None:
+    stack = make(shutdown_grace=30.0)
+    arguments = ["--url", f"http://{LOOPBACK}:{stack.port}", "--wait", "20"]
+    arguments += ["--admin-token-file", str(tmp_path / "admin-token")]
+    with EventStream(stack, "runs") as stream:
+        command = stack.processes.python("drain", "app", "drain", *arguments)
+        stack.gateway.wait_line("draining: 1 exchanges")
+        stream.push("still-here")
+        assert command.popen.poll() is None
+        stream.finish()
+        assert command.wait_end() == 0
+    assert command.output() == ["drained"]
+    assert line_number(stack.gateway, "/sse", " 200 ") < line_number(stack.gateway, "is gone: gateway is stopping")
+    assert refuses(stack)
+    assert stack.gateway.popen.poll() is None
+    stack.gateway.signal(signal.SIGTERM)
+    ends_cleanly(stack.gateway, AT_ONCE_SECONDS)
+
+
+def test_no_descriptor_is_left_when_it_is_drained(make: Make) -> None:
+    stack = make(agent=False)
+    gateway = psutil.Process(stack.gateway.popen.pid)
+    before = gateway.num_fds()
+    stack.start_agent()
+    with EventStream(stack, "fds") as stream:
+        assert gateway.num_fds() >= before + 2
+        stream.finish()
+    assert json.loads(drain(stack, wait="?wait=20").body)["drained"]
+    wait_until(lambda: gateway.num_fds() < before, 5, f"fewer than {before} descriptors: the listener's is gone too")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_running_request_finishes_and_then_the_process_ends(make: Make, number: signal.Signals) -> None:
+    stack = make(shutdown_grace=30.0)
+    with EventStream(stack, "finishes") as stream:
+        stack.gateway.signal(number)
+        stack.gateway.wait_line(f"{number.name}: stopping")
+        wait_until(lambda: refuses(stack), 5, "new connections are refused")
+        stream.push("one-more")
+        stream.finish()
+    ends_cleanly(stack.gateway, AT_ONCE_SECONDS)
+    assert line_number(stack.gateway, "/sse", " 200 ") < line_number(stack.gateway, "is gone: gateway is stopping")
+
+
+def test_an_endless_download_is_broken_off_at_the_end_of_the_grace(make: Make) -> None:
+    grace = 1.0
+    stack = make(shutdown_grace=grace)
+    with RawClient(stack.address("plain")) as client:
+        client.request(f"GET /download?size={10**13}&how=chunked HTTP/1.1", "plain")
+        assert client.answer_head().status == 200
+        begun = time.monotonic()
+        stack.gateway.signal(signal.SIGTERM)
+        assert not read_away(client).endswith(b"0\r\n\r\n")
+        took = time.monotonic() - begun
+    assert grace <= took < grace + BUSY_SECONDS
+    ends_cleanly(stack.gateway, AT_ONCE_SECONDS)
+
+
+def read_away(client: RawClient) -> bytes:
+    """Read to the end; the last bytes that came."""
+    last = b""
+    try:
+        while data := client.socket.recv(1024 * 1024):
+            last = (last + data)[-16:]
+    except ConnectionResetError:
+        pass
+    return last
+
+
+def test_a_client_that_never_reads_does_not_hold_the_process(make: Make) -> None:
+    grace = 1.0
+    stack = make(shutdown_grace=grace)
+    with RawClient(stack.address("plain"), receive_buffer_bytes=4096) as client:
+        client.request(f"GET /download?size={10**13}&id=stuck HTTP/1.1", "plain")
+        assert client.answer_head().status == 200
+        stack.gateway.signal(signal.SIGTERM)
+        begun = time.monotonic()
+        assert stack.gateway.wait_end(30) == 0
+    assert time.monotonic() - begun < grace + SERVER_GRACE_SECONDS + BUSY_SECONDS
+
+
+async def open_all(stack: Stack, count: int, closing: AsyncExitStack) -> list[ClientConnection]:
+    """So many WebSockets that answer."""
+    clients = [await closing.enter_async_context(websocket(stack.url("ws", "/echo", "ws"))) for _ in range(count)]
+    for client in clients:
+        await client.send("alive")
+        assert await client.recv() == "alive"
+    return clients
+
+
+async def closed_at(client: ClientConnection) -> float:
+    with pytest.raises(ConnectionClosed):
+        await client.recv()
+    return time.monotonic()
+
+
+async def test_websockets_are_told_1012_one_after_the_other_and_the_link_last(make: Make) -> None:
+    grace = 10.0
+    stack = make(shutdown_grace=grace)
+    async with AsyncExitStack() as closing:
+        clients = await open_all(stack, WEBSOCKETS, closing)
+        waiting = [asyncio.ensure_future(closed_at(client)) for client in clients]
+        begun = time.monotonic()
+        stack.gateway.signal(signal.SIGTERM)
+        times = sorted(await asyncio.gather(*waiting))
+        told = {(client.close_code, client.close_reason) for client in clients}
+    assert told == {(1012, "gateway is restarting")}
+    assert times[-1] - times[0] > WEBSOCKETS / 100 * 0.8
+    assert times[-1] - begun < grace / 2 + BUSY_SECONDS
+    assert await asyncio.to_thread(ends_cleanly, stack.gateway, AT_ONCE_SECONDS + BUSY_SECONDS) >= 0
+    lines = stack.gateway.output()
+    ended = [number for number, line in enumerate(lines) if "closed by the gateway with 1012" in line]
+    assert len(ended) == WEBSOCKETS
+    assert ended[-1] < line_number(stack.gateway, "is gone: gateway is stopping")
+
+
+async def test_the_service_is_told_that_its_client_leaves(make: Make) -> None:
+    stack = make()
+    async with websocket(stack.url("ws", "/echo?id=left", "ws")) as client:
+        await client.send("alive")
+        assert await client.recv() == "alive"
+        stack.gateway.signal(signal.SIGTERM)
+        await closed_at(client)
+    async with http_client() as http, http.get(stack.control("ws", "/closed?id=left")) as answer:
+        assert "1001" in await answer.text()
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_stops_at_once(make: Make, second: signal.Signals) -> None:
+    stack = make(shutdown_grace=60.0)
+    with EventStream(stack, "endless") as stream:
+        stack.gateway.signal(signal.SIGTERM)
+        stack.gateway.wait_line("draining: 1 exchanges")
+        stream.push("waited-for")
+        stack.gateway.signal(second)
+        ends_cleanly(stack.gateway, AT_ONCE_SECONDS)
+        assert not stream.client.read_end().endswith(b"0\r\n\r\n")
+    assert [line for line in stack.gateway.output() if "second signal: stopping at once" in line]
+
+
+@pytest.fixture
+def idle_clients(make: Make) -> Iterator[tuple[Stack, list[RawClient]]]:
+    """A gateway with kept-alive connections on which nothing happens."""
+    stack = make()
+    clients = [RawClient(stack.address("plain")) for _ in range(20)]
+    for client in clients:
+        client.request("GET /small?n=1 HTTP/1.1", "plain")
+        assert client.answer().status == 200
+    yield stack, clients
+    for client in clients:
+        client.socket.close()
+
+
+def test_kept_alive_connections_do_not_delay_the_end(idle_clients: tuple[Stack, list[RawClient]]) -> None:
+    stack, clients = idle_clients
+    stack.gateway.signal(signal.SIGTERM)
+    ends_cleanly(stack.gateway, AT_ONCE_SECONDS)
+    assert [client.read_end() for client in clients] == [b""] * len(clients)
+
+
+# --- readiness
+
+
+async def test_readiness_of_a_cluster_follows_its_agent(make: Make) -> None:
+    stack = make(agent=False)
+    assert ready(stack) == (200, b"ready\n")
+    assert ready(stack, "?cluster=c1") == (503, b"no agent of this cluster\n")
+    agent = stack.start_agent()
+    assert ready(stack, "?cluster=c1") == (200, b"ready\n")
+    assert ready(stack, "?cluster=c2") == ready(stack, "?cluster=") == (503, b"no agent of this cluster\n")
+    async with http_client() as http:
+        assert (await status(http, stack))[0] == 200
+    agent.kill()
+    wait_until(lambda: ready(stack, "?cluster=c1")[0] == 503, 5, "its agent is gone")
+    assert ready(stack) == (200, b"ready\n")
