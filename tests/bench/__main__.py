@@ -1,34 +1,66 @@
-"""Runs the benchmarks named on the command line, or all."""
+"""Runs the benchmarks named on the command line, or all; every process that one starts ends with it, whatever happens.
 
+Each has processes of its own, so that none measures what another left behind.
+"""
+
+import argparse
+import json
+import signal
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import cost, isolation
+from tests.bench import core, cost, isolation, requirement
+from tests.bench.table import Table
 from tests.system.harness import Stack
 from tests.system.process import Processes
 
-ALL = ("isolation", "cost")
+
+def through_stack(run: Callable[[Stack], list[Table]]) -> Callable[[], list[Table]]:
+    """With a stack of its own, not yet started."""
+
+    def measure() -> list[Table]:
+        processes = Processes()
+        with tempfile.TemporaryDirectory(prefix="tunnel-bench-") as folder:
+            try:
+                return run(Stack(Path(folder), processes, {"log_level": "warning"}))
+            finally:
+                processes.close()
+
+    return measure
 
 
-def main(names: list[str]) -> int:
-    wanted = names or list(ALL)
-    if unknown := set(wanted) - set(ALL):
-        print(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(ALL)}", file=sys.stderr)
-        return 2
-    processes = Processes()
-    with tempfile.TemporaryDirectory(prefix="tunnel-bench-") as folder:
-        try:
-            stack = Stack(Path(folder), processes, {"log_level": "warning"})
-            stack.add_program("plain", "tests.services.plain")
-            stack.start_gateway()
-            stack.start_agent()
-            if "isolation" in wanted:
-                isolation.run(stack)
-            if "cost" in wanted:
-                cost.run(stack, processes)
-        finally:
-            processes.close()
+ALL: dict[str, Callable[[], list[Table]]] = {
+    "core": core.run,
+    "requirement": through_stack(requirement.run),
+    "isolation": through_stack(isolation.run),
+    "cost": through_stack(cost.run),
+}
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="What the tunnel costs.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ALL)}; all without one")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables there as well")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.names) - set(ALL):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job is started with it ignored
+        signal.signal(number, signal.default_int_handler)
+    results = {}
+    try:
+        for name in options.names or ALL:
+            tables = ALL[name]()
+            for table in tables:
+                table.show()
+            results[name] = [asdict(table) for table in tables]
+    except KeyboardInterrupt:
+        print("interrupted: every process was ended", file=sys.stderr)
+        return 130
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Prints what was measured: one row per case, each beside its baseline of the same minute."""
+"""What was measured, as tables: one row per case, each beside its baseline of the same minute."""
 
 from dataclasses import dataclass
 from statistics import quantiles
@@ -18,11 +18,21 @@ def latency(seconds: list[float]) -> Latency:
     return Latency(cuts[49] * 1000, cuts[98] * 1000, max(seconds) * 1000)
 
 
-def show(title: str, head: list[str], rows: list[list[str]], note: str = "") -> None:
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    print(f"\n{title}")
-    for row in [head, ["-" * width for width in widths], *rows]:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        print("  " + "  ".join(cells))
-    if note:
-        print(f"  {note}")
+@dataclass(frozen=True)
+class Table:
+    """Printed, and written as JSON."""
+
+    title: str
+    head: list[str]
+    rows: list[list[str]]
+    note: str = ""
+
+    def show(self) -> None:
+        widths = [max(len(row[column]) for row in [self.head, *self.rows]) for column in range(len(self.head))]
+        print(f"\n{self.title}")
+        for row in [self.head, ["-" * width for width in widths], *self.rows]:
+            first = row[0].ljust(widths[0])
+            rest = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+            print("  " + "  ".join([first, *rest]), flush=True)
+        for line in filter(None, self.note.split("\n")):
+            print(f"  {line}", flush=True)

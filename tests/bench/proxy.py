@@ -1,0 +1,36 @@
+"""The peer of the benchmarks: nginx as a plain proxy, without a tunnel, where it is installed."""
+
+import shutil
+from pathlib import Path
+
+from tests.system.harness import free_port
+from tests.system.process import Process, Processes
+
+_CONFIG = """
+daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; error_log stderr warn;
+worker_rlimit_nofile 8192;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
+  uwsgi_temp_path {folder}; scgi_temp_path {folder};
+  map $http_upgrade $upgrade {{ default upgrade; '' ''; }}
+  upstream service {{ server 127.0.0.1:{service}; keepalive 100; }}
+  server {{ listen 127.0.0.1:{port} backlog=1024; keepalive_requests 1000000;
+    location / {{ proxy_pass http://service; proxy_http_version 1.1; proxy_set_header Host $host;
+      proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $upgrade; }} }}
+}}
+"""
+
+MISSING = "nginx is not installed here, and was left out"
+
+
+def nginx(processes: Processes, folder: Path, service: int) -> tuple[Process, int] | None:
+    """An nginx in front of the service, and its port; None where nginx is not installed."""
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None:
+        return None
+    port = free_port()
+    (folder / "nginx.conf").write_text(_CONFIG.format(folder=folder, service=service, port=port))
+    process = processes.start("nginx", [program, "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")])
+    process.wait_port(port)
+    return process, port
