@@ -29,6 +29,9 @@ from app.heads import is_websocket_upgrade
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 """A vanished client is noticed after 60 + 4 x 15 s."""
 
+_UNSENT_BYTES = 128 * 1024
+"""What the kernel may hold of a connection that is not on its way yet: more only makes what comes later wait."""
+
 _HEAD_BYTES = 128 * 1024
 """Of an unfinished head; a read of a socket brings up to 256 KiB, which may be a whole one."""
 _HEAD_FIELDS = 256
@@ -58,6 +61,7 @@ class GatewayHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._stop_head_timer()
+        self._unset_keepalive_if_required()  # uvicorn forgets it after a reset
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -242,3 +246,6 @@ def keep_alive(transport: asyncio.Transport) -> None:
         option = getattr(socket, name, None)
         if option is not None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_BYTES)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.bench import core, cost, isolation, requirement
 from tests.bench.table import Table
-from tests.system.harness import Stack
+from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import Processes
 
 
@@ -25,7 +25,8 @@ def through_stack(run: Callable[[Stack], list[Table]]) -> Callable[[], list[Tabl
         processes = Processes()
         with tempfile.TemporaryDirectory(prefix="tunnel-bench-") as folder:
             try:
-                return run(Stack(Path(folder), processes, {"log_level": "warning"}))
+                settings = {"log_level": "warning", "admin_bind": f"{LOOPBACK}:{free_port()}"}
+                return run(Stack(Path(folder), processes, dict(settings)))
             finally:
                 processes.close()
 

@@ -6,15 +6,18 @@ their windows and buffers the link works at full load, and that is a case of its
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from statistics import median
+from urllib.request import urlopen
 
 from tests.bench.load import small_requests
 from tests.bench.table import Latency, Table, latency
 from tests.system.clients import RawClient
 from tests.system.harness import Stack
 from tests.system.neighbours import begin_upload, send_until_stuck, stop_reading
+from tests.system.process import wait_until
 from tests.system.test_isolation import wait_stalled
 
 CONNECTIONS = 10
@@ -22,6 +25,10 @@ EACH = 200
 EACH_WHILE_FILLING = 20
 HALF = 100
 ROUNDS = 3
+STILL_SECONDS = 1.5
+FILL_SECONDS = 30
+MOVING = ("gateway_request_bytes_total", "gateway_held_bytes ")
+"""What changes at the gateway while a stall still fills."""
 RATIO_AIM = 1.5
 WORST_AIM_MS = 250
 
@@ -32,6 +39,28 @@ def requests(stack: Stack, each: int) -> list[float]:
         small_requests(stack.address("plain"), service.host, "/small?n=1", connections=CONNECTIONS, each=each)
     )
     return seconds
+
+
+def moved(stack: Stack) -> list[str]:
+    """What the gateway passed on, and holds: the same twice means that nothing moves, on the link either."""
+    with urlopen(f"http://{stack.settings['admin_bind']}/metrics") as answer:
+        lines = answer.read().decode().splitlines()
+    return [line for line in lines if line.startswith(MOVING)]
+
+
+def wait_still(stack: Stack) -> None:
+    """Until nothing moves: a client that can send no more may only be waiting for a slow link."""
+    last: list[str] = []
+    since = time.monotonic()
+
+    def still() -> bool:
+        nonlocal last, since
+        now = moved(stack)
+        if now != last:
+            last, since = now, time.monotonic()
+        return time.monotonic() - since > STILL_SECONDS
+
+    wait_until(still, FILL_SECONDS, "nothing moves any more")
 
 
 def measure(stack: Stack) -> Latency:
@@ -124,6 +153,7 @@ def stopped_client(stack: Stack, rows: Rows, number: int) -> None:
     key = f"stalled-{number}"
     with stop_reading(stack, key):
         wait_stalled(stack, [key])
+        wait_still(stack)
         rows.add("a client that stopped reading 500 MB", measure(stack))
     rows.released()
 
@@ -131,6 +161,7 @@ def stopped_client(stack: Stack, rows: Rows, number: int) -> None:
 def hole(stack: Stack, rows: Rows, number: int) -> None:
     with begin_upload(stack, f"hole-{number}") as client:
         send_until_stuck([client])
+        wait_still(stack)
         rows.add("a service that never reads 500 MB", measure(stack))
     rows.released()
 
@@ -149,7 +180,8 @@ def many_stalled(stack: Stack, rows: Rows, number: int) -> None:
         with filling(fill) as through:
             while not through.is_set() or not seconds:
                 seconds += requests(stack, EACH_WHILE_FILLING)
-        rows.add("extra: 200 streams while they fill, until they stall", latency(seconds))
+        wait_still(stack)
+        rows.add("extra: 200 streams while they fill", latency(seconds))
         rows.add("200 stalled streams", measure(stack))
     rows.released()
 

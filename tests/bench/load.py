@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from functools import partial
 
 
 class Requester(asyncio.Protocol):
@@ -61,9 +62,7 @@ async def small_requests(
     requesters = []
     for _ in range(connections):
         done = loop.create_future()
-        _, protocol = await loop.create_connection(
-            lambda done=done: Requester(request, began + seconds, each, done), *address
-        )
+        _, protocol = await loop.create_connection(partial(Requester, request, began + seconds, each, done), *address)
         requesters.append((protocol, done))
     await asyncio.gather(*(done for _, done in requesters))
     took = time.perf_counter() - began

@@ -8,6 +8,7 @@ itself; after `lost` or the end of both directions nothing of this object is lef
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 from typing import Protocol, cast
@@ -23,6 +24,11 @@ CLOSING_SECONDS = 60.0
 
 _ABORT = struct.pack("ii", 1, 0)
 """SO_LINGER with no time: an aborted connection ends with RST, which no service takes for an end."""
+
+
+REST_BYTES = 65_536
+REST_READS = 16
+"""What is saved of an answer whose service has closed already: at most 1 MiB."""
 
 
 class Outlet(Protocol):
@@ -162,10 +168,25 @@ class Splice(asyncio.Protocol):
         size = len(data)
         self._to_service_bytes += size
         transport.write(data)  # may call pause_writing before it returns
+        if transport.is_closing():
+            self._take_rest(transport)
         if self._write_paused:
             self._hold(size)
         else:
             self._outlet.acknowledge(size)
+
+    def _take_rest(self, transport: asyncio.Transport) -> None:
+        """The write failed: what the service said before it closed is still in the socket, and nobody else reads it."""
+        sock = transport.get_extra_info("socket")
+        if sock is None or self._service_ended:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            for _ in range(REST_READS):
+                data = os.read(sock.fileno(), REST_BYTES)
+                if not data:
+                    return
+                self._to_gateway_bytes += len(data)
+                self._outlet.send_data(data)
 
     def _end_to_service(self, transport: asyncio.Transport) -> None:
         if self._service_ended:

@@ -31,6 +31,9 @@ from tunnel.yamux import (
 
 log = logging.getLogger(__name__)
 
+DOOMED_SECONDS = 10.0
+"""How long the last bytes of a broken stream may wait for the gateway's credit."""
+
 BATCH_BYTES = 65_536
 """One WebSocket message: larger ones cost page faults, smaller ones system calls (design, section 5)."""
 
@@ -70,6 +73,7 @@ class Streams:
         self._loop = asyncio.get_running_loop()
         self._session = Session(Role.CLIENT, limits, may_grow=account.may_grow)
         self._splices: dict[int, Splice] = {}
+        self._doomed: dict[int, float] = {}  # to be reset once their bytes have left, or at this time
         self._flushing = False
         self._paused = False
         self._draining = False
@@ -135,6 +139,7 @@ class Streams:
         for splice in list(self._splices.values()):
             splice.lost(reason)
         self._splices.clear()
+        self._doomed.clear()
 
     def schedule_flush(self) -> None:
         """One flush in the next loop turn, whoever asks and how often."""
@@ -150,9 +155,19 @@ class Streams:
             if not batch:
                 break
             self._wiring.send(batch)
+            self._reset_doomed()
+        self._reset_doomed()
         self._tell_writable()
 
     # Within.
+
+    def _reset_doomed(self) -> None:
+        now = self._loop.time() if self._doomed else 0.0
+        for stream_id, deadline in list(self._doomed.items()):
+            if not self._session.buffered(stream_id) or now > deadline:
+                del self._doomed[stream_id]
+                self._session.reset_stream(stream_id)
+                self.schedule_flush()
 
     def _flush(self) -> None:
         self._flushing = False
@@ -164,7 +179,7 @@ class Streams:
             log.exception("sending failed")
             self._wiring.failed("sending failed")
             return
-        if not self._splices and not self._session.wants_to_send:
+        if not self._splices and not self._doomed and not self._session.wants_to_send:
             self._wiring.idle()
 
     def _open(self, stream_id: int) -> None:
@@ -203,8 +218,11 @@ class Streams:
         self.schedule_flush()
 
     def reset_stream(self, stream_id: int) -> None:
-        """Abort one stream."""
-        self._session.reset_stream(stream_id)
+        """Abort one stream, after what its service had sent: an answer that came before a break-off is whole."""
+        if self._session.buffered(stream_id):
+            self._doomed[stream_id] = self._loop.time() + DOOMED_SECONDS
+        else:
+            self._session.reset_stream(stream_id)
         self.schedule_flush()
 
     def acknowledge(self, stream_id: int, size: int) -> None:
