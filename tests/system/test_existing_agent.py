@@ -54,9 +54,12 @@ Make = Callable[..., Stack]
 def start_existing(
     stack: Stack, *options: str, agent_id: str = "go-1", port: int | None = None, services: dict[str, int] | None = None
 ) -> Process:
-    """Start one and wait until it is ready; `port`: of the API, where that is not the gateway's own."""
+    """Start one and wait until both sides say that it serves; `port`: of the API, where not the gateway's own."""
+    before = count(stack.gateway, " serves cluster ")
     agent = start_existing_only(stack, *options, agent_id=agent_id, port=port, services=services)
     agent.wait_line("yamux ready")
+    # The agent says so before its word has reached the gateway.
+    wait_count(stack.gateway, " serves cluster ", before + 1, 10)
     return agent
 
 
