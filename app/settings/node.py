@@ -53,21 +53,6 @@ class Settings:
     """`file`, and what it names: tokens and certificates. A change of any of them asks for a reload."""
 
     @property
-    def max_message_bytes(self) -> int:
-        """The default of the routes' policies."""
-        return self.policy.max_message_bytes
-
-    @property
-    def response_head_timeout(self) -> float:
-        """The default of the routes' policies."""
-        return self.policy.response_head_timeout
-
-    @property
-    def upgrade_timeout(self) -> float:
-        """The default of the routes' policies."""
-        return self.policy.upgrade_timeout
-
-    @property
     def server_message_bytes(self) -> int:
         """The longest WebSocket message that the server must take: any route's, and any agent's control message."""
         routes = (route.policy.max_message_bytes for route in self.routes.routes)

@@ -181,7 +181,7 @@ def test_what_needs_a_restart_keeps_its_value_and_is_named(name: str, caplog: py
 
 def test_a_longer_message_than_the_server_takes_is_named(caplog: pytest.LogCaptureFixture):
     gateway = Gateway(Settings())
-    longer = dataclasses.replace(Settings().policy, max_message_bytes=Settings().max_message_bytes + 1)
+    longer = dataclasses.replace(Settings().policy, max_message_bytes=Settings().policy.max_message_bytes + 1)
     Reloader(gateway).apply(Settings(policy=longer))
     assert gateway.settings.policy == longer
     assert "max_message_bytes above 10485760" in caplog.text

@@ -85,7 +85,7 @@ def test_nothing_configured():
     assert settings.public_url is None
     assert settings.trusted_proxies == ()
     assert settings.reconnect_grace == 3.0
-    assert settings.max_message_bytes == 10 * 1024 * 1024
+    assert settings.policy.max_message_bytes == 10 * 1024 * 1024
 
 
 def test_every_key(tmp_path: Path):
@@ -140,7 +140,8 @@ def test_every_key(tmp_path: Path):
         },
         routes=settings.routes,
     )
-    assert (settings.max_message_bytes, settings.response_head_timeout, settings.upgrade_timeout) == (2048, 30, 5)
+    policy = settings.policy
+    assert (policy.max_message_bytes, policy.response_head_timeout, policy.upgrade_timeout) == (2048, 30, 5)
     assert settings.file == str(tmp_path / "gateway.toml")
     assert settings.files_read == tuple(str(tmp_path / name) for name in ("gateway.toml", "three", "ca.pem", "admin"))
 
