@@ -30,7 +30,7 @@ class AgentLeftError(Exception):
 
 
 class Channel(Protocol):
-    """An agent's WebSocket below ASGI, where the server has one (`app/protocols.py`)."""
+    """An agent's WebSocket below ASGI, where the server has one (`app/websocket_protocol.py`)."""
 
     def start(self, on_message: Callable[[str | bytes], None], on_writable: Callable[[], None]) -> None:
         """Messages go to `on_message` from now on."""

@@ -21,7 +21,7 @@ async def awaited(event: Awaitable[Mapping[str, Any]]) -> Mapping[str, Any]:
 def cut_off(scope: Scope, runner: "asyncio.Task[Any] | None") -> None:
     """Cut the client's connection at once, unsent bytes and all; where the server cannot, cancel its task.
 
-    Servers flush before they close, so a client that never reads would never be rid of; `app.protocols` adds this.
+    Servers flush before they close, so a client that never reads would never be rid of; `app.http_protocol` adds this.
     """
     abort: Callable[[], None] | None = (scope.get("extensions") or {}).get("gateway.abort")
     if abort is not None:

@@ -19,10 +19,11 @@ import uvicorn
 from app import log
 from app.admin import create_admin_app
 from app.gateway import Gateway
+from app.http_protocol import GatewayHttp
 from app.main import create_app
-from app.protocols import GatewayHttp, GatewayWebSocket
 from app.reload import Reloader
 from app.settings import Settings
+from app.websocket_protocol import GatewayWebSocket
 
 logger = logging.getLogger("gateway")
 

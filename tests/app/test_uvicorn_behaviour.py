@@ -1,4 +1,4 @@
-"""What uvicorn's protocols do that `app/protocols.py` and the doors rely on, beside the contract's names."""
+"""What uvicorn's protocols do that our protocols and the doors rely on, beside the contract's names."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from app.protocols import GatewayWebSocket
+from app.websocket_protocol import GatewayWebSocket
 from tests.app.uvicorn_connection import Application, Connection, FakeTransport, config
 from tests.app.virtual import dialogue, quiet
 

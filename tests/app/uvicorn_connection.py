@@ -7,7 +7,8 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.server import ServerState
 
-from app.protocols import GatewayHttp, GatewayWebSocket
+from app.http_protocol import GatewayHttp
+from app.websocket_protocol import GatewayWebSocket
 
 
 def config(app: Callable[..., Any], **options: Any) -> uvicorn.Config:

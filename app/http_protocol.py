@@ -1,4 +1,4 @@
-"""uvicorn's protocol classes, with what a gateway needs besides: what of them is used here is named in
+"""uvicorn's HTTP protocol class, with what a gateway needs besides: what of it is used here is named in
 tests/app/test_uvicorn_contract.py, because it is not uvicorn's public interface.
 
 - `gateway.abort` in the ASGI scope's extensions cuts a connection at once, unsent bytes and all: uvicorn flushes
@@ -7,23 +7,14 @@ tests/app/test_uvicorn_contract.py, because it is not uvicorn's public interface
   body for another request.
 - Heads are bounded in bytes, fields and time.
 - Trailers of a request never become headers.
-- An agent's WebSocket can leave ASGI behind (`gateway.channel`): half of what a message costs is spared.
-- WebSocket handshakes that the parser refuses are answered. Floods of tiny messages are taken in slices, so that one
-  client cannot hold the event loop.
 """
 
 import asyncio
 import socket
-from typing import cast
 
 import httptools
-from uvicorn._types import ASGIReceiveEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
-from websockets.http11 import Request
 
-from app.agent_channel import AgentChannel
 from app.heads import is_websocket_upgrade
 
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
@@ -37,12 +28,6 @@ _HEAD_BYTES = 128 * 1024
 _HEAD_FIELDS = 256
 _HEAD_SECONDS = 20.0
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-
-_SLICE_BYTES = 16 * 1024
-_SLICE_FRAMES = 64
-"""A slice that brought more frames than this has the rest wait for a turn of the event loop."""
-_TINY_SLICE_BYTES = 1024
-"""After such a slice: some 170 empty messages, 5 ms of work."""
 
 
 class GatewayHttp(HttpToolsProtocol):
@@ -134,106 +119,6 @@ class GatewayHttp(HttpToolsProtocol):
         headers = [item for item in self.scope["headers"] if item[0] not in (b"upgrade", b"connection")]
         self.scope["headers"] = [*headers, (b"upgrade", b"websocket"), (b"connection", b"upgrade")]
         super().handle_websocket_upgrade()
-
-
-class GatewayWebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket of one client; see `AgentChannel` for what becomes of an agent's."""
-
-    _waiting = b""
-    _turn: asyncio.Handle | None = None
-    _slice_bytes = _SLICE_BYTES
-    _frames = 0  # taken since the last turn
-    _channel: "AgentChannel | None" = None
-
-    def handle_connect(self, event: Request) -> None:
-        """A handshake came; its task starts in the next turn of the loop."""
-        super().handle_connect(event)
-        if self.handshake_initiated and not self.close_sent:
-            extensions = cast("dict[str, object]", self.scope["extensions"])
-            extensions["gateway.abort"] = self.transport.abort
-            extensions["gateway.channel"] = self.become_channel
-
-    def become_channel(self) -> "AgentChannel":
-        """The peer is an agent: its messages go past ASGI. To be called with the accept, before anything came."""
-        self._channel = AgentChannel(self)
-        return self._channel
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes of the client: a slice now, the rest in later turns where there are many messages."""
-        if self._channel is not None:
-            self._channel.data_received(data)
-            return
-        self._waiting += data
-        if self._turn is None:
-            self._take()
-
-    def _take(self) -> None:
-        self._turn = None
-        while self._waiting and not self.transport.is_closing():
-            data, self._waiting = self._waiting[: self._slice_bytes], self._waiting[self._slice_bytes :]
-            self._frames = 0
-            super().data_received(data)
-            self._answer_refused()
-            many = self._frames > _SLICE_FRAMES
-            self._slice_bytes = _TINY_SLICE_BYTES if many else _SLICE_BYTES
-            if many or self.read_paused or not self.writable.is_set():
-                break
-        if self._waiting and not self.transport.is_closing():
-            self.transport.pause_reading()
-            if not self.read_paused and self.writable.is_set():
-                self._turn = self.loop.call_soon(self._take)
-        elif not self.read_paused and not self.transport.is_closing():
-            self.transport.resume_reading()  # the slices had it paused
-
-    def handle_ping(self) -> None:
-        """A ping: answered, unless the client reads nothing of what it was sent already."""
-        self._frames += 1
-        pong = b"".join(self.conn.data_to_send())
-        if self.writable.is_set():
-            self.transport.write(pong)
-
-    def handle_cont(self, event: Frame) -> None:
-        """A continuation frame."""
-        self._frames += 1
-        super().handle_cont(event)
-
-    def send_receive_event_to_app(self) -> None:
-        """A message is whole."""
-        self._frames += 1
-        super().send_receive_event_to_app()
-
-    async def receive(self) -> ASGIReceiveEvent:
-        """The application's next event; the slices go on once it has taken what there was."""
-        event = await super().receive()
-        if self._waiting and not self.read_paused and self._turn is None:
-            self.transport.pause_reading()
-            self._turn = self.loop.call_soon(self._take)
-        return event
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
-        self._waiting = b""
-        if self._turn is not None:
-            self._turn.cancel()
-        super().connection_lost(exc)
-        if self._channel is not None:
-            self._channel.close()
-
-    def resume_writing(self) -> None:
-        """The transport's buffer has drained."""
-        super().resume_writing()
-        if self._waiting and not self.read_paused and self._turn is None:
-            self._turn = self.loop.call_soon(self._take)
-        if self._channel is not None:
-            self._channel.on_writable()
-
-    def _answer_refused(self) -> None:
-        """A handshake that the parser refused has an answer, which uvicorn does not send."""
-        if self.handshake_initiated or self.conn.handshake_exc is None or self.transport.is_closing():
-            return
-        output = b"".join(self.conn.data_to_send())
-        self.transport.write(output or b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-        self.transport.close()
 
 
 def keep_alive(transport: asyncio.Transport) -> None:
