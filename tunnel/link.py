@@ -1,11 +1,12 @@
-"""One live connection of one agent, as the gateway sees it: text is JSON control, binary is yamux.
+"""One live connection of one agent, as the gateway sees it: what every dialect has, and the carrier of its own.
 
 Push-style and without I/O: whoever holds the WebSocket feeds `text_received` and `bytes_received`, calls `tick` about
 twice a second, and, each time `wake` was called, sends what `next_message` gives, one message per loop turn, until it
 gives None. The reader never waits for a stream, the writer is the only one that sends.
 
-A link goes through `joining` (the handshake is done, the agent has not said or agreed to all we need), `ready`
-(carries exchanges) and `closed` (for good). What ends it is told once, to `on_closed`.
+A link goes through `joining` (the handshake is done, the dialect not agreed on), `ready` (carries exchanges) and
+`closed` (for good). What ends it is told once, to `on_closed`. The dialect is settled once: by `speak`, or by the
+agent's answer to `greet`, which asks for yamux.
 """
 
 import logging
@@ -19,10 +20,11 @@ import msgspec
 
 from tunnel import messages
 from tunnel.account import Account
-from tunnel.dialects.yamux import YamuxCarrier, YamuxUpstream
+from tunnel.dialects.carrier import BrokenRuleError, Carrier
+from tunnel.dialects.yamux import YamuxCarrier
 from tunnel.errors import LinkLostError, NoAgentError, TunnelError
 from tunnel.port import Target, Upstream
-from tunnel.yamux import Limits, ProtocolError
+from tunnel.yamux import Limits
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +88,6 @@ class Link:
         self.agent_id = agent_id
         """None until an agent on `/ws` sent its first heartbeat."""
         self.agent_version = ""
-        self.dialect = "yamux"
         self.token_hash = b""
         """Of the token that it was admitted with."""
         self.state = State.JOINING
@@ -101,46 +102,52 @@ class Link:
         self._clock = clock
         self._timing = timing or Timing()
         self._texts: deque[str] = deque()
-        self._carrier = YamuxCarrier(wake=wake, clock=clock, account=account, limits=limits)
-        self._upstreams: dict[Target, YamuxUpstream] = {}
+        self._account = account
+        self._limits = limits
+        self._carrier: Carrier | None = None  # once the dialect is settled
         self.born = self._last_tick = self._pinged_at = self.unavailable_since = clock()
         self._unanswered_since: float | None = None  # the first ping after which nothing at all was received
-        self._expired_at = self.born
         self._unknown_types: set[str] = set()
         self._hello = hello or Hello()
+        self._otherwise: Callable[[], Carrier] | None = None
 
     # --- the WebSocket's side
 
     def text_received(self, text: str) -> None:
         """One control message of the agent. What cannot be understood is logged and skipped, as the agent does."""
         self._heard()
-        if len(text) > messages.ENVELOPE_LIMIT_BYTES:
-            self.close(1009, "control message too large")
+        limit = self._carrier.message_limit_bytes if self._carrier is not None else messages.ENVELOPE_LIMIT_BYTES
+        if len(text) > limit:
+            logger.warning("%s: agent sent a message of %d characters, above %d", self.name, len(text), limit)
+            self.close(1009, "message too large")
             return
         try:
-            self._obey(messages.decode_envelope(text))
+            self._obey(messages.decode_envelope(text), text)
         except messages.MessageError as error:
             logger.warning("%s: message skipped: %s", self.name, error)
+        except BrokenRuleError as error:
+            self._rule_broken(error)
 
     def bytes_received(self, data: bytes) -> None:
-        """Bytes of the yamux session; message borders mean nothing."""
+        """A binary message: the dialect's."""
         self._heard()
-        if self.state is not State.READY:
+        if self.state is not State.READY or self._carrier is None:
             logger.warning("%s: %d bytes before gateway_hello_ack skipped", self.name, len(data))
             return
         try:
             self._carrier.bytes_received(data)
-        except ProtocolError as error:
-            logger.warning("%s: agent broke the yamux protocol: %s", self.name, error)
-            self.close(1002, "yamux protocol error")
+        except messages.MessageError as error:
+            logger.warning("%s: message skipped: %s", self.name, error)
+        except BrokenRuleError as error:
+            self._rule_broken(error)
 
     def next_message(self) -> str | bytes | None:
-        """What to send next: control texts first, then at most 64 KiB of frames; None when there is nothing."""
+        """What to send next: control texts first, then the carrier's; None when there is nothing."""
         if self._texts:
             return self._texts.popleft()
-        if self.state is State.JOINING or (self.state is State.CLOSED and self.close_code is None):
+        if self._carrier is None or (self.state is State.CLOSED and self.close_code is None):
             return None
-        return self._carrier.data_to_send() or None  # once closed by us: the resets of its streams
+        return self._carrier.next_message()  # once closed by us: the resets of its streams
 
     def tick(self) -> None:
         """Keep-alive and deadlines; about twice a second."""
@@ -154,15 +161,14 @@ class Link:
             if now - self.born > self._timing.joining:
                 self.close(1008, "registration timed out")
             return
-        if self.state is State.CLOSED:
+        if self.state is State.CLOSED or self._carrier is None:
             return
-        if now - self._expired_at >= 1.0:
-            self._expired_at = now
-            self._carrier.expire()
-        if self._unanswered_since is not None and now - self._unanswered_since > self._timing.ping_timeout:
+        due = self._carrier.tick(now)
+        patience = self._carrier.patience or self._timing.ping_timeout
+        if self._unanswered_since is not None and now - self._unanswered_since > patience:
             self.close(1001, f"nothing received for {now - self._unanswered_since:.0f} s after a ping")
-        elif now - self._pinged_at >= self._timing.ping_interval or self._carrier.session.rtt is None:
-            self.probe()  # at once, until the round trip is known: windows grow by it
+        elif due or now - self._pinged_at >= self._timing.ping_interval:
+            self.probe()
 
     def lost(self, reason: str) -> None:
         """The WebSocket is gone."""
@@ -170,8 +176,11 @@ class Link:
 
     # --- the registry's side
 
-    def greet(self) -> None:
-        """Ask for yamux. Once per connection: a second hello would replace the agent's session."""
+    def greet(self, otherwise: "Callable[[], Carrier] | None" = None) -> None:
+        """Ask for yamux; ready once the agent agrees. Once per connection: a second hello would replace its session.
+
+        `otherwise`: what to speak with an agent that declines.
+        """
         timing = self._timing
         config = messages.YamuxConfig(
             max_stream_window_size=self._hello.stream_window_bytes,
@@ -179,7 +188,22 @@ class Link:
             # Until it does, an agent that lost us may stay silent on its next link (agent-protocol.md section 9).
             connection_timeout_seconds=max(5, round(timing.ping_timeout)),
         )
+        self._otherwise = otherwise
         self.send_text("gateway_hello", messages.GatewayHello(use_yamux=True, yamux_config=config))
+
+    def speak(self, carrier: Carrier) -> None:
+        """The dialect is settled: exchanges may come."""
+        if self.state is not State.JOINING:
+            raise RuntimeError(f"{self.name} is {self.state.value}")
+        self._carrier = carrier
+        self.state = State.READY
+        self.probe()
+        self._on_ready(self)
+
+    @property
+    def dialect(self) -> str:
+        """`yamux`, `json` or `chunk`; empty until it is settled."""
+        return self._carrier.dialect if self._carrier is not None else ""
 
     def send_text(self, kind: str, payload: msgspec.Struct, request_id: str | None = None) -> None:
         """Queue one control message."""
@@ -193,11 +217,11 @@ class Link:
 
     def probe(self) -> None:
         """Send a ping now: whoever is alive answers within a round trip."""
-        if self.state is State.READY:
+        if self.state is State.READY and self._carrier is not None:
             self._pinged_at = self._clock()
             if self._unanswered_since is None:
                 self._unanswered_since = self._pinged_at
-            self._carrier.session.ping(self._pinged_at)
+            self._carrier.probe(self._pinged_at)
             self._wake()
 
     def doubt(self) -> None:
@@ -208,22 +232,20 @@ class Link:
 
     def upstream(self, target: Target) -> Upstream:
         """The upstream to `target` through this link. Raises NoAgentError when it does not carry any more."""
-        if self.state is not State.READY:
+        if self.state is not State.READY or self._carrier is None:
             raise NoAgentError(f"{self.name} is {self.state.value}")
-        upstream = self._upstreams.get(target)
-        if upstream is None:
-            upstream = self._upstreams[target] = YamuxUpstream(self._carrier, target)
-        return upstream
+        return self._carrier.upstream(target)
 
     @property
     def active(self) -> int:
         """Exchanges under way: the load by which links are chosen."""
-        return self._carrier.active
+        return self._carrier.active if self._carrier is not None else 0
 
     @property
     def available(self) -> bool:
         """Whether new exchanges may use this link."""
-        return self.state is State.READY and not self.suspect and not self._carrier.going_away
+        carrier = self._carrier
+        return carrier is not None and self.state is State.READY and not self.suspect and not carrier.going_away
 
     def close(self, code: int, reason: str) -> None:
         """End the link from our side: exchanges fail now, the WebSocket is closed with `code` after that."""
@@ -240,16 +262,18 @@ class Link:
             if self.state is State.READY:
                 self._on_ready(self)
 
-    def _obey(self, envelope: messages.Envelope) -> None:
+    def _rule_broken(self, error: BrokenRuleError) -> None:
+        logger.warning("%s: agent broke its protocol: %s", self.name, error)
+        self.close(error.code, f"{self.dialect} protocol error")
+
+    def _obey(self, envelope: messages.Envelope, text: str) -> None:
         match envelope.type:
             case "heartbeat":
                 self._heartbeat(messages.decode_payload(envelope, messages.Heartbeat))
             case "gateway_hello_ack":
                 ack = messages.decode_payload(envelope, messages.GatewayHelloAck)
-                if ack.use_yamux and self.state is State.JOINING:
-                    self.state = State.READY
-                    self.probe()
-                    self._on_ready(self)
+                if self.state is State.JOINING:
+                    self._agreed(use_yamux=ack.use_yamux)
             case "ping":
                 if envelope.request_id is None or len(envelope.request_id) <= messages.NAME_LIMIT:
                     self.send_text("pong", messages.Notice(), envelope.request_id)
@@ -259,12 +283,20 @@ class Link:
             case "error":
                 notice = messages.decode_payload(envelope, messages.Notice)
                 logger.warning("%s: agent reports: %.300s", self.name, notice.error)
+            case _ if self._carrier is not None and self._carrier.message_received(envelope, text):
+                pass
             case "register" | "pong" | "heartbeat_ack" | "protocol_fallback":
                 pass
             case other:
                 if other not in self._unknown_types and len(self._unknown_types) < 16:
                     self._unknown_types.add(other)
                     logger.info("%s: unknown message type %.60r skipped", self.name, other)
+
+    def _agreed(self, *, use_yamux: bool) -> None:
+        if use_yamux:
+            self.speak(YamuxCarrier(wake=self._wake, clock=self._clock, account=self._account, limits=self._limits))
+        elif self._otherwise is not None:
+            self.speak(self._otherwise())
 
     def _heartbeat(self, beat: messages.Heartbeat) -> None:
         self.send_text("heartbeat_ack", messages.HeartbeatAck())
@@ -279,8 +311,8 @@ class Link:
         self._texts.clear()
         self._on_closed(self, reason)
         error: TunnelError = LinkLostError(f"{self.name} of agent {self.agent_id} ended: {reason}")
-        self._carrier.lost(error)
-        self._upstreams.clear()
+        if self._carrier is not None:
+            self._carrier.lost(error)
         self._wake()
 
     def __repr__(self) -> str:

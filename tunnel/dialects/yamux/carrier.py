@@ -1,6 +1,6 @@
 """The yamux session of one link: the only place that feeds it, drains it and maps its ids to streams.
 
-Invariants: a stream's failure ends that stream only; a session error ends the link (`ProtocolError` leaves
+Invariants: a stream's failure ends that stream only; a session error ends the link (`BrokenRuleError` leaves
 `bytes_received`, and the caller closes the link). Credit returns only through `YamuxStream.acknowledge`.
 """
 
@@ -8,10 +8,13 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from tunnel import http1
+from tunnel import messages
 from tunnel.account import Account
+from tunnel.dialects.carrier import BrokenRuleError
 from tunnel.dialects.yamux.stream import YamuxStream
+from tunnel.dialects.yamux.upstream import YamuxUpstream
 from tunnel.errors import LinkBusyError, LinkLostError, StreamRefusedError, TunnelError
+from tunnel.port import Target
 from tunnel.yamux import (
     DataReceived,
     Event,
@@ -35,6 +38,10 @@ class YamuxCarrier:
     `wake` is called whenever there may be something to send; `data_to_send` is then to be called once per loop turn.
     """
 
+    dialect = "yamux"
+    message_limit_bytes = messages.ENVELOPE_LIMIT_BYTES
+    patience = None
+
     def __init__(
         self, *, wake: Callable[[], None], clock: Callable[[], float], account: Account, limits: Limits | None = None
     ) -> None:
@@ -44,8 +51,9 @@ class YamuxCarrier:
         self._account = account
         self._buffered_bytes = 0  # of the session's send buffers, as last told to the account
         self._streams: dict[int, YamuxStream] = {}
-        self.pools: list[http1.Pool] = []
-        """Of the upstreams: their idle connections are closed in time, and when the agent goes away."""
+        self._upstreams: dict[Target, YamuxUpstream] = {}
+        self._unused: set[YamuxUpstream] = set()  # at the last look: gone with the next, for routes come and go
+        self._expired_at = clock()
         self._lost = False
         self._withheld: set[YamuxStream] = set()
         self.active = 0  # exchanges under way, idle pooled connections not counted
@@ -54,9 +62,13 @@ class YamuxCarrier:
     # --- the link's side
 
     def bytes_received(self, data: bytes) -> None:
-        """Feed bytes of the agent. Raises ProtocolError: the session, and with it the link, is over."""
+        """Feed bytes of the agent. Raises BrokenRuleError: the session, and with it the link, is over."""
         streams = self._streams
-        for event in self.session.receive_data(data, self.clock()):
+        try:
+            events = self.session.receive_data(data, self.clock())
+        except ProtocolError as error:
+            raise BrokenRuleError(f"yamux: {error}") from None
+        for event in events:
             if type(event) is DataReceived:
                 stream = streams.get(event.stream_id)
                 if stream is not None:
@@ -78,7 +90,33 @@ class YamuxCarrier:
         self._count()
         return data
 
-    def lost(self, error: TunnelError) -> None:
+    def next_message(self) -> bytes | None:
+        """See `Carrier`."""
+        return self.data_to_send() or None
+
+    def message_received(self, envelope: messages.Envelope, text: str | bytes, /) -> bool:  # noqa: ARG002
+        """No text message is this dialect's own."""
+        return False
+
+    def upstream(self, target: Target, /) -> YamuxUpstream:
+        """The upstream to a target, with its pool."""
+        upstream = self._upstreams.get(target)
+        if upstream is None:
+            upstream = self._upstreams[target] = YamuxUpstream(self, target)
+        return upstream
+
+    def probe(self, now: float, /) -> None:
+        """Send a ping: it also measures the round trip."""
+        self.session.ping(now)
+
+    def tick(self, now: float, /) -> bool:
+        """Expire what idles, about once a second. True until the round trip is known: windows grow by it."""
+        if now - self._expired_at >= 1.0:
+            self._expired_at = now
+            self.expire()
+        return self.session.rtt is None
+
+    def lost(self, error: TunnelError, /) -> None:
         """The link is gone: every stream's owner is told, and nothing is held any more.
 
         Where the agent may still hear us, resets are left to be sent: it would otherwise wait for those streams, in
@@ -89,19 +127,26 @@ class YamuxCarrier:
             self.session.reset_stream(stream.stream_id)
             self._release(stream)
             self._lose(stream, error)
-        self.pools.clear()
+        self._upstreams.clear()
         self._withheld.clear()
         self._lost = True
         self._count()
 
     def expire(self) -> None:
-        """Close connections that idled too long, return credit that was withheld; called about once a second."""
+        """Close connections that idled too long, return credit that was withheld, forget upstreams that idle."""
         if self._withheld and not self._account.above_high_mark:
             withheld, self._withheld = self._withheld, set()
             for stream in withheld:
                 stream.acknowledge(0)
-        for pool in self.pools:
-            pool.expire()
+        unused: set[YamuxUpstream] = set()
+        for target, upstream in list(self._upstreams.items()):
+            upstream.pool.expire()
+            if upstream.idle:
+                if upstream in self._unused:
+                    del self._upstreams[target]
+                else:
+                    unused.add(upstream)
+        self._unused = unused
 
     @property
     def stream_count(self) -> int:
@@ -181,10 +226,10 @@ class YamuxCarrier:
                 self.session.reset_stream(event.stream_id)  # agents open none
             case GoAwayReceived():
                 self.going_away = True
-                for pool in self.pools:
-                    pool.close()  # it waits for its streams, and these are nobody's
+                for upstream in self._upstreams.values():
+                    upstream.pool.close()  # it waits for its streams, and these are nobody's
                 if event.code != 0:  # hashicorp's session ends with anything but "normal"
-                    raise ProtocolError(f"the agent ended its session with code {event.code}")
+                    raise BrokenRuleError(f"the agent ended its session with code {event.code}")
             case _:
                 pass
 

@@ -1,22 +1,25 @@
 """HTTP/1.1 connections to one target over yamux streams, pooled while idle; TLS inside the stream where asked for."""
 
+from typing import TYPE_CHECKING
+
 from tunnel import http1, tls
-from tunnel.dialects.yamux.carrier import YamuxCarrier
 from tunnel.dialects.yamux.stream import YamuxStream
 from tunnel.errors import TlsFailedError
 from tunnel.port import Exchange, RequestHead, Sink, Target
 from tunnel.routing_header import encode as encode_routing_header
 from tunnel.streams import ByteStream
 
+if TYPE_CHECKING:
+    from tunnel.dialects.yamux.carrier import YamuxCarrier
+
 
 class YamuxUpstream:
     """Carries exchanges to one target: HTTP/1.1 connections over streams, pooled while idle."""
 
-    def __init__(self, carrier: YamuxCarrier, target: Target) -> None:
+    def __init__(self, carrier: "YamuxCarrier", target: Target) -> None:
         self._carrier = carrier
         self.target = target
         self.pool = http1.Pool(clock=carrier.clock)
-        carrier.pools.append(self.pool)
         self._streams: dict[http1.Connection, YamuxStream] = {}
         self._busy: set[http1.Connection] = set()
         self._routing_header = encode_routing_header(target.service, target.namespace, target.port)
@@ -37,6 +40,11 @@ class YamuxUpstream:
             self._closed(connection)
             connection.close()
             raise
+
+    @property
+    def idle(self) -> bool:
+        """No exchange under way, and no connection kept."""
+        return not self._busy and not len(self.pool)
 
     def _connect(self) -> http1.Connection:
         target = self.target
