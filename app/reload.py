@@ -16,6 +16,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from app.gateway import Gateway
 from app.settings import ConfigurationError, Settings, load
@@ -51,6 +52,7 @@ class Reloader:
         self._seen = self._taken = self._stamp()
         self._refused = ""
         self._on_sighup = False
+        self._before_sighup: Any = None  # what the process had made of the signal; `nohup` ignores it
         self.applied = 0
         """Reloads that changed the settings."""
         self.refused = 0
@@ -64,7 +66,9 @@ class Reloader:
         if sighup and not self._on_sighup:
             # Only the main thread's loop, on a system that has the signal, can take it.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError, AttributeError):
+                before = signal.getsignal(signal.SIGHUP)
                 loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+                self._before_sighup = before
                 self._on_sighup = True
 
     def stop(self) -> None:
@@ -76,6 +80,8 @@ class Reloader:
             self._on_sighup = False
             with contextlib.suppress(RuntimeError, ValueError):
                 asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+                if self._before_sighup is not None:
+                    signal.signal(signal.SIGHUP, self._before_sighup)
 
     def reload(self) -> str:
         """Read and apply now; what happened, as it stands in the log. Never raises."""

@@ -302,9 +302,12 @@ async def test_stop_leaves_nothing_and_both_are_idempotent(tmp_path: Path):
     assert world.gateway.settings is world.first
 
 
-def test_sighup_reads_at_once_and_says_again_what_is_wrong(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN], ids=["plain", "nohup"])
+def test_sighup_reads_at_once_and_says_again_what_is_wrong(
+    before: signal.Handlers, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
     caplog.set_level(logging.INFO)
-    before = signal.getsignal(signal.SIGHUP)
+    ours = signal.signal(signal.SIGHUP, before)
 
     async def run() -> None:
         world = World(tmp_path)
@@ -321,8 +324,11 @@ def test_sighup_reads_at_once_and_says_again_what_is_wrong(tmp_path: Path, caplo
         assert world.hosts == {"b.example.test"}
         world.reloader.stop()
 
-    asyncio.run(run())
-    assert signal.getsignal(signal.SIGHUP) == before
+    try:
+        asyncio.run(run())
+        assert signal.getsignal(signal.SIGHUP) == before
+    finally:
+        signal.signal(signal.SIGHUP, ours)
 
 
 async def until(condition: Any) -> None:
