@@ -27,7 +27,7 @@ POLL_SECONDS = 1.0
 
 NEEDS_RESTART = (
     "admin_bind", "client_ping_interval", "client_ping_timeout", "held_bytes_hard_limit", "held_bytes_limit",
-    "log_format", "log_level", "reconnect_grace",
+    "log_format", "log_level", "reconnect_grace", "spool_bytes_limit",
 )  # fmt: skip
 """Handed out once, when the process starts: to listeners, the server, the account, the log and the registry."""
 

@@ -17,7 +17,7 @@ from app.settings.reading import read
 from app.settings.schema import File
 
 _COPIED = (
-    "reconnect_grace", "drain_delay", "shutdown_grace", "max_window_bytes", "link_ping_interval", "link_ping_timeout",
+    "reconnect_grace", "drain_delay", "shutdown_grace", "max_window_bytes", "spool_bytes_limit", "link_ping_interval", "link_ping_timeout",
     "client_ping_interval", "client_ping_timeout", "log_format", "log_level",
 )  # fmt: skip
 """Keys whose value needs no more than its type."""

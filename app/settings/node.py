@@ -32,6 +32,8 @@ class Settings:
     held_bytes_limit: int = 256 * _MIB
     """The account's high mark: a thousand stalled streams at the first window of 256 KiB."""
     held_bytes_hard_limit: int = 512 * _MIB
+    spool_bytes_limit: int = 512 * _MIB
+    """Of answers that wait in temporary files for slow clients: agents without yamux have no flow control."""
     link_ping_interval: float = 5.0
     link_ping_timeout: float = 6.0
     """5 + 6, and 3 s of grace: the clients of a frozen agent are told within 15 s."""

@@ -25,6 +25,7 @@ PerSecond = Annotated[float, Meta(gt=0, le=1e12, description="a number per secon
 Count = Annotated[int, Meta(ge=1, le=2**53, description="a whole number from 1 up")]
 MessageBytes = Annotated[int, Meta(ge=1024, le=1024 * MIB, description="bytes, from 1024 to 1073741824")]
 WindowBytes = Annotated[int, Meta(ge=262_144, le=64 * MIB, description="bytes, from 262144 to 67108864")]
+SpoolBytes = Annotated[int, Meta(ge=0, le=2**53, description="bytes, from 0 up; 0: none")]
 HeldBytes = Annotated[int, Meta(ge=MIB, le=2**53, description="bytes, from 1048576 up")]
 Port = Annotated[int, Meta(ge=1, le=65_535, description="a whole number from 1 to 65535")]
 Digest = Annotated[str, Meta(pattern=r"\A[0-9a-fA-F]{64}\Z", description="64 hexadecimal digits")]
@@ -70,6 +71,7 @@ class AgentEntry(msgspec.Struct, kw_only=True):
     token_file: Text | None = None
     clusters: Annotated[list[Text], Meta(min_length=1, description="a list of at least one name")]
     hosts: list[str] = []
+    dialect: Literal["auto", "yamux", "json", "chunk"] = "auto"
     revoked: bool = False
 
 
@@ -100,6 +102,7 @@ class File(PolicyKeys, kw_only=True):
     max_window_bytes: WindowBytes | UnsetType = UNSET
     held_bytes_limit: HeldBytes | UnsetType = UNSET
     held_bytes_hard_limit: HeldBytes | UnsetType = UNSET
+    spool_bytes_limit: SpoolBytes | UnsetType = UNSET
     max_websockets_per_cluster: Count | Unlimited | UnsetType = UNSET
     link_ping_interval: Seconds | UnsetType = UNSET
     link_ping_timeout: Seconds | UnsetType = UNSET

@@ -27,6 +27,8 @@ class Grant:
     revoked: bool = False
     hosts: tuple[str, ...] = ()
     """Host patterns that its agents may register: exact, or `*.` and a domain."""
+    dialect: str = "auto"
+    """What its agents are spoken with: `yamux`, `json`, `chunk`, or `auto`: the best of what they say they can."""
 
 
 def token_hash(token: str | bytes) -> bytes:
@@ -53,6 +55,7 @@ def grants(entries: Sequence[AgentEntry], folder: Path) -> dict[bytes, Grant]:
         found[digest] = Grant(
             clusters=tuple(entry.clusters),
             revoked=entry.revoked,
+            dialect=entry.dialect,
             hosts=tuple(
                 hosts.host_pattern(pattern, (*where, "hosts", number)) for number, pattern in enumerate(entry.hosts)
             ),

@@ -164,6 +164,7 @@ OTHER: dict[str, Any] = {
     "log_format": "json",
     "log_level": "debug",
     "reconnect_grace": 4.0,
+    "spool_bytes_limit": 5,
 }
 
 

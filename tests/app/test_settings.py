@@ -186,6 +186,7 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
     "max_window_bytes": ("262144", "524288", 524288),
     "held_bytes_limit": ("1048576", "2097152", 2097152),
     "held_bytes_hard_limit": ("900000000", "900000001", 900000001),
+    "spool_bytes_limit": ("5", "0", 0),
     "max_websockets_per_cluster": ("5", "unlimited", None),
     "link_ping_interval": ("1", "2", 2.0),
     "link_ping_timeout": ("1", "2", 2.0),

@@ -65,7 +65,7 @@ these restarts it. There is none of the whole ConfigMap: routes and tokens are r
 restart would cut every WebSocket.
 */}}
 {{- define "gateway.needsRestart" -}}
-{{- pick (include "gateway.settings" . | fromJson) "admin_bind" "client_ping_interval" "client_ping_timeout" "held_bytes_hard_limit" "held_bytes_limit" "log_format" "log_level" "reconnect_grace" | toJson -}}
+{{- pick (include "gateway.settings" . | fromJson) "admin_bind" "client_ping_interval" "client_ping_timeout" "held_bytes_hard_limit" "held_bytes_limit" "log_format" "log_level" "reconnect_grace" "spool_bytes_limit" | toJson -}}
 {{- end -}}
 
 {{- define "gateway.toml" -}}
