@@ -108,6 +108,11 @@ _envelopes = msgspec.json.Decoder(Envelope)
 _encoder = msgspec.json.Encoder()
 
 
+def enveloped_bytes(message_bytes: int) -> int:
+    """How long the envelope is that carries so many bytes in base64, at most: what a link must take for it."""
+    return (message_bytes + 2) // 3 * 4 + 64 * 1024
+
+
 def decode_envelope(text: str | bytes) -> Envelope:
     """Decode one message's frame. Raises MessageError."""
     try:

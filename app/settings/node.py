@@ -39,6 +39,8 @@ class Settings:
     """5 + 6, and 3 s of grace: the clients of a frozen agent are told within 15 s."""
     client_ping_interval: float = 30.0
     client_ping_timeout: float = 60.0
+    state_dir: str | None = None
+    """Where what agents registered survives a restart; None: it is kept in memory."""
     admin_token_hash: bytes | None = field(default=None, repr=False)
     """None: everything that needs the admin token is off."""
     admin_token_file: str | None = None
@@ -56,9 +58,13 @@ class Settings:
 
     @property
     def server_message_bytes(self) -> int:
-        """The longest WebSocket message that the server must take: any route's, and any agent's control message."""
-        routes = (route.policy.max_message_bytes for route in self.routes.routes)
-        return max(self.policy.max_message_bytes, messages.ENVELOPE_LIMIT_BYTES, *routes)
+        """The longest WebSocket message that the server must take: any route's, as an agent without yamux sends it."""
+        return max(messages.enveloped_bytes(self.longest_message_bytes), messages.ENVELOPE_LIMIT_BYTES)
+
+    @property
+    def longest_message_bytes(self) -> int:
+        """The longest message of a service or client that any route lets pass."""
+        return max(self.policy.max_message_bytes, *(route.policy.max_message_bytes for route in self.routes.routes), 0)
 
     def is_routed(self, host: str) -> bool:
         """Whether a normalised host belongs to services; a control host never does, wildcard or not."""

@@ -273,7 +273,8 @@ def test_the_admin_token(tmp_path: Path):
 def test_what_the_server_must_take(tmp_path: Path):
     route = '[[routes]]\nhost = "a.test"\ncluster = "c1"\nnamespace = "a"\nservice = "s"\nport = 1\n'
     settings = load(written(tmp_path, f"max_message_bytes = 2048\n{route}max_message_bytes = 20000000"), {})
-    assert settings.server_message_bytes == 20_000_000
+    assert settings.longest_message_bytes == 20_000_000
+    assert settings.server_message_bytes == (20_000_000 + 2) // 3 * 4 + 65_536  # in base64, and its envelope
     assert load(written(tmp_path, "max_message_bytes = 2048"), {}).server_message_bytes == 1024 * 1024
 
 
