@@ -134,7 +134,8 @@ class GatewayLink:
         if message["type"] == "register" and self.gateway.answering:
             payload = {"cluster_id": message["payload"]["cluster_id"], "cluster_uuid": "u-1", "name": "n"}
             await self.say("register_success", payload, message["request_id"])
-            await self.say("gateway_hello", self.gateway.hello)
+            if self.gateway.hello is not None:
+                await self.say("gateway_hello", self.gateway.hello)
         elif message["type"] == "gateway_hello_ack":
             self.yamux = True
 
@@ -206,6 +207,7 @@ class Gateway:
             process_request=self._check,
             compression=None,
             ping_interval=None,
+            max_size=None,
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
@@ -223,7 +225,7 @@ class Gateway:
                 await self._changed.wait()
         link = self.links[number - 1]
         if serving:
-            await link.until(lambda: link.yamux)
+            await link.until(lambda: link.yamux if self.hello is not None else link.of_type("heartbeat"))
         return link
 
     async def handshake(self, number):

@@ -12,10 +12,10 @@ from tunnel.agent.control import Control, DialogueError, Identity
 class Dialogue:
     """A control with what it said and agreed to."""
 
-    def __init__(self):
+    def __init__(self, **more):
         self.said = []
         self.configs = []
-        self.control = Control(Identity("agent-1", "c1", "host-1", "1.2"), self._heard, self.configs.append)
+        self.control = Control(Identity("agent-1", "c1", "host-1", "1.2"), self._heard, self.configs.append, **more)
         self.control.register()
         self.request_id = self.said[0]["request_id"]
 
@@ -82,6 +82,48 @@ def test_without_yamux_the_link_is_of_no_use():
     with pytest.raises(DialogueError, match="does not offer yamux") as caught:
         Dialogue().tell("gateway_hello", {"use_yamux": False})
     assert caught.value.code == 1000
+
+
+@pytest.mark.parametrize(
+    ("dialect", "more"),
+    [("json", {}), ("chunk", {"supports_stream_chunks": True})],
+)
+def test_the_other_dialects_are_ready_once_registered(dialect, more):
+    dialogue = Dialogue(dialect=dialect)
+    features = {"supports_yamux": False, "supports_response_streaming": True, "supports_websocket": True}
+    assert dialogue.said[0]["payload"]["features"] == features | more
+    assert dialogue.control.missing == "register_success"
+    dialogue.register()
+    assert dialogue.control.missing == ""
+    dialogue.tell("gateway_hello", {"use_yamux": True})
+    assert dialogue.said[1]["payload"] == {"use_yamux": False}
+    dialogue.tell("gateway_hello", {"use_yamux": False})
+    assert dialogue.configs == []
+    assert not dialogue.control.agreed
+
+
+def test_messages_of_exchanges_are_passed_on_whole():
+    taken = []
+
+    def take(envelope, text):
+        taken.append((envelope.type, envelope.request_id, json.loads(text)["data"]))
+        return envelope.type == "proxy_stream_chunk"
+
+    dialogue = Dialogue(dialect="chunk", on_message=take)
+    text = json.dumps({"type": "proxy_stream_chunk", "request_id": "r-1", "data": "AQ=="}).encode()
+    dialogue.control.receive(text[:20], last=False)
+    dialogue.control.receive(text[20:], last=True)
+    dialogue.tell("ping")
+    assert taken == [("proxy_stream_chunk", "r-1", "AQ==")]
+
+
+def test_pings_may_be_answered_later():
+    answers = []
+    dialogue = Dialogue(dialect="json", on_ping=answers.append)
+    dialogue.tell("ping", {}, "p-1")
+    assert len(dialogue.said) == 1
+    answers[0]()
+    assert dialogue.said[1]["request_id"] == "p-1"
 
 
 def test_an_error_ends_a_registration_and_later_ones_do_not(caplog):

@@ -95,6 +95,36 @@ async def test_a_running_stream_finishes_after_sigterm():
     assert "hush" not in "".join(agent.lines)
 
 
+@pytest.mark.parametrize("dialect", ["json", "chunk"])
+async def test_a_running_request_finishes_after_sigterm(dialect):
+    asked, release = asyncio.Event(), asyncio.Event()
+
+    async def wait(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await release.wait()
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    async with Gateway() as gateway, Service(wait) as service:
+        gateway.hello = None
+        entry = f"web.apps:80=127.0.0.1:{service.port}"
+        more = ("--token", "t", "--service", entry, "--dialect", dialect)
+        async with Process(*options(gateway, *more)) as agent:
+            await agent.line("ready:")
+            link = await gateway.link()
+            route = {"service_name": "web", "namespace": "apps", "service_port": 80}
+            await link.say("proxy_request", {"path": "/", **route}, "r-1")
+            async with asyncio.timeout(SECONDS):
+                await asked.wait()
+            agent.signal()
+            await agent.line("stopping:")
+            release.set()
+            assert (await link.text("proxy_response"))["status"] == 204
+            assert await agent.status() == 0
+            await link.until(lambda: link.over)
+            assert link.websocket.close_code == 1001
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_an_idle_agent_stops_at_once(number):
     async with Gateway() as gateway, Process(*options(gateway, "--token", "t"), AGENT_GRACE="60") as agent:
@@ -165,7 +195,7 @@ async def test_one_link_to_each_gateway_and_ready_is_said_once():
     ("more", "said"),
     [
         ([], "--token-file (AGENT_TOKEN_FILE) or --token (AGENT_TOKEN)"),
-        (["--token", "t", "--dialect", "json"], "--dialect (AGENT_DIALECT): 'json' is not available in this agent"),
+        (["--token", "t", "--dialect", "morse"], "--dialect (AGENT_DIALECT): 'morse' is not available in this agent"),
         (["--token", "t", "--allow", "x"], "--allow (AGENT_ALLOW)"),
         (["--token", "t", "--what"], "unrecognized arguments: --what"),
     ],

@@ -106,6 +106,12 @@ def test_certificates_of_our_own(tmp_path):
     assert len(settings.tls.get_ca_certs()) == 1
 
 
+@pytest.mark.parametrize("dialect", ["yamux", "json", "chunk"])
+def test_every_dialect_can_be_asked_for(dialect):
+    assert read([*MINIMAL, "--dialect", dialect], {}, "host-1").dialect == dialect
+    assert read(MINIMAL, {"AGENT_DIALECT": dialect}, "host-1").dialect == dialect
+
+
 def test_secrets_are_in_no_repr():
     environment = {"HTTPS_PROXY": "http://user:hush@proxy:3128"}
     settings = read(["--gateway", "wss://g/agent", "--cluster", "c1", "--token", "hush-hush"], environment, "host-1")
@@ -123,9 +129,8 @@ REFUSED = [
     ("gateway", "AGENT_GATEWAY", "ws://user:hush@g/agent", "credentials"),
     ("cluster", "AGENT_CLUSTER", "c 1", "letters, digits"),
     ("agent-id", "AGENT_ID", "a/b", "letters, digits"),
-    ("dialect", "AGENT_DIALECT", "json", "not available in this agent; available: yamux"),
-    ("dialect", "AGENT_DIALECT", "chunk", "not available in this agent; available: yamux"),
-    ("dialect", "AGENT_DIALECT", "morse", "not available in this agent; available: yamux"),
+    ("dialect", "AGENT_DIALECT", "morse", "not available in this agent; available: yamux, json, chunk"),
+    ("dialect", "AGENT_DIALECT", "JSON", "not available in this agent; available: yamux, json, chunk"),
     ("service", "AGENT_SERVICE", "kuma:3001", "NAME.NAMESPACE:PORT=HOST:PORT"),
     ("service", "AGENT_SERVICE", "kubernetes.default:443=h:1", "never reachable"),
     ("allow", "AGENT_ALLOW", "shop:80", "NAMESPACE/SERVICE:PORT"),

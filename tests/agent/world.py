@@ -75,7 +75,19 @@ async def service_is_well(link):
 class AgentUnderTest:
     """A keeper with its terms, in this process."""
 
-    def __init__(self, gateway, services=(), allow=(), *, ping=10.0, dead=15.0, dial=5.0, api_hosts=(), tls=None):
+    def __init__(
+        self,
+        gateway,
+        services=(),
+        allow=(),
+        *,
+        ping=10.0,
+        dead=15.0,
+        dial=5.0,
+        api_hosts=(),
+        tls=None,
+        dialect="yamux",
+    ):
         self.tokens = ["t-1"]
         self.account = Account()
         self.ready = []
@@ -88,6 +100,7 @@ class AgentUnderTest:
             ping_seconds=ping,
             dead_seconds=dead,
             dial_seconds=dial,
+            dialect=dialect,
         )
         self.keeper = Keeper(
             Gateway(gateway.url, gateway.url),

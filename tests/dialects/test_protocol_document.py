@@ -22,6 +22,7 @@ PAYLOADS: dict[str, type[msgspec.Struct]] = {
     "ping": messages.Notice,
     "pong": messages.Notice,
     "error": messages.Notice,
+    "going_away": messages.Notice,
     "gateway_hello": messages.GatewayHello,
     "gateway_hello_ack": messages.GatewayHelloAck,
     "stream_refused": messages.StreamRefused,

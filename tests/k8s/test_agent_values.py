@@ -28,6 +28,8 @@ CASES: list[tuple[Values, str, str, Any]] = [
     ({"allow": ["a-*/b:*"]}, "Deployment", ARGS, "--allow=a-*/b:*"),
     ({"services": ["a.b:1=c:2"]}, "Deployment", ARGS, "--service=a.b:1=c:2"),
     ({"clusterDomain": "k8s.example"}, "Deployment", ARGS, "--cluster-domain=k8s.example"),
+    ({"dialect": "json"}, "Deployment", ARGS, "--dialect=json"),
+    ({"dialect": "chunk"}, "Deployment", ARGS, "--dialect=chunk"),
     ({"grace": 20.5}, "Deployment", ARGS, "--grace=20.5"),
     ({"grace": 20.5}, "Deployment", f"{POD}/terminationGracePeriodSeconds", 31),
     ({"pingInterval": 5}, "Deployment", ARGS, "--ping-interval=5"),

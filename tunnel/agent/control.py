@@ -1,8 +1,8 @@
 """The JSON dialogue of one link: register, hello, heartbeat, pings, and why a stream was refused.
 
 Text in, text out: never touches a socket and reads no clock. Invariants: `register` is sent once; nothing is
-answered that was not understood; yamux is agreed at most once per link; an unknown type is noted once; at
-most `ENVELOPE_LIMIT_BYTES` of an unfinished message are held.
+answered that was not understood; yamux is agreed at most once per link, and in the other dialects never; an
+unknown type is noted once; at most `limit_bytes` of an unfinished message are held.
 """
 
 import logging
@@ -18,7 +18,25 @@ log = logging.getLogger(__name__)
 
 _TYPES_NOTED_MAX = 64
 """More unknown types than that are nobody's protocol."""
-_FEATURES = {"supports_yamux": True, "supports_websocket": True, "supports_stream_refused": True}
+_FEATURES = {
+    "yamux": {"supports_yamux": True, "supports_websocket": True, "supports_stream_refused": True},
+    "json": {"supports_yamux": False, "supports_response_streaming": True, "supports_websocket": True},
+    "chunk": {
+        "supports_yamux": False,
+        "supports_stream_chunks": True,
+        "supports_response_streaming": True,
+        "supports_websocket": True,
+    },
+}
+"""What each dialect's agent says it can, by which the gateway chooses."""
+
+
+def _at_once(answer: Callable[[], None]) -> None:
+    answer()
+
+
+def _nobody(envelope: messages.Envelope, text: bytes) -> bool:  # noqa: ARG001 (whoever takes messages is called so)
+    return False
 
 
 class DialogueError(Exception):
@@ -47,10 +65,19 @@ class Control:
         identity: Identity,
         send: Callable[[str], None],
         on_yamux: Callable[[messages.YamuxConfig], None],
+        *,
+        dialect: str = "yamux",
+        on_message: Callable[[messages.Envelope, bytes], bool] = _nobody,
+        on_ping: Callable[[Callable[[], None]], None] = _at_once,
+        limit_bytes: int = messages.ENVELOPE_LIMIT_BYTES,
     ) -> None:
         self._identity = identity
         self._send = send
         self._on_yamux = on_yamux
+        self._dialect = dialect
+        self._on_message = on_message
+        self._on_ping = on_ping
+        self._limit_bytes = limit_bytes
         self._request_id = f"register-{uuid.uuid4().hex}"
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
@@ -77,7 +104,7 @@ class Control:
         """What the gateway still has to say before the link serves; empty when it does."""
         if not self.registered:
             return "register_success"
-        return "" if self.agreed else "gateway_hello"
+        return "" if self.agreed or self._dialect != "yamux" else "gateway_hello"
 
     @property
     def in_message(self) -> bool:
@@ -93,13 +120,17 @@ class Control:
             cluster_id=who.cluster,
             agent_version=who.version,
             hostname=who.hostname,
-            features=_FEATURES,
+            features=_FEATURES[self._dialect],
         )
         self._say("register", payload, self._request_id)
 
     def heartbeat(self) -> None:
         """Say that we are there."""
         self._say("heartbeat", messages.Heartbeat(self._identity.agent_id, self._cluster_id, "healthy"))
+
+    def going_away(self) -> None:
+        """Ask for no new exchanges, in the dialects that have no message of their own for it."""
+        self._say("going_away", messages.Notice())
 
     def stream_refused(self, stream_id: int, reason: str) -> None:
         """Say why a stream got no connection."""
@@ -108,8 +139,8 @@ class Control:
     def receive(self, fragment: bytes, *, last: bool) -> None:
         """Take a text message, or a fragment of one. Raises DialogueError."""
         self._fragments_bytes += len(fragment)
-        if self._fragments_bytes > messages.ENVELOPE_LIMIT_BYTES:
-            raise DialogueError(1009, f"a control message is longer than {messages.ENVELOPE_LIMIT_BYTES} bytes")
+        if self._fragments_bytes > self._limit_bytes:
+            raise DialogueError(1009, f"a message is longer than {self._limit_bytes} bytes")
         self._fragments.append(fragment)
         if not last:
             return
@@ -120,7 +151,7 @@ class Control:
             take = self._takers.get(envelope.type)
             if take is not None:
                 take(envelope)
-            else:
+            elif not self._on_message(envelope, text):
                 self.note(f"message of type {envelope.type[:40]!r}")
         except messages.MessageError as error:
             log.warning("message of the gateway dropped: %s", error)
@@ -142,8 +173,11 @@ class Control:
         if self.agreed:
             self.note("second gateway_hello")
             return
+        if self._dialect != "yamux":
+            self._say("gateway_hello_ack", messages.GatewayHelloAck(use_yamux=False))
+            return
         if not hello.use_yamux:
-            raise DialogueError(1000, "the gateway does not offer yamux, the only dialect of this agent")
+            raise DialogueError(1000, "the gateway does not offer yamux, the dialect that this agent was told to speak")
         self._say("gateway_hello_ack", messages.GatewayHelloAck(use_yamux=True))
         self.agreed = True
         self._on_yamux(hello.yamux_config)
@@ -155,7 +189,7 @@ class Control:
         log.warning("the gateway reports: %r", notice.error[:200])
 
     def _ping(self, envelope: messages.Envelope) -> None:
-        self._say("pong", messages.Notice(), envelope.request_id)
+        self._on_ping(lambda: self._say("pong", messages.Notice(), envelope.request_id))
 
     def _nothing(self, envelope: messages.Envelope) -> None:
         """Asks for nothing."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from picows import WSError, WSHandshakeError, ws_connect
 
-from tunnel import messages
 from tunnel.agent.link import Link, Terms
 from tunnel.agent.reconnect import Backoff, Outcome
 from tunnel.agent.settings import Gateway, SettingsError
@@ -121,7 +120,7 @@ class Keeper:
                 ssl_context=self._access.tls,
                 websocket_handshake_timeout=HANDSHAKE_SECONDS,
                 enable_auto_pong=False,  # the link answers: a ping of the gateway is a sign of life too
-                max_frame_size=messages.ENVELOPE_LIMIT_BYTES,
+                max_frame_size=self._terms.message_limit_bytes,
                 max_redirects=0,  # a redirect would carry the token to somebody else
                 extra_headers={"Authorization": f"Bearer {token}"},
                 proxy=self._gateway.proxy,

@@ -1,9 +1,9 @@
 """One link: one WebSocket to one gateway, from its handshake to its end.
 
-Text messages go to the JSON dialogue, binary ones to the yamux session. Never dials the gateway and never
-decides what comes after its end. Invariants: everything is a callback; there is one timer; the link's own
-messages leave at once, whatever the streams do; `ended` resolves once, after every service connection of the
-link was aborted.
+Text messages go to the JSON dialogue, and what it does not know to the exchanges of the json and chunk dialects;
+binary ones go to the yamux session. Never dials the gateway and never decides what comes after its end. Invariants:
+everything is a callback; there is one timer; the link's own messages leave at once, whatever the streams do; `ended`
+resolves once, after every service connection of the link was aborted.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from tunnel.account import Account
 from tunnel.agent.control import Control, DialogueError, Identity
 from tunnel.agent.liveness import Liveness
 from tunnel.agent.log import Quota
+from tunnel.agent.proxied import table
 from tunnel.agent.services import Services
 from tunnel.agent.streams import Streams, Wiring
 from tunnel.yamux import Limits
@@ -50,6 +51,12 @@ class Terms:
     ping_seconds: float
     dead_seconds: float
     dial_seconds: float
+    dialect: str = "yamux"
+
+    @property
+    def message_limit_bytes(self) -> int:
+        """The longest message that the gateway may send."""
+        return messages.ENVELOPE_LIMIT_BYTES if self.dialect == "yamux" else table.MESSAGE_LIMIT_BYTES
 
 
 class Link(WSListener):
@@ -64,15 +71,24 @@ class Link(WSListener):
         self.ended: asyncio.Future[str] = self._loop.create_future()
         """Resolves to why the link ended."""
         self.ready_at: float | None = None
-        """When it began to serve: registered, and yamux agreed."""
+        """When it began to serve: registered, and yamux agreed where it is spoken."""
         self._ready_by = now + REGISTER_SECONDS
-        self._control = Control(terms.identity, self._send_text, self._start_yamux)
+        self._control = Control(
+            terms.identity,
+            self._send_text,
+            self._start_yamux,
+            dialect=terms.dialect,
+            on_message=self._take_exchange,
+            on_ping=self._answer_ping,
+            limit_bytes=terms.message_limit_bytes,
+        )
         self._liveness = Liveness(terms.ping_seconds, terms.dead_seconds, now)
         self._next_heartbeat = float("inf")
         self._timer: asyncio.TimerHandle | None = None
         self._cut_timer: asyncio.TimerHandle | None = None
         self._transport: WSTransport | None = None
-        self._streams: Streams | None = None
+        self._table = self._new_table() if terms.dialect != "yamux" else None
+        self._streams: Streams | table.Table | None = self._table
         self._draining = False
         self._closing = False
         self._write_paused = False
@@ -87,10 +103,12 @@ class Link(WSListener):
     def drain(self) -> None:
         """Take no new streams, and close once the running ones are over."""
         self._draining = True
-        if self._streams is None:
+        if self._streams is None or self.ready_at is None:
             self.close(1001, "stopping")
-        else:
-            self._streams.drain()
+            return
+        if self._table is not None:
+            self._control.going_away()
+        self._streams.drain()
 
     def close(self, code: int, reason: str) -> None:
         """Say goodbye and end the link; what the session still has goes out first. Idempotent."""
@@ -188,6 +206,29 @@ class Link(WSListener):
             self._on_ready(self)
             self._look()
 
+    def _new_table(self) -> table.Table:
+        """The exchanges of the json and chunk dialects."""
+        wiring = table.Wiring(self._send_text, lambda: not self._write_paused, self._session_idle, self._control.note)
+        terms = self._terms
+        return table.Table(
+            wiring,
+            dialect=terms.dialect,
+            services=terms.services,
+            account=terms.account,
+            quota=terms.quota,
+            dial_seconds=terms.dial_seconds,
+        )
+
+    def _take_exchange(self, envelope: messages.Envelope, text: bytes) -> bool:
+        return self._table is not None and self._table.take(envelope, text)
+
+    def _answer_ping(self, answer: Callable[[], None]) -> None:
+        """Once the services have taken most of what the gateway sent before it."""
+        if self._table is not None:
+            self._table.pongs.asked(answer)
+        else:
+            answer()
+
     def _start_yamux(self, asked: messages.YamuxConfig) -> None:
         """The hello was acknowledged: binary messages are yamux from now on."""
         smallest = Limits().initial_window
@@ -261,7 +302,10 @@ class Link(WSListener):
         transport = self._transport
         if transport is None:
             return False
-        if not self._write_paused or transport.underlying_transport.get_write_buffer_size() < CONTROL_WAITING_BYTES:
+        waiting_max = CONTROL_WAITING_BYTES
+        if self._table is not None:
+            waiting_max += table.MESSAGE_LIMIT_BYTES  # one message of an exchange, however long, leaves whole
+        if not self._write_paused or transport.underlying_transport.get_write_buffer_size() < waiting_max:
             return True
         self._reason = self._reason or "the gateway asks for answers and does not read them"
         self._cut()

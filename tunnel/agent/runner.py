@@ -100,6 +100,7 @@ def _terms(settings: Settings) -> Terms:
         ping_seconds=settings.ping_seconds,
         dead_seconds=settings.dead_seconds,
         dial_seconds=settings.dial_seconds,
+        dialect=settings.dialect,
     )
 
 

@@ -131,13 +131,17 @@ class Services:
             raise NotReachableError("the Kubernetes API server is never reachable through a stream")
         found = self._entries.get((header.service, header.namespace, header.port))
         if found is None and any(pattern.matches(header) for pattern in self._patterns):
-            found = Destination(f"{header.service}.{header.namespace}.svc.{self._domain}", header.port)
+            found = Destination(self.dns_name(header), header.port)
         if found is None:
             raise NotReachableError("no --service entry and no --allow pattern names it")
         self.check_address(found.host)
         if found.host.lower().rstrip(".") in self._api_names:
             raise NotReachableError("the destination is the Kubernetes API server")
         return found
+
+    def dns_name(self, header: RoutingHeader) -> str:
+        """The service's name in the cluster's DNS."""
+        return f"{header.service}.{header.namespace}.svc.{self._domain}"
 
     def check_address(self, host: str, more: frozenset[str] = frozenset()) -> None:
         """Refuse the API server's addresses, known or in `more`; names pass. Raises NotReachableError."""

@@ -184,7 +184,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--token-file", metavar="FILE", help="file with the token; read again at each dial")
     add("--cluster", help="the cluster this agent serves")
     add("--agent-id", metavar="ID", help="default: host name and a random suffix")
-    add("--dialect", help="how exchanges ride on the link; available: yamux (the default)")
+    add("--dialect", help="how exchanges ride on the link: yamux (the default), json or chunk")
     add(
         "--service",
         action="append",

@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable
 
 MIB = 1024 * 1024
-DIALECTS = ("yamux",)
-"""What this agent speaks; the gateway knows more (design: json and chunk are for other agents)."""
+DIALECTS = ("yamux", "json", "chunk")
+"""How exchanges ride on the link, best first: only yamux has flow control of its own."""
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")

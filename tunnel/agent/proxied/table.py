@@ -1,0 +1,306 @@
+"""The exchanges of one link, by their ids: the gateway's messages go to them, each is answered or noted.
+
+Never knows the WebSocket. The link's reader is never kept waiting: whatever a service takes its time for waits in
+that exchange's own bounded buffer, and there is no flow control on this wire. Invariants: at most `EXCHANGES_MAX`
+exchanges; one that fails ends alone; ids are never longer than `NAME_LIMIT`; after `lost` no service connection, task
+or timer of the link is left once the loop has turned.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from tunnel import messages
+from tunnel.account import Account
+from tunnel.agent.log import Quota
+from tunnel.agent.proxied.exchange import ServiceExchange, Shared
+from tunnel.agent.proxied.http_exchange import HttpExchange
+from tunnel.agent.proxied.outbox import Outbox
+from tunnel.agent.proxied.pongs import Pongs
+from tunnel.agent.proxied.request import Request
+from tunnel.agent.proxied.websocket_exchange import WebSocketExchange
+from tunnel.agent.proxied.wire import ChunkWire, Wire
+from tunnel.agent.services import Services
+from tunnel.messages import Envelope, MessageError
+from tunnel.proxy_messages import (
+    StreamChunk,
+    StreamClose,
+    WebSocketClose,
+    WebSocketData,
+    decode_data,
+    decode_websocket_message,
+)
+
+log = logging.getLogger(__name__)
+
+MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
+"""The longest message of a gateway: a WebSocket message of 10 MiB has 13.4 MiB in base64."""
+LINGER_SECONDS = 0.5
+"""After the gateway was told that we go: requests that were on their way arrive within a round trip."""
+EXCHANGES_MAX = 4096
+"""Each may hold some 100 KiB when its service or the gateway is slow: 400 MiB, which the account bounds further."""
+
+_TO_AGENT = ("to_agent", "")
+_EMPTY = (b"{}", b"null", b"")
+
+_Kind = TypeVar("_Kind", bound=ServiceExchange)
+
+
+class _Chunk(msgspec.Struct):
+    """`proxy_request_chunk`, in both its spellings (section 5.3)."""
+
+    data: str = ""
+    chunk: str = ""
+
+
+@dataclass(slots=True, frozen=True)
+class Wiring:
+    """What the exchanges need of their link."""
+
+    send: Callable[[str], None]
+    """Send one message."""
+    has_room: Callable[[], bool]
+    """Whether the WebSocket takes more."""
+    idle: Callable[[], None]
+    """The last exchange is over."""
+    note: Callable[[str], None]
+    """Log, once, something that is ignored."""
+
+
+class Table:
+    """All exchanges of one link."""
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        *,
+        dialect: str,
+        services: Services,
+        account: Account,
+        quota: Quota,
+        dial_seconds: float,
+    ) -> None:
+        self._wiring = wiring
+        self._quota = quota
+        self._account = account
+        self._exchanges: dict[str, ServiceExchange] = {}
+        self._outbox = Outbox(wiring.send, wiring.has_room, account)
+        self._wire = ChunkWire() if dialect == "chunk" else Wire()
+        self.pongs = Pongs(self._lag)
+        """The answers to the gateway's pings."""
+        self._shared = Shared(
+            services,
+            account,
+            self._wire,
+            self._outbox,
+            dial_seconds,
+            over=self._over,
+            taken=self.pongs.taken,
+            refused=self._refused,
+        )
+        self._draining = self._lingered = False
+        self._lost = False
+        self._loop = asyncio.get_running_loop()
+        self._takers: dict[str, Callable[[Envelope, bytes], None]] = {
+            "proxy_request": self._request,
+            "proxy_request_chunk": self._request_chunk,
+            "proxy_request_stream_end": self._request_end,
+            "proxy_cancel": self._cancel,
+        }
+        if dialect == "chunk":
+            self._takers |= {"proxy_stream_chunk": self._stream_chunk, "proxy_stream_close": self._stream_close}
+        else:
+            for name in ("proxy_websocket_data", "ws_data"):
+                self._takers[name] = self._websocket_data
+            for name in ("proxy_websocket_close", "ws_close"):
+                self._takers[name] = self._websocket_close
+
+    def __repr__(self) -> str:
+        return f"<Table {self._wire.dialect} {len(self._exchanges)} open{' draining' if self._draining else ''}>"
+
+    def __len__(self) -> int:
+        return len(self._exchanges)
+
+    # From the link.
+
+    def take(self, envelope: Envelope, text: bytes) -> bool:
+        """One message of the gateway; `text` is all of it. False: it is none of ours."""
+        taker = self._takers.get(envelope.type)
+        if taker is None:
+            return False
+        try:
+            taker(envelope, text)
+        except MessageError as error:
+            self._garbled(envelope, error)
+        except Exception:
+            log.exception("%s failed", envelope.type[:40])
+            self._tell(self._exchanges.get(envelope.request_id or ""), lambda one: one.crash())
+        return True
+
+    def feed(self, data: bytes, now: float) -> None:  # noqa: ARG002 (a session of yamux would take both)
+        """Binary messages mean nothing here."""
+        self._wiring.note(f"binary message in the {self._wire.dialect} dialect")
+
+    def ping(self, now: float) -> None:
+        """There is no session below the messages to be pinged."""
+
+    def flush(self) -> None:
+        """Hand on what waits, as far as the WebSocket takes it."""
+        self._outbox.resume()
+
+    def pause(self) -> None:
+        """The WebSocket is full: `Wiring.has_room` says so."""
+
+    def resume(self) -> None:
+        """The WebSocket has room again."""
+        self._outbox.resume()
+
+    def drain(self) -> None:
+        """The gateway was told to send no new requests; `Wiring.idle` tells when the running ones are over.
+
+        What was on its way is taken.
+        """
+        if not self._draining:
+            self._draining = True
+            self._loop.call_later(LINGER_SECONDS, self._have_lingered)
+
+    def lost(self, reason: str) -> None:  # noqa: ARG002 (nobody is left who could be told)
+        """The link is gone: every service connection is aborted."""
+        self._lost = True
+        self.pongs.lost()
+        for exchange in list(self._exchanges.values()):
+            exchange.lost()
+        self._exchanges.clear()
+
+    # The messages.
+
+    def _request(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002 (all takers are called so)
+        request_id = envelope.request_id
+        if not request_id or len(request_id) > messages.NAME_LIMIT:
+            self._wiring.note("proxy_request without a usable request_id")
+            return
+        if request_id in self._exchanges:
+            self._wiring.note("proxy_request with the request_id of a running one")
+            return
+        request = messages.decode_payload(envelope, Request)
+        why = self._why_not()
+        if why is not None:
+            say = self._wire.abort if request.supports_response_streaming else self._wire.error
+            self._wiring.send(say(request_id, why))
+            return
+        kind = WebSocketExchange if request.for_websocket else HttpExchange
+        exchange = self._exchanges[request_id] = kind(request_id, request, self._shared)
+        exchange.start()
+
+    def _why_not(self) -> str | None:
+        """Why no new request is taken; None when it is."""
+        if len(self._exchanges) >= EXCHANGES_MAX:
+            return f"control plane client unavailable: {EXCHANGES_MAX} exchanges are running"
+        if self._account.above_high_mark:
+            return "control plane client unavailable: the agent holds too much for slow services and gateways"
+        return None
+
+    def _request_chunk(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
+        chunk = messages.decode_payload(envelope, _Chunk)
+        data = decode_data(chunk.data or chunk.chunk)
+        self._tell(self._found(envelope, envelope.request_id, HttpExchange), lambda one: one.body_data(data))
+
+    def _request_end(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
+        self._tell(self._found(envelope, envelope.request_id, HttpExchange), lambda one: one.body_end())
+
+    def _cancel(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
+        self._tell(self._found(envelope, envelope.request_id, ServiceExchange), lambda one: one.cancel())
+
+    def _websocket_data(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
+        said = messages.decode_payload(envelope, WebSocketData)
+        self._message(envelope, said.request_id or said.stream_id or envelope.request_id, said.data)
+
+    def _websocket_close(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
+        said = messages.decode_payload(envelope, WebSocketClose)
+        request_id = said.request_id or said.stream_id or envelope.request_id
+        self._tell(self._found(envelope, request_id, WebSocketExchange), lambda one: one.leave())
+
+    def _stream_chunk(self, envelope: Envelope, text: bytes) -> None:
+        said = messages.decode_payload(_flattened(envelope, text), StreamChunk)
+        if said.direction in _TO_AGENT:
+            self._message(envelope, said.request_id or envelope.request_id, said.data)
+        else:
+            self._wiring.note("proxy_stream_chunk that is not to_agent")
+
+    def _stream_close(self, envelope: Envelope, text: bytes) -> None:
+        said = messages.decode_payload(_flattened(envelope, text), StreamClose)
+        request_id = said.request_id or envelope.request_id
+        self._tell(self._found(envelope, request_id, WebSocketExchange), lambda one: one.leave())
+
+    def _message(self, envelope: Envelope, request_id: str | None, data: str) -> None:
+        exchange = self._found(envelope, request_id, WebSocketExchange)
+        if exchange is None:
+            return
+        try:
+            kind, payload = decode_websocket_message(decode_data(data))
+        except MessageError as error:
+            why = f"{envelope.type}: {error}"
+            self._tell(exchange, lambda one: one.spoiled(why))
+        else:
+            self._tell(exchange, lambda one: one.message(kind, payload))
+
+    # Within.
+
+    def _found(self, envelope: Envelope, request_id: str | None, kind: type[_Kind]) -> _Kind | None:
+        exchange = self._exchanges.get(request_id or "")
+        if isinstance(exchange, kind) and exchange.running:
+            return exchange
+        self._wiring.note(f"{envelope.type} for none that is running")
+        return None
+
+    def _garbled(self, envelope: Envelope, error: MessageError) -> None:
+        """A message that cannot be understood ends the exchange it names, and is answered if it was to begin one."""
+        request_id = envelope.request_id or ""
+        log.warning("message of the gateway dropped: %s", error)
+        if envelope.type == "proxy_request":
+            self._wiring.send(self._wire.error(request_id, f"invalid request: {error}"))
+        else:
+            self._tell(self._exchanges.get(request_id), lambda one: one.spoiled(str(error)))
+
+    def _tell(self, exchange: _Kind | None, what: Callable[[_Kind], None]) -> None:
+        if exchange is None:
+            return
+        try:
+            what(exchange)
+        except Exception:
+            log.exception("%r failed", exchange)
+            exchange.crash()
+
+    def _over(self, exchange: ServiceExchange) -> None:
+        if self._exchanges.get(exchange.request_id) is exchange:
+            del self._exchanges[exchange.request_id]
+        log.debug("exchange closed: %r", exchange)
+        self._tell_idle()
+
+    def _have_lingered(self) -> None:
+        self._lingered = True
+        self._tell_idle()
+
+    def _tell_idle(self) -> None:
+        if self._lingered and not self._exchanges and not self._lost:
+            self._wiring.idle()
+
+    def _lag(self) -> int:
+        """The most bytes that wait for any service."""
+        return max((exchange.lag_bytes for exchange in self._exchanges.values()), default=0)
+
+    def _refused(self, target: str, reason: str) -> None:
+        left_out = self._quota.take(self._loop.time())
+        if left_out is not None:
+            more = f" ({left_out} more before it)" if left_out else ""
+            log.warning("refused exchange to %s: %s%s", target, reason, more)
+
+
+def _flattened(envelope: Envelope, text: bytes) -> Envelope:
+    """The chunk dialect's messages may have their fields beside `type`, or in a payload."""
+    flat = bytes(envelope.payload) in _EMPTY
+    return Envelope(envelope.type, envelope.request_id, msgspec.Raw(text)) if flat else envelope
