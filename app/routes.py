@@ -56,26 +56,22 @@ def normalise_host(host: str) -> str:
     return host.removesuffix(".")
 
 
-class RouteTable:
-    """All routes; immutable, and replaced whole."""
+class HostIndex:
+    """Routes by host, the longest prefix first; changed one host at a time."""
 
-    __slots__ = ("_exact", "_wildcards", "routes")
+    __slots__ = ("_exact", "_wildcards")
 
-    def __init__(self, routes: Iterable[Route]) -> None:
-        self.routes = tuple(routes)
+    def __init__(self) -> None:
         self._exact: dict[str, list[Route]] = {}
         self._wildcards: dict[str, list[Route]] = {}  # by the domain with its leading dot
-        for route in self.routes:
-            table, key = (self._wildcards, route.host[1:]) if route.host.startswith("*.") else (self._exact, route.host)
-            table.setdefault(key, []).append(route)
-        for table in (self._exact, self._wildcards):
-            for entries in table.values():
-                entries.sort(key=lambda route: len(route.path), reverse=True)
 
-    @property
-    def hosts(self) -> frozenset[str]:
-        """All hosts and wildcards that are routed."""
-        return frozenset(route.host for route in self.routes)
+    def put(self, host: str, routes: Iterable[Route]) -> None:
+        """All routes of this host or wildcard from now on; none: it is routed no more."""
+        table, key = (self._wildcards, host[1:]) if host.startswith("*.") else (self._exact, host)
+        if entries := sorted(routes, key=lambda route: len(route.path), reverse=True):
+            table[key] = entries
+        else:
+            table.pop(key, None)
 
     def of_host(self, host: str) -> list[Route] | None:
         """The routes of a normalised host, longest prefix first; None when nobody routes it."""
@@ -89,22 +85,50 @@ class RouteTable:
                 dot = host.find(".", dot + 1)
         return entries
 
+
+class RouteTable:
+    """All routes of a configuration; immutable, and replaced whole."""
+
+    __slots__ = ("_index", "routes")
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._index = HostIndex()
+        by_host: dict[str, list[Route]] = {}
+        for route in self.routes:
+            by_host.setdefault(route.host, []).append(route)
+        for host, entries in by_host.items():
+            self._index.put(host, entries)
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """All hosts and wildcards that are routed."""
+        return frozenset(route.host for route in self.routes)
+
+    def of_host(self, host: str) -> list[Route] | None:
+        """The routes of a normalised host, longest prefix first; None when nobody routes it."""
+        return self._index.of_host(host)
+
     def match(self, host: str, raw_path: bytes) -> Route | None:
         """The route of a normalised host and a raw path. Raises UnsafePathError."""
-        entries = self.of_host(host)
-        if entries is None:
-            return None
-        route = _longest(entries, raw_path)
-        if (
-            (len(entries) > 1 or entries[0].path != b"/")
-            and (b"%" in raw_path or b"/." in raw_path or b"\\" in raw_path or b"//" in raw_path or b";" in raw_path)
-            and any(_longest(entries, reading) is not route for reading in _readings(raw_path))
-        ):
-            raise UnsafePathError("the path leads elsewhere once it is decoded")
-        return route
+        return match(self._index.of_host(host), raw_path)
 
     def __repr__(self) -> str:
         return f"<RouteTable {len(self.routes)} routes of {len(self.hosts)} hosts>"
+
+
+def match(entries: list[Route] | None, raw_path: bytes) -> Route | None:
+    """Of one host's routes, longest prefix first, the one of a raw path. Raises UnsafePathError."""
+    if entries is None:
+        return None
+    route = _longest(entries, raw_path)
+    if (
+        (len(entries) > 1 or entries[0].path != b"/")
+        and (b"%" in raw_path or b"/." in raw_path or b"\\" in raw_path or b"//" in raw_path or b";" in raw_path)
+        and any(_longest(entries, reading) is not route for reading in _readings(raw_path))
+    ):
+        raise UnsafePathError("the path leads elsewhere once it is decoded")
+    return route
 
 
 def _longest(entries: list[Route], path: bytes) -> Route | None:

@@ -17,8 +17,8 @@ from app.settings.reading import read
 from app.settings.schema import File
 
 _COPIED = (
-    "reconnect_grace", "drain_delay", "shutdown_grace", "max_window_bytes", "spool_bytes_limit", "link_ping_interval", "link_ping_timeout",
-    "client_ping_interval", "client_ping_timeout", "log_format", "log_level",
+    "reconnect_grace", "drain_delay", "shutdown_grace", "max_window_bytes", "spool_bytes_limit",
+    "link_ping_interval", "link_ping_timeout", "client_ping_interval", "client_ping_timeout", "log_format", "log_level",
 )  # fmt: skip
 """Keys whose value needs no more than its type."""
 
@@ -68,6 +68,8 @@ def _settings(file: File, path: str | None, admin_token: str | None) -> Settings
         given["trusted_proxies"] = tuple(
             hosts.network(value, ("trusted_proxies", index)) for index, value in enumerate(file.trusted_proxies)
         )
+    if file.state_dir is not UNSET:
+        given["state_dir"] = str(folder / file.state_dir)
     if file.max_websockets_per_cluster not in (UNSET, "unlimited"):
         given["max_websockets_per_cluster"] = file.max_websockets_per_cluster
     defaults = policies.policy(DEFAULT_POLICY, file, ())

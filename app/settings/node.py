@@ -32,8 +32,9 @@ class Settings:
     held_bytes_limit: int = 256 * _MIB
     """The account's high mark: a thousand stalled streams at the first window of 256 KiB."""
     held_bytes_hard_limit: int = 512 * _MIB
-    spool_bytes_limit: int = 512 * _MIB
-    """Of answers that wait in temporary files for slow clients: agents without yamux have no flow control."""
+    spool_bytes_limit: int = 768 * _MIB
+    """Of answers that wait in temporary files for slow clients: agents without yamux have no flow control. A third of
+    it for one exchange: downloads of 256 MiB pass, however slow their client."""
     link_ping_interval: float = 5.0
     link_ping_timeout: float = 6.0
     """5 + 6, and 3 s of grace: the clients of a frozen agent are told within 15 s."""
@@ -65,10 +66,6 @@ class Settings:
     def longest_message_bytes(self) -> int:
         """The longest message of a service or client that any route lets pass."""
         return max(self.policy.max_message_bytes, *(route.policy.max_message_bytes for route in self.routes.routes), 0)
-
-    def is_routed(self, host: str) -> bool:
-        """Whether a normalised host belongs to services; a control host never does, wildcard or not."""
-        return self.routes.of_host(host) is not None and host not in self.control_hosts
 
     def is_admin_token(self, token: str | bytes) -> bool:
         """Whether this is the admin token; never without one. Takes the same time for every wrong one."""

@@ -1,6 +1,5 @@
 """The route table out of its entries: hosts, prefixes, targets, TLS and each route's policy, checked together."""
 
-import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -9,15 +8,11 @@ from app.routes import Route, RouteTable
 from app.settings import hosts
 from app.settings.errors import KeyPath, WrongKeyError
 from app.settings.policies import policy
-from app.settings.reading import shown
 from app.settings.schema import RouteEntry
+from app.settings.targets import wrong_prefix, wrong_target
 from tunnel import tls
 from tunnel.errors import TlsFailedError
 from tunnel.port import Target
-
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_PATH = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
-"""Segments without empty ones, dots and escapes: a prefix that reads in one way only."""
 
 
 def route_table(
@@ -31,8 +26,8 @@ def route_table(
         host = hosts.host_pattern(entry.host, (*where, "host"))
         if host in control_hosts:
             raise WrongKeyError((*where, "host"), f"{host} is a control host and cannot be routed")
-        if not _PATH.fullmatch(entry.path):
-            raise WrongKeyError((*where, "path"), f"{shown(entry.path)} is not valid; write a prefix like / or /api")
+        if (wrong := wrong_prefix(entry.path)) is not None:
+            raise WrongKeyError((*where, "path"), wrong)
         path = entry.path.encode()
         if (host, path) in seen:
             raise WrongKeyError((*where, "host"), f"{host}{entry.path} is routed by an entry before")
@@ -42,11 +37,9 @@ def route_table(
 
 
 def _target(entry: RouteEntry, where: KeyPath, folder: Path) -> Target:
-    for key, label in (("namespace", entry.namespace), ("service", entry.service)):
-        if not _LABEL.fullmatch(label):
-            raise WrongKeyError((*where, key), f"{shown(label)} is not a DNS label (a-z, 0-9, -; at most 63)")
-    if (entry.namespace, entry.service) == ("default", "kubernetes"):
-        raise WrongKeyError((*where, "service"), "the Kubernetes API is never a target")
+    if (fault := wrong_target(entry.namespace, entry.service)) is not None:
+        key, text = fault
+        raise WrongKeyError((*where, key), text)
     if entry.scheme == "http":
         for key, given in (
             ("ca_file", entry.ca_file is not None),

@@ -108,6 +108,7 @@ class File(PolicyKeys, kw_only=True):
     link_ping_timeout: Seconds | UnsetType = UNSET
     client_ping_interval: Seconds | UnsetType = UNSET
     client_ping_timeout: Seconds | UnsetType = UNSET
+    state_dir: Text | UnsetType = UNSET
     admin_token_file: Text | UnsetType = UNSET
     admin_bind: str | UnsetType = UNSET
     log_format: Literal["text", "json"] | UnsetType = UNSET

@@ -32,8 +32,9 @@ CONTAINER = "spec/template/spec/containers/name=gateway"
 NAMED = {
     "public_url", "control_hosts", "trusted_proxies", "drain_delay", "shutdown_grace", "held_bytes_limit",
     "held_bytes_hard_limit", "log_format", "log_level", "admin_bind", "admin_token_file", "agents", "routes",
+    "state_dir",
 }  # fmt: skip
-"""Keys that the chart's values have names of their own for."""
+"""Keys that the chart's values have names of their own for, or that it sets by itself."""
 
 
 def toml_of(values: Values | None = None) -> str:
@@ -56,6 +57,7 @@ def test_the_least_configuration_loads(tmp_path: Path) -> None:
     assert read.admin_bind == ("127.0.0.1", 8081)
     assert read.admin_token_hash is None
     assert (read.drain_delay, read.shutdown_grace, read.log_format) == (5.0, 30.0, "json")
+    assert read.state_dir == "/var/lib/tunnel-gateway"
 
 
 def test_the_whole_configuration_loads(tmp_path: Path) -> None:
@@ -123,6 +125,12 @@ def probe(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_any_value_comes_through_toml_unchanged(probe: Any, value: object) -> None:
     text = probe.render({"it": value}, name="x")["probe/templates/it.yaml"]
     assert tomllib.loads(f"it = {text}")["it"] == value
+
+
+def test_learned_routes_are_kept_where_the_state_volume_is(tmp_path: Path) -> None:
+    for values in ({}, {"persistence": {"enabled": True}}):
+        mount = at(find(render("gateway", values), "Deployment"), f"{CONTAINER}/volumeMounts/name=state")
+        assert mount == {"name": "state", "mountPath": loaded(toml_of(values), tmp_path).state_dir}
 
 
 def test_null_is_no_toml(probe: Any) -> None:

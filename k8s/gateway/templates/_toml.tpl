@@ -45,6 +45,7 @@ write every number as a float, for that is what Helm makes of them.)
 {{- $_ := set $settings "trusted_proxies" .Values.trustedProxies -}}
 {{- $_ := set $settings "held_bytes_limit" .Values.heldBytesLimit -}}
 {{- $_ := set $settings "held_bytes_hard_limit" .Values.heldBytesHardLimit -}}
+{{- $_ := set $settings "state_dir" "/var/lib/tunnel-gateway" -}}
 {{- $_ := set $settings "admin_bind" (include "gateway.address" (dict "host" (include "gateway.adminHost" .) "port" .Values.admin.port)) -}}
 {{- $_ := set $settings "admin_token_file" (ternary "/run/secrets/tunnel-gateway/token" "" (not (empty (include "gateway.adminSecret" .)))) -}}
 {{- range $key, $value := .Values.extra -}}
@@ -65,7 +66,7 @@ these restarts it. There is none of the whole ConfigMap: routes and tokens are r
 restart would cut every WebSocket.
 */}}
 {{- define "gateway.needsRestart" -}}
-{{- pick (include "gateway.settings" . | fromJson) "admin_bind" "client_ping_interval" "client_ping_timeout" "held_bytes_hard_limit" "held_bytes_limit" "log_format" "log_level" "reconnect_grace" "spool_bytes_limit" | toJson -}}
+{{- pick (include "gateway.settings" . | fromJson) "admin_bind" "client_ping_interval" "client_ping_timeout" "held_bytes_hard_limit" "held_bytes_limit" "log_format" "log_level" "reconnect_grace" "spool_bytes_limit" "state_dir" | toJson -}}
 {{- end -}}
 
 {{- define "gateway.toml" -}}

@@ -1,0 +1,130 @@
+"""What an agent may claim: pure functions from its token's grant and what it named to a checked `Claim`, or a refusal.
+
+Invariants of a claim that passes: its cluster is one of the token's; its host matches the token's `hosts`, is a name
+(never an IP literal in any spelling) and no control host; its prefix reads in one way only; its target is complete.
+Who else holds the host is not known here: `routes.py` decides that.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.learned.bodies import Named
+from app.settings import Grant
+from app.settings.errors import WrongKeyError
+from app.settings.hosts import host_pattern, is_address
+from app.settings.targets import wrong_prefix, wrong_target
+from tunnel.port import Target
+
+PREFIX_CHARACTERS = 1024
+"""The longest path prefix that is learned: as long as any ingress controller's, and no burden for the table."""
+
+
+class Fault(StrEnum):
+    """Why a claim is refused."""
+
+    INVALID = "invalid_route"
+    """It names no host, prefix or target that could be routed."""
+    NOT_ALLOWED = "route_not_allowed"
+    """The token does not cover it."""
+    TAKEN = "host_taken"
+    """Another cluster holds the host."""
+    TOO_MANY = "too_many_routes"
+    """A bound of the learned routes is reached."""
+
+
+class ClaimError(Exception):
+    """A claim is refused; the text may be shown to the agent."""
+
+    def __init__(self, fault: Fault, text: str) -> None:
+        super().__init__(text)
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A route that an agent may have, if nobody else holds its host."""
+
+    host: str
+    path: str
+    target: Target
+
+
+def checked_cluster(grant: Grant, claimed: str | None) -> str:
+    """The cluster that is spoken for; a token of one cluster need not name it. Raises ClaimError."""
+    if not claimed and len(grant.clusters) == 1:
+        return grant.clusters[0]
+    if claimed in grant.clusters and claimed:
+        return claimed
+    raise ClaimError(Fault.NOT_ALLOWED, f"the token does not cover cluster {_shown(claimed or '')}")
+
+
+def checked_host(grant: Grant, control_hosts: Collection[str], host: str) -> str:
+    """The host as it is routed: lower case, no port. Raises ClaimError."""
+    try:
+        name = host_pattern(host, ())
+    except WrongKeyError:
+        # `[::1]` is no name either, and gets the reason that helps.
+        fault = Fault.NOT_ALLOWED if is_address(host) else Fault.INVALID
+        raise ClaimError(fault, f"{_shown(host)} is not a host name") from None
+    if is_address(name) or _reads_as_address(name):
+        raise ClaimError(Fault.NOT_ALLOWED, f"{_shown(name)} is an IP address, not a host name")
+    if name in control_hosts:
+        raise ClaimError(Fault.NOT_ALLOWED, f"{_shown(name)} is a control host of the gateway")
+    if not covers(grant.hosts, name):
+        raise ClaimError(Fault.NOT_ALLOWED, f"the token's hosts do not cover {_shown(name)}")
+    return name
+
+
+def checked(grant: Grant, control_hosts: Collection[str], cluster: str, named: Named) -> Claim:
+    """The claim. Raises ClaimError."""
+    host = checked_host(grant, control_hosts, named.host)
+    # Kubernetes compares prefixes by their elements: /shop/ is /shop. Exact and controller-specific paths are prefixes
+    # here too: the ingress controller that is the target looks at the path again.
+    path = named.path.rstrip("/") or "/"
+    if len(path) > PREFIX_CHARACTERS:
+        raise ClaimError(Fault.INVALID, f"path: longer than {PREFIX_CHARACTERS} characters")
+    if (wrong := wrong_prefix(path)) is not None:
+        raise ClaimError(Fault.INVALID, f"path: {wrong}")
+    if (fault := wrong_target(named.namespace, named.service)) is not None:
+        key, text = fault
+        raise ClaimError(Fault.INVALID, f"{'service_name' if key == 'service' else key}: {text}")
+    return Claim(host, path, Target(cluster, named.namespace, named.service, _checked_port(named.port)))
+
+
+def is_sound(claim: Claim) -> bool:
+    """Whether it could have been learned at all: what a file says is read with the same care."""
+    target = claim.target
+    anything = Grant((target.cluster,), hosts=(claim.host,))
+    named = Named(claim.host, claim.path, target.namespace, target.service, target.port)
+    try:
+        return bool(target.cluster) and checked(anything, (), target.cluster, named) == claim
+    except ClaimError:
+        return False
+
+
+def covers(patterns: Iterable[str], host: str) -> bool:
+    """Whether one of the token's patterns covers this host; a wildcard covers narrower wildcards, and itself.
+
+    >>> covers(["*.c1.example.com"], "a.b.c1.example.com"), covers(["*.c1.example.com"], "c1.example.com")
+    (True, False)
+    """
+    return any(host == pattern or (pattern.startswith("*.") and host.endswith(pattern[1:])) for pattern in patterns)
+
+
+def _checked_port(port: int | str | None) -> int:
+    number = int(port) if isinstance(port, str) and port.isascii() and port.isdigit() and len(port) < 6 else port
+    if not isinstance(number, int) or not 1 <= number <= 65_535:
+        raise ClaimError(Fault.INVALID, f"service_port: {_shown(port)} is not a port (1 to 65535)")
+    return number
+
+
+def _reads_as_address(host: str) -> bool:
+    """Whether browsers read it as an IPv4 address: its last label is a number (WHATWG URL, "ends in a number")."""
+    last = host.rpartition(".")[2]
+    return last.isdigit() or (last.startswith("0x") and all(digit in "0123456789abcdef" for digit in last[2:]))
+
+
+def _shown(value: object) -> str:
+    text = ascii(value[:101] if isinstance(value, str) else value)
+    return text if len(text) <= 103 else text[:100] + "..."

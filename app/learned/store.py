@@ -1,0 +1,247 @@
+"""The learned routes on disk: one SQLite file in `state_dir`, written from a thread of its own, never from the loop.
+
+Invariants: what `write` promised is committed and synced when its future is done (WAL, synchronous=FULL); all changes
+of one `write` are in one transaction, in their order; changes that gather while one commits share the next commit.
+The schema's version is the file's `user_version`: older files are migrated step by step, each in a transaction with its
+number; a newer one, and one that SQLite cannot read, stop the start, and are left as they are.
+
+Nothing is open between `open` and the first `write`, nor after `aclose`: an application that is made and never run
+leaves no file handle behind. One gateway process per folder: what another writes is not seen before the next start.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from app.learned.claims import Claim
+from app.settings import ConfigurationError
+from tunnel.port import Target
+
+logger = logging.getLogger("gateway.routes")
+
+FILE_NAME = "learned-routes.sqlite3"
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE routes (
+            host TEXT NOT NULL,
+            path TEXT NOT NULL,
+            cluster TEXT NOT NULL,
+            namespace TEXT NOT NULL,
+            service TEXT NOT NULL,
+            port INTEGER NOT NULL,
+            expires_at REAL NOT NULL,
+            PRIMARY KEY (host, path)
+        ) WITHOUT ROWID""",
+    ),
+)
+"""Step n leads from version n to n + 1. Steps are only ever added: files of every version are out there."""
+
+_BUSY_SECONDS = 5.0
+_PUT = "INSERT OR REPLACE INTO routes VALUES (?, ?, ?, ?, ?, ?, ?)"
+_DROP = "DELETE FROM routes WHERE host = ? AND path = ?"
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A route that an agent registered, until when (seconds of the wall clock, for it must survive a restart)."""
+
+    claim: Claim
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """One route is learned no more."""
+
+    host: str
+    path: str
+
+
+Change = Learned | Drop
+
+
+class StoreError(Exception):
+    """Something could not be written; the log says what."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What the next commit takes along."""
+
+    done: "asyncio.Future[None]"
+    changes: list[Change] = field(default_factory=list)
+
+
+class Store:
+    """The file of one gateway."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._connection: sqlite3.Connection | None = None  # the worker's alone
+        self._worker = ThreadPoolExecutor(1, "learned-routes")
+        self._gathering: _Batch | None = None
+        self._committing = False
+        self._closed = False
+        self._failed = False
+
+    @classmethod
+    def open(cls, folder: Path) -> "Store":
+        """The store of a `state_dir`: made, migrated, and proven to be writable. Raises ConfigurationError."""
+        file = folder / FILE_NAME
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"state_dir: {folder} cannot be made: {error.strerror}") from None
+        try:
+            with contextlib.closing(connect(file)) as connection:
+                migrate(connection, file)
+                if (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                    raise ConfigurationError(f"state_dir: {_damaged(file, found)}")
+        except sqlite3.OperationalError as error:  # a folder or file that may not be written, a full disk, a lock
+            raise ConfigurationError(f"state_dir: {file} cannot be written: {error}") from None
+        except sqlite3.DatabaseError as error:
+            raise ConfigurationError(f"state_dir: {_damaged(file, str(error))}") from None
+        return cls(file)
+
+    def load(self) -> list[Learned]:
+        """All that is stored, as it is stored. Raises ConfigurationError."""
+        try:
+            with contextlib.closing(connect(self.file)) as connection:
+                found = connection.execute(
+                    "SELECT host, path, cluster, namespace, service, port, expires_at FROM routes"
+                ).fetchall()
+            rows = msgspec.convert(found, list[tuple[str, str, str, str, str, int, float]])
+        except (sqlite3.DatabaseError, msgspec.ValidationError) as error:
+            raise ConfigurationError(f"state_dir: {_damaged(self.file, str(error))}") from None
+        return [
+            Learned(Claim(host, path, Target(cluster, namespace, service, port)), expires_at)
+            for host, path, cluster, namespace, service, port, expires_at in rows
+        ]
+
+    def write(self, changes: Iterable[Change]) -> "asyncio.Future[None]":
+        """Commit these changes together; done when they are on disk, or with StoreError when they are not."""
+        batch = self._gathering
+        if batch is None:
+            batch = self._gathering = _Batch(asyncio.get_running_loop().create_future())
+            batch.done.add_done_callback(_look_at)
+        batch.changes += changes
+        if self._closed:
+            self._gathering = None
+            batch.done.set_exception(StoreError("the store is closed"))
+        elif not self._committing:
+            self._commit()
+        return batch.done
+
+    def _commit(self) -> None:
+        batch, self._gathering = self._gathering, None
+        if batch is None:
+            return
+        self._committing = True
+        running = asyncio.get_running_loop().run_in_executor(self._worker, self._transaction, batch.changes)
+
+        def committed(result: "asyncio.Future[None]") -> None:
+            self._committing = False
+            error = None if result.cancelled() else result.exception()
+            if error is not None and not self._failed:
+                logger.error("%s cannot be written, learned routes would be lost in a restart: %s", self.file, error)
+            elif error is None and self._failed:
+                logger.info("%s can be written again", self.file)
+            self._failed = error is not None
+            if not batch.done.done():
+                if error is None:
+                    batch.done.set_result(None)
+                else:
+                    batch.done.set_exception(StoreError(str(error)))
+            self._commit()
+
+        running.add_done_callback(committed)
+
+    def _transaction(self, changes: Sequence[Change]) -> None:
+        """On the worker's thread."""
+        if self._connection is None:
+            self._connection = connect(self.file)
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for change in changes:
+                if isinstance(change, Learned):
+                    claim, target = change.claim, change.claim.target
+                    row = (claim.host, claim.path, target.cluster, target.namespace, target.service, target.port)
+                    connection.execute(_PUT, (*row, change.expires_at))
+                else:
+                    connection.execute(_DROP, (change.host, change.path))
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    async def aclose(self) -> None:
+        """Commit what was promised, then close; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        while self._gathering is not None or self._committing:
+            await self._last()
+        if self._connection is not None:
+            await asyncio.get_running_loop().run_in_executor(self._worker, self._connection.close)
+            self._connection = None
+        self._worker.shutdown()
+
+    async def _last(self) -> None:
+        """Until all that was handed to the worker so far is done."""
+        await asyncio.get_running_loop().run_in_executor(self._worker, _nothing)
+
+
+def connect(file: Path) -> sqlite3.Connection:
+    """A connection with our settings; transactions are begun by hand."""
+    connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, file: Path) -> None:
+    """Bring the file to this version's schema, step by step. Raises ConfigurationError for a newer one."""
+    connection.execute("BEGIN IMMEDIATE")  # also where there is nothing to do: it proves that we may write
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise ConfigurationError(  # noqa: TRY301  (rolled back like any other error)
+                f"state_dir: {file} was written by a newer gateway (version {version}, this one knows up to "
+                f"{len(MIGRATIONS)}): run that one, or delete the file, and the agents register their routes again"
+            )
+        for number in range(version, len(MIGRATIONS)):
+            for statement in MIGRATIONS[number]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number + 1}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _damaged(file: Path, reason: str) -> str:
+    return f"{file} is damaged ({reason}): put a backup there, or delete it, and the agents register their routes again"
+
+
+def _look_at(done: "asyncio.Future[None]") -> None:
+    """Nobody need wait for a write: the log has the error."""
+    if not done.cancelled():
+        done.exception()
+
+
+def _nothing() -> None: ...
