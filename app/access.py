@@ -7,6 +7,7 @@ Times are of any one monotonic clock, in seconds.
 """
 
 import logging
+from collections.abc import ItemsView, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -137,12 +138,45 @@ class Record:
         }
 
 
+class _Ended(Mapping[str, Any]):
+    """The fields of an exchange that is over: made when somebody asks, as lines of text do without."""
+
+    __slots__ = ("_made", "_record")
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._made: dict[str, Any] | None = None
+
+    def _fields(self) -> dict[str, Any]:
+        if self._made is None:
+            self._made = {"event": "ended", **self._record.fields()}
+        return self._made
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401  (texts and numbers)
+        return self._fields()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields())
+
+    def __len__(self) -> int:
+        return len(self._fields())
+
+    def items(self) -> ItemsView[str, Any]:
+        """All at once, as the formatter takes them."""
+        return self._fields().items()
+
+    def __repr__(self) -> str:
+        return repr(self._fields())
+
+
 def emit(record: Record) -> None:
-    """The exchange is over: write its line."""
+    """The exchange is over, and its record changes no more: write its line."""
     level = record.level
     if logger.isEnabledFor(level):
         text = _request_line(record) if record.kind == "http" else _websocket_line(record)
-        logger.log(level, "%s", text, extra={"fields": {"event": "ended", **record.fields()}})
+        # Not `logger.log`: it walks up the stack for where it was called, which no line of ours says.
+        line = logger.makeRecord(logger.name, level, __file__, 0, text, (), None, extra={"fields": _Ended(record)})
+        logger.handle(line)
 
 
 def emit_opened(record: Record) -> None:

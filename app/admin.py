@@ -6,7 +6,9 @@ Opened by the admin token (`Authorization: Bearer`); without one configured it i
 
 import asyncio
 import math
+from datetime import UTC, datetime
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -15,6 +17,7 @@ from starlette.routing import Route
 from app import problems
 from app.gateway import Gateway
 from app.routes import normalise_host
+from tunnel.port import Target
 
 _LONGEST_WAIT_SECONDS = 86_400.0
 
@@ -33,6 +36,7 @@ class Admin:
         self.routes = [
             Route("/metrics", self.metrics, methods=["GET"]),
             Route("/-/drain", self.drain, methods=["POST"]),
+            Route("/-/routes", self.routes_known, methods=["GET"]),
         ]
 
     async def metrics(self, request: Request) -> Response:
@@ -62,6 +66,29 @@ class Admin:
             {"drained": task.done(), "exchanges": left, "message": message}, 200 if task.done() else 202
         )
 
+    async def routes_known(self, request: Request) -> Response:
+        """Every route: of the file, in its order, then those that agents registered."""
+        if (refusal := self._refusal(request)) is not None:
+            return refusal
+        gateway = self._gateway
+        control_hosts = gateway.settings.control_hosts
+        routes = [
+            _told(route.host, route.path.decode(), route.target, "file", in_force=route.host not in control_hosts)
+            for route in gateway.settings.routes.routes
+        ]
+        routes += [
+            _told(
+                learned.claim.host,
+                learned.claim.path,
+                learned.claim.target,
+                "learned",
+                in_force=gateway.is_in_force(learned.claim),
+                expires_at=datetime.fromtimestamp(learned.expires_at, UTC).isoformat(timespec="seconds"),
+            )
+            for learned in gateway.learned
+        ]
+        return Response(msgspec.json.encode({"routes": routes}) + b"\n", media_type="application/json")
+
     def _refusal(self, request: Request) -> Response | None:
         if self._open:
             # On loopback, but a page in a browser on this machine must not reach it under a name of its own.
@@ -75,6 +102,13 @@ class Admin:
         status, headers, body = problems.render(_UNAUTHORISED, request.scope["headers"])
         texts = {name.decode(): value.decode() for name, value in headers}
         return Response(body, status, {**texts, "www-authenticate": "Bearer"})
+
+
+def _told(
+    host: str, path: str, target: Target, origin: str, *, in_force: bool, expires_at: str | None = None
+) -> dict[str, object]:
+    return {"host": host, "path": path, "cluster": target.cluster, "target": str(target), "scheme": target.scheme,
+            "origin": origin, "in_force": in_force, "expires_at": expires_at}  # fmt: skip
 
 
 def create_admin_app(gateway: Gateway, *, open_to_all: bool) -> Starlette:

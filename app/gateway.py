@@ -10,15 +10,18 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 from app.admission import Admission
 from app.asgi import Scope
+from app.learned import Claim, LearnedRoutes, Store
 from app.metrics import Metrics, Snapshot, link_state
-from app.routes import Route
+from app.routes import Route, match
 from app.settings import Settings
 from app.stickiness import preference
 from tunnel.account import Account
+from tunnel.dialects.proxied.shared import Proxied
 from tunnel.errors import NoAgentError, NoRoomError, StoppingError
 from tunnel.link import Link
 from tunnel.port import Upstream
@@ -79,8 +82,12 @@ class Gateway:
     settings: Settings
     registry: Registry = field(init=False)
     account: Account = field(init=False)
+    proxied: Proxied = field(init=False)
+    """What all links without yamux share."""
     metrics: Metrics = field(init=False, default_factory=Metrics)
     admission: Admission = field(init=False, default_factory=Admission)
+    learned: LearnedRoutes = field(init=False)
+    """The routes that agents registered."""
     exchanges: dict[Exchanging, float] = field(init=False, default_factory=dict)
     """Each with how much it has held for how long, in bytes x seconds."""
     draining: bool = field(init=False, default=False)
@@ -104,15 +111,54 @@ class Gateway:
         self.account = Account(
             self.settings.held_bytes_limit, self.settings.held_bytes_hard_limit, self._call_for_relief
         )
-
+        self.proxied = Proxied(
+            account=self.account,
+            clock=time.monotonic,
+            disk_bytes=self.settings.spool_bytes_limit,
+            file_bytes=self.settings.spool_bytes_limit // 3,
+            max_message_bytes=self.settings.longest_message_bytes,
+            grace_seconds=self.settings.reconnect_grace,
+        )
         self.metrics.watch(self)
+        folder = self.settings.state_dir
+        self.learned = LearnedRoutes(
+            self.settings, Store.open(Path(folder)) if folder is not None else None, clock=time.time
+        )
+
+    def apply(self, settings: Settings) -> None:
+        """Other settings from now on; exchanges that run keep theirs."""
+        self.settings = settings
+        self.proxied.max_message_bytes = settings.longest_message_bytes
+        self.learned.apply(settings)
+
+    def routes_of(self, host: str) -> list[Route] | None:
+        """The routes in force of a normalised host, longest prefix first; None when it is not routed.
+
+        A control host never is; a host of the file, by its name or a wildcard, is the file's alone.
+        """
+        if host in self.settings.control_hosts:
+            return None
+        entries = self.settings.routes.of_host(host)
+        return entries if entries is not None else self.learned.of_host(host)
+
+    def route_of(self, host: str, raw_path: bytes) -> Route | None:
+        """The route in force of a normalised host and a raw path. Raises UnsafePathError."""
+        return match(self.routes_of(host), raw_path)
+
+    def is_in_force(self, claim: Claim) -> bool:
+        """Whether a learned route is served: not where the file has its host, or no token covers it any more."""
+        path = claim.path.encode()
+        return any(
+            (route.host, route.path, route.target) == (claim.host, path, claim.target)
+            for route in self.routes_of(claim.host) or ()
+        )
 
     def snapshot(self) -> Snapshot:
         """What the metrics ask for at scrape time."""
         links = self.registry.links()
         return Snapshot(
             links=[(link.cluster, link_state(link)) for link in links],
-            clusters={route.target.cluster for route in self.settings.routes.routes},
+            clusters={route.target.cluster for route in self.settings.routes.routes} | self.learned.clusters,
             streams=sum(link.active for link in links),
             held_bytes=self.account.held_bytes,
             held_bytes_limits={"high": self.account.high_mark_bytes, "hard": self.account.hard_mark_bytes},
@@ -232,6 +278,8 @@ class Gateway:
             self._timer.cancel()
             self._timer = None
         await self._wait_for_all()
+        await self.proxied.aclose()
+        await self.learned.aclose()
 
     def _call_for_relief(self) -> None:
         # From the data path: the reset itself waits for the end of this loop turn.
@@ -269,3 +317,4 @@ class Gateway:
             except Exception:  # one link's fault must not stop the others' clocks
                 logger.exception("%r failed in its tick", link)
                 link.close(1011, "internal error")
+        self.learned.tick(now)

@@ -31,6 +31,7 @@ from app.request_id import request_id_of, with_request_id
 from app.routes import Route
 from app.stickiness import cookie_for
 from app.upload import BodyTooLargeError, ClientLeftError, Upload
+from app.waiting import Waiter
 from tunnel.errors import BadAnswerError, ClientTooSlowError, NoRoomError, StoppingError, TooSlowError, TunnelError
 from tunnel.http1 import BadRequestError as UnsendableError
 from tunnel.http1 import is_repeatable
@@ -78,7 +79,7 @@ class HttpExchange:
         self._answer_began = False
         self._done = False
         self._error: Exception | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = Waiter()
         self._runner: asyncio.Task[Any] | None = None
         self._sending_since: float | None = None
         self._last_data = 0.0
@@ -93,7 +94,7 @@ class HttpExchange:
         if head.status >= 200:
             self._head = head
             self._last_data = asyncio.get_running_loop().time()
-            self._wake()
+            self._waiter.wake()
         elif head.status == 100:
             self._upload.continue_()
 
@@ -103,7 +104,7 @@ class HttpExchange:
         self._hold(len(data))
         if self._held_bytes >= _PAUSE_BYTES and self._exchange is not None:
             self._exchange.pause()
-        self._wake()
+        self._waiter.wake()
 
     def trailers(self, headers: Headers, /) -> None:
         """ASGI servers here cannot send them: dropped (RFC 9110 section 6.5.1 allows it)."""
@@ -111,13 +112,13 @@ class HttpExchange:
     def end(self) -> None:
         """The answer is complete."""
         self._done = True
-        self._wake()
+        self._waiter.wake()
 
     def failed(self, error: Exception, /) -> None:
         """The exchange is over."""
         if self._error is None and not self._done:
             self._error = error
-            self._wake()
+            self._waiter.wake()
 
     def writable(self) -> None:
         """More of the body is welcome."""
@@ -210,7 +211,7 @@ class HttpExchange:
                 while self._head is None:
                     if self._error is not None:
                         raise self._error
-                    await self._wait()
+                    await self._waiter.wait()
             except UnsendableError as error:
                 raise BadRequestError(str(error)) from None
             except TunnelError as error:
@@ -265,7 +266,7 @@ class HttpExchange:
                 if not self._chunks and self._exchange is not None:
                     self._exchange.resume()
             if not self._chunks and not self._done and self._error is None:
-                await self._wait()
+                await self._waiter.wait()
 
     async def _pass_on(self, message: dict[str, Any]) -> None:
         now = self._sending_since = asyncio.get_running_loop().time()
@@ -282,17 +283,6 @@ class HttpExchange:
         finally:
             self._sending_since = None
             self._stalled_by_client.end(asyncio.get_running_loop().time())
-
-    async def _wait(self) -> None:
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     def _give_up(self, error: Exception) -> None:
         if isinstance(error, BodyTooLargeError):
@@ -361,6 +351,9 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
 
     exchange: HttpExchange | None = None
     try:
+        if gateway.closing and not gateway.listeners:  # nobody stops listening for us: what still comes is turned away
+            await answer(problems.STOPPING)
+            return
         request = request_head(scope, gateway.settings, raw_path)
         request.headers = with_request_id(route.policy.request_headers.apply(request.headers), record.request_id)
         exchange = HttpExchange(gateway, route, scope, request, receive, send, record)

@@ -16,13 +16,14 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Match, Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import agents, http_door, problems, websocket_door, workers
 from app.admin import Admin
-from app.asgi import answer_problem, refuse_with_problem
+from app.control_plane import ControlPlane
 from app.gateway import Gateway
 from app.heads import BadRequestError, host_header, host_of, is_websocket_upgrade, raw_path_of
+from app.refusals import refuse_unrouted
 from app.reload import Reloader
 from app.routes import UnsafePathError, normalise_host
 from app.settings import ConfigurationError, Settings, load, web_concurrency
@@ -43,10 +44,10 @@ class RoutedHosts(BaseRoute):
         self._gateway = gateway
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Full for a routed host."""
+        """Full for a routed host, and for what the server's protocol found wrong."""
         if scope["type"] in ("http", "websocket"):
             host = host_header(scope).decode("latin-1")
-            if self._gateway.settings.is_routed(normalise_host(host)):
+            if self._gateway.routes_of(normalise_host(host)) is not None or _refused(scope):
                 return Match.FULL, {}
         return Match.NONE, {}
 
@@ -56,22 +57,30 @@ class RoutedHosts(BaseRoute):
         gateway.open()
         websocket = scope["type"] == "websocket"
         try:
+            if reason := _refused(scope):
+                raise BadRequestError(reason)  # noqa: TRY301  (one answer to all that is wrong)
             host = host_of(scope)
             raw_path = raw_path_of(scope)
-            route = gateway.settings.routes.match(normalise_host(host), raw_path)
+            route = gateway.route_of(normalise_host(host), raw_path)
             if route is None:
-                await _refuse(scope, receive, send, problems.NO_ROUTE)
+                await refuse_unrouted(gateway, scope, receive, send, problems.NO_ROUTE)
             elif websocket:
                 await websocket_door.carry(gateway, route, scope, raw_path, receive, send)
             elif is_websocket_upgrade(scope["headers"]):
                 # A server without WebSocket support hands the handshake over as plain HTTP.
-                await _refuse(scope, receive, send, problems.NO_WEBSOCKETS)
+                await refuse_unrouted(gateway, scope, receive, send, problems.NO_WEBSOCKETS)
             else:
                 await http_door.carry(gateway, route, scope, raw_path, receive, send)
         except UnsafePathError:
-            await _refuse(scope, receive, send, problems.UNSAFE_PATH)
+            await refuse_unrouted(gateway, scope, receive, send, problems.UNSAFE_PATH)
         except BadRequestError as error:
-            await _refuse(scope, receive, send, problems.BAD_REQUEST, str(error))
+            await refuse_unrouted(gateway, scope, receive, send, problems.BAD_REQUEST, str(error))
+
+
+def _refused(scope: Scope) -> str:
+    """Why the server's protocol wants this answered with 400; empty for what it found in order."""
+    reason: str = (scope.get("extensions") or {}).get("gateway.refused", "")
+    return reason
 
 
 class AgentEndpoints(BaseRoute):
@@ -98,12 +107,30 @@ class AgentEndpoints(BaseRoute):
         await _AGENT_PATHS[raw_path_of(scope).decode("latin-1")](self._gateway, scope, receive, send)
 
 
+class ControlPlaneEndpoints(BaseRoute):
+    """The existing agent's REST calls, on the control hosts."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._calls = ControlPlane(gateway)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Full for one of the calls' paths on a control host."""
+        if scope["type"] == "http" and self._calls.takes(raw_path_of(scope)):
+            return (Match.FULL if is_control_host(self._gateway.settings, scope) else Match.NONE), {}
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the call."""
+        await self._calls.handle(scope, receive, send)
+
+
 class OperatorEndpoints(BaseRoute):
     """What the admin token opens, on the control hosts; nothing here where it has a listener of its own."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._router = Router(routes=Admin(gateway).routes, default=_no_route)
+        self._router = Router(routes=Admin(gateway).routes, default=_no_route(gateway))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Full for an operator's path on a control host, once there is an admin token."""
@@ -139,18 +166,13 @@ def is_control_host(settings: Settings, scope: Scope) -> bool:
         return False
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send, problem: problems.Problem, detail: str = "") -> None:
-    if scope["type"] == "websocket":
-        await receive()  # websocket.connect
-        await refuse_with_problem(scope, send, problem, detail)
-    else:
-        await answer_problem(problem, scope, send, detail, close=problem is problems.BAD_REQUEST)
-
-
-async def _no_route(scope: Scope, receive: Receive, send: Send) -> None:
+def _no_route(gateway: Gateway) -> ASGIApp:
     """What no route took."""
-    if scope["type"] != "lifespan":
-        await _refuse(scope, receive, send, problems.NO_ROUTE)
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await refuse_unrouted(gateway, scope, receive, send, problems.NO_ROUTE)
+
+    return answer
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
@@ -188,10 +210,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         AgentEndpoints(gateway),
+        ControlPlaneEndpoints(gateway),
         OperatorEndpoints(gateway),
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Exception: _internal_error})
-    app.router.default = _no_route
+    app.router.default = _no_route(gateway)
     app.router.redirect_slashes = False
     app.state.gateway = gateway
     app.state.reloader = reloader

@@ -27,7 +27,7 @@ POLL_SECONDS = 1.0
 
 NEEDS_RESTART = (
     "admin_bind", "client_ping_interval", "client_ping_timeout", "held_bytes_hard_limit", "held_bytes_limit",
-    "log_format", "log_level", "reconnect_grace", "spool_bytes_limit",
+    "log_format", "log_level", "reconnect_grace", "spool_bytes_limit", "state_dir",
 )  # fmt: skip
 """Handed out once, when the process starts: to listeners, the server, the account, the log and the registry."""
 
@@ -47,7 +47,7 @@ class Reloader:
         self._gateway = gateway
         self._path = path or gateway.settings.file
         self._read = reader or partial(load, self._path)
-        self._server_message_bytes = gateway.settings.server_message_bytes  # what the server was told to take
+        self._started_with = gateway.settings  # by which the server was told what to take
         self._timer: asyncio.TimerHandle | None = None
         self._seen = self._taken = self._stamp()
         self._refused = ""
@@ -120,13 +120,13 @@ class Reloader:
             # The listener stays, and must not come to stand open.
             kept["admin_token_hash"] = old.admin_token_hash
             logger.warning("the admin token is gone: the old one stays until the gateway is restarted")
-        if new.server_message_bytes > self._server_message_bytes:
+        if new.server_message_bytes > self._started_with.server_message_bytes:
             logger.warning(
                 "max_message_bytes above %d: the server takes no longer message until the gateway is restarted",
-                self._server_message_bytes,
+                self._started_with.longest_message_bytes,
             )
         new = dataclasses.replace(new, **kept)
-        gateway.settings = new
+        gateway.apply(new)
         if _same(old, new):
             text = "configuration read again: nothing changed"
         else:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from app.asgi import Receive
 from app.heads import BadRequestError
 from app.metrics import Stall
+from app.waiting import Waiter
 from tunnel.http1 import BodyLengthError
 from tunnel.port import Exchange, RequestHead
 
@@ -46,7 +47,7 @@ class Upload:
         self.stall = stall
         self._exchange: Exchange | None = None
         self._task: asyncio.Task[None] | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = Waiter()
         self.ended = head.body_length == 0
         """The whole body was given to the exchange."""
         self.stalled = False
@@ -76,14 +77,14 @@ class Upload:
         """The service's 100 came, or is not waited for any longer."""
         if self._waits_for_100:
             self._waits_for_100 = False
-            self._release()
+            self._waiter.wake()
 
     def writable(self) -> None:
         """The exchange takes more."""
         self.stalled = False
         self.progress_at = asyncio.get_running_loop().time()
         self.stall.end(self.progress_at)
-        self._release()
+        self._waiter.wake()
 
     async def aclose(self) -> None:
         """Nothing is read any more."""
@@ -97,12 +98,12 @@ class Upload:
             if self._waits_for_100:
                 timer = asyncio.get_running_loop().call_later(_CONTINUE_SECONDS, self.continue_)
                 try:
-                    await self._wait()
+                    await self._waiter.wait()
                 finally:
                     timer.cancel()
             while True:
                 if self.stalled:
-                    await self._wait()
+                    await self._waiter.wait()
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
                     self._failed(ClientLeftError())
@@ -132,14 +133,3 @@ class Upload:
                 self.stalled = False
         except BodyLengthError as error:
             raise BadRequestError(str(error)) from None
-
-    async def _wait(self) -> None:
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-
-    def _release(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)

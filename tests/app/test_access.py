@@ -10,7 +10,7 @@ import pytest
 
 from app import access
 from app.access import Record
-from app.log import JsonFormatter
+from app.log import JsonFormatter, TextFormatter
 from tunnel.port import Target
 
 TARGET = Target("c1", "apps", "web", 80)
@@ -159,6 +159,55 @@ def test_all_fields_are_keys(lines: list[logging.LogRecord]):
         "messages_down": 2, "seconds": 0.25, "link_seconds": 0.01, "head_seconds": 0.02,
         "stalled_by_client_seconds": 1.5, "stalled_by_service_seconds": 0.0,
     }  # fmt: skip
+
+
+def test_the_fields_are_made_when_they_are_asked_for(lines: list[logging.LogRecord], monkeypatch: pytest.MonkeyPatch):
+    made: list[Record] = []
+    fields = Record.fields
+    monkeypatch.setattr(Record, "fields", lambda self: made.append(self) or fields(self))  # type: ignore[func-returns-value]
+    one = record()
+    access.emit(one)
+    TextFormatter().format(lines[0])
+    assert made == []
+    first, second = as_json(lines[0]), as_json(lines[0])
+    assert first == second
+    assert first["event"] == "ended"
+    assert made == [one]
+
+
+def test_they_are_a_mapping_like_any_other(lines: list[logging.LogRecord]):
+    one = record()
+    access.emit(one)
+    fields = lines[0].__dict__["fields"]
+    expected = {"event": "ended", **one.fields()}
+    assert fields == expected
+    assert (list(fields), len(fields), fields["status"], repr(fields)) == (
+        list(expected), len(expected), 200, repr(expected),
+    )  # fmt: skip
+
+
+def test_a_percent_sign_is_one(lines: list[logging.LogRecord]):
+    access.emit(record(path=b"/a%20b%s"))
+    assert lines[0].getMessage().startswith("GET app.example.test/a%20b%s 200 in")
+
+
+def test_nothing_is_made_for_a_level_that_is_off(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
+    caplog.set_level(logging.WARNING, "gateway.access")
+    monkeypatch.setattr(access, "_request_line", lambda _: pytest.fail("nobody reads it"))
+    access.emit(record())
+    assert caplog.records == []
+
+
+def test_filters_of_the_logger_still_decide(lines: list[logging.LogRecord]):
+    def refuse(_: logging.LogRecord) -> bool:
+        return False
+
+    access.logger.addFilter(refuse)
+    try:
+        access.emit(record())
+    finally:
+        access.logger.removeFilter(refuse)
+    assert lines == []
 
 
 def test_what_never_was_is_null(lines: list[logging.LogRecord]):

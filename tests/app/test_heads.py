@@ -208,6 +208,26 @@ def test_a_trusted_proxy_is_believed_and_appended_to():
     }
 
 
+@pytest.mark.parametrize("name", [
+    b"x-real-ip", b"x_real_ip", b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-client-cert",
+    b"x_forwarded_for", b"x_forwarded-proto",
+])  # fmt: skip
+def test_other_claims_of_a_stranger_never_reach_the_service(name: bytes):
+    claim = [(name, b"198.51.100.7")]
+    handshake = [(b"upgrade", b"websocket")]
+    for settings, passed in ((PLAIN, []), (TRUSTING, [b"198.51.100.7"])):
+        scope = scope_of("http", headers=claim)
+        assert values(heads.request_head(scope, settings, b"/").headers, name) == passed
+        assert values(heads.upgrade_head(scope, settings, b"/", handshake).headers, name) == passed
+    stranger = scope_of("http", headers=claim, client=("198.51.100.9", 1))
+    assert values(heads.request_head(stranger, TRUSTING, b"/").headers, name) == []
+
+
+@pytest.mark.parametrize("name", [b"x-real-ips", b"x-forwarded", b"forwarded-to", b"x-request-start", b"proxying"])
+def test_fields_that_only_look_like_claims_pass(name: bytes):
+    assert values(head([(name, b"1")]).headers, name) == [b"1"]
+
+
 @pytest.mark.parametrize(
     ("client", "trusted"),
     [

@@ -127,6 +127,42 @@ def test_a_wrong_file_changes_nothing(tmp_path: Path, wrong: str | None, caplog:
     assert (world.reloader.applied, world.reloader.refused) == (0, 1)
 
 
+@pytest.mark.parametrize("emptied", ["", "\n", "# all is gone\n", "max_websockets = 3\n"])
+def test_an_emptied_file_changes_nothing(tmp_path: Path, emptied: str, caplog: pytest.LogCaptureFixture):
+    """A file cut short reads like one that means it."""
+    world = World(tmp_path)
+    link = world.link("t")
+    world.write(emptied)
+    text = world.reloader.reload()
+    assert text.startswith("configuration not changed: neither routes nor agents are left")
+    assert world.gateway.settings is world.first
+    assert link.closed == []
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("ERROR", text)]
+    assert (world.reloader.applied, world.reloader.refused) == (0, 1)
+    world.write(world.good(host="b"))
+    world.reloader.reload()
+    assert world.hosts == {"b.example.test"}
+
+
+def test_either_routes_or_agents_may_go(tmp_path: Path):
+    world = World(tmp_path)
+    agents, routes = world.good().split("[[routes]]")
+    world.write(agents)
+    world.reloader.reload()
+    assert world.hosts == frozenset()
+    world.write(f"[[routes]]{routes}")
+    world.reloader.reload()
+    assert (world.hosts, world.gateway.settings.grants) == ({"a.example.test"}, {})
+    assert (world.reloader.applied, world.reloader.refused) == (2, 0)
+
+
+def test_what_was_empty_may_stay_so(tmp_path: Path):
+    world = World(tmp_path, "")
+    world.write("max_websockets = 3\n")
+    world.reloader.reload()
+    assert world.gateway.settings.policy.max_websockets == 3
+
+
 def test_each_wrong_content_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     world = World(tmp_path)
     for text in ("colour = 1", "colour = 1", "size = 1", "size = 1"):
@@ -165,6 +201,7 @@ OTHER: dict[str, Any] = {
     "log_level": "debug",
     "reconnect_grace": 4.0,
     "spool_bytes_limit": 5,
+    "state_dir": "/var/lib/elsewhere",
 }
 
 
@@ -181,8 +218,9 @@ def test_what_needs_a_restart_keeps_its_value_and_is_named(name: str, caplog: py
 
 
 def test_a_longer_message_than_the_server_takes_is_named(caplog: pytest.LogCaptureFixture):
+    """In base64, as an agent without yamux sends it: three bytes more are more in any case."""
     gateway = Gateway(Settings())
-    longer = dataclasses.replace(Settings().policy, max_message_bytes=Settings().policy.max_message_bytes + 1)
+    longer = dataclasses.replace(Settings().policy, max_message_bytes=Settings().policy.max_message_bytes + 3)
     Reloader(gateway).apply(Settings(policy=longer))
     assert gateway.settings.policy == longer
     assert "max_message_bytes above 10485760" in caplog.text

@@ -120,6 +120,69 @@ async def test_an_answer_of_our_own_closes_its_connection_while_draining():
         assert (request.status, request.header(b"connection")) == (503, b"close")
 
 
+@pytest.mark.parametrize("target", ["/", "/no-route"])
+@dialogue
+async def test_a_refusal_before_any_route_closes_its_connection_while_draining(target: str):
+    async with Stage() as s:
+        for draining, connection in ((False, None), (True, b"close")):
+            s.gateway.draining = draining
+            request = await Request(s.app, target=target, host="nobody.test").start().over()
+            assert (request.status, request.header(b"connection")) == (404, connection)
+
+
+@dialogue
+async def test_where_nobody_stops_to_listen_new_requests_are_turned_away_after_the_delay(
+    caplog: pytest.LogCaptureFixture,
+):
+    """As under plain uvicorn: kept-alive connections go on to bring requests, and each would prolong the drain."""
+    lines = Lines(caplog)
+    async with Stage() as s:
+        early = Request(s.app).start()
+        await quiet()
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain(5.0, delay_seconds=2.0))
+        await asyncio.sleep(1.9)
+        served = Request(s.app).start()  # within the delay
+        await quiet()
+        assert len(s.link.exchanges) == 2
+        await asyncio.sleep(0.2)
+        late = await Request(s.app, "POST", headers=[(b"content-length", b"9")]).start().over()
+        assert (late.status, late.header(b"connection")) == (503, b"close")
+        assert late.header(b"retry-after") == b"2"
+        assert late.header(b"x-request-id") == lines.last["request_id"].encode()
+        assert (lines.last["outcome"], lines.last["status"]) == ("stopping", 503)
+        assert len(s.link.exchanges) == 2
+        for exchange in s.link.exchanges:
+            exchange.answer(200)
+            exchange.finish()
+        for request in (early, served):
+            await request.over()
+            assert (request.status, request.header(b"connection")) == (200, b"close")
+        await drain
+
+
+@dialogue
+async def test_where_a_listener_closes_what_comes_meanwhile_is_served():
+    """`python -m app` closes its listener and its idle connections: what was on its way by then gets its answer."""
+    closed = asyncio.Event()
+
+    async def stop_listening() -> None:
+        await closed.wait()
+
+    async with Stage() as s:
+        s.gateway.listeners.append(stop_listening)
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain(5.0))
+        await quiet()
+        assert s.gateway.closing
+        request = Request(s.app).start()
+        await quiet()
+        closed.set()
+        s.exchange.answer(200)
+        s.exchange.finish()
+        await request.over()
+        assert (request.status, request.header(b"connection")) == (200, b"close")
+        await drain
+
+
 @dialogue
 async def test_websockets_are_told_1012_after_the_delay(caplog: pytest.LogCaptureFixture):
     lines = Lines(caplog)

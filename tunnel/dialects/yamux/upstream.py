@@ -29,7 +29,7 @@ class YamuxUpstream:
         connection = None
         if not fresh and not head.upgrade:
             repeatable = head.body_length == 0 and http1.is_repeatable(head.method)
-            connection = self.pool.take(None, repeatable=repeatable)
+            connection = self.pool.take(repeatable=repeatable)
         if connection is None:
             connection = self._connect()
         self._busy.add(connection)
@@ -68,7 +68,7 @@ class YamuxUpstream:
         self._carrier.active -= 1
         # The next exchange shall begin with a whole window.
         self._streams[connection].flush_credit()
-        self.pool.put(None, connection)
+        self.pool.put(connection)
 
     def _closed(self, connection: http1.Connection) -> None:
         self._streams.pop(connection, None)
@@ -76,7 +76,7 @@ class YamuxUpstream:
             self._busy.discard(connection)
             self._carrier.active -= 1
         else:
-            self.pool.discard(None, connection)
+            self.pool.discard(connection)
 
     def __repr__(self) -> str:
         return f"<YamuxUpstream {self.target}: {len(self._busy)} busy, {len(self.pool)} idle>"
