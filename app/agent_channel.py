@@ -45,7 +45,7 @@ class AgentChannel:
             protocol.transport.write(self._codec.send_message(message))
         return protocol.writable.is_set()
 
-    def close(self) -> None:
+    def connection_lost(self) -> None:
         """Nothing is delivered any more; idempotent."""
         self._waiting.clear()
         self._parts.clear()
@@ -56,6 +56,14 @@ class AgentChannel:
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the agent, in slices of bounded work; the order is kept."""
+        if self._turn is None and self._on_message is not None and len(data) <= _CHANNEL_SLICE_BYTES:
+            events = self._codec.receive_data(data)
+            message = events[0] if len(events) == 1 else None
+            if type(message) is websocket.Message and len(message.data) <= _CHANNEL_SLICE_BYTES:
+                self._on_message(message.data)  # the usual case, without a detour
+            else:
+                self._settle(events)
+            return
         self._waiting.extend(data[at : at + _CHANNEL_SLICE_BYTES] for at in range(0, len(data), _CHANNEL_SLICE_BYTES))
         if self._turn is None:
             self._take()
@@ -66,13 +74,24 @@ class AgentChannel:
         if self._parts and self._on_message is not None:
             self._on_message(self._parts.popleft())
         elif self._waiting and not protocol.transport.is_closing():
-            for event in self._codec.receive_data(self._waiting.popleft()):
-                self._obey(event)
-            owed = self._codec.data_to_send()
-            if owed and not protocol.close_sent and not protocol.transport.is_closing():
-                protocol.transport.write(owed)
-            if self._codec.state is websocket.State.CLOSED:
-                protocol.transport.close()
+            self._settle(self._codec.receive_data(self._waiting.popleft()))
+            return
+        self._go_on()
+
+    def _settle(self, events: list[websocket.Event]) -> None:
+        """Obey what a slice brought, and answer it."""
+        protocol = self._protocol
+        for event in events:
+            self._obey(event)
+        owed = self._codec.data_to_send()
+        if owed and not protocol.close_sent and not protocol.transport.is_closing():
+            protocol.transport.write(owed)
+        if self._codec.state is websocket.State.CLOSED:
+            protocol.transport.close()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        protocol = self._protocol
         if self._parts or self._waiting:
             protocol.transport.pause_reading()
             self._turn = protocol.loop.call_soon(self._take)

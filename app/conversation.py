@@ -1,84 +1,83 @@
 """A WebSocket after the service's 101: messages on the client's side, RFC 6455 frames on the service's.
 
-Two coroutines, one for each direction; whichever ends first ends both. Close codes and reasons cross (design, section
-6, rule 5): what the service closes with reaches the client, and the other way round; 1005 crosses as an empty close,
-a vanished peer as 1011, a lost agent as 1012. The codec is the consumer of the service's bytes: it assembles under a
-cap, so a message larger than a window passes; while whole messages wait for the client, the exchange is paused and no
-credit goes back. `tick` holds all deadlines.
+Plain calls from both sides, no task and no queue of its own; only its end is awaited (`run`). Close codes and reasons
+cross (design, section 6, rule 5): what the service closes with reaches the client, and the other way round; 1005 as an
+empty close, a vanished peer as 1011, a lost agent as 1012. The codec is the consumer of the service's bytes: it
+assembles under a cap, so a message larger than a window passes; while the client takes nothing, the exchange is paused
+and no credit goes back. `tick` holds all deadlines.
 """
 
 import asyncio
-import contextlib
-import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+import time
+from typing import Literal
 
-from app import access, problems
+from app import problems
 from app.access import Record
-from app.asgi import Receive, Scope, Send, awaited, cut_off
+from app.client_port import Client, Message
 from app.mailbox import Mailbox, size_of
-from app.metrics import Limit, Metrics, Stall
-from app.policy import Policy, rate_limit
+from app.metrics import Limit, Metrics
+from app.passage import Passage
+from app.policy import Policy
+from app.service_end import ServiceEnd
 from tunnel import websocket
 from tunnel.account import Account
 from tunnel.errors import LinkLostError, TunnelError
 from tunnel.port import Exchange
 
-logger = logging.getLogger("gateway")
-
 _CLOSE_SECONDS = 5.0
 """How long the service may take to answer our close frame before its stream is reset."""
-
-_TURN_MESSAGES = 64
-"""After so many messages without a wait the other exchanges have their turn."""
 
 
 class Conversation:
     """One open WebSocket. The record says in the end who closed it, how, and what passed."""
 
     def __init__(
-        self, exchange: Exchange, policy: Policy, scope: Scope, receive: Receive, send: Send, *,
-        account: Account, metrics: Metrics, record: Record,
-    ) -> None:  # fmt: skip
-        self._exchange = exchange
+        self, exchange: Exchange, policy: Policy, client: Client, *, account: Account, metrics: Metrics, record: Record
+    ) -> None:
         self._policy = policy
-        self._scope = scope
-        self._receive = receive
-        self._send = send
+        self._client = client
         self._metrics = metrics
         self._record = record
-        loop = asyncio.get_running_loop()
-        self._now: Callable[[], float] = loop.time
-        self._codec = websocket.Connection(max_message_bytes=policy.max_message_bytes)
-        self._mailbox = Mailbox(account)
-        self._close: tuple[int, str] | None = None  # what the client is to be closed with, after the messages
-        self._service_ended = False
-        self._lost = False  # nothing can be written to the service any more
-        self._parting = False  # the client is gone: what the service still says is dropped
-        self._in_order = False  # the closing handshake was completed: nothing to reset
-        self._full = False  # the stream is above its mark
-        self._cut = False  # the client cannot be told anything any more
-        self._over = asyncio.Event()
-        self._ahead: asyncio.Task[Mapping[str, Any]] | None = None  # the client's next message, while it is slowed
-        self._waiter: asyncio.Future[None] | None = None
-        self._write_waiter: asyncio.Future[None] | None = None
-        self._runner = asyncio.current_task()
-        self._sending_since: float | None = None
-        self._full_since = 0.0
-        self._active_at = loop.time()
+        self._up = Passage("client_to_service", policy, metrics, record)
+        self._down = Passage("service_to_client", policy, metrics, record)
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._service = ServiceEnd(exchange, policy.max_message_bytes, self._up)
+        self._active_at = time.monotonic()
         self._pinged = False
-        self._stalled_by_client = Stall(metrics.stalled_by_client)
-        self._stalled_by_service = Stall(metrics.stalled_by_service)
-        self._logs_messages = access.logs_messages()
+        # How it ends.
+        self._close: tuple[int, str] | None = None  # what the client is to be closed with, after the messages
+        self._telling = False  # the client is being closed
+        self._parting = False  # the client is told, or gone: what the service still says is dropped
+        self._parting_timer: asyncio.TimerHandle | None = None
+        # Service to client.
+        self._mailbox = Mailbox(account)
+        self._ready = True  # the client takes messages
+        self._admitted = False  # the oldest message waited for the rate already
+        self._given: list[tuple[int, float]] = []  # size and arrival of what the client has and did not take
+        self._unsent_bytes = 0
+        # Client to service.
+        self._written: tuple[int, float] | None = None  # size and arrival of the message that filled the stream
+        self._slowed: tuple[Message, int, float] | None = None  # the message that waits for the rate
 
     # --- told by the exchange
 
     def take(self, data: bytes) -> None:
         """Frames of the service."""
-        for event in self._codec.receive_data(data):
+        events = self._service.codec.receive_data(data)
+        self._active_at = now = time.monotonic()
+        self._pinged = False
+        if len(events) == 1 and self._ready and not self._down.limited and not self._mailbox:
+            event = events[0]
+            if type(event) is websocket.Message:  # the usual case, without a detour
+                if self._client.send_now(event.data):
+                    self._down.passed(size_of(event.data), now, time.monotonic())
+                else:
+                    self._wait_for([(size_of(event.data), now)])
+                events.clear()
+        for event in events:
             match event:
                 case websocket.Message():
-                    self._mailbox.put(event.data, self._now())
+                    self._mailbox.put(event.data, now)
                 case websocket.Closed():
                     self._end(event.code, event.reason, "service")
                 case websocket.Failed():
@@ -87,35 +86,89 @@ class Conversation:
                     self._end(1009 if event.code == 1009 else 1011, event.reason, "gateway")
                 case _:
                     pass  # pings are answered by the codec; pongs show that the service is there
-        self._active_at = self._now()
-        self._pinged = False
-        self._flush()
-        self._mailbox.assembling(self._codec.buffered_bytes)
-        if self._mailbox and self._close is None:
-            self._exchange.pause()
-        self._wake()
+        assembling = self._service.codec.buffered_bytes
+        if assembling != self._mailbox.assembling_bytes:
+            self._mailbox.assembling(assembling)
+        if events:
+            self._service.answer()
+            self._advance()
 
     def service_ended(self) -> None:
         """The service ended its stream; in order only after a close frame."""
-        self._service_ended = True
+        self._service.ended = True
         self._end(1011, "service vanished", "service")
+        self._advance()
 
     def failed(self, error: TunnelError) -> None:
         """The exchange is over."""
-        self._lost = self._service_ended = True
+        self._service.lose()
         lost_link = isinstance(error, LinkLostError)
         reason = "connection to the cluster lost" if lost_link else "connection to the service lost"
         self._record.detail = self._record.detail or str(error)
         self._end(problems.problem_of(error).close_code, reason, "gateway" if lost_link else "service")
-        self.writable()
+        self._advance()
 
     def writable(self) -> None:
         """The stream has drained: owed answers first, then the client's next message."""
-        self._full = False
-        self._stalled_by_service.end(self._now())
-        self._flush()
-        if not self._full and self._write_waiter is not None and not self._write_waiter.done():
-            self._write_waiter.set_result(None)
+        self._service.drained()
+        if not self._service.full:
+            self._passed_up()
+            self._read_on()
+
+    # --- told by the client
+
+    def message(self, data: Message, /) -> None:
+        """A whole message of the client."""
+        if self._close is not None or self._parting:
+            return  # the service does not listen any more
+        self._active_at = now = time.monotonic()
+        self._pinged = False
+        size = size_of(data)
+        if size > self._policy.max_message_bytes:
+            self._hit(Limit.MESSAGE_SIZE)
+            self._shut(1009, "message too large", to_service=1009)
+            self._advance()
+            return
+        wait = self._up.admit(size) if self._up.limited else 0.0
+        if wait == 0.0:
+            self._forward(data, size, now)
+        elif wait is None:
+            self._exceeded()
+            self._advance()
+        else:
+            self._slowed = (data, size, now)
+            self._up.slow_down(wait, self._forward_slowed)
+            self._client.pause_reading()
+
+    def client_writable(self) -> None:
+        """The client took what it was given."""
+        self._down.unblock()
+        if self._parting:
+            return
+        given, self._given = self._given, []
+        self._passed_down(given)
+        self._mailbox.passing(0)
+        if self._telling:
+            self._part()
+        else:
+            self._ready = True
+            self._advance()
+
+    def client_left(self, code: int, reason: str, /) -> None:
+        """The client closed, or is gone: tell the service how, and wait for its answer for a while; idempotent."""
+        if self._parting:
+            return
+        if self._slowed is not None:
+            self._forward_slowed()  # it was said before
+        if self._close is None:
+            self._record.close_code = self._record.close_code or code
+            self._record.closed_by = self._record.closed_by or "client"
+            if code == 1009:
+                self._hit(Limit.MESSAGE_SIZE)  # the codec or the server refused a message
+                self._record.closed_by = "gateway"
+            if not self._service.ended:
+                self._service.close(code, reason)
+        self._part()
 
     # --- told by the gateway
 
@@ -123,278 +176,224 @@ class Conversation:
         """The gateway stops: the client is told 1012, the service that its client leaves."""
         self._shut(1012, "gateway is restarting", to_service=1001)
         if now:
-            self._lost = self._service_ended = True
-            self._exchange.reset()
-            self._wake()
+            self._service.lose()
+            self._service.reset()
+            self._mailbox.clear()
+            if not self._telling and not self._parting:
+                self._close_client()
+        self._advance()
 
     def relieve(self) -> None:
-        """The process holds too much for this one."""
+        """The process holds too much for this one: who does not even take the close is cut off."""
         self._hit(Limit.HELD_HARD)
         self._mailbox.clear()
+        stuck = self._down.blocked_since is not None
         self._shut(1013, "gateway is out of room", to_service=1001)
         self.stop(now=True)
+        if stuck:
+            self._client.abort()
 
     def tick(self, now: float) -> None:
         """Hold the deadlines."""
         policy = self._policy
-        if self._sending_since is not None:
-            if now - self._sending_since > policy.websocket_write_timeout:
+        sending, writing = self._down.blocked_since, self._up.blocked_since
+        if sending is not None and not self._parting:
+            unsent = self._client.unsent_bytes
+            if unsent < self._unsent_bytes:
+                self._down.blocked_since = now  # slow, but it takes something
+            elif now - sending > policy.websocket_write_timeout:
                 self._cut_client()
-        elif self._full and now - self._full_since > policy.websocket_write_timeout and self._close is None:
+            self._unsent_bytes = unsent
+        elif writing is not None and now - writing > policy.websocket_write_timeout and self._close is None:
             self._hit(Limit.TIMEOUT_WRITE)
             self._end(1011, "the service does not read", "gateway")
-            self._lost = self._service_ended = True
-            self._exchange.reset()
-            self.writable()
+            self._service.lose()
+            self._service.reset()
+            self._advance()
         elif self._close is None and not self._parting:
             silent = now - self._active_at
             if silent > policy.idle_timeout:
                 self._hit(Limit.TIMEOUT_IDLE)
                 self._shut(1001, "idle", to_service=1001)
-            elif silent > policy.idle_timeout / 2 and not self._pinged and not self._full:
+                self._advance()
+            elif silent > policy.idle_timeout / 2 and not self._pinged and not self._service.full:
                 self._pinged = True
-                self._write(self._codec.send_ping())
+                self._service.ping()
 
     @property
     def held_bytes(self) -> int:
-        """Messages for the client, the one being assembled, and what the stream holds."""
-        return self._mailbox.held_bytes + self._exchange.held_bytes
+        """Messages for the client and of it, those being assembled, and what the stream holds."""
+        return self._mailbox.held_bytes + self._client.held_bytes + self._service.held_bytes
 
-    # --- the coroutines
+    # --- its life
 
-    async def run(self, early: bytes) -> None:
-        """Pass messages both ways to the end; `early`: frames that came with the 101."""
+    async def run(self, early: bytes, error: TunnelError | None = None, *, ended: bool = False) -> None:
+        """Pass messages both ways to the end; `early`: frames that came with the 101, and the service's end with it."""
         if early:
             self.take(early)
-        self._exchange.resume()
-        client = asyncio.get_running_loop().create_task(self._from_client())
-        client.add_done_callback(self._client_is_through)
+        if error is not None:
+            self.failed(error)
+        elif ended:
+            self.service_ended()
+        elif not self._service.paused:
+            self._service.resume()
         try:
-            await self._to_client(client)
+            await self._over
         finally:
             self._parting = True
+            self._ready = False
             self._mailbox.close()
-            now = self._now()
-            self._stalled_by_client.end(now)
-            self._stalled_by_service.end(now)
-            self._record.stalled_by_client_seconds = self._stalled_by_client.seconds
-            self._record.stalled_by_service_seconds = self._stalled_by_service.seconds
-            if not self._in_order:
-                self._exchange.reset()
-            client.cancel()
-            await asyncio.wait((client,))
-            if self._ahead is not None:
-                self._ahead.cancel()
-                await asyncio.wait((self._ahead,))
+            if self._parting_timer is not None:
+                self._parting_timer.cancel()
+            self._record.stalled_by_client_seconds = self._down.end()
+            self._record.stalled_by_service_seconds = self._up.end()
+            self._service.reset()
 
-    async def _to_client(self, client: "asyncio.Task[tuple[int, str]]") -> None:
-        """Service to client, until either side is through."""
-        limit = rate_limit(self._policy, self._now())
-        while True:
-            while self._mailbox and not (client.done() or self._cut):
-                message, arrived = self._mailbox.take()
-                size = size_of(message)
-                if limit is not None and (wait := limit.admit(size, self._now())) != 0.0:
-                    if wait is None:
-                        self._exceeded()
-                        break
-                    await self._slow_down(wait)
-                await self._pass_on(
-                    {"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message}
-                )
-                self._metrics.service_to_client.message(size, self._now() - arrived)
-                self._passed("service_to_client", size)
-                if self._record.messages_down % _TURN_MESSAGES == 0:
-                    await asyncio.sleep(0)
-            if client.done() or self._cut:
-                await self._close_service(*self._parting_words(client))
-                return
-            if self._close is not None:
-                code, reason = self._close
-                self._record.close_code = code
-                # A server cannot send an empty close frame through ASGI: 1005 crosses as 1000.
-                await self._pass_on(
-                    {"type": "websocket.close", "code": 1000 if code == 1005 else code, "reason": reason}
-                )
-                await self._part()
-                return
-            self._exchange.resume()
-            if not self._outstanding() and not client.done():
-                await self._wait()
+    # --- service to client
 
-    async def _from_client(self) -> tuple[int, str]:
-        """Client to service, until the client closes; returns its code (1006: vanished) and reason."""
-        limit = rate_limit(self._policy, self._now())
-        while True:
-            message = await (self._ahead or self._receive())
-            self._ahead = None
-            if message["type"] == "websocket.disconnect":
-                code = message.get("code") or 1005
-                if code == 1005 and "reason" not in message:
-                    code = 1006  # uvicorn's way to say that the connection ended without a close frame
-                return code, message.get("reason") or ""
-            if self._close is not None:
-                continue  # the service does not listen any more
-            arrived = self._active_at = self._now()
-            self._pinged = False
-            data: Any = message.get("text")
-            if data is None:
-                data = message.get("bytes") or b""
-            size = size_of(data)
-            if size > self._policy.max_message_bytes:
-                self._hit(Limit.MESSAGE_SIZE)
-                self._shut(1009, "message too large", to_service=1009)
-                continue
-            if limit is not None and (wait := limit.admit(size, arrived)) != 0.0:
-                if wait is None:
-                    self._exceeded()
-                    continue
-                await self._slow_down_client(wait)
-            self._write(self._codec.send_message(data))
-            while self._full and not self._lost:
-                waiter = self._write_waiter = asyncio.get_running_loop().create_future()
-                try:
-                    await waiter
-                finally:
-                    self._write_waiter = None
-            self._metrics.client_to_service.message(size, self._now() - arrived)
-            self._passed("client_to_service", size)
-            if self._record.messages_up % _TURN_MESSAGES == 0:
-                await asyncio.sleep(0)
-
-    async def _close_service(self, code: int, reason: str) -> None:
-        """Tell the service how its client left, and wait for its answer for a while."""
-        if self._close is None:
-            self._record.close_code = self._record.close_code or code
-            self._record.closed_by = self._record.closed_by or "client"
-            if code == 1009:
-                self._hit(Limit.MESSAGE_SIZE)  # the server refused a message larger than any route allows
-                self._record.closed_by = "gateway"
-        if not self._service_ended and self._close is None:
-            try:
-                frame = self._codec.close(None if code == 1005 else code, "" if code == 1005 else reason)
-            except ValueError:  # 1006, 1015, and what no client may send: it vanished, in one way or another
-                frame = self._codec.close(1011, "client vanished")
-            self._write(frame)
-        await self._part()
-
-    async def _part(self) -> None:
-        """Let the closing handshake end: the service ends the connection, as RFC 6455 section 7.1.1 has it."""
-        if self._lost:
+    def _advance(self) -> None:
+        """Pass on what the client takes; then its close, where it is to be closed, or the service's next bytes."""
+        if self._parting:
+            self._end_service()
             return
-        self._parting = True
-        self._mailbox.close()
-        self._exchange.resume()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
-                while not self._service_ended:
-                    await self._wait()
-                if not self._lost:
-                    self._exchange.end()
-                    self._in_order = True
+        while self._ready and self._mailbox and not self._down.slowed:
+            given: list[tuple[int, float]] = []
+            room = True
+            while room and self._mailbox and self._may_pass(size := size_of(self._mailbox.first)):
+                message, arrived = self._mailbox.take()
+                given.append((size, arrived))
+                room = self._client.send(message)
+            if given and not self._client.flush():
+                self._wait_for(given)
+            elif given:
+                self._passed_down(given)
+        if self._ready and not self._mailbox:
+            if self._close is not None:
+                self._close_client()
+            elif self._service.paused:
+                self._service.resume()
+        elif not self._parting:
+            self._service.pause()
 
-    def _parting_words(self, client: "asyncio.Task[tuple[int, str]]") -> tuple[int, str]:
-        """How the client left: as it said, else it vanished."""
-        if client.done() and not client.cancelled() and client.exception() is None:
-            return client.result()
-        return 1006, ""
+    def _wait_for(self, given: list[tuple[int, float]]) -> None:
+        """What the client was given has passed once it takes more."""
+        self._given = given
+        self._mailbox.passing(sum([size for size, _ in given]))
+        self._wait_for_client()
+        self._service.pause()
 
-    async def _pass_on(self, message: dict[str, Any]) -> None:
-        self._sending_since = self._now()
-        self._stalled_by_client.begin(self._sending_since)
-        try:
-            await self._send(message)
-        except OSError:
-            self._cut = True  # ASGI 2.4: the client has left
-        except asyncio.CancelledError:
-            if not self._cut or self._runner is None:
-                raise
-            self._runner.uncancel()  # it was us
-        finally:
-            self._sending_since = None
-            self._stalled_by_client.end(self._now())
+    def _wait_for_client(self) -> None:
+        self._ready = False
+        self._down.block()
+        self._unsent_bytes = self._client.unsent_bytes
+
+    def _may_pass(self, size: int) -> bool:
+        """Whether the rate lets the oldest message pass now; else it waits, or all is over."""
+        wait = self._down.admit(size) if self._down.limited and not self._admitted else 0.0
+        self._admitted = False
+        if wait is None:
+            self._exceeded()
+            return False
+        if wait == 0.0 or self._close is not None:
+            return True
+        self._down.slow_down(wait, self._pass_slowed)
+        return False
+
+    def _pass_slowed(self) -> None:
+        self._admitted = self._down.hurry()
+        self._advance()
+
+    def _close_client(self) -> None:
+        assert self._close is not None  # noqa: S101
+        self._telling = True
+        self._ready = False
+        self._record.close_code = self._close[0]
+        if self._client.close(*self._close):
+            self._part()
+        else:
+            self._wait_for_client()
+
+    def _cut_client(self) -> None:
+        """The client takes nothing: its connection is aborted where the server lets us, and left where not."""
+        self._hit(Limit.TIMEOUT_WRITE)
+        self._record.close_code, self._record.closed_by = 1006, "gateway"
+        self._client.abort()
+        self.client_left(1006, "")
+
+    # --- client to service
+
+    def _forward(self, data: Message, size: int, arrived: float) -> None:
+        self._service.send(data)
+        if self._service.full:
+            self._written = (size, arrived)
+            self._client.pause_reading()
+        else:
+            self._up.passed(size, arrived, time.monotonic())
+
+    def _forward_slowed(self) -> None:
+        """The rate has room for the message that waited for it, or nobody waits for that any more."""
+        self._up.hurry()
+        waited, self._slowed = self._slowed, None
+        if waited is not None and self._close is None:
+            self._forward(*waited)
+        if not self._service.full:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if not self._up.slowed:
+            self._client.resume_reading()
 
     # --- inside
 
     def _end(self, code: int, reason: str, by: Literal["client", "service", "gateway"]) -> None:
-        """How the client is to be closed; the first reason stays."""
+        """How the client is to be closed; the first reason stays. Nobody is slowed down any more."""
         if self._close is None:
             self._close = (code, reason)
             self._record.closed_by = self._record.closed_by or by
-        self._over.set()
-        self._wake()
+        self._admitted = self._down.hurry() or self._admitted
 
     def _shut(self, code: int, reason: str, *, to_service: int) -> None:
         """End both sides, by our own decision."""
         if self._close is None:
             self._end(code, reason, "gateway")
-            self._write(self._codec.close(to_service, ""))
-
-    async def _slow_down(self, seconds: float) -> None:
-        """Wait for the rate, or for the end of it all."""
-        self._metrics.limit_hit(Limit.MESSAGES_RATE)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._over.wait()
-
-    async def _slow_down_client(self, seconds: float) -> None:
-        """The same, with an ear for the client: one that leaves is not waited for."""
-        began = self._now()
-        self._ahead = asyncio.get_running_loop().create_task(awaited(self._receive()))
-        await asyncio.wait((self._ahead,), timeout=seconds)
-        if not self._ahead.done() or self._ahead.result()["type"] != "websocket.disconnect":
-            await self._slow_down(max(0.0, began + seconds - self._now()))
+            self._service.close(to_service, "")
 
     def _exceeded(self) -> None:
         self._hit(Limit.MESSAGES_RATE)
         self._mailbox.clear()
         self._shut(1008, "rate limit exceeded", to_service=1008)
 
+    def _part(self) -> None:
+        """Let the closing handshake end: the service ends the connection, as RFC 6455 section 7.1.1 has it."""
+        self._parting = True
+        self._ready = False
+        self._down.unblock()
+        self._mailbox.close()
+        if not self._service.lost:
+            self._parting_timer = asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._finish)
+            self._service.resume()
+        self._end_service()
+
+    def _end_service(self) -> None:
+        """End the exchange once the service has; in order, where it is still there."""
+        if self._service.ended and not self._over.done():
+            self._service.end()
+            self._finish()
+
+    def _finish(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+
     def _hit(self, limit: Limit) -> None:
         self._metrics.limit_hit(limit, self._record)
 
-    def _cut_client(self) -> None:
-        """The client takes nothing: its connection is aborted where the server lets us, and left where not."""
-        self._hit(Limit.TIMEOUT_WRITE)
-        self._sending_since = None
-        self._cut = True
-        self._mailbox.clear()
-        self._record.close_code, self._record.closed_by = 1006, "gateway"
-        cut_off(self._scope, self._runner)
+    def _passed_up(self) -> None:
+        if self._written is not None:
+            size, arrived = self._written
+            self._written = None
+            self._up.passed(size, arrived, time.monotonic())
 
-    def _passed(self, direction: access.Direction, size: int) -> None:
-        self._record.passed(direction, size)
-        if self._logs_messages:
-            access.emit_message(self._record, direction, size)
-
-    def _client_is_through(self, client: "asyncio.Task[tuple[int, str]]") -> None:
-        if not client.cancelled() and (error := client.exception()) is not None:
-            logger.error("reading from a WebSocket's client failed", exc_info=error)
-        self._over.set()
-        self._wake()
-
-    def _outstanding(self) -> bool:
-        """Whether the client is still to be told something."""
-        return bool(self._mailbox) or self._close is not None
-
-    def _flush(self) -> None:
-        """Send what the codec owes (pongs, the answer to a close); while the stream is full it keeps the newest."""
-        if not self._full:
-            self._write(self._codec.data_to_send())
-
-    def _write(self, frames: bytes) -> None:
-        if frames and not self._lost and not self._exchange.send_data(frames) and not self._full:
-            self._full = True
-            self._full_since = self._now()
-            self._stalled_by_service.begin(self._full_since)
-
-    async def _wait(self) -> None:
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+    def _passed_down(self, given: list[tuple[int, float]]) -> None:
+        now = time.monotonic()
+        for size, arrived in given:
+            self._down.passed(size, arrived, now)

@@ -2,24 +2,26 @@
 
 from collections import deque
 
+from app.client_port import Message
 from tunnel.account import Account
-
-Message = str | bytes
 
 _MESSAGE_BYTES = 128
 """What a message costs besides its payload: empty ones are held, too."""
 
 
 class Mailbox:
-    """Whole messages in order, each with when it was whole, and the size of the one being assembled."""
+    """Whole messages in order, each with when it was whole; and the sizes of the one that is being assembled, and of
+    those that the client was given and has not taken.
+    """
 
-    __slots__ = ("_account", "_assembling_bytes", "_closed", "_messages", "held_bytes")
+    __slots__ = ("_account", "_closed", "_messages", "assembling_bytes", "held_bytes", "passing_bytes")
 
     def __init__(self, account: Account) -> None:
         self._account = account
         self._messages: deque[tuple[Message, float]] = deque()
-        self._assembling_bytes = 0
         self._closed = False
+        self.assembling_bytes = 0
+        self.passing_bytes = 0
         self.held_bytes = 0
 
     def put(self, message: Message, now: float) -> None:
@@ -27,6 +29,11 @@ class Mailbox:
         if not self._closed:
             self._messages.append((message, now))
             self._hold(len(message) + _MESSAGE_BYTES)
+
+    @property
+    def first(self) -> Message:
+        """The oldest message, which stays. Raises IndexError when there is none."""
+        return self._messages[0][0]
 
     def take(self) -> tuple[Message, float]:
         """The oldest message. Raises IndexError when there is none."""
@@ -36,9 +43,15 @@ class Mailbox:
 
     def assembling(self, size_bytes: int) -> None:
         """So much of the next message is there."""
+        if size_bytes != self.assembling_bytes and not self._closed:
+            self._hold(size_bytes - self.assembling_bytes)
+            self.assembling_bytes = size_bytes
+
+    def passing(self, size_bytes: int) -> None:
+        """So much is with the client, who does not take it."""
         if not self._closed:
-            self._hold(size_bytes - self._assembling_bytes)
-            self._assembling_bytes = size_bytes
+            self._hold(size_bytes - self.passing_bytes)
+            self.passing_bytes = size_bytes
 
     def clear(self) -> None:
         """Nobody will take what waits."""
@@ -49,6 +62,7 @@ class Mailbox:
         """Nobody will take anything any more; idempotent."""
         self.clear()
         self.assembling(0)
+        self.passing(0)
         self._closed = True
 
     def _hold(self, delta_bytes: int) -> None:

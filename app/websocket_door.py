@@ -10,6 +10,8 @@ import contextlib
 from app import access, problems
 from app.access import Record
 from app.asgi import Receive, Scope, Send, refuse, refuse_with_problem
+from app.client_asgi import AsgiClient
+from app.client_channel import ClientChannel
 from app.conversation import Conversation
 from app.gateway import Gateway
 from app.heads import (
@@ -190,25 +192,24 @@ class WebSocketExchange:
                 self._exchange.reset()
 
     async def _converse(self) -> None:
-        exchange = self._exchange
+        exchange, policy, account = self._exchange, self._route.policy, self._gateway.account
         assert exchange is not None  # noqa: S101  (there was a 101)
-        self._talk = Conversation(
-            exchange,
-            self._route.policy,
-            self._scope,
-            self._receive,
-            self._send,
-            account=self._gateway.account,
-            metrics=self._gateway.metrics,
-            record=self._record,
+        become_client = (self._scope.get("extensions") or {}).get("gateway.client")
+        client: AsgiClient | ClientChannel
+        if become_client is not None:
+            client = become_client(policy.max_message_bytes, account)
+        else:
+            client = AsgiClient(self._scope, self._receive, self._send)
+        talk = self._talk = Conversation(
+            exchange, policy, client, account=account, metrics=self._gateway.metrics, record=self._record
         )
-        if self._error is not None:
-            self._talk.failed(self._error)
-        elif self._ended:
-            self._talk.service_ended()
         early, self._body = b"".join(self._body), []
         self._hold(-self._body_bytes)
-        await self._talk.run(early)
+        client.start(talk)
+        try:
+            await talk.run(early, self._error, ended=self._ended)
+        finally:
+            await client.leave()
 
     async def _shake_hands(self, key: bytes) -> ResponseHead:
         """Open the service's side; once more after a lost race. Returns its answer. Raises TunnelError."""

@@ -1,7 +1,9 @@
 """uvicorn's WebSocket protocol class, with what a gateway needs besides: what of it is used here is named in
 tests/app/test_uvicorn_contract.py, because it is not uvicorn's public interface.
 
-- An agent's WebSocket can leave ASGI behind (`gateway.channel`): half of what a message costs is spared.
+- A WebSocket can leave ASGI behind once it is accepted: an agent's by `gateway.channel`, a client's by
+  `gateway.client`. Half of what a message costs is spared.
+- What a client sends before it is accepted waits, unread, for the accept.
 - WebSocket handshakes that the parser refuses are answered. Floods of tiny messages are taken in slices, so that one
   client cannot hold the event loop.
 """
@@ -9,12 +11,14 @@ tests/app/test_uvicorn_contract.py, because it is not uvicorn's public interface
 import asyncio
 from typing import cast
 
-from uvicorn._types import ASGIReceiveEvent
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
 
 from app.agent_channel import AgentChannel
+from app.client_channel import ClientChannel
+from tunnel.account import Account
 
 _SLICE_BYTES = 16 * 1024
 _SLICE_FRAMES = 64
@@ -24,13 +28,13 @@ _TINY_SLICE_BYTES = 1024
 
 
 class GatewayWebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket of one client; see `AgentChannel` for what becomes of an agent's."""
+    """A WebSocket; see `AgentChannel` and `ClientChannel` for what becomes of it."""
 
     _waiting = b""
     _turn: asyncio.Handle | None = None
     _slice_bytes = _SLICE_BYTES
     _frames = 0  # taken since the last turn
-    _channel: "AgentChannel | None" = None
+    _channel: AgentChannel | ClientChannel | None = None
 
     def handle_connect(self, event: Request) -> None:
         """A handshake came; its task starts in the next turn of the loop."""
@@ -39,23 +43,42 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
             extensions = cast("dict[str, object]", self.scope["extensions"])
             extensions["gateway.abort"] = self.transport.abort
             extensions["gateway.channel"] = self.become_channel
+            if not self.config.ws_per_message_deflate:
+                extensions["gateway.client"] = self.become_client
 
-    def become_channel(self) -> "AgentChannel":
-        """The peer is an agent: its messages go past ASGI. To be called with the accept, before anything came."""
-        self._channel = AgentChannel(self)
-        return self._channel
+    def become_channel(self) -> AgentChannel:
+        """The peer is an agent: its messages go past ASGI. To be called right after the accept."""
+        channel = self._channel = AgentChannel(self)
+        return channel
+
+    def become_client(self, max_message_bytes: int, account: Account) -> ClientChannel:
+        """The peer is a client: its messages go past ASGI, uncompressed. To be called right after the accept."""
+        channel = self._channel = ClientChannel(self, max_message_bytes, account)
+        return channel
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client: a slice now, the rest in later turns where there are many messages."""
-        if self._channel is not None:
+        if self._channel is not None and not self._waiting:
             self._channel.data_received(data)
             return
         self._waiting += data
-        if self._turn is None:
+        if self.handshake_initiated and not self.handshake_complete:
+            self.transport.pause_reading()
+        elif self._turn is None:
             self._take()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """The application's event; what came before the accept is taken in the next turn."""
+        await super().send(message)
+        self._go_on()
 
     def _take(self) -> None:
         self._turn = None
+        if self._channel is not None:
+            early, self._waiting = self._waiting, b""
+            self.transport.resume_reading()
+            self._channel.data_received(early)
+            return
         while self._waiting and not self.transport.is_closing():
             data, self._waiting = self._waiting[: self._slice_bytes], self._waiting[self._slice_bytes :]
             self._frames = 0
@@ -92,9 +115,9 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
     async def receive(self) -> ASGIReceiveEvent:
         """The application's next event; the slices go on once it has taken what there was."""
         event = await super().receive()
-        if self._waiting and not self.read_paused and self._turn is None:
+        if self._waiting:
             self.transport.pause_reading()
-            self._turn = self.loop.call_soon(self._take)
+            self._go_on()
         return event
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -104,15 +127,31 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
             self._turn.cancel()
         super().connection_lost(exc)
         if self._channel is not None:
-            self._channel.close()
+            self._channel.connection_lost()
+
+    def shutdown(self) -> None:
+        """The server stops."""
+        super().shutdown()
+        if isinstance(self._channel, ClientChannel):
+            self._channel.ended(1012)
+
+    def keepalive_timeout(self) -> None:
+        """The client has not answered a ping."""
+        super().keepalive_timeout()
+        if isinstance(self._channel, ClientChannel):
+            self._channel.ended(1006)
 
     def resume_writing(self) -> None:
         """The transport's buffer has drained."""
         super().resume_writing()
-        if self._waiting and not self.read_paused and self._turn is None:
-            self._turn = self.loop.call_soon(self._take)
+        self._go_on()
         if self._channel is not None:
             self._channel.on_writable()
+
+    def _go_on(self) -> None:
+        """The rest of the slices has its turn, once the client is accepted."""
+        if self._waiting and not self.read_paused and self._turn is None and self.handshake_complete:
+            self._turn = self.loop.call_soon(self._take)
 
     def _answer_refused(self) -> None:
         """A handshake that the parser refused has an answer, which uvicorn does not send."""

@@ -1,4 +1,4 @@
-"""What `app/serve.py`, the protocols and `app/agent_channel.py` use of uvicorn, by name and by what it does.
+"""What `app/serve.py`, the protocols and the channels use of uvicorn, by name and by what it does.
 
 Most of it is not uvicorn's public interface, so one minor release at a time is let in, and the next one has to pass
 here first. The names are read from our own sources: one that is used and not listed fails, as does one that uvicorn
@@ -39,21 +39,30 @@ GATEWAY_SERVER = {
 }  # fmt: skip
 HTTP = {
     "_should_upgrade", "_should_upgrade_to_ws", "_unset_keepalive_if_required", "connection_lost",
-    "connection_made", "data_received", "handle_websocket_upgrade", "headers", "loop.call_later", "on_header",
-    "on_headers_complete", "on_message_begin", "on_message_complete", "parser.feed_data", "parser.get_method",
-    "parser.set_dangerous_leniencies", "parser.should_upgrade", "scope", "send_400_response", "transport.abort",
-    "transport.close", "transport.is_closing", "transport.write", "url",
+    "connection_made", "cycle.response_started", "data_received", "eof_received", "flow.read_paused",
+    "handle_websocket_upgrade", "headers",
+    "loop.call_later", "loop.time", "on_header", "on_headers_complete", "on_message_begin", "on_message_complete",
+    "parser.feed_data", "parser.get_http_version", "parser.get_method", "parser.set_dangerous_leniencies",
+    "parser.should_upgrade", "pipeline", "scheme", "scope", "send_400_response", "transport.abort", "transport.close",
+    "transport.is_closing", "transport.write", "url",
 }  # fmt: skip
+CYCLE = {"keep_alive", "more_body", "response_complete", "response_started"}
 WEBSOCKET = {
-    "close_sent", "conn.data_to_send", "conn.handshake_exc", "connection_lost", "data_received",
-    "handle_connect", "handle_cont", "handle_ping", "handshake_initiated", "loop.call_soon", "read_paused",
-    "receive", "resume_writing", "scope", "send_receive_event_to_app", "transport.abort", "transport.close",
-    "transport.is_closing", "transport.pause_reading", "transport.resume_reading", "transport.write", "writable.is_set",
+    "close_sent", "config.ws_per_message_deflate", "conn.data_to_send", "conn.handshake_exc", "connection_lost",
+    "data_received", "handle_connect", "handle_cont", "handle_ping", "handshake_complete", "handshake_initiated",
+    "keepalive_timeout", "loop.call_soon", "read_paused", "receive", "resume_writing", "scope", "send",
+    "send_receive_event_to_app", "shutdown", "transport.abort", "transport.close", "transport.is_closing",
+    "transport.pause_reading", "transport.resume_reading", "transport.write", "writable.is_set",
 }  # fmt: skip
 CHANNEL = {
     "close_sent", "config.ws_max_size", "handle_pong", "loop.call_soon", "queue.put_nowait", "read_paused",
     "transport.close", "transport.is_closing", "transport.pause_reading", "transport.resume_reading",
     "transport.write", "writable.is_set",
+}  # fmt: skip
+CLIENT = {
+    "close_sent", "close_timer", "config.ws_max_size", "disconnected", "handle_pong", "loop.call_later",
+    "loop.call_soon", "transport.abort", "transport.close", "transport.get_write_buffer_size", "transport.is_closing",
+    "transport.pause_reading", "transport.resume_reading", "transport.write", "writable.is_set",
 }  # fmt: skip
 CLASSES: dict[str, tuple[type, set[str]]] = {
     "AdminServer": (uvicorn.Server, ADMIN_SERVER),
@@ -61,6 +70,7 @@ CLASSES: dict[str, tuple[type, set[str]]] = {
     "GatewayHttp": (HttpToolsProtocol, HTTP),
     "GatewayWebSocket": (WebSocketsSansIOProtocol, WEBSOCKET),
     "AgentChannel": (WebSocketsSansIOProtocol, CHANNEL),
+    "ClientChannel": (WebSocketsSansIOProtocol, CLIENT),
 }
 IMPORTED = {"Config", "Server"}
 
@@ -72,7 +82,13 @@ def tree_of(path: str) -> ast.Module:
 def classes() -> list[ast.ClassDef]:
     trees = [
         tree_of(path)
-        for path in ("app/serve.py", "app/http_protocol.py", "app/websocket_protocol.py", "app/agent_channel.py")
+        for path in (
+            "app/serve.py",
+            "app/http_protocol.py",
+            "app/websocket_protocol.py",
+            "app/agent_channel.py",
+            "app/client_channel.py",
+        )
     ]
     return [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
 
@@ -148,11 +164,12 @@ async def test_every_name_exists_on_a_connection():
         client.send("GET / HTTP/1.1", "Host: h")
         await quiet()
         missing = [name for name in HTTP if not has(client.protocol, name)]
+        missing += [name for name in CYCLE if not has(client.protocol.cycle, name)]
         app.go.set()
         await quiet()
     with Connection(Application()) as client:
         protocol = client.upgrade()
-        missing += [name for name in WEBSOCKET | CHANNEL if not has(protocol, name)]
+        missing += [name for name in WEBSOCKET | CHANNEL | CLIENT if not has(protocol, name)]
         protocol.shutdown()
         await quiet()
     assert missing == []

@@ -42,6 +42,9 @@ class FakeTransport(asyncio.Transport):
     def abort(self) -> None:
         self.closed = self.aborted = True
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def pause_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
@@ -73,9 +76,9 @@ class Application:
 class Connection:
     """One client's connection to a protocol of ours."""
 
-    def __init__(self, application: Callable[..., Any], **options: Any) -> None:
+    def __init__(self, application: Callable[..., Any], transport: FakeTransport | None = None, **options: Any) -> None:
         self.state = ServerState()
-        self.transport = FakeTransport()
+        self.transport = transport or FakeTransport()
         self.protocol = GatewayHttp(config(application, **options), self.state, {})
         self.protocol.connection_made(self.transport)
 

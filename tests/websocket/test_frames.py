@@ -80,14 +80,30 @@ def test_encode_fragments():
 
 
 def test_encode_masked_is_the_rfcs_example(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tunnel.websocket.frames.os.urandom", lambda size: MASK[:size])
+    monkeypatch.setattr("tunnel.websocket.frames._masks", iter([(MASK,)]))
     assert Connection().send_message("Hello") == bytes.fromhex("818537fa213d7f9f4d5158")
 
 
 def test_every_frame_has_a_mask_of_its_own():
     connection = Connection()
-    masks = {connection.send_message(b"x")[2:6] for _ in range(100)}
-    assert len(masks) > 95
+    masks = {connection.send_message(b"x")[2:6] for _ in range(1000)}
+    assert len(masks) > 995
+
+
+def test_masks_come_from_the_system(monkeypatch: pytest.MonkeyPatch):
+    """Fresh ones each time that those at hand are used up."""
+    asked: list[int] = []
+
+    def urandom(size: int) -> bytes:
+        asked.append(size)
+        return bytes(range(256)) * (size // 256)
+
+    monkeypatch.setattr("tunnel.websocket.frames.os.urandom", urandom)
+    connection = Connection()
+    seen = [connection.send_message(b"x")[2:6] for _ in range(600)]
+    assert 2 <= len(asked) <= 3
+    assert bytes(range(4)) in seen
+    assert bytes(range(252, 256)) in seen
 
 
 FAULTS: list[tuple[str, bytes, int]] = [

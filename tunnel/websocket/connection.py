@@ -29,6 +29,9 @@ _FIN = 0x80
 _CONTROL = 0x08
 _MASKED = 0x80
 _OPCODE = 0x0F
+_TEXT, _BINARY = int(Opcode.TEXT), int(Opcode.BINARY)  # the enumeration's are slower to compute with
+_WHOLE_TEXT = _FIN | Opcode.TEXT
+_WHOLE_BINARY = _FIN | Opcode.BINARY
 _FIRST_BYTES = {fin | opcode for opcode in Opcode for fin in (0, _FIN) if fin or opcode < _CONTROL}
 """First bytes a frame may have: no reserved bit (5.2), a known opcode (5.2), no control fragment (5.5)."""
 
@@ -104,8 +107,8 @@ class Connection:
         if self.state is not State.OPEN:
             return b""
         if isinstance(data, str):
-            return encode_frame(Opcode.TEXT, data.encode(), masked=self._client)
-        return encode_frame(Opcode.BINARY, data, masked=self._client)
+            return encode_frame(_TEXT, data.encode(), masked=self._client)
+        return encode_frame(_BINARY, data, masked=self._client)
 
     def send_ping(self, payload: bytes = b"") -> bytes:
         """Encode a ping; b"" once our close frame went out. Raises ValueError above 125 bytes."""
@@ -139,6 +142,10 @@ class Connection:
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Take the peer's next bytes, cut anywhere; what they completed, in order."""
+        if not self._left and not self._head and not self._kind and self.state is not State.CLOSED:
+            message = self._whole_message(data)
+            if message is not None:
+                return [message]
         events: list[Event] = []
         at = self._take_payload(data, events) if self._left else 0
         if self._head:
@@ -164,6 +171,37 @@ class Connection:
                 self._take_payload(data[at:], events)
             at += length
         return events
+
+    def _whole_message(self, data: bytes) -> Message | None:
+        """What `data` means where it is one whole message in one frame, and nothing else: the usual case, without a
+        detour. None: whatever else it is, broken rules included.
+        """
+        size = len(data)
+        if size < 6:
+            return None
+        first = data[0]
+        length = data[1] if self._client else data[1] - _MASKED
+        if length > 126:  # 64 bits of length, or a mask where none may be
+            return None
+        at = 2
+        if length == 126:
+            length = data[2] << 8 | data[3]
+            if length < 126:
+                return None
+            at = 4
+        if not self._client:
+            at += 4
+        if at + length != size or length > self._max_message_bytes:
+            return None
+        if first not in (_WHOLE_BINARY, _WHOLE_TEXT):
+            return None
+        payload = data[at:] if self._client else apply_mask(data[at:], data[at - 4 : at])
+        if first != _WHOLE_TEXT:
+            return Message(payload)
+        try:
+            return Message(payload.decode())
+        except UnicodeDecodeError:
+            return None
 
     def _fault(self, first: int, second: int, length: int) -> tuple[int, str] | None:
         """Why a frame with this head may not come now: the close code and the rule; None: it may."""

@@ -5,7 +5,9 @@ Every integer is in network order (section 5.2).
 """
 
 import os
+from collections.abc import Iterator
 from enum import IntEnum
+from itertools import chain, repeat
 from struct import Struct
 
 try:
@@ -39,8 +41,20 @@ _MASKED = 0x80
 _SHORT = Struct("!BB")
 _MEDIUM = Struct("!BBH")
 _LONG = Struct("!BBQ")
+_MASK = Struct("4s")
 _UINT16 = Struct("!H")
 _UINT64 = Struct("!Q")
+
+
+_POOL_BYTES = 1024
+
+
+def _masks_of_a_pool(size: int) -> Iterator[tuple[bytes]]:
+    return _MASK.iter_unpack(os.urandom(size))
+
+
+_masks: Iterator[tuple[bytes]] = chain.from_iterable(map(_masks_of_a_pool, repeat(_POOL_BYTES)))
+"""Fresh masks without end, each used once: the system is asked for 256 at a time."""
 
 
 class Opcode(IntEnum):
@@ -95,7 +109,7 @@ def encode_frame(opcode: int, payload: bytes, *, masked: bool, fin: bool = True)
         head = _LONG.pack(first, mask_bit | 127, length)
     if not masked:
         return head + payload
-    mask = os.urandom(4)
+    (mask,) = next(_masks)
     return b"".join((head, mask, apply_mask(payload, mask)))
 
 
