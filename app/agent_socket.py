@@ -54,6 +54,8 @@ class AgentSocket:
         self._flush_turn: asyncio.Handle | None = None
         self._full = False
         self.link: Link | None = None
+        self.last_text = ""
+        """Of the envelope last returned."""
 
     async def accept(self) -> None:
         """Take the handshake. Raises AgentLeftError."""
@@ -73,12 +75,13 @@ class AgentSocket:
         data: bytes = message.get("bytes") or b""
         return text if text is not None else data
 
-    async def envelope(self, kind: str) -> messages.Envelope:
-        """The next control message of this type; others are skipped. Raises AgentLeftError, MessageError."""
+    async def envelope(self, *kinds: str) -> messages.Envelope:
+        """The next control message of one of these types; others are skipped. Raises AgentLeftError, MessageError."""
         while True:
             message = await self.receive()
             envelope = messages.decode_envelope(message)
-            if envelope.type == kind:
+            if envelope.type in kinds:
+                self.last_text = message if isinstance(message, str) else message.decode()
                 return envelope
 
     async def send_text(self, text: str) -> None:

@@ -7,15 +7,18 @@ until its pod restarts. Whatever else is wrong is 503.
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 from app import problems
 from app.agent_socket import AgentLeftError, AgentSocket
 from app.asgi import Receive, Scope, Send, refuse_with_problem
+from app.dialects import CHUNK, JSON, dialect_of, settle
 from app.gateway import Gateway
 from app.heads import bearer_token, forwarded_scheme, host_header
 from app.settings import Grant, token_hash
 from tunnel import messages
+from tunnel.link import Link
 
 logger = logging.getLogger("gateway.agents")
 
@@ -73,7 +76,7 @@ async def serve_agent(gateway: Gateway, scope: Scope, receive: Receive, send: Se
         link = socket.new_link(cluster, register.agent_id[: messages.NAME_LIMIT] or None)
         link.agent_version = register.agent_version[: messages.NAME_LIMIT]
         gateway.registry.add(link)
-        link.greet()
+        settle(gateway, link, dialect_of(grant, register.features), register.features)
         await socket.serve(link)
     except (AgentLeftError, TimeoutError, messages.MessageError, OSError) as error:
         logger.info("agent at /agent: %s", str(error) or "did not register in time")
@@ -81,37 +84,64 @@ async def serve_agent(gateway: Gateway, scope: Scope, receive: Receive, send: Se
 
 
 async def serve_controller(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
-    """The existing agent's controller socket: register, be told where the gateway is, leave."""
-    grant = await _admitted(gateway, scope, receive, send)
-    if grant is None:
+    """The existing agent's controller socket: register, be told where the gateway is, leave.
+
+    One that stays, and says so by a heartbeat, is served here without yamux; so is an agent of the chunk dialect.
+    """
+    if await _admitted(gateway, scope, receive, send) is None:
         return
     socket = AgentSocket(gateway, scope, receive, send)
     try:
         await socket.accept()
         async with asyncio.timeout(_CONTROLLER_SECONDS):
-            while True:
-                envelope = await socket.envelope("register")
-                register = messages.decode_payload(envelope, messages.Register)
-                grant = await _still_granted(socket)
-                cluster = cluster_of(grant, register.cluster_id, register.name)
-                if cluster is None:
-                    # Its texts matter: "not registered" or "cluster not found" would make it forget its id.
-                    logger.warning("agent %.80r names no cluster that its token covers", register.agent_id)
-                    await socket.close(1008, "the token covers several clusters, and the agent names none of them")
-                    return
-                success = messages.RegisterSuccess(
-                    cluster_id=cluster,
-                    cluster_uuid=cluster,
-                    name=register.name,
-                    gateway_ws_url=_gateway_url(gateway, scope),
-                )
-                logger.info("agent %.80r registered for cluster %s", register.agent_id, cluster)
-                await socket.send_text(messages.encode("register_success", success, envelope.request_id))
+            link, dialect, features = await _stays(socket)
+        settle(gateway, link, dialect, features)
+        await socket.serve(link)
     except AgentLeftError:
         pass  # the usual end, also without a register: an agent that resumes
     except (TimeoutError, messages.MessageError, OSError) as error:
         logger.info("controller socket: %s", str(error) or "nothing more to do")
         await socket.close(1000, "")
+
+
+async def _stays(socket: AgentSocket) -> tuple[Link, str, Mapping[str, bool]]:
+    """Register whoever registers, until one stays: its link, and what to speak.
+
+    Raises AgentLeftError, MessageError.
+    """
+    gateway = socket.gateway
+    cluster, agent_id = "", ""
+    while True:
+        envelope = await socket.envelope("register", "heartbeat")
+        if envelope.type == "heartbeat":
+            if not cluster:
+                continue
+            link = socket.new_link(cluster, agent_id or None)
+            gateway.registry.add(link)
+            link.text_received(socket.last_text)
+            return link, JSON, {}
+        register = messages.decode_payload(envelope, messages.Register)
+        grant = await _still_granted(socket)
+        agent_id = register.agent_id[: messages.NAME_LIMIT]
+        cluster = cluster_of(grant, register.cluster_id, register.name) or ""
+        if not cluster:
+            # Its texts matter: "not registered" or "cluster not found" would make it forget its id.
+            logger.warning("agent %.80r names no cluster that its token covers", register.agent_id)
+            await socket.close(1008, "the token covers several clusters, and the agent names none of them")
+            raise AgentLeftError("no cluster named")
+        chunks = dialect_of(grant, register.features) == CHUNK
+        success = messages.RegisterSuccess(
+            cluster_id=cluster,
+            cluster_uuid=cluster,
+            name=register.name,
+            gateway_ws_url="" if chunks else _gateway_url(gateway, socket.scope),
+        )
+        logger.info("agent %.80r registered for cluster %s", register.agent_id, cluster)
+        await socket.send_text(messages.encode("register_success", success, envelope.request_id))
+        if chunks:
+            link = socket.new_link(cluster, agent_id or None)
+            gateway.registry.add(link)
+            return link, CHUNK, register.features
 
 
 async def serve_gateway(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,10 +162,8 @@ async def serve_gateway(gateway: Gateway, scope: Scope, receive: Receive, send: 
         link = socket.new_link(cluster, None)
         link.agent_version = query.get("agent_version", [""])[0][:64]
         gateway.registry.add(link)
-        if query.get("supports_yamux", [""])[0] == "true":
-            link.greet()
-        else:
-            logger.warning("%s: the agent does not speak yamux; it gets no traffic", link.name)
+        flags = {name: values[0] == "true" for name, values in query.items()}
+        settle(gateway, link, dialect_of(grant, flags), flags)
         await socket.serve(link)
     except (AgentLeftError, OSError) as error:
         logger.info("agent at /ws: %s", error)

@@ -95,11 +95,12 @@ class Link:
         """A newer link of this cluster came, and nothing was received since: takes no new exchange."""
         self.close_code: int | None = None
         self.close_reason = ""
-        self._wake = wake
+        self.wake = self._wake = wake
+        """There may be something to send."""
         self._on_ready = on_ready
         self._on_identified = on_identified
         self._on_closed = on_closed
-        self._clock = clock
+        self.clock = self._clock = clock
         self._timing = timing or Timing()
         self._texts: deque[str] = deque()
         self._account = account
@@ -277,6 +278,10 @@ class Link:
             case "ping":
                 if envelope.request_id is None or len(envelope.request_id) <= messages.NAME_LIMIT:
                     self.send_text("pong", messages.Notice(), envelope.request_id)
+            case "going_away":
+                if self._carrier is not None:
+                    self._carrier.going_away = True
+                    self.unavailable_since = self._clock()
             case "stream_refused":
                 refused = messages.decode_payload(envelope, messages.StreamRefused)
                 logger.warning("%s: agent refused stream %d: %.300s", self.name, refused.stream_id, refused.reason)

@@ -76,6 +76,11 @@ class Failure(msgspec.Struct, omit_defaults=True):
     """agent -> gateway, `proxy_error` and `proxy_response_abort`; the text is for logs, never for clients."""
 
     error: str = ""
+    request_id: str = ""
+
+
+class Nothing(msgspec.Struct):
+    """The empty payload: `proxy_request_stream_end`, `proxy_cancel`, `proxy_response_end`."""
 
 
 class WebSocketData(msgspec.Struct, omit_defaults=True):

@@ -229,15 +229,15 @@ async def test_gateway_socket(token: str, query: str, cluster: str | None):
 
 
 @dialogue
-async def test_an_agent_without_yamux_is_not_greeted():
+async def test_an_agent_without_yamux_is_spoken_with_in_json():
     async with stage() as s:
         dial = Dial(s, "/ws?cluster_uuid=c1")
         dial.say(text("heartbeat", {"agent_id": "a1"}))
         await quiet()
-        assert dial.kinds == ["heartbeat_ack"]
+        assert dial.kinds == ["ping", "heartbeat_ack"]
         (link,) = s.gateway.registry.links()
-        assert link.agent_id == "a1"
-        assert not link.available
+        assert (link.agent_id, link.dialect) == ("a1", "json")
+        assert link.available
         dial.leave()
         await dial.over()
 
@@ -262,7 +262,9 @@ async def test_our_agent_registers_and_stays():
     async with stage() as s:
         dial = Dial(s, "/agent")
         dial.say(text("heartbeat", {}))
-        dial.say(text("register", {"agent_id": "a1", "cluster_id": "c1", "agent_version": "0.1"}, "r7"))
+        features = {"supports_yamux": True}
+        register = {"agent_id": "a1", "cluster_id": "c1", "agent_version": "0.1", "features": features}
+        dial.say(text("register", register, "r7"))
         await quiet()
         assert dial.kinds == ["register_success", "gateway_hello"]
         assert dial.told[0]["request_id"] == "r7"

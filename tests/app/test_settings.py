@@ -31,6 +31,7 @@ link_ping_timeout = 2.5
 client_ping_interval = 20
 client_ping_timeout = 21
 admin_token_file = "admin"
+state_dir = "state"
 admin_bind = "0.0.0.0:9090"
 log_format = "json"
 log_level = "debug"
@@ -130,6 +131,7 @@ def test_every_key(tmp_path: Path):
         client_ping_timeout=21,
         admin_token_hash=token_hash("0123456789abcdef"),
         admin_token_file=str(tmp_path / "admin"),
+        state_dir=str(tmp_path / "state"),
         admin_bind=("0.0.0.0", 9090),
         log_format="json",
         log_level="debug",
@@ -193,6 +195,7 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
     "client_ping_interval": ("1", "2", 2.0),
     "client_ping_timeout": ("1", "2", 2.0),
     "admin_token_file": ('"{folder}/one"', "{folder}/two", "{folder}/two"),
+    "state_dir": ('"one"', "/two", "/two"),
     "admin_bind": ('"127.0.0.1:1"', "[::1]:2", ("::1", 2)),
     "log_format": ('"text"', "json", "json"),
     "log_level": ('"warning"', "error", "error"),

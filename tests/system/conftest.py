@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from tests.system import clients
-from tests.system.harness import DIRECT, DOMAIN, Service, Stack, free_port
+from tests.system.harness import DIALECT, DIRECT, DOMAIN, Service, Stack, free_port
 from tests.system.process import Processes
 
 TAIL_LINES = 60
@@ -127,3 +127,8 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 tunnel_only = pytest.mark.skipif(DIRECT, reason="needs the tunnel itself, not only its services")
+
+
+def not_over(*dialects: str, because: str) -> pytest.MarkDecorator:
+    """For what these dialects' wires cannot do; `test_dialect_limits.py` states what happens instead."""
+    return pytest.mark.skipif(DIALECT in dialects, reason=f"not over {DIALECT}: {because}")

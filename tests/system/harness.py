@@ -3,7 +3,8 @@
 A `Stack` writes gateway.toml, starts `python -m app` and `python -m tunnel.agent` on free ports and knows
 which public name leads where: service NAME is reached as NAME.example.test. It never imports the product:
 it is driven from outside only. With SYSTEM_DIRECT=1 there is neither gateway nor agent and every name leads
-straight to its service, which tests the tests; what needs the tunnel itself is skipped then.
+straight to its service, which tests the tests; what needs the tunnel itself is skipped then. With SYSTEM_DIALECT=json
+or chunk our agent is told to speak that instead of yamux, and everything runs over it that its wire can do.
 """
 
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 from tests.system.process import Process, Processes
 
 DIRECT = bool(os.environ.get("SYSTEM_DIRECT"))
+DIALECT = os.environ.get("SYSTEM_DIALECT", "yamux")
 TOKEN = "token-of-the-system-tests"
 DOMAIN = "example.test"
 NAMESPACE = "apps"
@@ -70,6 +72,7 @@ class Stack:
         self.processes = processes
         self.folder = folder
         self.settings = settings or {}
+        self.dialect = DIALECT
         self.port = free_port()
         self.services: dict[str, Service] = {}
         self.programs: dict[str, Process] = {}
@@ -151,7 +154,19 @@ class Stack:
         self._agent = self.processes.python(
             f"agent {agent_id}",
             "tunnel.agent",
-            *("--gateway", gateway, "--token", TOKEN, "--cluster", "c1", "--agent-id", agent_id, *options),
+            *(
+                "--gateway",
+                gateway,
+                "--token",
+                TOKEN,
+                "--cluster",
+                "c1",
+                "--agent-id",
+                agent_id,
+                "--dialect",
+                self.dialect,
+                *options,
+            ),
         )
         return self._agent
 

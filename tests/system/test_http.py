@@ -8,10 +8,14 @@ import aiohttp
 import pytest
 
 from tests.system.clients import Answer, RawClient
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import not_over, tunnel_only
 from tests.system.harness import DIRECT, Stack
 
 pytestmark = pytest.mark.anyio
+
+DECODED = not_over("json", "chunk", because="paths travel decoded; the gateway refuses what that would change")
+WHOLE_BODIES = not_over("json", "chunk", because="a body below 1 MiB leaves once it is whole")
+NO_POOL = not_over("json", "chunk", because="the agent has the connections to services, and keeps none")
 
 
 def ask(stack: Stack, line: str, *fields: str, body: bytes = b"", name: str = "plain") -> Answer:
@@ -24,11 +28,12 @@ def ask(stack: Stack, line: str, *fields: str, body: bytes = b"", name: str = "p
 @pytest.mark.parametrize(
     "target",
     [
-        "/echo/a%2Fb",
-        "/echo/a%2fb%20c",
+        pytest.param("/echo/a%2Fb", marks=DECODED),
+        pytest.param("/echo/a%2fb%20c", marks=DECODED),
         "/echo//double//slashes",
-        "/echo/matrix;v=1;w=2/x",
-        "/echo/q?a=1&a=2;b=%2F?&c=/../",
+        pytest.param("/echo/matrix;v=1;w=2/x", marks=DECODED),
+        pytest.param("/echo/q?a=1&a=2;b=%2F?&c=/../", marks=DECODED),
+        "/echo/q?b=%2F&a=1&a=2",
         "/echo/caf%C3%A9",
         "/echo/~!$&'()*+,=:@",
         pytest.param(
@@ -37,7 +42,7 @@ def ask(stack: Stack, line: str, *fields: str, body: bytes = b"", name: str = "p
                 not DIRECT, reason="ASGI cannot say that an empty query was there; the fast door can", strict=True
             ),
         ),
-        "/echo/a..b/...",
+        pytest.param("/echo/a..b/...", marks=DECODED),
     ],
 )
 def test_the_path_and_query_arrive_as_the_bytes_that_were_sent(stack: Stack, target: str) -> None:
@@ -57,6 +62,7 @@ def test_three_cookies_stay_three_headers_in_order(stack: Stack) -> None:
     assert answer.all("set-cookie") == ["a=1; Path=/", "b=2; HttpOnly", "c=3; Secure; SameSite=None"]
 
 
+@NO_POOL
 def test_head_then_get_on_one_pooled_stream(stack: Stack) -> None:
     with RawClient(stack.address("plain")) as client:
         client.request("GET /small?n=0 HTTP/1.1", "plain")
@@ -72,6 +78,7 @@ def test_head_then_get_on_one_pooled_stream(stack: Stack) -> None:
 
 
 @tunnel_only
+@NO_POOL
 def test_requests_of_many_clients_share_the_services_connections(stack: Stack) -> None:
     numbers = {ask(stack, "GET /small HTTP/1.1").one("x-connection") for _ in range(20)}
     assert len(numbers) <= 2, numbers
@@ -99,6 +106,7 @@ def test_a_chunked_upload_arrives_whole(stack: Stack) -> None:
     assert json.loads(answer.body)["sha256"] == hashlib.sha256(b"hello world").hexdigest()
 
 
+@WHOLE_BODIES
 def test_a_chunked_upload_is_passed_on_while_it_runs(stack: Stack) -> None:
     """An early answer shows it: the service answers from the head, long before the body is complete."""
     with RawClient(stack.address("plain")) as client:
@@ -205,6 +213,7 @@ async def test_the_service_sees_its_client_leave_during_an_answer(stack: Stack, 
         assert await left.read() == b"left"
 
 
+@WHOLE_BODIES
 async def test_the_service_sees_its_client_leave_during_an_upload(stack: Stack, http: aiohttp.ClientSession) -> None:
     with RawClient(stack.address("plain")) as client:
         client.request("POST /never?id=uploading HTTP/1.1", "plain", "Content-Length: 1000", body=b"x" * 10)

@@ -1,0 +1,121 @@
+"""What the existing agent cannot do without yamux, each by name: the harm stays with who asked for it."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.services.pattern import BLOCK_BYTES
+from tests.system.clients import RawClient, http_client, websocket
+from tests.system.conftest import tunnel_only
+from tests.system.existing_json import existing, own
+from tests.system.process import Processes, wait_until
+from tests.system.test_agent_gone import status
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60), tunnel_only]
+
+IDLE_SECONDS = 1.0
+SERVICE_SECONDS = 2.0
+DELAY_SECONDS = 1.5
+"""What a busy machine may add."""
+FRAMES = 400
+FRAME_BYTES = 20_000
+
+
+async def test_a_service_s_close_is_not_told_so_the_idle_limit_ends_its_client(
+    tmp_path: Path, processes: Processes
+) -> None:
+    stack = own(tmp_path, processes, idle_timeout=IDLE_SECONDS)
+    with existing(stack) as agent:
+        for order in ({"do": "close", "code": 4001, "reason": "bye"}, {"do": "abort"}):
+            async with websocket(stack.url("ws", "/command", "ws")) as client:
+                await client.send(json.dumps(order))
+                begun = time.monotonic()
+                with pytest.raises(ConnectionClosed):
+                    await client.recv()
+            assert client.close_code == 1001
+            assert IDLE_SECONDS / 2 < time.monotonic() - begun < 2 * IDLE_SECONDS + DELAY_SECONDS
+        agent.wait("section 8.6: the service closed")
+        agent.wait("section 8.6: the service dropped")
+        async with http_client() as http:
+            assert (await status(http, stack))[0] == 200
+
+
+async def test_an_answer_cut_at_its_30_s_is_broken_off_and_never_ended(tmp_path: Path, processes: Processes) -> None:
+    stack = own(tmp_path, processes)
+    with existing(stack, service_limit=SERVICE_SECONDS):
+        begun = time.monotonic()
+        with RawClient(stack.address("plain")) as events, RawClient(stack.address("plain")) as measured:
+            events.request("GET /sse?channel=cut HTTP/1.1", "plain")
+            measured.request("GET /never?id=cut&after=head HTTP/1.1", "plain")
+            assert (events.answer_head().status, measured.answer_head().status) == (200, 200)
+            assert not events.read_end().endswith(b"0\r\n\r\n")
+            assert len(measured.read_end()) < 10
+        assert SERVICE_SECONDS - 0.5 < time.monotonic() - begun < SERVICE_SECONDS + DELAY_SECONDS
+        with RawClient(stack.address("plain")) as client:
+            client.request("GET /never?id=cut-at-all HTTP/1.1", "plain")
+            assert client.answer().status == 504
+        async with http_client() as http:
+            assert (await status(http, stack))[0] == 200
+
+
+async def test_an_upload_that_no_service_reads_delays_the_rest_and_costs_no_link(
+    tmp_path: Path, processes: Processes
+) -> None:
+    """The keep-alive waits for its pongs behind the upload: longer than it would otherwise."""
+    stack = own(tmp_path, processes, link_ping_interval=0.5, link_ping_timeout=0.5)
+    with existing(stack, service_limit=SERVICE_SECONDS) as agent:
+        agent.provoked("section 5.3: chunk for an unknown id", "section 5.3:")
+        stuck = asyncio.Event()
+
+        async def endless() -> AsyncIterator[bytes]:
+            while not stuck.is_set():
+                yield bytes(BLOCK_BYTES)
+
+        async with http_client() as http:
+            async with http.get(stack.url("plain", "/small?n=1")) as answer:
+                assert answer.status == 200  # and the link has answered a ping
+            uploading = asyncio.create_task(upload(http, stack.url("plain", "/black-hole?id=hole"), endless()))
+            async with http.get(stack.control("plain", "/arrived?id=hole")) as arrived:
+                assert arrived.status == 200
+            slowest = 0.0
+            while not uploading.done():
+                code, seconds = await status(http, stack)
+                assert code == 200
+                slowest = max(slowest, seconds)
+            assert slowest > SERVICE_SECONDS / 4
+            stuck.set()
+            assert await uploading in {502, 504}
+            code, seconds = await status(http, stack)
+            assert (code, seconds < 0.5) == (200, True)
+        assert not any(" is gone" in line for line in stack.gateway.output())
+
+
+async def upload(http: aiohttp.ClientSession, url: str, pieces: AsyncIterator[bytes]) -> int:
+    async with http.post(url, data=pieces) as answer:
+        return answer.status
+
+
+async def test_a_lost_message_closes_the_client_with_1011(tmp_path: Path, processes: Processes) -> None:
+    """A service that does not read: its agent's queue of 100 fills, and what does not fit is lost."""
+    stack = own(tmp_path, processes, websocket_write_timeout=30.0)
+    with existing(stack, "--send-buffer", "4096") as agent:
+        agent.provoked("section 8.7: frame for")
+        async with websocket(stack.url("ws", "/silent", "ws")) as client:
+            with pytest.raises(ConnectionClosed):
+                for _ in range(FRAMES):
+                    await client.send(bytes(FRAME_BYTES))
+                await client.recv()
+        assert (client.close_code, client.close_reason) == (1011, "a message was lost on the way")
+        assert agent.count("section 8.7: frame for") > 0
+        wait_until(
+            lambda: sum("lost a message" in line for line in stack.gateway.output()) == 1, 5, "one line names it"
+        )
+        async with websocket(stack.url("ws", "/echo", "ws")) as other:
+            await other.send("alive")
+            assert await other.recv() == "alive"

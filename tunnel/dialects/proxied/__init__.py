@@ -1,0 +1,1 @@
+"""Exchanges carried as messages, which the agent answers: the `json` and `chunk` dialects."""
