@@ -27,6 +27,7 @@ from app.metrics import Limit, limit_of, limit_of_error
 from app.request_id import request_id_of, with_request_id
 from app.routes import Route
 from app.stickiness import cookie_for
+from app.waiting import Waiter
 from tunnel import websocket
 from tunnel.errors import (
     BadAnswerError,
@@ -73,7 +74,7 @@ class WebSocketExchange:
         self._body_bytes = 0
         self._ended = False
         self._error: TunnelError | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = Waiter()
         self.link: Link | None = None
 
     # --- the sink
@@ -82,7 +83,7 @@ class WebSocketExchange:
         """The service's answer to the handshake."""
         if head.status == 101 or head.status >= 200:
             self._head = head
-            self._wake()
+            self._waiter.wake()
 
     def data(self, data: bytes, /) -> None:
         """Frames, once open; before that the body of a refusal."""
@@ -95,7 +96,7 @@ class WebSocketExchange:
             self._exchange.pause()
         elif self._body_bytes > _REFUSAL_BYTES:
             self._give_up(ServiceBrokeOffError("the refusal's body is too large"))
-        self._wake()
+        self._waiter.wake()
 
     def trailers(self, headers: Headers, /) -> None:
         """Of a refusal: dropped."""
@@ -105,7 +106,7 @@ class WebSocketExchange:
         self._ended = True
         if self._talk is not None:
             self._talk.service_ended()
-        self._wake()
+        self._waiter.wake()
 
     def failed(self, error: TunnelError, /) -> None:
         """The exchange is over."""
@@ -113,7 +114,7 @@ class WebSocketExchange:
             self._error = error
         if self._talk is not None:
             self._talk.failed(error)
-        self._wake()
+        self._waiter.wake()
 
     def writable(self) -> None:
         """The stream has drained."""
@@ -228,11 +229,11 @@ class WebSocketExchange:
             )
             try:
                 self._exchange = choice.upstream.open(request, self, fresh=attempt > 1)
-                async with asyncio.timeout(route.policy.upgrade_timeout):
+                async with asyncio.timeout(route.policy.upgrade_timeout + choice.link.upgrade_allowance):
                     while self._head is None:
                         if self._error is not None:
                             raise self._error
-                        await self._wait()
+                        await self._waiter.wait()
             except UnsendableError as error:
                 raise BadRequestError(str(error)) from None
             except TimeoutError:
@@ -253,7 +254,7 @@ class WebSocketExchange:
         try:
             async with asyncio.timeout(self._route.policy.upgrade_timeout):
                 while not self._ended and self._error is None:
-                    await self._wait()
+                    await self._waiter.wait()
         except TimeoutError:
             self._gateway.metrics.limit_hit(Limit.TIMEOUT_UPGRADE, self._record)
             raise TooSlowError("the refusal of the WebSocket handshake does not end") from None
@@ -274,17 +275,6 @@ class WebSocketExchange:
         if self._exchange is not None:
             self._exchange.reset()
         self.failed(error)
-
-    async def _wait(self) -> None:
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
 
 async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, receive: Receive, send: Send) -> None:

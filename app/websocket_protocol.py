@@ -9,6 +9,7 @@ tests/app/test_uvicorn_contract.py, because it is not uvicorn's public interface
 """
 
 import asyncio
+from functools import partial
 from typing import cast
 
 from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
@@ -18,6 +19,7 @@ from websockets.http11 import Request
 
 from app.agent_channel import AgentChannel
 from app.client_channel import ClientChannel
+from app.http_protocol import cut_off
 from tunnel.account import Account
 
 _SLICE_BYTES = 16 * 1024
@@ -41,7 +43,7 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if self.handshake_initiated and not self.close_sent:
             extensions = cast("dict[str, object]", self.scope["extensions"])
-            extensions["gateway.abort"] = self.transport.abort
+            extensions["gateway.abort"] = partial(cut_off, self.transport)
             extensions["gateway.channel"] = self.become_channel
             if not self.config.ws_per_message_deflate:
                 extensions["gateway.client"] = self.become_client

@@ -243,6 +243,11 @@ class Link:
         return self._carrier.active if self._carrier is not None else 0
 
     @property
+    def upgrade_allowance(self) -> float:
+        """Seconds beyond a route's own that a WebSocket's handshake may take: the agent does the dialling."""
+        return self._carrier.upgrade_allowance if self._carrier is not None else 0.0
+
+    @property
     def available(self) -> bool:
         """Whether new exchanges may use this link."""
         carrier = self._carrier
@@ -279,23 +284,34 @@ class Link:
                 if envelope.request_id is None or len(envelope.request_id) <= messages.NAME_LIMIT:
                     self.send_text("pong", messages.Notice(), envelope.request_id)
             case "going_away":
-                if self._carrier is not None:
-                    self._carrier.going_away = True
-                    self.unavailable_since = self._clock()
-            case "stream_refused":
-                refused = messages.decode_payload(envelope, messages.StreamRefused)
-                logger.warning("%s: agent refused stream %d: %.300s", self.name, refused.stream_id, refused.reason)
-            case "error":
-                notice = messages.decode_payload(envelope, messages.Notice)
-                logger.warning("%s: agent reports: %.300s", self.name, notice.error)
+                self._going_away()
+            case "stream_refused" | "error":
+                self._reported(envelope)
             case _ if self._carrier is not None and self._carrier.message_received(envelope, text):
                 pass
             case "register" | "pong" | "heartbeat_ack" | "protocol_fallback":
                 pass
             case other:
-                if other not in self._unknown_types and len(self._unknown_types) < 16:
-                    self._unknown_types.add(other)
-                    logger.info("%s: unknown message type %.60r skipped", self.name, other)
+                self._unknown(other)
+
+    def _going_away(self) -> None:
+        if self._carrier is not None:
+            self._carrier.going_away = True
+            self.unavailable_since = self._clock()
+
+    def _reported(self, envelope: messages.Envelope) -> None:
+        """For the operator's log, and nothing else."""
+        if envelope.type == "error":
+            notice = messages.decode_payload(envelope, messages.Notice)
+            logger.warning("%s: agent reports: %.300s", self.name, notice.error)
+        else:
+            refused = messages.decode_payload(envelope, messages.StreamRefused)
+            logger.warning("%s: agent refused stream %d: %.300s", self.name, refused.stream_id, refused.reason)
+
+    def _unknown(self, kind: str) -> None:
+        if kind not in self._unknown_types and len(self._unknown_types) < 16:
+            self._unknown_types.add(kind)
+            logger.info("%s: unknown message type %.60r skipped", self.name, kind)
 
     def _agreed(self, *, use_yamux: bool) -> None:
         if use_yamux:

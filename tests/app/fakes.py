@@ -114,6 +114,7 @@ class FakeLink:
         self.active = 0
         self.born = self.unavailable_since = 0.0
         self.dialect = "yamux"
+        self.upgrade_allowance = 0.0
         self.suspect = False
         self.state = State.READY
         self.exchanges: list[FakeExchange] = []

@@ -10,45 +10,10 @@ from app.gateway import Gateway
 from app.routes import Route, RouteTable
 from app.settings import Grant, Settings, token_hash
 from tests.app.asgi import Pairs, WebSocket, scope_of
-from tests.app.fakes import TARGET, Stage
+from tests.app.dial import ENDPOINTS, GRANTS, Dial, bearer, stage, text
+from tests.app.fakes import TARGET
 from tests.app.virtual import dialogue, quiet
 from tunnel.link import State
-
-GRANTS = {
-    token_hash("good"): Grant(("c1",)),
-    token_hash("wide"): Grant(("c1", "c2")),
-    token_hash("gone"): Grant(("c1",), revoked=True),
-}
-ENDPOINTS = ["/agent", "/ws", "/api/v1/clusters/agent/ws"]
-
-
-def bearer(token: str) -> Pairs:
-    return [(b"authorization", f"Bearer {token}".encode())]
-
-
-def text(kind: str, payload: dict[str, Any], request_id: str | None = None) -> str:
-    envelope = {"type": kind, "payload": payload, "timestamp": "2026-01-02T03:04:05Z"}
-    return json.dumps(envelope | ({"request_id": request_id} if request_id else {}))
-
-
-class Dial(WebSocket):
-    """An agent's handshake at a control host, and what it is told in JSON."""
-
-    def __init__(self, stage: Stage, target: str, token: str = "good", host: str = "localhost", **scope: Any) -> None:
-        super().__init__(stage.app, target, host=host, headers=bearer(token), **scope)
-        self.start()
-
-    @property
-    def told(self) -> list[dict[str, Any]]:
-        return [json.loads(message) for message in self.heard if isinstance(message, str)]
-
-    @property
-    def kinds(self) -> list[str]:
-        return [message["type"] for message in self.told]
-
-
-def stage(**settings: Any) -> Stage:
-    return Stage(links=0, **{"grants": GRANTS, **settings})
 
 
 @pytest.mark.parametrize(
@@ -226,20 +191,6 @@ async def test_gateway_socket(token: str, query: str, cluster: str | None):
             dial.leave()
         await dial.over()
         assert s.gateway.registry.links() == ()
-
-
-@dialogue
-async def test_an_agent_without_yamux_is_spoken_with_in_json():
-    async with stage() as s:
-        dial = Dial(s, "/ws?cluster_uuid=c1")
-        dial.say(text("heartbeat", {"agent_id": "a1"}))
-        await quiet()
-        assert dial.kinds == ["ping", "heartbeat_ack"]
-        (link,) = s.gateway.registry.links()
-        assert (link.agent_id, link.dialect) == ("a1", "json")
-        assert link.available
-        dial.leave()
-        await dial.over()
 
 
 @dialogue

@@ -10,6 +10,7 @@ from tests.app.fake_service import FakeService, opened, parted
 from tests.app.fakes import Stage
 from tests.app.limits import Lines, abortable, hits
 from tests.app.virtual import dialogue, quiet
+from tunnel.dialects.json import JsonCarrier
 from tunnel.websocket import Closed, Message, Ping
 
 GRAIN = 0.501
@@ -41,6 +42,27 @@ async def test_the_answer_to_the_handshake_within_ten_seconds(caplog: pytest.Log
         assert hits(s) == {"timeout_upgrade": 1}
         line = lines.last
         assert (line["status"], line["outcome"], line["limit"]) == (504, "service_too_slow", "timeout_upgrade")
+
+
+@dialogue
+async def test_an_agent_that_dials_itself_has_five_seconds_more():
+    """The json dialect; see `JsonCarrier.upgrade_allowance`."""
+    async with Stage() as s:
+        s.links[0].upgrade_allowance = JsonCarrier.upgrade_allowance
+        call = WebSocket(s.app).start()
+        await asyncio.sleep(14.99)
+        service = FakeService(s.exchange)
+        service.accept()
+        await quiet()
+        assert call.accepted is not None
+        await parted(call, service)
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        call = await WebSocket(s.app).start().over()
+        assert loop.time() - began == pytest.approx(15.0, abs=0.001)
+        assert call.refusal is not None
+        assert call.refusal[0] == 504
+        assert hits(s) == {"timeout_upgrade": 1}
 
 
 @dialogue

@@ -32,6 +32,8 @@ class Carrier(Protocol):
     """Exchanges under way: the load by which links are chosen."""
     going_away: bool
     """No new exchange: the agent is about to leave."""
+    upgrade_allowance: float
+    """Seconds beyond a route's own that a WebSocket's handshake may take."""
 
     @property
     def message_limit_bytes(self) -> int:

@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 MESSAGE_INTERVAL_SECONDS = 0.002
 """Between two messages of one WebSocket: with less that agent changed their order (seen: none in 180 at 2 ms)."""
 
+UPGRADE_ALLOWANCE_SECONDS = 5.0
+"""The existing agent dials for up to 10 s (section 8.2): with the default `upgrade_timeout`, 15 s."""
+
 CLOSE_PAUSE_SECONDS = 0.4
 """Before a close frame and after it: with none the last message was lost in 3 of 12 tries."""
 
@@ -53,6 +56,7 @@ class JsonCarrier(ProxiedCarrier):
     """One link that speaks `json`."""
 
     dialect = "json"
+    upgrade_allowance = UPGRADE_ALLOWANCE_SECONDS
     interval_seconds = MESSAGE_INTERVAL_SECONDS
     types = frozenset(("proxy_websocket_data", "ws_data", "proxy_websocket_close", "ws_close", "backpressure"))
     data_types = frozenset(("proxy_websocket_data", "ws_data"))
