@@ -168,6 +168,10 @@ def test_a_window_that_nobody_opens():
     mark = window.sent(WINDOW_BYTES, 2.0)
     assert mark is not None
     assert window.pong_received(json.loads(mark)["request_id"], 3.0)
-    window.sent(WINDOW_BYTES, 4.0)
-    assert not window.tick(63.9)
-    assert window.tick(64.0)
+    first = window.sent(WINDOW_BYTES, 4.0)
+    assert first is not None
+    window.sent(WINDOW_BYTES, 5.0)
+    assert window.pong_received(json.loads(first)["request_id"], 50.0)
+    assert not window.open
+    assert not window.tick(109.9)
+    assert window.tick(110.0)

@@ -12,11 +12,11 @@ from tunnel.websocket import Closed, Message
 
 
 async def ticks(stage: Stage, seconds: float) -> list[tuple[float, dict[str, object]]]:
-    """Let time pass, half a second at a time; when what was heard."""
+    """Let time pass, a tenth of a second at a time; when what was heard."""
     heard = []
     agent = stage.agents[0]
-    for _ in range(int(seconds * 2)):
-        await asyncio.sleep(0.5)
+    for _ in range(int(seconds * 10)):
+        await asyncio.sleep(0.1)
         agent.carrier.tick(agent.carrier.clock())
         await quiet()
         heard += [(agent.carrier.clock(), message) for message in agent.hear()]
@@ -46,6 +46,23 @@ async def test_the_client_closes(stage: Stage, code: int | None, reason: str, da
     assert close_at - began >= 0.4
     assert cleanup_at - close_at >= 0.4
     assert cleanup_at - began < 2.0
+
+
+@conversation
+async def test_what_waits_for_a_slow_agent_still_leaves_after_the_end(stage: Stage):
+    agent = stage.agent()
+    _, door = await open_websocket(agent)
+    agent.reads = False
+    door.send("last words")
+    door.close(1000)
+    await quiet()
+    assert door.sink.outcome == "end"
+    door.exchange.end()
+    agent.reads = True
+    assert data_of(agent.hear()[0]) == encoded(b"\x01last words")
+    assert [message["type"] for _, message in await ticks(stage, 2.0)] == [
+        "proxy_websocket_data", "proxy_websocket_close"
+    ]  # fmt: skip
 
 
 @conversation

@@ -89,6 +89,7 @@ async def test_a_long_body_is_streamed_and_metered(stage: Stage, length: int | N
     while not any(message["type"] == "proxy_request_stream_end" for message in heard):
         before = len(heard)
         answer_pings(agent, heard[-20:])
+        assert agent.carrier.patience == 75.0
         await quiet()
         heard += agent.hear()
         assert len(heard) > before
@@ -261,6 +262,35 @@ async def test_an_early_answer_to_an_upload_that_was_sent_so_far(stage: Stage):
     assert sink.outcome == "end"
     exchange.end()
     assert agent.kinds() == ["proxy_request_stream_end"]
+
+
+@conversation
+async def test_an_early_answer_to_an_upload_that_was_given_but_not_sent(stage: Stage):
+    agent = stage.agent()
+    exchange, sink = opened(agent, b"POST", length=COLLECTED_BYTES + 1)
+    exchange.send_data(bytes(COLLECTED_BYTES + 1))
+    await quiet()
+    request_id = agent.hear()[0]["request_id"]
+    agent.header(request_id)
+    agent.end(request_id)
+    await quiet()
+    assert sink.outcome == "end"
+    assert agent.kinds() == ["proxy_cancel"]
+
+
+@conversation
+async def test_an_upload_that_goes_on_after_an_early_answer_is_not_passed_on(stage: Stage):
+    agent = stage.agent()
+    exchange, sink = opened(agent, b"POST", length=COLLECTED_BYTES * 2)
+    exchange.send_data(bytes(CHUNK_BYTES))
+    await quiet()
+    request_id = agent.hear()[0]["request_id"]
+    agent.header(request_id)
+    agent.end(request_id)
+    await quiet()
+    assert sink.outcome == "end"
+    assert exchange.send_data(bytes(COLLECTED_BYTES * 2 - CHUNK_BYTES)) is True
+    assert agent.kinds() == ["proxy_cancel"]
 
 
 @conversation

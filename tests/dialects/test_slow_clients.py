@@ -197,3 +197,4 @@ async def test_a_close_that_waits_for_its_client_while_the_link_is_lost(stage: S
     door.exchange.resume()
     await quiet()
     assert door.sink.outcome == "end"
+    assert agent.kinds() == ["proxy_websocket_close" if dialect == "json" else "proxy_stream_close"]

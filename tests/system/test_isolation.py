@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.system.clients import RawClient
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import not_over, tunnel_only
 from tests.system.harness import Stack
 from tests.system.neighbours import (
     MEGABYTES_500,
@@ -24,7 +24,11 @@ from tests.system.neighbours import (
 )
 from tests.system.process import Memory, wait_until
 
-pytestmark = [pytest.mark.anyio, tunnel_only]
+pytestmark = [
+    pytest.mark.anyio,
+    tunnel_only,
+    not_over("json", "chunk", because="they have no flow control; see test_isolation_proxied.py"),
+]
 
 BASE_MIB = 30
 PER_STREAM_MIB = 0.5

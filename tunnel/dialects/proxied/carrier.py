@@ -54,6 +54,7 @@ class ProxiedCarrier:
     data_types: frozenset[str] = frozenset()
     """Those of them that only an open WebSocket brings."""
     going_away = False
+    upgrade_allowance = 0.0
 
     def __init__(
         self,
@@ -72,7 +73,7 @@ class ProxiedCarrier:
         self.connection = AgentConnection(shared, wake)
         self.active = 0
         self.uploads = 0
-        """Streamed ones, under way."""
+        """Streamed ones, until they are answered: the agent may still be held up by their service."""
         self.ignored = 0
         """Messages for exchanges that nobody waits for."""
         self.is_lost = False

@@ -152,7 +152,7 @@ class HttpExchange(ProxiedExchange):
         if self._upload == _COLLECTED:
             self._send_whole()
             return
-        self._upload_is_over()
+        self._upload = _SENT
         if self._dropped or (self._told and not self.stream.lane.empty):
             self._tell("proxy_cancel")
         elif self._told:
@@ -187,11 +187,6 @@ class HttpExchange(ProxiedExchange):
             text = messages.encode("proxy_request_chunk", chunk, self.request_id)
             welcome = self.carrier.connection.send(self.request_id, text, upload_bytes=len(piece))
         return welcome
-
-    def _upload_is_over(self) -> None:
-        if self._upload == _STREAMED:
-            self.carrier.upload_ended()
-        self._upload = _SENT
 
     def _refuse_body(self, why: str) -> NoReturn:
         self.reset()
@@ -231,7 +226,9 @@ class HttpExchange(ProxiedExchange):
         self.carrier.tell(messages.encode(kind, Nothing(), self.request_id))
 
     def _dispose(self) -> None:
-        self._upload_is_over()
+        if self._request.streaming:
+            self.carrier.upload_ended()
+        self._upload = _SENT
         self._let_go()
         self._stop_timer()
         super()._dispose()

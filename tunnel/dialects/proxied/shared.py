@@ -79,8 +79,8 @@ class Proxied:
         return newer
 
     def came_since(self, cluster: str, dialect: str, moment: float) -> bool:
-        """Whether a link of this cluster came at `moment` or later."""
-        return self._came.get((cluster, dialect), float("-inf")) >= moment
+        """Whether a link of this cluster came after `moment`."""
+        return self._came.get((cluster, dialect), float("-inf")) > moment
 
     def owe(self, cluster: str, dialect: str, text: str) -> None:
         """A message for the agent's next link, if it comes soon."""
