@@ -32,6 +32,8 @@ class AgentChannel:
         self._turn: asyncio.Handle | None = None
         self._on_message: Callable[[str | bytes], None] | None = None
         self.on_writable: Callable[[], None] = lambda: None
+        self.divides = True
+        """Large binary messages are handed on in parts, a turn of the loop for each: borders mean nothing to yamux."""
 
     def start(self, on_message: Callable[[str | bytes], None], on_writable: Callable[[], None]) -> None:
         """Messages go to `on_message` from now on; `on_writable` after `send` returned False."""
@@ -57,12 +59,11 @@ class AgentChannel:
     def data_received(self, data: bytes) -> None:
         """Bytes of the agent, in slices of bounded work; the order is kept."""
         if self._turn is None and self._on_message is not None and len(data) <= _CHANNEL_SLICE_BYTES:
-            events = self._codec.receive_data(data)
-            message = events[0] if len(events) == 1 else None
-            if type(message) is websocket.Message and len(message.data) <= _CHANNEL_SLICE_BYTES:
-                self._on_message(message.data)  # the usual case, without a detour
+            message = self._codec.whole_message(data)
+            if message is not None:
+                self._on_message(message)  # the usual case, without a detour
             else:
-                self._settle(events)
+                self._settle(self._codec.receive_data(data))
             return
         self._waiting.extend(data[at : at + _CHANNEL_SLICE_BYTES] for at in range(0, len(data), _CHANNEL_SLICE_BYTES))
         if self._turn is None:
@@ -103,7 +104,7 @@ class AgentChannel:
         match event:
             case websocket.Message() if self._on_message is not None:
                 data = event.data
-                if isinstance(data, bytes) and (len(data) > _CHANNEL_SLICE_BYTES or self._parts):
+                if self.divides and isinstance(data, bytes) and (len(data) > _CHANNEL_SLICE_BYTES or self._parts):
                     size = _CHANNEL_SLICE_BYTES
                     self._parts.extend(data[at : at + size] for at in range(0, len(data), size))
                 else:

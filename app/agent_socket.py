@@ -1,7 +1,7 @@
 """The server's WebSocket of one agent: accepts, reads for its link, and writes what the link wants to send.
 
-The only place that awaits an agent's WebSocket. The reader never waits for the writer; one message leaves per loop
-turn. A peer that reads nothing cannot hold it at the end: the last frames have a second.
+The only place that awaits an agent's WebSocket. The reader never waits for the writer; a measured part leaves per
+loop turn. A peer that reads nothing cannot hold it at the end: the last frames have a second.
 """
 
 import asyncio
@@ -23,6 +23,8 @@ logger = logging.getLogger("gateway.agents")
 _FLUSH_SECONDS = 1.0
 """For the last frames of a link, and for its close frame."""
 _LARGE_MESSAGE_BYTES = 32 * 1024
+_TURN_BYTES = 32 * 1024
+"""Of messages in one loop turn; the one that crosses it is the last."""
 
 
 class AgentLeftError(Exception):
@@ -31,6 +33,9 @@ class AgentLeftError(Exception):
 
 class Channel(Protocol):
     """An agent's WebSocket below ASGI, where the server has one (`app/websocket_protocol.py`)."""
+
+    divides: bool
+    """Whether large binary messages come in parts."""
 
     def start(self, on_message: Callable[[str | bytes], None], on_writable: Callable[[], None]) -> None:
         """Messages go to `on_message` from now on."""
@@ -47,6 +52,7 @@ class AgentSocket:
         self.scope = scope
         self._receive = receive
         self._send = send
+        self._loop = asyncio.get_running_loop()  # asking for it at each wake-up is a system call (getpid)
         self._wake = asyncio.Event()
         self._over = asyncio.Event()  # the link ended, whoever ended it
         self._announced = False
@@ -174,23 +180,28 @@ class AgentSocket:
         if self._channel is None:
             self._wake.set()
         elif self._flush_turn is None and not self._full:
-            self._flush_turn = asyncio.get_running_loop().call_soon(self._flush)
+            self._flush_turn = self._loop.call_soon(self._flush)
 
     def _drained(self) -> None:
         self._full = False
         self._wake_up()
 
     def _flush(self) -> None:
-        """One message of frames per loop turn, and the texts before it."""
+        """What there is to send, up to a turn's measure.
+
+        Not one message per turn: to look for the next one in a turn of its own costs a poll of the whole loop.
+        """
         self._flush_turn = None
         link, channel = self.link, self._channel
         if link is None or channel is None:
             return
+        sent = 0
         while (message := link.next_message()) is not None:
             self._full = not channel.send(message)
             if self._full:
                 return
-            if not isinstance(message, str):
+            sent += len(message)
+            if sent >= _TURN_BYTES:
                 self._wake_up()
                 return
         if link.close_code is not None:
@@ -219,6 +230,8 @@ class AgentSocket:
 
     def _ready(self, link: Link) -> None:
         logger.info("%s: agent %s serves cluster %s", link.name, link.agent_id or "(not named yet)", link.cluster)
+        if self._channel is not None:
+            self._channel.divides = link.dialect == "yamux"
         self.gateway.registry.ready(link)
         if self._announced:
             return  # it was doubted, and heard again

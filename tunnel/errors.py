@@ -53,6 +53,10 @@ class NoRoomError(TunnelError):
     """The process holds too many bytes for others already (scope: node, blame: whoever does not read)."""
 
 
+class RequestRefusedError(TunnelError):
+    """The agent says that it cannot make this request of its service (blame: client)."""
+
+
 class ServiceUnreachableError(TunnelError):
     """The agent could not reach the service, or the service closed without an answer."""
 

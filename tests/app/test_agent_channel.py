@@ -96,6 +96,16 @@ async def test_a_message_above_the_slice_is_told_in_turns():
 
 
 @dialogue
+async def test_a_message_that_means_something_as_a_whole_is_not_divided():
+    agent = await Agent().opened()
+    agent.channel.divides = False
+    agent.bring(agent.codec.send_message(b"x" * 200_000))
+    await quiet()
+    assert [len(message) for message in agent.told] == [200_000]
+    await agent.hang_up()
+
+
+@dialogue
 async def test_pings_are_answered_and_a_close_ends_it():
     agent = await Agent().opened()
     agent.bring(encode_frame(9, b"p", masked=True) + agent.codec.send_message(b"m"))

@@ -311,7 +311,7 @@ async def test_an_agent_that_does_not_read_takes_no_new_exchange(stage: Stage):
     agent = stage.agent()
     agent.reads = False
     exchanges: list[Exchange] = []
-    while agent.carrier.connection.outbox.queued_bytes < 64 * COLLECTED_BYTES:
+    while agent.carrier.connection.outbox.queued_bytes <= 64 * 1024 * 1024:
         exchange, _ = opened(agent, b"POST", length=COLLECTED_BYTES)
         exchange.send_data(bytes(COLLECTED_BYTES))
         exchanges.append(exchange)

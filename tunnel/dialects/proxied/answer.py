@@ -13,6 +13,7 @@ import msgspec
 
 from tunnel.errors import (
     BadAnswerError,
+    RequestRefusedError,
     ServiceBrokeOffError,
     ServiceUnreachableError,
     TooSlowError,
@@ -125,6 +126,8 @@ def error_of(text: str, *, began: bool) -> TunnelError:
         return ServiceBrokeOffError(said)
     if text.startswith("service request failed") and "context deadline exceeded" in text:
         return TooSlowError(said)
+    if text.startswith(("invalid path", "invalid query string")):
+        return RequestRefusedError(said)
     return ServiceUnreachableError(said)
 
 

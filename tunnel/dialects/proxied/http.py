@@ -25,8 +25,9 @@ from tunnel.proxy_messages import BodyChunk, Nothing, ProxyRequest, encode_data
 if TYPE_CHECKING:
     from tunnel.dialects.proxied.carrier import ProxiedCarrier
 
-COLLECTED_BYTES = 1024 * 1024
-"""A body up to here leaves in one message (agent-protocol.md section 5.3: prefer that up to some MiB)."""
+COLLECTED_BYTES = 4 * 1024 * 1024
+"""A body up to here leaves in one message (agent-protocol.md section 5.3: prefer that up to some MiB): the service gets
+it with its length, which many need, and the agent's reader is not held up."""
 
 CHUNK_BYTES = 32 * 1024
 """Of a longer body: what the agent writes to its service at once."""
@@ -174,6 +175,9 @@ class HttpExchange(ProxiedExchange):
         self._upload = _STREAMED
         self.carrier.uploads += 1
         self._request.streaming = True
+        if self._length is not None:
+            # The existing agent's HTTP client leaves it out; others pass it on, to services that insist on it.
+            self._request.headers["Content-Length"] = [str(self._length)]
         self.carrier.connection.send_proxy_request(self.request_id, self._request)
 
     def _send_chunks(self, data: bytes) -> bool:
