@@ -29,7 +29,13 @@ def settle(gateway: Gateway, link: Link, dialect: str, features: Mapping[str, bo
 
     def json() -> JsonCarrier:
         return JsonCarrier(
-            cluster=link.cluster, name=link.name, wake=link.wake, clock=link.clock, shared=gateway.proxied
+            cluster=link.cluster,
+            name=link.name,
+            wake=link.wake,
+            clock=link.clock,
+            shared=gateway.proxied,
+            orderly=bool(features.get("supports_message_order")),
+            pings=bool(features.get("supports_websocket_ping")),
         )
 
     match dialect:

@@ -86,7 +86,10 @@ def test_without_yamux_the_link_is_of_no_use():
 
 @pytest.mark.parametrize(
     ("dialect", "more"),
-    [("json", {}), ("chunk", {"supports_stream_chunks": True})],
+    [
+        ("json", {"supports_message_order": True, "supports_websocket_ping": True}),
+        ("chunk", {"supports_stream_chunks": True}),
+    ],
 )
 def test_the_other_dialects_are_ready_once_registered(dialect, more):
     dialogue = Dialogue(dialect=dialect)

@@ -59,7 +59,14 @@ class Agent:
     """One link of an agent. `hear` gives what the gateway sent since the last time, `say` sends to it."""
 
     def __init__(
-        self, shared: Proxied, dialect: str = "json", *, cluster: str = "c1", streams_responses: bool = True
+        self,
+        shared: Proxied,
+        dialect: str = "json",
+        *,
+        cluster: str = "c1",
+        streams_responses: bool = True,
+        orderly: bool = False,
+        pings: bool = False,
     ) -> None:
         self.shared = shared
         self.woken = 0
@@ -67,7 +74,9 @@ class Agent:
         loop = asyncio.get_running_loop()
         self.carrier: JsonCarrier | ChunkCarrier
         if dialect == "json":
-            self.carrier = JsonCarrier(cluster=cluster, wake=self._wake, clock=loop.time, shared=shared)
+            self.carrier = JsonCarrier(
+                cluster=cluster, wake=self._wake, clock=loop.time, shared=shared, orderly=orderly, pings=pings
+            )
         else:
             self.carrier = ChunkCarrier(
                 cluster=cluster, wake=self._wake, clock=loop.time, shared=shared, streams_responses=streams_responses

@@ -8,7 +8,7 @@ import pytest
 from tests.app.virtual import quiet
 from tests.dialects.agent import Door, Stage, conversation, data_of, encoded, open_websocket
 from tunnel.http1 import BadRequestError, BodyLengthError
-from tunnel.websocket import Closed, Message
+from tunnel.websocket import Closed, Message, Pong
 
 
 async def ticks(stage: Stage, seconds: float) -> list[tuple[float, dict[str, object]]]:
@@ -46,6 +46,37 @@ async def test_the_client_closes(stage: Stage, code: int | None, reason: str, da
     assert close_at - began >= 0.4
     assert cleanup_at - close_at >= 0.4
     assert cleanup_at - began < 2.0
+
+
+@conversation
+async def test_an_orderly_agent_is_told_at_once(stage: Stage):
+    agent = stage.agent(orderly=True)
+    _, door = await open_websocket(agent)
+    for number in range(100):
+        door.send(str(number))
+    door.close(4001, "client bye")
+    await quiet()
+    *heard, last = agent.hear()
+    assert [data_of(message) for message in heard] == [encoded(f"\x01{number}".encode()) for number in range(100)]
+    assert data_of(last) == encoded(b"\x08\x0f\xa1client bye")
+    ((_, cleanup),) = await ticks(stage, 1.0)
+    assert cleanup["type"] == "proxy_websocket_close"
+
+
+@conversation
+@pytest.mark.parametrize("pings", [True, False])
+async def test_pings_are_passed_on_to_an_agent_that_says_so(stage: Stage, pings: bool):
+    agent = stage.agent(pings=pings)
+    request_id, door = await open_websocket(agent)
+    door.exchange.send_data(door.codec.send_ping(b"are you there"))
+    await quiet()
+    assert [data_of(message) for message in agent.hear()] == [encoded(b"\x09are you there")] * pings
+    agent.websocket_data(request_id, b"\x0aare you there")
+    await quiet()
+    assert door.events() == [Pong(b"are you there")] * pings
+    door.exchange.reset()
+    await quiet()
+    agent.hear()
 
 
 @conversation

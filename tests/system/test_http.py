@@ -14,7 +14,7 @@ from tests.system.harness import DIRECT, Stack
 pytestmark = pytest.mark.anyio
 
 DECODED = not_over("json", "chunk", because="paths travel decoded; the gateway refuses what that would change")
-WHOLE_BODIES = not_over("json", "chunk", because="a body below 1 MiB leaves once it is whole")
+WHOLE_BODIES = not_over("json", "chunk", because="a body up to 4 MiB leaves once it is whole")
 NO_POOL = not_over("json", "chunk", because="the agent has the connections to services, and keeps none")
 
 

@@ -20,7 +20,13 @@ _TYPES_NOTED_MAX = 64
 """More unknown types than that are nobody's protocol."""
 _FEATURES = {
     "yamux": {"supports_yamux": True, "supports_websocket": True, "supports_stream_refused": True},
-    "json": {"supports_yamux": False, "supports_response_streaming": True, "supports_websocket": True},
+    "json": {
+        "supports_yamux": False,
+        "supports_response_streaming": True,
+        "supports_websocket": True,
+        "supports_message_order": True,
+        "supports_websocket_ping": True,
+    },
     "chunk": {
         "supports_yamux": False,
         "supports_stream_chunks": True,

@@ -1,9 +1,10 @@
 """The `json` dialect on one link: the existing agent's own way of carrying WebSockets, with what it takes to live with.
 
-That agent hands each message to a goroutine of its own, reports neither its service's close nor its pongs, and races
-a close frame with the data before it (agent-protocol.md section 8). So the messages of a WebSocket are spaced, a close
-is spaced from what went before it, and pings stay here unanswered: the door's idle limit is then what ends a
-WebSocket whose service has gone. A `backpressure` means that a message was lost: that WebSocket is closed.
+The existing agent hands each message to a goroutine of its own, reports neither its service's close nor its pongs, and
+races a close frame with the data before it (agent-protocol.md section 8). So the messages of a WebSocket are spaced, a
+close is spaced from what went before it, and pings stay here unanswered: the door's idle limit is then what ends a
+WebSocket whose service has gone. An agent that does better says so. A `backpressure` means that a message was lost:
+that WebSocket is closed.
 
 Invariants: `proxy_stream_data` and the `chunk` dialect's messages are never sent: the first kills that agent.
 """
@@ -57,7 +58,6 @@ class JsonCarrier(ProxiedCarrier):
 
     dialect = "json"
     upgrade_allowance = UPGRADE_ALLOWANCE_SECONDS
-    interval_seconds = MESSAGE_INTERVAL_SECONDS
     types = frozenset(("proxy_websocket_data", "ws_data", "proxy_websocket_close", "ws_close", "backpressure"))
     data_types = frozenset(("proxy_websocket_data", "ws_data"))
 
@@ -68,8 +68,17 @@ class JsonCarrier(ProxiedCarrier):
         wake: Callable[[], None],
         clock: Callable[[], float],
         shared: Proxied,
+        orderly: bool = False,
+        pings: bool = False,
         name: str | None = None,
     ) -> None:
+        """`orderly`: the agent says that it keeps the order of messages; nothing is spaced then.
+
+        `pings`: it says that it passes on pings and pongs.
+        """
+        self.forwards_pings = pings
+        self.interval_seconds = 0.0 if orderly else MESSAGE_INTERVAL_SECONDS
+        self._pause = 0.0 if orderly else CLOSE_PAUSE_SECONDS
         self._partings: list[_Parting] = []
         super().__init__(cluster=cluster, wake=wake, clock=clock, shared=shared, name=name)
 
@@ -132,10 +141,11 @@ class JsonCarrier(ProxiedCarrier):
         under_way: list[_Parting] = []
         for parting in self._partings:
             lane = parting.lane
-            if lane.empty and now - lane.last_sent >= CLOSE_PAUSE_SECONDS:
-                if parting.close is None:
-                    self.tell(self.closing_text(parting.request_id))
-                    continue
+            due = lane.empty and now - lane.last_sent >= self._pause
+            if due and parting.close is None:
+                self.tell(self.closing_text(parting.request_id))
+                continue
+            if parting.close is not None and (due or not self._pause):
                 self.connection.outbox.put(lane, parting.close)
                 parting.close = None
                 self._wake()

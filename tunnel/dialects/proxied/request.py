@@ -32,6 +32,8 @@ _NOT_SENT = frozenset(
     )
 )  # fmt: skip
 
+_SUBPROTOCOLS = b"sec-websocket-protocol"
+
 
 class UnsayableError(BadRequestError):
     """A request that this dialect cannot carry unchanged. The text names the rule and the dialect."""
@@ -46,7 +48,7 @@ def proxy_request(head: RequestHead, target: Target, dialect: str) -> ProxyReque
         method=head.method.decode("ascii"),
         path=decoded_path(path, dialect),
         query=checked_query(query, dialect),
-        headers=_fields(head.headers, dialect),
+        headers=_fields(head.headers, dialect, upgrade=head.upgrade),
         service_name=target.service,
         namespace=target.namespace,
         service_port=target.port,
@@ -84,6 +86,8 @@ def decoded_path(path: bytes, dialect: str) -> str:
         decoded = unquote_to_bytes(path).decode()
     except UnicodeDecodeError:
         raise UnsayableError(f"the {dialect} dialect cannot carry a path that is not UTF-8") from None
+    if b"%2e" in path.lower() and "." in decoded.split("/"):
+        raise UnsayableError(f"the {dialect} dialect cannot carry an encoded dot segment in a path")
     for text, name in ((";", "a semicolon"), ("..", "two dots in a row"), ("://", "'://'")):
         if text in decoded:
             raise UnsayableError(f"the {dialect} dialect cannot carry a path with {name}")
@@ -99,14 +103,18 @@ def checked_query(query: bytes, dialect: str) -> str:
     return _NOT_ASCII.sub(lambda found: b"%%%02X" % found[0][0], query).decode("ascii")
 
 
-def _fields(headers: Headers, dialect: str) -> dict[str, list[str]]:
-    """Names as that agent looks them up, each with its values in their order."""
+def _fields(headers: Headers, dialect: str, *, upgrade: bool) -> dict[str, list[str]]:
+    """Names as that agent looks them up, each with its values in their order.
+
+    A `Sec-WebSocket-Protocol` alone makes that agent open a WebSocket, and an upload to one blocks it for good
+    (agent-protocol.md sections 5.3 and 8.1): only handshakes have it.
+    """
     named = {token.strip().lower() for name, value in headers if name.lower() == b"connection"
              for token in value.split(b",")} - {b"host"}  # fmt: skip
     fields: dict[str, list[str]] = {}
     for name, value in headers:
         lowered = name.lower()
-        if lowered in _NOT_SENT or lowered in named:
+        if lowered in _NOT_SENT or lowered in named or (lowered == _SUBPROTOCOLS and not upgrade):
             continue
         try:
             text = value.decode()
