@@ -16,7 +16,7 @@ from tests.http1.fake import FakeSink
 from tunnel.port import Exchange, RequestHead, Target
 from tunnel.websocket import Closed
 
-FOLDER = Path(__file__).parent / "recorded"
+FOLDER = Path(__file__).parents[1] / "dialogues"
 CHOSEN_BY_US = {"timeout", "cluster_uuid", "scheme", "supports_response_streaming", "headers"}
 HOP_BY_HOP = {"Connection", "Te"}
 

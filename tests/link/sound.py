@@ -78,14 +78,18 @@ def _check_request(payload: dict[str, Any]) -> None:
     assert ";" not in payload.get("query", "")
     assert payload["supports_response_streaming"] is True
     assert payload["scheme"] in {"http", "https"}
+    # Of a buffered body it would cost the length that the service gets; a streamed one is chunked there anyway.
+    allowed = {"content-length"} if payload.get("streaming") else set()
     for name, values in payload["headers"].items():
-        assert name.lower() not in NO_HEADERS
+        assert name.lower() not in NO_HEADERS - allowed, name
         assert isinstance(values, list)
         assert all(isinstance(value, str) for value in values)
     assert payload["headers"]["Host"]
     if payload.get("is_websocket"):
         assert not {"timeout", "streaming", "body", "body_encoding"} & set(payload)
         return
+    # Alone, even this one makes that agent open a WebSocket; an upload to one blocks it for good (5.3, 8.1).
+    assert "sec-websocket-protocol" not in {name.lower() for name in payload["headers"]}
     assert type(payload["timeout"]) is int
     assert payload["timeout"] > 60_000  # milliseconds, and longer than any deadline of a door
     assert not (payload.get("streaming") and "body" in payload)

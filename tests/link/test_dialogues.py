@@ -19,6 +19,7 @@ RECORDINGS = [
     ("15-reconnect-http", 1, [101, 101]),
     ("15b-reconnect-event-stream", 1, [101, 101]),
     ("15c-reconnect-websocket", 1, [101, 101]),
+    ("16-routes-rest", 1, [101]),
     ("17-handshake-503", 1, [101, 503, 503, 503, 101]),
     ("17b-handshake-401", 0, [101, 401, 401]),
     ("17c-handshake-401-once", 1, [101, 401, 101]),

@@ -10,6 +10,10 @@ from tests.existing.services import octets, text_body
 from tests.link import sound
 from tests.link.json_recording import NEVER_SENT, NOT_ASKED, JsonPlayback, body_of
 from tests.link.recording import CLUSTER, HOST, stage
+from tunnel.dialects.proxied.http import CHUNK_BYTES, COLLECTED_BYTES
+
+LARGE_BYTES = COLLECTED_BYTES + 6 * 32 * 1024
+"""More than leaves in one message."""
 
 OUTCOMES = {
     "02-register-stay": {"r-1": (200, 6, "end")},
@@ -182,19 +186,19 @@ async def test_06_what_uploads_send():
 @dialogue
 async def test_06_large_uploads_are_streamed_and_the_cancelled_one_is_cancelled():
     async with stage() as s:
-        playback = JsonPlayback("06-http-uploads", s, upload_bytes=1_500_000)
+        playback = JsonPlayback("06-http-uploads", s, upload_bytes=LARGE_BYTES)
         await playback.play()
         request, *chunks, end = playback.sent("r-3")
         assert (request["payload"]["streaming"], end["type"]) == (True, "proxy_request_stream_end")
         assert {message["type"] for message in chunks} == {"proxy_request_chunk"}
         data = [sound.decoded(message["payload"]["data"]) for message in chunks]
         pieces = (b"first,", b"second,", b"third")
-        assert b"".join(data) == b"".join(piece * (1_500_000 // len(piece)) for piece in pieces)
-        assert max(map(len, data)) == 32 * 1024
+        assert b"".join(data) == b"".join(piece * (LARGE_BYTES // len(piece)) for piece in pieces)
+        assert max(map(len, data)) == CHUNK_BYTES
         assert (await playback.outcome("r-3"))[0] == 200
         request, *chunks, cancel = playback.sent("r-4")
         assert (request["payload"]["streaming"], cancel["type"]) == (True, "proxy_cancel")
-        assert sum(len(sound.decoded(message["payload"]["data"])) for message in chunks) == 1_500_000
+        assert sum(len(sound.decoded(message["payload"]["data"])) for message in chunks) == LARGE_BYTES // 6 * 6
         assert await playback.outcome("r-4") == (0, 0, "nothing")
         await playback.end()
 
@@ -240,6 +244,32 @@ async def test_15b_what_fell_into_the_gap():
         for theirs in playback.again:
             answer(playback, theirs)
             assert await playback.outcome(theirs) == (202, 0, "end")
+        await playback.end()
+
+
+@pytest.mark.parametrize("name", [b"version", b"key", b"protocol", b"extensions", b"accept"])
+@dialogue
+async def test_a_stranger_s_handshake_fields_open_no_websocket(name: bytes):
+    """Any of the first three would make that agent take a request for a WebSocket's handshake: `sound` looks."""
+    async with stage() as s:
+        playback = JsonPlayback("02-register-stay", s)
+        await playback.play()
+        fields = [
+            (b"sec-websocket-" + name, b"13"),
+            (b"x-recorded", b"stranger"),
+            (b"transfer-encoding", b"chunked"),
+        ]
+        playback._wanted["stranger"] = {**playback._wanted["r-1"], "method": "POST", "streaming": True}
+        request = Request(s.app, "POST", "/hello", host=HOST, headers=fields)
+        playback.clients["stranger"] = request.start()
+        request.body(bytes(LARGE_BYTES))
+        await playback.look()
+        asked, *chunks, end = playback.sent("stranger")
+        assert not [field for field in asked["payload"]["headers"] if field.lower().startswith("sec-")]
+        assert len(chunks) == LARGE_BYTES // CHUNK_BYTES
+        assert end["type"] == "proxy_request_stream_end"
+        answer(playback, "stranger")
+        assert await playback.outcome("stranger") == (202, 0, "end")
         await playback.end()
 
 

@@ -4,9 +4,12 @@ Each test states by `provoked` which of the stand-in's complaints it provokes; a
 process fails the test that was running.
 """
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import aiohttp
 
 from tests.system.harness import LOOPBACK, NAMESPACE, TOKEN, Stack
 from tests.system.process import Process, Processes, wait_until
@@ -99,3 +102,12 @@ def own(folder: Path, processes: Processes, **settings: str | bool | float) -> S
     stack.add_program("plain", "tests.services.plain")
     stack.add_program("ws", "tests.services.websocket")
     return stack.start(agent=False)
+
+
+async def connections(http: aiohttp.ClientSession, stack: Stack, number: int) -> None:
+    """Until the service `plain` has so many connections, one of them of who asks."""
+    async with asyncio.timeout(15):
+        while True:
+            async with http.get(stack.control("plain", "/stats")) as answer:
+                if (await answer.json())["open"] == number:
+                    return

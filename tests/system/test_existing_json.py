@@ -165,6 +165,21 @@ async def test_what_the_service_refuses(stack: Stack, http: aiohttp.ClientSessio
         assert (answer_.status, answer_.one("x-why")) == (403, "because")
 
 
+async def test_a_stranger_s_request_is_no_websocket_and_goes_to_no_kubernetes(stack: Stack) -> None:
+    """That agent goes by single fields of the handshake, and by paths, where it is let."""
+    strange = ("Sec-WebSocket-Protocol: x", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
+    for field in strange:
+        with RawClient(stack.address("plain")) as client:
+            client.request("POST /upload HTTP/1.1", "plain", field, f"Content-Length: {UP_BYTES}", body=bytes(UP_BYTES))
+            answer = client.answer()
+            assert (answer.status, json.loads(answer.body)["length"]) == (200, UP_BYTES)
+    for path in ("/api/v1/pods", "/apis", "/healthz", "/version"):
+        with RawClient(stack.address("plain")) as client:
+            client.request(f"GET {path} HTTP/1.1", "plain")
+            answer = client.answer()
+            assert (answer.status, answer.one("x-service")) == (404, "plain")
+
+
 async def test_what_its_path_cannot_say_is_refused_before_it_is_asked(stack: Stack) -> None:
     """It would refuse `..` itself, and mistake an encoded slash."""
     for path in ("/a..b", "/a%2Fb", "/a;b", "/?a;b"):

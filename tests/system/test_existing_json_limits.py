@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.services.pattern import BLOCK_BYTES
 from tests.system.clients import RawClient, http_client, websocket
 from tests.system.conftest import tunnel_only
-from tests.system.existing_json import existing, own
+from tests.system.existing_json import connections, existing, own
 from tests.system.process import Processes, wait_until
 from tests.system.test_agent_gone import status
 
@@ -24,7 +25,7 @@ SERVICE_SECONDS = 2.0
 DELAY_SECONDS = 1.5
 """What a busy machine may add."""
 FRAMES = 400
-FRAME_BYTES = 20_000
+FRAME_BYTES = 100_000
 
 
 async def test_a_service_s_close_is_not_told_so_the_idle_limit_ends_its_client(
@@ -32,6 +33,7 @@ async def test_a_service_s_close_is_not_told_so_the_idle_limit_ends_its_client(
 ) -> None:
     stack = own(tmp_path, processes, idle_timeout=IDLE_SECONDS)
     with existing(stack) as agent:
+        agent.provoked("section 8.2: frame for")  # our close frame, of which it is too late to say anything
         for order in ({"do": "close", "code": 4001, "reason": "bye"}, {"do": "abort"}):
             async with websocket(stack.url("ws", "/command", "ws")) as client:
                 await client.send(json.dumps(order))
@@ -70,7 +72,7 @@ async def test_an_upload_that_no_service_reads_delays_the_rest_and_costs_no_link
     """The keep-alive waits for its pongs behind the upload: longer than it would otherwise."""
     stack = own(tmp_path, processes, link_ping_interval=0.5, link_ping_timeout=0.5)
     with existing(stack, service_limit=SERVICE_SECONDS) as agent:
-        agent.provoked("section 5.3: chunk for an unknown id", "section 5.3:")
+        agent.provoked("section 5.3: chunk for an unknown id")
         stuck = asyncio.Event()
 
         async def endless() -> AsyncIterator[bytes]:
@@ -96,6 +98,24 @@ async def test_an_upload_that_no_service_reads_delays_the_rest_and_costs_no_link
         assert not any(" is gone" in line for line in stack.gateway.output())
 
 
+@pytest.mark.parametrize("announced", [True, False])
+async def test_an_upload_whose_client_leaves_is_cancelled(
+    tmp_path: Path, processes: Processes, announced: bool
+) -> None:
+    """It would hang in the agent for ever, and its service with it."""
+    stack = own(tmp_path, processes)
+    with existing(stack) as agent:
+        length = ("Content-Length: 9000000",) if announced else ("Transfer-Encoding: chunked",)
+        async with http_client() as http:
+            with RawClient(stack.address("plain")) as client:
+                client.request("POST /upload HTTP/1.1", "plain", *length)
+                client.send((b"" if announced else b"895440\r\n") + bytes(8_000_000))
+                await connections(http, stack, 2)
+            await connections(http, stack, 1)
+            assert (await status(http, stack))[0] == 200
+        assert agent.count("section 5.") == 0
+
+
 async def upload(http: aiohttp.ClientSession, url: str, pieces: AsyncIterator[bytes]) -> int:
     async with http.post(url, data=pieces) as answer:
         return answer.status
@@ -107,10 +127,15 @@ async def test_a_lost_message_closes_the_client_with_1011(tmp_path: Path, proces
     with existing(stack, "--send-buffer", "4096") as agent:
         agent.provoked("section 8.7: frame for")
         async with websocket(stack.url("ws", "/silent", "ws")) as client:
-            with pytest.raises(ConnectionClosed):
+            frame = random.Random(8).randbytes(FRAME_BYTES)  # a service's compression shall not make it small
+
+            async def talk() -> None:
                 for _ in range(FRAMES):
-                    await client.send(bytes(FRAME_BYTES))
+                    await client.send(frame)
                 await client.recv()
+
+            with pytest.raises(ConnectionClosed):
+                await talk()
         assert (client.close_code, client.close_reason) == (1011, "a message was lost on the way")
         assert agent.count("section 8.7: frame for") > 0
         wait_until(

@@ -7,9 +7,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.system.clients import http_client, websocket
+from tests.system.clients import RawClient, http_client, websocket
 from tests.system.conftest import tunnel_only
-from tests.system.existing_json import existing, own, serving, start
+from tests.system.existing_json import connections, existing, own, serving, start
 from tests.system.harness import LOOPBACK, TOKEN, Stack, free_port
 from tests.system.process import Processes, wait_until
 from tests.system.relay import Relay
@@ -78,19 +78,39 @@ async def test_an_answer_comes_on_the_next_link(tmp_path: Path, processes: Proce
 
 
 async def test_a_post_whose_agent_died_is_not_sent_again(tmp_path: Path, processes: Processes) -> None:
-    """The client is told, and the next agent of the cluster is not asked."""
+    """Nobody comes within the grace: the client is told, and the next agent of the cluster is not asked."""
     stack = own(tmp_path, processes)
     agent = start(stack)
     async with http_client() as http:
         waiting = Waiting(http, stack, "POST", "lost")
         task = await waiting.begin()
         requests = await waiting.stats()
+        agent.assert_intact()
+        agent.process.kill()
+        assert (await task)[0] == 502
         with existing(stack, agent_id="s-2"):
-            agent.assert_intact()
-            agent.process.kill()
-            assert (await task)[0] == 503
             assert await waiting.stats() == requests
             assert (await status(http, stack))[0] == 200
+            assert await waiting.stats() == requests + 1
+
+
+async def test_an_upload_under_way_is_cancelled_on_the_next_link(tmp_path: Path, processes: Processes) -> None:
+    """Its agent would wait for the next chunk for ever."""
+    stack = own(tmp_path, processes)
+    with Relay(stack.port) as relay, existing(stack, port=relay.port, reconnect=REDIAL_SECONDS) as agent:
+        agent.provoked(*LOST)
+        with RawClient(stack.address("plain")) as client:
+            client.request("POST /upload HTTP/1.1", "plain", "Content-Length: 9000000")
+            client.send(bytes(2_000_000))
+            async with http_client() as http:
+                await connections(http, stack, 2)
+                links = serving(stack.gateway)
+                relay.drop()
+                assert (await asyncio.to_thread(client.answer)).status == 502
+                wait_until(lambda: serving(stack.gateway) > links, 5, "the agent is back")
+                await connections(http, stack, 1)
+                assert (await status(http, stack))[0] == 200
+        assert agent.count("section 5.") == 0
 
 
 async def test_websockets_get_1012_and_the_agent_cleans_up(tmp_path: Path, processes: Processes) -> None:

@@ -161,7 +161,6 @@ class WebSocketExchange(ProxiedExchange):
         try:
             kind, payload = decode_websocket_message(encoded)
         except MessageError as error:
-            self._log(str(error))
             self.close_door(VANISHED, "message not understood", str(error))
             return
         if not self.open:
