@@ -162,6 +162,9 @@ class Gateway:
             streams=sum(link.active for link in links),
             held_bytes=self.account.held_bytes,
             held_bytes_limits={"high": self.account.high_mark_bytes, "hard": self.account.hard_mark_bytes},
+            spooled_bytes=self.proxied.disk.used_bytes,
+            spooled_bytes_limit=self.proxied.disk.limit_bytes,
+            learned_routes=len(self.learned),
             draining=self.draining,
         )
 

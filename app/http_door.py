@@ -259,6 +259,8 @@ class HttpExchange:
             if isinstance(self._error, ClientLeftError):
                 raise self._error
             if self._error is not None:
+                if (limit := limit_of_error(self._error)) is not None and not record.limit:
+                    self._gateway.metrics.limit_hit(limit, record)
                 raise BrokenOffError(str(self._error)) from self._error
             if chunks:
                 self._hold(-len(body))

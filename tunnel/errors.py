@@ -53,6 +53,10 @@ class NoRoomError(TunnelError):
     """The process holds too many bytes for others already (scope: node, blame: whoever does not read)."""
 
 
+class NotReadError(NoRoomError):
+    """What the agent sent is not read, and there is no room left to keep it (blame: client)."""
+
+
 class RequestRefusedError(TunnelError):
     """The agent says that it cannot make this request of its service (blame: client)."""
 

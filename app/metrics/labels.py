@@ -7,7 +7,7 @@ the number of time series grow.
 from enum import StrEnum
 
 from app import problems
-from tunnel.errors import LinkBusyError, NoRoomError, TooManyWaitingError, TunnelError
+from tunnel.errors import LinkBusyError, NoRoomError, NotReadError, TooManyWaitingError
 
 OTHER = "other"
 
@@ -39,6 +39,7 @@ class Limit(StrEnum):
     STREAMS_LINK = "streams_link"
     HELD_HIGH = "held_high"
     HELD_HARD = "held_hard"
+    SPOOL = "spool"
     WAITING = "waiting"
     TIMEOUT_HEAD = "timeout_head"
     TIMEOUT_UPGRADE = "timeout_upgrade"
@@ -60,14 +61,15 @@ def limit_of(problem: problems.Problem) -> Limit | None:
     return _LIMIT_OF_PROBLEM.get(problem)
 
 
-_LIMIT_OF_ERROR: dict[type[TunnelError], Limit] = {
+_LIMIT_OF_ERROR: dict[type[Exception], Limit] = {
     NoRoomError: Limit.HELD_HIGH,
+    NotReadError: Limit.SPOOL,
     TooManyWaitingError: Limit.WAITING,
     LinkBusyError: Limit.STREAMS_LINK,
 }
 
 
-def limit_of_error(error: TunnelError) -> Limit | None:
+def limit_of_error(error: Exception) -> Limit | None:
     """The limit that refused an exchange; None for an error that is no limit's."""
     return _LIMIT_OF_ERROR.get(type(error))
 

@@ -158,6 +158,9 @@ class Metrics:
         yield _gauge("gateway_held_bytes", "Bytes held for slow clients and services", state.held_bytes)
         yield _labelled("gateway_held_bytes_limit", "Marks of the held bytes", ("mark",),
                         (((mark,), value) for mark, value in state.held_bytes_limits.items()))  # fmt: skip
+        yield _gauge("gateway_spooled_bytes", "Bytes in temporary files for slow clients", state.spooled_bytes)
+        yield _gauge("gateway_spooled_bytes_limit", "Limit of the bytes in files", state.spooled_bytes_limit)
+        yield _gauge("gateway_learned_routes", "Routes that agents registered", state.learned_routes)
         yield _gauge("gateway_draining", "1 while the gateway drains", int(state.draining))
 
 

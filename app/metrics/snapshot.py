@@ -20,6 +20,9 @@ class Snapshot:
     held_bytes: int = 0
     held_bytes_limits: Mapping[str, int] = field(default_factory=dict)
     """Mark -> bytes: `high` and `hard`."""
+    spooled_bytes: int = 0
+    spooled_bytes_limit: int = 0
+    learned_routes: int = 0
     draining: bool = False
 
 

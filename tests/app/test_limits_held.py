@@ -15,7 +15,7 @@ from tests.app.fake_service import FakeService, opened, parted
 from tests.app.fakes import FakeExchange, FakeLink, Stage
 from tests.app.limits import Lines, hits
 from tests.app.virtual import dialogue, quiet
-from tunnel.errors import LinkBusyError
+from tunnel.errors import LinkBusyError, NotReadError
 from tunnel.websocket import Closed, Message
 
 MARKS = {"held_bytes_limit": 1_000, "held_bytes_hard_limit": 2_000}
@@ -266,3 +266,35 @@ async def test_a_thousand_may_wait_for_an_agent_and_no_more(caplog: pytest.LogCa
         await asyncio.sleep(3.1)
         assert {request.status for request in waiting} == {503}
         assert hits(s) == {"waiting": 1}
+
+
+# --- the room for what a client does not read, in the dialects without flow control
+
+
+@dialogue
+async def test_an_answer_that_is_not_read_is_broken_off_once_there_is_no_room(caplog: pytest.LogCaptureFixture):
+    lines = Lines(caplog)
+    async with Stage() as s:
+        request, exchange = await asked(s)
+        exchange.answer(200)
+        exchange.bring(b"half")
+        await quiet()
+        exchange.fail(NotReadError("not read"))
+        with pytest.raises(BrokenOffError):
+            await request.over()
+        assert hits(s) == {"spool": 1}
+        line = lines.last
+        assert (line["status"], line["outcome"], line["limit"]) == (200, "broken_off", "spool")
+
+
+@dialogue
+async def test_a_websocket_that_is_not_read_is_closed_once_there_is_no_room(caplog: pytest.LogCaptureFixture):
+    lines = Lines(caplog)
+    async with Stage() as s:
+        call, service = await opened(s)
+        service.exchange.fail(NotReadError("not read"))
+        await call.over()
+        assert call.closed is not None
+        assert call.closed[0] == 1013
+        assert hits(s) == {"spool": 1}
+        assert (lines.last["close_code"], lines.last["limit"]) == (1013, "spool")

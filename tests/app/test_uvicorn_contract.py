@@ -51,7 +51,7 @@ WEBSOCKET = {
     "close_sent", "config.ws_per_message_deflate", "conn.data_to_send", "conn.handshake_exc", "connection_lost",
     "data_received", "handle_connect", "handle_cont", "handle_ping", "handshake_complete", "handshake_initiated",
     "keepalive_timeout", "loop.call_soon", "read_paused", "receive", "resume_writing", "scope", "send",
-    "send_receive_event_to_app", "shutdown", "transport.abort", "transport.close", "transport.is_closing",
+    "send_receive_event_to_app", "shutdown", "transport.close", "transport.is_closing",
     "transport.pause_reading", "transport.resume_reading", "transport.write", "writable.is_set",
 }  # fmt: skip
 CHANNEL = {

@@ -209,7 +209,7 @@ async def test_a_slow_client_costs_only_its_own_exchange(stage: Stage, caplog: p
     agent.header(other_id)
     agent.end(other_id)
     await quiet()
-    assert (slow_sink.calls, slow_sink.outcome) == (["failed"], "NoRoomError")
+    assert (slow_sink.calls, slow_sink.outcome) == (["failed"], "NotReadError")
     assert other.outcome == "end"
     assert f"exchange {slow_id} is not read" in caplog.text
     assert agent.kinds() == ["proxy_cancel"]

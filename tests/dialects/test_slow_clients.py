@@ -113,7 +113,7 @@ async def test_a_websocket_that_is_not_read(stage: Stage, caplog: pytest.LogCapt
     door.exchange.pause()
     for _ in range(4):
         agent.websocket_data(request_id, b"\x02" + bytes(100_000))
-    assert door.sink.outcome == "NoRoomError"
+    assert door.sink.outcome == "NotReadError"
     assert agent.kinds() == ["proxy_websocket_close"]
     assert "is not read" in caplog.text
 

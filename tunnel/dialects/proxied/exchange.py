@@ -19,7 +19,7 @@ from tunnel.dialects.proxied.answer import Answer, AnswerHead, error_of
 from tunnel.dialects.proxied.connection import ABORT, END, HEAD, encode_head
 from tunnel.dialects.proxied.nobody import NOBODY
 from tunnel.dialects.proxied.stream import OverflowedError
-from tunnel.errors import BadAnswerError, NoRoomError, ServiceBrokeOffError, TunnelError
+from tunnel.errors import BadAnswerError, NotReadError, ServiceBrokeOffError, TunnelError
 from tunnel.port import RequestHead, ResponseHead, Sink
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class ProxiedExchange:
             self.carrier.connection.deliver(self.stream, kind, payload)
         except OverflowedError as error:
             self._log(str(error))
-            self.fail(NoRoomError(str(error)))
+            self.fail(NotReadError(str(error)))
 
     def _put_head(self, head: AnswerHead) -> None:
         self.answer_began = True
@@ -262,7 +262,7 @@ class ProxiedExchange:
             pass  # closed under us, by whoever ended it
         except OverflowedError as error:
             self._log(str(error))
-            self.fail(NoRoomError(str(error)))
+            self.fail(NotReadError(str(error)))
         except (BadAnswerError, ServiceBrokeOffError) as error:
             if self.stream.error is None:
                 self._log(str(error))
