@@ -32,6 +32,23 @@ _CLOSE_SECONDS = 10.0
 class ClientChannel:
     """See the module; a `Client`."""
 
+    __slots__ = (
+        "_account",
+        "_codec",
+        "_events",
+        "_frames",
+        "_frames_bytes",
+        "_full",
+        "_paused",
+        "_protocol",
+        "_reading",
+        "_talk",
+        "_turn",
+        "_waiting",
+        "_waiting_bytes",
+        "held_bytes",
+    )
+
     def __init__(self, protocol: WebSocketsSansIOProtocol, max_message_bytes: int, account: Account) -> None:
         self._protocol = protocol
         largest = min(max_message_bytes, protocol.config.ws_max_size)
@@ -131,18 +148,12 @@ class ClientChannel:
             if self._turn is None:
                 self._take()
             return
-        events = self._codec.receive_data(data)
-        if len(events) == 1:
-            event = events[0]
-            if type(event) is websocket.Message and self._talk is not None:
-                self._tell(self._talk, event.data)
-            else:
-                self._obey(event)
-        elif events:
-            self._events.extend(events)
-            self._take()
-        if self._codec.buffered_bytes or self.held_bytes:
-            self._count()
+        message = self._codec.whole_message(data)
+        if message is not None:
+            self._tell(message)  # the usual case, without a detour
+            return
+        self._events.extend(self._codec.receive_data(data))
+        self._take()
 
     def on_writable(self) -> None:
         """The transport's buffer has drained."""
@@ -202,8 +213,7 @@ class ClientChannel:
 
     def _obey(self, event: websocket.Event) -> None:
         if type(event) is websocket.Message:
-            if self._talk is not None:
-                self._tell(self._talk, event.data)
+            self._tell(event.data)
         elif type(event) is websocket.Ping:
             self._answer()
         elif type(event) is websocket.Pong:
@@ -211,9 +221,11 @@ class ClientChannel:
         elif isinstance(event, websocket.Closed | websocket.Failed):
             self._end(event)
 
-    def _tell(self, talk: Talk, data: Message) -> None:
+    def _tell(self, message: Message) -> None:
+        if self._talk is None:
+            return
         try:
-            talk.message(data)
+            self._talk.message(message)
         except Exception:  # a fault of ours ends this WebSocket, and no other
             logger.exception("a WebSocket failed")
             self.abort()

@@ -15,7 +15,7 @@ from app import problems
 from app.access import Record
 from app.client_port import Client, Message
 from app.mailbox import Mailbox, size_of
-from app.metrics import Limit, Metrics
+from app.metrics import Limit, Metrics, limit_of_error
 from app.passage import Passage
 from app.policy import Policy
 from app.service_end import ServiceEnd
@@ -63,17 +63,18 @@ class Conversation:
 
     def take(self, data: bytes) -> None:
         """Frames of the service."""
-        events = self._service.codec.receive_data(data)
+        codec = self._service.codec
         self._active_at = now = time.monotonic()
         self._pinged = False
-        if len(events) == 1 and self._ready and not self._down.limited and not self._mailbox:
-            event = events[0]
-            if type(event) is websocket.Message:  # the usual case, without a detour
-                if self._client.send_now(event.data):
-                    self._down.passed(size_of(event.data), now, time.monotonic())
+        if self._ready and not self._down.limited and not self._mailbox.held_bytes:
+            message = codec.whole_message(data)
+            if message is not None:  # the usual case, without a detour
+                if self._client.send_now(message):
+                    self._down.passed(size_of(message), now, time.monotonic())
                 else:
-                    self._wait_for([(size_of(event.data), now)])
-                events.clear()
+                    self._wait_for([(size_of(message), now)])
+                return
+        events = codec.receive_data(data)
         for event in events:
             match event:
                 case websocket.Message():
@@ -86,9 +87,7 @@ class Conversation:
                     self._end(1009 if event.code == 1009 else 1011, event.reason, "gateway")
                 case _:
                     pass  # pings are answered by the codec; pongs show that the service is there
-        assembling = self._service.codec.buffered_bytes
-        if assembling != self._mailbox.assembling_bytes:
-            self._mailbox.assembling(assembling)
+        self._mailbox.assembling(codec.buffered_bytes)
         if events:
             self._service.answer()
             self._advance()
@@ -102,6 +101,8 @@ class Conversation:
     def failed(self, error: TunnelError) -> None:
         """The exchange is over."""
         self._service.lose()
+        if (limit := limit_of_error(error)) is not None and not self._record.limit:
+            self._hit(limit)
         lost_link = isinstance(error, LinkLostError)
         reason = "connection to the cluster lost" if lost_link else "connection to the service lost"
         self._record.detail = self._record.detail or str(error)

@@ -12,22 +12,19 @@ import contextlib
 import logging
 from typing import Any
 
-from app import access, problems
+from app import problems, records
 from app.access import Record
 from app.asgi import Receive, Scope, Send, answer_problem, cut_off
 from app.gateway import Gateway
 from app.heads import (
     BadRequestError,
-    client_address,
-    client_is_trusted,
-    host_header,
     is_event_stream,
     request_head,
     response_headers,
 )
 from app.metrics import Limit, Stall, limit_of_error
 from app.policy import Policy
-from app.request_id import request_id_of, with_request_id
+from app.request_id import with_request_id
 from app.routes import Route
 from app.stickiness import cookie_for
 from app.upload import BodyTooLargeError, ClientLeftError, Upload
@@ -333,17 +330,7 @@ class HttpExchange:
 
 async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, receive: Receive, send: Send) -> None:
     """Carry one HTTP request of a routed host to its service. Raises BadRequestError for a malformed one."""
-    loop = asyncio.get_running_loop()
-    record = Record(
-        kind="http",
-        request_id=request_id_of(scope["headers"], client_is_trusted(scope, gateway.settings)),
-        method=scope["method"],
-        host=host_header(scope),
-        path=raw_path,
-        target=route.target,
-        began=loop.time(),
-        client=client_address(scope, gateway.settings),
-    )
+    record = records.begin(gateway, scope, raw_path, route.target)
 
     async def answer(problem: problems.Problem, detail: str = "") -> None:
         record.status, record.outcome = problem.status, problem.code
@@ -371,10 +358,7 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
             gateway.metrics.limit_hit(Limit.BODY_SIZE, record)
         await answer(problems.BODY_TOO_LARGE)
     except TunnelError as error:
-        record.detail = str(error)
-        if (limit := limit_of_error(error)) is not None and not record.limit:
-            gateway.metrics.limit_hit(limit, record)
-        await answer(problems.problem_of(error))
+        await answer(records.failed(gateway, record, error))
     except BrokenOffError as error:
         record.outcome, record.detail = "broken_off", str(error)
         record.closed_by = record.closed_by or "service"
@@ -386,6 +370,4 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
         if exchange is not None:
             gateway.ended(exchange)
             exchange.settle()
-        record.ended_at = loop.time()
-        gateway.metrics.ended(record)
-        access.emit(record)
+        records.end(gateway, record)

@@ -17,6 +17,20 @@ from app.policy import Policy, rate_limit
 class Passage:
     """See the module. Its waits end at the latest with `end`."""
 
+    __slots__ = (
+        "_direction",
+        "_logs_messages",
+        "_metrics",
+        "_rate",
+        "_record",
+        "_stall",
+        "_timer",
+        "_traffic",
+        "_up",
+        "blocked_since",
+        "limited",
+    )
+
     def __init__(self, direction: Direction, policy: Policy, metrics: Metrics, record: Record) -> None:
         self._direction = direction
         self._metrics = metrics

@@ -3,35 +3,22 @@
 The host that was asked for stands in the access line alone, never in a label: clients send what they like.
 """
 
-import asyncio
 import contextlib
 
 from starlette.types import Receive, Scope, Send
 
-from app import access, problems
-from app.access import Record
+from app import problems, records
 from app.asgi import answer_problem, refuse_with_problem
 from app.gateway import Gateway
-from app.heads import client_address, client_is_trusted, host_header, raw_path_of
-from app.request_id import request_id_of
+from app.heads import raw_path_of
 
 
 async def refuse_unrouted(
     gateway: Gateway, scope: Scope, receive: Receive, send: Send, problem: problems.Problem, detail: str = ""
 ) -> None:
     """Answer a request or a WebSocket handshake with `problem`; `detail` is shown, as in `problems.render`."""
-    loop = asyncio.get_running_loop()
     is_websocket = scope["type"] == "websocket"
-    record = Record(
-        kind="websocket" if is_websocket else "http",
-        request_id=request_id_of(scope["headers"], client_is_trusted(scope, gateway.settings)),
-        method="GET" if is_websocket else scope["method"],
-        host=host_header(scope),
-        path=raw_path_of(scope),
-        target=None,
-        began=loop.time(),
-        client=client_address(scope, gateway.settings),
-    )
+    record = records.begin(gateway, scope, raw_path_of(scope), None)
     try:
         if is_websocket and (await receive())["type"] != "websocket.connect":
             record.outcome = "client_left"
@@ -45,6 +32,4 @@ async def refuse_unrouted(
                 close = gateway.draining or problem is problems.BAD_REQUEST
                 await answer_problem(problem, scope, send, detail, request_id=record.request_id, close=close)
     finally:
-        record.ended_at = loop.time()
-        gateway.metrics.ended(record)
-        access.emit(record)
+        records.end(gateway, record)

@@ -12,6 +12,8 @@ from tunnel.port import Exchange
 class ServiceEnd:
     """See the module. `up` is told while the stream takes nothing."""
 
+    __slots__ = ("_exchange", "_in_order", "_paused", "_up", "codec", "ended", "full", "lost")
+
     def __init__(self, exchange: Exchange, max_message_bytes: int, up: Passage) -> None:
         self._exchange = exchange
         self.codec = websocket.Connection(max_message_bytes=max_message_bytes)

@@ -7,7 +7,7 @@ the client as that status, headers and body.
 import asyncio
 import contextlib
 
-from app import access, problems
+from app import access, problems, records
 from app.access import Record
 from app.asgi import Receive, Scope, Send, refuse, refuse_with_problem
 from app.client_asgi import AsgiClient
@@ -17,14 +17,11 @@ from app.gateway import Gateway
 from app.heads import (
     BadRequestError,
     accept_headers,
-    client_address,
-    client_is_trusted,
-    host_header,
     response_headers,
     upgrade_head,
 )
-from app.metrics import Limit, limit_of, limit_of_error
-from app.request_id import request_id_of, with_request_id
+from app.metrics import Limit, limit_of
+from app.request_id import with_request_id
 from app.routes import Route
 from app.stickiness import cookie_for
 from app.waiting import Waiter
@@ -279,17 +276,7 @@ class WebSocketExchange:
 
 async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, receive: Receive, send: Send) -> None:
     """Carry one WebSocket of a routed host."""
-    loop = asyncio.get_running_loop()
-    record = Record(
-        kind="websocket",
-        request_id=request_id_of(scope["headers"], client_is_trusted(scope, gateway.settings)),
-        method="GET",
-        host=host_header(scope),
-        path=raw_path,
-        target=route.target,
-        began=loop.time(),
-        client=client_address(scope, gateway.settings),
-    )
+    record = records.begin(gateway, scope, raw_path, route.target)
 
     async def answer(problem: problems.Problem, detail: str = "") -> None:
         record.status, record.outcome, record.closed_by = problem.status, problem.code, "gateway"
@@ -316,19 +303,14 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
         await exchange.run()
     except BadRequestError as error:
         await answer(problems.BAD_REQUEST, str(error))
-    except Exception as error:
-        if not isinstance(error, TunnelError):
-            record.status, record.outcome = record.status or 500, problems.INTERNAL.code
-            raise
-        record.detail = str(error)
-        if (limit := limit_of_error(error)) is not None and not record.limit:
-            gateway.metrics.limit_hit(limit, record)
-        await answer(problems.problem_of(error))
+    except TunnelError as error:
+        await answer(records.failed(gateway, record, error))
+    except Exception:
+        record.status, record.outcome = record.status or 500, problems.INTERNAL.code
+        raise
     finally:
         if ticket is not None and not isinstance(ticket, problems.Problem):
             ticket.release()
         if exchange is not None:
             gateway.ended(exchange)
-        record.ended_at = loop.time()
-        gateway.metrics.ended(record)
-        access.emit(record)
+        records.end(gateway, record)

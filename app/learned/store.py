@@ -5,14 +5,17 @@ of one `write` are in one transaction, in their order; changes that gather while
 The schema's version is the file's `user_version`: older files are migrated step by step, each in a transaction with its
 number; a newer one, and one that SQLite cannot read, stop the start, and are left as they are.
 
-Nothing is open between `open` and the first `write`, nor after `aclose`: an application that is made and never run
-leaves no file handle behind. One gateway process per folder: what another writes is not seen before the next start.
+One gateway per folder: what another writes would not be seen before the next start, so the folder is locked from
+`open` to `aclose`, or to the end of the process, however it ends. Nothing else is open before the first `write`; the
+lock of an application that is made and never run goes with it.
 """
 
 import asyncio
 import contextlib
 import logging
+import os
 import sqlite3
+import weakref
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,6 +26,9 @@ import msgspec
 from app.learned.claims import Claim
 from app.settings import ConfigurationError
 from tunnel.port import Target
+
+with contextlib.suppress(ImportError):  # Windows, where folders cannot be opened, and so are not locked
+    import fcntl
 
 logger = logging.getLogger("gateway.routes")
 
@@ -81,10 +87,11 @@ class _Batch:
 
 
 class Store:
-    """The file of one gateway."""
+    """The file of one gateway. `lock`: the descriptor that keeps others out."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, lock: int | None = None) -> None:
         self.file = file
+        self._unlock = weakref.finalize(self, os.close, lock) if lock is not None else _nothing
         self._connection: sqlite3.Connection | None = None  # the worker's alone
         self._worker = ThreadPoolExecutor(1, "learned-routes")
         self._gathering: _Batch | None = None
@@ -94,12 +101,22 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
-        """The store of a `state_dir`: made, migrated, and proven to be writable. Raises ConfigurationError."""
+        """The store of a `state_dir`: made, locked, migrated, and proven to be writable. Raises ConfigurationError."""
         file = folder / FILE_NAME
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigurationError(f"state_dir: {folder} cannot be made: {error.strerror}") from None
+        with contextlib.ExitStack() as undo:
+            lock = _locked(folder)
+            if lock is not None:
+                undo.callback(os.close, lock)
+            cls._prepare(file)
+            undo.pop_all()
+        return cls(file, lock)
+
+    @staticmethod
+    def _prepare(file: Path) -> None:
         try:
             with contextlib.closing(connect(file)) as connection:
                 migrate(connection, file)
@@ -109,7 +126,6 @@ class Store:
             raise ConfigurationError(f"state_dir: {file} cannot be written: {error}") from None
         except sqlite3.DatabaseError as error:
             raise ConfigurationError(f"state_dir: {_damaged(file, str(error))}") from None
-        return cls(file)
 
     def load(self) -> list[Learned]:
         """All that is stored, as it is stored. Raises ConfigurationError."""
@@ -195,10 +211,29 @@ class Store:
             await asyncio.get_running_loop().run_in_executor(self._worker, self._connection.close)
             self._connection = None
         self._worker.shutdown()
+        self._unlock()
 
     async def _last(self) -> None:
         """Until all that was handed to the worker so far is done."""
         await asyncio.get_running_loop().run_in_executor(self._worker, _nothing)
+
+
+def _locked(folder: Path) -> int | None:
+    """The folder itself, locked: no file is left behind. None where its file system has no locks."""
+    descriptor = None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if descriptor is not None:
+            os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise ConfigurationError(
+                f"state_dir: {folder} is in use by another gateway process: stop that one, or give each its own"
+            ) from None
+        logger.warning("state_dir: %s cannot be locked (%s): no other gateway may use it", folder, error.strerror)
+        return None
+    return descriptor
 
 
 def connect(file: Path) -> sqlite3.Connection:

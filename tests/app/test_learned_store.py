@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
+import os
 import sqlite3
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -144,6 +147,68 @@ def test_a_write_that_fails_says_so_and_changes_nothing(
     assert [one.claim.host for one in stored(tmp_path)] == ["c.test"]
     assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]  # once per trouble
     assert "can be written again" in caplog.text
+
+
+# --- one gateway per folder
+
+
+def test_a_second_gateway_is_refused_until_the_first_has_ended(tmp_path: Path):
+    async def use(opened: Store) -> None:
+        await opened.write([learned("a.test")])
+        with pytest.raises(ConfigurationError, match=r"^state_dir: .* is in use by another gateway process") as caught:
+            Store.open(tmp_path)
+        assert str(tmp_path) in str(caught.value)
+        await opened.write([learned("b.test")])  # the first one goes on
+        await opened.aclose()
+        assert stored(tmp_path) == [learned("a.test"), learned("b.test")]
+
+    with_store(tmp_path, use)
+
+
+def test_another_process_is_refused_with_status_2(tmp_path: Path):
+    async def use(_: Store) -> None:
+        asked = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "app", "--port", "0", env=os.environ | {"GATEWAY_STATE_DIR": str(tmp_path)},
+            stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(30):
+            _, said = await asked.communicate()
+        assert asked.returncode == 2
+        assert said.decode().startswith(f"tunnel-gateway: state_dir: {tmp_path} is in use by another gateway process")
+        assert said.count(b"\n") == 1
+
+    with_store(tmp_path, use)
+
+
+def test_a_store_that_nobody_keeps_locks_nothing(tmp_path: Path):
+    Store.open(tmp_path)
+    assert stored(tmp_path) == []
+
+
+def test_a_start_that_fails_leaves_no_lock(tmp_path: Path):
+    (tmp_path / FILE_NAME).write_bytes(b"this is no database" * 100)
+    with pytest.raises(ConfigurationError, match="is damaged"):
+        Store.open(tmp_path)
+    (tmp_path / FILE_NAME).unlink()
+    assert stored(tmp_path) == []
+
+
+def test_a_file_system_without_locks_is_used_all_the_same(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    def no_locks(_: int, __: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    async def use(opened: Store) -> None:
+        await opened.write([learned("a.test")])
+
+    with_store(tmp_path, use)
+    assert stored(tmp_path) == [learned("a.test")]
+    assert "cannot be locked (No locks available)" in caplog.text
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 # --- versions

@@ -90,6 +90,52 @@ def test_bytes_behind_a_101_wait_while_the_sink_pauses() -> None:
     assert (sink.calls, sink.body, talk.stream.unacknowledged) == (["head", "data", "data", "end"], b"abc", 0)
 
 
+def test_a_sink_that_pauses_at_its_data_keeps_the_credit() -> None:
+    talk = Talk()
+    exchange, sink = talk.open(upgrade=True)
+    talk.stream.bring(SWITCHED, b"a")
+    sink.on_call = lambda called: exchange.pause() if called == "data" else None
+    talk.stream.bring(b"bc", b"d")
+    assert (sink.body, talk.stream.unacknowledged) == (b"abc", 3)
+    sink.on_call = None
+    exchange.resume()
+    assert (sink.body, talk.stream.unacknowledged) == (b"abcd", 0)
+
+
+def test_a_sink_that_pauses_and_resumes_at_its_data_is_given_the_next_after_it() -> None:
+    talk = Talk()
+    exchange, sink = talk.open(upgrade=True)
+    talk.stream.bring(SWITCHED)
+
+    def stop_and_go(_: str) -> None:
+        exchange.pause()
+        exchange.resume()
+
+    sink.on_call = stop_and_go
+    talk.stream.bring(b"a", b"b")
+    assert (sink.body, talk.stream.unacknowledged) == (b"ab", 0)
+
+
+def test_a_sink_that_resets_at_its_data_leaves_nothing_behind() -> None:
+    talk = Talk()
+    exchange, sink = talk.open(upgrade=True)
+    talk.stream.bring(SWITCHED)
+    sink.on_call = lambda _: exchange.reset()
+    talk.stream.bring(b"abc", b"d")
+    assert (sink.body, talk.stream.unacknowledged, talk.stream.state) == (b"abc", 0, "reset")
+    assert talk.told == ["closed"]
+
+
+def test_the_loss_of_an_upgraded_stream_after_its_end_is_no_news() -> None:
+    talk = Talk()
+    exchange, sink = talk.open(upgrade=True)
+    talk.stream.bring(SWITCHED)
+    exchange.end()
+    talk.stream.finish()
+    talk.stream.lose(LinkLostError("gone"))
+    assert (sink.calls, talk.told) == (["head", "end"], ["closed"])
+
+
 def test_an_upgrade_that_is_refused_is_an_ordinary_answer() -> None:
     talk = Talk()
     _, sink = talk.open(upgrade=True)

@@ -23,6 +23,39 @@ def test_messages_both_ways():
         assert [event.text for event in events if isinstance(event, Message)] == [True, False, True]
 
 
+@pytest.mark.parametrize("message", ["", "grüße", "t" * 126, b"", b"\x00" * 125, b"\xff" * 65_535])
+def test_a_whole_message_in_one_frame_is_taken_without_events(message: bytes | str):
+    client, server = pair()
+    for sender, receiver in ((client, server), (server, client)):
+        wire = sender.send_message(message)
+        # Below six bytes (and above 16 bits of length) it is not looked at: `receive_data` takes all there is.
+        assert receiver.whole_message(wire) == (message if len(wire) >= 6 else None)
+        assert receiver.buffered_bytes == 0
+
+
+def test_what_is_not_one_whole_message_is_left_to_receive_data():
+    client = Connection(max_message_bytes=1000)
+    message = frame(Opcode.TEXT, b"message")
+    for wire in (
+        message[:-1],
+        message + b"\x81",
+        frame(Opcode.PING, b"ping"),
+        frame(Opcode.TEXT, b"part", fin=False),
+        frame(Opcode.TEXT, b"\xff\xff\xff\xff"),
+        frame(Opcode.BINARY, bytes(1001)),
+        encode_frame(Opcode.TEXT, b"message", masked=True),
+    ):
+        assert client.whole_message(wire) is None
+        assert client.state is State.OPEN
+    for begun in (message[:1], message[:4], frame(Opcode.TEXT, fin=False)):
+        client = Connection()
+        assert client.receive_data(begun) == []
+        assert client.whole_message(message) is None, "it belongs to what is under way"
+    client = Connection()
+    assert client.receive_data(frame(Opcode.CLOSE)) == [Closed(1005, "")]
+    assert client.whole_message(message) is None
+
+
 def test_control_frames_between_fragments():
     client = Connection()
     wire = frame(Opcode.TEXT, "é".encode()[:1], fin=False)

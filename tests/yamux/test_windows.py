@@ -33,6 +33,16 @@ def test_nothing_is_returned_below_half_a_window():
     assert said(session) == [f"WINDOW 1 {HALF}"]
 
 
+def test_acknowledging_says_whether_there_is_something_to_send():
+    session = measured(0.01)
+    session.receive_data(data(1, bytes(HALF)), 200.0)
+    assert not session.acknowledge(1, HALF - 1, 200.0)
+    assert not session.wants_to_send
+    assert session.acknowledge(1, 1, 200.0)
+    assert session.wants_to_send
+    assert not session.acknowledge(2, 1, 200.0)
+
+
 def test_what_nobody_consumed_is_not_returned():
     session = measured(0.01)
     session.receive_data(data(1, bytes(262_144)), 100.0)

@@ -30,11 +30,11 @@ class Connection:
         "_clock",
         "_closed",
         "_exchange",
-        "_input_ended",
         "_on_closed",
         "_on_idle",
         "_stream",
         "idle_since",
+        "input_ended",
         "keep_alive_seconds",
         "uses",
     )
@@ -52,7 +52,8 @@ class Connection:
         self._on_idle = on_idle
         self._on_closed = on_closed
         self._exchange: StreamExchange | None = None
-        self._input_ended = False
+        self.input_ended = False
+        """The peer ended its direction."""
         self._closed = False
         self.idle_since = clock()
         self.keep_alive_seconds: float | None = None
@@ -103,7 +104,7 @@ class Connection:
 
     def end_received(self) -> None:
         """See `StreamOwner.end_received`."""
-        self._input_ended = True
+        self.input_ended = True
         if self._exchange is not None:
             self._exchange.end_received()
         else:
@@ -111,10 +112,10 @@ class Connection:
 
     def stream_lost(self, error: TunnelError, /) -> None:
         """See `StreamOwner.stream_lost`."""
-        exchange = self._exchange
-        self._close()
-        if exchange is not None:
-            exchange.stream_lost(error)
+        if self._exchange is not None:
+            self._exchange.stream_lost(error)
+        else:
+            self._close()
 
     def stream_writable(self) -> None:
         """See `StreamOwner.stream_writable`."""
@@ -137,7 +138,7 @@ class Connection:
         A peer that has not ended its direction is not waited for: there is no clock here to bound the wait.
         """
         if not self._closed:
-            if self._input_ended:
+            if self.input_ended:
                 self._stream.write_end()
             else:
                 self._stream.reset()
@@ -148,6 +149,10 @@ class Connection:
         if not self._closed:
             self._stream.reset()
             self._close()
+
+    def lose(self) -> None:
+        """The stream is gone under the exchange."""
+        self._close()
 
     def _close(self) -> None:
         self._exchange = None

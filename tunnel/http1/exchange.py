@@ -1,7 +1,8 @@
 """One HTTP/1.1 exchange: the door's `Exchange`, from the written head to the answer's end.
 
-Belongs to a `Connection`, which hands it what the stream brings. Never calls the sink while paused (but for
-`failed` and `writable`), never after it is over, and never from within `send_data`, `end` or `reset`.
+Belongs to a `Connection`, which hands it what the stream brings; after a 101 it is the stream's owner itself. Never
+calls the sink while paused (but for `failed` and `writable`), never after it is over, and never from within
+`send_data`, `end` or `reset`.
 
 Invariants: every received byte is acknowledged once: when what was made of it is delivered and the sink did
 not pause, else on `resume`, and at the latest when the exchange is over. What comes while paused is held
@@ -143,27 +144,41 @@ class StreamExchange:
         if self._input_ended and not self._paused and not self._over:
             self._end_input()
 
-    # --- told by the connection
+    # --- told by the connection; after a 101, by the stream itself
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes, /) -> None:
         """The stream brought bytes."""
         if self._paused:
             self._waiting.append(data)
-        else:
+        elif self._upload != _RAW or self._delivering:
             self._take(data)
+        else:
+            # Behind a 101 there is nothing to parse: as `_take`, without a detour. WebSockets live here.
+            self._taken += len(data)
+            self._delivering = True
+            try:
+                self._sink.data(data)
+            finally:
+                self._delivering = False
+            if self._taken and not self._paused:
+                taken, self._taken = self._taken, 0
+                self._stream.acknowledge(taken)
 
     def end_received(self) -> None:
         """The stream's peer ended its direction."""
-        self._input_ended = True
-        if not self._paused:
+        self._input_ended = self._connection.input_ended = True
+        if not self._paused and not self._over:
             self._end_input()
 
-    def stream_lost(self, error: TunnelError) -> None:
+    def stream_lost(self, error: TunnelError, /) -> None:
         """The stream is gone, in both directions.
 
         Before an answer on a connection used before it is the lost race that a new connection may win, whatever
         ended it (TLS without its close_notify, for one).
         """
+        if self._over:
+            return
+        self._connection.lose()
         if self._answer.started:
             error = error.after_answer_began()
         elif not error.retryable and self._connection.uses > 1:
@@ -210,6 +225,7 @@ class StreamExchange:
                 head = answer.heads.pop(0)
                 if head.status == 101:
                     self._upload = _RAW
+                    self._stream.owner = self  # the connection has no more to say until the end
                 sink.head(head)
             if answer.body and not self._paused:
                 body, answer.body = answer.body, b""

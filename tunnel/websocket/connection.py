@@ -142,10 +142,9 @@ class Connection:
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Take the peer's next bytes, cut anywhere; what they completed, in order."""
-        if not self._left and not self._head and not self._kind and self.state is not State.CLOSED:
-            message = self._whole_message(data)
-            if message is not None:
-                return [message]
+        message = self.whole_message(data)
+        if message is not None:
+            return [Message(message)]
         events: list[Event] = []
         at = self._take_payload(data, events) if self._left else 0
         if self._head:
@@ -172,12 +171,13 @@ class Connection:
             at += length
         return events
 
-    def _whole_message(self, data: bytes) -> Message | None:
-        """What `data` means where it is one whole message in one frame, and nothing else: the usual case, without a
-        detour. None: whatever else it is, broken rules included.
+    def whole_message(self, data: bytes) -> bytes | str | None:
+        """The message, where the peer's next bytes are just one, whole, in one frame: the usual case, without events.
+
+        None: they are anything else, a broken rule included; nothing was taken, and they are for `receive_data`.
         """
         size = len(data)
-        if size < 6:
+        if size < 6 or self._left or self._head or self._kind or self.state is State.CLOSED:
             return None
         first = data[0]
         length = data[1] if self._client else data[1] - _MASKED
@@ -197,9 +197,9 @@ class Connection:
             return None
         payload = data[at:] if self._client else apply_mask(data[at:], data[at - 4 : at])
         if first != _WHOLE_TEXT:
-            return Message(payload)
+            return payload
         try:
-            return Message(payload.decode())
+            return payload.decode()
         except UnicodeDecodeError:
             return None
 

@@ -12,7 +12,7 @@ not empty has a frame to write.
 
 from collections import OrderedDict, deque
 
-from tunnel.yamux.frames import ACK, DATA, FIN, HEADER_BYTES, RST, SYN, WINDOW_UPDATE, encode_header
+from tunnel.yamux.frames import ACK, DATA, FIN, HEADER, HEADER_BYTES, RST, SYN, VERSION, WINDOW_UPDATE, encode_header
 from tunnel.yamux.stream import Move, State, Stream
 
 _SLIVER_BYTES = 1024
@@ -84,9 +84,11 @@ class Outbox:
             self._ready[stream.id] = stream
 
     def append(self, stream: Stream, data: bytes) -> None:
-        """Queue data of a stream."""
+        """Queue data of a stream, and give it a turn where it has credit and none yet."""
         stream.buffer.append(data)
         self.buffered += len(data)
+        if stream.credit > 0 and stream.state is not State.QUEUED:
+            self._ready[stream.id] = stream
 
     def end(self, stream: Stream) -> None:
         """A FIN is to follow what is buffered; nobody waits for the stream to drain any more."""
@@ -131,7 +133,7 @@ class Outbox:
                 ready.move_to_end(stream_id, last=False)
                 break
             room -= written
-            if stream.wants_turn:
+            if (stream.buffer.size or stream.ending) and stream.wants_turn:
                 ready[stream_id] = stream
         return b"".join(parts)
 
@@ -163,8 +165,14 @@ class Outbox:
                 if fits < 1 or (parts and fits < _SLIVER_BYTES):
                     return 0
                 size = fits
-            parts.append(encode_header(DATA, self._opening_flags(stream), stream.id, size))
-            self._take_data(stream, size, parts)
+            flags = self._opening_flags(stream) if stream.state is State.QUEUED or stream.ack_due else 0
+            parts.append(HEADER.pack(VERSION, DATA, flags, stream.id, size))
+            stream.buffer.take(size, parts)
+            stream.credit -= size
+            self.buffered -= size
+            if stream.full and stream.buffer.size <= self._low_mark:
+                stream.full = False
+                self.drained[stream.id] = None
             written = HEADER_BYTES + size
         elif stream.state is State.QUEUED:
             parts.append(encode_header(WINDOW_UPDATE, self._opening_flags(stream), stream.id, 0))
@@ -176,14 +184,6 @@ class Outbox:
             if stream.state is State.CLOSED:
                 self.closed.append(stream)
         return written
-
-    def _take_data(self, stream: Stream, size: int, parts: list[bytes | memoryview]) -> None:
-        stream.buffer.take(size, parts)
-        stream.credit -= size
-        self.buffered -= size
-        if stream.full and stream.buffer.size <= self._low_mark:
-            stream.full = False
-            self.drained[stream.id] = None
 
     @staticmethod
     def _opening_flags(stream: Stream) -> int:

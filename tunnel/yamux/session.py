@@ -124,7 +124,6 @@ class Session:
             self._table.accept(stream)  # without an update: the ACK rides on the data
         if data:
             self._outbox.append(stream, data if type(data) is bytes else bytes(data))
-            self._outbox.ready(stream)
         elif stream.ack_due:
             self._outbox.update(stream)
         if stream.buffer.size >= self._limits.send_buffer_bytes:
@@ -156,20 +155,23 @@ class Session:
 
     # --- flow control ---
 
-    def acknowledge(self, stream_id: int, size: int, now: float) -> None:
+    def acknowledge(self, stream_id: int, size: int, now: float) -> bool:
         """The consumer took `size` received bytes; at half a window the credit goes back to the peer.
 
-        Unknown and ended streams are ignored. Raises ValueError for more than was received.
+        True when that gave something to send. Unknown and ended streams are ignored. Raises ValueError for more
+        than was received.
         """
         self._now = now
         stream = self._streams.get(stream_id)
         if stream is None or stream.state is State.REMOTE_ENDED:
-            return
+            return False
         window = stream.window
-        if window.acknowledge(size):
-            window.grow(now, self._pings.rtt, self._limits.max_window, self._may_grow)
-            window.release(now)
-            self._outbox.update(stream)
+        if not window.acknowledge(size):
+            return False
+        window.grow(now, self._pings.rtt, self._limits.max_window, self._may_grow)
+        window.release(now)
+        self._outbox.update(stream)
+        return True
 
     def flush_credit(self, stream_id: int) -> None:
         """Return all acknowledged credit now: the stream goes back to a pool; its next user needs it."""

@@ -154,8 +154,8 @@ class HttpExchange(ProxiedExchange):
             self._send_whole()
             return
         self._upload = _SENT
-        if self._dropped or (self._told and not self.stream.lane.empty):
-            self._tell("proxy_cancel")
+        if self._dropped or self.carrier.is_lost or (self._told and not self.stream.lane.empty):
+            self._tell("proxy_cancel")  # what waited, or was on its way, is lost: this is not all of the body
         elif self._told:
             self._tell("proxy_request_stream_end")
         else:

@@ -41,6 +41,7 @@ class YamuxCarrier:
     dialect = "yamux"
     message_limit_bytes = messages.ENVELOPE_LIMIT_BYTES
     patience = None
+    upgrade_allowance = 0.0
 
     def __init__(
         self, *, wake: Callable[[], None], clock: Callable[[], float], account: Account, limits: Limits | None = None
@@ -75,24 +76,30 @@ class YamuxCarrier:
                     size = len(event.data)
                     stream.unread_bytes += size
                     self._account.adjust(size)
-                    self._tell(stream, stream.owner.data_received, event.data)
+                    try:
+                        stream.owner.data_received(event.data)
+                    except Exception:  # as `_tell`, which would be one more call for each piece of data
+                        logger.exception("stream %d failed in its owner", stream.stream_id)
+                        self._give_up(stream)
             else:
                 self._obey(event)
-        self._writable()
-        self._count()
         if self.session.wants_to_send:
             self._wake()
 
     def data_to_send(self, limit: int = 65_536) -> bytes:
         """At most `limit` bytes of frames: control first, then the ready streams in turns."""
         data = self.session.data_to_send(limit)
-        self._writable()
-        self._count()
+        if data:
+            self._sent()
         return data
 
     def next_message(self) -> bytes | None:
         """See `Carrier`."""
-        return self.data_to_send() or None
+        data = self.session.data_to_send()
+        if not data:
+            return None
+        self._sent()
+        return data
 
     def message_received(self, envelope: messages.Envelope, text: str | bytes, /) -> bool:  # noqa: ARG002
         """No text message is this dialect's own."""
@@ -157,7 +164,7 @@ class YamuxCarrier:
 
     def open_stream(self) -> YamuxStream:
         """Begin a stream. Raises LinkLostError after a go-away, LinkBusyError when there is no room."""
-        if self.going_away:
+        if self.going_away or self._lost:
             raise LinkLostError("the agent is going away")
         try:
             stream_id = self.session.open_stream()
@@ -172,7 +179,8 @@ class YamuxCarrier:
             welcome = self.session.send_data(stream_id, data)
         except LocalError:
             return True  # it ended while the owner was writing; the owner was told, or ended it itself
-        self._count()
+        self._buffered_bytes += len(data)
+        self._account.adjust(len(data))
         self._wake()
         return welcome
 
@@ -194,16 +202,15 @@ class YamuxCarrier:
     def acknowledge(self, stream: YamuxStream, size: int) -> None:
         """Give credit back to the agent."""
         stream.unread_bytes -= size
-        self._account.adjust(-size)
-        if self._account.above_high_mark and stream.unread_bytes:
+        self._account.held_bytes -= size  # less meets no mark: nothing for `adjust` to do
+        if stream.unread_bytes and self._account.above_high_mark:
             # A consumer that lags gets its window back when there is room again; one that keeps up is not held.
             stream.withheld_bytes += size
             self._withheld.add(stream)
             return
         size += stream.withheld_bytes
         stream.withheld_bytes = 0
-        self.session.acknowledge(stream.stream_id, size, self.clock())
-        if self.session.wants_to_send:
+        if self.session.acknowledge(stream.stream_id, size, self.clock()):
             self._wake()
 
     # --- inside
@@ -221,6 +228,7 @@ class YamuxCarrier:
                 stream = self._streams.pop(event.stream_id, None)
                 if stream is not None:
                     self._release(stream)
+                    self._count()
                     self._lose(stream, StreamRefusedError("the agent reset the stream"))
             case StreamOpened():
                 self.session.reset_stream(event.stream_id)  # agents open none
@@ -233,16 +241,19 @@ class YamuxCarrier:
             case _:
                 pass
 
-    def _tell(self, stream: YamuxStream, callback: Callable[..., None], *arguments: object) -> None:
+    def _tell(self, stream: YamuxStream, callback: Callable[[], None]) -> None:
         """Call an owner; a fault of its costs its stream, never the link."""
         try:
-            callback(*arguments)
+            callback()
         except Exception:
             logger.exception("stream %d failed in its owner", stream.stream_id)
-            owner = stream.owner
-            stream.reset()
-            with contextlib.suppress(Exception):  # it failed already, and is logged
-                owner.stream_lost(StreamRefusedError("internal error"))
+            self._give_up(stream)
+
+    def _give_up(self, stream: YamuxStream) -> None:
+        owner = stream.owner
+        stream.reset()
+        with contextlib.suppress(Exception):  # it failed already, and is logged
+            owner.stream_lost(StreamRefusedError("internal error"))
 
     def _lose(self, stream: YamuxStream, error: TunnelError) -> None:
         try:
@@ -250,7 +261,9 @@ class YamuxCarrier:
         except Exception:
             logger.exception("stream %d failed in its owner", stream.stream_id)
 
-    def _writable(self) -> None:
+    def _sent(self) -> None:
+        """A batch left: count what is still buffered, and tell who has room again."""
+        self._count()
         for stream_id in self.session.take_writable():
             stream = self._streams.get(stream_id)
             if stream is not None:
@@ -267,9 +280,10 @@ class YamuxCarrier:
 
     def _count(self) -> None:
         buffered = self.session.buffered_bytes if not self._lost else 0
-        if buffered != self._buffered_bytes:
-            self._account.adjust(buffered - self._buffered_bytes)
+        change = buffered - self._buffered_bytes
+        if change:
             self._buffered_bytes = buffered
+            self._account.adjust(change)
 
     def __repr__(self) -> str:
         return f"<YamuxCarrier {self.active} active, {self.session!r}>"
