@@ -208,6 +208,22 @@ async def test_an_upload_is_cancelled_on_the_next_link(stage: Stage):
 
 
 @conversation
+async def test_an_answered_upload_that_lost_its_link_is_never_said_to_be_complete(stage: Stage):
+    first = stage.agent()
+    exchange, sink = opened(first, b"POST", length=None)
+    exchange.send_data(bytes(COLLECTED_BYTES + 1))  # most of it waits for the agent's pongs
+    request_id = first.hear()[0]["request_id"]
+    first.header(request_id)
+    first.end(request_id)
+    await quiet()
+    assert sink.outcome == "end"
+    first.lose()
+    exchange.end()
+    assert first.kinds() == ["proxy_cancel"]
+    assert stage.agent().hear_one("proxy_cancel")["request_id"] == request_id
+
+
+@conversation
 @pytest.mark.parametrize("dialect", ["json", "chunk"])
 async def test_websockets_end_with_their_link_and_are_cleaned_up(stage: Stage, dialect: str):
     first = stage.agent(dialect)

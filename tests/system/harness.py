@@ -13,7 +13,7 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.system.process import Process, Processes
+from tests.system.process import START_SECONDS, Process, Processes, wait_until
 
 DIRECT = bool(os.environ.get("SYSTEM_DIRECT"))
 DIALECT = os.environ.get("SYSTEM_DIALECT", "yamux")
@@ -136,10 +136,16 @@ class Stack:
     def start_agent(
         self, agent_id: str = "a1", *, services: dict[str, int] | None = None, gateway_port: int | None = None
     ) -> Process:
-        """Start an agent and wait until it is registered; `services`: other ports than the services' own."""
+        """Start an agent and wait until the gateway, too, knows that it serves; `services`: other ports than theirs."""
+        before = self._served_by(agent_id)
         agent = self.start_agent_only(agent_id, services=services, gateway_port=gateway_port)
         agent.wait_line("ready:")
+        wait_until(lambda: self._served_by(agent_id) > before, START_SECONDS, f"the gateway hears of {agent_id}")
         return agent
+
+    def _served_by(self, agent_id: str) -> int:
+        """How often the gateway said that this agent serves."""
+        return sum(f"agent {agent_id} serves cluster" in line for line in self.gateway.output())
 
     def start_agent_only(
         self, agent_id: str = "a1", *, services: dict[str, int] | None = None, gateway_port: int | None = None
