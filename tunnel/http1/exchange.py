@@ -23,7 +23,8 @@ from tunnel.errors import (
 )
 from tunnel.http1.answer import Answer
 from tunnel.http1.request import BodyLengthError
-from tunnel.port import Headers, RequestHead, ResponseHead, Sink
+from tunnel.nobody import NOBODY
+from tunnel.port import RequestHead, Sink
 from tunnel.streams import ByteStream
 
 if TYPE_CHECKING:
@@ -285,7 +286,7 @@ class StreamExchange:
         self._blocked = False
         self._acknowledge_all()
         self._answer.close()
-        self._sink = _NOBODY  # a door and its exchange refer to each other: not for longer than they must
+        self._sink = NOBODY  # a door and its exchange refer to each other: not for longer than they must
 
     def _acknowledge_all(self) -> None:
         size = self._taken
@@ -295,30 +296,3 @@ class StreamExchange:
             self._waiting.clear()
         if size:
             self._stream.acknowledge(size)
-
-
-class _Nobody:
-    """The sink of an exchange that is over."""
-
-    __slots__ = ()
-
-    def head(self, head: ResponseHead, /) -> None:
-        """Not called."""
-
-    def data(self, data: bytes, /) -> None:
-        """Not called."""
-
-    def trailers(self, headers: Headers, /) -> None:
-        """Not called."""
-
-    def end(self) -> None:
-        """Not called."""
-
-    def failed(self, error: TunnelError, /) -> None:
-        """Not called."""
-
-    def writable(self) -> None:
-        """Not called."""
-
-
-_NOBODY: Sink = _Nobody()

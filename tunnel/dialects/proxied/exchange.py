@@ -17,9 +17,9 @@ import anyio
 
 from tunnel.dialects.proxied.answer import Answer, AnswerHead, error_of
 from tunnel.dialects.proxied.connection import ABORT, END, HEAD, encode_head
-from tunnel.dialects.proxied.nobody import NOBODY
 from tunnel.dialects.proxied.stream import OverflowedError
 from tunnel.errors import BadAnswerError, NotReadError, ServiceBrokeOffError, TunnelError
+from tunnel.nobody import NOBODY
 from tunnel.port import RequestHead, ResponseHead, Sink
 
 if TYPE_CHECKING:
