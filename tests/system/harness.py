@@ -140,12 +140,14 @@ class Stack:
         before = self._served_by(agent_id)
         agent = self.start_agent_only(agent_id, services=services, gateway_port=gateway_port)
         agent.wait_line("ready:")
-        wait_until(lambda: self._served_by(agent_id) > before, START_SECONDS, f"the gateway hears of {agent_id}")
+        if self._gateway is not None:
+            wait_until(lambda: self._served_by(agent_id) > before, START_SECONDS, f"the gateway hears of {agent_id}")
         return agent
 
     def _served_by(self, agent_id: str) -> int:
         """How often the gateway said that this agent serves."""
-        return sum(f"agent {agent_id} serves cluster" in line for line in self.gateway.output())
+        lines = self._gateway.output() if self._gateway is not None else []
+        return sum(f"agent {agent_id} serves cluster" in line for line in lines)
 
     def start_agent_only(
         self, agent_id: str = "a1", *, services: dict[str, int] | None = None, gateway_port: int | None = None

@@ -23,7 +23,7 @@ import psutil
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30.0
 END_SECONDS = 15.0
-LINES_KEPT = 2000
+LINES_KEPT = 20_000
 SAMPLE_SECONDS = 0.02
 
 

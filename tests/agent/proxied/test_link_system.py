@@ -18,7 +18,13 @@ def anyio_backend(request):
 
 
 FEATURES = {
-    "json": {"supports_yamux": False, "supports_response_streaming": True, "supports_websocket": True},
+    "json": {
+        "supports_yamux": False,
+        "supports_response_streaming": True,
+        "supports_websocket": True,
+        "supports_message_order": True,
+        "supports_websocket_ping": True,
+    },
     "chunk": {
         "supports_yamux": False,
         "supports_stream_chunks": True,
