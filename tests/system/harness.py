@@ -137,17 +137,17 @@ class Stack:
         self, agent_id: str = "a1", *, services: dict[str, int] | None = None, gateway_port: int | None = None
     ) -> Process:
         """Start an agent and wait until the gateway, too, knows that it serves; `services`: other ports than theirs."""
-        before = self._served_by(agent_id)
+        before = self._gateway.printed if self._gateway is not None else 0
         agent = self.start_agent_only(agent_id, services=services, gateway_port=gateway_port)
         agent.wait_line("ready:")
-        if self._gateway is not None:
-            wait_until(lambda: self._served_by(agent_id) > before, START_SECONDS, f"the gateway hears of {agent_id}")
+        if (gateway := self._gateway) is not None:
+            line = f"agent {agent_id} serves cluster"
+            wait_until(
+                lambda: any(line in printed for printed in gateway.output_since(before)),
+                START_SECONDS,
+                f"the gateway hears of {agent_id}",
+            )
         return agent
-
-    def _served_by(self, agent_id: str) -> int:
-        """How often the gateway said that this agent serves."""
-        lines = self._gateway.output() if self._gateway is not None else []
-        return sum(f"agent {agent_id} serves cluster" in line for line in lines)
 
     def start_agent_only(
         self, agent_id: str = "a1", *, services: dict[str, int] | None = None, gateway_port: int | None = None
