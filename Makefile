@@ -25,8 +25,11 @@ test: $(VENV)/.dev  ## the tests, under 10 minutes
 test-unit: $(VENV)/.dev  ## the tests without sockets, under a minute
 	$(BIN)/python -m pytest -m "not slow and not system" $(ARGS)
 
-test-all: $(VENV)/.dev  ## the full matrix: fuzzers and long runs too
+# The whole run has our agent speak yamux; then the system tests once more over each of the other two dialects.
+test-all: $(VENV)/.dev  ## the full matrix: fuzzers and long runs too, the system tests over each dialect
 	$(BIN)/python -m pytest $(ARGS)
+	SYSTEM_DIALECT=json $(BIN)/python -m pytest tests/system -m "not slow"
+	SYSTEM_DIALECT=chunk $(BIN)/python -m pytest tests/system -m "not slow"
 
 check: $(VENV)/.dev  ## lint, format and types; writes nothing
 	$(BIN)/ruff check .

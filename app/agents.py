@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 from app import problems
 from app.agent_socket import AgentLeftError, AgentSocket
 from app.asgi import Receive, Scope, Send, refuse_with_problem
-from app.dialects import CHUNK, JSON, dialect_of, settle
+from app.dialects import CHUNK, JSON, can_speak, dialect_of, settle
 from app.gateway import Gateway
 from app.heads import bearer_token, forwarded_scheme, host_header
 from app.settings import Grant, token_hash
@@ -71,12 +71,19 @@ async def serve_agent(gateway: Gateway, scope: Scope, receive: Receive, send: Se
             await socket.send_text(messages.encode("error", messages.Notice(error=text), envelope.request_id))
             await socket.close(1008, text)
             return
+        dialect = dialect_of(grant, register.features)
+        if not can_speak(dialect, register.features):
+            text = f"this token's agents are spoken with in {dialect}, and this agent offers only yamux"
+            logger.warning("agent %.80r refused: %s", register.agent_id, text)
+            await socket.send_text(messages.encode("error", messages.Notice(error=text), envelope.request_id))
+            await socket.close(1008, text)
+            return
         success = messages.RegisterSuccess(cluster_id=cluster, cluster_uuid=cluster, name=register.name)
         await socket.send_text(messages.encode("register_success", success, envelope.request_id))
         link = socket.new_link(cluster, register.agent_id[: messages.NAME_LIMIT] or None)
         link.agent_version = register.agent_version[: messages.NAME_LIMIT]
         gateway.registry.add(link)
-        settle(gateway, link, dialect_of(grant, register.features), register.features)
+        settle(gateway, link, dialect, register.features)
         await socket.serve(link)
     except (AgentLeftError, TimeoutError, messages.MessageError, OSError) as error:
         logger.info("agent at /agent: %s", str(error) or "did not register in time")

@@ -24,6 +24,12 @@ def dialect_of(grant: Grant, features: Mapping[str, bool]) -> str:
     return CHUNK if features.get("supports_stream_chunks") else JSON
 
 
+def can_speak(dialect: str, features: Mapping[str, bool]) -> bool:
+    """False for an agent whose features name yamux and nothing that the other dialects need: it would wait in vain."""
+    says_nothing_else = not (features.get("supports_response_streaming") or features.get("supports_stream_chunks"))
+    return dialect == YAMUX or not (features.get("supports_yamux") and says_nothing_else)
+
+
 def settle(gateway: Gateway, link: Link, dialect: str, features: Mapping[str, bool]) -> None:
     """Let the link speak it: at once, or, with yamux, when the agent agrees (json with one that declines)."""
 

@@ -53,7 +53,10 @@ UNSAFE_PATH = Problem(
     400, "unsafe_path", "Ambiguous path", "The path could be read in two ways that lead to different applications.",
     "Write the path without encoded slashes and dot segments.",
 )  # fmt: skip
-BAD_REQUEST = Problem(400, "bad_request", "Bad request", "The request is not valid HTTP.", "Mend the client.")
+BAD_REQUEST = Problem(
+    400, "bad_request", "Bad request", "The request is not valid HTTP, or cannot be carried as it is.",
+    "Mend the client.",
+)  # fmt: skip
 NO_WEBSOCKETS = Problem(
     501, "websockets_unavailable", "WebSockets are not available",
     "The server in front of this application hands WebSocket handshakes over as plain HTTP.",

@@ -31,6 +31,8 @@ ROUTES_IN_ALL = 20_000
 PATHS_PER_HOST = 100
 """Each request of the host looks at them one by one."""
 _REFUSALS_REMEMBERED = 1_000
+_LEAP_SECONDS = 60.0
+"""Of the wall clock between two ticks: it was set, or the machine slept."""
 _LINES_PER_TURN = 50
 
 
@@ -69,9 +71,12 @@ class LearnedRoutes:
         self._index = HostIndex()
         self._refused: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._next_look = 0.0
+        self._ahead: float | None = None  # the wall clock, of the loop's
         self._told_of_memory = False
         self._owed: list[Change] = []  # for the store, as soon as there is a loop
         self._load()
+        if store is not None:
+            store.everything = self._everything
         self.apply(settings)
 
     # --- what is asked on the way of a request, and of a scrape
@@ -137,6 +142,7 @@ class LearnedRoutes:
         """
         host = self._hosts.get(name)
         if host is None:
+            await self._commit(_Changes())  # the file may still have it, and the agent asks again for that reason
             return 0
         if host.cluster not in clusters:
             if not self._is_held(name, host):
@@ -182,6 +188,7 @@ class LearnedRoutes:
 
     def tick(self, now: float) -> None:
         """Look for what has expired, once a minute; `now`: the loop's time."""
+        self._follow_clock(now)
         if now >= self._next_look:
             self._next_look = now if self.expire() else now + LOOK_SECONDS
 
@@ -203,9 +210,26 @@ class LearnedRoutes:
         for level, text, values in changes.lines:
             logger.log(level, text, *values)
         stored, self._owed = self._owed + changes.stored, []
-        if self._store is not None and stored:
+        if self._store is not None and (stored or self._store.behind):
             self._store.write(stored)
         return len(changes.lines) >= _LINES_PER_TURN
+
+    def _follow_clock(self, now: float) -> None:
+        """A wall clock that was set, or stood still, takes nobody's lifetime: no agent could renew anything meanwhile.
+
+        One that was set back gives no longer life.
+        """
+        wall = self._clock()
+        before, self._ahead = self._ahead, wall - now
+        if before is None or abs(leap := self._ahead - before) < _LEAP_SECONDS:
+            return
+        logger.warning("the clock leapt by %.0f s; learned routes live on", leap)
+        for host in self._hosts.values():
+            for path, learned in host.paths.items():
+                expires_at = min(learned.expires_at + max(leap, 0.0), wall + LIFETIME_SECONDS)
+                host.paths[path] = Learned(learned.claim, expires_at)
+        if self._store is not None:
+            self._store.rewrite()
 
     # --- decisions
 
@@ -280,10 +304,14 @@ class LearnedRoutes:
                     [Route(name, path.encode(), one.claim.target, self._policy) for path, one in host.paths.items()],
                 )
 
+    def _everything(self) -> list[Learned]:
+        return [learned for host in self._hosts.values() for learned in host.paths.values()]
+
     async def _commit(self, changes: _Changes) -> None:
         """In force at once; returns when it is on disk. Raises StoreError."""
         self._reindex(changes.hosts)
-        written = self._store.write(changes.stored) if self._store is not None and changes.stored else None
+        store = self._store
+        written = store.write(changes.stored) if store is not None and (changes.stored or store.behind) else None
         if self._store is None and self._hosts and not self._told_of_memory:
             self._told_of_memory = True
             logger.warning("learned routes are kept in memory only; set state_dir, and they survive a restart")

@@ -2,6 +2,8 @@
 
 Invariants: what `write` promised is committed and synced when its future is done (WAL, synchronous=FULL); all changes
 of one `write` are in one transaction, in their order; changes that gather while one commits share the next commit.
+A write that failed leaves the file behind: the next one writes all that is in force, and so does the first one after
+the file was deleted or replaced under us, where what we write would be lost. `everything` is asked for it.
 The schema's version is the file's `user_version`: older files are migrated step by step, each in a transaction with its
 number; a newer one, and one that SQLite cannot read, stop the start, and are left as they are.
 
@@ -16,7 +18,7 @@ import logging
 import os
 import sqlite3
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +80,10 @@ class StoreError(Exception):
     """Something could not be written; the log says what."""
 
 
+class _ReplacedError(Exception):
+    """The file is not the one that was opened."""
+
+
 @dataclass(slots=True)
 class _Batch:
     """What the next commit takes along."""
@@ -92,7 +98,12 @@ class Store:
     def __init__(self, file: Path, lock: int | None = None) -> None:
         self.file = file
         self._unlock = weakref.finalize(self, os.close, lock) if lock is not None else _nothing
+        self.everything: Callable[[], Sequence[Learned]] | None = None
+        """All that is in force, the changes under way included."""
+        self._behind = False
+        self._mending = False  # all that is in force is being written
         self._connection: sqlite3.Connection | None = None  # the worker's alone
+        self._identity = (0, 0)  # of the connection's file
         self._worker = ThreadPoolExecutor(1, "learned-routes")
         self._gathering: _Batch | None = None
         self._committing = False
@@ -142,6 +153,16 @@ class Store:
             for host, path, cluster, namespace, service, port, expires_at in rows
         ]
 
+    @property
+    def behind(self) -> bool:
+        """The file lacks something that was to be written; the next `write`, even of nothing, brings it there."""
+        return self._behind or self._mending
+
+    def rewrite(self) -> "asyncio.Future[None]":
+        """Write all that is in force; done and failed as `write`."""
+        self._behind = True
+        return self.write(())
+
     def write(self, changes: Iterable[Change]) -> "asyncio.Future[None]":
         """Commit these changes together; done when they are on disk, or with StoreError when they are not."""
         batch = self._gathering
@@ -158,14 +179,24 @@ class Store:
 
     def _commit(self) -> None:
         batch, self._gathering = self._gathering, None
-        if batch is None:
-            return
+        if batch is not None:
+            self._run(batch)
+
+    def _run(self, batch: _Batch) -> None:
         self._committing = True
-        running = asyncio.get_running_loop().run_in_executor(self._worker, self._transaction, batch.changes)
+        self._mending, self._behind = self._behind, False
+        everything = self.everything() if self._mending and self.everything is not None else None
+        running = asyncio.get_running_loop().run_in_executor(self._worker, self._transaction, batch.changes, everything)
 
         def committed(result: "asyncio.Future[None]") -> None:
             self._committing = False
             error = None if result.cancelled() else result.exception()
+            self._mending = False
+            self._behind = self._behind or error is not None
+            if isinstance(error, _ReplacedError):
+                logger.warning("%s was deleted or replaced, and is written anew", self.file)
+                self._run(batch)
+                return
             if error is not None and not self._failed:
                 logger.error("%s cannot be written, learned routes would be lost in a restart: %s", self.file, error)
             elif error is None and self._failed:
@@ -180,14 +211,14 @@ class Store:
 
         running.add_done_callback(committed)
 
-    def _transaction(self, changes: Sequence[Change]) -> None:
-        """On the worker's thread."""
-        if self._connection is None:
-            self._connection = connect(self.file)
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
+    def _transaction(self, changes: Sequence[Change], everything: Sequence[Learned] | None) -> None:
+        """On the worker's thread. Raises _ReplacedError, and whatever SQLite does."""
         try:
-            for change in changes:
+            connection = self._connected()
+            connection.execute("BEGIN IMMEDIATE")
+            if everything is not None:
+                connection.execute("DELETE FROM routes")
+            for change in everything if everything is not None else changes:
                 if isinstance(change, Learned):
                     claim, target = change.claim, change.claim.target
                     row = (claim.host, claim.path, target.cluster, target.namespace, target.service, target.port)
@@ -196,9 +227,25 @@ class Store:
                     connection.execute(_DROP, (change.host, change.path))
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+            self._disconnect()  # rolls back; what is wrong with the file may be mended when it is opened again
             raise
+
+    def _connected(self) -> sqlite3.Connection:
+        """The connection, to the file that is in its place now."""
+        if self._connection is not None:
+            if _identity(self.file) != self._identity:
+                raise _ReplacedError
+            return self._connection
+        connection = self._connection = connect(self.file)
+        migrate(connection, self.file)
+        self._identity = _identity(self.file)
+        return connection
+
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
 
     async def aclose(self) -> None:
         """Commit what was promised, then close; idempotent."""
@@ -208,8 +255,7 @@ class Store:
         while self._gathering is not None or self._committing:
             await self._last()
         if self._connection is not None:
-            await asyncio.get_running_loop().run_in_executor(self._worker, self._connection.close)
-            self._connection = None
+            await asyncio.get_running_loop().run_in_executor(self._worker, self._disconnect)
         self._worker.shutdown()
         self._unlock()
 
@@ -267,6 +313,15 @@ def migrate(connection: sqlite3.Connection, file: Path) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    """Which file it is; of none: none of a connection's."""
+    try:
+        found = file.stat()
+    except OSError:
+        return 0, 0
+    return found.st_dev, found.st_ino
 
 
 def _damaged(file: Path, reason: str) -> str:

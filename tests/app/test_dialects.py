@@ -79,6 +79,20 @@ async def test_at_our_own_endpoint_the_features_decide(features: dict[str, bool]
         await dial.over()
 
 
+@pytest.mark.parametrize("dialect", ["json", "chunk"])
+@dialogue
+async def test_an_agent_that_offers_only_yamux_is_not_left_waiting_for_it(dialect: str):
+    async with stage(grants={token_hash("good"): Grant(("c1",), dialect=dialect)}) as s:
+        dial = Dial(s, "/agent")
+        dial.say(text("register", {**REGISTER, "features": {"supports_yamux": True}}, "r"))
+        await dial.over()
+        assert dial.kinds == ["error"]
+        assert f"spoken with in {dialect}" in dial.told[0]["payload"]["error"]
+        assert dial.closed is not None
+        assert dial.closed[0] == 1008
+        assert s.gateway.registry.links() == ()
+
+
 @pytest.mark.parametrize("way", ["features", "token"])
 @dialogue
 async def test_an_agent_of_the_requirement_stays_on_the_controller_socket(way: str):

@@ -200,11 +200,13 @@ def test_a_route_lives_for_a_day_and_no_moment_longer(caplog: pytest.LogCaptureF
 
 def test_the_look_is_taken_once_a_minute():
     world = World()
-    world.set.tick(5.0)
     world.register(claim("x.a.test"))
-    world.now += DAY
+    world.now += DAY - 1.0
+    world.set.tick(5.0)
+    world.now += LOOK_SECONDS - 0.5
     world.set.tick(5.0 + LOOK_SECONDS - 0.5)
     assert world.known == ["x.a.test/ a"]
+    world.now += 0.5
     world.set.tick(5.0 + LOOK_SECONDS)
     assert world.known == []
 

@@ -83,9 +83,9 @@ def test_changes_that_gather_share_a_commit(tmp_path: Path, monkeypatch: pytest.
     sizes: list[int] = []
     transaction = Store._transaction
 
-    def counted(opened: Store, changes: list[store.Change]) -> None:
+    def counted(opened: Store, changes: list[store.Change], everything: list[Learned] | None) -> None:
         sizes.append(len(changes))
-        transaction(opened, changes)
+        transaction(opened, changes, everything)
 
     monkeypatch.setattr(Store, "_transaction", counted)
 

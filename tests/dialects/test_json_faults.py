@@ -8,6 +8,7 @@ import pytest
 
 from tests.app.virtual import quiet
 from tests.dialects.agent import Stage, asked, conversation, encoded, frame
+from tunnel.dialects.proxied.answer import HEAD_JSON_LIMIT_BYTES, HEAD_LIMIT_BYTES
 from tunnel.messages import MessageError
 
 
@@ -170,3 +171,35 @@ async def test_an_answer_of_another_cluster_is_ignored(stage: Stage, caplog: pyt
     assert sink.calls == []
     assert "message for an exchange of json link" in caplog.text
     exchange.reset()
+
+
+@conversation
+@pytest.mark.parametrize("kind", ["proxy_response_header", "proxy_response"])
+async def test_fields_without_end_are_not_even_decoded(stage: Stage, kind: str, caplog: pytest.LogCaptureFixture):
+    """300,000 of them would keep all other links waiting for half a second."""
+    agent = stage.agent()
+    request_id, _, sink = await asked(agent)
+    agent.say(kind, request_id, {"status": 200, "headers": {"A": [""] * HEAD_JSON_LIMIT_BYTES}})
+    await quiet()
+    assert sink.outcome == "BadAnswerError"
+    assert f"bytes of fields, above {HEAD_JSON_LIMIT_BYTES}" in caplog.text
+    assert agent.kinds() == ["proxy_cancel"]
+
+
+@conversation
+async def test_fields_without_end_in_a_binary_answer(stage: Stage):
+    agent = stage.agent()
+    request_id, exchange, _ = await asked(agent)
+    with pytest.raises(MessageError, match=f"bytes of fields, above {HEAD_JSON_LIMIT_BYTES}"):
+        agent.carrier.bytes_received(frame(request_id, 200, {"A": [""] * HEAD_JSON_LIMIT_BYTES}, b""))
+    exchange.reset()
+
+
+@conversation
+async def test_what_separates_fields_counts_too(stage: Stage):
+    agent = stage.agent()
+    request_id, _, sink = await asked(agent)
+    agent.header(request_id, 200, **{f"A{number}": [""] for number in range(HEAD_LIMIT_BYTES // 9 + 1)})
+    await quiet()
+    assert sink.outcome == "BadAnswerError"
+    assert f"more than {HEAD_LIMIT_BYTES} bytes" in str(sink.error)

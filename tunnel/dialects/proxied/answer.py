@@ -28,7 +28,13 @@ PIECE_BYTES = 64 * 1024
 """A body that came in one message is passed on in pieces of this size."""
 
 HEAD_LIMIT_BYTES = 128 * 1024
-"""Names and values of one answer together."""
+"""Names and values of one answer together, with what separates them on a client's wire."""
+
+HEAD_JSON_LIMIT_BYTES = 8 * HEAD_LIMIT_BYTES
+"""The same as an agent may write it (an escape has six characters): what is longer is not even decoded, which would
+keep all other links waiting."""
+
+_SEPARATORS = len(": \r\n")
 
 _TOKEN = frozenset(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _IN_VALUES_NEVER = bytes(byte for byte in range(0x20) if byte != 0x09) + b"\x7f"
@@ -112,11 +118,21 @@ def checked_headers(headers: dict[str, list[str] | str] | None) -> Headers:
             raise BadAnswerError("a field name is not a token")
         if len(raw_value.translate(None, _IN_VALUES_NEVER)) != len(raw_value):
             raise BadAnswerError("a field value has control characters")
-        size += len(raw_name) + len(raw_value)
+        size += len(raw_name) + len(raw_value) + _SEPARATORS
+        if size > HEAD_LIMIT_BYTES:
+            raise BadAnswerError(f"more than {HEAD_LIMIT_BYTES} bytes of fields")
         fields.append((raw_name, raw_value))
-    if size > HEAD_LIMIT_BYTES:
-        raise BadAnswerError(f"more than {HEAD_LIMIT_BYTES} bytes of fields")
     return fields
+
+
+def decoded_headers(data: bytes | msgspec.Raw) -> dict[str, list[str] | str] | None:
+    """The fields of an answer as JSON. Raises MessageError."""
+    if len(data) > HEAD_JSON_LIMIT_BYTES:
+        raise MessageError(f"{len(data)} bytes of fields, above {HEAD_JSON_LIMIT_BYTES}")
+    try:
+        return msgspec.json.decode(data, type=dict[str, list[str] | str] | None)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MessageError(f"bad headers in the payload: {error}") from None
 
 
 def error_of(text: str, *, began: bool) -> TunnelError:
@@ -141,11 +157,11 @@ def parse_frame(data: bytes) -> tuple[str, AnswerHead, bytes]:
         if head_end > len(data):
             raise MessageError("a binary answer ends in its headers")
         request_id = data[2:id_end].decode()
-        headers = msgspec.json.decode(data[head_at:head_end], type=dict[str, list[str] | str] | None)
     except struct.error:
         raise MessageError("a binary answer is cut off") from None
-    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+    except UnicodeDecodeError as error:
         raise MessageError(f"not a binary answer: {error}") from None
+    headers = decoded_headers(data[head_at:head_end])
     body = data[head_end:]
     return request_id, AnswerHead(status, headers, _was_gzipped(headers, body)), body
 

@@ -5,10 +5,10 @@ Pure but for what it tells. Raises MessageError for what cannot be understood; w
 
 import msgspec
 
-from tunnel.dialects.proxied.answer import AnswerHead
+from tunnel.dialects.proxied.answer import AnswerHead, decoded_headers
 from tunnel.dialects.proxied.exchange import ProxiedExchange
 from tunnel.messages import Envelope, MessageError, decode_payload
-from tunnel.proxy_messages import BodyChunk, Failure, Response, ResponseHeader, decode_data
+from tunnel.proxy_messages import BodyChunk, Failure, decode_data
 
 ANSWER_TYPES = frozenset(
     (
@@ -23,6 +23,20 @@ class Ids(msgspec.Struct):
 
     request_id: str = ""
     stream_id: str = ""
+
+
+class _Header(msgspec.Struct):
+    """`ResponseHeader`, with its fields not yet decoded."""
+
+    status: int
+    headers: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Response(_Header):
+    """`Response`, with its fields not yet decoded."""
+
+    body: str = ""
+    encoding: str = ""
 
 
 def id_of(envelope: Envelope) -> str:
@@ -42,22 +56,23 @@ def deliver_answer(exchange: ProxiedExchange, envelope: Envelope) -> bool:
         case "proxy_response_chunk":
             exchange.chunk_received(decode_data(decode_payload(envelope, BodyChunk).data))
         case "proxy_response_header":
-            header = decode_payload(envelope, ResponseHeader)
-            exchange.header_received(AnswerHead(header.status, header.headers))
+            header = decode_payload(envelope, _Header)
+            exchange.header_received(AnswerHead(header.status, decoded_headers(header.headers)))
         case "proxy_response_end":
             exchange.end_received()
         case "proxy_response_abort" | "proxy_error":
             exchange.abort_received(decode_payload(envelope, Failure).error)
         case "proxy_response":
-            exchange.whole_received(*_whole(decode_payload(envelope, Response)))
+            exchange.whole_received(*_whole(decode_payload(envelope, _Response)))
         case _:
             return False
     return True
 
 
-def _whole(response: Response) -> tuple[AnswerHead, bytes]:
+def _whole(response: _Response) -> tuple[AnswerHead, bytes]:
     encoding = response.encoding.lower()
     if encoding not in ("", "base64", "gzip"):
         raise MessageError("proxy_response with an encoding that is neither base64 nor gzip")
     body = decode_data(response.body) if encoding else response.body.encode()
-    return AnswerHead(response.status, response.headers, gzipped=encoding == "gzip" and bool(body)), body
+    headers = decoded_headers(response.headers)
+    return AnswerHead(response.status, headers, gzipped=encoding == "gzip" and bool(body)), body
