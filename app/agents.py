@@ -73,7 +73,7 @@ async def serve_agent(gateway: Gateway, scope: Scope, receive: Receive, send: Se
             return
         dialect = dialect_of(grant, register.features)
         if not can_speak(dialect, register.features):
-            text = f"this token's agents are spoken with in {dialect}, and this agent offers only yamux"
+            text = f"this token's agents are spoken with in {dialect}, which is not what this agent offers"
             logger.warning("agent %.80r refused: %s", register.agent_id, text)
             await socket.send_text(messages.encode("error", messages.Notice(error=text), envelope.request_id))
             await socket.close(1008, text)

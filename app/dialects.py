@@ -25,13 +25,16 @@ def dialect_of(grant: Grant, features: Mapping[str, bool]) -> str:
 
 
 def can_speak(dialect: str, features: Mapping[str, bool]) -> bool:
-    """False for an agent whose features name yamux and nothing that the other dialects need: it would wait in vain."""
-    says_nothing_else = not (features.get("supports_response_streaming") or features.get("supports_stream_chunks"))
-    return dialect == YAMUX or not (features.get("supports_yamux") and says_nothing_else)
+    """False for an agent whose features name another dialect alone: it would wait in vain for its messages."""
+    chunks = bool(features.get("supports_stream_chunks"))
+    only_yamux = bool(features.get("supports_yamux")) and not (chunks or features.get("supports_response_streaming"))
+    return dialect == YAMUX or not (only_yamux or (dialect == JSON and chunks))
 
 
 def settle(gateway: Gateway, link: Link, dialect: str, features: Mapping[str, bool]) -> None:
     """Let the link speak it: at once, or, with yamux, when the agent agrees (json with one that declines)."""
+
+    forgetful = bool(features.get("ends_exchanges_with_link"))
 
     def json() -> JsonCarrier:
         return JsonCarrier(
@@ -42,6 +45,7 @@ def settle(gateway: Gateway, link: Link, dialect: str, features: Mapping[str, bo
             shared=gateway.proxied,
             orderly=bool(features.get("supports_message_order")),
             pings=bool(features.get("supports_websocket_ping")),
+            forgetful=forgetful,
         )
 
     match dialect:
@@ -56,6 +60,7 @@ def settle(gateway: Gateway, link: Link, dialect: str, features: Mapping[str, bo
                     clock=link.clock,
                     shared=gateway.proxied,
                     streams_responses=bool(features.get("supports_response_streaming")),
+                    forgetful=forgetful,
                 )
             )
         case _:

@@ -93,7 +93,12 @@ def test_without_yamux_the_link_is_of_no_use():
 )
 def test_the_other_dialects_are_ready_once_registered(dialect, more):
     dialogue = Dialogue(dialect=dialect)
-    features = {"supports_yamux": False, "supports_response_streaming": True, "supports_websocket": True}
+    features = {
+        "supports_yamux": False,
+        "supports_response_streaming": True,
+        "supports_websocket": True,
+        "ends_exchanges_with_link": True,
+    }
     assert dialogue.said[0]["payload"]["features"] == features | more
     assert dialogue.control.missing == "register_success"
     dialogue.register()

@@ -79,12 +79,14 @@ async def test_at_our_own_endpoint_the_features_decide(features: dict[str, bool]
         await dial.over()
 
 
-@pytest.mark.parametrize("dialect", ["json", "chunk"])
+@pytest.mark.parametrize(
+    ("dialect", "features"), [("json", {"supports_yamux": True}), ("chunk", {"supports_yamux": True}), ("json", CHUNKS)]
+)
 @dialogue
-async def test_an_agent_that_offers_only_yamux_is_not_left_waiting_for_it(dialect: str):
+async def test_an_agent_of_another_dialect_is_not_left_waiting(dialect: str, features: dict[str, bool]):
     async with stage(grants={token_hash("good"): Grant(("c1",), dialect=dialect)}) as s:
         dial = Dial(s, "/agent")
-        dial.say(text("register", {**REGISTER, "features": {"supports_yamux": True}}, "r"))
+        dial.say(text("register", {**REGISTER, "features": features}, "r"))
         await dial.over()
         assert dial.kinds == ["error"]
         assert f"spoken with in {dialect}" in dial.told[0]["payload"]["error"]

@@ -67,6 +67,7 @@ class Agent:
         streams_responses: bool = True,
         orderly: bool = False,
         pings: bool = False,
+        forgetful: bool = False,
     ) -> None:
         self.shared = shared
         self.woken = 0
@@ -75,7 +76,13 @@ class Agent:
         self.carrier: JsonCarrier | ChunkCarrier
         if dialect == "json":
             self.carrier = JsonCarrier(
-                cluster=cluster, wake=self._wake, clock=loop.time, shared=shared, orderly=orderly, pings=pings
+                cluster=cluster,
+                wake=self._wake,
+                clock=loop.time,
+                shared=shared,
+                orderly=orderly,
+                pings=pings,
+                forgetful=forgetful,
             )
         else:
             self.carrier = ChunkCarrier(

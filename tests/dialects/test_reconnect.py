@@ -32,6 +32,21 @@ async def test_an_answer_on_the_next_link(stage: Stage):
 
 
 @conversation
+async def test_an_agent_that_forgets_is_not_waited_for(stage: Stage):
+    first = stage.agent(forgetful=True)
+    request_id, _, sink = await asked(first, b"POST")
+    first.lose()
+    await quiet()
+    assert sink.outcome == "LinkLostError"
+    assert sink.error is not None
+    assert sink.error.retryable
+    second = stage.agent(forgetful=True)
+    second.header(request_id)
+    await quiet()
+    assert sink.calls == ["failed"]
+
+
+@conversation
 async def test_an_answer_on_a_link_that_came_before_the_other_was_found_lost(stage: Stage):
     first, second = stage.agent(), stage.agent()
     request_id, _, sink = await asked(first)

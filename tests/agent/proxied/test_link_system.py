@@ -24,12 +24,14 @@ FEATURES = {
         "supports_websocket": True,
         "supports_message_order": True,
         "supports_websocket_ping": True,
+        "ends_exchanges_with_link": True,
     },
     "chunk": {
         "supports_yamux": False,
         "supports_stream_chunks": True,
         "supports_response_streaming": True,
         "supports_websocket": True,
+        "ends_exchanges_with_link": True,
     },
 }
 

@@ -70,6 +70,7 @@ class JsonCarrier(ProxiedCarrier):
         shared: Proxied,
         orderly: bool = False,
         pings: bool = False,
+        forgetful: bool = False,
         name: str | None = None,
     ) -> None:
         """`orderly`: the agent says that it keeps the order of messages; nothing is spaced then.
@@ -80,7 +81,7 @@ class JsonCarrier(ProxiedCarrier):
         self.interval_seconds = 0.0 if orderly else MESSAGE_INTERVAL_SECONDS
         self._pause = 0.0 if orderly else CLOSE_PAUSE_SECONDS
         self._partings: list[_Parting] = []
-        super().__init__(cluster=cluster, wake=wake, clock=clock, shared=shared, name=name)
+        super().__init__(cluster=cluster, wake=wake, clock=clock, shared=shared, forgetful=forgetful, name=name)
 
     # --- the agent's messages
 

@@ -64,9 +64,12 @@ class ProxiedCarrier:
         clock: Callable[[], float],
         shared: Proxied,
         streams_responses: bool = True,
+        forgetful: bool = False,
         name: str | None = None,
     ) -> None:
         self.cluster = cluster
+        self.forgetful = forgetful
+        """The agent ends its exchanges with its link: no answer comes on another one."""
         self.clock = clock
         self.shared = shared
         self.name = name or f"{self.dialect} link {next(_numbers)} of {cluster}"

@@ -128,7 +128,7 @@ class HttpExchange(ProxiedExchange):
         """Go on with what came whole, wait for what may still come, fail the rest."""
         if self.answer_ended:
             return
-        if self.answer_began or not self._left_whole:
+        if self.answer_began or not self._left_whole or self.carrier.forgetful:
             self.fail(error)
             return
         self._wait_for_answer(self.carrier.shared.grace_seconds)
