@@ -137,17 +137,17 @@ class Stack:
         self, agent_id: str = "a1", *, services: dict[str, int] | None = None, gateway_port: int | None = None
     ) -> Process:
         """Start an agent and wait until the gateway, too, knows that it serves; `services`: other ports than theirs."""
-        before = self._gateway.printed if self._gateway is not None else 0
         agent = self.start_agent_only(agent_id, services=services, gateway_port=gateway_port)
         agent.wait_line("ready:")
-        if (gateway := self._gateway) is not None:
-            line = f"agent {agent_id} serves cluster"
-            wait_until(
-                lambda: any(line in printed for printed in gateway.output_since(before)),
-                START_SECONDS,
-                f"the gateway hears of {agent_id}",
-            )
+        if self._gateway is not None:
+            wait_until(self._serves, START_SECONDS, f"the gateway hears of {agent_id}")
         return agent
+
+    def _serves(self) -> bool:
+        """Whether the gateway has an agent of c1 that takes requests."""
+        with socket.create_connection((LOOPBACK, self.port)) as client:
+            client.sendall(b"GET /readyz?cluster=c1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return client.makefile("rb").readline().startswith(b"HTTP/1.1 200 ")
 
     def start_agent_only(
         self, agent_id: str = "a1", *, services: dict[str, int] | None = None, gateway_port: int | None = None

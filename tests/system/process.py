@@ -33,8 +33,6 @@ class Process:
     def __init__(self, name: str, arguments: list[str], environment: Mapping[str, str], cwd: Path) -> None:
         self.name = name
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
-        self.printed = 0
-        """Lines so far, those no longer kept included."""
         self._changed = threading.Condition()
         self._ended = False
         self.popen = subprocess.Popen(
@@ -60,7 +58,6 @@ class Process:
         for line in self.popen.stdout:
             with self._changed:
                 self._lines.append(line.rstrip("\n"))
-                self.printed += 1
                 self._changed.notify_all()
         with self._changed:
             self._ended = True
@@ -70,12 +67,6 @@ class Process:
         """What it printed so far (the last LINES_KEPT lines)."""
         with self._changed:
             return list(self._lines)
-
-    def output_since(self, printed: int) -> list[str]:
-        """What it printed after so many lines, as far as it is kept."""
-        with self._changed:
-            new = self.printed - printed
-            return list(self._lines)[-new:] if new > 0 else []
 
     def wait_line(self, *needles: str, seconds: float = START_SECONDS) -> str:
         """The first line that contains any of `needles`, waiting for it."""
