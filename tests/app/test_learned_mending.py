@@ -17,6 +17,12 @@ from tests.app.learned import DAY, World, claim, lines
 HOUR = 3600.0
 
 
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A locked file is given up at once, also by a connection that is open already."""
+    monkeypatch.setattr(store, "_BUSY_SECONDS", 0.01)
+
+
 def lasting(folder: Path, use: Callable[[World], Awaitable[None]]) -> None:
     """Run this with a learned set that has a store."""
 
@@ -44,9 +50,8 @@ def emptied(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Nobody else can write the file."""
-    monkeypatch.setattr(store, "_BUSY_SECONDS", 0.01)
     with contextlib.closing(store.connect(folder / FILE_NAME)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
@@ -56,10 +61,10 @@ def locked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 # --- a file that could not be written
 
 
-def test_what_could_not_be_written_is_written_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_what_could_not_be_written_is_written_with_the_next(tmp_path: Path):
     async def use(world: World) -> None:
         await world.set.register(claim("old.a.test"), "agent x")
-        with locked(tmp_path, monkeypatch):
+        with locked(tmp_path):
             with pytest.raises(StoreError):
                 await world.set.register(claim("lost.a.test"), "agent x")
             with pytest.raises(StoreError):
@@ -70,12 +75,12 @@ def test_what_could_not_be_written_is_written_with_the_next(tmp_path: Path, monk
     assert hosts(tmp_path) == ["lost.a.test", "next.a.test"]
 
 
-def test_an_unregister_is_answered_only_once_the_route_is_off_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_unregister_is_answered_only_once_the_route_is_off_the_disk(tmp_path: Path):
     """The agent tries three times: the second try finds nothing to remove, and must not pass for a success."""
 
     async def use(world: World) -> None:
         await world.set.register(claim("x.a.test"), "agent x")
-        with locked(tmp_path, monkeypatch):
+        with locked(tmp_path):
             for _ in range(2):
                 with pytest.raises(StoreError):
                     await world.set.unregister("x.a.test", ("a",), "agent x")
@@ -85,10 +90,10 @@ def test_an_unregister_is_answered_only_once_the_route_is_off_the_disk(tmp_path:
     assert stored(tmp_path) == []
 
 
-def test_the_look_writes_what_could_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_look_writes_what_could_not_be_written(tmp_path: Path):
     async def use(world: World) -> None:
         world.set.tick(0.0)
-        with locked(tmp_path, monkeypatch), pytest.raises(StoreError):
+        with locked(tmp_path), pytest.raises(StoreError):
             await world.set.register(claim("x.a.test"), "agent x")
         world.set.tick(LOOK_SECONDS)
 

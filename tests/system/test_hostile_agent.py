@@ -218,7 +218,7 @@ GARBAGE: list[tuple[str | bytes, str]] = [
     (b"\x00", "a binary answer is cut off"),
     (b"\xff" * 1000, "a binary answer is cut off"),
     (b"\x00\x01x" + (200).to_bytes(4, "big") + b"\xff" * 4, "a binary answer ends in its headers"),
-    (b"\x00\x01x" + (200).to_bytes(4, "big") + (3).to_bytes(4, "big") + b"[1]", "not a binary answer"),
+    (b"\x00\x01x" + (200).to_bytes(4, "big") + (3).to_bytes(4, "big") + b"[1]", "bad headers"),
     (b"\x00\x01\xff" + (200).to_bytes(4, "big") + (2).to_bytes(4, "big") + b"{}", "not a binary answer"),
 ]
 

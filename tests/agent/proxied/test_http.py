@@ -297,7 +297,7 @@ async def test_a_service_that_breaks_off(conversation):
 
 
 async def test_the_timeout_is_for_the_answers_head(conversation):
-    conversation.request(timeout=1)
+    conversation.request(timeout=100)
     service = await conversation.service()
     await conversation.until(lambda: conversation.said)
     assert conversation.payload("proxy_response_abort")["error"] == "service request failed: context deadline exceeded"
