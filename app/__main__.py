@@ -5,7 +5,7 @@ Also `check`, `token` and `drain`: see `app/cli.py`.
 
 import sys
 
-from app import cli
+from . import cli
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from app.settings import ConfigurationError, admin_token, load, token_hash
+from .settings import ConfigurationError, admin_token, load, token_hash
 
 PROGRAM = "tunnel-gateway"
 
@@ -68,7 +68,7 @@ def run(arguments: Sequence[str]) -> int:
 def serve(config: str | None, host: str, port: int) -> int:
     """Check the configuration, then serve until a signal. Raises ConfigurationError."""
     settings = load(config)
-    from app import serve as server  # noqa: PLC0415  (the other commands need no server)
+    from . import serve as server  # noqa: PLC0415  (the other commands need no server)
 
     return server.serve(settings, host, port)
 

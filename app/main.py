@@ -18,22 +18,25 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Match, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app import agents, http_door, problems, websocket_door, workers
-from app.admin import Admin
-from app.control_plane import ControlPlane
-from app.gateway import Gateway
-from app.heads import BadRequestError, host_header, host_of, is_websocket_upgrade, raw_path_of
-from app.refusals import refuse_unrouted
-from app.reload import Reloader
-from app.routes import UnsafePathError, normalise_host
-from app.settings import ConfigurationError, Settings, load, web_concurrency
+from .agents import endpoints
+from .agents.rest import ControlPlane
+from .node.gateway import Gateway
+from .operator.admin import Admin
+from .operator.reload import Reloader
+from .public import http_call, websocket_call
+from .public.header_rules import BadRequestError, host_header, host_of, is_websocket_upgrade, raw_path_of
+from .public.refusals import refuse_unrouted
+from .rules import problems
+from .rules.routes import UnsafePathError, normalise_host
+from .server import workers
+from .settings import ConfigurationError, Settings, load, web_concurrency
 
 logger = logging.getLogger("gateway")
 
 _AGENT_PATHS = {
-    "/agent": agents.serve_agent,
-    "/api/v1/clusters/agent/ws": agents.serve_controller,
-    "/ws": agents.serve_gateway,
+    "/agent": endpoints.serve_agent,
+    "/api/v1/clusters/agent/ws": endpoints.serve_controller,
+    "/ws": endpoints.serve_gateway,
 }
 
 
@@ -65,12 +68,12 @@ class RoutedHosts(BaseRoute):
             if route is None:
                 await refuse_unrouted(gateway, scope, receive, send, problems.NO_ROUTE)
             elif websocket:
-                await websocket_door.carry(gateway, route, scope, raw_path, receive, send)
+                await websocket_call.carry(gateway, route, scope, raw_path, receive, send)
             elif is_websocket_upgrade(scope["headers"]):
                 # A server without WebSocket support hands the handshake over as plain HTTP.
                 await refuse_unrouted(gateway, scope, receive, send, problems.NO_WEBSOCKETS)
             else:
-                await http_door.carry(gateway, route, scope, raw_path, receive, send)
+                await http_call.carry(gateway, route, scope, raw_path, receive, send)
         except UnsafePathError:
             await refuse_unrouted(gateway, scope, receive, send, problems.UNSAFE_PATH)
         except BadRequestError as error:
@@ -102,7 +105,7 @@ class AgentEndpoints(BaseRoute):
                 "agent refused: Host %.100r is not a control host; set public_url or control_hosts",
                 host_header(scope),
             )
-            await agents.turn_away(scope, receive, send, _WRONG_HOST)
+            await endpoints.turn_away(scope, receive, send, _WRONG_HOST)
             return
         await _AGENT_PATHS[raw_path_of(scope).decode("latin-1")](self._gateway, scope, receive, send)
 

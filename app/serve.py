@@ -16,14 +16,14 @@ from collections.abc import Iterator
 
 import uvicorn
 
-from app import log
-from app.admin import create_admin_app
-from app.gateway import Gateway
-from app.http_protocol import GatewayHttp
-from app.main import create_app
-from app.reload import Reloader
-from app.settings import Settings
-from app.websocket_protocol import GatewayWebSocket
+from .main import create_app
+from .node.gateway import Gateway
+from .observed import log
+from .operator.admin import create_admin_app
+from .operator.reload import Reloader
+from .server.http import GatewayHttp
+from .server.websocket import GatewayWebSocket
+from .settings import Settings
 
 logger = logging.getLogger("gateway")
 

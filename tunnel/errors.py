@@ -1,7 +1,7 @@
 """What can go wrong between a door and a service, each with whose turn it is.
 
 Every error names its scope and its blame; the doors map them to HTTP statuses and close codes in one table
-(`app/problems.py`). The text is for the operator's log, never for clients: it may name internal hosts.
+(`app/rules/problems.py`). The text is for the operator's log, never for clients: it may name internal hosts.
 """
 
 

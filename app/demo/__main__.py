@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from app.demo import kuma
+from . import kuma
 
 _COLOURS = {"gateway": 36, "agent": 35, "chat": 33, "kuma": 32}
 _CONFIGURATION = """\

@@ -4,8 +4,8 @@
 owns which host, `store.py` is SQLite. Only `store.py` touches a disk, and only from a thread of its own.
 """
 
-from app.learned.claims import Claim, ClaimError, Fault
-from app.learned.routes import LearnedRoutes
-from app.learned.store import Learned, Store, StoreError
+from .claims import Claim, ClaimError, Fault
+from .routes import LearnedRoutes
+from .store import Learned, Store, StoreError
 
 __all__ = ["Claim", "ClaimError", "Fault", "Learned", "LearnedRoutes", "Store", "StoreError"]

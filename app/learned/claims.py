@@ -9,12 +9,13 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.learned.bodies import Named
-from app.settings import Grant
-from app.settings.errors import WrongKeyError
-from app.settings.hosts import host_pattern, is_address
-from app.settings.targets import wrong_prefix, wrong_target
 from tunnel.port import Target
+
+from ..settings import Grant
+from ..settings.errors import WrongKeyError
+from ..settings.hosts import host_pattern, is_address
+from ..settings.targets import wrong_prefix, wrong_target
+from .bodies import Named
 
 PREFIX_CHARACTERS = 1024
 """The longest path prefix that is learned: as long as any ingress controller's, and no burden for the table."""

@@ -15,10 +15,10 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from app.learned.claims import Claim, ClaimError, Fault, covers, is_sound
-from app.learned.store import Change, Drop, Learned, Store
-from app.routes import HostIndex, Route
-from app.settings import Settings
+from ..rules.routes import HostIndex, Route
+from ..settings import Settings
+from .claims import Claim, ClaimError, Fault, covers, is_sound
+from .store import Change, Drop, Learned, Store
 
 logger = logging.getLogger("gateway.routes")
 

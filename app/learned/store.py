@@ -25,9 +25,10 @@ from pathlib import Path
 
 import msgspec
 
-from app.learned.claims import Claim
-from app.settings import ConfigurationError
 from tunnel.port import Target
+
+from ..settings import ConfigurationError
+from .claims import Claim
 
 with contextlib.suppress(ImportError):  # Windows, where folders cannot be opened, and so are not locked
     import fcntl

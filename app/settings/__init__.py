@@ -8,10 +8,10 @@ valid, or the variable; it never shows a token. Nothing is half applied: there i
 `policies.py`, `tokens.py` and `routing.py` each check what one part means, `loading.py` puts it together.
 """
 
-from app.settings.environment import admin_token, web_concurrency
-from app.settings.errors import ConfigurationError
-from app.settings.loading import load
-from app.settings.node import Settings
-from app.settings.tokens import Grant, token_hash
+from .environment import admin_token, web_concurrency
+from .errors import ConfigurationError
+from .loading import load
+from .settings import Settings
+from .tokens import Grant, token_hash
 
 __all__ = ["ConfigurationError", "Grant", "Settings", "admin_token", "load", "token_hash", "web_concurrency"]

@@ -11,10 +11,10 @@ from typing import get_args
 
 import msgspec
 
-from app.settings.errors import ConfigurationError, WrongKeyError
-from app.settings.reading import shown, valid
-from app.settings.schema import PLAIN_KEYS, File, keys_of
-from app.settings.tokens import checked_admin_token, token_of_file
+from .errors import ConfigurationError, WrongKeyError
+from .reading import shown, valid
+from .schema import PLAIN_KEYS, File, keys_of
+from .tokens import checked_admin_token, token_of_file
 
 PREFIX = "GATEWAY_"
 ADMIN_TOKEN = PREFIX + "ADMIN_TOKEN"

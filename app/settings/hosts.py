@@ -7,9 +7,9 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from app.routes import normalise_host
-from app.settings.errors import KeyPath, WrongKeyError
-from app.settings.reading import shown
+from ..rules.routes import normalise_host
+from .errors import KeyPath, WrongKeyError
+from .reading import shown
 
 _NAME = r"[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"(\*\.)?{_NAME}(\.{_NAME})*")

@@ -9,7 +9,7 @@ import re
 import tomllib
 from bisect import bisect_right
 
-from app.settings.errors import KeyPath
+from .errors import KeyPath
 
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _STRING = re.compile(

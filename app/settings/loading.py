@@ -7,14 +7,14 @@ from typing import Any
 
 from msgspec import UNSET
 
-from app.policy import DEFAULT_POLICY
-from app.settings import hosts, policies, routing, tokens
-from app.settings.environment import ADMIN_TOKEN, config_file, process_environment, variable, written
-from app.settings.errors import ConfigurationError, WrongKeyError
-from app.settings.lines import line_of
-from app.settings.node import Settings
-from app.settings.reading import read
-from app.settings.schema import File
+from ..rules.policy import DEFAULT_POLICY
+from . import hosts, policies, routing, tokens
+from .environment import ADMIN_TOKEN, config_file, process_environment, variable, written
+from .errors import ConfigurationError, WrongKeyError
+from .lines import line_of
+from .reading import read
+from .schema import File
+from .settings import Settings
 
 _COPIED = (
     "reconnect_grace", "drain_delay", "shutdown_grace", "max_window_bytes", "spool_bytes_limit",

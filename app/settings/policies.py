@@ -9,11 +9,11 @@ from typing import Any
 
 from msgspec import UNSET
 
-from app.policy import HeaderChanges, Policy
-from app.settings import hosts
-from app.settings.errors import KeyPath, WrongKeyError
-from app.settings.reading import shown
-from app.settings.schema import HeaderKeys, PolicyKeys, keys_of
+from ..rules.policy import HeaderChanges, Policy
+from . import hosts
+from .errors import KeyPath, WrongKeyError
+from .reading import shown
+from .schema import HeaderKeys, PolicyKeys, keys_of
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")

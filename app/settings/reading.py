@@ -12,8 +12,8 @@ from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from app.settings.errors import KeyPath, WrongKeyError
-from app.settings.schema import File, keys_of
+from .errors import KeyPath, WrongKeyError
+from .schema import File, keys_of
 
 _Table = TypeVar("_Table", bound=msgspec.Struct)
 

@@ -3,16 +3,17 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from app.policy import Policy
-from app.routes import Route, RouteTable
-from app.settings import hosts
-from app.settings.errors import KeyPath, WrongKeyError
-from app.settings.policies import policy
-from app.settings.schema import RouteEntry
-from app.settings.targets import wrong_prefix, wrong_target
 from tunnel import tls
 from tunnel.errors import TlsFailedError
 from tunnel.port import Target
+
+from ..rules.policy import Policy
+from ..rules.routes import Route, RouteTable
+from . import hosts
+from .errors import KeyPath, WrongKeyError
+from .policies import policy
+from .schema import RouteEntry
+from .targets import wrong_prefix, wrong_target
 
 
 def route_table(

@@ -6,7 +6,7 @@ two DNS labels, never the Kubernetes API. The port's bounds are its type's, wher
 
 import re
 
-from app.settings.reading import shown
+from .reading import shown
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _PREFIX = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")

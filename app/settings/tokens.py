@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from app.settings import hosts
-from app.settings.errors import KeyPath, WrongKeyError
-from app.settings.schema import AgentEntry
+from . import hosts
+from .errors import KeyPath, WrongKeyError
+from .schema import AgentEntry
 
 ADMIN_TOKEN_CHARACTERS = 16
 """The least length of the admin token: it opens everything under `/-/`, and nothing slows a guesser down."""

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any, Self
 
-from app.websocket_protocol import GatewayWebSocket
+from app.server.websocket import GatewayWebSocket
 from tests.app.fake_service import FakeService
 from tests.app.fakes import HOST, Stage
 from tests.app.uvicorn_connection import Connection, FakeTransport

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from app.routes import RouteTable
+from app.rules.routes import RouteTable
 from app.settings import Grant, token_hash
 from tests.app.asgi import Pairs, Request
 from tests.app.fakes import Stage

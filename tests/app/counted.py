@@ -5,8 +5,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from app.access import Record
-from app.metrics import Metrics, Snapshot
+from app.observed.access import Record
+from app.observed.metrics import Metrics, Snapshot
 from tunnel.port import Target
 
 

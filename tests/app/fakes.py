@@ -4,10 +4,10 @@ import dataclasses
 import itertools
 from typing import Any, Self
 
-from app.gateway import Gateway
 from app.main import create_app
-from app.policy import Policy
-from app.routes import Route, RouteTable
+from app.node.gateway import Gateway
+from app.rules.policy import Policy
+from app.rules.routes import Route, RouteTable
 from app.settings import Settings
 from tests.app.asgi import App
 from tunnel.account import Account

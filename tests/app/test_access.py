@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from app import access
-from app.access import Record
-from app.log import JsonFormatter, TextFormatter
+from app.observed import access
+from app.observed.access import Record
+from app.observed.log import JsonFormatter, TextFormatter
 from tunnel.port import Target
 
 TARGET = Target("c1", "apps", "web", 80)

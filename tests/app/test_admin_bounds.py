@@ -5,7 +5,7 @@ import json
 import pytest
 from starlette.applications import Starlette
 
-from app.admin import create_admin_app
+from app.operator.admin import create_admin_app
 from app.settings import token_hash
 from tests.app.asgi import App, Pairs, Request
 from tests.app.fakes import Stage

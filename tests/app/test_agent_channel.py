@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from app.agent_channel import AgentChannel
+from app.server.agent_channel import AgentChannel
 from tests.app.browser import HIGH_WATER, Wire
 from tests.app.uvicorn_connection import Connection
 from tests.app.virtual import dialogue, quiet

@@ -4,8 +4,8 @@ import asyncio
 from collections import deque
 from typing import Any, cast
 
-from app.agent_socket import AgentSocket
-from app.asgi import Receive, Scope, Send
+from app.agents.socket import AgentSocket
+from app.asgi.answers import Receive, Scope, Send
 from tests.app.virtual import dialogue
 
 KIB = 1024

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from app import agents, problems
-from app.gateway import Gateway
-from app.routes import Route, RouteTable
+from app.agents import endpoints
+from app.node.gateway import Gateway
+from app.rules import problems
+from app.rules.routes import Route, RouteTable
 from app.settings import Grant, Settings, token_hash
 from tests.app.asgi import Pairs, WebSocket, scope_of
 from tests.app.dial import ENDPOINTS, GRANTS, Dial, bearer, stage, text
@@ -33,7 +34,7 @@ from tunnel.link import State
     ],
 )
 def test_cluster_of(clusters: tuple[str, ...], claims: tuple[str, ...], cluster: str | None):
-    assert agents.cluster_of(Grant(clusters), *claims) == cluster
+    assert endpoints.cluster_of(Grant(clusters), *claims) == cluster
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_cluster_of(clusters: tuple[str, ...], claims: tuple[str, ...], cluster:
     ],
 )
 def test_authorise(headers: Pairs, status: int | None):
-    found = agents.authorise(Gateway(Settings(grants=GRANTS)), scope_of("websocket", headers=headers))
+    found = endpoints.authorise(Gateway(Settings(grants=GRANTS)), scope_of("websocket", headers=headers))
     if status is None:
         assert found == Grant(("c1",))
     else:
@@ -63,16 +64,16 @@ def test_authorise(headers: Pairs, status: int | None):
 
 def test_a_token_may_have_letters_of_any_alphabet():
     gateway = Gateway(Settings(grants={token_hash("schlüssel"): Grant(("c1",))}))
-    assert agents.authorise(gateway, scope_of("websocket", headers=bearer("schlüssel"))) == Grant(("c1",))
+    assert endpoints.authorise(gateway, scope_of("websocket", headers=bearer("schlüssel"))) == Grant(("c1",))
 
 
 def test_nobody_is_let_in_once_the_gateway_closes():
     gateway = Gateway(Settings(grants=GRANTS))
     gateway.draining = True  # it still serves, agents too
-    assert agents.authorise(gateway, scope_of("websocket", headers=bearer("good"))) == Grant(("c1",))
+    assert endpoints.authorise(gateway, scope_of("websocket", headers=bearer("good"))) == Grant(("c1",))
     gateway.closing = True
     for token in ("good", "gone", "unknown"):
-        assert agents.authorise(gateway, scope_of("websocket", headers=bearer(token))) is problems.STOPPING
+        assert endpoints.authorise(gateway, scope_of("websocket", headers=bearer(token))) is problems.STOPPING
 
 
 @pytest.mark.parametrize(
@@ -90,7 +91,7 @@ def test_nobody_is_let_in_once_the_gateway_closes():
 )
 def test_gateway_url(public_url: str | None, scope: dict[str, Any], url: str):
     gateway = Gateway(Settings(public_url=public_url))
-    assert agents._gateway_url(gateway, scope_of("websocket", **scope)) == url
+    assert endpoints._gateway_url(gateway, scope_of("websocket", **scope)) == url
 
 
 # --- handshakes

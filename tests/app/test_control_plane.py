@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from app import control_plane
+from app.agents import rest
 from app.learned.routes import LIFETIME_SECONDS, LOOK_SECONDS
-from app.policy import Policy
-from app.routes import Route, RouteTable
+from app.rules.policy import Policy
+from app.rules.routes import Route, RouteTable
 from app.settings import ConfigurationError, Settings
 from tests.app.calls import (
     GRANTS,
@@ -214,7 +214,7 @@ async def test_a_sync_of_thousands_leaves_turns_to_others():
 @dialogue
 async def test_a_sync_of_too_many_is_refused_whole():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(control_plane, "ROUTES_IN_ALL", 3)
+        patch.setattr(rest, "ROUTES_IN_ALL", 3)
         async with stage() as s:
             await told(s, REGISTER, register_body())
             status, answer = await told(s, SYNC, sync_body(*(f"h{number}.a.test" for number in range(4))))

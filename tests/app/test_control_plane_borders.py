@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.control_plane import BODY_BYTES, BODY_SECONDS, SYNC_BODY_BYTES
+from app.agents.rest import BODY_BYTES, BODY_SECONDS, SYNC_BODY_BYTES
 from app.settings import Grant, Settings, token_hash
 from tests.app.calls import (
     GRANTS,

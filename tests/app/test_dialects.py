@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.dialects import dialect_of
+from app.agents.dialects import dialect_of
 from app.settings import Grant, token_hash
 from tests.app.dial import Dial, stage, text
 from tests.app.virtual import dialogue, quiet

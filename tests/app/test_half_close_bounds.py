@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app import http_protocol
-from app.http_protocol import cut_off
+from app.server import http
+from app.server.http import cut_off
 from tests.app.uvicorn_connection import Application, Connection, FakeTransport
 from tests.app.virtual import dialogue, quiet
 
@@ -297,7 +297,7 @@ def test_a_socket_that_is_gone_or_none_is_aborted_all_the_same(transport: FakeTr
 async def test_the_scopes_abort_cuts_off(monkeypatch: pytest.MonkeyPatch):
     app = Application()
     cut: list[object] = []
-    monkeypatch.setattr(http_protocol, "cut_off", cut.append)
+    monkeypatch.setattr(http, "cut_off", cut.append)
     with Connection(app) as client:
         client.send("GET / HTTP/1.1", "Host: h")
         await quiet()

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app import heads
-from app.heads import BadRequestError
+from app.public import header_rules
+from app.public.header_rules import BadRequestError
 from app.settings import Settings
 from tests.app.asgi import CLIENT, Pairs, scope_of
 from tunnel.port import Headers, RequestHead
@@ -40,12 +40,12 @@ TRUSTING = Settings(trusted_proxies=(ipaddress.ip_network("203.0.113.0/24"), ipa
     ],
 )
 def test_is_websocket_upgrade(headers: Pairs, expected: bool):
-    assert heads.is_websocket_upgrade(headers) is expected
+    assert header_rules.is_websocket_upgrade(headers) is expected
 
 
 def head(headers: Pairs | None = None, settings: Settings = PLAIN, target: str = "/p?q", **scope: Any) -> RequestHead:
     made = scope_of("http", target, headers=headers, **scope)
-    return heads.request_head(made, settings, heads.raw_path_of(made))
+    return header_rules.request_head(made, settings, header_rules.raw_path_of(made))
 
 
 def values(headers: Headers, name: bytes) -> list[bytes]:
@@ -165,9 +165,9 @@ def test_ambiguous_framing_is_refused(headers: Pairs):
 
 def test_several_hosts_are_refused():
     with pytest.raises(BadRequestError):
-        heads.host_of(scope_of("http", headers=[(b"host", b"other.test")]))
-    assert heads.host_of(scope_of("http", host="a.test")) == "a.test"
-    assert heads.host_of(scope_of("http", host=None)) == ""
+        header_rules.host_of(scope_of("http", headers=[(b"host", b"other.test")]))
+    assert header_rules.host_of(scope_of("http", host="a.test")) == "a.test"
+    assert header_rules.host_of(scope_of("http", host=None)) == ""
 
 
 # --- who the client is
@@ -217,10 +217,10 @@ def test_other_claims_of_a_stranger_never_reach_the_service(name: bytes):
     handshake = [(b"upgrade", b"websocket")]
     for settings, passed in ((PLAIN, []), (TRUSTING, [b"198.51.100.7"])):
         scope = scope_of("http", headers=claim)
-        assert values(heads.request_head(scope, settings, b"/").headers, name) == passed
-        assert values(heads.upgrade_head(scope, settings, b"/", handshake).headers, name) == passed
+        assert values(header_rules.request_head(scope, settings, b"/").headers, name) == passed
+        assert values(header_rules.upgrade_head(scope, settings, b"/", handshake).headers, name) == passed
     stranger = scope_of("http", headers=claim, client=("198.51.100.9", 1))
-    assert values(heads.request_head(stranger, TRUSTING, b"/").headers, name) == []
+    assert values(header_rules.request_head(stranger, TRUSTING, b"/").headers, name) == []
 
 
 @pytest.mark.parametrize("name", [b"x-real-ips", b"x-forwarded", b"forwarded-to", b"x-request-start", b"proxying"])
@@ -242,8 +242,8 @@ def test_fields_that_only_look_like_claims_pass(name: bytes):
 )
 def test_who_is_trusted(client: tuple[str, int] | None, trusted: bool):
     scope = scope_of("http", client=client)
-    assert heads.client_is_trusted(scope, TRUSTING) is trusted
-    assert heads.client_is_trusted(scope, PLAIN) is False
+    assert header_rules.client_is_trusted(scope, TRUSTING) is trusted
+    assert header_rules.client_is_trusted(scope, PLAIN) is False
 
 
 def test_addresses_of_every_kind():
@@ -276,13 +276,13 @@ def test_addresses_of_every_kind():
     ],
 )
 def test_raw_path(scope: dict[str, Any], path: bytes):
-    assert heads.raw_path_of({**scope_of("http"), **scope}) == path
+    assert header_rules.raw_path_of({**scope_of("http"), **scope}) == path
 
 
 def test_a_server_without_raw_path():
     scope = scope_of("http", "/a%20b")
     del scope["raw_path"]
-    assert heads.raw_path_of(scope) == b"/a%20b"
+    assert header_rules.raw_path_of(scope) == b"/a%20b"
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_upgrade_head_is_a_handshake_of_our_own():
         (b"cookie", b"a=b"),
     ]
     scope = scope_of("websocket", "/ws?t=1", headers=sent, scheme="wss")
-    made = heads.upgrade_head(scope, PLAIN, b"/ws", [(b"Sec-WebSocket-Key", b"ours")])
+    made = header_rules.upgrade_head(scope, PLAIN, b"/ws", [(b"Sec-WebSocket-Key", b"ours")])
     assert own(made.headers) == [
         (b"origin", b"https://app.example.test"),
         (b"cookie", b"a=b"),
@@ -326,10 +326,10 @@ def test_upgrade_head_is_a_handshake_of_our_own():
 
 def test_response_headers_are_lower_case_and_repeated():
     answer = [(b"Set-Cookie", b"a=1"), (b"Content-Length", b"3"), (b"set-cookie", b"b=2"), (b"X-A", b"\xff")]
-    assert heads.response_headers(answer) == [
+    assert header_rules.response_headers(answer) == [
         (b"set-cookie", b"a=1"), (b"content-length", b"3"), (b"set-cookie", b"b=2"), (b"x-a", b"\xff"),
     ]  # fmt: skip
-    assert (b"content-length", b"3") not in heads.response_headers(answer, keep_length=False)
+    assert (b"content-length", b"3") not in header_rules.response_headers(answer, keep_length=False)
 
 
 def test_accept_headers_leave_the_handshake_out():
@@ -344,4 +344,4 @@ def test_accept_headers_leave_the_handshake_out():
         (b"Set-Cookie", b"a=1"),
         (b"Set-Cookie", b"b=2"),
     ]
-    assert heads.accept_headers(answer) == [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]
+    assert header_rules.accept_headers(answer) == [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from app.http_door import BrokenOffError
+from app.public.http_call import BrokenOffError
 from tests.app.asgi import Request
 from tests.app.fakes import Stage
 from tests.app.virtual import dialogue, left_behind, quiet

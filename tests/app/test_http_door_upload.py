@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.http_door import BrokenOffError
+from app.public.http_call import BrokenOffError
 from tests.app.asgi import Pairs, Request
 from tests.app.fakes import FakeExchange, Stage
 from tests.app.virtual import dialogue, left_behind, quiet

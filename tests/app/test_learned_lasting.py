@@ -10,7 +10,7 @@ import pytest
 
 from app.learned import Claim, ClaimError, Fault, Learned, LearnedRoutes, Store, routes
 from app.learned.store import FILE_NAME
-from app.policy import Policy
+from app.rules.policy import Policy
 from app.settings import Grant, Settings
 from tests.app.learned import DAY, GRANTS, World, claim, lines
 from tunnel.port import Target

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.http_door import BrokenOffError
-from app.policy import HeaderChanges
+from app.public.http_call import BrokenOffError
+from app.rules.policy import HeaderChanges
 from tests.app.asgi import Pairs, Request, WebSocket
 from tests.app.fake_service import FakeService, opened, parted
 from tests.app.fakes import FakeLink, Stage

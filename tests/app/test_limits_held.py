@@ -9,7 +9,7 @@ import logging
 
 import pytest
 
-from app.http_door import BrokenOffError
+from app.public.http_call import BrokenOffError
 from tests.app.asgi import Request, WebSocket
 from tests.app.fake_service import FakeService, opened, parted
 from tests.app.fakes import FakeExchange, FakeLink, Stage

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from app.http_door import BrokenOffError
+from app.public.http_call import BrokenOffError
 from tests.app.asgi import Request
 from tests.app.fakes import Stage
 from tests.app.limits import Lines, abortable, hits

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from app.policy import Policy
-from app.routes import Route, RouteTable
+from app.rules.policy import Policy
+from app.rules.routes import Route, RouteTable
 from tests.app.asgi import Pairs, WebSocket
 from tests.app.fake_service import FakeService, opened, parted
 from tests.app.fakes import HOST, TARGET, Stage

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.log import FloodGuard, JsonFormatter, TextFormatter
+from app.observed.log import FloodGuard, JsonFormatter, TextFormatter
 
 
 def line(message: Any, *args: object, level: int = logging.INFO, name: str = "gateway", **extra: Any) -> Any:

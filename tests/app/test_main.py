@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from app import main
-from app.routes import Route, RouteTable
+from app.rules.routes import Route, RouteTable
 from app.settings import Grant, Settings, token_hash
 from tests.app.asgi import Call, Request, WebSocket, scope_of
 from tests.app.fakes import HOST, TARGET, FakeLink, Stage

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from app import problems
-from app.metrics import Distribution, Limit, Metrics, Snapshot, Stall, StallTotal, limit_of, link_state
+from app.observed.metrics import Distribution, Limit, Metrics, Snapshot, Stall, StallTotal, limit_of, link_state
+from app.rules import problems
 from tests.app.counted import Told, changed, record, samples
 from tunnel.account import Account
 from tunnel.link import Link, State

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from app.metrics import Limit, Metrics, Snapshot, code_class
-from app.metrics.labels import ClusterLabels
+from app.observed.metrics import Limit, Metrics, Snapshot, code_class
+from app.observed.metrics.labels import ClusterLabels
 from tests.app.counted import Told, changed, record, samples
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "observability.md").read_text(encoding="utf-8")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app import cli, problems
+from app import cli
+from app.rules import problems
 from app.settings.schema import AgentEntry, File, RouteEntry, keys_of
 
 ROOT = Path(__file__).parents[2]
@@ -15,7 +16,7 @@ DOCUMENT = (ROOT / "docs" / "operation.md").read_text(encoding="utf-8")
 
 _LEVELS = {"info", "warning", "error", "exception"}
 _PLACEHOLDER = re.compile(r"%[-0-9.]*[a-z]|\0")
-_ELSEWHERE = {"app/access.py", "app/demo/__main__.py"}
+_ELSEWHERE = {"app/observed/access.py", "app/demo/__main__.py"}
 """The access log is in docs/observability.md; the demonstration is no operator's."""
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.policy import DEFAULT_POLICY, NO_CHANGES, HeaderChanges, Policy, TokenBucket, origin_allowed, rate_limit
+from app.rules.policy import DEFAULT_POLICY, NO_CHANGES, HeaderChanges, Policy, TokenBucket, origin_allowed, rate_limit
 
 HOST = "app.example.test"
 

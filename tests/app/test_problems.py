@@ -6,7 +6,7 @@ import pytest
 
 import tunnel.tls
 import tunnel.websocket.handshake
-from app import problems
+from app.rules import problems
 from tunnel.errors import (
     BadAnswerError,
     LinkBusyError,

@@ -7,7 +7,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from app.routes import Route, RouteTable
+from app.rules.routes import Route, RouteTable
 from app.settings import Grant, token_hash
 from tests.app.asgi import App, Pairs, Request, WebSocket
 from tests.app.counted import samples

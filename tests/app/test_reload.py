@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from app.gateway import Gateway
-from app.reload import NEEDS_RESTART, POLL_SECONDS, Reloader
+from app.node.gateway import Gateway
+from app.operator.reload import NEEDS_RESTART, POLL_SECONDS, Reloader
 from app.settings import Settings, load, token_hash
 from tests.app.virtual import dialogue, left_behind, quiet
 

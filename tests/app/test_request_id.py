@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import request_id
-from app.request_id import new_request_id, request_id_of, with_request_id
+from app.observed import request_id
+from app.observed.request_id import new_request_id, request_id_of, with_request_id
 
 GOOD = string.ascii_letters + string.digits + "._:/+=@-"
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.routes import Route, RouteTable, UnsafePathError, normalise_host
+from app.rules.routes import Route, RouteTable, UnsafePathError, normalise_host
 from tunnel.port import Target
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.routes import Route, RouteTable
+from app.rules.routes import Route, RouteTable
 from app.settings import token_hash
 from tests.app.asgi import Request
 from tests.app.calls import REGISTER, register_body, stage, told

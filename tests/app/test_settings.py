@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.policy import Policy
+from app.rules.policy import Policy
 from app.settings import Grant, Settings, admin_token, load, token_hash
 from app.settings.schema import PLAIN_KEYS
 from tunnel.port import Target

@@ -35,7 +35,7 @@ def test_every_key_has_one_row_and_every_row_a_key(headings: tuple[str, ...], ke
 
 
 def test_what_needs_a_restart_says_so():
-    from app.reload import NEEDS_RESTART
+    from app.operator.reload import NEEDS_RESTART
 
     marked = re.findall(r"^\| `([a-z0-9_]+)` \|[^|]*\|[^|]*\| restart\b", DOCUMENT, re.MULTILINE)
     assert sorted(marked) == sorted(NEEDS_RESTART)

@@ -6,7 +6,7 @@ from typing import get_type_hints
 
 import pytest
 
-from app.policy import HeaderChanges, Policy
+from app.rules.policy import HeaderChanges, Policy
 from app.settings import ConfigurationError, load
 from app.settings.schema import PolicyKeys, keys_of
 

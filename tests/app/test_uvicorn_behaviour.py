@@ -7,7 +7,7 @@ import pytest
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from app.websocket_protocol import GatewayWebSocket
+from app.server.websocket import GatewayWebSocket
 from tests.app.uvicorn_connection import Application, Connection, FakeTransport, config
 from tests.app.virtual import dialogue, quiet
 

@@ -20,9 +20,9 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
-from app.http_protocol import GatewayHttp
 from app.serve import AdminServer, GatewayServer
-from app.websocket_protocol import GatewayWebSocket
+from app.server.http import GatewayHttp
+from app.server.websocket import GatewayWebSocket
 from tests.app.uvicorn_connection import Application, Connection, config
 from tests.app.virtual import dialogue, quiet
 
@@ -84,10 +84,10 @@ def classes() -> list[ast.ClassDef]:
         tree_of(path)
         for path in (
             "app/serve.py",
-            "app/http_protocol.py",
-            "app/websocket_protocol.py",
-            "app/agent_channel.py",
-            "app/client_channel.py",
+            "app/server/http.py",
+            "app/server/websocket.py",
+            "app/server/agent_channel.py",
+            "app/server/client_channel.py",
         )
     ]
     return [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.waiting import Waiter
+from app.public.waiting import Waiter
 from tests.app.virtual import dialogue, quiet
 
 

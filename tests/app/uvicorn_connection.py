@@ -7,8 +7,8 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.server import ServerState
 
-from app.http_protocol import GatewayHttp
-from app.websocket_protocol import GatewayWebSocket
+from app.server.http import GatewayHttp
+from app.server.websocket import GatewayWebSocket
 
 
 def config(app: Callable[..., Any], **options: Any) -> uvicorn.Config:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app import cli
-from app.reload import NEEDS_RESTART
+from app.operator.reload import NEEDS_RESTART
 from app.settings import Settings, load
 from app.settings.schema import AgentEntry, File, PolicyKeys, RouteEntry, keys_of
 from tests.k8s.charts import (

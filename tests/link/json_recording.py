@@ -10,7 +10,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from app.http_door import BrokenOffError
+from app.public.http_call import BrokenOffError
 from tests.app.asgi import Request, WebSocket
 from tests.app.fakes import Stage
 from tests.link import sound

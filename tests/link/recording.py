@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from app.policy import DEFAULT_POLICY, Policy
-from app.routes import Route, RouteTable
+from app.rules.policy import DEFAULT_POLICY, Policy
+from app.rules.routes import Route, RouteTable
 from app.settings import Grant, token_hash
 from tests.app.asgi import Request, WebSocket
 from tests.app.fakes import Stage

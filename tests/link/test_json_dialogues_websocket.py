@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from app.policy import Policy
+from app.rules.policy import Policy
 from tests.app.virtual import dialogue
 from tests.link import sound
 from tests.link.json_recording import JsonPlayback

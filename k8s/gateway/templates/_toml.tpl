@@ -61,7 +61,7 @@ write every number as a float, for that is what Helm makes of them.)
 {{- end -}}
 
 {{/*
-What a running gateway cannot take up (app/reload.py, NEEDS_RESTART). Its checksum stands on the pod, so that a change of
+What a running gateway cannot take up (app/operator/reload.py, NEEDS_RESTART). Its checksum stands on the pod, so that a change of
 these restarts it. There is none of the whole ConfigMap: routes and tokens are read again by the running gateway, and a
 restart would cut every WebSocket.
 */}}

@@ -1,0 +1,68 @@
+"""Which dialect an agent is spoken with, and how its link comes to speak it (design, section 4).
+
+The operator's word on the token goes first, then the best of what the agent says it can. `chunk` is never tried on
+an agent that did not ask for it: messages that look alike make the existing agent crash.
+"""
+
+from collections.abc import Mapping
+
+from tunnel.dialects.chunk import ChunkCarrier
+from tunnel.dialects.json import JsonCarrier
+from tunnel.link import Link
+
+from ..node.gateway import Gateway
+from ..settings import Grant
+
+YAMUX, JSON, CHUNK = "yamux", "json", "chunk"
+
+
+def dialect_of(grant: Grant, features: Mapping[str, bool]) -> str:
+    """What to speak with an agent of this token and these features (`register`), or flags (`/ws`)."""
+    if grant.dialect != "auto":
+        return grant.dialect
+    if features.get("supports_yamux"):
+        return YAMUX
+    return CHUNK if features.get("supports_stream_chunks") else JSON
+
+
+def can_speak(dialect: str, features: Mapping[str, bool]) -> bool:
+    """False for an agent whose features name another dialect alone: it would wait in vain for its messages."""
+    chunks = bool(features.get("supports_stream_chunks"))
+    only_yamux = bool(features.get("supports_yamux")) and not (chunks or features.get("supports_response_streaming"))
+    return dialect == YAMUX or not (only_yamux or (dialect == JSON and chunks))
+
+
+def settle(gateway: Gateway, link: Link, dialect: str, features: Mapping[str, bool]) -> None:
+    """Let the link speak it: at once, or, with yamux, when the agent agrees (json with one that declines)."""
+
+    forgetful = bool(features.get("ends_exchanges_with_link"))
+
+    def json() -> JsonCarrier:
+        return JsonCarrier(
+            cluster=link.cluster,
+            name=link.name,
+            wake=link.wake,
+            clock=link.clock,
+            shared=gateway.proxied,
+            orderly=bool(features.get("supports_message_order")),
+            pings=bool(features.get("supports_websocket_ping")),
+            forgetful=forgetful,
+        )
+
+    match dialect:
+        case "yamux":
+            link.greet(otherwise=json)
+        case "chunk":
+            link.speak(
+                ChunkCarrier(
+                    cluster=link.cluster,
+                    name=link.name,
+                    wake=link.wake,
+                    clock=link.clock,
+                    shared=gateway.proxied,
+                    streams_responses=bool(features.get("supports_response_streaming")),
+                    forgetful=forgetful,
+                )
+            )
+        case _:
+            link.speak(json())

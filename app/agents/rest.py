@@ -1,0 +1,310 @@
+"""The REST calls of the existing agent: routes that it registers, and what it asks for besides.
+
+Thin: who calls (`agents.authorise`), a bounded body, then `app/learned/` decides. Only on control hosts. Success of the
+routes' calls is 200 exactly, and only once it is committed: that agent takes 201 for an error and tries three times. A
+refused route of a sync refuses that route alone and is named in the answer; a refused sync would cost all others.
+Whatever passes by itself is 503, an unknown token too; 401 only for a revoked one. Tokens never reach a log.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from tunnel.port import Headers
+
+from ..asgi.answers import Receive, Scope, Send
+from ..learned import Claim, ClaimError, Fault, StoreError, bodies, claims
+from ..learned.routes import ROUTES_IN_ALL
+from ..node.gateway import Gateway
+from ..public.header_rules import bearer_token, raw_path_of
+from ..rules import problems
+from ..settings import Grant, Settings, token_hash
+from .endpoints import authorise
+
+logger = logging.getLogger("gateway.agents")
+
+BODY_BYTES = 1024 * 1024
+SYNC_BODY_BYTES = 4 * 1024 * 1024
+"""Some 5,000 ingresses with their annotations."""
+BODY_SECONDS = 30.0
+"""The agent's own limit for a call."""
+_CLAIMS_PER_TURN = 50
+"""Checked in half a millisecond: the event loop belongs to everyone."""
+_REJECTED_SHOWN = 1_000
+
+_Answer = tuple[int, object]
+
+_FAULTS = {
+    Fault.INVALID: problems.Problem(
+        422, Fault.INVALID.value, "Not a route", "The route cannot be served.", "Mend the ingress that it comes from."
+    ),
+    Fault.NOT_ALLOWED: problems.Problem(
+        403, Fault.NOT_ALLOWED.value, "Not this agent's", "The agent's token does not allow this.",
+        "The operator compares clusters and hosts of the token's [[agents]] entry.",
+    ),
+    Fault.TAKEN: problems.Problem(
+        409, Fault.TAKEN.value, "Held by another cluster", "Agents of another cluster registered this host.",
+        "Unregister it there, or wait until its registration expires.",
+    ),
+    Fault.TOO_MANY: problems.Problem(
+        409, Fault.TOO_MANY.value, "Too many routes", "A bound of learned routes is reached.",
+        "Route with wildcards or shorter prefixes, or in the gateway's file.",
+    ),
+}  # fmt: skip
+_NOT_JSON = problems.Problem(
+    400, "bad_body", "Not understood", "The body is not what this call takes.", "Compare the agent's version."
+)
+_TOO_LARGE = problems.Problem(413, "body_too_large", "Too large", "The body is too long.", "Send less.")
+_TOO_SLOW = problems.Problem(408, "request_timeout", "Too slow", "The body did not come in time.", "Try again.")
+_NOT_STORED = problems.Problem(
+    503, "not_stored", "Not kept", "The route is served, but could not be written down.",
+    "The operator looks at the gateway's log and the disk under state_dir.", 5,
+)  # fmt: skip
+_WRONG_METHOD = problems.Problem(
+    405, "method_not_allowed", "Not like this", "This address takes another method.", "Mend the program."
+)
+_NO_TCP_TUNNELS = problems.Problem(
+    501, "no_tcp_tunnels", "No TCP tunnels", "TCP tunnels are not served here.", "Route HTTP and WebSockets."
+)
+_NO_IP_INTEL = problems.Problem(
+    404, "no_ip_intel", "Not known here", "Addresses are not looked up here.", "Nothing needs to be done."
+)
+
+
+class _RefusedError(Exception):
+    """The call ends with this problem."""
+
+    def __init__(self, problem: problems.Problem, detail: str = "") -> None:
+        super().__init__(detail)
+        self.problem = problem
+        self.detail = detail
+
+
+class _LeftError(Exception):
+    """The agent has left; nobody is to be answered."""
+
+
+class ControlPlane:
+    """The REST endpoints of one gateway."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        call = Callable[[Scope, Receive, str], Awaitable[_Answer]]
+        tunnels = r"/api/v1/clusters/agent/([^/]+)/tunnels"
+        table: dict[str, dict[str, call]] = {
+            r"/api/v1/gateway/routes/register": {"POST": self._register},
+            r"/api/v1/gateway/routes/sync": {"POST": self._sync},
+            r"/api/v1/gateway/routes/unregister": {"POST": self._unregister},
+            tunnels: {"GET": self._list_tunnels, "POST": self._add_tunnel},
+            rf"{tunnels}/sync": {"POST": self._sync_tunnels, "DELETE": self._drop_tunnel},
+            rf"{tunnels}/[^/]+": {"DELETE": self._drop_tunnel},
+            r"/api/v1/public/ip-intel/([^/]+)": {"GET": self._ip_intel},
+        }
+        self._calls = [(re.compile(path), methods) for path, methods in table.items()]
+
+    def takes(self, path: bytes) -> bool:
+        """Whether this path is one of these endpoints."""
+        return self._found(path) is not None
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one call."""
+        self._gateway.open()
+        headers: Headers = []
+        try:
+            found = self._found(raw_path_of(scope))
+            if found is None:
+                raise _RefusedError(problems.NO_ROUTE)  # noqa: TRY301  (every answer is written in one place)
+            name, methods = found
+            call = methods.get(scope["method"])
+            if call is None:
+                headers.append((b"allow", ", ".join(methods).encode()))
+                raise _RefusedError(_WRONG_METHOD)  # noqa: TRY301
+            status, value = await call(scope, receive, name)
+            body = b"" if status == 204 else msgspec.json.encode(value) + b"\n"
+            headers.append((b"content-type", b"application/json"))
+            headers.append((b"content-length", str(len(body)).encode()))
+        except _LeftError:
+            return
+        except (ClaimError, StoreError, bodies.BodyError, _RefusedError) as error:
+            problem, detail = _problem_of(error)
+            status, rendered, body = problems.render(problem, scope["headers"], detail)
+            headers += rendered
+            if problem in (_TOO_LARGE, _TOO_SLOW):
+                headers.append((b"connection", b"close"))  # the rest of the body is not worth reading
+        if status == 204:
+            headers = []
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def _found(self, path: bytes) -> tuple[str, Any] | None:
+        text = path.decode("latin-1")
+        for pattern, methods in self._calls:
+            if (match := pattern.fullmatch(text)) is not None:
+                return unquote(match[1]) if pattern.groups else "", methods
+        return None
+
+    # --- routes
+
+    async def _register(self, scope: Scope, receive: Receive, _: str) -> _Answer:
+        self._grant(scope)
+        body = bodies.decoded(bodies.Register, await self._body(receive, scope, BODY_BYTES))
+        grant = self._grant(scope)  # the configuration may have changed meanwhile
+        gateway = self._gateway
+        cluster = claims.checked_cluster(grant, body.cluster_uuid)
+        who = self._who(scope, cluster)
+        named = bodies.named_by_register(body)
+        try:
+            claim = claims.checked(grant, gateway.settings.control_hosts, cluster, named)
+        except ClaimError as error:
+            gateway.learned.refuse(cluster, named.host + named.path, error, who)
+            raise
+        if body.routing_mode == bodies.DIRECT:
+            await gateway.learned.unregister(claim.host, (cluster,), who, path=claim.path)
+            return 200, {"success": True, "stored": False, "message": "direct routes do not come through here"}
+        learned = await gateway.learned.register(claim, who)
+        return 200, {"success": True, "stored": True, "in_force": gateway.is_in_force(claim),
+                     "host": claim.host, "path": claim.path, "expires_at": learned.expires_at}  # fmt: skip
+
+    async def _sync(self, scope: Scope, receive: Receive, _: str) -> _Answer:
+        self._grant(scope)
+        body = bodies.decoded(bodies.Sync, await self._body(receive, scope, SYNC_BODY_BYTES))
+        gateway = self._gateway
+        while True:
+            settings, grant = gateway.settings, self._grant(scope)
+            cluster = claims.checked_cluster(grant, body.cluster_uuid)
+            accepted, rejected = await self._checked(settings, grant, cluster, body)
+            if gateway.settings is settings:
+                break
+        who = self._who(scope, cluster)
+        refused = await gateway.learned.sync(cluster, accepted, grant.hosts, who)
+        told = [(named.host, named.path, error) for named, error in rejected]
+        told += [(claim.host, claim.path, error) for claim, error in refused]
+        for number, (host, path, error) in enumerate(told, 1):
+            gateway.learned.refuse(cluster, host + path, error, who)
+            if number % _CLAIMS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        return 200, {
+            "success": True,
+            "accepted": len(accepted) - len(refused),
+            "rejected_count": len(told),
+            "rejected": [
+                {"host": host[:300], "path": path[:300], "code": error.fault.value, "reason": str(error)}
+                for host, path, error in told[:_REJECTED_SHOWN]
+            ],
+        }
+
+    async def _checked(
+        self, settings: Settings, grant: Grant, cluster: str, body: bodies.Sync
+    ) -> tuple[list[Claim], list[tuple[bodies.Named, ClaimError]]]:
+        """What the token allows of a sync, and what not; nothing is wanted of a direct one."""
+        accepted: list[Claim] = []
+        rejected: list[tuple[bodies.Named, ClaimError]] = []
+        if body.routing_mode == bodies.DIRECT:
+            return accepted, rejected
+        for number, named in enumerate(bodies.named_by_sync(body), 1):
+            if number > ROUTES_IN_ALL:
+                raise ClaimError(Fault.TOO_MANY, f"a sync names {ROUTES_IN_ALL} routes at the most")
+            try:
+                accepted.append(claims.checked(grant, settings.control_hosts, cluster, named))
+            except ClaimError as error:
+                rejected.append((named, error))
+            if number % _CLAIMS_PER_TURN == 0:
+                await asyncio.sleep(0)
+        return accepted, rejected
+
+    async def _unregister(self, scope: Scope, receive: Receive, _: str) -> _Answer:
+        self._grant(scope)
+        body = bodies.decoded(bodies.Unregister, await self._body(receive, scope, BODY_BYTES))
+        grant = self._grant(scope)
+        host = claims.checked_host(grant, self._gateway.settings.control_hosts, body.hostname)
+        who = self._who(scope, *grant.clusters)
+        return 200, {"success": True, "removed": await self._gateway.learned.unregister(host, grant.clusters, who)}
+
+    # --- TCP tunnels, of which there are none, and addresses
+
+    async def _list_tunnels(self, scope: Scope, _: Receive, name: str) -> _Answer:
+        claims.checked_cluster(self._grant(scope), name)
+        return 200, []
+
+    async def _add_tunnel(self, scope: Scope, _: Receive, name: str) -> _Answer:
+        claims.checked_cluster(self._grant(scope), name)
+        raise _RefusedError(_NO_TCP_TUNNELS)
+
+    async def _sync_tunnels(self, scope: Scope, receive: Receive, name: str) -> _Answer:
+        claims.checked_cluster(self._grant(scope), name)
+        body = bodies.decoded(bodies.TunnelSync, await self._body(receive, scope, BODY_BYTES))
+        rejected = [
+            {"tunnel_id": tunnel.tunnel_id or "", "reason": _NO_TCP_TUNNELS.what} for tunnel in body.tunnels or ()
+        ]
+        return 200, {"accepted": [], "rejected": rejected}
+
+    async def _drop_tunnel(self, scope: Scope, _: Receive, name: str) -> _Answer:
+        claims.checked_cluster(self._grant(scope), name)
+        return 204, None
+
+    async def _ip_intel(self, _: Scope, __: Receive, ___: str) -> _Answer:
+        raise _RefusedError(_NO_IP_INTEL)
+
+    # --- who calls, and with what
+
+    def _grant(self, scope: Scope) -> Grant:
+        grant = authorise(self._gateway, scope)
+        if isinstance(grant, Grant):
+            return grant
+        client = scope.get("client") or ("unknown",)
+        logger.warning("call of the agent at %s refused with %d: %s", client[0], grant.status, grant.what)
+        raise _RefusedError(grant)
+
+    def _who(self, scope: Scope, *clusters: str) -> str:
+        """The agents that dialled in with this token, else where the call came from, for the log."""
+        digest = token_hash(bearer_token(scope))
+        links = [link for cluster in clusters for link in self._gateway.registry.links(cluster)]
+        agents = sorted({link.agent_id for link in links if link.token_hash == digest and link.agent_id})
+        client = scope.get("client") or ("unknown",)
+        name = f"agent {' or '.join(agents[:3])}" if agents else f"the agent at {client[0]}"
+        return f"{name} of cluster {' or '.join(clusters)}"
+
+    async def _body(self, receive: Receive, scope: Scope, limit_bytes: int) -> bytes:
+        """The whole body, counted into the account while it comes."""
+        account = self._gateway.account
+        if account.above_high_mark:
+            raise _RefusedError(problems.BUSY)
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        if length.isdigit() and (len(length) > 18 or int(length) > limit_bytes):
+            raise _RefusedError(_TOO_LARGE, f"at most {limit_bytes} bytes")
+        chunks: list[bytes] = []
+        held = 0
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _LeftError
+                    chunk = message.get("body", b"")
+                    held += len(chunk)
+                    account.adjust(len(chunk))
+                    if held > limit_bytes:
+                        raise _RefusedError(_TOO_LARGE, f"at most {limit_bytes} bytes")
+                    chunks.append(chunk)
+                    if not message.get("more_body", False):
+                        return b"".join(chunks)
+        except TimeoutError:
+            raise _RefusedError(_TOO_SLOW) from None
+        finally:
+            account.adjust(-held)
+
+
+def _problem_of(error: Exception) -> tuple[problems.Problem, str]:
+    """What is answered, and the detail that is shown with it."""
+    if isinstance(error, ClaimError):
+        return _FAULTS[error.fault], str(error)
+    if isinstance(error, _RefusedError):
+        return error.problem, error.detail
+    if isinstance(error, bodies.BodyError):
+        return _NOT_JSON, str(error)
+    return _NOT_STORED, ""

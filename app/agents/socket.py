@@ -1,0 +1,245 @@
+"""The server's WebSocket of one agent: accepts, reads for its link, and writes what the link wants to send.
+
+The only place that awaits an agent's WebSocket. The reader never waits for the writer; a measured part leaves per
+loop turn. A peer that reads nothing cannot hold it at the end: the last frames have a second.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from tunnel import messages
+from tunnel.link import Link, Timing
+
+from ..asgi.answers import Receive, Scope, Send
+from ..node.gateway import Gateway
+from ..public.header_rules import bearer_token
+from ..settings import token_hash
+
+logger = logging.getLogger("gateway.agents")
+
+_FLUSH_SECONDS = 1.0
+"""For the last frames of a link, and for its close frame."""
+_LARGE_MESSAGE_BYTES = 32 * 1024
+_TURN_BYTES = 32 * 1024
+"""Of messages in one loop turn; the one that crosses it is the last."""
+
+
+class AgentLeftError(Exception):
+    """The WebSocket ended."""
+
+
+class Channel(Protocol):
+    """An agent's WebSocket below ASGI, where the server has one (`app/server/websocket.py`)."""
+
+    divides: bool
+    """Whether large binary messages come in parts."""
+
+    def start(self, on_message: Callable[[str | bytes], None], on_writable: Callable[[], None]) -> None:
+        """Messages go to `on_message` from now on."""
+
+    def send(self, message: str | bytes) -> bool:
+        """Write one message; False: wait for `on_writable`."""
+
+
+class AgentSocket:
+    """The server's WebSocket of one agent: accepts, reads, writes what the link wants to send."""
+
+    def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+        self.gateway = gateway
+        self.scope = scope
+        self._receive = receive
+        self._send = send
+        self._loop = asyncio.get_running_loop()  # asking for it at each wake-up is a system call (getpid)
+        self._wake = asyncio.Event()
+        self._over = asyncio.Event()  # the link ended, whoever ended it
+        self._announced = False
+        self._channel: Channel | None = None
+        self._flush_turn: asyncio.Handle | None = None
+        self._full = False
+        self.link: Link | None = None
+        self.last_text = ""
+        """Of the envelope last returned."""
+
+    async def accept(self) -> None:
+        """Take the handshake. Raises AgentLeftError."""
+        if (await self._receive())["type"] != "websocket.connect":
+            raise AgentLeftError("left before the handshake")
+        await self._send({"type": "websocket.accept"})
+        become_channel = (self.scope.get("extensions") or {}).get("gateway.channel")
+        if become_channel is not None:
+            self._channel = become_channel()
+
+    async def receive(self) -> str | bytes:
+        """The next message. Raises AgentLeftError with how it ended."""
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            raise AgentLeftError(f"closed with {message.get('code', 1006)} {message.get('reason') or ''}".strip())
+        text: str | None = message.get("text")
+        data: bytes = message.get("bytes") or b""
+        return text if text is not None else data
+
+    async def envelope(self, *kinds: str) -> messages.Envelope:
+        """The next control message of one of these types; others are skipped. Raises AgentLeftError, MessageError."""
+        while True:
+            message = await self.receive()
+            envelope = messages.decode_envelope(message)
+            if envelope.type in kinds:
+                self.last_text = message if isinstance(message, str) else message.decode()
+                return envelope
+
+    async def send_text(self, text: str) -> None:
+        """Send one control message, before a link does the sending."""
+        await self._send({"type": "websocket.send", "text": text})
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close; nothing more is sent."""
+        short = reason.encode()[:123].decode(errors="ignore")  # what a close frame has room for
+        with contextlib.suppress(OSError, RuntimeError):
+            await self._send({"type": "websocket.close", "code": code, "reason": short})
+
+    def new_link(self, cluster: str, agent_id: str | None) -> Link:
+        """The link that this socket feeds."""
+        registry = self.gateway.registry
+        self.link = Link(
+            cluster=cluster,
+            agent_id=agent_id,
+            wake=self._wake_up,
+            on_ready=self._ready,
+            on_identified=registry.identified,
+            on_closed=self._closed,
+            clock=time.monotonic,
+            account=self.gateway.account,
+            timing=Timing(
+                ping_interval=self.gateway.settings.link_ping_interval,
+                ping_timeout=self.gateway.settings.link_ping_timeout,
+            ),
+            limits=self.gateway.limits(),
+        )
+        self.link.token_hash = token_hash(bearer_token(self.scope))
+        return self.link
+
+    async def serve(self, link: Link) -> None:
+        """Read and write until the link or the WebSocket ends."""
+        if self._channel is not None:
+            self._channel.start(self._take, self._drained)
+        writer = asyncio.get_running_loop().create_task(self._write(link))
+        reader = asyncio.get_running_loop().create_task(self._read(link))
+        over = asyncio.get_running_loop().create_task(self._over.wait())
+        reason = "connection lost"
+        here = asyncio.current_task()
+        self.gateway.sockets.add(here)
+        try:
+            done, _ = await asyncio.wait((reader, writer, over), return_when=asyncio.FIRST_COMPLETED)
+            if link.close_code is not None:
+                # The streams' resets go out first; a peer that reads nothing must not hold us here.
+                await asyncio.wait((writer,), timeout=_FLUSH_SECONDS)
+            for task in done:
+                if (error := task.exception()) is not None:
+                    reason = str(error) or type(error).__name__
+                    if not isinstance(error, AgentLeftError | OSError):
+                        logger.error("%s failed", link.name, exc_info=error)
+                        link.close(1011, "internal error")
+        finally:
+            link.lost(reason)
+            for task in (reader, writer, over):
+                task.cancel()
+            await asyncio.gather(reader, writer, over, return_exceptions=True)
+            self.gateway.sockets.discard(here)
+        if link.close_code is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FLUSH_SECONDS):
+                    await self.close(link.close_code, link.close_reason)
+
+    async def _read(self, link: Link) -> None:
+        while True:
+            message = await self.receive()
+            if isinstance(message, str):
+                link.text_received(message)
+            else:
+                link.bytes_received(message)
+
+    # --- past ASGI, where the server has a channel
+
+    def _take(self, message: str | bytes) -> None:
+        link = self.link
+        if link is None:
+            return
+        try:
+            if isinstance(message, str):
+                link.text_received(message)
+            else:
+                link.bytes_received(message)
+        except Exception:  # a fault of ours ends this link, and no other
+            logger.exception("%s failed", link.name)
+            link.close(1011, "internal error")
+
+    def _wake_up(self) -> None:
+        if self._channel is None:
+            self._wake.set()
+        elif self._flush_turn is None and not self._full:
+            self._flush_turn = self._loop.call_soon(self._flush)
+
+    def _drained(self) -> None:
+        self._full = False
+        self._wake_up()
+
+    def _flush(self) -> None:
+        """What there is to send, up to a turn's measure.
+
+        Not one message per turn: to look for the next one in a turn of its own costs a poll of the whole loop.
+        """
+        self._flush_turn = None
+        link, channel = self.link, self._channel
+        if link is None or channel is None:
+            return
+        sent = 0
+        while (message := link.next_message()) is not None:
+            self._full = not channel.send(message)
+            if self._full:
+                return
+            sent += len(message)
+            if sent >= _TURN_BYTES:
+                self._wake_up()
+                return
+        if link.close_code is not None:
+            self._wake.set()  # nothing is left to be sent
+
+    async def _write(self, link: Link) -> None:
+        """The only one that sends: one message per loop turn."""
+        wake = self._wake
+        if self._channel is not None:
+            self._wake_up()
+            await wake.wait()
+            return
+        while True:
+            message = link.next_message()
+            if message is None:
+                if link.close_code is not None:
+                    return
+                wake.clear()
+                await wake.wait()
+            elif isinstance(message, str):
+                await self._send({"type": "websocket.send", "text": message})
+            else:
+                await self._send({"type": "websocket.send", "bytes": message})
+                if len(message) >= _LARGE_MESSAGE_BYTES:
+                    await asyncio.sleep(0)
+
+    def _ready(self, link: Link) -> None:
+        logger.info("%s: agent %s serves cluster %s", link.name, link.agent_id or "(not named yet)", link.cluster)
+        if self._channel is not None:
+            self._channel.divides = link.dialect == "yamux"
+        self.gateway.registry.ready(link)
+        if self._announced:
+            return  # it was doubted, and heard again
+        self._announced = True
+        self.gateway.metrics.link_joined(link.cluster)
+
+    def _closed(self, link: Link, reason: str) -> None:
+        self.gateway.registry.remove(link)
+        self._over.set()
+        logger.info("%s: agent %s of cluster %s is gone: %s", link.name, link.agent_id, link.cluster, reason)

@@ -1,0 +1,1 @@
+"""What is written down of an exchange: its record, the logs, the metrics."""

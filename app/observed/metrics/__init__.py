@@ -1,0 +1,24 @@
+"""What the gateway counts, and how Prometheus reads it. See `docs/observability.md` for each metric's meaning."""
+
+from .counts import REQUEST_SECONDS, Distribution, Stall, StallTotal, Traffic
+from .labels import ClusterLabels, Limit, code_class, limit_of, limit_of_error, status_class
+from .metrics import Metrics
+from .snapshot import Snapshot, Source, link_state
+
+__all__ = [
+    "REQUEST_SECONDS",
+    "ClusterLabels",
+    "Distribution",
+    "Limit",
+    "Metrics",
+    "Snapshot",
+    "Source",
+    "Stall",
+    "StallTotal",
+    "Traffic",
+    "code_class",
+    "limit_of",
+    "limit_of_error",
+    "link_state",
+    "status_class",
+]

@@ -1,0 +1,121 @@
+"""The values that labels may take. Each set is bounded, and none is filled by what a client sends.
+
+Unknown values become `other`, so a client that invents methods, or an agent that invents close codes, cannot make
+the number of time series grow.
+"""
+
+from enum import StrEnum
+
+from tunnel.errors import LinkBusyError, NoRoomError, NotReadError, TooManyWaitingError
+
+from ...rules import problems
+
+OTHER = "other"
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+"""RFC 9110 section 9.3, and PATCH (RFC 5789)."""
+
+SIDES = frozenset({"client", "service", "gateway"})
+"""Who ended a WebSocket."""
+
+OUTCOMES = frozenset(
+    {"ok", "client_left", "broken_off"}
+    | {value.code for value in vars(problems).values() if isinstance(value, problems.Problem)}
+)
+"""How an exchange ended: in order, or why not; the codes of our own error answers are among them."""
+
+LINK_STATES = frozenset({"joining", "ready", "doubted", "leaving"})
+
+
+class Limit(StrEnum):
+    """What an exchange may run into: one value of the label `limit` each."""
+
+    ORIGIN = "origin"
+    MESSAGES_RATE = "messages_rate"
+    MESSAGE_SIZE = "message_size"
+    BODY_SIZE = "body_size"
+    WEBSOCKETS_ROUTE = "websockets_route"
+    WEBSOCKETS_CLIENT = "websockets_client"
+    WEBSOCKETS_CLUSTER = "websockets_cluster"
+    STREAMS_LINK = "streams_link"
+    HELD_HIGH = "held_high"
+    HELD_HARD = "held_hard"
+    SPOOL = "spool"
+    WAITING = "waiting"
+    TIMEOUT_HEAD = "timeout_head"
+    TIMEOUT_UPGRADE = "timeout_upgrade"
+    TIMEOUT_IDLE = "timeout_idle"
+    TIMEOUT_WRITE = "timeout_write"
+
+
+_LIMIT_OF_PROBLEM = {
+    problems.BODY_TOO_LARGE: Limit.BODY_SIZE,
+    problems.ORIGIN_REFUSED: Limit.ORIGIN,
+    problems.TOO_MANY_OF_ROUTE: Limit.WEBSOCKETS_ROUTE,
+    problems.TOO_MANY_OF_CLIENT: Limit.WEBSOCKETS_CLIENT,
+    problems.TOO_MANY_OF_CLUSTER: Limit.WEBSOCKETS_CLUSTER,
+}
+
+
+def limit_of(problem: problems.Problem) -> Limit | None:
+    """The limit that this answer of ours stands for; None for one that stands for none, or for several."""
+    return _LIMIT_OF_PROBLEM.get(problem)
+
+
+_LIMIT_OF_ERROR: dict[type[Exception], Limit] = {
+    NoRoomError: Limit.HELD_HIGH,
+    NotReadError: Limit.SPOOL,
+    TooManyWaitingError: Limit.WAITING,
+    LinkBusyError: Limit.STREAMS_LINK,
+}
+
+
+def limit_of_error(error: Exception) -> Limit | None:
+    """The limit that refused an exchange; None for an error that is no limit's."""
+    return _LIMIT_OF_ERROR.get(type(error))
+
+
+_METHOD_LABELS = {method: method for method in METHODS} | {method.encode(): method for method in METHODS}
+_STATUS_CLASSES = ("none", "1xx", "2xx", "3xx", "4xx", "5xx")
+_KNOWN_CODES = frozenset(range(1000, 1016)) - {1004}
+
+
+def method_label(method: str | bytes) -> str:
+    """The method itself where it is a known one."""
+    return _METHOD_LABELS.get(method, OTHER)
+
+
+def status_class(status: int) -> str:
+    """`2xx` and so on; `none` where the client got no answer."""
+    return _STATUS_CLASSES[status // 100] if 0 <= status < 600 else OTHER
+
+
+def code_class(code: int | None) -> str:
+    """A close code that RFC 6455 names, or its range: `3xxx` (registered), `4xxx` (the applications' own)."""
+    if code in _KNOWN_CODES:
+        return str(code)
+    if code is None:
+        return "none"
+    return {3: "3xxx", 4: "4xxx"}.get(code // 1000, OTHER)
+
+
+class ClusterLabels:
+    """Names of clusters as label values: the first 1,000 that come, `other` after that.
+
+    Clusters come from the configuration and from what agents' tokens allow, so this is a second fence.
+    """
+
+    __slots__ = ("_known", "_limit")
+
+    def __init__(self, limit: int = 1_000) -> None:
+        self._limit = limit
+        self._known: set[str] = set()
+
+    def label(self, cluster: str) -> str:
+        """The label value of a cluster."""
+        if cluster in self._known:
+            return cluster
+        if len(self._known) >= self._limit:
+            return OTHER
+        self._known.add(cluster)
+        return cluster

@@ -1,0 +1,198 @@
+"""The metrics of one gateway: the doors tell it what happened, Prometheus asks it.
+
+One `Metrics` and one registry per gateway, so that two gateways in a process do not meet. All counts are plain
+numbers (`counts.py`), all label values are bounded (`labels.py`), and gauges that mirror state are asked for at
+scrape time. Every method is a synchronous call on the gateway's event loop; none raises because of what it is told.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from ..access import Record
+from .counts import REQUEST_SECONDS, Distribution, StallTotal, Traffic
+from .labels import LINK_STATES, OTHER, OUTCOMES, SIDES, ClusterLabels, Limit, code_class, method_label, status_class
+from .snapshot import Snapshot, Source
+
+
+class Metrics:
+    """See the module."""
+
+    def __init__(self) -> None:
+        self.client_to_service = Traffic()
+        self.service_to_client = Traffic()
+        self.request_bytes_up = 0
+        """Of request bodies, from clients; the doors add to it as the bytes pass."""
+        self.request_bytes_down = 0
+        """Of answers' bodies, to clients."""
+        self.stalled_by_client = StallTotal()
+        self.stalled_by_service = StallTotal()
+        self.websockets_active = 0
+        self._requests: Counter[tuple[str, str, str]] = Counter()
+        self._request_seconds = Distribution(REQUEST_SECONDS)
+        self._head_seconds = Distribution(REQUEST_SECONDS)
+        self._limits = dict.fromkeys(Limit, 0)
+        self._closes: Counter[tuple[str, str]] = Counter()
+        self._clusters = ClusterLabels()
+        self._joined: Counter[str] = Counter()
+        self._source: Source | None = None
+        self._registry = CollectorRegistry()
+        self._registry.register(_Families(self))
+        ProcessCollector(registry=self._registry)
+
+    # --- told by the doors and the registry
+
+    def websocket_opened(self, record: Record) -> None:
+        """The client got its 101. Exactly one `ended` of this record follows."""
+        record.opened = True
+        self.websockets_active += 1
+        self._requests["GET", "1xx", "ok"] += 1
+        self._head(record)
+
+    def ended(self, record: Record) -> None:
+        """An exchange is over, whatever came of it; once for each."""
+        if record.opened:
+            record.opened = False
+            self.websockets_active -= 1
+            side = record.closed_by if record.closed_by in SIDES else OTHER
+            self._closes[side, code_class(record.close_code)] += 1
+            return
+        outcome = record.outcome if record.outcome in OUTCOMES else OTHER
+        self._requests[method_label(record.method), status_class(record.status), outcome] += 1
+        self._request_seconds.add(record.seconds)
+        self._head(record)
+
+    def limit_hit(self, limit: Limit, record: Record | None = None) -> None:
+        """A limit was met; with the record of the exchange that it ends, which then names it too."""
+        self._limits[limit] += 1
+        if record is not None:
+            record.limit = limit.value
+
+    def link_joined(self, cluster: str) -> None:
+        """A link of this cluster became ready; any but the first of the cluster counts as a reconnect."""
+        self._joined[self._clusters.label(cluster)] += 1
+
+    def watch(self, source: Source) -> None:
+        """Ask `source` for the gauges from now on."""
+        self._source = source
+
+    # --- asked by Prometheus
+
+    def render(self, accept: str | None) -> tuple[bytes, str]:
+        """All metrics and their content type: OpenMetrics where `accept` names it, else the text format.
+
+        Decided here and not by the library, which repeats the version asked for in the content type.
+        """
+        if accept is not None and "application/openmetrics-text" in accept.lower():
+            body: bytes = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]
+            return body, openmetrics.CONTENT_TYPE_LATEST
+        return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
+
+    def collect(self) -> Iterator[Metric]:
+        """Each metric of ours, those without a value too."""
+        yield from self._websockets()
+        yield from self._exchanges()
+        yield from self._state(self._source.snapshot() if self._source is not None else Snapshot())
+
+    # --- inside
+
+    def _head(self, record: Record) -> None:
+        seconds = record.head_seconds
+        if seconds is not None:
+            self._head_seconds.add(seconds)
+
+    def _websockets(self) -> Iterator[Metric]:
+        up, down = self.client_to_service, self.service_to_client
+        yield _gauge("websocket_connections_active", "WebSockets open through this gateway", self.websockets_active)
+        yield _by_direction("websocket_messages", "WebSocket messages passed on", up.messages, down.messages)
+        yield _by_direction("websocket_bytes", "Payload bytes of WebSocket messages", up.bytes, down.bytes)
+        yield _histogram(
+            "websocket_message_duration_seconds",
+            "From a message's last byte in to its last byte handed to the next hop's transport, both directions",
+            up.durations, down.durations,
+        )  # fmt: skip
+        yield _counter("gateway_websocket_closes", "Open WebSockets that ended, by whom, with which code",
+                       ("by", "code_class"), self._closes.items())  # fmt: skip
+
+    def _exchanges(self) -> Iterator[Metric]:
+        yield _counter("gateway_requests", "HTTP requests that ended, and WebSocket handshakes",
+                       ("method", "status_class", "outcome"), self._requests.items())  # fmt: skip
+        yield _histogram("gateway_request_duration_seconds", "From a request's head to the end of its answer",
+                         self._request_seconds)  # fmt: skip
+        yield _histogram("gateway_request_head_seconds", "From a request's head to the head of the service's answer",
+                         self._head_seconds)  # fmt: skip
+        yield _by_direction("gateway_request_bytes", "Bytes of HTTP bodies", self.request_bytes_up,
+                            self.request_bytes_down)  # fmt: skip
+        stalls = ((("client",), self.stalled_by_client.seconds), (("service",), self.stalled_by_service.seconds))
+        yield _counter("gateway_stall_seconds", "Seconds that exchanges waited for a slow side", ("side",), stalls)
+        limits = (((limit.value,), count) for limit, count in self._limits.items())
+        yield _counter("gateway_limits_hit", "Exchanges that met a limit", ("limit",), limits)
+
+    def _state(self, state: Snapshot) -> Iterator[Metric]:
+        configured = dict.fromkeys(self._clusters.label(cluster) for cluster in state.clusters)
+        links: Counter[tuple[str, str]] = Counter({(cluster, "ready"): 0 for cluster in configured})
+        for cluster, name in state.links:
+            links[self._clusters.label(cluster), name if name in LINK_STATES else OTHER] += 1
+        yield _labelled("gateway_links", "Agents' links", ("cluster", "state"), links.items())
+        joined = {cluster: max(0, self._joined[cluster] - 1) for cluster in (configured | self._joined)}
+        yield _counter("gateway_link_reconnects", "Links that became ready after their cluster's first",
+                       ("cluster",), (((cluster,), count) for cluster, count in joined.items()))  # fmt: skip
+        yield _gauge("gateway_streams_active", "Exchanges that the links carry", state.streams)
+        yield _gauge("gateway_held_bytes", "Bytes held for slow clients and services", state.held_bytes)
+        yield _labelled("gateway_held_bytes_limit", "Marks of the held bytes", ("mark",),
+                        (((mark,), value) for mark, value in state.held_bytes_limits.items()))  # fmt: skip
+        yield _gauge("gateway_spooled_bytes", "Bytes in temporary files for slow clients", state.spooled_bytes)
+        yield _gauge("gateway_spooled_bytes_limit", "Limit of the bytes in files", state.spooled_bytes_limit)
+        yield _gauge("gateway_learned_routes", "Routes that agents registered", state.learned_routes)
+        yield _gauge("gateway_draining", "1 while the gateway drains", int(state.draining))
+
+
+class _Families(Collector):
+    """What the registry asks; describes nothing beforehand, as all families are always there."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        return self._metrics.collect()
+
+
+_Samples = Iterable[tuple[tuple[str, ...], float]]
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _labelled(name: str, text: str, labels: tuple[str, ...], samples: _Samples) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
+
+
+def _counter(name: str, text: str, labels: tuple[str, ...], samples: _Samples) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
+
+
+def _by_direction(name: str, text: str, up: float, down: float) -> Metric:
+    return _counter(name, text, ("direction",), ((("client_to_service",), up), (("service_to_client",), down)))
+
+
+def _histogram(name: str, text: str, *parts: Distribution) -> Metric:
+    """One histogram of several distributions with the same borders."""
+    counts = [sum(column) for column in zip(*(part.cumulative() for part in parts), strict=True)]
+    borders = [*map(floatToGoString, parts[0].borders), "+Inf"]
+    return HistogramMetricFamily(
+        name, text, buckets=list(zip(borders, counts, strict=True)), sum_value=sum(part.total for part in parts)
+    )

@@ -1,0 +1,1 @@
+"""What the admin token opens, and the reload of the configuration."""

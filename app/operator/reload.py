@@ -1,0 +1,183 @@
+"""The configuration read again while the gateway runs: on a change of its files, and on SIGHUP.
+
+`gateway.settings` is replaced whole or not at all: a wrong file changes nothing and is logged once per content. Files
+are looked at once a second by their status (no thread; a symlink that is switched, as a ConfigMap's is, counts), and
+read once they have stood still for a second, so that a file is not taken while it is being written.
+
+What cannot change in a running process keeps its value, and a warning names it. Links of a revoked token are closed
+with 1008; those of a token that is merely gone stay until they end, and their agent is refused when it dials again.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..node.gateway import Gateway
+from ..settings import ConfigurationError, Settings, load
+
+logger = logging.getLogger("gateway.reload")
+
+POLL_SECONDS = 1.0
+
+NEEDS_RESTART = (
+    "admin_bind", "client_ping_interval", "client_ping_timeout", "held_bytes_hard_limit", "held_bytes_limit",
+    "log_format", "log_level", "reconnect_grace", "spool_bytes_limit", "state_dir",
+)  # fmt: skip
+"""Handed out once, when the process starts: to listeners, the server, the account, the log and the registry."""
+
+REVOKED = (1008, "token revoked")
+
+_Stamp = dict[str, tuple[int, int, int, int] | None]
+"""Device, inode, size and time of change of each file; None for one that cannot be looked at."""
+
+
+class Reloader:
+    """Keeps one gateway's settings as its files are."""
+
+    def __init__(
+        self, gateway: Gateway, path: str | None = None, *, reader: Callable[[], Settings] | None = None
+    ) -> None:
+        """`path`: the file; None: the one that the gateway's settings came from. `reader` stands in for `load`."""
+        self._gateway = gateway
+        self._path = path or gateway.settings.file
+        self._read = reader or partial(load, self._path)
+        self._started_with = gateway.settings  # by which the server was told what to take
+        self._timer: asyncio.TimerHandle | None = None
+        self._seen = self._taken = self._stamp()
+        self._refused = ""
+        self._on_sighup = False
+        self._before_sighup: Any = None  # what the process had made of the signal; `nohup` ignores it
+        self.applied = 0
+        """Reloads that changed the settings."""
+        self.refused = 0
+        """Reloads that a wrong configuration stopped."""
+
+    def start(self, *, sighup: bool = False) -> None:
+        """Begin to look; `sighup`: take that signal too, for a process that is ours alone. Idempotent."""
+        loop = asyncio.get_running_loop()
+        if self._timer is None:
+            self._timer = loop.call_later(POLL_SECONDS, self._poll)
+        if sighup and not self._on_sighup:
+            # Only the main thread's loop, on a system that has the signal, can take it.
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError, AttributeError):
+                before = signal.getsignal(signal.SIGHUP)
+                loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+                self._before_sighup = before
+                self._on_sighup = True
+
+    def stop(self) -> None:
+        """Look no more; idempotent."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._on_sighup:
+            self._on_sighup = False
+            with contextlib.suppress(RuntimeError, ValueError):
+                asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+                if self._before_sighup is not None:
+                    signal.signal(signal.SIGHUP, self._before_sighup)
+
+    def reload(self) -> str:
+        """Read and apply now; what happened, as it stands in the log. Never raises."""
+        before = self._seen = self._taken = self._stamp()
+        try:
+            new = self._read()
+        except ConfigurationError as error:
+            return self._refuse(str(error))
+        old = self._gateway.settings
+        if (old.routes.routes or old.grants) and not (new.routes.routes or new.grants):
+            return self._refuse(
+                "neither routes nor agents are left; a file cut short reads like that. Restart to mean it"
+            )
+        self._refused = ""
+        text = self.apply(new)
+        # It may name other files now. Those it named before count as they were: one of them may have changed since.
+        self._seen = self._taken = {file: before.get(file, status) for file, status in self._stamp().items()}
+        return text
+
+    def _refuse(self, reason: str) -> str:
+        self.refused += 1
+        text = f"configuration not changed: {reason}"
+        if text != self._refused:
+            self._refused = text
+            logger.error("%s", text)
+        return text
+
+    def apply(self, new: Settings) -> str:
+        """Replace the gateway's settings by these, and end the links of revoked tokens; what happened."""
+        gateway = self._gateway
+        old = gateway.settings
+        kept = {name: getattr(old, name) for name in NEEDS_RESTART if getattr(old, name) != getattr(new, name)}
+        for name, value in kept.items():
+            logger.warning("%s changed: it stays %r until the gateway is restarted", name, value)
+        if old.admin_bind is not None and new.admin_token_hash is None and old.admin_token_hash is not None:
+            # The listener stays, and must not come to stand open.
+            kept["admin_token_hash"] = old.admin_token_hash
+            logger.warning("the admin token is gone: the old one stays until the gateway is restarted")
+        if new.server_message_bytes > self._started_with.server_message_bytes:
+            logger.warning(
+                "max_message_bytes above %d: the server takes no longer message until the gateway is restarted",
+                self._started_with.longest_message_bytes,
+            )
+        new = dataclasses.replace(new, **kept)
+        gateway.apply(new)
+        if _same(old, new):
+            text = "configuration read again: nothing changed"
+        else:
+            self.applied += 1
+            text = f"configuration reloaded from {new.file or 'the environment'}: {new.summary()}"
+        logger.info("%s", text)
+        self._end_revoked()
+        return text
+
+    def _end_revoked(self) -> None:
+        grants = self._gateway.settings.grants
+        forgotten = 0
+        for link in self._gateway.registry.links():
+            grant = grants.get(link.token_hash)
+            if grant is None:
+                forgotten += 1
+            elif grant.revoked:
+                logger.warning("%s: agent %s of cluster %s: token revoked", link.name, link.agent_id, link.cluster)
+                link.close(*REVOKED)
+        if forgotten:
+            logger.warning(
+                "%d links stay whose token is not in the configuration any more; revoked = true would end them",
+                forgotten,
+            )
+
+    def _hang_up(self) -> None:
+        self._refused = ""  # somebody asked: they get the answer again
+        logger.info("SIGHUP: reading the configuration again")
+        self.reload()
+
+    def _poll(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self._poll)
+        stamp = self._stamp()
+        if stamp != self._seen:
+            self._seen = stamp  # it may still be being written
+        elif stamp != self._taken:
+            self.reload()
+
+    def _stamp(self) -> _Stamp:
+        files = dict.fromkeys([*([self._path] if self._path else []), *self._gateway.settings.files_read])
+        return {file: _status(file) for file in files}
+
+
+def _status(file: str) -> tuple[int, int, int, int] | None:
+    try:
+        status = Path(file).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _same(old: Settings, new: Settings) -> bool:
+    """Whether both say the same; tables of routes are compared by their routes."""
+    return old.routes.routes == new.routes.routes and dataclasses.replace(old, routes=new.routes) == new

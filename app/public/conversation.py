@@ -1,0 +1,401 @@
+"""A WebSocket after the service's 101: messages on the client's side, RFC 6455 frames on the service's.
+
+Plain calls from both sides, no task and no queue of its own; only its end is awaited (`run`). Close codes and reasons
+cross (design, section 6, rule 5): what the service closes with reaches the client, and the other way round; 1005 as an
+empty close, a vanished peer as 1011, a lost agent as 1012. The codec is the consumer of the service's bytes: it
+assembles under a cap, so a message larger than a window passes; while the client takes nothing, the exchange is paused
+and no credit goes back. `tick` holds all deadlines.
+"""
+
+import asyncio
+import time
+from typing import Literal
+
+from tunnel import websocket
+from tunnel.account import Account
+from tunnel.errors import LinkLostError, TunnelError
+from tunnel.port import Exchange
+
+from ..observed.access import Record
+from ..observed.metrics import Limit, Metrics, limit_of_error
+from ..rules import problems
+from ..rules.policy import Policy
+from .client_port import Client, Message
+from .mailbox import Mailbox, size_of
+from .passage import Passage
+from .service_end import ServiceEnd
+
+_CLOSE_SECONDS = 5.0
+"""How long the service may take to answer our close frame before its stream is reset."""
+
+
+class Conversation:
+    """One open WebSocket. The record says in the end who closed it, how, and what passed."""
+
+    def __init__(
+        self, exchange: Exchange, policy: Policy, client: Client, *, account: Account, metrics: Metrics, record: Record
+    ) -> None:
+        self._policy = policy
+        self._client = client
+        self._metrics = metrics
+        self._record = record
+        self._up = Passage("client_to_service", policy, metrics, record)
+        self._down = Passage("service_to_client", policy, metrics, record)
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._service = ServiceEnd(exchange, policy.max_message_bytes, self._up)
+        self._active_at = time.monotonic()
+        self._pinged = False
+        # How it ends.
+        self._close: tuple[int, str] | None = None  # what the client is to be closed with, after the messages
+        self._telling = False  # the client is being closed
+        self._parting = False  # the client is told, or gone: what the service still says is dropped
+        self._parting_timer: asyncio.TimerHandle | None = None
+        # Service to client.
+        self._mailbox = Mailbox(account)
+        self._ready = True  # the client takes messages
+        self._admitted = False  # the oldest message waited for the rate already
+        self._given: list[tuple[int, float]] = []  # size and arrival of what the client has and did not take
+        self._unsent_bytes = 0
+        # Client to service.
+        self._written: tuple[int, float] | None = None  # size and arrival of the message that filled the stream
+        self._slowed: tuple[Message, int, float] | None = None  # the message that waits for the rate
+
+    # --- told by the exchange
+
+    def take(self, data: bytes) -> None:
+        """Frames of the service."""
+        codec = self._service.codec
+        self._active_at = now = time.monotonic()
+        self._pinged = False
+        if self._ready and not self._down.limited and not self._mailbox.held_bytes:
+            message = codec.whole_message(data)
+            if message is not None:  # the usual case, without a detour
+                if self._client.send_now(message):
+                    self._down.passed(size_of(message), now, time.monotonic())
+                else:
+                    self._wait_for([(size_of(message), now)])
+                return
+        events = codec.receive_data(data)
+        for event in events:
+            match event:
+                case websocket.Message():
+                    self._mailbox.put(event.data, now)
+                case websocket.Closed():
+                    self._end(event.code, event.reason, "service")
+                case websocket.Failed():
+                    if event.code == 1009:
+                        self._hit(Limit.MESSAGE_SIZE)
+                    self._end(1009 if event.code == 1009 else 1011, event.reason, "gateway")
+                case _:
+                    pass  # pings are answered by the codec; pongs show that the service is there
+        self._mailbox.assembling(codec.buffered_bytes)
+        if events:
+            self._service.answer()
+            self._advance()
+
+    def service_ended(self) -> None:
+        """The service ended its stream; in order only after a close frame."""
+        self._service.ended = True
+        self._end(1011, "service vanished", "service")
+        self._advance()
+
+    def failed(self, error: TunnelError) -> None:
+        """The exchange is over."""
+        self._service.lose()
+        if (limit := limit_of_error(error)) is not None and not self._record.limit:
+            self._hit(limit)
+        lost_link = isinstance(error, LinkLostError)
+        reason = "connection to the cluster lost" if lost_link else "connection to the service lost"
+        self._record.detail = self._record.detail or str(error)
+        self._end(problems.problem_of(error).close_code, reason, "gateway" if lost_link else "service")
+        self._advance()
+
+    def writable(self) -> None:
+        """The stream has drained: owed answers first, then the client's next message."""
+        self._service.drained()
+        if not self._service.full:
+            self._passed_up()
+            self._read_on()
+
+    # --- told by the client
+
+    def message(self, data: Message, /) -> None:
+        """A whole message of the client."""
+        if self._close is not None or self._parting:
+            return  # the service does not listen any more
+        self._active_at = now = time.monotonic()
+        self._pinged = False
+        size = size_of(data)
+        if size > self._policy.max_message_bytes:
+            self._hit(Limit.MESSAGE_SIZE)
+            self._shut(1009, "message too large", to_service=1009)
+            self._advance()
+            return
+        wait = self._up.admit(size) if self._up.limited else 0.0
+        if wait == 0.0:
+            self._forward(data, size, now)
+        elif wait is None:
+            self._exceeded()
+            self._advance()
+        else:
+            self._slowed = (data, size, now)
+            self._up.slow_down(wait, self._forward_slowed)
+            self._client.pause_reading()
+
+    def client_writable(self) -> None:
+        """The client took what it was given."""
+        self._down.unblock()
+        if self._parting:
+            return
+        given, self._given = self._given, []
+        self._passed_down(given)
+        self._mailbox.passing(0)
+        if self._telling:
+            self._part()
+        else:
+            self._ready = True
+            self._advance()
+
+    def client_left(self, code: int, reason: str, /) -> None:
+        """The client closed, or is gone: tell the service how, and wait for its answer for a while; idempotent."""
+        if self._parting:
+            return
+        if self._slowed is not None:
+            self._forward_slowed()  # it was said before
+        if self._close is None:
+            self._record.close_code = self._record.close_code or code
+            self._record.closed_by = self._record.closed_by or "client"
+            if code == 1009:
+                self._hit(Limit.MESSAGE_SIZE)  # the codec or the server refused a message
+                self._record.closed_by = "gateway"
+            if not self._service.ended:
+                self._service.close(code, reason)
+        self._part()
+
+    # --- told by the gateway
+
+    def stop(self, *, now: bool) -> None:
+        """The gateway stops: the client is told 1012, the service that its client leaves."""
+        self._shut(1012, "gateway is restarting", to_service=1001)
+        if now:
+            self._service.lose()
+            self._service.reset()
+            self._mailbox.clear()
+            if not self._telling and not self._parting:
+                self._close_client()
+        self._advance()
+
+    def relieve(self) -> None:
+        """The process holds too much for this one: who does not even take the close is cut off."""
+        self._hit(Limit.HELD_HARD)
+        self._mailbox.clear()
+        stuck = self._down.blocked_since is not None
+        self._shut(1013, "gateway is out of room", to_service=1001)
+        self.stop(now=True)
+        if stuck:
+            self._client.abort()
+
+    def tick(self, now: float) -> None:
+        """Hold the deadlines."""
+        policy = self._policy
+        sending, writing = self._down.blocked_since, self._up.blocked_since
+        if sending is not None and not self._parting:
+            unsent = self._client.unsent_bytes
+            if unsent < self._unsent_bytes:
+                self._down.blocked_since = now  # slow, but it takes something
+            elif now - sending > policy.websocket_write_timeout:
+                self._cut_client()
+            self._unsent_bytes = unsent
+        elif writing is not None and now - writing > policy.websocket_write_timeout and self._close is None:
+            self._hit(Limit.TIMEOUT_WRITE)
+            self._end(1011, "the service does not read", "gateway")
+            self._service.lose()
+            self._service.reset()
+            self._advance()
+        elif self._close is None and not self._parting:
+            silent = now - self._active_at
+            if silent > policy.idle_timeout:
+                self._hit(Limit.TIMEOUT_IDLE)
+                self._shut(1001, "idle", to_service=1001)
+                self._advance()
+            elif silent > policy.idle_timeout / 2 and not self._pinged and not self._service.full:
+                self._pinged = True
+                self._service.ping()
+
+    @property
+    def held_bytes(self) -> int:
+        """Messages for the client and of it, those being assembled, and what the stream holds."""
+        return self._mailbox.held_bytes + self._client.held_bytes + self._service.held_bytes
+
+    # --- its life
+
+    async def run(self, early: bytes, error: TunnelError | None = None, *, ended: bool = False) -> None:
+        """Pass messages both ways to the end; `early`: frames that came with the 101, and the service's end with it."""
+        if early:
+            self.take(early)
+        if error is not None:
+            self.failed(error)
+        elif ended:
+            self.service_ended()
+        elif not self._service.paused:
+            self._service.resume()
+        try:
+            await self._over
+        finally:
+            self._parting = True
+            self._ready = False
+            self._mailbox.close()
+            if self._parting_timer is not None:
+                self._parting_timer.cancel()
+            self._record.stalled_by_client_seconds = self._down.end()
+            self._record.stalled_by_service_seconds = self._up.end()
+            self._service.reset()
+
+    # --- service to client
+
+    def _advance(self) -> None:
+        """Pass on what the client takes; then its close, where it is to be closed, or the service's next bytes."""
+        if self._parting:
+            self._end_service()
+            return
+        while self._ready and self._mailbox and not self._down.slowed:
+            given: list[tuple[int, float]] = []
+            room = True
+            while room and self._mailbox and self._may_pass(size := size_of(self._mailbox.first)):
+                message, arrived = self._mailbox.take()
+                given.append((size, arrived))
+                room = self._client.send(message)
+            if given and not self._client.flush():
+                self._wait_for(given)
+            elif given:
+                self._passed_down(given)
+        if self._ready and not self._mailbox:
+            if self._close is not None:
+                self._close_client()
+            elif self._service.paused:
+                self._service.resume()
+        elif not self._parting:
+            self._service.pause()
+
+    def _wait_for(self, given: list[tuple[int, float]]) -> None:
+        """What the client was given has passed once it takes more."""
+        self._given = given
+        self._mailbox.passing(sum([size for size, _ in given]))
+        self._wait_for_client()
+        self._service.pause()
+
+    def _wait_for_client(self) -> None:
+        self._ready = False
+        self._down.block()
+        self._unsent_bytes = self._client.unsent_bytes
+
+    def _may_pass(self, size: int) -> bool:
+        """Whether the rate lets the oldest message pass now; else it waits, or all is over."""
+        wait = self._down.admit(size) if self._down.limited and not self._admitted else 0.0
+        self._admitted = False
+        if wait is None:
+            self._exceeded()
+            return False
+        if wait == 0.0 or self._close is not None:
+            return True
+        self._down.slow_down(wait, self._pass_slowed)
+        return False
+
+    def _pass_slowed(self) -> None:
+        self._admitted = self._down.hurry()
+        self._advance()
+
+    def _close_client(self) -> None:
+        assert self._close is not None  # noqa: S101
+        self._telling = True
+        self._ready = False
+        self._record.close_code = self._close[0]
+        if self._client.close(*self._close):
+            self._part()
+        else:
+            self._wait_for_client()
+
+    def _cut_client(self) -> None:
+        """The client takes nothing: its connection is aborted where the server lets us, and left where not."""
+        self._hit(Limit.TIMEOUT_WRITE)
+        self._record.close_code, self._record.closed_by = 1006, "gateway"
+        self._client.abort()
+        self.client_left(1006, "")
+
+    # --- client to service
+
+    def _forward(self, data: Message, size: int, arrived: float) -> None:
+        self._service.send(data)
+        if self._service.full:
+            self._written = (size, arrived)
+            self._client.pause_reading()
+        else:
+            self._up.passed(size, arrived, time.monotonic())
+
+    def _forward_slowed(self) -> None:
+        """The rate has room for the message that waited for it, or nobody waits for that any more."""
+        self._up.hurry()
+        waited, self._slowed = self._slowed, None
+        if waited is not None and self._close is None:
+            self._forward(*waited)
+        if not self._service.full:
+            self._read_on()
+
+    def _read_on(self) -> None:
+        if not self._up.slowed:
+            self._client.resume_reading()
+
+    # --- inside
+
+    def _end(self, code: int, reason: str, by: Literal["client", "service", "gateway"]) -> None:
+        """How the client is to be closed; the first reason stays. Nobody is slowed down any more."""
+        if self._close is None:
+            self._close = (code, reason)
+            self._record.closed_by = self._record.closed_by or by
+        self._admitted = self._down.hurry() or self._admitted
+
+    def _shut(self, code: int, reason: str, *, to_service: int) -> None:
+        """End both sides, by our own decision."""
+        if self._close is None:
+            self._end(code, reason, "gateway")
+            self._service.close(to_service, "")
+
+    def _exceeded(self) -> None:
+        self._hit(Limit.MESSAGES_RATE)
+        self._mailbox.clear()
+        self._shut(1008, "rate limit exceeded", to_service=1008)
+
+    def _part(self) -> None:
+        """Let the closing handshake end: the service ends the connection, as RFC 6455 section 7.1.1 has it."""
+        self._parting = True
+        self._ready = False
+        self._down.unblock()
+        self._mailbox.close()
+        if not self._service.lost:
+            self._parting_timer = asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._finish)
+            self._service.resume()
+        self._end_service()
+
+    def _end_service(self) -> None:
+        """End the exchange once the service has; in order, where it is still there."""
+        if self._service.ended and not self._over.done():
+            self._service.end()
+            self._finish()
+
+    def _finish(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def _hit(self, limit: Limit) -> None:
+        self._metrics.limit_hit(limit, self._record)
+
+    def _passed_up(self) -> None:
+        if self._written is not None:
+            size, arrived = self._written
+            self._written = None
+            self._up.passed(size, arrived, time.monotonic())
+
+    def _passed_down(self, given: list[tuple[int, float]]) -> None:
+        now = time.monotonic()
+        for size, arrived in given:
+            self._down.passed(size, arrived, now)

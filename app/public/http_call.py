@@ -1,0 +1,370 @@
+"""The ASGI door for HTTP: a thin adapter between receive/send and the port's sink/exchange.
+
+`HttpExchange.run` sends the answer; `Upload` reads the request's body beside it. The sink is paused while more than a
+frame waits for the client, so a service gets its credit back only as `await send()` takes its bytes. `tick`, called
+about twice a second, holds all deadlines: there is no timer per request.
+
+A broken answer is broken off by raising `BrokenOffError`, never ended cleanly.
+"""
+
+import asyncio
+import contextlib
+import logging
+from typing import Any
+
+from tunnel.errors import BadAnswerError, ClientTooSlowError, NoRoomError, StoppingError, TooSlowError, TunnelError
+from tunnel.http1 import BadRequestError as UnsendableError
+from tunnel.http1 import is_repeatable
+from tunnel.link import Link
+from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
+
+from ..asgi.answers import Receive, Scope, Send, answer_problem, cut_off
+from ..node.gateway import Gateway
+from ..node.stickiness import cookie_for
+from ..observed.access import Record
+from ..observed.metrics import Limit, Stall, limit_of_error
+from ..observed.request_id import with_request_id
+from ..rules import problems
+from ..rules.policy import Policy
+from ..rules.routes import Route
+from . import records
+from .header_rules import BadRequestError, is_event_stream, request_head, response_headers
+from .upload import BodyTooLargeError, ClientLeftError, Upload
+from .waiting import Waiter
+
+logger = logging.getLogger("gateway")
+
+_PAUSE_BYTES = 16 * 1024
+"""Held beyond this, the service gets no more credit. Less than a frame: a small answer is sent whole, in one go."""
+
+
+class BrokenOffError(Exception):
+    """Ends a response that has begun: the server cuts the connection, so the client sees it is incomplete."""
+
+
+class HttpExchange:
+    """One request with its answer: the sink of its exchange, and the coroutine that feeds the client."""
+
+    is_websocket = False
+
+    __slots__ = (
+        "_answer_began", "_chunks", "_done", "_error", "_exchange", "_gateway", "_head", "_held_bytes", "_last_data",
+        "_record", "_request", "_route", "_runner", "_scope", "_send", "_sending_since", "_stalled_by_client",
+        "_upload", "_waiter", "link", "started",
+    )  # fmt: skip
+
+    def __init__(
+        self, gateway: Gateway, route: Route, scope: Scope, request: RequestHead, receive: Receive, send: Send,
+        record: Record,
+    ) -> None:  # fmt: skip
+        self._gateway = gateway
+        self._record = record
+        self._stalled_by_client = Stall(gateway.metrics.stalled_by_client)
+        self._route = route
+        self._scope = scope
+        self._request = request
+        self._send = send
+        stalled_by_service = Stall(gateway.metrics.stalled_by_service)
+        self._upload = Upload(request, receive, route.policy.max_body_bytes, self._give_up, stalled_by_service)
+        self._exchange: Exchange | None = None
+        self._head: ResponseHead | None = None
+        self._chunks: list[bytes] = []
+        self._held_bytes = 0
+        self._answer_began = False
+        self._done = False
+        self._error: Exception | None = None
+        self._waiter = Waiter()
+        self._runner: asyncio.Task[Any] | None = None
+        self._sending_since: float | None = None
+        self._last_data = 0.0
+        self.link: Link | None = None
+        self.started = False
+
+    # --- the sink
+
+    def head(self, head: ResponseHead, /) -> None:
+        """Keep the final head; a 100 lets the body go."""
+        self._answer_began = True
+        if head.status >= 200:
+            self._head = head
+            self._last_data = asyncio.get_running_loop().time()
+            self._waiter.wake()
+        elif head.status == 100:
+            self._upload.continue_()
+
+    def data(self, data: bytes, /) -> None:
+        """Hold the bytes until the client's transport took them."""
+        self._chunks.append(data)
+        self._hold(len(data))
+        if self._held_bytes >= _PAUSE_BYTES and self._exchange is not None:
+            self._exchange.pause()
+        self._waiter.wake()
+
+    def trailers(self, headers: Headers, /) -> None:
+        """ASGI servers here cannot send them: dropped (RFC 9110 section 6.5.1 allows it)."""
+
+    def end(self) -> None:
+        """The answer is complete."""
+        self._done = True
+        self._waiter.wake()
+
+    def failed(self, error: Exception, /) -> None:
+        """The exchange is over."""
+        if self._error is None and not self._done:
+            self._error = error
+            self._waiter.wake()
+
+    def writable(self) -> None:
+        """More of the body is welcome."""
+        self._upload.writable()
+
+    # --- the gateway's side
+
+    def stop(self, *, now: bool) -> None:
+        """The gateway stops: requests finish, unless it is too late."""
+        if now:
+            self._record.closed_by = self._record.closed_by or "gateway"
+            self._give_up(StoppingError("the gateway is stopping"))
+            if self._sending_since is not None:
+                self._cut_client()
+
+    def relieve(self) -> None:
+        """The process holds too much for us."""
+        self._gateway.metrics.limit_hit(Limit.HELD_HARD, self._record)
+        self._record.closed_by = "gateway"
+        self._give_up(NoRoomError("too much was held for this exchange"))
+        if self._sending_since is not None:
+            self._cut_client()
+
+    def tick(self, now: float) -> None:
+        """Hold the deadlines; `now` is the loop's time."""
+        policy = self._route.policy
+        if self._sending_since is not None:
+            if now - self._sending_since > policy.http_write_timeout:
+                self._cut_client()
+        elif self._exchange is None or self._error is not None:
+            return
+        else:
+            self._upload.watch()
+            self._hold_deadlines(now, policy)
+
+    def _hold_deadlines(self, now: float, policy: Policy) -> None:
+        if self._upload.stalled and now - self._upload.progress_at > policy.http_write_timeout:
+            self._exceeded(Limit.TIMEOUT_WRITE, "the service does not read the request's body")
+        elif self._head is None:
+            if now - self._upload.progress_at > policy.response_head_timeout:
+                self._no_head(policy.response_head_timeout)
+        elif (
+            not self._done
+            and now - max(self._last_data, self._upload.progress_at) > policy.idle_timeout
+            and not is_event_stream(self._head.headers)
+        ):
+            self._exceeded(Limit.TIMEOUT_IDLE, f"no byte of the answer for {policy.idle_timeout:g} s")
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that this exchange holds, here and in its stream."""
+        return self._held_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
+
+    def __repr__(self) -> str:
+        state = "answering" if self.started else "waiting"
+        return f"<HttpExchange to {self._route.target}, {state}, {self.held_bytes} bytes held>"
+
+    # --- the coroutine
+
+    async def run(self) -> None:
+        """Carry the request to its end. Raises TunnelError while nothing was sent, BrokenOffError after that."""
+        self._runner = asyncio.current_task()
+        length, limit = self._request.body_length, self._route.policy.max_body_bytes
+        if length is not None and limit is not None and length > limit:
+            raise BodyTooLargeError(f"{length} bytes announced")
+        try:
+            head = await self._open()
+            await self._start_answer(head)
+            await self._answer()
+        finally:
+            self._hold(-self._held_bytes)
+            if not (self._done and self._upload.ended):
+                self._reset()
+            await self._upload.aclose()
+
+    async def _open(self) -> ResponseHead:
+        """Start the exchange and wait for the final head; once more after a lost race, if it is safe."""
+        request, route = self._request, self._route
+        repeatable = self._upload.ended and is_repeatable(request.method)
+        avoid: Link | None = None
+        for attempt in (1, 2):
+            choice = await self._gateway.choose(route, self._scope, avoid=avoid)
+            self.link = link = choice.link
+            self._record.via(link.name, link.agent_id, link.dialect, asyncio.get_running_loop().time())
+            opened = False
+            try:
+                self._exchange = choice.upstream.open(request, self, fresh=attempt > 1)
+                opened = True
+                self._upload.begin(self._exchange)
+                while self._head is None:
+                    if self._error is not None:
+                        raise self._error
+                    await self._waiter.wait()
+            except UnsendableError as error:
+                raise BadRequestError(str(error)) from None
+            except TunnelError as error:
+                self._reset()
+                # Where nothing could be opened nothing was sent, so any request may be tried elsewhere.
+                again = error.retryable and not self._answer_began and (repeatable or not opened)
+                if attempt == 2 or not again:
+                    raise
+                logger.info("%s: tried again on another stream: %s", choice.link.name, error)
+                avoid, self._error = choice.link, None
+            else:
+                return self._head
+        raise AssertionError  # the second attempt returns or raises
+
+    async def _start_answer(self, head: ResponseHead) -> None:
+        if self._error is not None:
+            raise self._error
+        if head.status > 599:
+            raise BadAnswerError(f"status {head.status}")  # no server could send it on
+        record = self._record
+        record.head_at = asyncio.get_running_loop().time()
+        record.status = head.status
+        # 304 may announce the length of what it does not send; servers would wait for it.
+        headers = response_headers(head.headers, keep_length=head.status != 304)
+        if self._gateway.draining:
+            headers.append((b"connection", b"close"))
+        if self.link is not None:
+            headers.extend(cookie_for(self._route.policy, self._scope, self.link))
+        headers = with_request_id(self._route.policy.response_headers.apply(headers), record.request_id)
+        await self._pass_on({"type": "http.response.start", "status": head.status, "headers": headers})
+        self.started = True
+
+    async def _answer(self) -> None:
+        record = self._record
+        while True:
+            chunks, self._chunks = self._chunks, []
+            done = self._done
+            if chunks or done:
+                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                record.bytes_down += len(body)
+                self._gateway.metrics.request_bytes_down += len(body)
+                await self._pass_on({"type": "http.response.body", "body": body, "more_body": not done})
+                if done and self._error is None:
+                    return
+            if isinstance(self._error, ClientLeftError):
+                raise self._error
+            if self._error is not None:
+                if (limit := limit_of_error(self._error)) is not None and not record.limit:
+                    self._gateway.metrics.limit_hit(limit, record)
+                raise BrokenOffError(str(self._error)) from self._error
+            if chunks:
+                self._hold(-len(body))
+                self._last_data = asyncio.get_running_loop().time()
+                if not self._chunks and self._exchange is not None:
+                    self._exchange.resume()
+            if not self._chunks and not self._done and self._error is None:
+                await self._waiter.wait()
+
+    async def _pass_on(self, message: dict[str, Any]) -> None:
+        now = self._sending_since = asyncio.get_running_loop().time()
+        self._stalled_by_client.begin(now)
+        try:
+            await self._send(message)
+        except OSError as error:  # ASGI 2.4: the client has left
+            raise ClientLeftError from error
+        except asyncio.CancelledError:
+            if not isinstance(self._error, ClientLeftError) or self._runner is None:
+                raise
+            self._runner.uncancel()  # it was us, in _cut_client
+            raise ClientLeftError("took nothing for too long") from None
+        finally:
+            self._sending_since = None
+            self._stalled_by_client.end(asyncio.get_running_loop().time())
+
+    def _give_up(self, error: Exception) -> None:
+        if isinstance(error, BodyTooLargeError):
+            self._gateway.metrics.limit_hit(Limit.BODY_SIZE, self._record)
+            self._record.closed_by = "gateway"
+        self._reset()
+        self.failed(error)
+
+    def _no_head(self, seconds: float) -> None:
+        if self._upload.ended or self._upload.stalled:
+            self._exceeded(Limit.TIMEOUT_HEAD, f"no answer within {seconds:g} s")
+        else:
+            self._gateway.metrics.limit_hit(Limit.TIMEOUT_HEAD, self._record)
+            self._give_up(ClientTooSlowError(f"no byte of the body for {seconds:g} s"))
+
+    def _exceeded(self, limit: Limit, text: str) -> None:
+        self._gateway.metrics.limit_hit(limit, self._record)
+        self._record.closed_by = "gateway"
+        self._give_up(TooSlowError(text))
+
+    def _cut_client(self) -> None:
+        """The client takes nothing: its connection is aborted where the server lets us, and left where not."""
+        self._gateway.metrics.limit_hit(Limit.TIMEOUT_WRITE, self._record)
+        self._reset()
+        self._error = ClientLeftError("took nothing for too long")
+        self._sending_since = None
+        cut_off(self._scope, self._runner)
+
+    def _reset(self) -> None:
+        if self._exchange is not None:
+            self._exchange.reset()
+
+    def _hold(self, delta_bytes: int) -> None:
+        """Count what waits here for the client; what is paused is in the stream's count, too, until it is taken."""
+        self._held_bytes += delta_bytes
+        self._gateway.account.adjust(delta_bytes)
+
+    def settle(self) -> None:
+        """Write into the record what was counted on the way."""
+        record = self._record
+        record.bytes_up = self._upload.bytes_sent
+        self._gateway.metrics.request_bytes_up += self._upload.bytes_sent
+        record.stalled_by_client_seconds = self._stalled_by_client.seconds
+        record.stalled_by_service_seconds = self._upload.stall.seconds
+
+
+async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, receive: Receive, send: Send) -> None:
+    """Carry one HTTP request of a routed host to its service. Raises BadRequestError for a malformed one."""
+    record = records.begin(gateway, scope, raw_path, route.target)
+
+    async def answer(problem: problems.Problem, detail: str = "") -> None:
+        record.status, record.outcome = problem.status, problem.code
+        with contextlib.suppress(OSError):
+            close = gateway.draining or problem is problems.BAD_REQUEST
+            await answer_problem(problem, scope, send, detail, request_id=record.request_id, close=close)
+
+    exchange: HttpExchange | None = None
+    try:
+        if gateway.closing and not gateway.listeners:  # nobody stops listening for us: what still comes is turned away
+            await answer(problems.STOPPING)
+            return
+        request = request_head(scope, gateway.settings, raw_path)
+        request.headers = with_request_id(route.policy.request_headers.apply(request.headers), record.request_id)
+        exchange = HttpExchange(gateway, route, scope, request, receive, send, record)
+        gateway.began(exchange)
+        await exchange.run()
+    except ClientLeftError as error:
+        record.outcome, record.closed_by, record.detail = "client_left", "client", str(error)
+    except BadRequestError as error:
+        await answer(problems.BAD_REQUEST, str(error))
+    except BodyTooLargeError as error:
+        record.detail = str(error)
+        if not record.limit:
+            gateway.metrics.limit_hit(Limit.BODY_SIZE, record)
+        await answer(problems.BODY_TOO_LARGE)
+    except TunnelError as error:
+        await answer(records.failed(gateway, record, error))
+    except BrokenOffError as error:
+        record.outcome, record.detail = "broken_off", str(error)
+        record.closed_by = record.closed_by or "service"
+        raise
+    except Exception:
+        record.status, record.outcome = record.status or 500, problems.INTERNAL.code
+        raise
+    finally:
+        if exchange is not None:
+            gateway.ended(exchange)
+            exchange.settle()
+        records.end(gateway, record)

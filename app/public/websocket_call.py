@@ -1,0 +1,314 @@
+"""The ASGI door for WebSockets: the handshake, and its refusals; what follows is a `Conversation`.
+
+The client is accepted only after the service's 101, with the subprotocol that the service chose; a refusal reaches
+the client as that status, headers and body.
+"""
+
+import asyncio
+import contextlib
+
+from tunnel import websocket
+from tunnel.errors import (
+    BadAnswerError,
+    NoRoomError,
+    ServiceBrokeOffError,
+    StoppingError,
+    TooSlowError,
+    TunnelError,
+)
+from tunnel.http1 import BadRequestError as UnsendableError
+from tunnel.link import Link
+from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
+
+from ..asgi.answers import Receive, Scope, Send, refuse, refuse_with_problem
+from ..asgi.websocket_client import AsgiClient
+from ..node.gateway import Gateway
+from ..node.stickiness import cookie_for
+from ..observed import access
+from ..observed.access import Record
+from ..observed.metrics import Limit, limit_of
+from ..observed.request_id import with_request_id
+from ..rules import problems
+from ..rules.routes import Route
+from ..server.client_channel import ClientChannel
+from . import records
+from .conversation import Conversation
+from .header_rules import BadRequestError, accept_headers, response_headers, upgrade_head
+from .waiting import Waiter
+
+_REFUSAL_BYTES = 1024 * 1024
+"""Of a refused upgrade's body: servers hold it whole before they send it."""
+
+
+class WebSocketExchange:
+    """One WebSocket: the sink of its exchange, until the conversation takes over."""
+
+    is_websocket = True
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        route: Route,
+        scope: Scope,
+        raw_path: bytes,
+        receive: Receive,
+        send: Send,
+        record: Record,
+    ) -> None:
+        self._gateway = gateway
+        self._route = route
+        self._scope = scope
+        self._raw_path = raw_path
+        self._receive = receive
+        self._send = send
+        self._record = record
+        self._exchange: Exchange | None = None
+        self._head: ResponseHead | None = None
+        self._talk: Conversation | None = None
+        self._body: list[bytes] = []  # of a refusal; or frames that came with the 101
+        self._body_bytes = 0
+        self._ended = False
+        self._error: TunnelError | None = None
+        self._waiter = Waiter()
+        self.link: Link | None = None
+
+    # --- the sink
+
+    def head(self, head: ResponseHead, /) -> None:
+        """The service's answer to the handshake."""
+        if head.status == 101 or head.status >= 200:
+            self._head = head
+            self._waiter.wake()
+
+    def data(self, data: bytes, /) -> None:
+        """Frames, once open; before that the body of a refusal."""
+        if self._talk is not None:
+            self._talk.take(data)
+            return
+        self._body.append(data)
+        self._hold(len(data))
+        if self._head is not None and self._head.status == 101 and self._exchange is not None:
+            self._exchange.pause()
+        elif self._body_bytes > _REFUSAL_BYTES:
+            self._give_up(ServiceBrokeOffError("the refusal's body is too large"))
+        self._waiter.wake()
+
+    def trailers(self, headers: Headers, /) -> None:
+        """Of a refusal: dropped."""
+
+    def end(self) -> None:
+        """The refusal is complete; or the service ended its stream."""
+        self._ended = True
+        if self._talk is not None:
+            self._talk.service_ended()
+        self._waiter.wake()
+
+    def failed(self, error: TunnelError, /) -> None:
+        """The exchange is over."""
+        if self._error is None:
+            self._error = error
+        if self._talk is not None:
+            self._talk.failed(error)
+        self._waiter.wake()
+
+    def writable(self) -> None:
+        """The stream has drained."""
+        if self._talk is not None:
+            self._talk.writable()
+
+    # --- the gateway's side
+
+    def stop(self, *, now: bool) -> None:
+        """The gateway stops: a handshake is refused, a conversation told."""
+        if self._talk is not None:
+            self._talk.stop(now=now)
+        else:
+            self._give_up(StoppingError("the gateway is stopping"))
+
+    def relieve(self) -> None:
+        """The process holds too much for us."""
+        if self._talk is not None:
+            self._talk.relieve()
+        else:
+            self._gateway.metrics.limit_hit(Limit.HELD_HARD, self._record)
+            self._give_up(NoRoomError("too much was held for this handshake"))
+
+    def tick(self, now: float) -> None:
+        """Hold the conversation's deadlines; the handshake has its own."""
+        if self._talk is not None:
+            self._talk.tick(now)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that this exchange holds, here and in its stream."""
+        if self._talk is not None:
+            return self._talk.held_bytes
+        return self._body_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
+
+    def __repr__(self) -> str:
+        state = "open" if self._talk is not None else "shaking hands"
+        return f"<WebSocketExchange to {self._route.target}, {state}, {self.held_bytes} bytes held>"
+
+    # --- the coroutine
+
+    async def run(self) -> None:
+        """Carry the WebSocket to its end. Raises TunnelError while the client was neither accepted nor answered."""
+        record = self._record
+        try:
+            key = websocket.new_key()
+            head = await self._shake_hands(key)
+            loop = asyncio.get_running_loop()
+            record.head_at = loop.time()
+            if head.status != 101:
+                await self._refuse(head)
+                return
+            offered = [protocol.encode("latin-1") for protocol in self._scope.get("subprotocols", [])]
+            chosen = websocket.check_accept(key, head.headers, offered)
+            headers = accept_headers(head.headers)
+            if self.link is not None:
+                headers.extend(cookie_for(self._route.policy, self._scope, self.link))
+            headers = self._route.policy.response_headers.apply(headers)
+            await self._send(
+                {
+                    "type": "websocket.accept",
+                    "subprotocol": chosen.decode("latin-1") if chosen is not None else None,
+                    "headers": with_request_id(headers, record.request_id),
+                }
+            )
+            record.status = 101
+            self._gateway.metrics.websocket_opened(record)
+            access.emit_opened(record)
+            await self._converse()
+        except OSError:
+            record.outcome = "client_left"
+            record.closed_by = record.closed_by or "client"
+        finally:
+            self._hold(-self._body_bytes)
+            if self._talk is None and self._exchange is not None:
+                self._exchange.reset()
+
+    async def _converse(self) -> None:
+        exchange, policy, account = self._exchange, self._route.policy, self._gateway.account
+        assert exchange is not None  # noqa: S101  (there was a 101)
+        become_client = (self._scope.get("extensions") or {}).get("gateway.client")
+        client: AsgiClient | ClientChannel
+        if become_client is not None:
+            client = become_client(policy.max_message_bytes, account)
+        else:
+            client = AsgiClient(self._scope, self._receive, self._send)
+        talk = self._talk = Conversation(
+            exchange, policy, client, account=account, metrics=self._gateway.metrics, record=self._record
+        )
+        early, self._body = b"".join(self._body), []
+        self._hold(-self._body_bytes)
+        client.start(talk)
+        try:
+            await talk.run(early, self._error, ended=self._ended)
+        finally:
+            await client.leave()
+
+    async def _shake_hands(self, key: bytes) -> ResponseHead:
+        """Open the service's side; once more after a lost race. Returns its answer. Raises TunnelError."""
+        gateway, route = self._gateway, self._route
+        offered = self._scope.get("subprotocols", [])
+        protocols = ", ".join(offered).encode("latin-1") if offered else None
+        handshake = websocket.handshake_headers(key, protocols)
+        request: RequestHead = upgrade_head(self._scope, gateway.settings, self._raw_path, handshake)
+        request.headers = with_request_id(route.policy.request_headers.apply(request.headers), self._record.request_id)
+        avoid: Link | None = None
+        for attempt in (1, 2):
+            choice = await gateway.choose(route, self._scope, avoid=avoid)
+            self.link = choice.link
+            self._record.via(
+                choice.link.name, choice.link.agent_id, choice.link.dialect, asyncio.get_running_loop().time()
+            )
+            try:
+                self._exchange = choice.upstream.open(request, self, fresh=attempt > 1)
+                async with asyncio.timeout(route.policy.upgrade_timeout + choice.link.upgrade_allowance):
+                    while self._head is None:
+                        if self._error is not None:
+                            raise self._error
+                        await self._waiter.wait()
+            except UnsendableError as error:
+                raise BadRequestError(str(error)) from None
+            except TimeoutError:
+                gateway.metrics.limit_hit(Limit.TIMEOUT_UPGRADE, self._record)
+                raise TooSlowError("no answer to the WebSocket handshake") from None
+            except TunnelError as error:
+                if self._exchange is not None:
+                    self._exchange.reset()
+                if attempt == 2 or not error.retryable:
+                    raise
+                avoid, self._error, self._ended = choice.link, None, False
+            else:
+                return self._head
+        raise AssertionError  # the second attempt returns or raises
+
+    async def _refuse(self, head: ResponseHead) -> None:
+        """Give the service's refusal to the client as it is, where the server can say it."""
+        try:
+            async with asyncio.timeout(self._route.policy.upgrade_timeout):
+                while not self._ended and self._error is None:
+                    await self._waiter.wait()
+        except TimeoutError:
+            self._gateway.metrics.limit_hit(Limit.TIMEOUT_UPGRADE, self._record)
+            raise TooSlowError("the refusal of the WebSocket handshake does not end") from None
+        if self._error is not None:
+            raise self._error
+        if not 300 <= head.status < 600:
+            raise BadAnswerError(f"status {head.status} instead of 101")
+        self._record.status, self._record.closed_by = head.status, "service"
+        headers = self._route.policy.response_headers.apply(response_headers(head.headers))
+        headers = with_request_id(headers, self._record.request_id)
+        await refuse(self._scope, self._send, head.status, headers, b"".join(self._body))
+
+    def _hold(self, delta_bytes: int) -> None:
+        self._body_bytes += delta_bytes
+        self._gateway.account.adjust(delta_bytes)
+
+    def _give_up(self, error: TunnelError) -> None:
+        if self._exchange is not None:
+            self._exchange.reset()
+        self.failed(error)
+
+
+async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, receive: Receive, send: Send) -> None:
+    """Carry one WebSocket of a routed host."""
+    record = records.begin(gateway, scope, raw_path, route.target)
+
+    async def answer(problem: problems.Problem, detail: str = "") -> None:
+        record.status, record.outcome, record.closed_by = problem.status, problem.code, "gateway"
+        with contextlib.suppress(OSError):
+            await refuse_with_problem(scope, send, problem, detail, request_id=record.request_id)
+
+    exchange: WebSocketExchange | None = None
+    ticket = None
+    try:
+        if (await receive())["type"] != "websocket.connect":
+            record.outcome = "client_left"
+            return
+        if gateway.closing:
+            await answer(problems.STOPPING)
+            return
+        ticket = gateway.admission.admit(route, scope, gateway.settings)
+        if isinstance(ticket, problems.Problem):
+            if (hit := limit_of(ticket)) is not None:
+                gateway.metrics.limit_hit(hit, record)
+            await answer(ticket)
+            return
+        exchange = WebSocketExchange(gateway, route, scope, raw_path, receive, send, record)
+        gateway.began(exchange)
+        await exchange.run()
+    except BadRequestError as error:
+        await answer(problems.BAD_REQUEST, str(error))
+    except TunnelError as error:
+        await answer(records.failed(gateway, record, error))
+    except Exception:
+        record.status, record.outcome = record.status or 500, problems.INTERNAL.code
+        raise
+    finally:
+        if ticket is not None and not isinstance(ticket, problems.Problem):
+            ticket.release()
+        if exchange is not None:
+            gateway.ended(exchange)
+        records.end(gateway, record)

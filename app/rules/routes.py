@@ -1,0 +1,182 @@
+"""Which service a public host and path belong to.
+
+Hosts are compared without port, case and trailing dot; `*.example.com` stands for one or more labels; an exact host
+beats a wildcard, a longer wildcard a shorter one. Within a host the longest path prefix wins, on segment borders.
+Host selects, it never authorises.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+from tunnel.port import Target
+
+from .policy import DEFAULT_POLICY, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """(host, path prefix) -> target, and what is allowed on the way."""
+
+    host: str
+    """Exact, or `*.` and a domain; lower case, without trailing dot."""
+    path: bytes
+    """Prefix that begins with a slash, raw."""
+    target: Target
+    policy: Policy = field(default=DEFAULT_POLICY, hash=False)
+    """The file's defaults under the route's own keys."""
+
+    @property
+    def name(self) -> str:
+        """Host and prefix: the same before and after a reload, whatever else of the route changed."""
+        return self.host + self.path.decode("ascii", "backslashreplace")
+
+
+_PARAMETERS = re.compile(rb";[^/]*")
+
+
+class UnsafePathError(ValueError):
+    """Decoding the path, or resolving its dot segments, would lead to another route."""
+
+
+def normalise_host(host: str) -> str:
+    """The host of a Host header or a route: no port, no trailing dot, lower case; brackets of IPv6 are kept.
+
+    >>> normalise_host("Kuma.Example.Test.:8080")
+    'kuma.example.test'
+    """
+    host = host.strip().lower()
+    if host.startswith("["):
+        return host[: host.find("]") + 1] or host
+    name, colon, port = host.rpartition(":")
+    if colon and port.isdigit():
+        host = name
+    elif host.endswith(":"):
+        host = host[:-1]
+    return host.removesuffix(".")
+
+
+class HostIndex:
+    """Routes by host, the longest prefix first; changed one host at a time."""
+
+    __slots__ = ("_exact", "_wildcards")
+
+    def __init__(self) -> None:
+        self._exact: dict[str, list[Route]] = {}
+        self._wildcards: dict[str, list[Route]] = {}  # by the domain with its leading dot
+
+    def put(self, host: str, routes: Iterable[Route]) -> None:
+        """All routes of this host or wildcard from now on; none: it is routed no more."""
+        table, key = (self._wildcards, host[1:]) if host.startswith("*.") else (self._exact, host)
+        if entries := sorted(routes, key=lambda route: len(route.path), reverse=True):
+            table[key] = entries
+        else:
+            table.pop(key, None)
+
+    def of_host(self, host: str) -> list[Route] | None:
+        """The routes of a normalised host, longest prefix first; None when nobody routes it."""
+        entries = self._exact.get(host)
+        if entries is None and self._wildcards:
+            dot = host.find(".")
+            while dot > 0:
+                entries = self._wildcards.get(host[dot:])
+                if entries is not None:
+                    break
+                dot = host.find(".", dot + 1)
+        return entries
+
+
+class RouteTable:
+    """All routes of a configuration; immutable, and replaced whole."""
+
+    __slots__ = ("_index", "routes")
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self.routes = tuple(routes)
+        self._index = HostIndex()
+        by_host: dict[str, list[Route]] = {}
+        for route in self.routes:
+            by_host.setdefault(route.host, []).append(route)
+        for host, entries in by_host.items():
+            self._index.put(host, entries)
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """All hosts and wildcards that are routed."""
+        return frozenset(route.host for route in self.routes)
+
+    def of_host(self, host: str) -> list[Route] | None:
+        """The routes of a normalised host, longest prefix first; None when nobody routes it."""
+        return self._index.of_host(host)
+
+    def match(self, host: str, raw_path: bytes) -> Route | None:
+        """The route of a normalised host and a raw path. Raises UnsafePathError."""
+        return match(self._index.of_host(host), raw_path)
+
+    def __repr__(self) -> str:
+        return f"<RouteTable {len(self.routes)} routes of {len(self.hosts)} hosts>"
+
+
+def match(entries: list[Route] | None, raw_path: bytes) -> Route | None:
+    """Of one host's routes, longest prefix first, the one of a raw path. Raises UnsafePathError."""
+    if entries is None:
+        return None
+    route = _longest(entries, raw_path)
+    if (
+        (len(entries) > 1 or entries[0].path != b"/")
+        and (b"%" in raw_path or b"/." in raw_path or b"\\" in raw_path or b"//" in raw_path or b";" in raw_path)
+        and any(_longest(entries, reading) is not route for reading in _readings(raw_path))
+    ):
+        raise UnsafePathError("the path leads elsewhere once it is decoded")
+    return route
+
+
+def _longest(entries: list[Route], path: bytes) -> Route | None:
+    for route in entries:
+        prefix = route.path
+        if path.startswith(prefix) and (
+            prefix.endswith(b"/") or len(path) == len(prefix) or path[len(prefix)] == 0x2F  # "/"
+        ):
+            return route
+    return None
+
+
+def _readings(path: bytes) -> Iterable[bytes]:
+    """The ways in which a service may read this path: dots resolved, decoded once or twice, slashes merged."""
+    for _ in range(3):
+        slashes = path.replace(b"\\", b"/")
+        resolved = _resolve_dots(slashes)
+        yield resolved
+        yield _resolve_dots(_merge_slashes(resolved))
+        yield _resolve_dots(_merge_slashes(slashes))
+        if b";" in slashes:  # Java's path parameters
+            yield _resolve_dots(_merge_slashes(_PARAMETERS.sub(b"", slashes)))
+        decoded = unquote_to_bytes(path)
+        if decoded == path:
+            return
+        path = decoded
+
+
+def _merge_slashes(path: bytes) -> bytes:
+    while b"//" in path:
+        path = path.replace(b"//", b"/")
+    return path
+
+
+def _resolve_dots(path: bytes) -> bytes:
+    """Remove dot segments (RFC 3986 section 5.2.4)."""
+    if b"/." not in path:
+        return path
+    kept: list[bytes] = []
+    segments = path.split(b"/")[1:]
+    for index, segment in enumerate(segments):
+        last = index == len(segments) - 1
+        if segment in (b".", b".."):
+            if segment == b".." and kept:
+                kept.pop()
+            if last:
+                kept.append(b"")
+        else:
+            kept.append(segment)
+    return b"/" + b"/".join(kept)

@@ -1,0 +1,269 @@
+"""uvicorn's HTTP protocol class, with what a gateway needs besides: what of it is used here is named in
+tests/app/test_uvicorn_contract.py, because it is not uvicorn's public interface.
+
+- `gateway.abort` in the ASGI scope's extensions cuts a connection at once, unsent bytes and all: uvicorn flushes
+  before it closes, and a client that never reads would never be rid of. TCP keep-alive finds clients that vanished.
+- An upgrade offer other than WebSocket is dropped and answered normally; the parser alone would take the request's
+  body for another request.
+- Heads are bounded in bytes, fields and time.
+- Trailers of a request never become headers.
+- A target with an authority of its own (`GET http://host/path`) goes on as its path where that is the Host; where not,
+  `gateway.refused` in the extensions says why the application is to answer 400.
+- A client that ends its sending side with its request still gets the answer; see `eof_received`.
+- An answer of ours to what the parser refuses is never written into another request's answer.
+"""
+
+import asyncio
+import contextlib
+import math
+import os
+import socket
+import struct
+from typing import cast
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from ..public.header_rules import is_websocket_upgrade
+
+_KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+"""A vanished client is noticed after 60 + 4 x 15 s."""
+
+_UNSENT_BYTES = 128 * 1024
+"""What the kernel may hold of a connection that is not on its way yet: more only makes what comes later wait."""
+
+_HEAD_BYTES = 128 * 1024
+"""Of an unfinished head; a read of a socket brings up to 256 KiB, which may be a whole one."""
+_HEAD_FIELDS = 256
+_HEAD_SECONDS = 20.0
+
+_HALF_CLOSE_SECONDS = 0.5
+"""Who only ends the sending side does so with the request; an end that comes later is a client that left."""
+_HALF_CLOSED_SECONDS = 5.0
+"""Such a client looks like one that left, until bytes sent to it come back as a reset: the answer begins by then."""
+
+_LINGER_NOT = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+_SCHEMES = {b"http": b"80", b"https": b"443"}
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+class GatewayHttp(HttpToolsProtocol):
+    """HTTP/1.1 of one client."""
+
+    _in_head = True
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+    _too_many_fields = False
+    _message_ended = False  # within the bytes at hand: how many of them are of the next head, the parser does not tell
+    _asked = b""  # the request's target as it came
+    _received_at = 0.0
+    _half_closed_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client connected: its first head has a deadline."""
+        super().connection_made(transport)
+        keep_alive(transport)
+        self._head_timer = self.loop.call_later(_HEAD_SECONDS, transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._stop_head_timer()
+        if self._half_closed_timer is not None:
+            self._half_closed_timer.cancel()
+            self._half_closed_timer = None
+        self._unset_keepalive_if_required()  # uvicorn forgets it after a reset
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client."""
+        self._unset_keepalive_if_required()
+        self._received_at = self.loop.time()
+        self._message_ended = False
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._should_upgrade():
+                self._stop_head_timer()
+                self.handle_websocket_upgrade()
+            else:
+                self._go_on_without_upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self._refuse(too_large=self._too_many_fields)
+            return
+        if self.flow.read_paused:
+            self._received_at = math.inf  # an end that came with it is seen when reading goes on: it counts as prompt
+        if self._in_head:
+            self._head_bytes += 1 if self._message_ended else len(data)
+            if self._head_bytes > _HEAD_BYTES:
+                self._refuse(too_large=True)
+            elif self._head_timer is None:
+                self._head_timer = self.loop.call_later(_HEAD_SECONDS, self.transport.abort)
+
+    def _refuse(self, *, too_large: bool) -> None:
+        """What came is no request, or the rest of one is wrong: the connection ends, with an answer where one fits."""
+        if self.transport.is_closing():
+            return
+        cycle = self._under_way()
+        if self.pipeline or (cycle is not None and cycle.response_started):
+            self.transport.close()  # anything written now would be taken for a part of another answer
+        elif too_large:
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+        else:
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _under_way(self) -> RequestResponseCycle | None:
+        """The last request that came, until it is answered."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # there is none at first
+        return None if cycle is None or cycle.response_complete else cycle
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more: nobody tells whether it left or waits for its answer. True keeps the connection.
+
+        Kept is who ended with a complete request that is still being answered, until the answer's end; a client that
+        left after all resets the connection when it is sent something, or is found by TCP keep-alive.
+        """
+        cycle = self._under_way()
+        if (
+            self._in_head
+            or cycle is None
+            or cycle.more_body
+            or self.scheme == "https"  # TLS has no half-closed connections here
+            or self.loop.time() - self._received_at > _HALF_CLOSE_SECONDS
+        ):
+            return False
+        cycle.keep_alive = False
+        if self._half_closed_timer is None:
+            self._half_closed_timer = self.loop.call_later(_HALF_CLOSED_SECONDS, self._look_at_half_closed)
+        return True
+
+    def _look_at_half_closed(self) -> None:
+        """It was sent something, or counts as gone."""
+        self._half_closed_timer = None
+        if self.pipeline:  # the answers before the last one come on
+            self._half_closed_timer = self.loop.call_later(_HALF_CLOSED_SECONDS, self._look_at_half_closed)
+        elif not self.cycle.response_started:
+            self.transport.abort()
+
+    def _go_on_without_upgrade(self, rest: bytes) -> None:
+        """The parser takes what follows an upgrade for another protocol: give it the request without the offer."""
+        if self.parser.get_method() == b"CONNECT":  # it is never anything else, and nobody here is a forward proxy
+            self._refuse(too_large=False)
+            return
+        version = self.parser.get_http_version()
+        head = [self.parser.get_method(), b" ", self._asked, b" HTTP/", version.encode(), b"\r\n"]
+        for name, value in self.headers:
+            kept = _without_offer(value) if name == b"connection" else value
+            if name not in (b"upgrade", b"http2-settings") and (kept or name != b"connection"):
+                head += [name, b": ", kept, b"\r\n"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"".join([*head, b"\r\n", rest]))
+
+    def _stop_head_timer(self) -> None:
+        self._head_bytes = 0
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def on_message_begin(self) -> None:
+        """A request begins: its scope is new."""
+        super().on_message_begin()
+        self._in_head = True
+        self._extensions: dict[str, object] = {"gateway.abort": self.cut_off}
+        self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
+
+    def cut_off(self) -> None:
+        """End the connection at once; what the kernel holds for a client that never reads goes, too."""
+        cut_off(self.transport)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A field of the head; those of the trailer section are dropped (RFC 9110 section 6.5.1)."""
+        if self._in_head:
+            super().on_header(name, value)
+            if len(self.headers) > _HEAD_FIELDS:
+                self._too_many_fields = True
+                raise ValueError("too many fields")
+
+    def on_headers_complete(self) -> None:
+        """The head is complete; with an upgrade offer the parser stops here, and `data_received` goes on."""
+        self._asked = self.url
+        if self.url[:1] != b"/" and self.url != b"*" and self.parser.get_method() != b"CONNECT":
+            self._take_absolute()
+        if not self.parser.should_upgrade() or self._should_upgrade():
+            self._in_head = False
+            self._stop_head_timer()
+            super().on_headers_complete()
+
+    def _take_absolute(self) -> None:
+        """A target in absolute form (RFC 9112 section 3.2.2): its path alone, if it names the Host."""
+        scheme, authority, self.url = _parts(self.url)
+        hosts = [value for name, value in self.headers if name == b"host"]
+        port = _SCHEMES.get(scheme)
+        if port is None or len(hosts) != 1 or _name_and_port(authority, port) != _name_and_port(hosts[0], port):
+            self._extensions["gateway.refused"] = "the target's authority is not the Host's"
+
+    def on_message_complete(self) -> None:
+        """The request is complete; the next one's head may come."""
+        self._message_ended = True
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    def _should_upgrade(self) -> bool:
+        return (
+            is_websocket_upgrade(self.headers)
+            and self._should_upgrade_to_ws()
+            and "gateway.refused" not in self._extensions
+        )
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand over to the WebSocket protocol, with the one offer that it takes."""
+        headers = [item for item in self.scope["headers"] if item[0] not in (b"upgrade", b"connection")]
+        self.scope["headers"] = [*headers, (b"upgrade", b"websocket"), (b"connection", b"upgrade")]
+        super().handle_websocket_upgrade()
+
+
+def keep_alive(transport: asyncio.Transport) -> None:
+    """Switch TCP keep-alive on, with times that fit a gateway where the system lets us set them."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE:
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_BYTES)
+
+
+def cut_off(transport: asyncio.Transport) -> None:
+    """Abort, and have the kernel forget what it holds unsent: it would go on trying for minutes."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):  # gone already
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+    transport.abort()
+
+
+def _without_offer(connection: bytes) -> bytes:
+    """A `Connection` field without what names an upgrade; the fields it names beside that stay hop-by-hop."""
+    tokens = [token.strip() for token in connection.split(b",")]
+    return b", ".join(token for token in tokens if token.lower() not in (b"upgrade", b"http2-settings"))
+
+
+def _parts(target: bytes) -> tuple[bytes, bytes, bytes]:
+    """Scheme, authority, and path with query of a target in absolute form."""
+    scheme, _, rest = target.partition(b"://")
+    end = min((rest.index(mark) for mark in (b"/", b"?", b"#") if mark in rest), default=len(rest))
+    path = rest[end:]
+    return scheme.lower(), rest[:end], path if path.startswith(b"/") else b"/" + path
+
+
+def _name_and_port(authority: bytes, default: bytes) -> tuple[bytes, bytes]:
+    name, colon, port = authority.rpartition(b":")
+    if not colon or b"]" in port:
+        name, port = authority, b""
+    return name.lower().rstrip(b"."), port or default
