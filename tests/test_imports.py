@@ -19,7 +19,8 @@ _MAY_READ_ENVIRONMENT = ("app/settings/", "tunnel/agent/settings.py")
 
 FORBIDDEN = [
     ("tunnel/", {"app", "starlette", "uvicorn"}),
-    ("tunnel/agent/", {"tunnel.link", "tunnel.registry", "tunnel.dialects"}),
+    ("tunnel/agent/", {"tunnel.gateway"}),
+    ("tunnel/gateway/", {"tunnel.agent"}),
     ("tunnel/http1/", {"asyncio"}),
     ("tunnel/websocket/", {"asyncio"}),
 ]
@@ -96,7 +97,7 @@ def sources() -> list[str]:
 
 def test_there_are_sources_in_every_layer():
     found = sources()
-    for part in ("app/", "tunnel/yamux/", "tunnel/http1/", "tunnel/websocket/", "tunnel/agent/", "tunnel/dialects/"):
+    for part in ("app/", "tunnel/yamux/", "tunnel/http1/", "tunnel/websocket/", "tunnel/agent/", "tunnel/gateway/"):
         assert [path for path in found if path.startswith(part)], part
     for part in _MAY_READ_ENVIRONMENT:
         readers = [path for path in found if path.startswith(part) and reads_environment(parsed(path))]
@@ -111,11 +112,11 @@ def test_layers(path: str):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("tunnel/link.py", "import app.settings"),
-        ("tunnel/link.py", "from app import settings"),
-        ("tunnel/link.py", "from starlette.routing import Route"),
-        ("tunnel/dialects/yamux.py", "def late():\n    import uvicorn"),
-        ("tunnel/link.py", "import importlib\nimportlib.import_module('app.main')"),
+        ("tunnel/gateway/link.py", "import app.settings"),
+        ("tunnel/gateway/link.py", "from app import settings"),
+        ("tunnel/gateway/link.py", "from starlette.routing import Route"),
+        ("tunnel/gateway/yamux/carrier.py", "def late():\n    import uvicorn"),
+        ("tunnel/gateway/link.py", "import importlib\nimportlib.import_module('app.main')"),
         ("tunnel/yamux/session.py", "import asyncio"),
         ("tunnel/yamux/session.py", "from time import monotonic"),
         ("tunnel/yamux/session.py", "import logging.handlers"),
@@ -125,10 +126,11 @@ def test_layers(path: str):
         ("tunnel/yamux/session.py", "from .. import port"),
         ("tunnel/yamux/session.py", "from ..port import Sink"),
         ("tunnel/yamux/session.py", "async def f(): ..."),
-        ("tunnel/agent/link.py", "from tunnel import registry"),
-        ("tunnel/agent/link.py", "from tunnel.link import Link"),
-        ("tunnel/agent/link.py", "import tunnel.dialects.yamux as y"),
-        ("tunnel/agent/link.py", "from ..dialects import yamux"),
+        ("tunnel/agent/link.py", "from tunnel.gateway import registry"),
+        ("tunnel/agent/link.py", "from tunnel.gateway.link import Link"),
+        ("tunnel/agent/link.py", "import tunnel.gateway.yamux as y"),
+        ("tunnel/agent/link.py", "from ..gateway import yamux"),
+        ("tunnel/gateway/link.py", "from tunnel.agent.log import Quota"),
         ("tunnel/http1/pool.py", "import asyncio.events"),
         ("tunnel/websocket/frames.py", "from asyncio import Future"),
         ("app/main.py", "import os\nvalue = os.environ['X']"),

@@ -6,9 +6,9 @@ an agent that did not ask for it: messages that look alike make the existing age
 
 from collections.abc import Mapping
 
-from tunnel.dialects.chunk import ChunkCarrier
-from tunnel.dialects.json import JsonCarrier
-from tunnel.link import Link
+from tunnel.gateway.chunk import ChunkCarrier
+from tunnel.gateway.json import JsonCarrier
+from tunnel.gateway.link import Link
 
 from ..node.gateway import Gateway
 from ..settings import Grant

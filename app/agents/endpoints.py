@@ -10,8 +10,8 @@ import logging
 from collections.abc import Mapping
 from urllib.parse import parse_qs
 
-from tunnel import messages
-from tunnel.link import Link
+from tunnel.gateway.link import Link
+from tunnel.wire import messages
 
 from ..asgi.answers import Receive, Scope, Send, refuse_with_problem
 from ..node.gateway import Gateway

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from tunnel import messages
-from tunnel.link import Link, Timing
+from tunnel.gateway.link import Link, Timing
+from tunnel.wire import messages
 
 from ..asgi.answers import Receive, Scope, Send
 from ..node.gateway import Gateway

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tunnel.account import Account
-from tunnel.dialects.proxied.shared import Proxied
 from tunnel.errors import NoAgentError, NoRoomError, StoppingError
-from tunnel.link import Link
+from tunnel.gateway.link import Link
+from tunnel.gateway.proxied.shared import Proxied
+from tunnel.gateway.registry import Registry
 from tunnel.port import Upstream
-from tunnel.registry import Registry
 from tunnel.yamux import Limits
 
 from ..asgi.answers import Scope

@@ -8,7 +8,7 @@ Neither is a promise: a client whose agent is gone goes to another.
 from collections.abc import Callable
 from hashlib import blake2b
 
-from tunnel.link import Link
+from tunnel.gateway.link import Link
 from tunnel.port import Headers
 
 from ..asgi.answers import Scope

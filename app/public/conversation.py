@@ -25,8 +25,7 @@ from .mailbox import Mailbox, size_of
 from .passage import Passage
 from .service_end import ServiceEnd
 
-_CLOSE_SECONDS = 5.0
-"""How long the service may take to answer our close frame before its stream is reset."""
+_CLOSE_SECONDS = 5.0  # for the service to answer our close frame; then its stream is reset
 
 
 class Conversation:

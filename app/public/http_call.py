@@ -13,9 +13,9 @@ import logging
 from typing import Any
 
 from tunnel.errors import BadAnswerError, ClientTooSlowError, NoRoomError, StoppingError, TooSlowError, TunnelError
+from tunnel.gateway.link import Link
 from tunnel.http1 import BadRequestError as UnsendableError
 from tunnel.http1 import is_repeatable
-from tunnel.link import Link
 from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
 
 from ..asgi.answers import Receive, Scope, Send, answer_problem, cut_off

@@ -16,8 +16,8 @@ from tunnel.errors import (
     TooSlowError,
     TunnelError,
 )
+from tunnel.gateway.link import Link
 from tunnel.http1 import BadRequestError as UnsendableError
-from tunnel.link import Link
 from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
 
 from ..asgi.answers import Receive, Scope, Send, refuse, refuse_with_problem

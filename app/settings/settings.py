@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tunnel import messages
+from tunnel.wire import messages
 
 from ..rules.policy import DEFAULT_POLICY, Policy
 from ..rules.routes import RouteTable

@@ -8,7 +8,7 @@ import json
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
-from tunnel.routing_header import encode
+from tunnel.wire.routing_header import encode
 from tunnel.yamux import (
     DataReceived,
     GoAwayReceived,

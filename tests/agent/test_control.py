@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from tunnel import messages
 from tunnel.agent.control import Control, DialogueError, Identity
+from tunnel.wire import messages
 
 
 class Dialogue:

@@ -4,14 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnel.routing_header import (
-    HEADER_LIMIT_BYTES,
-    UDP,
-    Decoder,
-    RoutingHeader,
-    RoutingHeaderError,
-    encode,
-)
+from tunnel.wire.routing_header import HEADER_LIMIT_BYTES, UDP, Decoder, RoutingHeader, RoutingHeaderError, encode
 
 CASES = [
     (RoutingHeader("kuma", "apps", 3001), b"\x01\x01\x0b\xb9\x00\x04kuma\x00\x04apps\x00\x00"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tunnel.agent.services import (
+from tunnel.agent.service.services import (
     AllowPattern,
     Destination,
     NotReachableError,
@@ -11,7 +11,7 @@ from tunnel.agent.services import (
     Services,
     address_of,
 )
-from tunnel.routing_header import UDP, RoutingHeader
+from tunnel.wire.routing_header import UDP, RoutingHeader
 
 ENTRIES = (
     ServiceEntry.parse("kuma.apps:3001=127.0.0.1:13001"),

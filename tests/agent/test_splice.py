@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from tunnel.agent import dial, splice
-from tunnel.agent.services import ServiceEntry, Services
-from tunnel.agent.splice import Splice
-from tunnel.routing_header import encode
+from tunnel.agent.service import dial
+from tunnel.agent.service.services import ServiceEntry, Services
+from tunnel.agent.yamux import splice
+from tunnel.agent.yamux.splice import Splice
+from tunnel.wire.routing_header import encode
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ import pytest
 
 from tests.agent.gateway import Gateway
 from tests.agent.world import AgentUnderTest, Service, echo, service_is_well, to
-from tunnel.agent import splice
-from tunnel.agent.services import AllowPattern
+from tunnel.agent.service.services import AllowPattern
+from tunnel.agent.yamux import splice
 
 pytestmark = [pytest.mark.system, pytest.mark.anyio]
 

@@ -9,7 +9,7 @@ from tunnel.agent.control import Identity
 from tunnel.agent.keeper import Access, Keeper
 from tunnel.agent.link import Terms
 from tunnel.agent.log import Quota
-from tunnel.agent.services import ServiceEntry, Services
+from tunnel.agent.service.services import ServiceEntry, Services
 from tunnel.agent.settings import Gateway
 
 

@@ -12,7 +12,7 @@ from app.settings import Settings
 from tests.app.asgi import App
 from tunnel.account import Account
 from tunnel.errors import TunnelError
-from tunnel.link import State
+from tunnel.gateway.link import State
 from tunnel.port import Headers, RequestHead, ResponseHead, Sink, Target
 
 TARGET = Target("c1", "apps", "web", 80)

@@ -5,7 +5,7 @@ import pytest
 from tests.app.asgi import WebSocket
 from tests.app.test_agents import Dial, stage, text
 from tests.app.virtual import dialogue, quiet
-from tunnel.messages import NAME_LIMIT
+from tunnel.wire.messages import NAME_LIMIT
 
 
 async def gone(dial: WebSocket) -> None:

@@ -14,7 +14,7 @@ from tests.app.asgi import Pairs, WebSocket, scope_of
 from tests.app.dial import ENDPOINTS, GRANTS, Dial, bearer, stage, text
 from tests.app.fakes import TARGET
 from tests.app.virtual import dialogue, quiet
-from tunnel.link import State
+from tunnel.gateway.link import State
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from app.agents.dialects import dialect_of
 from app.settings import Grant, token_hash
 from tests.app.dial import Dial, stage, text
 from tests.app.virtual import dialogue, quiet
-from tunnel.link import State
+from tunnel.gateway.link import State
 
 REGISTER: dict[str, Any] = {"agent_id": "a1", "name": "c1"}
 CHUNKS = {"supports_stream_chunks": True}

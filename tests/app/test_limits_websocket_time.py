@@ -10,7 +10,7 @@ from tests.app.fake_service import FakeService, opened, parted
 from tests.app.fakes import Stage
 from tests.app.limits import Lines, abortable, hits
 from tests.app.virtual import dialogue, quiet
-from tunnel.dialects.json import JsonCarrier
+from tunnel.gateway.json import JsonCarrier
 from tunnel.websocket import Closed, Message, Ping
 
 GRAIN = 0.501

@@ -10,7 +10,7 @@ from app.observed.metrics import Distribution, Limit, Metrics, Snapshot, Stall, 
 from app.rules import problems
 from tests.app.counted import Told, changed, record, samples
 from tunnel.account import Account
-from tunnel.link import Link, State
+from tunnel.gateway.link import Link, State
 
 # --- exchanges
 

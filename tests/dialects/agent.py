@@ -15,13 +15,13 @@ from typing import Any
 
 from tests.app.virtual import dialogue, quiet
 from tests.http1.fake import FakeSink
-from tunnel import messages
 from tunnel.account import Account
-from tunnel.dialects.chunk import ChunkCarrier
-from tunnel.dialects.json import JsonCarrier
-from tunnel.dialects.proxied.shared import Proxied
+from tunnel.gateway.chunk import ChunkCarrier
+from tunnel.gateway.json import JsonCarrier
+from tunnel.gateway.proxied.shared import Proxied
 from tunnel.port import Exchange, Headers, RequestHead, Target
 from tunnel.websocket import Connection, Event, Role
+from tunnel.wire import messages
 
 TARGET = Target("c1", "apps", "web", 8080)
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="

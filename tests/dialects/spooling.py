@@ -11,8 +11,8 @@ from typing import Any
 import anyio
 
 from tunnel.account import Account
-from tunnel.dialects.proxied.disk import Disk
-from tunnel.dialects.proxied.stream import Piece, ProxyStream
+from tunnel.gateway.proxied.disk import Disk
+from tunnel.gateway.proxied.inbox import Piece, ProxyStream
 
 RECORD = 5
 """A record's header in a file: kind and length."""

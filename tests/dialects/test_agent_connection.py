@@ -9,12 +9,12 @@ import pytest
 
 from tests.app.virtual import quiet
 from tests.dialects.agent import Stage, conversation
-from tunnel.dialects.proxied.answer import AnswerHead
-from tunnel.dialects.proxied.connection import ABORT, DATA, END, HEAD, AgentConnection, UnknownStreamError, encode_head
-from tunnel.dialects.proxied.outbox import HIGH_BYTES, Lane, Outbox
-from tunnel.dialects.proxied.window import WINDOW_BYTES, Window
 from tunnel.errors import TooSlowError
-from tunnel.proxy_messages import ProxyRequest
+from tunnel.gateway.proxied.answer import AnswerHead
+from tunnel.gateway.proxied.connection import ABORT, DATA, END, HEAD, AgentConnection, UnknownStreamError, encode_head
+from tunnel.gateway.proxied.outbox import HIGH_BYTES, Lane, Outbox
+from tunnel.gateway.proxied.window import WINDOW_BYTES, Window
+from tunnel.wire.proxy_messages import ProxyRequest
 
 
 def connection_of(stage: Stage, wake: Callable[[], None] = lambda: None) -> AgentConnection:

@@ -10,7 +10,7 @@ from tests.app.fakes import HOST, FakeLink
 from tests.app.fakes import Stage as Application
 from tests.app.virtual import dialogue, quiet
 from tests.dialects.agent import Agent, encoded
-from tunnel.dialects.proxied.shared import Proxied
+from tunnel.gateway.proxied.shared import Proxied
 from tunnel.port import Target, Upstream
 
 

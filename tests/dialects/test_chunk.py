@@ -7,7 +7,7 @@ import pytest
 
 from tests.app.virtual import quiet
 from tests.dialects.agent import Door, Stage, asked, conversation, encoded, open_websocket, opened
-from tunnel.dialects.proxied.outbox import HIGH_BYTES
+from tunnel.gateway.proxied.outbox import HIGH_BYTES
 from tunnel.websocket import Closed, Message, Ping, Pong
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.dialects.spooling import HandExecutor, turns
-from tunnel.dialects.proxied.disk import Disk, Segment
+from tunnel.gateway.proxied.disk import Disk, Segment
 
 
 class ShortFile(io.BytesIO):

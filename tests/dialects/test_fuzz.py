@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from tests.app.virtual import quiet
 from tests.dialects.agent import Agent, Door, Stage, conversation, frame, opened
-from tunnel import messages
 from tunnel.http1 import BodyLengthError
 from tunnel.port import Exchange
+from tunnel.wire import messages
 
 _DATA = st.binary(max_size=20).map(lambda data: base64.b64encode(data).decode())
 _WEBSOCKET_DATA = st.builds(

@@ -8,8 +8,8 @@ import pytest
 
 from tests.app.virtual import quiet
 from tests.dialects.agent import Stage, asked, conversation, encoded, frame
-from tunnel.dialects.proxied.answer import HEAD_JSON_LIMIT_BYTES, HEAD_LIMIT_BYTES
-from tunnel.messages import MessageError
+from tunnel.gateway.proxied.answer import HEAD_JSON_LIMIT_BYTES, HEAD_LIMIT_BYTES
+from tunnel.wire.messages import MessageError
 
 
 @conversation

@@ -8,11 +8,11 @@ import pytest
 
 from tests.app.virtual import quiet
 from tests.dialects.agent import TARGET, Stage, asked, conversation, encoded, frame, opened
-from tunnel.dialects.proxied.request import HTTP_TIMEOUT_MS
 from tunnel.errors import LinkLostError, NoAgentError, TlsFailedError, TunnelError
+from tunnel.gateway.proxied.request import HTTP_TIMEOUT_MS
 from tunnel.http1 import BadRequestError
-from tunnel.messages import MessageError
 from tunnel.port import Target
+from tunnel.wire.messages import MessageError
 
 
 @conversation

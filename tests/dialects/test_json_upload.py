@@ -7,10 +7,10 @@ import pytest
 
 from tests.app.virtual import quiet
 from tests.dialects.agent import Agent, Stage, conversation, opened
-from tunnel.dialects.proxied.http import CHUNK_BYTES, COLLECTED_BYTES
-from tunnel.dialects.proxied.outbox import HIGH_BYTES
-from tunnel.dialects.proxied.window import WINDOW_BYTES
 from tunnel.errors import LinkBusyError
+from tunnel.gateway.proxied.http import CHUNK_BYTES, COLLECTED_BYTES
+from tunnel.gateway.proxied.outbox import HIGH_BYTES
+from tunnel.gateway.proxied.window import WINDOW_BYTES
 from tunnel.http1 import BodyLengthError
 from tunnel.port import Exchange
 

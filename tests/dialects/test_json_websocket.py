@@ -6,7 +6,7 @@ import pytest
 
 from tests.app.virtual import quiet
 from tests.dialects.agent import HANDSHAKE, KEY, Door, Stage, conversation, data_of, encoded, open_websocket
-from tunnel.dialects.proxied.outbox import HIGH_BYTES
+from tunnel.gateway.proxied.outbox import HIGH_BYTES
 from tunnel.websocket import Message, check_accept
 
 

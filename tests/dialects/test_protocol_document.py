@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tunnel import messages, proxy_messages
+from tunnel.wire import messages, proxy_messages
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "tunnel" / "PROTOCOL.md").read_text(encoding="utf-8")

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnel.messages import MessageError
-from tunnel.proxy_messages import (
+from tunnel.wire.messages import MessageError
+from tunnel.wire.proxy_messages import (
     MESSAGE_TYPES,
     decode_data,
     decode_websocket_message,

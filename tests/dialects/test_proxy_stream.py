@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from tests.dialects.spooling import RECORD, Bench, asynchronous, turns
-from tunnel.dialects.proxied.stream import BATCH_BYTES, BLOCK_BYTES, PIECE_BYTES, OverflowedError
+from tunnel.gateway.proxied.inbox import BATCH_BYTES, BLOCK_BYTES, PIECE_BYTES, OverflowedError
 
 # Memory
 

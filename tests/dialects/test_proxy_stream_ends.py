@@ -9,8 +9,8 @@ import pytest
 
 from tests.dialects.spooling import RECORD, Bench, asynchronous, turns
 from tunnel.account import Account
-from tunnel.dialects.proxied.disk import Disk
-from tunnel.dialects.proxied.stream import PIECE_BYTES, OverflowedError, Piece, ProxyStream
+from tunnel.gateway.proxied.disk import Disk
+from tunnel.gateway.proxied.inbox import PIECE_BYTES, OverflowedError, Piece, ProxyStream
 
 OPEN = Path("/proc/self/fd")
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.dialects.spooling import RECORD, Bench, turns
-from tunnel.dialects.proxied import stream as stream_module
-from tunnel.dialects.proxied.stream import PIECE_BYTES, OverflowedError, Piece
+from tunnel.gateway.proxied import inbox as stream_module
+from tunnel.gateway.proxied.inbox import PIECE_BYTES, OverflowedError, Piece
 
 
 class Machine(RuleBasedStateMachine):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.app.virtual import quiet
 from tests.dialects.agent import Door, Stage, asked, conversation, open_websocket, opened
-from tunnel.dialects.proxied.http import ANSWER_SECONDS, COLLECTED_BYTES
+from tunnel.gateway.proxied.http import ANSWER_SECONDS, COLLECTED_BYTES
 
 
 @conversation

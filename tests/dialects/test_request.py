@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnel import messages
-from tunnel.dialects.proxied.answer import AnswerHead, BadAnswerError, checked_headers, parse_frame
-from tunnel.dialects.proxied.request import UnsayableError, checked_query, decoded_path, proxy_request
+from tunnel.gateway.proxied.answer import AnswerHead, BadAnswerError, checked_headers, parse_frame
+from tunnel.gateway.proxied.request import UnsayableError, checked_query, decoded_path, proxy_request
 from tunnel.http1 import BadRequestError
 from tunnel.port import RequestHead, Target
-from tunnel.proxy_messages import header_items
+from tunnel.wire import messages
+from tunnel.wire.proxy_messages import header_items
 
 TARGET = Target("c1", "apps", "web", 8080)
 GO_KEEPS = "$&+,/:;=@-_.~"

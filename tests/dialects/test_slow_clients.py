@@ -9,8 +9,8 @@ import pytest
 from tests.app.virtual import quiet
 from tests.dialects.agent import Stage, asked, conversation, encoded, open_websocket, opened
 from tests.dialects.spooling import FaultyDisk, HandExecutor
-from tunnel.dialects.proxied.http import COLLECTED_BYTES
-from tunnel.dialects.proxied.outbox import HIGH_BYTES
+from tunnel.gateway.proxied.http import COLLECTED_BYTES
+from tunnel.gateway.proxied.outbox import HIGH_BYTES
 from tunnel.websocket import Message
 
 

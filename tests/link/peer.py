@@ -8,8 +8,8 @@ import struct
 from typing import Any
 
 from tunnel.account import Account
-from tunnel.link import Link
-from tunnel.routing_header import Decoder, RoutingHeader
+from tunnel.gateway.link import Link
+from tunnel.wire.routing_header import Decoder, RoutingHeader
 from tunnel.yamux import (
     DataReceived,
     Event,

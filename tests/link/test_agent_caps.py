@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.link.peer import Line
-from tunnel.link import State
-from tunnel.messages import NAME_LIMIT
+from tunnel.gateway.link import State
+from tunnel.wire.messages import NAME_LIMIT
 
 
 @pytest.mark.parametrize("size", [1, NAME_LIMIT])

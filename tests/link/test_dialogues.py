@@ -8,7 +8,7 @@ import pytest
 from tests.app.asgi import Request, WebSocket
 from tests.app.virtual import dialogue, quiet
 from tests.link.recording import CLUSTER, HOST, NOT_SENT_BY_US, REFUSED_HOST, AgentCall, Playback, stage, understood
-from tunnel.link import State
+from tunnel.gateway.link import State
 from tunnel.websocket import Closed, Connection, Message, Role
 
 RECORDINGS = [

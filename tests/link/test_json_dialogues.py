@@ -10,7 +10,7 @@ from tests.existing.services import octets, text_body
 from tests.link import sound
 from tests.link.json_recording import NEVER_SENT, NOT_ASKED, JsonPlayback, body_of
 from tests.link.recording import CLUSTER, HOST, stage
-from tunnel.dialects.proxied.http import CHUNK_BYTES, COLLECTED_BYTES
+from tunnel.gateway.proxied.http import CHUNK_BYTES, COLLECTED_BYTES
 
 LARGE_BYTES = COLLECTED_BYTES + 6 * 32 * 1024
 """More than leaves in one message."""

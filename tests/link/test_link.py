@@ -8,9 +8,9 @@ import pytest
 from tests.http1.fake import FakeSink
 from tests.link.peer import Clock, Line
 from tunnel.errors import LinkLostError, NoAgentError
-from tunnel.link import State, Timing
-from tunnel.messages import ENVELOPE_LIMIT_BYTES
+from tunnel.gateway.link import State, Timing
 from tunnel.port import RequestHead, Target
+from tunnel.wire.messages import ENVELOPE_LIMIT_BYTES
 
 TARGET = Target("c1", "apps", "web", 80)
 

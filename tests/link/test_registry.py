@@ -8,8 +8,8 @@ from tests.app.virtual import dialogue, quiet
 from tests.link.peer import Clock, Line
 from tunnel.account import Account
 from tunnel.errors import NoAgentError, TooManyWaitingError
-from tunnel.link import Link, State
-from tunnel.registry import Registry
+from tunnel.gateway.link import Link, State
+from tunnel.gateway.registry import Registry
 
 
 class Cluster:

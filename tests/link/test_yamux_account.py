@@ -7,7 +7,7 @@ from tests.link.exchanges import OK, opened
 from tests.link.peer import Line
 from tunnel.account import Account
 from tunnel.errors import TunnelError
-from tunnel.link import State
+from tunnel.gateway.link import State
 
 WINDOW = 262_144
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n"

@@ -4,10 +4,10 @@ import pytest
 
 from tests.http1.fake import FakeSink
 from tests.link.exchanges import OK, TARGET, line_of, opened
-from tunnel.dialects.yamux import YamuxUpstream
 from tunnel.errors import LinkBusyError, LinkLostError
+from tunnel.gateway.link import State
+from tunnel.gateway.yamux import YamuxUpstream
 from tunnel.http1 import BadRequestError
-from tunnel.link import State
 from tunnel.port import RequestHead, Target
 from tunnel.yamux import Limits
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tunnel import messages
+from tunnel.wire import messages
 
 log = logging.getLogger(__name__)
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
-from tunnel import messages
 from tunnel.account import Account
 from tunnel.agent.control import Control, DialogueError, Identity
 from tunnel.agent.liveness import Liveness
 from tunnel.agent.log import Quota
 from tunnel.agent.proxied import table
-from tunnel.agent.services import Services
-from tunnel.agent.streams import Streams, Wiring
+from tunnel.agent.service.services import Services
+from tunnel.agent.yamux.carrier import Streams, Wiring
+from tunnel.wire import messages
 from tunnel.yamux import Limits
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from tunnel.agent.control import Identity
 from tunnel.agent.keeper import Access, Keeper
 from tunnel.agent.link import Link, Terms
 from tunnel.agent.log import Quota
-from tunnel.agent.services import Services
+from tunnel.agent.service.services import Services
 from tunnel.agent.settings import Gateway, Settings
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from tunnel.agent import values
-from tunnel.agent.services import AllowPattern, ServiceEntry, ServiceRuleError
+from tunnel.agent.service.services import AllowPattern, ServiceEntry, ServiceRuleError
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tunnel.link import Link, State
+from tunnel.gateway.link import Link, State
 
 
 @dataclass(slots=True, frozen=True)

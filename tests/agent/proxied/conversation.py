@@ -5,12 +5,13 @@ import json
 from base64 import b64decode, b64encode
 
 from tests.agent.gateway import SECONDS
-from tunnel import messages, websocket
+from tunnel import websocket
 from tunnel.account import Account
-from tunnel.agent import dial
 from tunnel.agent.log import Quota
 from tunnel.agent.proxied.table import Table, Wiring
-from tunnel.agent.services import ServiceEntry, Services
+from tunnel.agent.service import dial
+from tunnel.agent.service.services import ServiceEntry, Services
+from tunnel.wire import messages
 
 OVER = {"json": "proxy_websocket_close", "chunk": "proxy_stream_close"}
 DATA = {"json": "proxy_websocket_data", "chunk": "proxy_stream_chunk"}

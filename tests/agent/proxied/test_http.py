@@ -6,8 +6,9 @@ from base64 import b64decode
 import pytest
 
 from tests.agent.proxied.conversation import b64
-from tunnel.agent.dial import DialError
-from tunnel.agent.proxied import http_exchange, service_stream, upload
+from tunnel.agent.proxied import http_exchange, upload
+from tunnel.agent.service import connection
+from tunnel.agent.service.dial import DialError
 
 pytestmark = pytest.mark.anyio
 
@@ -205,7 +206,7 @@ async def test_a_full_link_stops_the_service_and_loses_nothing(conversation):
     conversation.request()
     service = await conversation.service()
     conversation.room = False
-    size = service_stream.READ_AHEAD_BYTES
+    size = connection.READ_AHEAD_BYTES
     service.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * size))
     service.say(b"a" * size)
     assert not service.reading
@@ -342,7 +343,7 @@ async def test_cancelling_a_dial(conversation, monkeypatch):
         finally:
             ended.set()
 
-    monkeypatch.setattr("tunnel.agent.dial.connect", never)
+    monkeypatch.setattr("tunnel.agent.service.dial.connect", never)
     conversation.request()
     await waiting.wait()
     conversation.tell("proxy_cancel")

@@ -7,10 +7,9 @@ import pytest
 
 from tests.agent.proxied.conversation import Service
 from tunnel.account import Account
-from tunnel.agent import dial
-from tunnel.agent.proxied import service_stream
-from tunnel.agent.proxied.service_stream import READ_AHEAD_BYTES, ServiceStream
-from tunnel.agent.services import Destination, Services
+from tunnel.agent.service import connection, dial
+from tunnel.agent.service.connection import READ_AHEAD_BYTES, ServiceStream
+from tunnel.agent.service.services import Destination, Services
 from tunnel.errors import ServiceBrokeOffError, ServiceUnreachableError
 
 pytestmark = pytest.mark.anyio
@@ -151,7 +150,7 @@ async def test_both_ends_close_it(monkeypatch):
 
 
 async def test_a_service_that_takes_no_last_bytes_is_cut_off(monkeypatch):
-    monkeypatch.setattr(service_stream, "CLOSING_SECONDS", 0.001)
+    monkeypatch.setattr(connection, "CLOSING_SECONDS", 0.001)
     world = await World(monkeypatch).connect()
     monkeypatch.setattr(Service, "close", lambda self: None)  # waits for its buffer
     monkeypatch.setattr(Service, "abort", lambda self: self.vanish())

@@ -6,10 +6,10 @@ import logging
 import pytest
 
 from tests.agent.proxied.conversation import OVER, Conversation, b64
-from tunnel import messages
 from tunnel.agent.proxied import table
 from tunnel.agent.proxied.http_exchange import HttpExchange
 from tunnel.errors import TlsFailedError
+from tunnel.wire import messages
 
 pytestmark = pytest.mark.anyio
 

@@ -5,10 +5,10 @@ import struct
 import pytest
 
 from tests.agent.proxied.conversation import OVER, Peer, b64
-from tunnel.agent.dial import DialError
 from tunnel.agent.proxied import upload, websocket_exchange
-from tunnel.proxy_messages import BINARY, CLOSE, PING, PONG, TEXT
+from tunnel.agent.service.dial import DialError
 from tunnel.websocket import Closed, Failed, Message, Ping, Pong
+from tunnel.wire.proxy_messages import BINARY, CLOSE, PING, PONG, TEXT
 
 pytestmark = pytest.mark.anyio
 

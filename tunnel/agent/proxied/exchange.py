@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from tunnel.account import Account
 from tunnel.agent.proxied.outbox import Outbox
 from tunnel.agent.proxied.request import Request, RequestError
-from tunnel.agent.proxied.service_stream import ServiceStream
 from tunnel.agent.proxied.upload import TooMuchWaitingError, Upload
 from tunnel.agent.proxied.wire import Wire
-from tunnel.agent.services import Destination, NotReachableError, Services
+from tunnel.agent.service.connection import ServiceStream
+from tunnel.agent.service.services import Destination, NotReachableError, Services
 from tunnel.errors import TunnelError
 from tunnel.http1 import BodyLengthError, Connection
 from tunnel.port import Exchange, Headers, RequestHead, ResponseHead

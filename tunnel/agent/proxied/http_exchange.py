@@ -6,7 +6,7 @@ answer is said as one header, its body's pieces and one end, or is broken off wi
 """
 
 from tunnel.agent.proxied.exchange import TOO_LATE, ServiceExchange
-from tunnel.agent.services import Destination
+from tunnel.agent.service.services import Destination
 from tunnel.errors import TunnelError
 from tunnel.port import Exchange, RequestHead, ResponseHead
 

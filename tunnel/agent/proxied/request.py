@@ -1,6 +1,6 @@
 """A `proxy_request` as it came, and what is made of it: the service it names, and the HTTP/1.1 head to send there.
 
-Pure: it reads no clock, dials nothing and decides nothing about what may be reached (`tunnel/agent/services.py` does).
+Pure: it reads no clock, dials nothing and decides nothing about what may be reached (`services.py` does).
 The path comes percent-decoded and is encoded again, as little as RFC 3986 lets us; the query is sent as it came. What
 cannot be said unambiguously is refused, with the words that gateways look for (agent-protocol.md sections 5 and 10).
 """
@@ -11,10 +11,10 @@ import msgspec
 
 from tunnel.http1 import BadRequestError
 from tunnel.http1.request import encode_head
-from tunnel.messages import MessageError
 from tunnel.port import Headers, RequestHead
-from tunnel.proxy_messages import decode_data, header_items
-from tunnel.routing_header import RoutingHeader
+from tunnel.wire.messages import MessageError
+from tunnel.wire.proxy_messages import decode_data, header_items
+from tunnel.wire.routing_header import RoutingHeader
 
 _PATH_SAFE = "!$&'()*+,/:;=@"
 """Beside the unreserved characters: what stands for itself in a path (RFC 3986 section 3.3)."""

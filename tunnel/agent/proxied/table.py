@@ -14,7 +14,6 @@ from typing import TypeVar
 
 import msgspec
 
-from tunnel import messages
 from tunnel.account import Account
 from tunnel.agent.log import Quota
 from tunnel.agent.proxied.exchange import ServiceExchange, Shared
@@ -24,9 +23,10 @@ from tunnel.agent.proxied.pongs import Pongs
 from tunnel.agent.proxied.request import Request
 from tunnel.agent.proxied.websocket_exchange import WebSocketExchange
 from tunnel.agent.proxied.wire import ChunkWire, Wire
-from tunnel.agent.services import Services
-from tunnel.messages import Envelope, MessageError
-from tunnel.proxy_messages import (
+from tunnel.agent.service.services import Services
+from tunnel.wire import messages
+from tunnel.wire.messages import Envelope, MessageError
+from tunnel.wire.proxy_messages import (
     StreamChunk,
     StreamClose,
     WebSocketClose,

@@ -8,11 +8,11 @@ reported with its code and reason, and an end without one as just the end; nothi
 
 from tunnel import websocket
 from tunnel.agent.proxied.exchange import CANCELLED, TOO_LATE, ServiceExchange
-from tunnel.agent.services import Destination
+from tunnel.agent.service.services import Destination
 from tunnel.errors import BadAnswerError, TunnelError
 from tunnel.port import Headers, RequestHead, ResponseHead
-from tunnel.proxy_messages import BINARY, CLOSE, PING, PONG, TEXT
 from tunnel.websocket.frames import close_payload, parse_close
+from tunnel.wire.proxy_messages import BINARY, CLOSE, PING, PONG, TEXT
 
 HANDSHAKE_SECONDS = 10.0
 """For the dial and the service's answer, where the request has no `timeout` (section 8.2)."""

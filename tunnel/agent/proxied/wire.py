@@ -7,9 +7,9 @@ type 8 with its code and reason, and then that the stream is over; the existing 
 
 import msgspec
 
-from tunnel import messages
 from tunnel.port import Headers, ResponseHead
-from tunnel.proxy_messages import (
+from tunnel.wire import messages
+from tunnel.wire.proxy_messages import (
     BodyChunk,
     Failure,
     Response,

@@ -1,0 +1,60 @@
+"""Connects to a service: resolves, checks every address against what may be reached, connects to one of them.
+
+Never connects by name: the address that was checked is the address that is dialled, so a name cannot change
+its meaning in between. Invariant: the whole of it ends within the limit.
+"""
+
+import asyncio
+import socket
+
+from tunnel.agent.service.services import Destination, Services, address_of
+
+
+class DialError(Exception):
+    """No connection; the text is for logs."""
+
+
+async def connect(
+    protocol: asyncio.Protocol, destination: Destination, services: Services, limit_seconds: float
+) -> None:
+    """Connect `protocol` to `destination`. Raises DialError or NotReachableError."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(limit_seconds):
+            addresses = await _addresses_of(destination.host)
+            forbidden = frozenset([found for name in services.api_names for found in await _addresses_of(name)])
+            for address in addresses:
+                services.check_address(address, forbidden)
+            await _connect_to_one(loop, protocol, addresses, destination.port, limit_seconds)
+    except TimeoutError:
+        msg = f"no connection within {limit_seconds:g} s"
+        raise DialError(msg) from None
+    except (OSError, UnicodeError) as error:
+        raise DialError(getattr(error, "strerror", None) or str(error)) from None
+
+
+async def _addresses_of(host: str) -> list[str]:
+    """The addresses of a name, in the resolver's order, each once; a literal is its own."""
+    literal = address_of(host)
+    if literal is not None:
+        return [host]
+    found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+async def _connect_to_one(
+    loop: asyncio.AbstractEventLoop,
+    protocol: asyncio.Protocol,
+    addresses: list[str],
+    port: int,
+    limit_seconds: float,
+) -> None:
+    """The first address that answers; each has its share of the time."""
+    for address in addresses[:-1]:
+        try:
+            async with asyncio.timeout(limit_seconds / len(addresses)):
+                await loop.create_connection(lambda: protocol, address, port)
+        except (OSError, TimeoutError):
+            continue
+        return
+    await loop.create_connection(lambda: protocol, addresses[-1], port)

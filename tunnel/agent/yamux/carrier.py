@@ -1,0 +1,283 @@
+"""The yamux session of one link, and the splices of its streams.
+
+Feeds the session and tells each splice what came; gathers what the session wants to send and hands it on,
+once per loop turn, in batches of at most `BATCH_BYTES`. Never knows WebSockets. Invariants: one flush is
+scheduled at most; a splice leaves the table once, when both its ends are over; a splice that fails resets its
+own stream only, a session that fails ends the link.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tunnel.account import Account
+from tunnel.agent.log import Quota
+from tunnel.agent.service.services import Destination, Services
+from tunnel.agent.yamux.splice import Splice
+from tunnel.yamux import (
+    DataReceived,
+    GoAwayReceived,
+    Limits,
+    PongReceived,
+    ProtocolError,
+    Role,
+    Session,
+    StreamClosed,
+    StreamEnded,
+    StreamOpened,
+    StreamReset,
+)
+
+log = logging.getLogger(__name__)
+
+DOOMED_SECONDS = 10.0
+"""How long the last bytes of a broken stream may wait for the gateway's credit."""
+
+BATCH_BYTES = 65_536
+"""One WebSocket message: larger ones cost page faults, smaller ones system calls (design, section 5)."""
+
+
+@dataclass(slots=True, frozen=True)
+class Wiring:
+    """What a session needs of its link."""
+
+    send: Callable[[bytes], None]
+    """Send one batch."""
+    refused: Callable[[int, str], None]
+    """Tell the gateway why a stream got no connection."""
+    failed: Callable[[str], None]
+    """The session is over: end the link."""
+    idle: Callable[[], None]
+    """The last stream ended, and everything was handed to `send`."""
+
+
+class Streams:
+    """All streams of one link."""
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        *,
+        services: Services,
+        account: Account,
+        quota: Quota,
+        limits: Limits,
+        dial_seconds: float,
+    ) -> None:
+        self._wiring = wiring
+        self._services = services
+        self._account = account
+        self._quota = quota
+        self._dial_seconds = dial_seconds
+        self._loop = asyncio.get_running_loop()
+        self._session = Session(Role.CLIENT, limits, may_grow=account.may_grow)
+        self._splices: dict[int, Splice] = {}
+        self._doomed: dict[int, float] = {}  # to be reset once their bytes have left, or at this time
+        self._flushing = False
+        self._paused = False
+        self._draining = False
+        self._lost = False
+
+    def __repr__(self) -> str:
+        return f"<Streams {len(self._splices)} open{' draining' if self._draining else ''}>"
+
+    def __len__(self) -> int:
+        return len(self._splices)
+
+    # From the link.
+
+    def feed(self, data: bytes, now: float) -> None:
+        """Bytes of the gateway; message borders mean nothing."""
+        try:
+            events = self._session.receive_data(data, now)
+        except ProtocolError as error:
+            self._wiring.failed(f"yamux: {error}")
+            return
+        for event in events:
+            if self._lost:
+                return
+            match event:
+                case DataReceived():
+                    self._tell(event.stream_id, Splice.data_from_gateway, event.data)
+                case StreamOpened():
+                    self._open(event.stream_id)
+                case StreamEnded():
+                    self._tell(event.stream_id, Splice.end_from_gateway)
+                case StreamReset():
+                    self._tell(event.stream_id, Splice.lost, "reset by the gateway")
+                case GoAwayReceived(code) if code:
+                    self._wiring.failed(f"the gateway ended its yamux session with code {code}")
+                case GoAwayReceived() | PongReceived():
+                    pass
+        self._tell_writable()
+        self.schedule_flush()
+
+    def ping(self, now: float) -> None:
+        """Ask the gateway's session for a sign of life; its round trip time steers the windows."""
+        self._session.ping(now)
+        self.schedule_flush()
+
+    def pause(self) -> None:
+        """The WebSocket is full: hand on nothing until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """The WebSocket has room again."""
+        self._paused = False
+        self.schedule_flush()
+
+    def drain(self) -> None:
+        """Take no new streams (the session refuses them); `Wiring.idle` tells when the running ones are over."""
+        self._draining = True
+        self._session.go_away(0)
+        self.schedule_flush()
+
+    def lost(self, reason: str) -> None:
+        """The link is gone: every service connection is aborted."""
+        self._lost = True
+        for splice in list(self._splices.values()):
+            splice.lost(reason)
+        self._splices.clear()
+        self._doomed.clear()
+
+    def schedule_flush(self) -> None:
+        """One flush in the next loop turn, whoever asks and how often."""
+        if not self._flushing and not self._lost:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+
+    def flush(self) -> None:
+        """Hand on what the session wants to send, as far as the WebSocket takes it."""
+        session = self._session
+        while session.wants_to_send and not self._paused:
+            batch = session.data_to_send(BATCH_BYTES)
+            if not batch:
+                break
+            self._wiring.send(batch)
+            self._reset_doomed()
+        self._reset_doomed()
+        self._tell_writable()
+
+    # Within.
+
+    def _reset_doomed(self) -> None:
+        now = self._loop.time() if self._doomed else 0.0
+        for stream_id, deadline in list(self._doomed.items()):
+            if not self._session.buffered(stream_id) or now > deadline:
+                del self._doomed[stream_id]
+                self._session.reset_stream(stream_id)
+                self.schedule_flush()
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._lost:
+            return
+        try:
+            self.flush()
+        except Exception:
+            log.exception("sending failed")
+            self._wiring.failed("sending failed")
+            return
+        if not self._splices and not self._doomed and not self._session.wants_to_send:
+            self._wiring.idle()
+
+    def _open(self, stream_id: int) -> None:
+        self._session.accept_stream(stream_id)
+        self._splices[stream_id] = Splice(_StreamOutlet(self, stream_id), self._services, self._dial_seconds)
+
+    def _tell(self, stream_id: int, what: Callable[..., None], *arguments: object) -> None:
+        splice = self._splices.get(stream_id)
+        if splice is None:
+            return
+        try:
+            what(splice, *arguments)
+        except Exception:
+            log.exception("stream %d of %r failed", stream_id, splice)
+            self._session.reset_stream(stream_id)
+            splice.lost("failed")
+
+    def _tell_writable(self) -> None:
+        for stream_id in self._session.take_writable():
+            self._tell(stream_id, Splice.writable)
+
+    # From the outlets.
+
+    def send_data(self, stream_id: int, data: bytes) -> bool:
+        """Queue bytes of one stream."""
+        try:
+            room = self._session.send_data(stream_id, data)
+        except StreamClosed:
+            return True
+        self.schedule_flush()
+        return room
+
+    def end_stream(self, stream_id: int) -> None:
+        """End our direction of one stream."""
+        self._session.end_stream(stream_id)
+        self.schedule_flush()
+
+    def reset_stream(self, stream_id: int) -> None:
+        """Abort one stream, after what its service had sent: an answer that came before a break-off is whole."""
+        if self._session.buffered(stream_id):
+            self._doomed[stream_id] = self._loop.time() + DOOMED_SECONDS
+        else:
+            self._session.reset_stream(stream_id)
+        self.schedule_flush()
+
+    def acknowledge(self, stream_id: int, size: int) -> None:
+        """Return credit for bytes that a service took."""
+        self._session.acknowledge(stream_id, size, self._loop.time())
+        self.schedule_flush()
+
+    def hold(self, delta_bytes: int) -> None:
+        """Count bytes that wait for a service."""
+        self._account.adjust(delta_bytes)
+
+    def refused(self, stream_id: int, target: str, reason: str) -> None:
+        """Log a refused stream, and tell the gateway why."""
+        left_out = self._quota.take(self._loop.time())
+        if left_out is not None:
+            more = f" ({left_out} more before it)" if left_out else ""
+            log.warning("refused stream %d to %s: %s%s", stream_id, target, reason, more)
+        self._wiring.refused(stream_id, reason)
+
+    def closed(self, stream_id: int, summary: str) -> None:
+        """Both ends of a stream are over."""
+        log.debug("stream %d closed: %s", stream_id, summary)
+        self._splices.pop(stream_id, None)
+        self.schedule_flush()
+
+
+class _StreamOutlet:
+    """One stream of a `Streams`, as its splice sees it."""
+
+    __slots__ = ("_stream_id", "_streams")
+
+    def __init__(self, streams: Streams, stream_id: int) -> None:
+        self._streams = streams
+        self._stream_id = stream_id
+
+    def send_data(self, data: bytes, /) -> bool:
+        return self._streams.send_data(self._stream_id, data)
+
+    def end(self) -> None:
+        self._streams.end_stream(self._stream_id)
+
+    def reset(self) -> None:
+        self._streams.reset_stream(self._stream_id)
+
+    def acknowledge(self, size: int, /) -> None:
+        self._streams.acknowledge(self._stream_id, size)
+
+    def hold(self, delta_bytes: int, /) -> None:
+        self._streams.hold(delta_bytes)
+
+    def refused(self, target: str, reason: str, /) -> None:
+        self._streams.refused(self._stream_id, target, reason)
+
+    def opened(self, target: str, destination: Destination, /) -> None:
+        log.debug("stream %d open: %s at %s", self._stream_id, target, destination)
+
+    def closed(self, summary: str, /) -> None:
+        self._streams.closed(self._stream_id, summary)

@@ -1,5 +1,0 @@
-"""The json dialect: the existing agent's messages for HTTP and WebSockets, for one that does not speak yamux."""
-
-from tunnel.dialects.json.carrier import JsonCarrier
-
-__all__ = ["JsonCarrier"]

@@ -1,0 +1,5 @@
+"""The json dialect: the existing agent's messages for HTTP and WebSockets, for one that does not speak yamux."""
+
+from tunnel.gateway.json.carrier import JsonCarrier
+
+__all__ = ["JsonCarrier"]

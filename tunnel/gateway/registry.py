@@ -1,0 +1,162 @@
+"""The clusters' live links on this node, and which of them takes the next exchange.
+
+Put and remove go by identity and are idempotent: a link's cleanup never removes its successor. A request whose
+cluster lost its last link less than `reconnect_grace` ago waits for the next one, as does one that meets a node in
+its first seconds of life; how many may wait is bounded, and a waiting request's body has not been read.
+
+Who is who (design, section 4): a link without an agent id takes the new exchanges until its first heartbeat names
+it, while the older links of its cluster are doubted: they take none until something is received from them. A link
+that names an agent which already has one replaces it; another id shares the load.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from tunnel.errors import NoAgentError, TooManyWaitingError
+from tunnel.gateway.link import Link
+
+_WAITING = 1_000
+"""Requests that may wait for one cluster's link: each holds a request head (64 KiB at most) and a task."""
+_WAITING_IN_ALL = 4 * _WAITING
+
+
+class _Cluster:
+    """One cluster's links, newest last, and who waits for the next."""
+
+    __slots__ = ("links", "lost_at", "waiters")
+
+    def __init__(self) -> None:
+        self.links: list[Link] = []
+        self.lost_at: float | None = None
+        self.waiters: set[asyncio.Future[None]] = set()
+
+
+class Registry:
+    """cluster -> live links."""
+
+    def __init__(self, *, clock: Callable[[], float], reconnect_grace: float = 3.0) -> None:
+        self._clock = clock
+        self._grace = reconnect_grace
+        self._started = clock()
+        self._clusters: dict[str, _Cluster] = {}
+        self._waiting = 0
+
+    def add(self, link: Link) -> None:
+        """Take in a link, in whatever state; older links of a cluster are doubted until they are heard."""
+        cluster = self._clusters.setdefault(link.cluster, _Cluster())
+        if link in cluster.links:
+            return
+        if link.agent_id is None:
+            for older in cluster.links:
+                older.doubt()
+        cluster.links.append(link)
+        self.identified(link)
+
+    def identified(self, link: Link) -> None:
+        """The link's agent id is known: an older link of the same agent is closed."""
+        cluster = self._clusters.get(link.cluster)
+        if cluster is None or link not in cluster.links or link.agent_id is None:
+            return
+        for other in list(cluster.links):
+            if other is link:
+                break
+            if other.agent_id == link.agent_id:
+                other.close(1012, "replaced by a newer connection of the same agent")
+
+    def ready(self, link: Link) -> None:
+        """The link takes exchanges, now or again: whoever waits for its cluster may try."""
+        cluster = self._clusters.get(link.cluster)
+        if cluster is not None:
+            self._release(cluster)
+
+    def remove(self, link: Link) -> None:
+        """Forget a link; idempotent, and by identity."""
+        cluster = self._clusters.get(link.cluster)
+        if cluster is None or link not in cluster.links:
+            return
+        cluster.links.remove(link)
+        if not cluster.links:
+            cluster.lost_at = self._clock()
+
+    def select(self, name: str, *, avoid: Link | None = None, preference: Callable[[Link], int] | None = None) -> Link:
+        """The link for the next exchange of a cluster: the newest unnamed one, else the least loaded.
+
+        `avoid` is taken only when there is no other; `preference` ranks the others before their load, higher
+        first. Raises NoAgentError.
+        """
+        cluster = self._clusters.get(name)
+        best: Link | None = None
+        if cluster is not None:
+            candidates = (link for link in reversed(cluster.links) if link.available)
+            best = min(candidates, key=lambda link: _rank(link, avoid, preference), default=None)
+        if best is None:
+            raise NoAgentError(f"no agent of cluster {name} is connected")
+        return best
+
+    async def wait(
+        self, name: str, *, avoid: Link | None = None, preference: Callable[[Link], int] | None = None
+    ) -> Link:
+        """Like `select`, but wait for a link that may be on its way.
+
+        Raises NoAgentError once the grace is over, TooManyWaitingError when too many do already.
+        """
+        while True:
+            try:
+                return self.select(name, avoid=avoid, preference=preference)
+            except NoAgentError:
+                seconds = self.seconds_of_grace(name)
+                if seconds <= 0:
+                    raise
+            cluster = self._clusters.setdefault(name, _Cluster())
+            if len(cluster.waiters) >= _WAITING or self._waiting >= _WAITING_IN_ALL:
+                raise TooManyWaitingError(f"{self._waiting} requests wait for agents already")
+            waiter = asyncio.get_running_loop().create_future()
+            cluster.waiters.add(waiter)
+            self._waiting += 1
+            try:
+                await asyncio.wait((waiter,), timeout=seconds)
+            finally:
+                self._waiting -= 1
+                cluster.waiters.discard(waiter)
+
+    def seconds_of_grace(self, name: str) -> float:
+        """How long a request for this cluster may still wait for a link; 0: it gets its 503 now."""
+        now = self._clock()
+        since = self._started
+        cluster = self._clusters.get(name)
+        if cluster is not None:
+            if cluster.lost_at is not None:
+                since = max(since, cluster.lost_at)
+            if any(not link.available for link in cluster.links):
+                # One is joining, being probed, or going away: its successor may be on its way.
+                since = max(since, *(link.unavailable_since for link in cluster.links))
+        return max(0.0, since + self._grace - now)
+
+    def close(self) -> None:
+        """Nobody waits any longer; idempotent."""
+        self._grace = 0.0
+        for cluster in self._clusters.values():
+            self._release(cluster)
+
+    def links(self, name: str | None = None) -> Collection[Link]:
+        """The links of one cluster, or all."""
+        if name is not None:
+            cluster = self._clusters.get(name)
+            return tuple(cluster.links) if cluster is not None else ()
+        return tuple(link for cluster in self._clusters.values() for link in cluster.links)
+
+    def _release(self, cluster: _Cluster) -> None:
+        for waiter in cluster.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def __repr__(self) -> str:
+        live = {name: len(cluster.links) for name, cluster in self._clusters.items() if cluster.links}
+        return f"<Registry {live}, {self._waiting} waiting>"
+
+
+def _rank(link: Link, avoid: Link | None, preference: Callable[[Link], int] | None) -> tuple[bool, bool, int, int]:
+    """Lowest first; links of the same rank are given newest first."""
+    named = link.agent_id is not None
+    wanted = preference(link) if preference is not None else 0
+    return (link is avoid, named, -wanted, link.active if named else 0)

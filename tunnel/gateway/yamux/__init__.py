@@ -1,0 +1,7 @@
+"""The yamux dialect: every exchange is a raw TCP connection to the service, and we speak HTTP/1.1 over it."""
+
+from tunnel.gateway.yamux.carrier import YamuxCarrier
+from tunnel.gateway.yamux.stream import YamuxStream
+from tunnel.gateway.yamux.upstream import YamuxUpstream
+
+__all__ = ["YamuxCarrier", "YamuxStream", "YamuxUpstream"]

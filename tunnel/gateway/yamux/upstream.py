@@ -1,0 +1,82 @@
+"""HTTP/1.1 connections to one target over yamux streams, pooled while idle; TLS inside the stream where asked for."""
+
+from typing import TYPE_CHECKING
+
+from tunnel import http1, tls
+from tunnel.errors import TlsFailedError
+from tunnel.gateway.yamux.stream import YamuxStream
+from tunnel.port import Exchange, RequestHead, Sink, Target
+from tunnel.streams import ByteStream
+from tunnel.wire.routing_header import encode as encode_routing_header
+
+if TYPE_CHECKING:
+    from tunnel.gateway.yamux.carrier import YamuxCarrier
+
+
+class YamuxUpstream:
+    """Carries exchanges to one target: HTTP/1.1 connections over streams, pooled while idle."""
+
+    def __init__(self, carrier: "YamuxCarrier", target: Target) -> None:
+        self._carrier = carrier
+        self.target = target
+        self.pool = http1.Pool(clock=carrier.clock)
+        self._streams: dict[http1.Connection, YamuxStream] = {}
+        self._busy: set[http1.Connection] = set()
+        self._routing_header = encode_routing_header(target.service, target.namespace, target.port)
+
+    def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
+        """Start an exchange on an idle connection, or on a new stream. Raises TunnelError."""
+        connection = None
+        if not fresh and not head.upgrade:
+            repeatable = head.body_length == 0 and http1.is_repeatable(head.method)
+            connection = self.pool.take(repeatable=repeatable)
+        if connection is None:
+            connection = self._connect()
+        self._busy.add(connection)
+        self._carrier.active += 1
+        try:
+            return connection.open(head, sink)
+        except ValueError:
+            self._closed(connection)
+            connection.close()
+            raise
+
+    @property
+    def idle(self) -> bool:
+        """No exchange under way, and no connection kept."""
+        return not self._busy and not len(self.pool)
+
+    def _connect(self) -> http1.Connection:
+        target = self.target
+        context = tls.client_context(ca_file=target.ca_file, verify=target.verify) if target.scheme == "https" else None
+        stream = self._carrier.open_stream()
+        stream.write(self._routing_header)
+        bytestream: ByteStream = stream
+        if context is not None:
+            name = target.server_name or f"{target.service}.{target.namespace}.svc.cluster.local"
+            try:
+                bytestream = tls.TlsStream(stream, context, name)
+            except TlsFailedError:
+                stream.reset()
+                raise
+        connection = http1.Connection(bytestream, clock=self._carrier.clock, on_idle=self._idle, on_closed=self._closed)
+        self._streams[connection] = stream
+        return connection
+
+    def _idle(self, connection: http1.Connection) -> None:
+        self._busy.discard(connection)
+        self._carrier.active -= 1
+        # The next exchange shall begin with a whole window.
+        self._streams[connection].flush_credit()
+        self.pool.put(connection)
+
+    def _closed(self, connection: http1.Connection) -> None:
+        self._streams.pop(connection, None)
+        if connection in self._busy:
+            self._busy.discard(connection)
+            self._carrier.active -= 1
+        else:
+            self.pool.discard(connection)
+
+    def __repr__(self) -> str:
+        return f"<YamuxUpstream {self.target}: {len(self._busy)} busy, {len(self.pool)} idle>"
