@@ -1,5 +1,5 @@
 """uvicorn's HTTP protocol class, with what a gateway needs besides: what of it is used here is named in
-tests/app/test_uvicorn_contract.py, because it is not uvicorn's public interface.
+tests/app/server/test_uvicorn_contract.py, because it is not uvicorn's public interface.
 
 - `gateway.abort` in the ASGI scope's extensions cuts a connection at once, unsent bytes and all: uvicorn flushes
   before it closes, and a client that never reads would never be rid of. TCP keep-alive finds clients that vanished.

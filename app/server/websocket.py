@@ -1,5 +1,5 @@
 """uvicorn's WebSocket protocol class, with what a gateway needs besides: what of it is used here is named in
-tests/app/test_uvicorn_contract.py, because it is not uvicorn's public interface.
+tests/app/server/test_uvicorn_contract.py, because it is not uvicorn's public interface.
 
 - A WebSocket can leave ASGI behind once it is accepted: an agent's by `gateway.channel`, a client's by
   `gateway.client`. Half of what a message costs is spared.

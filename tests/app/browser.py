@@ -6,7 +6,7 @@ from typing import Any, Self
 from app.server.websocket import GatewayWebSocket
 from tests.app.fake_service import FakeService
 from tests.app.fakes import HOST, Stage
-from tests.app.uvicorn_connection import Connection, FakeTransport
+from tests.app.server.uvicorn_connection import Connection, FakeTransport
 from tests.app.virtual import quiet
 from tunnel import websocket
 from tunnel.websocket import Closed, Event, Message

@@ -13,7 +13,7 @@ import uvloop
 from uvicorn.server import ServerState
 
 from app.server.http import GatewayHttp
-from tests.app.uvicorn_connection import config
+from tests.app.server.uvicorn_connection import config
 from tests.services.pattern import digest
 from tests.system.clients import RawClient
 from tests.system.conftest import tunnel_only

@@ -1,5 +1,5 @@
 """The original requirement's own tests, its parts 10.2 and 10.3, over each dialect; 10.1 is `test_is_websocket_upgrade`
-in tests/app/test_heads.py.
+in tests/app/public/test_header_rules.py.
 """
 
 import asyncio

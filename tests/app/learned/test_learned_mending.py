@@ -1,0 +1,207 @@
+"""What the learned set makes of a file that could not be written or went away under it, and of a clock that leapt."""
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from app.learned import Learned, Store, StoreError, store
+from app.learned.routes import LOOK_SECONDS
+from app.learned.store import FILE_NAME
+from tests.app.learned.claims import DAY, World, claim, lines
+
+HOUR = 3600.0
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A locked file is given up at once, also by a connection that is open already."""
+    monkeypatch.setattr(store, "_BUSY_SECONDS", 0.01)
+
+
+def lasting(folder: Path, use: Callable[[World], Awaitable[None]]) -> None:
+    """Run this with a learned set that has a store."""
+
+    async def run() -> None:
+        world = World(Store.open(folder))
+        try:
+            await use(world)
+        finally:
+            await world.set.aclose()
+
+    asyncio.run(run())
+
+
+def stored(folder: Path) -> list[Learned]:
+    return sorted(Store.open(folder).load(), key=lambda one: one.claim.host)
+
+
+def hosts(folder: Path) -> list[str]:
+    return [one.claim.host for one in stored(folder)]
+
+
+def emptied(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.unlink()
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Nobody else can write the file."""
+    with contextlib.closing(store.connect(folder / FILE_NAME)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+# --- a file that could not be written
+
+
+def test_what_could_not_be_written_is_written_with_the_next(tmp_path: Path):
+    async def use(world: World) -> None:
+        await world.set.register(claim("old.a.test"), "agent x")
+        with locked(tmp_path):
+            with pytest.raises(StoreError):
+                await world.set.register(claim("lost.a.test"), "agent x")
+            with pytest.raises(StoreError):
+                await world.set.unregister("old.a.test", ("a",), "agent x")
+        await world.set.register(claim("next.a.test"), "agent x")
+
+    lasting(tmp_path, use)
+    assert hosts(tmp_path) == ["lost.a.test", "next.a.test"]
+
+
+def test_an_unregister_is_answered_only_once_the_route_is_off_the_disk(tmp_path: Path):
+    """The agent tries three times: the second try finds nothing to remove, and must not pass for a success."""
+
+    async def use(world: World) -> None:
+        await world.set.register(claim("x.a.test"), "agent x")
+        with locked(tmp_path):
+            for _ in range(2):
+                with pytest.raises(StoreError):
+                    await world.set.unregister("x.a.test", ("a",), "agent x")
+        assert await world.set.unregister("x.a.test", ("a",), "agent x") == 0
+
+    lasting(tmp_path, use)
+    assert stored(tmp_path) == []
+
+
+def test_the_look_writes_what_could_not_be_written(tmp_path: Path):
+    async def use(world: World) -> None:
+        world.set.tick(0.0)
+        with locked(tmp_path), pytest.raises(StoreError):
+            await world.set.register(claim("x.a.test"), "agent x")
+        world.set.tick(LOOK_SECONDS)
+
+    lasting(tmp_path, use)
+    assert hosts(tmp_path) == ["x.a.test"]
+
+
+# --- a file that went away
+
+
+@pytest.mark.parametrize("gone", ["file", "folder", "replaced"])
+def test_a_file_that_went_away_is_written_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture, gone: str):
+    folder = tmp_path / "state"
+
+    async def use(world: World) -> None:
+        await world.set.register(claim("x.a.test"), "agent x")
+        if gone == "folder":
+            shutil.rmtree(folder)
+            folder.mkdir()
+        else:
+            emptied(folder)
+        if gone == "replaced":
+            with contextlib.closing(store.connect(folder / FILE_NAME)) as other:
+                store.migrate(other, folder / FILE_NAME)
+                other.execute("INSERT INTO routes VALUES ('backup.a.test', '/', 'a', 'n', 's', 80, 9e9)")
+        await world.set.register(claim("y.a.test"), "agent x")
+        assert lines(caplog, "was deleted or replaced") == [
+            f"{folder / FILE_NAME} was deleted or replaced, and is written anew"
+        ]
+        await world.set.register(claim("z.a.test"), "agent x")
+
+    lasting(folder, use)
+    assert hosts(folder) == ["x.a.test", "y.a.test", "z.a.test"]
+    assert len(lines(caplog, "was deleted or replaced")) == 1
+
+
+def test_a_file_that_was_replaced_by_something_else_is_a_failure(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    async def use(world: World) -> None:
+        await world.set.register(claim("x.a.test"), "agent x")
+        emptied(tmp_path)
+        (tmp_path / FILE_NAME).write_bytes(b"no database" * 1000)
+        for _ in range(2):
+            with pytest.raises(StoreError, match="not a database"):
+                await world.set.register(claim("y.a.test"), "agent x")
+        (tmp_path / FILE_NAME).unlink()  # what the operator is told to do
+        await world.set.register(claim("z.a.test"), "agent x")
+
+    lasting(tmp_path, use)
+    assert hosts(tmp_path) == ["x.a.test", "y.a.test", "z.a.test"]
+    assert len(lines(caplog, "cannot be written")) == 1
+
+
+# --- a clock that leapt
+
+
+def test_a_clock_that_was_set_forward_takes_nobodys_lifetime(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
+    years = 50 * 365 * DAY
+
+    async def use(world: World) -> None:
+        world.set.tick(100.0)
+        await world.set.register(claim("x.a.test"), "agent x")
+        world.now += HOUR
+        world.set.tick(100.0 + HOUR)
+        world.now += years
+        await world.set.register(claim("y.a.test"), "agent x")  # before the leap was seen
+        world.set.tick(100.0 + HOUR)
+        assert [one.expires_at - world.now for one in world.set] == [DAY - HOUR, DAY]
+        assert world.serves("x.a.test") == ["/ a/ingress/traefik:80"]
+        assert lines(caplog, "leapt") == [f"the clock leapt by {years:.0f} s; learned routes live on"]
+        world.now += DAY - HOUR
+        world.set.tick(100.0 + DAY)
+        assert world.known == ["y.a.test/ a"]
+
+    lasting(tmp_path, use)
+    assert hosts(tmp_path) == ["y.a.test"]
+
+
+def test_what_is_stored_follows_the_clock(tmp_path: Path):
+    async def use(world: World) -> None:
+        world.set.tick(0.0)
+        await world.set.register(claim("x.a.test"), "agent x")
+        world.now += 10 * DAY
+        under_way = asyncio.create_task(world.set.register(claim("y.a.test"), "agent x"))
+        await asyncio.sleep(0)  # its commit is under way, and takes nothing else along
+        world.set.tick(0.5)
+        await under_way
+
+    lasting(tmp_path, use)
+    assert [one.expires_at for one in stored(tmp_path)] == [1_000_000.0 + 11 * DAY - 0.5, 1_000_000.0 + 11 * DAY]
+
+
+def test_a_clock_that_was_set_back_gives_no_longer_life():
+    world = World()
+    world.set.tick(0.0)
+    world.register(claim("x.a.test"))
+    world.now -= 10 * DAY
+    world.register(claim("y.a.test"))
+    world.set.expire()
+    world.set._follow_clock(0.5)
+    assert [one.expires_at - world.now for one in world.set] == [DAY, DAY]
+
+
+def test_a_clock_that_is_corrected_a_little_changes_nothing(caplog: pytest.LogCaptureFixture):
+    world = World()
+    world.register(claim("x.a.test"))
+    for turn in range(100):
+        world.now += 30.0
+        world.set.tick(turn * 0.5)
+    assert [one.expires_at - world.now for one in world.set] == [DAY - 3000.0]
+    assert lines(caplog, "leapt") == []

@@ -1,0 +1,137 @@
+"""The pool: order, age, bounds, and that nothing is closed or counted twice."""
+
+import pytest
+
+from tests.tunnel.http1.fake import FakeStream
+from tunnel.http1 import Connection, Pool
+
+
+class Idle:
+    """A pool on a clock of its own, whose connections discard themselves when closed."""
+
+    def __init__(self, *, max_idle: int = 64) -> None:
+        self.now = 0.0
+        self.pool = Pool(clock=self.clock, max_idle=max_idle)
+        self.closed: list[Connection] = []
+
+    def clock(self) -> float:
+        return self.now
+
+    def connection(self, *, put: bool = True) -> Connection:
+        def on_closed(connection: Connection) -> None:
+            self.closed.append(connection)
+            self.pool.discard(connection)
+
+        made = Connection(FakeStream(), clock=self.clock, on_idle=lambda _: None, on_closed=on_closed)
+        if put:
+            self.pool.put(made)
+        return made
+
+
+def test_last_in_first_out() -> None:
+    idle = Idle()
+    first, last = idle.connection(), idle.connection()
+    assert len(idle.pool) == 2
+    assert repr(idle.pool) == "<Pool of 2 idle connections>"
+    assert idle.pool.take(repeatable=True) is last
+    assert idle.pool.take(repeatable=False) is first
+    assert idle.pool.take(repeatable=True) is None
+    assert (len(idle.pool), idle.closed) == (0, [])
+    assert repr(idle.pool) == "<Pool of 0 idle connections>"
+
+
+def test_expired_connections_are_closed_on_the_way() -> None:
+    idle = Idle()
+    old = [idle.connection(), idle.connection()]
+    idle.now = 3.0
+    assert idle.pool.take(repeatable=True) is old[1]
+    idle.pool.put(old[1])
+    idle.now = 3.01
+    assert idle.pool.take(repeatable=True) is None
+    assert (idle.closed, len(idle.pool)) == ([old[1], old[0]], 0)
+
+
+def test_what_may_not_be_repeated_takes_only_a_young_one() -> None:
+    idle = Idle()
+    connection = idle.connection()
+    idle.now = 1.01
+    assert idle.pool.take(repeatable=False) is None
+    assert (len(idle.pool), idle.closed) == (1, [])
+    idle.now = 1.0
+    assert idle.pool.take(repeatable=False) is connection
+
+
+@pytest.mark.parametrize(("hint", "limit"), [(0.0, 0.0), (2.0, 2.0), (60.0, 3.0), (None, 3.0)])
+def test_the_services_hint_shortens_the_time(hint: float | None, limit: float) -> None:
+    idle = Idle()
+    connection = idle.connection()
+    connection.keep_alive_seconds = hint
+    idle.now = limit
+    idle.pool.expire()
+    assert (len(idle.pool), idle.closed) == (1, [])
+    idle.now = limit + 0.01
+    idle.pool.expire()
+    assert (len(idle.pool), idle.closed) == (0, [connection])
+
+
+def test_expire_closes_only_the_old() -> None:
+    idle = Idle()
+    old = [idle.connection(), idle.connection()]
+    idle.now = 2.0
+    young = idle.connection()
+    idle.now = 4.0
+    idle.pool.expire()
+    assert (idle.closed, len(idle.pool)) == (old, 1)
+    assert idle.pool.take(repeatable=True) is young
+
+
+def test_beyond_the_bound_the_oldest_goes() -> None:
+    idle = Idle(max_idle=2)
+    made = [idle.connection() for _ in range(3)]
+    assert (idle.closed, len(idle.pool)) == ([made[0]], 2)
+    assert idle.pool.take(repeatable=True) is made[2]
+    assert idle.pool.take(repeatable=True) is made[1]
+
+
+def test_a_bound_of_none() -> None:
+    idle = Idle(max_idle=0)
+    made = idle.connection()
+    assert (idle.closed, len(idle.pool)) == ([made], 0)
+
+
+def test_discard_goes_by_identity_and_twice_does_no_harm() -> None:
+    idle = Idle()
+    one, two, foreign = idle.connection(), idle.connection(), idle.connection(put=False)
+    idle.pool.discard(one)
+    idle.pool.discard(one)
+    idle.pool.discard(foreign)
+    assert (len(idle.pool), idle.closed) == (1, [])
+    assert idle.pool.take(repeatable=True) is two
+
+
+def test_put_twice_counts_once_and_a_closed_one_not_at_all() -> None:
+    idle = Idle()
+    connection = idle.connection()
+    idle.pool.put(connection)
+    assert len(idle.pool) == 1
+    gone = idle.connection(put=False)
+    gone.close()
+    idle.pool.put(gone)
+    assert len(idle.pool) == 1
+    assert idle.pool.take(repeatable=True) is connection
+
+
+def test_close_closes_all_and_twice_does_no_harm() -> None:
+    idle = Idle()
+    made = [idle.connection(), idle.connection(), idle.connection()]
+    idle.pool.close()
+    idle.pool.close()
+    assert (set(idle.closed), len(idle.closed), len(idle.pool)) == (set(made), 3, 0)
+
+
+def test_a_connection_that_ends_while_idle_leaves_the_pool() -> None:
+    idle = Idle()
+    connection = idle.connection()
+    connection.end_received()
+    assert (len(idle.pool), idle.closed) == (0, [connection])
+    assert idle.pool.take(repeatable=True) is None

@@ -1,0 +1,153 @@
+"""The order in which a session writes: control first, streams in turns, never beyond the limit."""
+
+from collections import Counter
+
+import pytest
+
+from tests.tunnel.yamux.wire import batches, data, everything, frames, opened, pair, ping, said, talk, window
+from tunnel.yamux import Limits, Role, Session
+from tunnel.yamux.frames import ACK, DATA, SYN
+
+
+def many(count, limits=None):
+    """A server session with `count` established streams of its own."""
+    a = Session(Role.SERVER, limits)
+    ids = [a.open_stream() for _ in range(count)]
+    everything(a)
+    a.receive_data(b"".join(window(i, 0, ACK) for i in ids), 0.0)
+    everything(a)
+    return a, ids
+
+
+def test_a_bulk_stream_takes_turns_with_a_hundred_small_ones():
+    a, (bulk, *small) = many(101)
+    a.send_data(bulk, bytes(200_000))
+    for stream_id in small:
+        a.send_data(stream_id, bytes(100))
+
+    order = [frame.stream_id for frame in frames(everything(a))]
+    assert order[:102] == [bulk, *small, bulk]
+
+
+def test_bulk_streams_share_evenly():
+    a, ids = many(4)
+    for stream_id in ids:
+        a.send_data(stream_id, bytes(100_000))
+    for batch in batches(a):
+        sizes = Counter[int]()
+        for frame in frames(batch):
+            sizes[frame.stream_id] += 1
+        assert max(sizes.values()) <= 2
+
+
+def test_who_comes_back_with_credit_waits_behind_the_others():
+    a, (first, second) = many(2, Limits(initial_window=100, frame_bytes=100))
+    a.send_data(first, bytes(300))
+    a.send_data(second, bytes(100))
+    assert said(a) == [f"DATA {first} 100", f"DATA {second} 100"]
+    a.send_data(second, bytes(100))
+    a.receive_data(window(second, 100) + window(first, 100), 0.0)
+    assert said(a) == [f"DATA {second} 100", f"DATA {first} 100"]
+
+
+def test_control_leaves_before_data_that_was_there_first():
+    a, _b, stream_id = opened()
+    doomed = a.open_stream()
+    said(a)
+    a.send_data(stream_id, bytes(20_000))
+    a.receive_data(window(1, 0, SYN) + data(1, bytes(200_000)) + ping(7), 0.0)
+    a.acknowledge(1, 200_000, 0.0)
+    a.accept_stream(1)
+    a.reset_stream(doomed)
+    a.go_away()
+    assert said(a) == [
+        "PING|ACK 0 7",
+        "GO_AWAY 0 0",
+        f"WINDOW|RST {doomed} 0",
+        "WINDOW|ACK 1 200000",
+        f"DATA {stream_id} 16384",
+        f"DATA {stream_id} 3616",
+    ]
+
+
+def test_control_that_fills_the_batch_keeps_data_out_of_it():
+    a, _b, stream_id = opened()
+    a.send_data(stream_id, bytes(5000))
+    a.receive_data(b"".join(ping(i) for i in range(10)), 0.0)
+    first = frames(a.data_to_send(60))
+    assert [frame.length for frame in first] == [0, 1, 2, 3, 4]
+    assert [str(frame) for frame in frames(a.data_to_send(70))] == [f"PING|ACK 0 {i}" for i in range(5, 10)]
+    assert [str(frame) for frame in frames(a.data_to_send(70))] == [f"DATA {stream_id} 58"]
+
+
+@pytest.mark.parametrize("limit", [12, 13, 24, 25, 100, 1036, 16_396, 65_536])
+def test_the_limit_is_never_exceeded(limit):
+    a, b = pair(Limits(initial_window=2000, max_window=2000))
+    for _ in range(20):
+        a.send_data(a.open_stream(), bytes(1500))
+    for value in range(20):
+        a.ping(float(value))
+    total = 0
+    while batch := a.data_to_send(limit):
+        assert len(batch) <= limit
+        b.receive_data(batch, 0.0)
+        total += len(batch)
+    assert a.wants_to_send is (limit == 12)
+    if limit == 12:  # the pings fit, no data does
+        assert (total, a.buffered_bytes) == (240, 30_000)
+    else:
+        assert total >= 240 + 20 * 1512
+        assert a.buffered_bytes == 0
+
+
+@pytest.mark.parametrize("limit", [-5, 0, 11])
+def test_a_limit_below_a_header_gives_nothing(limit):
+    a, _ = pair()
+    a.ping(0.0)
+    a.open_stream()
+    assert a.data_to_send(limit) == b""
+    assert said(a) == ["PING|SYN 0 0", "WINDOW|SYN 2 0"]
+
+
+def test_no_slivers_at_the_end_of_a_batch():
+    a, (first, second) = many(2)
+    a.send_data(first, bytes(900))
+    a.send_data(second, bytes(900))
+    assert [str(frame) for frame in frames(a.data_to_send(1000))] == [f"DATA {first} 900"]
+    assert [str(frame) for frame in frames(a.data_to_send(1000))] == [f"DATA {second} 900"]
+
+
+def test_a_turn_that_did_not_fit_comes_first_in_the_next_batch():
+    a, ids = many(3)
+    for stream_id in ids:
+        a.send_data(stream_id, bytes(900))
+    order = [frame.stream_id for batch in batches(a, 1500) for frame in frames(batch)]
+    assert order == ids
+
+
+def test_small_chunks_leave_in_one_frame():
+    a, _b, stream_id = opened()
+    for value in range(200):
+        a.send_data(stream_id, bytes([value]) * 10)
+    found = frames(everything(a))
+    assert [str(frame) for frame in found] == [f"DATA {stream_id} 2000"]
+    assert found[0].body == b"".join(bytes([value]) * 10 for value in range(200))
+
+
+def test_a_big_chunk_leaves_in_full_frames():
+    a, _, stream_id = opened()
+    blob = bytes(range(256)) * 800
+    a.send_data(stream_id, blob)
+    found = [frame for batch in batches(a) for frame in frames(batch)]
+    assert {frame.kind for frame in found} == {DATA}
+    assert max(frame.length for frame in found) == 16_384
+    assert b"".join(frame.body for frame in found) == blob
+
+
+def test_a_session_that_is_done_wants_nothing():
+    a, b, stream_id = opened()
+    a.send_data(stream_id, bytes(1000))
+    a.end_stream(stream_id)
+    b.reset_stream(stream_id)
+    talk(a, b)
+    assert (a.wants_to_send, b.wants_to_send, a.buffered_bytes) == (False, False, 0)

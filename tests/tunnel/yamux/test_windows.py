@@ -1,0 +1,287 @@
+"""Flow control: credit back at half a window, growth on evidence, never a byte beyond."""
+
+import pytest
+
+from tests.tunnel.yamux.wire import data, everything, frames, measure, opened, said, window
+from tunnel.yamux import Limits, Role, Session, StreamReset
+from tunnel.yamux.frames import FIN, RST, SYN
+from tunnel.yamux.windows import ReceiveWindow
+
+HALF = 131_072
+
+
+def measured(rtt, **kwargs):
+    """A session with one stream of the peer's, and a round trip of `rtt` seconds measured at time 100."""
+    session = Session(Role.SERVER, **kwargs)
+    measure(session, rtt, 100.0)
+    session.receive_data(window(1, 0, SYN), 100.0)
+    session.accept_stream(1)
+    said(session)
+    return session
+
+
+def consume(session, size, now):
+    session.receive_data(data(1, bytes(size)), now)
+    session.acknowledge(1, size, now)
+
+
+def test_nothing_is_returned_below_half_a_window():
+    session = measured(0.01)
+    consume(session, HALF - 1, 200.0)
+    assert said(session) == []
+    consume(session, 1, 200.0)
+    assert said(session) == [f"WINDOW 1 {HALF}"]
+
+
+def test_acknowledging_says_whether_there_is_something_to_send():
+    session = measured(0.01)
+    session.receive_data(data(1, bytes(HALF)), 200.0)
+    assert not session.acknowledge(1, HALF - 1, 200.0)
+    assert not session.wants_to_send
+    assert session.acknowledge(1, 1, 200.0)
+    assert session.wants_to_send
+    assert not session.acknowledge(2, 1, 200.0)
+
+
+def test_what_nobody_consumed_is_not_returned():
+    session = measured(0.01)
+    session.receive_data(data(1, bytes(262_144)), 100.0)
+    assert said(session) == []
+    session.acknowledge(1, HALF - 1, 300.0)
+    assert said(session) == []
+    session.acknowledge(1, 10, 300.0)
+    assert said(session) == [f"WINDOW 1 {HALF + 9}"]
+
+
+def test_updates_that_wait_for_the_wire_are_one_frame():
+    session = measured(0.01)
+    session.receive_data(data(1, bytes(262_144)), 100.0)
+    session.acknowledge(1, HALF, 200.0)
+    session.acknowledge(1, HALF, 300.0)
+    assert said(session) == ["WINDOW 1 262144"]
+
+
+def test_credit_counts_only_once_it_was_written():
+    session = Session(Role.SERVER, Limits(initial_window=100, max_window=100))
+    session.receive_data(window(1, 0, SYN) + data(1, bytes(100)), 0.0)
+    session.accept_stream(1)
+    session.acknowledge(1, 100, 0.0)
+    stream = session._table.live[1]
+    assert (stream.window.remaining, stream.window.due) == (0, 100)
+    assert said(session) == ["WINDOW|ACK 1 100"]
+    assert (stream.window.remaining, stream.window.due) == (100, 0)
+
+
+def test_flush_returns_what_is_due_at_once():
+    session = measured(0.01)
+    consume(session, 1000, 100.0)
+    session.flush_credit(1)
+    session.flush_credit(1)
+    assert said(session) == ["WINDOW 1 1000"]
+    consume(session, HALF - 1, 100.0)
+    assert said(session) == []
+
+
+@pytest.mark.parametrize("size", [11, -1])
+def test_more_than_was_received_cannot_be_acknowledged(size):
+    session = measured(0.01)
+    session.receive_data(data(1, bytes(10)), 100.0)
+    with pytest.raises(ValueError, match="10 unread"):
+        session.acknowledge(1, size, 100.0)
+    session.acknowledge(1, 10, 100.0)
+    with pytest.raises(ValueError, match="0 unread"):
+        session.acknowledge(1, 1, 100.0)
+
+
+def test_no_credit_for_a_stream_that_the_peer_ended():
+    session = measured(0.01)
+    session.receive_data(data(1, bytes(200_000)), 100.0)
+    session.acknowledge(1, 150_000, 100.0)
+    session.receive_data(window(1, 0, FIN), 100.0)
+    session.acknowledge(1, 50_000, 100.0)
+    session.flush_credit(1)
+    assert said(session) == []
+
+
+def test_an_ack_survives_the_end_of_a_stream():
+    session = Session(Role.SERVER)
+    session.receive_data(window(1, 0, SYN), 0.0)
+    session.accept_stream(1)
+    session.receive_data(window(1, 0, FIN), 0.0)
+    assert said(session) == ["WINDOW|ACK 1 0"]
+
+
+def test_a_reset_stream_takes_its_credit_along():
+    session = measured(0.01)
+    consume(session, HALF, 100.0)
+    session.reset_stream(1)
+    assert said(session) == ["WINDOW|RST 1 0"]
+
+
+class TestGrowth:
+    def test_a_half_window_within_two_round_trips_doubles_it(self):
+        session = measured(0.1)
+        consume(session, HALF, 100.19)
+        assert said(session) == [f"WINDOW 1 {HALF + 262_144}"]
+        consume(session, 262_143, 100.38)
+        assert said(session) == []
+        consume(session, 1, 100.38)
+        assert said(session) == [f"WINDOW 1 {262_144 + 524_288}"]
+
+    def test_a_slow_half_window_does_not(self):
+        session = measured(0.1)
+        consume(session, HALF, 100.2)
+        assert said(session) == [f"WINDOW 1 {HALF}"]
+
+    def test_the_time_since_the_last_update_counts(self):
+        session = measured(0.1)
+        consume(session, HALF, 200.0)
+        said(session)
+        consume(session, HALF, 200.1)
+        assert said(session) == [f"WINDOW 1 {HALF + 262_144}"]
+
+    def test_without_a_measured_round_trip_there_is_none(self):
+        session = Session(Role.SERVER)
+        session.receive_data(window(1, 0, SYN), 100.0)
+        session.accept_stream(1)
+        said(session)
+        for _ in range(10):
+            consume(session, HALF, 100.0)
+            assert said(session) == [f"WINDOW 1 {HALF}"]
+
+    @pytest.mark.parametrize(("answers", "returned"), [(2, HALF), (3, HALF + 262_144)])
+    def test_a_round_trip_is_known_from_the_third_answer_on(self, answers, returned):
+        """One answer alone may have waited behind much else."""
+        session = Session(Role.SERVER)
+        measure(session, 0.1, 100.0, answers)
+        session.receive_data(window(1, 0, SYN), 100.0)
+        session.accept_stream(1)
+        said(session)
+        consume(session, HALF, 100.1)
+        assert said(session) == [f"WINDOW 1 {returned}"]
+
+    @pytest.mark.parametrize(("lagging", "returned"), [(1, HALF), (0, HALF + 262_144)])
+    def test_a_consumer_that_still_holds_some_gets_no_more(self, lagging, returned):
+        session = measured(0.1)
+        session.receive_data(data(1, bytes(HALF + lagging)), 100.1)
+        session.acknowledge(1, HALF, 100.1)
+        assert said(session) == [f"WINDOW 1 {returned}"]
+
+    def test_it_ends_at_the_limit(self):
+        session = measured(0.1, limits=Limits(max_window=1_000_000))
+        sizes = []
+        for _ in range(5):
+            consume(session, session._table.live[1].window.size // 2, 100.0)
+            said(session)
+            sizes.append(session._table.live[1].window.size)
+        assert sizes == [524_288, 1_000_000, 1_000_000, 1_000_000, 1_000_000]
+
+    def test_the_owner_may_refuse_and_the_window_never_shrinks(self):
+        asked: list[int] = []
+        answers = [True, False, True]
+
+        def may_grow(extra):
+            asked.append(extra)
+            return answers[len(asked) - 1]
+
+        session = measured(0.1, may_grow=may_grow)
+        for returned in (HALF + 262_144, 262_144, 262_144 + 524_288):
+            consume(session, session._table.live[1].window.size // 2, 100.0)
+            assert said(session) == [f"WINDOW 1 {returned}"]
+        assert asked == [262_144, 524_288, 524_288]
+
+    def test_the_grown_window_can_be_used_to_its_last_byte(self):
+        session = measured(0.1)
+        consume(session, HALF, 100.0)
+        said(session)
+        events = session.receive_data(data(1, bytes(524_288)), 100.0)
+        assert len(events[0].data) == 524_288
+        assert session._table.live[1].window.remaining == 0
+
+    def test_the_four_places_of_a_windows_bytes(self):
+        own = ReceiveWindow(100, 0.0)
+        own.remaining -= 80
+        assert own.acknowledge(30) is False
+        assert own.acknowledge(20) is True
+        own.release(0.0)
+        assert (own.size, own.remaining, own.unread, own.consumed, own.due) == (100, 20, 30, 0, 50)
+        assert own.take_due() == 50
+        assert (own.size, own.remaining, own.unread, own.consumed, own.due) == (100, 70, 30, 0, 0)
+        assert own.acknowledge(30) is False
+        own.grow(0.0, 1.0, 1000, lambda _: True)
+        own.release(0.0)
+        assert (own.size, own.remaining, own.unread, own.consumed, own.due) == (200, 70, 0, 0, 130)
+        assert own.take_due() == 130
+        assert (own.size, own.remaining, own.unread, own.consumed, own.due) == (200, 200, 0, 0, 0)
+
+
+class TestSending:
+    def test_never_more_than_the_credit(self):
+        a, _, stream_id = opened(Limits(initial_window=100, frame_bytes=60))
+        a.send_data(stream_id, bytes(250))
+        assert said(a) == [f"DATA {stream_id} 60", f"DATA {stream_id} 40"]
+        a.receive_data(window(stream_id, 30), 0.0)
+        assert said(a) == [f"DATA {stream_id} 30"]
+        a.receive_data(window(stream_id, 1000), 0.0)
+        assert said(a) == [f"DATA {stream_id} 60", f"DATA {stream_id} 60"]
+
+    def test_a_stream_without_credit_wants_nothing(self):
+        a, _, stream_id = opened(Limits(initial_window=100))
+        a.send_data(stream_id, bytes(101))
+        everything(a)
+        assert a.wants_to_send is False
+        a.send_data(stream_id, b"more")
+        assert (a.wants_to_send, a.buffered(stream_id)) == (False, 5)
+
+    def test_credit_that_comes_with_the_syn(self):
+        session = Session(Role.SERVER)
+        session.receive_data(window(1, 100_000, SYN), 0.0)
+        session.send_data(1, bytes(500_000))
+        assert sum(frame.length for frame in frames(everything(session))) == 362_144
+
+    def test_credit_may_come_before_the_ack(self):
+        a, _ = Session(Role.SERVER, Limits(initial_window=10)), None
+        stream_id = a.open_stream()
+        a.send_data(stream_id, bytes(15))
+        assert said(a) == [f"DATA|SYN {stream_id} 10"]
+        a.receive_data(window(stream_id, 5), 0.0)
+        assert said(a) == [f"DATA {stream_id} 5"]
+
+    def test_full_and_writable_again(self):
+        a, _, stream_id = opened(Limits(send_buffer_bytes=1000, frame_bytes=100))
+        assert a.send_data(stream_id, bytes(999)) is True
+        assert a.send_data(stream_id, bytes(1)) is False
+        a.data_to_send(4 * 112)
+        assert (a.buffered(stream_id), a.take_writable()) == (600, [])
+        assert a.send_data(stream_id, b"") is False
+        a.data_to_send(112)
+        assert (a.buffered(stream_id), a.take_writable(), a.take_writable()) == (500, [stream_id], [])
+        assert a.send_data(stream_id, bytes(499)) is True
+
+    @pytest.mark.parametrize("leave", ["end", "reset", "peer"])
+    def test_a_stream_that_takes_nothing_more_is_not_writable(self, leave):
+        a, _, stream_id = opened(Limits(send_buffer_bytes=1000))
+        a.send_data(stream_id, bytes(1000))
+        a.data_to_send()
+        if leave == "end":
+            a.end_stream(stream_id)
+        elif leave == "reset":
+            a.reset_stream(stream_id)
+        else:
+            assert a.receive_data(window(stream_id, 0, RST), 0.0) == [StreamReset(stream_id)]
+        assert a.take_writable() == []
+
+    def test_an_ended_stream_drains_without_a_word(self):
+        a, _, stream_id = opened(Limits(send_buffer_bytes=1000))
+        a.send_data(stream_id, bytes(1000))
+        a.end_stream(stream_id)
+        everything(a)
+        assert a.take_writable() == []
+
+    @pytest.mark.parametrize("kind", [bytearray, memoryview])
+    def test_what_is_buffered_does_not_change_with_the_callers_buffer(self, kind):
+        a, _, stream_id = opened()
+        buffer = bytearray(b"hello")
+        a.send_data(stream_id, kind(buffer))
+        buffer[:] = b"HELLO"
+        assert frames(everything(a))[0].body == b"hello"
