@@ -45,3 +45,43 @@ class Account:
 
     def __repr__(self) -> str:
         return f"<Account {self.held_bytes} of {self.high_mark_bytes} bytes held>"
+
+
+class Holding:
+    """What one place holds for others, counted into the account.
+
+    Every place that keeps bytes for somebody else owns one and says only how much it holds. `close` gives everything
+    back, and so does the end of the object: bytes cannot stay in the account after the place that held them is gone.
+    """
+
+    __slots__ = ("_account", "_closed", "size_bytes")
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self._closed = False
+        self.size_bytes = 0
+
+    def set(self, size_bytes: int) -> None:
+        """Hold exactly this much. Ignored after `close`."""
+        delta_bytes = size_bytes - self.size_bytes
+        if delta_bytes and not self._closed:
+            self.size_bytes = size_bytes
+            self._account.adjust(delta_bytes)
+
+    def add(self, delta_bytes: int) -> None:
+        """Hold this much more, or less where negative. Ignored after `close`."""
+        if not self._closed:
+            self.size_bytes += delta_bytes
+            self._account.adjust(delta_bytes)
+
+    def close(self) -> None:
+        """Hold nothing, now and later; idempotent."""
+        self.set(0)
+        self._closed = True
+
+    def __del__(self) -> None:
+        if self.size_bytes:
+            self._account.adjust(-self.size_bytes)
+
+    def __repr__(self) -> str:
+        return f"<Holding {'closed' if self._closed else f'{self.size_bytes} bytes'}>"
