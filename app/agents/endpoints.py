@@ -13,13 +13,12 @@ from urllib.parse import parse_qs
 from tunnel.gateway.link import Link
 from tunnel.wire import messages
 
-from ..asgi.answers import Receive, Scope, Send, refuse_with_problem
 from ..node.gateway import Gateway
-from ..public.header_rules import bearer_token, forwarded_scheme, host_header
 from ..rules import problems
+from ..rules.request import Request
 from ..settings import Grant, token_hash
 from .dialects import CHUNK, JSON, can_speak, dialect_of, settle
-from .socket import AgentLeftError, AgentSocket
+from .socket import AgentLeftError, AgentSocket, AgentWebSocket
 
 logger = logging.getLogger("gateway.agents")
 
@@ -36,11 +35,11 @@ _REVOKED = problems.Problem(
 )
 
 
-def authorise(gateway: Gateway, scope: Scope) -> Grant | problems.Problem:
+def authorise(gateway: Gateway, request: Request) -> Grant | problems.Problem:
     """The grant of the handshake's bearer token, or what to answer."""
     if gateway.closing:
         return problems.STOPPING
-    grant = gateway.settings.grants.get(token_hash(bearer_token(scope)))
+    grant = gateway.settings.grants.get(token_hash(request.bearer_token))
     if grant is None:
         return _REFUSED
     return _REVOKED if grant.revoked else grant
@@ -54,12 +53,12 @@ def cluster_of(grant: Grant, *claims: str) -> str | None:
     return grant.clusters[0] if len(grant.clusters) == 1 else None
 
 
-async def serve_agent(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+async def serve_agent(gateway: Gateway, request: Request, websocket: AgentWebSocket) -> None:
     """`/agent`: register and stay."""
-    grant = await _admitted(gateway, scope, receive, send)
+    grant = await _admitted(gateway, request, websocket)
     if grant is None:
         return
-    socket = AgentSocket(gateway, scope, receive, send)
+    socket = AgentSocket(gateway, request, websocket)
     try:
         await socket.accept()
         async with asyncio.timeout(_REGISTER_SECONDS):
@@ -91,14 +90,14 @@ async def serve_agent(gateway: Gateway, scope: Scope, receive: Receive, send: Se
         await socket.close(1008, "registration failed")
 
 
-async def serve_controller(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+async def serve_controller(gateway: Gateway, request: Request, websocket: AgentWebSocket) -> None:
     """The existing agent's controller socket: register, be told where the gateway is, leave.
 
     One that stays, and says so by a heartbeat, is served here without yamux; so is an agent of the chunk dialect.
     """
-    if await _admitted(gateway, scope, receive, send) is None:
+    if await _admitted(gateway, request, websocket) is None:
         return
-    socket = AgentSocket(gateway, scope, receive, send)
+    socket = AgentSocket(gateway, request, websocket)
     try:
         await socket.accept()
         async with asyncio.timeout(_CONTROLLER_SECONDS):
@@ -142,7 +141,7 @@ async def _stays(socket: AgentSocket) -> tuple[Link, str, Mapping[str, bool]]:
             cluster_id=cluster,
             cluster_uuid=cluster,
             name=register.name,
-            gateway_ws_url="" if chunks else _gateway_url(gateway, socket.scope),
+            gateway_ws_url="" if chunks else _gateway_url(gateway, socket.request),
         )
         logger.info("agent %.80r registered for cluster %s", register.agent_id, cluster)
         await socket.send_text(messages.encode("register_success", success, envelope.request_id))
@@ -152,19 +151,19 @@ async def _stays(socket: AgentSocket) -> tuple[Link, str, Mapping[str, bool]]:
             return link, CHUNK, register.features
 
 
-async def serve_gateway(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+async def serve_gateway(gateway: Gateway, request: Request, websocket: AgentWebSocket) -> None:
     """The existing agent's gateway socket: identity is the token and `cluster_uuid`."""
-    grant = await _admitted(gateway, scope, receive, send)
+    grant = await _admitted(gateway, request, websocket)
     if grant is None:
         return
-    query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+    query = parse_qs(request.query.decode("latin-1"))
     claim = query.get("cluster_uuid", [""])[0]
     cluster = cluster_of(grant, claim)
     if cluster is None or (claim and claim != cluster):
         logger.warning("agent refused: its token does not cover cluster_uuid %.80r", claim)
-        await turn_away(scope, receive, send, _REFUSED)
+        await turn_away(request, websocket, _REFUSED)
         return
-    socket = AgentSocket(gateway, scope, receive, send)
+    socket = AgentSocket(gateway, request, websocket)
     try:
         await socket.accept()
         link = socket.new_link(cluster, None)
@@ -179,39 +178,37 @@ async def serve_gateway(gateway: Gateway, scope: Scope, receive: Receive, send: 
 
 async def _still_granted(socket: AgentSocket) -> Grant:
     """The grant as it is now: the configuration may have changed since the handshake. Raises AgentLeftError."""
-    grant = authorise(socket.gateway, socket.scope)
+    grant = authorise(socket.gateway, socket.request)
     if isinstance(grant, Grant):
         return grant
     await socket.close(1008, grant.code)
     raise AgentLeftError(f"not let in any more: {grant.code}")
 
 
-async def _admitted(gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> Grant | None:
+async def _admitted(gateway: Gateway, request: Request, websocket: AgentWebSocket) -> Grant | None:
     gateway.open()
-    grant = authorise(gateway, scope)
+    grant = authorise(gateway, request)
     if isinstance(grant, Grant):
         return grant
-    client = scope.get("client") or ("unknown",)
-    logger.warning("agent from %s refused with %d: %s", client[0], grant.status, grant.what)
-    await turn_away(scope, receive, send, grant)
+    logger.warning("agent from %s refused with %d: %s", request.peer, grant.status, grant.what)
+    await turn_away(request, websocket, grant)
     return None
 
 
-async def turn_away(scope: Scope, receive: Receive, send: Send, problem: problems.Problem) -> None:
+async def turn_away(request: Request, websocket: AgentWebSocket, problem: problems.Problem) -> None:
     """Refuse an agent's handshake with this status; where the server can only say 403, accept, then close."""
-    await receive()  # websocket.connect
-    if "websocket.http.response" in (scope.get("extensions") or {}) or problem.status == 401:
-        await refuse_with_problem(scope, send, problem)
+    await websocket.begin()
+    if websocket.can_refuse or problem.status == 401:
+        await websocket.refuse(*problems.render(problem, request.fields))
     else:
-        await send({"type": "websocket.accept"})
-        await send({"type": "websocket.close", "code": 1013, "reason": problem.code})
+        await websocket.accept()
+        await websocket.close(1013, problem.code)
 
 
-def _gateway_url(gateway: Gateway, scope: Scope) -> str:
+def _gateway_url(gateway: Gateway, request: Request) -> str:
     """Where the existing agent finds `/ws`: by `public_url`, else as it reached us. A wrong scheme makes it exit."""
     if gateway.settings.public_url is not None:
         scheme, _, rest = gateway.settings.public_url.partition("://")
         return f"{'wss' if scheme.lower() == 'https' else 'ws'}://{rest}/ws"
-    host = (host_header(scope) or b"localhost").decode("latin-1")
-    scheme = "wss" if forwarded_scheme(scope, gateway.settings) in ("https", "wss") else "ws"
-    return f"{scheme}://{host}{scope.get('root_path', '')}/ws"
+    host = (request.host or b"localhost").decode("latin-1")
+    return f"{'wss' if request.scheme == 'https' else 'ws'}://{host}{request.prefix}/ws"

@@ -10,19 +10,19 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import msgspec
 
+from tunnel.account import Holding
 from tunnel.port import Headers
 
-from ..asgi.answers import Receive, Scope, Send
 from ..learned import Claim, ClaimError, Fault, StoreError, bodies, claims
 from ..learned.routes import ROUTES_IN_ALL
 from ..node.gateway import Gateway
-from ..public.header_rules import bearer_token, raw_path_of
 from ..rules import problems
+from ..rules.request import Request
 from ..settings import Grant, Settings, token_hash
 from .endpoints import authorise
 
@@ -89,12 +89,22 @@ class _LeftError(Exception):
     """The agent has left; nobody is to be answered."""
 
 
+class Caller(Protocol):
+    """Who made a call: the rest of its body, and the way back."""
+
+    def receive(self) -> Awaitable[tuple[bytes, bool] | None]:
+        """The next part of the body, and whether more comes; None once the caller has left."""
+
+    def answer(self, status: int, headers: Headers, body: bytes, /) -> Awaitable[None]:
+        """Send the answer, without its body where the call was a HEAD."""
+
+
 class ControlPlane:
     """The REST endpoints of one gateway."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        call = Callable[[Scope, Receive, str], Awaitable[_Answer]]
+        call = Callable[[Request, Caller, str], Awaitable[_Answer]]
         tunnels = r"/api/v1/clusters/agent/([^/]+)/tunnels"
         table: dict[str, dict[str, call]] = {
             r"/api/v1/gateway/routes/register": {"POST": self._register},
@@ -111,20 +121,20 @@ class ControlPlane:
         """Whether this path is one of these endpoints."""
         return self._found(path) is not None
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle(self, request: Request, caller: Caller) -> None:
         """Serve one call."""
         self._gateway.open()
         headers: Headers = []
         try:
-            found = self._found(raw_path_of(scope))
+            found = self._found(request.path)
             if found is None:
                 raise _RefusedError(problems.NO_ROUTE)  # noqa: TRY301  (every answer is written in one place)
             name, methods = found
-            call = methods.get(scope["method"])
+            call = methods.get(request.method)
             if call is None:
                 headers.append((b"allow", ", ".join(methods).encode()))
                 raise _RefusedError(_WRONG_METHOD)  # noqa: TRY301
-            status, value = await call(scope, receive, name)
+            status, value = await call(request, caller, name)
             body = b"" if status == 204 else msgspec.json.encode(value) + b"\n"
             headers.append((b"content-type", b"application/json"))
             headers.append((b"content-length", str(len(body)).encode()))
@@ -132,14 +142,13 @@ class ControlPlane:
             return
         except (ClaimError, StoreError, bodies.BodyError, _RefusedError) as error:
             problem, detail = _problem_of(error)
-            status, rendered, body = problems.render(problem, scope["headers"], detail)
+            status, rendered, body = problems.render(problem, request.fields, detail)
             headers += rendered
             if problem in (_TOO_LARGE, _TOO_SLOW):
                 headers.append((b"connection", b"close"))  # the rest of the body is not worth reading
         if status == 204:
             headers = []
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        await caller.answer(status, headers, body)
 
     def _found(self, path: bytes) -> tuple[str, Any] | None:
         text = path.decode("latin-1")
@@ -150,13 +159,13 @@ class ControlPlane:
 
     # --- routes
 
-    async def _register(self, scope: Scope, receive: Receive, _: str) -> _Answer:
-        self._grant(scope)
-        body = bodies.decoded(bodies.Register, await self._body(receive, scope, BODY_BYTES))
-        grant = self._grant(scope)  # the configuration may have changed meanwhile
+    async def _register(self, request: Request, caller: Caller, _: str) -> _Answer:
+        self._grant(request)
+        body = bodies.decoded(bodies.Register, await self._body(request, caller, BODY_BYTES))
+        grant = self._grant(request)  # the configuration may have changed meanwhile
         gateway = self._gateway
         cluster = claims.checked_cluster(grant, body.cluster_uuid)
-        who = self._who(scope, cluster)
+        who = self._who(request, cluster)
         named = bodies.named_by_register(body)
         try:
             claim = claims.checked(grant, gateway.settings.control_hosts, cluster, named)
@@ -170,17 +179,17 @@ class ControlPlane:
         return 200, {"success": True, "stored": True, "in_force": gateway.is_in_force(claim),
                      "host": claim.host, "path": claim.path, "expires_at": learned.expires_at}  # fmt: skip
 
-    async def _sync(self, scope: Scope, receive: Receive, _: str) -> _Answer:
-        self._grant(scope)
-        body = bodies.decoded(bodies.Sync, await self._body(receive, scope, SYNC_BODY_BYTES))
+    async def _sync(self, request: Request, caller: Caller, _: str) -> _Answer:
+        self._grant(request)
+        body = bodies.decoded(bodies.Sync, await self._body(request, caller, SYNC_BODY_BYTES))
         gateway = self._gateway
         while True:
-            settings, grant = gateway.settings, self._grant(scope)
+            settings, grant = gateway.settings, self._grant(request)
             cluster = claims.checked_cluster(grant, body.cluster_uuid)
             accepted, rejected = await self._checked(settings, grant, cluster, body)
             if gateway.settings is settings:
                 break
-        who = self._who(scope, cluster)
+        who = self._who(request, cluster)
         refused = await gateway.learned.sync(cluster, accepted, grant.hosts, who)
         told = [(named.host, named.path, error) for named, error in rejected]
         told += [(claim.host, claim.path, error) for claim, error in refused]
@@ -217,86 +226,83 @@ class ControlPlane:
                 await asyncio.sleep(0)
         return accepted, rejected
 
-    async def _unregister(self, scope: Scope, receive: Receive, _: str) -> _Answer:
-        self._grant(scope)
-        body = bodies.decoded(bodies.Unregister, await self._body(receive, scope, BODY_BYTES))
-        grant = self._grant(scope)
+    async def _unregister(self, request: Request, caller: Caller, _: str) -> _Answer:
+        self._grant(request)
+        body = bodies.decoded(bodies.Unregister, await self._body(request, caller, BODY_BYTES))
+        grant = self._grant(request)
         host = claims.checked_host(grant, self._gateway.settings.control_hosts, body.hostname)
-        who = self._who(scope, *grant.clusters)
+        who = self._who(request, *grant.clusters)
         return 200, {"success": True, "removed": await self._gateway.learned.unregister(host, grant.clusters, who)}
 
     # --- TCP tunnels, of which there are none, and addresses
 
-    async def _list_tunnels(self, scope: Scope, _: Receive, name: str) -> _Answer:
-        claims.checked_cluster(self._grant(scope), name)
+    async def _list_tunnels(self, request: Request, _: Caller, name: str) -> _Answer:
+        claims.checked_cluster(self._grant(request), name)
         return 200, []
 
-    async def _add_tunnel(self, scope: Scope, _: Receive, name: str) -> _Answer:
-        claims.checked_cluster(self._grant(scope), name)
+    async def _add_tunnel(self, request: Request, _: Caller, name: str) -> _Answer:
+        claims.checked_cluster(self._grant(request), name)
         raise _RefusedError(_NO_TCP_TUNNELS)
 
-    async def _sync_tunnels(self, scope: Scope, receive: Receive, name: str) -> _Answer:
-        claims.checked_cluster(self._grant(scope), name)
-        body = bodies.decoded(bodies.TunnelSync, await self._body(receive, scope, BODY_BYTES))
+    async def _sync_tunnels(self, request: Request, caller: Caller, name: str) -> _Answer:
+        claims.checked_cluster(self._grant(request), name)
+        body = bodies.decoded(bodies.TunnelSync, await self._body(request, caller, BODY_BYTES))
         rejected = [
             {"tunnel_id": tunnel.tunnel_id or "", "reason": _NO_TCP_TUNNELS.what} for tunnel in body.tunnels or ()
         ]
         return 200, {"accepted": [], "rejected": rejected}
 
-    async def _drop_tunnel(self, scope: Scope, _: Receive, name: str) -> _Answer:
-        claims.checked_cluster(self._grant(scope), name)
+    async def _drop_tunnel(self, request: Request, _: Caller, name: str) -> _Answer:
+        claims.checked_cluster(self._grant(request), name)
         return 204, None
 
-    async def _ip_intel(self, _: Scope, __: Receive, ___: str) -> _Answer:
+    async def _ip_intel(self, _: Request, __: Caller, ___: str) -> _Answer:
         raise _RefusedError(_NO_IP_INTEL)
 
     # --- who calls, and with what
 
-    def _grant(self, scope: Scope) -> Grant:
-        grant = authorise(self._gateway, scope)
+    def _grant(self, request: Request) -> Grant:
+        grant = authorise(self._gateway, request)
         if isinstance(grant, Grant):
             return grant
-        client = scope.get("client") or ("unknown",)
-        logger.warning("call of the agent at %s refused with %d: %s", client[0], grant.status, grant.what)
+        logger.warning("call of the agent at %s refused with %d: %s", request.peer, grant.status, grant.what)
         raise _RefusedError(grant)
 
-    def _who(self, scope: Scope, *clusters: str) -> str:
+    def _who(self, request: Request, *clusters: str) -> str:
         """The agents that dialled in with this token, else where the call came from, for the log."""
-        digest = token_hash(bearer_token(scope))
+        digest = token_hash(request.bearer_token)
         links = [link for cluster in clusters for link in self._gateway.registry.links(cluster)]
         agents = sorted({link.agent_id for link in links if link.token_hash == digest and link.agent_id})
-        client = scope.get("client") or ("unknown",)
-        name = f"agent {' or '.join(agents[:3])}" if agents else f"the agent at {client[0]}"
+        name = f"agent {' or '.join(agents[:3])}" if agents else f"the agent at {request.peer}"
         return f"{name} of cluster {' or '.join(clusters)}"
 
-    async def _body(self, receive: Receive, scope: Scope, limit_bytes: int) -> bytes:
+    async def _body(self, request: Request, caller: Caller, limit_bytes: int) -> bytes:
         """The whole body, counted into the account while it comes."""
         account = self._gateway.account
         if account.above_high_mark:
             raise _RefusedError(problems.BUSY)
-        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+        length = request.first(b"content-length") or b""
         if length.isdigit() and (len(length) > 18 or int(length) > limit_bytes):
             raise _RefusedError(_TOO_LARGE, f"at most {limit_bytes} bytes")
         chunks: list[bytes] = []
-        held = 0
+        held = Holding(account)
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
+                more = True
+                while more:
+                    part = await caller.receive()
+                    if part is None:
                         raise _LeftError
-                    chunk = message.get("body", b"")
-                    held += len(chunk)
-                    account.adjust(len(chunk))
-                    if held > limit_bytes:
+                    chunk, more = part
+                    held.add(len(chunk))
+                    if held.size_bytes > limit_bytes:
                         raise _RefusedError(_TOO_LARGE, f"at most {limit_bytes} bytes")
                     chunks.append(chunk)
-                    if not message.get("more_body", False):
-                        return b"".join(chunks)
         except TimeoutError:
             raise _RefusedError(_TOO_SLOW) from None
         finally:
-            account.adjust(-held)
+            held.close()
+        return b"".join(chunks)
 
 
 def _problem_of(error: Exception) -> tuple[problems.Problem, str]:

@@ -1,4 +1,4 @@
-"""The server's WebSocket of one agent: accepts, reads for its link, and writes what the link wants to send.
+"""One agent's WebSocket: accepts, reads for its link, and writes what the link wants to send.
 
 The only place that awaits an agent's WebSocket. The reader never waits for the writer; a measured part leaves per
 loop turn. A peer that reads nothing cannot hold it at the end: the last frames have a second.
@@ -8,15 +8,15 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from tunnel.gateway.link import Link, Timing
+from tunnel.port import Headers
 from tunnel.wire import messages
 
-from ..asgi.answers import Receive, Scope, Send
 from ..node.gateway import Gateway
-from ..public.header_rules import bearer_token
+from ..rules.request import Request
 from ..settings import token_hash
 
 logger = logging.getLogger("gateway.agents")
@@ -45,14 +45,42 @@ class Channel(Protocol):
         """Write one message; False: wait for `on_writable`."""
 
 
-class AgentSocket:
-    """The server's WebSocket of one agent: accepts, reads, writes what the link wants to send."""
+class AgentWebSocket(Protocol):
+    """One agent's WebSocket, whichever door it came in through. Sending raises OSError once it is gone."""
 
-    def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+    @property
+    def can_refuse(self) -> bool:
+        """Whether the server can answer the handshake with a response of ours."""
+
+    def begin(self) -> Awaitable[bool]:
+        """Wait until the server hands over the handshake. False: the agent has left."""
+
+    def accept(self) -> Awaitable[None]:
+        """Answer 101."""
+
+    def refuse(self, status: int, headers: Headers, body: bytes, /) -> Awaitable[None]:
+        """Answer the handshake with this response."""
+
+    def channel(self) -> Channel | None:
+        """The WebSocket past the server's own messages; None where there is no such way. Once, right after `accept`."""
+
+    def receive(self) -> Awaitable[str | bytes]:
+        """The next message. Raises AgentLeftError with how it ended."""
+
+    def send(self, message: str | bytes, /) -> Awaitable[None]:
+        """Send one message."""
+
+    def close(self, code: int, reason: str, /) -> Awaitable[None]:
+        """Close."""
+
+
+class AgentSocket:
+    """One agent's WebSocket, before and after it has a link."""
+
+    def __init__(self, gateway: Gateway, request: Request, websocket: AgentWebSocket) -> None:
         self.gateway = gateway
-        self.scope = scope
-        self._receive = receive
-        self._send = send
+        self.request = request
+        self._websocket = websocket
         self._loop = asyncio.get_running_loop()  # asking for it at each wake-up is a system call (getpid)
         self._wake = asyncio.Event()
         self._over = asyncio.Event()  # the link ended, whoever ended it
@@ -66,26 +94,15 @@ class AgentSocket:
 
     async def accept(self) -> None:
         """Take the handshake. Raises AgentLeftError."""
-        if (await self._receive())["type"] != "websocket.connect":
+        if not await self._websocket.begin():
             raise AgentLeftError("left before the handshake")
-        await self._send({"type": "websocket.accept"})
-        become_channel = (self.scope.get("extensions") or {}).get("gateway.channel")
-        if become_channel is not None:
-            self._channel = become_channel()
-
-    async def receive(self) -> str | bytes:
-        """The next message. Raises AgentLeftError with how it ended."""
-        message = await self._receive()
-        if message["type"] == "websocket.disconnect":
-            raise AgentLeftError(f"closed with {message.get('code', 1006)} {message.get('reason') or ''}".strip())
-        text: str | None = message.get("text")
-        data: bytes = message.get("bytes") or b""
-        return text if text is not None else data
+        await self._websocket.accept()
+        self._channel = self._websocket.channel()
 
     async def envelope(self, *kinds: str) -> messages.Envelope:
         """The next control message of one of these types; others are skipped. Raises AgentLeftError, MessageError."""
         while True:
-            message = await self.receive()
+            message = await self._websocket.receive()
             envelope = messages.decode_envelope(message)
             if envelope.type in kinds:
                 self.last_text = message if isinstance(message, str) else message.decode()
@@ -93,13 +110,13 @@ class AgentSocket:
 
     async def send_text(self, text: str) -> None:
         """Send one control message, before a link does the sending."""
-        await self._send({"type": "websocket.send", "text": text})
+        await self._websocket.send(text)
 
     async def close(self, code: int, reason: str) -> None:
         """Close; nothing more is sent."""
         short = reason.encode()[:123].decode(errors="ignore")  # what a close frame has room for
         with contextlib.suppress(OSError, RuntimeError):
-            await self._send({"type": "websocket.close", "code": code, "reason": short})
+            await self._websocket.close(code, short)
 
     def new_link(self, cluster: str, agent_id: str | None) -> Link:
         """The link that this socket feeds."""
@@ -119,7 +136,7 @@ class AgentSocket:
             ),
             limits=self.gateway.limits(),
         )
-        self.link.token_hash = token_hash(bearer_token(self.scope))
+        self.link.token_hash = token_hash(self.request.bearer_token)
         return self.link
 
     async def serve(self, link: Link) -> None:
@@ -156,7 +173,7 @@ class AgentSocket:
 
     async def _read(self, link: Link) -> None:
         while True:
-            message = await self.receive()
+            message = await self._websocket.receive()
             if isinstance(message, str):
                 link.text_received(message)
             else:
@@ -222,11 +239,9 @@ class AgentSocket:
                     return
                 wake.clear()
                 await wake.wait()
-            elif isinstance(message, str):
-                await self._send({"type": "websocket.send", "text": message})
             else:
-                await self._send({"type": "websocket.send", "bytes": message})
-                if len(message) >= _LARGE_MESSAGE_BYTES:
+                await self._websocket.send(message)
+                if isinstance(message, bytes) and len(message) >= _LARGE_MESSAGE_BYTES:
                     await asyncio.sleep(0)
 
     def _ready(self, link: Link) -> None:

@@ -7,11 +7,11 @@ noticed. ASGI cannot send a close frame without a code: 1005 crosses as 1000.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from ..public.client_port import Message, Talk
-from .answers import Receive, Scope, Send
+from .types import Receive, Send
 
 logger = logging.getLogger("gateway")
 
@@ -19,14 +19,14 @@ _TURN_MESSAGES = 64
 """After so many messages without a wait the other exchanges have their turn."""
 
 
-class AsgiClient:
-    """See the module; a `Client`."""
+class AsgiWebSocketClient:
+    """The client's end of one WebSocket. `abort` cuts its connection, where the server has that."""
 
     held_bytes = 0
     unsent_bytes = 0
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._scope = scope
+    def __init__(self, receive: Receive, send: Send, abort: Callable[[], None] | None) -> None:
+        self._abort = abort
         self._receive = receive
         self._send = send
         self._queue: deque[dict[str, Any]] = deque()
@@ -50,37 +50,36 @@ class AsgiClient:
     # --- told by the conversation
 
     def send(self, message: Message, /) -> bool:
-        """See `Client.send`."""
+        """See `WebSocketClient.send`."""
         self._queue.append({"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message})
         return False
 
     def send_now(self, message: Message, /) -> bool:
-        """See `Client.send_now`."""
+        """See `WebSocketClient.send_now`."""
         self.send(message)
         return self.flush()
 
     def flush(self) -> bool:
-        """See `Client.flush`."""
+        """See `WebSocketClient.flush`."""
         self._given.set()
         return False
 
     def close(self, code: int, reason: str, /) -> bool:
-        """See `Client.close`."""
+        """See `WebSocketClient.close`."""
         self._queue.append({"type": "websocket.close", "code": 1000 if code == 1005 else code, "reason": reason})
         return self.flush()
 
     def abort(self) -> None:
-        """See `Client.abort`: where the server cannot, it is left alone with its client, and closes in its own way."""
-        abort = (self._scope.get("extensions") or {}).get("gateway.abort")
-        if abort is not None:
-            abort()
+        """See `WebSocketClient.abort`; a server that cannot is left to close in its own way."""
+        if self._abort is not None:
+            self._abort()
 
     def pause_reading(self) -> None:
-        """See `Client.pause_reading`."""
+        """See `WebSocketClient.pause_reading`."""
         self._may_read.clear()
 
     def resume_reading(self) -> None:
-        """See `Client.resume_reading`."""
+        """See `WebSocketClient.resume_reading`."""
         self._may_read.set()
 
     # --- the coroutines

@@ -7,12 +7,10 @@ knows what is open.
 from collections import Counter
 from collections.abc import Hashable
 
-from ..asgi.answers import Scope
-from ..public.header_rules import client_address, forwarded_scheme, host_header
 from ..rules import problems
 from ..rules.policy import origin_allowed
+from ..rules.request import Request
 from ..rules.routes import Route
-from ..settings import Settings
 
 
 class Ticket:
@@ -41,24 +39,21 @@ class Admission:
     def __init__(self) -> None:
         self._counts: Counter[Hashable] = Counter()
 
-    def admit(self, route: Route, scope: Scope, settings: Settings) -> Ticket | problems.Problem:
-        """A ticket, or why not."""
+    def admit(self, route: Route, request: Request, max_per_cluster: int | None) -> Ticket | problems.Problem:
+        """A ticket, or why not. `max_per_cluster`: open WebSockets of one cluster; None: no limit."""
         policy = route.policy
-        headers = scope["headers"]
-        origins = [value for name, value in headers if name == b"origin"]
-        host = host_header(scope).decode("latin-1")
-        scheme = forwarded_scheme(scope, settings).replace("ws", "http", 1)
-        if not origin_allowed(policy, origins, host, scheme, route.host):
+        host = request.host.decode("latin-1")
+        if not origin_allowed(policy, request.all(b"origin"), host, request.scheme, route.host):
             return problems.ORIGIN_REFUSED
         keys = (
             ("route", route.host, route.path),
-            ("client", client_address(scope, settings)),
+            ("client", request.client),
             ("cluster", route.target.cluster),
         )
         limits = (
             (policy.max_websockets, problems.TOO_MANY_OF_ROUTE),
             (policy.max_websockets_per_client, problems.TOO_MANY_OF_CLIENT),
-            (settings.max_websockets_per_cluster, problems.TOO_MANY_OF_CLUSTER),
+            (max_per_cluster, problems.TOO_MANY_OF_CLUSTER),
         )
         for key, (limit, problem) in zip(keys, limits, strict=True):
             if limit is not None and self._counts[key] >= limit:

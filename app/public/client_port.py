@@ -1,18 +1,64 @@
-"""What a conversation and its client's side say to each other: plain calls, no task and no await on the way.
+"""What the public side asks of its client, whichever door it came in through.
 
-A `Client` is the client's end of one WebSocket, after the accept: it knows the server's wire or its ASGI calls, and no
-policy. It tells its conversation of whole messages (`message`), of the room it has again (`client_writable`), and
-once of its end (`client_left`); while paused, of no message.
+`HttpClient` is the client of one HTTP call, `Handshake` that of a WebSocket until it is accepted or refused: both are
+awaited. `WebSocketClient` is the client's end of an open WebSocket: it knows the server's wire or its ASGI calls, and
+no policy. It tells its `Talk` of whole messages (`message`), of the room it has again (`client_writable`), and once of
+its end (`client_left`); while paused, of no message. Plain calls, no task and no await on the way.
 """
 
+from collections.abc import Awaitable
 from typing import Protocol
+
+from tunnel.account import Account
+from tunnel.port import Headers
 
 Message = str | bytes
 """Text or binary, whole."""
 
 
-class Client(Protocol):
+class HttpClient(Protocol):
+    """The client of one HTTP call. Its methods raise OSError once the client has left."""
+
+    def start(self, status: int, headers: Headers, /) -> Awaitable[None]:
+        """Send the answer's head: field names in lower case."""
+
+    def send(self, body: bytes, /, *, more: bool) -> Awaitable[None]:
+        """Send a part of the answer's body; returns once the server took it. `more` False: it was the last."""
+
+    def answer(self, status: int, headers: Headers, body: bytes, /) -> Awaitable[None]:
+        """Send a whole answer of our own, without its body where the request was a HEAD."""
+
+    def receive(self) -> Awaitable[tuple[bytes, bool] | None]:
+        """The next part of the request's body, and whether more comes; None once the client has left."""
+
+    def abort(self) -> bool:
+        """Cut the connection at once, unsent bytes and all. False: this server cannot."""
+
+
+class Handshake(Protocol):
+    """The client of a WebSocket until it is accepted or refused. Its methods raise OSError once the client has left."""
+
+    def begin(self) -> Awaitable[bool]:
+        """Wait until the server hands over the handshake. False: the client has left."""
+
+    def accept(self, subprotocol: str | None, headers: Headers, /) -> Awaitable[None]:
+        """Answer 101."""
+
+    def refuse(self, status: int, headers: Headers, body: bytes, /) -> Awaitable[None]:
+        """Answer with this response where the server can, else with its own 403."""
+
+    def open(self, max_message_bytes: int, account: Account, /) -> "WebSocketClient":
+        """The client's end of the WebSocket. Once, right after `accept`."""
+
+
+class WebSocketClient(Protocol):
     """The client's end of one WebSocket."""
+
+    def start(self, talk: "Talk", /) -> None:
+        """Tell `talk` from now on."""
+
+    async def leave(self) -> None:
+        """Tell nothing any more."""
 
     @property
     def held_bytes(self) -> int:

@@ -1,10 +1,9 @@
 """A WebSocket after the service's 101: messages on the client's side, RFC 6455 frames on the service's.
 
 Plain calls from both sides, no task and no queue of its own; only its end is awaited (`run`). Close codes and reasons
-cross (design, section 6, rule 5): what the service closes with reaches the client, and the other way round; 1005 as an
-empty close, a vanished peer as 1011, a lost agent as 1012. The codec is the consumer of the service's bytes: it
-assembles under a cap, so a message larger than a window passes; while the client takes nothing, the exchange is paused
-and no credit goes back. `tick` holds all deadlines.
+cross both ways: 1005 as an empty close, a vanished peer as 1011, a lost agent as 1012. The codec consumes the service's
+bytes and assembles messages under a cap, so a message larger than a window passes; while the client takes nothing, the
+exchange is paused and no credit goes back. `tick` holds all deadlines.
 """
 
 import asyncio
@@ -20,7 +19,7 @@ from ..observed.access import Record
 from ..observed.metrics import Limit, Metrics, limit_of_error
 from ..rules import problems
 from ..rules.policy import Policy
-from .client_port import Client, Message
+from .client_port import Message, WebSocketClient
 from .mailbox import Mailbox, size_of
 from .passage import Passage
 from .service_end import ServiceEnd
@@ -32,8 +31,9 @@ class Conversation:
     """One open WebSocket. The record says in the end who closed it, how, and what passed."""
 
     def __init__(
-        self, exchange: Exchange, policy: Policy, client: Client, *, account: Account, metrics: Metrics, record: Record
-    ) -> None:
+        self, exchange: Exchange, policy: Policy, client: WebSocketClient, *,
+        account: Account, metrics: Metrics, record: Record,
+    ) -> None:  # fmt: skip
         self._policy = policy
         self._client = client
         self._metrics = metrics

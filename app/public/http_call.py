@@ -1,6 +1,6 @@
-"""The ASGI door for HTTP: a thin adapter between receive/send and the port's sink/exchange.
+"""One HTTP request of a client: between the port's sink and exchange on one side, and the client on the other.
 
-`HttpExchange.run` sends the answer; `Upload` reads the request's body beside it. The sink is paused while more than a
+`HttpCall.run` sends the answer; `Upload` reads the request's body beside it. The sink is paused while more than a
 frame waits for the client, so a service gets its credit back only as `await send()` takes its bytes. `tick`, called
 about twice a second, holds all deadlines: there is no timer per request.
 
@@ -10,15 +10,15 @@ A broken answer is broken off by raising `BrokenOffError`, never ended cleanly.
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable
 from typing import Any
 
+from tunnel.account import Holding
 from tunnel.errors import BadAnswerError, ClientTooSlowError, NoRoomError, StoppingError, TooSlowError, TunnelError
-from tunnel.gateway.link import Link
 from tunnel.http1 import BadRequestError as UnsendableError
 from tunnel.http1 import is_repeatable
-from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
+from tunnel.port import Exchange, Headers, RequestHead, ResponseHead, Upstream
 
-from ..asgi.answers import Receive, Scope, Send, answer_problem, cut_off
 from ..node.gateway import Gateway
 from ..node.stickiness import cookie_for
 from ..observed.access import Record
@@ -26,9 +26,12 @@ from ..observed.metrics import Limit, Stall, limit_of_error
 from ..observed.request_id import with_request_id
 from ..rules import problems
 from ..rules.policy import Policy
+from ..rules.request import Request
 from ..rules.routes import Route
 from . import records
+from .client_port import HttpClient
 from .header_rules import BadRequestError, is_event_stream, request_head, response_headers
+from .refusals import page
 from .upload import BodyTooLargeError, ClientLeftError, Upload
 from .waiting import Waiter
 
@@ -42,34 +45,33 @@ class BrokenOffError(Exception):
     """Ends a response that has begun: the server cuts the connection, so the client sees it is incomplete."""
 
 
-class HttpExchange:
+class HttpCall:
     """One request with its answer: the sink of its exchange, and the coroutine that feeds the client."""
 
     is_websocket = False
 
     __slots__ = (
-        "_answer_began", "_chunks", "_done", "_error", "_exchange", "_gateway", "_head", "_held_bytes", "_last_data",
-        "_record", "_request", "_route", "_runner", "_scope", "_send", "_sending_since", "_stalled_by_client",
-        "_upload", "_waiter", "link", "started",
+        "_answer_began", "_chunks", "_client", "_done", "_error", "_exchange", "_gateway", "_head", "_held",
+        "_last_data", "_record", "_request", "_request_head", "_route", "_runner", "_sending_since",
+        "_stalled_by_client", "_upload", "_waiter", "started", "upstream",
     )  # fmt: skip
 
     def __init__(
-        self, gateway: Gateway, route: Route, scope: Scope, request: RequestHead, receive: Receive, send: Send,
-        record: Record,
-    ) -> None:  # fmt: skip
+        self, gateway: Gateway, route: Route, request: Request, head: RequestHead, client: HttpClient, record: Record
+    ) -> None:
         self._gateway = gateway
         self._record = record
         self._stalled_by_client = Stall(gateway.metrics.stalled_by_client)
         self._route = route
-        self._scope = scope
         self._request = request
-        self._send = send
+        self._request_head = head
+        self._client = client
         stalled_by_service = Stall(gateway.metrics.stalled_by_service)
-        self._upload = Upload(request, receive, route.policy.max_body_bytes, self._give_up, stalled_by_service)
+        self._upload = Upload(head, client, route.policy.max_body_bytes, self._give_up, stalled_by_service)
         self._exchange: Exchange | None = None
         self._head: ResponseHead | None = None
         self._chunks: list[bytes] = []
-        self._held_bytes = 0
+        self._held = Holding(gateway.account)
         self._answer_began = False
         self._done = False
         self._error: Exception | None = None
@@ -77,7 +79,7 @@ class HttpExchange:
         self._runner: asyncio.Task[Any] | None = None
         self._sending_since: float | None = None
         self._last_data = 0.0
-        self.link: Link | None = None
+        self.upstream: Upstream | None = None
         self.started = False
 
     # --- the sink
@@ -95,8 +97,9 @@ class HttpExchange:
     def data(self, data: bytes, /) -> None:
         """Hold the bytes until the client's transport took them."""
         self._chunks.append(data)
-        self._hold(len(data))
-        if self._held_bytes >= _PAUSE_BYTES and self._exchange is not None:
+        held = self._held
+        held.add(len(data))
+        if held.size_bytes >= _PAUSE_BYTES and self._exchange is not None:
             self._exchange.pause()
         self._waiter.wake()
 
@@ -164,18 +167,18 @@ class HttpExchange:
     @property
     def held_bytes(self) -> int:
         """Bytes that this exchange holds, here and in its stream."""
-        return self._held_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
+        return self._held.size_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
 
     def __repr__(self) -> str:
         state = "answering" if self.started else "waiting"
-        return f"<HttpExchange to {self._route.target}, {state}, {self.held_bytes} bytes held>"
+        return f"<HttpCall to {self._route.target}, {state}, {self.held_bytes} bytes held>"
 
     # --- the coroutine
 
     async def run(self) -> None:
         """Carry the request to its end. Raises TunnelError while nothing was sent, BrokenOffError after that."""
         self._runner = asyncio.current_task()
-        length, limit = self._request.body_length, self._route.policy.max_body_bytes
+        length, limit = self._request_head.body_length, self._route.policy.max_body_bytes
         if length is not None and limit is not None and length > limit:
             raise BodyTooLargeError(f"{length} bytes announced")
         try:
@@ -183,23 +186,22 @@ class HttpExchange:
             await self._start_answer(head)
             await self._answer()
         finally:
-            self._hold(-self._held_bytes)
+            self._held.close()
             if not (self._done and self._upload.ended):
                 self._reset()
             await self._upload.aclose()
 
     async def _open(self) -> ResponseHead:
         """Start the exchange and wait for the final head; once more after a lost race, if it is safe."""
-        request, route = self._request, self._route
-        repeatable = self._upload.ended and is_repeatable(request.method)
-        avoid: Link | None = None
+        head = self._request_head
+        repeatable = self._upload.ended and is_repeatable(head.method)
+        avoid: Upstream | None = None
         for attempt in (1, 2):
-            choice = await self._gateway.choose(route, self._scope, avoid=avoid)
-            self.link = link = choice.link
-            self._record.via(link.name, link.agent_id, link.dialect, asyncio.get_running_loop().time())
+            upstream = self.upstream = await self._gateway.choose(self._route, self._request, avoid=avoid)
+            self._record.via(upstream.label, upstream.agent_id, upstream.dialect, asyncio.get_running_loop().time())
             opened = False
             try:
-                self._exchange = choice.upstream.open(request, self, fresh=attempt > 1)
+                self._exchange = upstream.open(head, self, fresh=attempt > 1)
                 opened = True
                 self._upload.begin(self._exchange)
                 while self._head is None:
@@ -214,8 +216,8 @@ class HttpExchange:
                 again = error.retryable and not self._answer_began and (repeatable or not opened)
                 if attempt == 2 or not again:
                     raise
-                logger.info("%s: tried again on another stream: %s", choice.link.name, error)
-                avoid, self._error = choice.link, None
+                logger.info("%s: tried again on another stream: %s", upstream.label, error)
+                avoid, self._error = upstream, None
             else:
                 return self._head
         raise AssertionError  # the second attempt returns or raises
@@ -232,10 +234,10 @@ class HttpExchange:
         headers = response_headers(head.headers, keep_length=head.status != 304)
         if self._gateway.draining:
             headers.append((b"connection", b"close"))
-        if self.link is not None:
-            headers.extend(cookie_for(self._route.policy, self._scope, self.link))
+        if self.upstream is not None:
+            headers.extend(cookie_for(self._route, self._request, self.upstream))
         headers = with_request_id(self._route.policy.response_headers.apply(headers), record.request_id)
-        await self._pass_on({"type": "http.response.start", "status": head.status, "headers": headers})
+        await self._pass_on(self._client.start(head.status, headers))
         self.started = True
 
     async def _answer(self) -> None:
@@ -247,7 +249,7 @@ class HttpExchange:
                 body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
                 record.bytes_down += len(body)
                 self._gateway.metrics.request_bytes_down += len(body)
-                await self._pass_on({"type": "http.response.body", "body": body, "more_body": not done})
+                await self._pass_on(self._client.send(body, more=not done))
                 if done and self._error is None:
                     return
             if isinstance(self._error, ClientLeftError):
@@ -257,19 +259,19 @@ class HttpExchange:
                     self._gateway.metrics.limit_hit(limit, record)
                 raise BrokenOffError(str(self._error)) from self._error
             if chunks:
-                self._hold(-len(body))
+                self._held.add(-len(body))
                 self._last_data = asyncio.get_running_loop().time()
                 if not self._chunks and self._exchange is not None:
                     self._exchange.resume()
             if not self._chunks and not self._done and self._error is None:
                 await self._waiter.wait()
 
-    async def _pass_on(self, message: dict[str, Any]) -> None:
+    async def _pass_on(self, sending: Awaitable[None]) -> None:
         now = self._sending_since = asyncio.get_running_loop().time()
         self._stalled_by_client.begin(now)
         try:
-            await self._send(message)
-        except OSError as error:  # ASGI 2.4: the client has left
+            await sending
+        except OSError as error:  # the client has left
             raise ClientLeftError from error
         except asyncio.CancelledError:
             if not isinstance(self._error, ClientLeftError) or self._runner is None:
@@ -305,18 +307,14 @@ class HttpExchange:
         self._reset()
         self._error = ClientLeftError("took nothing for too long")
         self._sending_since = None
-        cut_off(self._scope, self._runner)
+        if not self._client.abort() and self._runner is not None:
+            self._runner.cancel()
 
     def _reset(self) -> None:
         if self._exchange is not None:
             self._exchange.reset()
 
-    def _hold(self, delta_bytes: int) -> None:
-        """Count what waits here for the client; what is paused is in the stream's count, too, until it is taken."""
-        self._held_bytes += delta_bytes
-        self._gateway.account.adjust(delta_bytes)
-
-    def settle(self) -> None:
+    def sum_up(self) -> None:
         """Write into the record what was counted on the way."""
         record = self._record
         record.bytes_up = self._upload.bytes_sent
@@ -325,26 +323,26 @@ class HttpExchange:
         record.stalled_by_service_seconds = self._upload.stall.seconds
 
 
-async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, receive: Receive, send: Send) -> None:
-    """Carry one HTTP request of a routed host to its service. Raises BadRequestError for a malformed one."""
-    record = records.begin(gateway, scope, raw_path, route.target)
+async def carry(gateway: Gateway, route: Route, request: Request, client: HttpClient) -> None:
+    """Carry one HTTP request of a routed host to its service. Raises what must break the connection off."""
+    record = records.begin(request, route.target)
 
     async def answer(problem: problems.Problem, detail: str = "") -> None:
         record.status, record.outcome = problem.status, problem.code
         with contextlib.suppress(OSError):
             close = gateway.draining or problem is problems.BAD_REQUEST
-            await answer_problem(problem, scope, send, detail, request_id=record.request_id, close=close)
+            await client.answer(*page(request, problem, detail, close=close))
 
-    exchange: HttpExchange | None = None
+    call: HttpCall | None = None
     try:
         if gateway.closing and not gateway.listeners:  # nobody stops listening for us: what still comes is turned away
             await answer(problems.STOPPING)
             return
-        request = request_head(scope, gateway.settings, raw_path)
-        request.headers = with_request_id(route.policy.request_headers.apply(request.headers), record.request_id)
-        exchange = HttpExchange(gateway, route, scope, request, receive, send, record)
-        gateway.began(exchange)
-        await exchange.run()
+        head = request_head(request)
+        head.headers = with_request_id(route.policy.request_headers.apply(head.headers), request.request_id)
+        call = HttpCall(gateway, route, request, head, client, record)
+        gateway.began(call)
+        await call.run()
     except ClientLeftError as error:
         record.outcome, record.closed_by, record.detail = "client_left", "client", str(error)
     except BadRequestError as error:
@@ -364,7 +362,7 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
         record.status, record.outcome = record.status or 500, problems.INTERNAL.code
         raise
     finally:
-        if exchange is not None:
-            gateway.ended(exchange)
-            exchange.settle()
+        if call is not None:
+            gateway.ended(call)
+            call.sum_up()
         records.end(gateway, record)

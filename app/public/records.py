@@ -1,4 +1,4 @@
-"""An exchange's record, from its scope to its line: begun alike at both doors, and closed alike.
+"""An exchange's record, from its request to its line: begun alike and closed alike, whatever the exchange is.
 
 `app/observed/access.py` says what a record is and how it is written; here it meets the request and the gateway.
 """
@@ -8,28 +8,25 @@ import asyncio
 from tunnel.errors import TunnelError
 from tunnel.port import Target
 
-from ..asgi.answers import Scope
 from ..node.gateway import Gateway
 from ..observed import access
 from ..observed.access import Record
 from ..observed.metrics import limit_of_error
-from ..observed.request_id import request_id_of
 from ..rules import problems
-from .header_rules import client_address, client_is_trusted, host_header
+from ..rules.request import Request
 
 
-def begin(gateway: Gateway, scope: Scope, raw_path: bytes, target: Target | None) -> Record:
+def begin(request: Request, target: Target | None) -> Record:
     """The record of what begins now; `target` None where no route was found."""
-    websocket = scope["type"] == "websocket"
     return Record(
-        kind="websocket" if websocket else "http",
-        request_id=request_id_of(scope["headers"], client_is_trusted(scope, gateway.settings)),
-        method="GET" if websocket else scope["method"],
-        host=host_header(scope),
-        path=raw_path,
+        kind="websocket" if request.is_websocket else "http",
+        request_id=request.request_id,
+        method=request.method,
+        host=request.host,
+        path=request.path,
         target=target,
         began=asyncio.get_running_loop().time(),
-        client=client_address(scope, gateway.settings),
+        client=request.client,
     )
 
 

@@ -1,36 +1,57 @@
-"""What is refused before its route is known: it has no target, but an answer, a request id, an access line and a count.
+"""Answers of our own: error pages, and the refusal of what has no route.
 
+What is refused before its route is known has no target, but it has an answer, a request id, an access line and a count.
 The host that was asked for stands in the access line alone, never in a label: clients send what they like.
 """
 
 import contextlib
 
-from starlette.types import Receive, Scope, Send
+from tunnel.port import Headers
 
-from ..asgi.answers import answer_problem, refuse_with_problem
 from ..node.gateway import Gateway
+from ..observed.request_id import with_request_id
 from ..rules import problems
+from ..rules.problems import Problem
+from ..rules.request import Request
 from . import records
-from .header_rules import raw_path_of
+from .client_port import Handshake, HttpClient
 
 
-async def refuse_unrouted(
-    gateway: Gateway, scope: Scope, receive: Receive, send: Send, problem: problems.Problem, detail: str = ""
+def page(request: Request, problem: Problem, detail: str = "", *, close: bool = False) -> tuple[int, Headers, bytes]:
+    """Status, fields and body of an error answer; `detail` is shown. `close`: say that the connection ends with it."""
+    status, headers, body = problems.render(problem, request.fields, detail)
+    headers = with_request_id(headers, request.request_id)
+    if close:
+        headers.append((b"connection", b"close"))
+    return status, headers, body
+
+
+async def refuse_request(
+    gateway: Gateway, request: Request, client: HttpClient, problem: Problem, detail: str = ""
 ) -> None:
-    """Answer a request or a WebSocket handshake with `problem`; `detail` is shown, as in `problems.render`."""
-    is_websocket = scope["type"] == "websocket"
-    record = records.begin(gateway, scope, raw_path_of(scope), None)
+    """Answer a request that has no route; `detail` is shown."""
+    record = records.begin(request, None)
+    record.status, record.outcome, record.detail = problem.status, problem.code, detail
     try:
-        if is_websocket and (await receive())["type"] != "websocket.connect":
+        with contextlib.suppress(OSError):  # the client has left
+            close = gateway.draining or problem is problems.BAD_REQUEST
+            await client.answer(*page(request, problem, detail, close=close))
+    finally:
+        records.end(gateway, record)
+
+
+async def refuse_websocket(
+    gateway: Gateway, request: Request, client: Handshake, problem: Problem, detail: str = ""
+) -> None:
+    """Refuse a WebSocket handshake that has no route; `detail` is shown."""
+    record = records.begin(request, None)
+    try:
+        if not await client.begin():
             record.outcome = "client_left"
             return
         record.status, record.outcome, record.detail = problem.status, problem.code, detail
+        record.closed_by = "gateway"
         with contextlib.suppress(OSError):  # the client has left
-            if is_websocket:
-                record.closed_by = "gateway"
-                await refuse_with_problem(scope, send, problem, detail, request_id=record.request_id)
-            else:
-                close = gateway.draining or problem is problems.BAD_REQUEST
-                await answer_problem(problem, scope, send, detail, request_id=record.request_id, close=close)
+            await client.refuse(*page(request, problem, detail))
     finally:
         records.end(gateway, record)

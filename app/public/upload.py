@@ -1,4 +1,4 @@
-"""A request's body, from the server's `receive` to the exchange; and, after it, the client that may leave.
+"""A request's body, from the client to the exchange; and, after it, the client that may leave.
 
 Reads only while the exchange takes: a service that does not read holds its client back. The watcher of a request
 without a body starts only when the answer is not there at once, so most requests never cost a second task.
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from tunnel.http1 import BodyLengthError
 from tunnel.port import Exchange, RequestHead
 
-from ..asgi.answers import Receive
 from ..observed.metrics import Stall
+from .client_port import HttpClient
 from .header_rules import BadRequestError
 from .waiting import Waiter
 
@@ -34,15 +34,15 @@ class Upload:
     """The body of one request. `failed` is told at most once, with why the exchange is over."""
 
     __slots__ = (
-        "_exchange", "_failed", "_limit", "_receive", "_task", "_waiter", "_waits_for_100",
+        "_client", "_exchange", "_failed", "_limit", "_task", "_waiter", "_waits_for_100",
         "bytes_sent", "ended", "progress_at", "stall", "stalled",
     )  # fmt: skip
 
     def __init__(
-        self, head: RequestHead, receive: Receive, limit_bytes: int | None, failed: Callable[[Exception], None],
+        self, head: RequestHead, client: HttpClient, limit_bytes: int | None, failed: Callable[[Exception], None],
         stall: Stall,
     ) -> None:  # fmt: skip
-        self._receive = receive
+        self._client = client
         self._limit = limit_bytes
         self._failed = failed
         self.stall = stall
@@ -105,12 +105,13 @@ class Upload:
             while True:
                 if self.stalled:
                     await self._waiter.wait()
-                message = await self._receive()
-                if message["type"] == "http.disconnect":
+                part = await self._client.receive()
+                if part is None:
                     self._failed(ClientLeftError())
                     return
                 if not self.ended:
-                    self._pass_on(message.get("body", b""), last=not message.get("more_body", False))
+                    body, more = part
+                    self._pass_on(body, last=not more)
         except (BodyTooLargeError, BadRequestError) as error:
             self._failed(error)
         except Exception:  # a server's receive may raise what it likes: the exchange is over

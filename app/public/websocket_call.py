@@ -1,4 +1,4 @@
-"""The ASGI door for WebSockets: the handshake, and its refusals; what follows is a `Conversation`.
+"""One WebSocket of a client: its handshake, and its refusals; what follows is a `Conversation`.
 
 The client is accepted only after the service's 101, with the subprotocol that the service chose; a refusal reaches
 the client as that status, headers and body.
@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 
 from tunnel import websocket
+from tunnel.account import Holding
 from tunnel.errors import (
     BadAnswerError,
     NoRoomError,
@@ -16,12 +17,9 @@ from tunnel.errors import (
     TooSlowError,
     TunnelError,
 )
-from tunnel.gateway.link import Link
 from tunnel.http1 import BadRequestError as UnsendableError
-from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
+from tunnel.port import Exchange, Headers, RequestHead, ResponseHead, Upstream
 
-from ..asgi.answers import Receive, Scope, Send, refuse, refuse_with_problem
-from ..asgi.websocket_client import AsgiClient
 from ..node.gateway import Gateway
 from ..node.stickiness import cookie_for
 from ..observed import access
@@ -29,48 +27,39 @@ from ..observed.access import Record
 from ..observed.metrics import Limit, limit_of
 from ..observed.request_id import with_request_id
 from ..rules import problems
+from ..rules.request import Request
 from ..rules.routes import Route
-from ..server.client_channel import ClientChannel
 from . import records
+from .client_port import Handshake
 from .conversation import Conversation
 from .header_rules import BadRequestError, accept_headers, response_headers, upgrade_head
+from .refusals import page
 from .waiting import Waiter
 
 _REFUSAL_BYTES = 1024 * 1024
 """Of a refused upgrade's body: servers hold it whole before they send it."""
 
 
-class WebSocketExchange:
+class WebSocketCall:
     """One WebSocket: the sink of its exchange, until the conversation takes over."""
 
     is_websocket = True
 
-    def __init__(
-        self,
-        gateway: Gateway,
-        route: Route,
-        scope: Scope,
-        raw_path: bytes,
-        receive: Receive,
-        send: Send,
-        record: Record,
-    ) -> None:
+    def __init__(self, gateway: Gateway, route: Route, request: Request, client: Handshake, record: Record) -> None:
         self._gateway = gateway
         self._route = route
-        self._scope = scope
-        self._raw_path = raw_path
-        self._receive = receive
-        self._send = send
+        self._request = request
+        self._client = client
         self._record = record
         self._exchange: Exchange | None = None
         self._head: ResponseHead | None = None
         self._talk: Conversation | None = None
         self._body: list[bytes] = []  # of a refusal; or frames that came with the 101
-        self._body_bytes = 0
+        self._held = Holding(gateway.account)  # of that body
         self._ended = False
         self._error: TunnelError | None = None
         self._waiter = Waiter()
-        self.link: Link | None = None
+        self.upstream: Upstream | None = None
 
     # --- the sink
 
@@ -86,10 +75,10 @@ class WebSocketExchange:
             self._talk.take(data)
             return
         self._body.append(data)
-        self._hold(len(data))
+        self._held.add(len(data))
         if self._head is not None and self._head.status == 101 and self._exchange is not None:
             self._exchange.pause()
-        elif self._body_bytes > _REFUSAL_BYTES:
+        elif self._held.size_bytes > _REFUSAL_BYTES:
             self._give_up(ServiceBrokeOffError("the refusal's body is too large"))
         self._waiter.wake()
 
@@ -143,11 +132,11 @@ class WebSocketExchange:
         """Bytes that this exchange holds, here and in its stream."""
         if self._talk is not None:
             return self._talk.held_bytes
-        return self._body_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
+        return self._held.size_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
 
     def __repr__(self) -> str:
         state = "open" if self._talk is not None else "shaking hands"
-        return f"<WebSocketExchange to {self._route.target}, {state}, {self.held_bytes} bytes held>"
+        return f"<WebSocketCall to {self._route.target}, {state}, {self.held_bytes} bytes held>"
 
     # --- the coroutine
 
@@ -162,19 +151,14 @@ class WebSocketExchange:
             if head.status != 101:
                 await self._refuse(head)
                 return
-            offered = [protocol.encode("latin-1") for protocol in self._scope.get("subprotocols", [])]
+            offered = [protocol.encode("latin-1") for protocol in self._request.subprotocols]
             chosen = websocket.check_accept(key, head.headers, offered)
             headers = accept_headers(head.headers)
-            if self.link is not None:
-                headers.extend(cookie_for(self._route.policy, self._scope, self.link))
+            if self.upstream is not None:
+                headers.extend(cookie_for(self._route, self._request, self.upstream))
             headers = self._route.policy.response_headers.apply(headers)
-            await self._send(
-                {
-                    "type": "websocket.accept",
-                    "subprotocol": chosen.decode("latin-1") if chosen is not None else None,
-                    "headers": with_request_id(headers, record.request_id),
-                }
-            )
+            subprotocol = chosen.decode("latin-1") if chosen is not None else None
+            await self._client.accept(subprotocol, with_request_id(headers, record.request_id))
             record.status = 101
             self._gateway.metrics.websocket_opened(record)
             access.emit_opened(record)
@@ -183,24 +167,19 @@ class WebSocketExchange:
             record.outcome = "client_left"
             record.closed_by = record.closed_by or "client"
         finally:
-            self._hold(-self._body_bytes)
+            self._held.close()
             if self._talk is None and self._exchange is not None:
                 self._exchange.reset()
 
     async def _converse(self) -> None:
         exchange, policy, account = self._exchange, self._route.policy, self._gateway.account
         assert exchange is not None  # noqa: S101  (there was a 101)
-        become_client = (self._scope.get("extensions") or {}).get("gateway.client")
-        client: AsgiClient | ClientChannel
-        if become_client is not None:
-            client = become_client(policy.max_message_bytes, account)
-        else:
-            client = AsgiClient(self._scope, self._receive, self._send)
+        client = self._client.open(policy.max_message_bytes, account)
         talk = self._talk = Conversation(
             exchange, policy, client, account=account, metrics=self._gateway.metrics, record=self._record
         )
         early, self._body = b"".join(self._body), []
-        self._hold(-self._body_bytes)
+        self._held.set(0)
         client.start(talk)
         try:
             await talk.run(early, self._error, ended=self._ended)
@@ -210,21 +189,18 @@ class WebSocketExchange:
     async def _shake_hands(self, key: bytes) -> ResponseHead:
         """Open the service's side; once more after a lost race. Returns its answer. Raises TunnelError."""
         gateway, route = self._gateway, self._route
-        offered = self._scope.get("subprotocols", [])
+        offered = self._request.subprotocols
         protocols = ", ".join(offered).encode("latin-1") if offered else None
         handshake = websocket.handshake_headers(key, protocols)
-        request: RequestHead = upgrade_head(self._scope, gateway.settings, self._raw_path, handshake)
+        request: RequestHead = upgrade_head(self._request, handshake)
         request.headers = with_request_id(route.policy.request_headers.apply(request.headers), self._record.request_id)
-        avoid: Link | None = None
+        avoid: Upstream | None = None
         for attempt in (1, 2):
-            choice = await gateway.choose(route, self._scope, avoid=avoid)
-            self.link = choice.link
-            self._record.via(
-                choice.link.name, choice.link.agent_id, choice.link.dialect, asyncio.get_running_loop().time()
-            )
+            upstream = self.upstream = await gateway.choose(route, self._request, avoid=avoid)
+            self._record.via(upstream.label, upstream.agent_id, upstream.dialect, asyncio.get_running_loop().time())
             try:
-                self._exchange = choice.upstream.open(request, self, fresh=attempt > 1)
-                async with asyncio.timeout(route.policy.upgrade_timeout + choice.link.upgrade_allowance):
+                self._exchange = upstream.open(request, self, fresh=attempt > 1)
+                async with asyncio.timeout(route.policy.upgrade_timeout + upstream.upgrade_allowance):
                     while self._head is None:
                         if self._error is not None:
                             raise self._error
@@ -239,7 +215,7 @@ class WebSocketExchange:
                     self._exchange.reset()
                 if attempt == 2 or not error.retryable:
                     raise
-                avoid, self._error, self._ended = choice.link, None, False
+                avoid, self._error, self._ended = upstream, None, False
             else:
                 return self._head
         raise AssertionError  # the second attempt returns or raises
@@ -260,11 +236,7 @@ class WebSocketExchange:
         self._record.status, self._record.closed_by = head.status, "service"
         headers = self._route.policy.response_headers.apply(response_headers(head.headers))
         headers = with_request_id(headers, self._record.request_id)
-        await refuse(self._scope, self._send, head.status, headers, b"".join(self._body))
-
-    def _hold(self, delta_bytes: int) -> None:
-        self._body_bytes += delta_bytes
-        self._gateway.account.adjust(delta_bytes)
+        await self._client.refuse(head.status, headers, b"".join(self._body))
 
     def _give_up(self, error: TunnelError) -> None:
         if self._exchange is not None:
@@ -272,33 +244,33 @@ class WebSocketExchange:
         self.failed(error)
 
 
-async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, receive: Receive, send: Send) -> None:
+async def carry(gateway: Gateway, route: Route, request: Request, client: Handshake) -> None:
     """Carry one WebSocket of a routed host."""
-    record = records.begin(gateway, scope, raw_path, route.target)
+    record = records.begin(request, route.target)
 
     async def answer(problem: problems.Problem, detail: str = "") -> None:
         record.status, record.outcome, record.closed_by = problem.status, problem.code, "gateway"
         with contextlib.suppress(OSError):
-            await refuse_with_problem(scope, send, problem, detail, request_id=record.request_id)
+            await client.refuse(*page(request, problem, detail))
 
-    exchange: WebSocketExchange | None = None
+    call: WebSocketCall | None = None
     ticket = None
     try:
-        if (await receive())["type"] != "websocket.connect":
+        if not await client.begin():
             record.outcome = "client_left"
             return
         if gateway.closing:
             await answer(problems.STOPPING)
             return
-        ticket = gateway.admission.admit(route, scope, gateway.settings)
+        ticket = gateway.admission.admit(route, request, gateway.settings.max_websockets_per_cluster)
         if isinstance(ticket, problems.Problem):
             if (hit := limit_of(ticket)) is not None:
                 gateway.metrics.limit_hit(hit, record)
             await answer(ticket)
             return
-        exchange = WebSocketExchange(gateway, route, scope, raw_path, receive, send, record)
-        gateway.began(exchange)
-        await exchange.run()
+        call = WebSocketCall(gateway, route, request, client, record)
+        gateway.began(call)
+        await call.run()
     except BadRequestError as error:
         await answer(problems.BAD_REQUEST, str(error))
     except TunnelError as error:
@@ -309,6 +281,6 @@ async def carry(gateway: Gateway, route: Route, scope: Scope, raw_path: bytes, r
     finally:
         if ticket is not None and not isinstance(ticket, problems.Problem):
             ticket.release()
-        if exchange is not None:
-            gateway.ended(exchange)
+        if call is not None:
+            gateway.ended(call)
         records.end(gateway, record)

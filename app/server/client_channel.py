@@ -31,7 +31,7 @@ _CLOSE_SECONDS = 10.0
 
 
 class ClientChannel:
-    """See the module; a `Client`."""
+    """See the module; a `WebSocketClient`."""
 
     __slots__ = (
         "_account",
@@ -84,18 +84,18 @@ class ClientChannel:
 
     @property
     def unsent_bytes(self) -> int:
-        """See `Client.unsent_bytes`."""
+        """See `WebSocketClient.unsent_bytes`."""
         return self._protocol.transport.get_write_buffer_size()
 
     def send(self, message: Message, /) -> bool:
-        """See `Client.send`."""
+        """See `WebSocketClient.send`."""
         frame = self._codec.send_message(message)
         self._frames.append(frame)
         self._frames_bytes += len(frame)
         return self._frames_bytes < _BATCH_BYTES
 
     def send_now(self, message: Message, /) -> bool:
-        """See `Client.send_now`."""
+        """See `WebSocketClient.send_now`."""
         protocol = self._protocol
         if not protocol.close_sent and not protocol.transport.is_closing():
             protocol.transport.write(self._codec.send_message(message))
@@ -103,7 +103,7 @@ class ClientChannel:
         return not self._full
 
     def flush(self) -> bool:
-        """See `Client.flush`: all is written at once; False while the transport's buffer is above its mark."""
+        """See `WebSocketClient.flush`: all is written at once; False while the transport's buffer is above its mark."""
         frames = self._frames
         if frames:
             data = frames[0] if len(frames) == 1 else b"".join(frames)
@@ -114,7 +114,7 @@ class ClientChannel:
         return not self._full
 
     def close(self, code: int, reason: str, /) -> bool:
-        """See `Client.close`."""
+        """See `WebSocketClient.close`."""
         self.flush()
         protocol = self._protocol
         if not protocol.close_sent:
@@ -126,15 +126,15 @@ class ClientChannel:
         return True
 
     def abort(self) -> None:
-        """See `Client.abort`."""
+        """See `WebSocketClient.abort`."""
         self._protocol.transport.abort()
 
     def pause_reading(self) -> None:
-        """See `Client.pause_reading`. The socket is read until more comes: a client that leaves is noticed."""
+        """See `WebSocketClient.pause_reading`. The socket is read until more comes: a client that leaves is noticed."""
         self._paused = True
 
     def resume_reading(self) -> None:
-        """See `Client.resume_reading`."""
+        """See `WebSocketClient.resume_reading`."""
         self._paused = False
         if (self._waiting or self._events) and self._turn is None:
             self._turn = self._protocol.loop.call_soon(self._take)

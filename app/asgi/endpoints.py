@@ -1,0 +1,156 @@
+"""The application's routes: which call is whose.
+
+Every call for a routed host belongs to its service, whatever the path. Our own endpoints answer only on the control
+hosts (see `is_control_host`), the operator's only where there is an admin token.
+"""
+
+import ipaddress
+import logging
+
+from starlette.routing import BaseRoute, Match, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..agents import endpoints as agents
+from ..agents.rest import ControlPlane
+from ..node.gateway import Gateway
+from ..operator.admin import Admin
+from ..public.refusals import refuse_request, refuse_websocket
+from ..public.routed import carry_request, carry_websocket
+from ..rules import problems
+from ..rules.routes import normalise_host
+from ..settings import Settings
+from .http_client import AsgiHttpClient
+from .reading import host_of, raw_path_of, read_scope, refusal_of
+from .websocket import AsgiWebSocket
+
+logger = logging.getLogger("gateway")
+
+_AGENT_PATHS = {
+    b"/agent": agents.serve_agent,
+    b"/api/v1/clusters/agent/ws": agents.serve_controller,
+    b"/ws": agents.serve_gateway,
+}
+
+_WRONG_HOST = problems.Problem(
+    503, "not_a_control_host", "Not an address for agents", "Agents are not served under this host.",
+    "The operator sets public_url or control_hosts to the host that agents dial.", 5,
+)  # fmt: skip
+
+
+class RoutedHosts(BaseRoute):
+    """Every call whose host is routed, whatever its path: the way into the tunnel."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Full for a routed host, and for what the server's protocol found wrong."""
+        if scope["type"] in ("http", "websocket"):
+            host = normalise_host(host_of(scope).decode("latin-1"))
+            if self._gateway.routes_of(host) is not None or refusal_of(scope):
+                return Match.FULL, {}
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Carry the request or the WebSocket."""
+        gateway = self._gateway
+        gateway.open()
+        request = read_scope(scope, gateway.settings.trusted_proxies)
+        refused = refusal_of(scope)
+        if request.is_websocket:
+            await carry_websocket(gateway, request, AsgiWebSocket(scope, receive, send), refused=refused)
+        else:
+            await carry_request(gateway, request, AsgiHttpClient(scope, receive, send), refused=refused)
+
+
+class AgentEndpoints(BaseRoute):
+    """The paths that agents dial, on the control hosts."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Full for a WebSocket on one of the agents' paths."""
+        if scope["type"] == "websocket" and raw_path_of(scope) in _AGENT_PATHS:
+            return Match.FULL, {}
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the agent; on a host that is not ours 503, never 403: it must not stay away for good."""
+        gateway = self._gateway
+        request = read_scope(scope, gateway.settings.trusted_proxies)
+        websocket = AsgiWebSocket(scope, receive, send)
+        if not is_control_host(gateway.settings, scope):
+            logger.warning(
+                "agent refused: Host %.100r is not a control host; set public_url or control_hosts", request.host
+            )
+            await agents.turn_away(request, websocket, _WRONG_HOST)
+            return
+        await _AGENT_PATHS[request.path](gateway, request, websocket)
+
+
+class ControlPlaneEndpoints(BaseRoute):
+    """The existing agent's REST calls, on the control hosts."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._calls = ControlPlane(gateway)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Full for one of the calls' paths on a control host."""
+        if scope["type"] == "http" and self._calls.takes(raw_path_of(scope)):
+            return (Match.FULL if is_control_host(self._gateway.settings, scope) else Match.NONE), {}
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the call."""
+        request = read_scope(scope, self._gateway.settings.trusted_proxies)
+        await self._calls.handle(request, AsgiHttpClient(scope, receive, send))
+
+
+class OperatorEndpoints(BaseRoute):
+    """What the admin token opens, on the control hosts; nothing here where it has a listener of its own."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._router = Router(routes=Admin(gateway).routes, default=no_route(gateway))
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Full for an operator's path on a control host, once there is an admin token."""
+        settings = self._gateway.settings
+        if scope["type"] != "http" or settings.admin_token_hash is None or settings.admin_bind is not None:
+            return Match.NONE, {}
+        path = raw_path_of(scope)
+        if (path == b"/metrics" or path.startswith(b"/-/")) and is_control_host(settings, scope):
+            return Match.FULL, {}
+        return Match.NONE, {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the operator."""
+        self._gateway.open()
+        await self._router(scope, receive, send)
+
+
+def is_control_host(settings: Settings, scope: Scope) -> bool:
+    """Whether our own endpoints answer here: a control host, or the IP address the connection came in on."""
+    host = normalise_host(host_of(scope).decode("latin-1"))
+    if host in settings.control_hosts:
+        return True
+    server = scope.get("server")
+    try:
+        return server is not None and ipaddress.ip_address(host.strip("[]")) == ipaddress.ip_address(server[0])
+    except ValueError:
+        return False
+
+
+def no_route(gateway: Gateway) -> ASGIApp:
+    """The answer to what no route took."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        request = read_scope(scope, gateway.settings.trusted_proxies)
+        if request.is_websocket:
+            await refuse_websocket(gateway, request, AsgiWebSocket(scope, receive, send), problems.NO_ROUTE)
+        else:
+            await refuse_request(gateway, request, AsgiHttpClient(scope, receive, send), problems.NO_ROUTE)
+
+    return answer

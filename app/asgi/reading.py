@@ -1,0 +1,61 @@
+"""A request read from its ASGI scope: the only place that knows where a scope keeps which fact."""
+
+from urllib.parse import quote, unquote_to_bytes
+
+from ..public.forwarded import Networks
+from ..public.reading import read_request
+from ..rules.request import Request
+from .types import Scope
+
+
+def read_scope(scope: Scope, proxies: Networks) -> Request:
+    """The request of an `http` or `websocket` scope. `proxies`: whose word about their clients is believed."""
+    is_websocket = scope["type"] == "websocket"
+    client = scope.get("client")
+    return read_request(
+        method="GET" if is_websocket else scope["method"],
+        path=raw_path_of(scope),
+        query=scope.get("query_string", b""),
+        fields=scope["headers"],
+        peer=client[0] if client else "unknown",
+        peer_scheme=scope["scheme"].replace("ws", "http", 1),
+        proxies=proxies,
+        subprotocols=tuple(scope.get("subprotocols", ())) if is_websocket else (),
+        is_websocket=is_websocket,
+        prefix=scope.get("root_path", ""),
+    )
+
+
+def host_of(scope: Scope) -> bytes:
+    """The first Host field, as sent; empty where there is none. For choosing a route before the request is read."""
+    for name, value in scope["headers"]:
+        if name == b"host":
+            host: bytes = value
+            return host
+    return b""
+
+
+def raw_path_of(scope: Scope) -> bytes:
+    """The path as it came, without the prefix under which we are mounted.
+
+    `raw_path` where the server gives it, else `path` encoded anew (the ASGI specification makes it optional).
+    """
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        path: str = scope["path"]
+        raw = quote(path, safe="/:@!$&'()*+,;=~-._").encode()
+    raw = raw.partition(b"?")[0]
+    prefix: str = scope.get("root_path", "")
+    if prefix:
+        # The prefix is decoded text, the path is not: compare as many segments.
+        segments = raw.split(b"/")
+        depth = prefix.count("/") + 1
+        if unquote_to_bytes(b"/".join(segments[:depth])) == prefix.encode():
+            raw = b"".join(b"/" + segment for segment in segments[depth:])
+    return raw or b"/"
+
+
+def refusal_of(scope: Scope) -> str:
+    """Why the server's protocol wants this answered with 400; empty for what it found in order."""
+    reason: str = (scope.get("extensions") or {}).get("gateway.refused", "")
+    return reason

@@ -1,0 +1,80 @@
+"""A WebSocket under any ASGI server, from its handshake on: a client's `Handshake`, and an agent's socket."""
+
+from collections.abc import Awaitable
+from typing import Any
+
+from tunnel.account import Account
+from tunnel.port import Headers
+
+from ..agents.socket import AgentLeftError, Channel
+from ..public.client_port import WebSocketClient
+from .types import Receive, Scope, Send
+from .websocket_client import AsgiWebSocketClient
+
+
+class AsgiWebSocket:
+    """One WebSocket around `receive` and `send`; past ASGI once it is open, where the server lets us."""
+
+    __slots__ = ("_extensions", "_receive", "_send")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._extensions: dict[str, Any] = scope.get("extensions") or {}
+        self._receive = receive
+        self._send = send
+
+    async def begin(self) -> bool:
+        """Wait until the server hands over the handshake."""
+        event = await self._receive()
+        return bool(event["type"] == "websocket.connect")
+
+    def accept(self, subprotocol: str | None = None, headers: Headers | None = None, /) -> Awaitable[None]:
+        """Answer 101."""
+        return self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": headers or []})
+
+    @property
+    def can_refuse(self) -> bool:
+        """Whether the server can answer a handshake with a response of ours."""
+        return "websocket.http.response" in self._extensions
+
+    async def refuse(self, status: int, headers: Headers, body: bytes, /) -> None:
+        """Answer the handshake with this response where the server can, else with its 403."""
+        if self.can_refuse:
+            await self._send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+            await self._send({"type": "websocket.http.response.body", "body": body})
+        else:
+            await self.close(1011, f"refused with {status}")
+
+    # --- an open one
+
+    def open(self, max_message_bytes: int, account: Account, /) -> WebSocketClient:
+        """The client's end: past ASGI where the server has a channel for it, else around `receive` and `send`."""
+        become_client = self._extensions.get("gateway.client")
+        if become_client is not None:
+            client: WebSocketClient = become_client(max_message_bytes, account)
+            return client
+        return AsgiWebSocketClient(self._receive, self._send, self._extensions.get("gateway.abort"))
+
+    def channel(self) -> Channel | None:
+        """The agent's side past ASGI; None where the server has none."""
+        become_channel = self._extensions.get("gateway.channel")
+        if become_channel is None:
+            return None
+        channel: Channel = become_channel()
+        return channel
+
+    async def receive(self) -> str | bytes:
+        """The next message. Raises AgentLeftError with how it ended."""
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            raise AgentLeftError(f"closed with {message.get('code', 1006)} {message.get('reason') or ''}".strip())
+        text: str | None = message.get("text")
+        data: bytes = message.get("bytes") or b""
+        return text if text is not None else data
+
+    def send(self, message: str | bytes, /) -> Awaitable[None]:
+        """Send one message."""
+        return self._send({"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message})
+
+    def close(self, code: int, reason: str, /) -> Awaitable[None]:
+        """Close, or refuse with 403 where nothing was accepted."""
+        return self._send({"type": "websocket.close", "code": code, "reason": reason})

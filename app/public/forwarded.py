@@ -1,0 +1,87 @@
+"""Who the client is: what the connection says, or what a trusted proxy says of it, and the fields that pass it on.
+
+A claim about the client (`X-Forwarded-*`, `Forwarded`, `X-Real-IP`) is believed and passed on only where the connection
+comes from one of the trusted proxies. The service always gets exactly one field of each kind, set here.
+"""
+
+import ipaddress
+from collections.abc import Iterable
+
+from tunnel.port import Headers
+
+Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+
+FORWARDED = frozenset((b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
+"""The fields that are set here."""
+
+_SCHEMES = ("http", "https", "ws", "wss")
+
+
+def client_facts(peer: str, peer_scheme: str, fields: Headers, proxies: Networks) -> tuple[str, str, bool]:
+    """The client's address and scheme, and whether the peer is a trusted proxy.
+
+    Behind trusted proxies the client is the nearest address of X-Forwarded-For that is not one of them.
+    """
+    if not proxies or not _is_within(peer, proxies):
+        return peer, peer_scheme, False
+    address, scheme = peer, peer_scheme
+    hops = b",".join(value for name, value in fields if name == b"x-forwarded-for")
+    for hop in reversed([part.strip() for part in hops.decode("latin-1").split(",") if part.strip()]):
+        if not is_address(hop):
+            break
+        address = hop
+        if not _is_within(hop, proxies):
+            break
+    for name, value in fields:
+        if name == b"x-forwarded-proto":
+            said = value.decode("latin-1").partition(",")[0].strip().lower()
+            if said in _SCHEMES:
+                scheme = said.replace("ws", "http", 1)
+                break
+    return address, scheme, True
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_claim(name: bytes) -> bool:
+    """Whether this field says where a request comes from. `_` counts as `-`: CGI reads both alike (RFC 3875 4.1.18)."""
+    if name[:1] not in (b"x", b"p", b"f"):
+        return False
+    plain = name.replace(b"_", b"-")
+    return plain.startswith(b"x-forwarded-") or plain in (b"x-real-ip", b"proxy", b"forwarded")
+
+
+def forwarding(peer: str, scheme: str, host: bytes, *, theirs: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Our `X-Forwarded-*` and `Forwarded` (RFC 7239), appended to `theirs`: the fields of a trusted proxy, or none."""
+    # RFC 7239 section 6: IPv6 in brackets and quotes.
+    node = f'"[{peer}]"' if ":" in peer else peer
+    element = f'for={node};proto={scheme};host="{host.decode("latin-1")}"'.encode("latin-1")
+    said: dict[bytes, bytes] = {}
+    for name, value in theirs:
+        if name in FORWARDED:
+            said[name] = said[name] + b", " + value if name in said else value
+    return [
+        (b"x-forwarded-for", _appended(said.get(b"x-forwarded-for"), peer.encode())),
+        (b"x-forwarded-proto", said.get(b"x-forwarded-proto", scheme.encode())),
+        (b"x-forwarded-host", said.get(b"x-forwarded-host", host)),
+        (b"forwarded", _appended(said.get(b"forwarded"), element)),
+    ]
+
+
+def _is_within(text: str, networks: Networks) -> bool:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
+
+
+def _appended(before: bytes | None, own: bytes) -> bytes:
+    return before + b", " + own if before else own

@@ -1,0 +1,24 @@
+"""How a door makes its request: the parts that it found, and the facts that follow from them, settled once."""
+
+from tunnel.port import Headers
+
+from ..observed.request_id import request_id_of
+from ..rules.request import Request
+from .forwarded import Networks, client_facts
+
+
+def read_request(
+    *, method: str, path: bytes, query: bytes, fields: Headers, peer: str, peer_scheme: str, proxies: Networks,
+    subprotocols: tuple[str, ...] = (), is_websocket: bool = False, prefix: str = "",
+) -> Request:  # fmt: skip
+    """The request of a door that has its parts. `proxies`: whose word about their clients is believed."""
+    client, scheme, trusted = client_facts(peer, peer_scheme, fields, proxies)
+    host = b""
+    for name, value in fields:
+        if name == b"host":
+            host = value
+            break
+    return Request(
+        method, host, path, query, fields, peer, peer_scheme, client, scheme, trusted,
+        request_id_of(fields, trusted), subprotocols, is_websocket, prefix,
+    )  # fmt: skip

@@ -1,0 +1,66 @@
+"""The facts of one request, as its door read them: made once, never changed.
+
+Everything behind a door takes this value and nothing else of the request: no ASGI scope, no settings. The fields stay
+the bytes that came; a name is looked up when somebody asks for it.
+"""
+
+import msgspec
+
+from tunnel.port import Headers
+
+
+class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
+    """One request or WebSocket handshake of a client, without its body.
+
+    Frozen at no cost: assigning to an attribute raises AttributeError.
+    """
+
+    method: str
+    """As sent; `GET` for a WebSocket."""
+    host: bytes
+    """The first Host field as sent, with its port; empty where there is none."""
+    path: bytes
+    """The raw path as it came, without the prefix under which the gateway is mounted; never empty."""
+    query: bytes
+    """The raw query, without its `?`; empty where there is none."""
+    fields: Headers
+    """The field lines in their order, names in lower case, repetitions kept (RFC 9110 section 5.3)."""
+    peer: str
+    """The address that the connection comes from; `unknown` where the server does not say."""
+    peer_scheme: str
+    """The scheme of the connection: `http` or `https`."""
+    client: str
+    """The client's address: the peer's, or what a trusted proxy says."""
+    scheme: str
+    """The scheme that the client used: the connection's, or what a trusted proxy says."""
+    trusted: bool
+    """The peer is a trusted proxy: what it says of its client is believed."""
+    request_id: str
+    """The id under which every log on the way knows this request."""
+    subprotocols: tuple[str, ...] = ()
+    """What a WebSocket's client offers, in its order (RFC 6455 section 4.1)."""
+    is_websocket: bool = False
+    prefix: str = ""
+    """Where the gateway is mounted, decoded; empty at the root."""
+
+    @property
+    def target(self) -> bytes:
+        """Path and query in origin form (RFC 9112 section 3.2.1)."""
+        return self.path + b"?" + self.query if self.query else self.path
+
+    def first(self, name: bytes) -> bytes | None:
+        """The value of the first field of this name (in lower case); None where there is none."""
+        for key, value in self.fields:
+            if key == name:
+                return value
+        return None
+
+    def all(self, name: bytes) -> list[bytes]:
+        """The values of every field of this name (in lower case), in their order."""
+        return [value for key, value in self.fields if key == name]
+
+    @property
+    def bearer_token(self) -> bytes:
+        """The token of `Authorization: Bearer` (RFC 6750 section 2.1); empty where there is none."""
+        kind, _, token = (self.first(b"authorization") or b"").partition(b" ")
+        return token.strip() if kind.lower() == b"bearer" else b""
