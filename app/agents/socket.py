@@ -112,12 +112,10 @@ class AgentSocket:
             on_identified=registry.identified,
             on_closed=self._closed,
             clock=time.monotonic,
-            account=self.gateway.account,
             timing=Timing(
                 ping_interval=self.gateway.settings.link_ping_interval,
                 ping_timeout=self.gateway.settings.link_ping_timeout,
             ),
-            limits=self.gateway.limits(),
         )
         self.link.token_hash = token_hash(bearer_token(self.scope))
         return self.link

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from hashlib import blake2b
 
 from tunnel.gateway.link import Link
-from tunnel.port import Headers
+from tunnel.port import Headers, Upstream
 
 from ..asgi.answers import Scope
 from ..public.header_rules import client_address
@@ -26,24 +26,30 @@ def preference(policy: Policy, scope: Scope, settings: Settings) -> Preference |
     """How this client's links rank; None where the route does not ask."""
     if policy.sticky == "cookie":
         wanted = _cookie(scope)
-        return (lambda link: int(_fingerprint(link) == wanted)) if wanted else None
+        return (lambda link: int(_fingerprint_of(link) == wanted)) if wanted else None
     if policy.sticky == "client":
         client = client_address(scope, settings).encode()
-        return lambda link: int.from_bytes(blake2b(client, key=_fingerprint(link), digest_size=8).digest())
+        return lambda link: int.from_bytes(blake2b(client, key=_fingerprint_of(link), digest_size=8).digest())
     return None
 
 
-def cookie_for(policy: Policy, scope: Scope, link: Link) -> Headers:
-    """The Set-Cookie that keeps the client with this link's agent; nothing where it has it, or is not wanted."""
-    if policy.sticky != "cookie" or link.agent_id is None or _cookie(scope) == _fingerprint(link):
+def cookie_for(policy: Policy, scope: Scope, upstream: Upstream, cluster: str) -> Headers:
+    """The Set-Cookie that keeps the client with this agent; nothing where it has it, or is not wanted."""
+    if policy.sticky != "cookie" or upstream.agent_id is None:
         return []
-    return [(b"set-cookie", COOKIE + b"=" + _fingerprint(link) + b"; Path=/; HttpOnly; SameSite=Lax")]
+    fingerprint = _fingerprint(cluster, upstream.agent_id)
+    if _cookie(scope) == fingerprint:
+        return []
+    return [(b"set-cookie", COOKIE + b"=" + fingerprint + b"; Path=/; HttpOnly; SameSite=Lax")]
 
 
-def _fingerprint(link: Link) -> bytes:
-    """Of the agent, not of its connection; it tells nobody the agent's name."""
-    name = f"{link.cluster}/{link.agent_id or link.name}".encode()
-    return blake2b(name, digest_size=8).hexdigest().encode()
+def _fingerprint_of(link: Link) -> bytes:
+    return _fingerprint(link.cluster, link.agent_id or link.name)
+
+
+def _fingerprint(cluster: str, name: str) -> bytes:
+    """Of the agent, not of its connection, where it is named; it tells nobody the agent's name."""
+    return blake2b(f"{cluster}/{name}".encode(), digest_size=8).hexdigest().encode()
 
 
 def _cookie(scope: Scope) -> bytes | None:

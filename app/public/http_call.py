@@ -13,10 +13,9 @@ import logging
 from typing import Any
 
 from tunnel.errors import BadAnswerError, ClientTooSlowError, NoRoomError, StoppingError, TooSlowError, TunnelError
-from tunnel.gateway.link import Link
 from tunnel.http1 import BadRequestError as UnsendableError
 from tunnel.http1 import is_repeatable
-from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
+from tunnel.port import Exchange, Headers, RequestHead, ResponseHead, Upstream
 
 from ..asgi.answers import Receive, Scope, Send, answer_problem, cut_off
 from ..node.gateway import Gateway
@@ -50,7 +49,7 @@ class HttpExchange:
     __slots__ = (
         "_answer_began", "_chunks", "_done", "_error", "_exchange", "_gateway", "_head", "_held_bytes", "_last_data",
         "_record", "_request", "_route", "_runner", "_scope", "_send", "_sending_since", "_stalled_by_client",
-        "_upload", "_waiter", "link", "started",
+        "_upload", "_upstream", "_waiter", "started",
     )  # fmt: skip
 
     def __init__(
@@ -77,7 +76,7 @@ class HttpExchange:
         self._runner: asyncio.Task[Any] | None = None
         self._sending_since: float | None = None
         self._last_data = 0.0
-        self.link: Link | None = None
+        self._upstream: Upstream | None = None
         self.started = False
 
     # --- the sink
@@ -192,14 +191,14 @@ class HttpExchange:
         """Start the exchange and wait for the final head; once more after a lost race, if it is safe."""
         request, route = self._request, self._route
         repeatable = self._upload.ended and is_repeatable(request.method)
-        avoid: Link | None = None
+        avoid: Upstream | None = None
         for attempt in (1, 2):
-            choice = await self._gateway.choose(route, self._scope, avoid=avoid)
-            self.link = link = choice.link
-            self._record.via(link.name, link.agent_id, link.dialect, asyncio.get_running_loop().time())
+            self._upstream = upstream = await self._gateway.choose(route, self._scope, avoid=avoid)
+            now = asyncio.get_running_loop().time()
+            self._record.via(upstream.label, upstream.agent_id, upstream.dialect, now)
             opened = False
             try:
-                self._exchange = choice.upstream.open(request, self, fresh=attempt > 1)
+                self._exchange = upstream.open(request, self, fresh=attempt > 1)
                 opened = True
                 self._upload.begin(self._exchange)
                 while self._head is None:
@@ -214,8 +213,8 @@ class HttpExchange:
                 again = error.retryable and not self._answer_began and (repeatable or not opened)
                 if attempt == 2 or not again:
                     raise
-                logger.info("%s: tried again on another stream: %s", choice.link.name, error)
-                avoid, self._error = choice.link, None
+                logger.info("%s: tried again on another stream: %s", upstream.label, error)
+                avoid, self._error = upstream, None
             else:
                 return self._head
         raise AssertionError  # the second attempt returns or raises
@@ -232,8 +231,8 @@ class HttpExchange:
         headers = response_headers(head.headers, keep_length=head.status != 304)
         if self._gateway.draining:
             headers.append((b"connection", b"close"))
-        if self.link is not None:
-            headers.extend(cookie_for(self._route.policy, self._scope, self.link))
+        if self._upstream is not None:
+            headers.extend(cookie_for(self._route.policy, self._scope, self._upstream, self._route.target.cluster))
         headers = with_request_id(self._route.policy.response_headers.apply(headers), record.request_id)
         await self._pass_on({"type": "http.response.start", "status": head.status, "headers": headers})
         self.started = True

@@ -16,9 +16,8 @@ from tunnel.errors import (
     TooSlowError,
     TunnelError,
 )
-from tunnel.gateway.link import Link
 from tunnel.http1 import BadRequestError as UnsendableError
-from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
+from tunnel.port import Exchange, Headers, RequestHead, ResponseHead, Upstream
 
 from ..asgi.answers import Receive, Scope, Send, refuse, refuse_with_problem
 from ..asgi.websocket_client import AsgiClient
@@ -70,7 +69,7 @@ class WebSocketExchange:
         self._ended = False
         self._error: TunnelError | None = None
         self._waiter = Waiter()
-        self.link: Link | None = None
+        self._upstream: Upstream | None = None
 
     # --- the sink
 
@@ -165,8 +164,8 @@ class WebSocketExchange:
             offered = [protocol.encode("latin-1") for protocol in self._scope.get("subprotocols", [])]
             chosen = websocket.check_accept(key, head.headers, offered)
             headers = accept_headers(head.headers)
-            if self.link is not None:
-                headers.extend(cookie_for(self._route.policy, self._scope, self.link))
+            if self._upstream is not None:
+                headers.extend(cookie_for(self._route.policy, self._scope, self._upstream, self._route.target.cluster))
             headers = self._route.policy.response_headers.apply(headers)
             await self._send(
                 {
@@ -215,16 +214,14 @@ class WebSocketExchange:
         handshake = websocket.handshake_headers(key, protocols)
         request: RequestHead = upgrade_head(self._scope, gateway.settings, self._raw_path, handshake)
         request.headers = with_request_id(route.policy.request_headers.apply(request.headers), self._record.request_id)
-        avoid: Link | None = None
+        avoid: Upstream | None = None
         for attempt in (1, 2):
-            choice = await gateway.choose(route, self._scope, avoid=avoid)
-            self.link = choice.link
-            self._record.via(
-                choice.link.name, choice.link.agent_id, choice.link.dialect, asyncio.get_running_loop().time()
-            )
+            self._upstream = upstream = await gateway.choose(route, self._scope, avoid=avoid)
+            now = asyncio.get_running_loop().time()
+            self._record.via(upstream.label, upstream.agent_id, upstream.dialect, now)
             try:
-                self._exchange = choice.upstream.open(request, self, fresh=attempt > 1)
-                async with asyncio.timeout(route.policy.upgrade_timeout + choice.link.upgrade_allowance):
+                self._exchange = upstream.open(request, self, fresh=attempt > 1)
+                async with asyncio.timeout(route.policy.upgrade_timeout + upstream.upgrade_allowance):
                     while self._head is None:
                         if self._error is not None:
                             raise self._error
@@ -239,7 +236,7 @@ class WebSocketExchange:
                     self._exchange.reset()
                 if attempt == 2 or not error.retryable:
                     raise
-                avoid, self._error, self._ended = choice.link, None, False
+                avoid, self._error, self._ended = upstream, None, False
             else:
                 return self._head
         raise AssertionError  # the second attempt returns or raises
