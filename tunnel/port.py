@@ -115,7 +115,26 @@ class Exchange(Protocol):
 
 
 class Upstream(Protocol):
-    """Carries exchanges to one target over one link (or, later, to another node)."""
+    """Carries exchanges to one target over one link (or, later, to another node).
+
+    Besides `open` it tells what a door records of it and needs to know of it.
+    """
+
+    @property
+    def label(self) -> str:
+        """The name of the link, such as `link-7`."""
+
+    @property
+    def agent_id(self) -> str | None:
+        """The agent at the other end; None until it has said its name."""
+
+    @property
+    def dialect(self) -> str:
+        """`yamux`, `json` or `chunk`."""
+
+    @property
+    def upgrade_allowance(self) -> float:
+        """Seconds beyond a route's own that a WebSocket's handshake may take."""
 
     def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
         """Start an exchange. Raises `TunnelError` when none can be started, with the sink untouched.

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from tunnel.gateway.chunk import ChunkCarrier
 from tunnel.gateway.json import JsonCarrier
 from tunnel.gateway.link import Link
+from tunnel.gateway.yamux import YamuxCarrier
+from tunnel.yamux import Limits
 
 from ..node.gateway import Gateway
 from ..settings import Grant
@@ -34,35 +36,33 @@ def can_speak(dialect: str, features: Mapping[str, bool]) -> bool:
 
 def settle(gateway: Gateway, link: Link, dialect: str, features: Mapping[str, bool]) -> None:
     """Let the link speak it: at once, or, with yamux, when the agent agrees (json with one that declines)."""
-
     forgetful = bool(features.get("ends_exchanges_with_link"))
+
+    def yamux() -> YamuxCarrier:
+        limits = Limits(max_window=gateway.settings.max_window_bytes)
+        return YamuxCarrier(link, account=gateway.account, limits=limits)
 
     def json() -> JsonCarrier:
         return JsonCarrier(
-            cluster=link.cluster,
-            name=link.name,
-            wake=link.wake,
-            clock=link.clock,
+            link,
             shared=gateway.proxied,
             orderly=bool(features.get("supports_message_order")),
             pings=bool(features.get("supports_websocket_ping")),
             forgetful=forgetful,
         )
 
+    def chunk() -> ChunkCarrier:
+        return ChunkCarrier(
+            link,
+            shared=gateway.proxied,
+            streams_responses=bool(features.get("supports_response_streaming")),
+            forgetful=forgetful,
+        )
+
     match dialect:
         case "yamux":
-            link.greet(otherwise=json)
+            link.greet(yamux, otherwise=json)
         case "chunk":
-            link.speak(
-                ChunkCarrier(
-                    cluster=link.cluster,
-                    name=link.name,
-                    wake=link.wake,
-                    clock=link.clock,
-                    shared=gateway.proxied,
-                    streams_responses=bool(features.get("supports_response_streaming")),
-                    forgetful=forgetful,
-                )
-            )
+            link.speak(chunk())
         case _:
             link.speak(json())

@@ -129,12 +129,10 @@ class AgentSocket:
             on_identified=registry.identified,
             on_closed=self._closed,
             clock=time.monotonic,
-            account=self.gateway.account,
             timing=Timing(
                 ping_interval=self.gateway.settings.link_ping_interval,
                 ping_timeout=self.gateway.settings.link_ping_timeout,
             ),
-            limits=self.gateway.limits(),
         )
         self.link.token_hash = token_hash(self.request.bearer_token)
         return self.link

@@ -15,15 +15,13 @@ from typing import Any, Protocol
 
 from tunnel.account import Account
 from tunnel.errors import NoAgentError, NoRoomError, StoppingError
-from tunnel.gateway.link import Link
 from tunnel.gateway.proxied.shared import Proxied
 from tunnel.gateway.registry import Registry
 from tunnel.port import Upstream
-from tunnel.yamux import Limits
 
-from ..asgi.answers import Scope
 from ..learned import Claim, LearnedRoutes, Store
 from ..observed.metrics import Metrics, Snapshot, link_state
+from ..rules.request import Request
 from ..rules.routes import Route, match
 from ..settings import Settings
 from .admission import Admission
@@ -66,14 +64,6 @@ class Exchanging(Protocol):
     @property
     def held_bytes(self) -> int:
         """What is held for it."""
-
-
-@dataclass(slots=True)
-class Choice:
-    """Where an exchange goes: the link, and its upstream to the target."""
-
-    link: Link
-    upstream: Upstream
 
 
 @dataclass(slots=True)
@@ -176,26 +166,26 @@ class Gateway:
             for companion in self.companions:
                 companion.start()
 
-    def limits(self) -> Limits:
-        """Limits of a new link's yamux session."""
-        return Limits(max_window=self.settings.max_window_bytes)
+    async def choose(self, route: Route, request: Request, *, avoid: Upstream | None = None) -> Upstream:
+        """The upstream for an exchange, over another link than `avoid` where there is one.
 
-    async def choose(self, route: Route, scope: Scope, *, avoid: Link | None = None) -> Choice:
-        """The link and upstream for an exchange. Raises TunnelError; waits only within the grace."""
+        Raises TunnelError; waits only within the grace.
+        """
         if self.account.above_high_mark:
             raise NoRoomError(f"{self.account.held_bytes} bytes are held")
         target = route.target
-        preferred = preference(route.policy, scope, self.settings)
+        avoided = avoid.label if avoid is not None else None
+        preferred = preference(route.policy, request)
         try:
-            link = self.registry.select(target.cluster, avoid=avoid, preference=preferred)
+            link = self.registry.select(target.cluster, avoid=avoided, preference=preferred)
         except NoAgentError:
             try:
-                link = await self.registry.wait(target.cluster, avoid=avoid, preference=preferred)
+                link = await self.registry.wait(target.cluster, avoid=avoided, preference=preferred)
             except NoAgentError:
                 if self.draining:
                     raise StoppingError("the gateway is stopping") from None
                 raise
-        return Choice(link, link.upstream(target))
+        return link.upstream(target)
 
     def began(self, exchange: Exchanging) -> None:
         """Count an exchange in."""

@@ -102,12 +102,12 @@ class FakeExchange:
 
 
 class FakeLink:
-    """What the registry and the doors see of a link."""
+    """What the registry sees of a link, and, as its own upstream, what the doors see."""
 
     _numbers = itertools.count(1)
 
     def __init__(self, agent_id: str | None = "a1", cluster: str = "c1") -> None:
-        self.name = f"fake-{next(self._numbers)}"
+        self.name = self.label = f"fake-{next(self._numbers)}"
         self.agent_id = agent_id
         self.cluster = cluster
         self.available = True

@@ -5,6 +5,7 @@ keeps the connection, the control messages that every dialect has, and the keep-
 link: it raises `BrokenRuleError`, and the link does.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from tunnel.errors import TunnelError
@@ -23,6 +24,30 @@ class BrokenRuleError(Exception):
         self.code = code
 
 
+class LinkSide(Protocol):
+    """The link as its carrier sees it."""
+
+    @property
+    def name(self) -> str:
+        """For logs and records, such as `link-7`; never used again."""
+
+    @property
+    def cluster(self) -> str:
+        """The cluster that the agent serves."""
+
+    @property
+    def agent_id(self) -> str | None:
+        """None until the agent has said its name."""
+
+    @property
+    def wake(self) -> Callable[[], None]:
+        """To be called when `Carrier.next_message` may have something to send."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The link's time, in seconds."""
+
+
 class Carrier(Protocol):
     """One dialect on one link."""
 
@@ -32,8 +57,6 @@ class Carrier(Protocol):
     """Exchanges under way: the load by which links are chosen."""
     going_away: bool
     """No new exchange: the agent is about to leave."""
-    upgrade_allowance: float
-    """Seconds beyond a route's own that a WebSocket's handshake may take."""
 
     @property
     def message_limit_bytes(self) -> int:

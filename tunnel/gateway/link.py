@@ -1,4 +1,4 @@
-"""One live connection of one agent, as the gateway sees it: what every dialect has, and the carrier of its own.
+"""One live connection of one agent, as the gateway sees it: what every dialect has; the rest is its carrier's.
 
 Push-style and without I/O: whoever holds the WebSocket feeds `text_received` and `bytes_received`, calls `tick` about
 twice a second, and, each time `wake` was called, sends what `next_message` gives, one message per loop turn, until it
@@ -6,7 +6,7 @@ gives None. The reader never waits for a stream, the writer is the only one that
 
 A link goes through `joining` (the handshake is done, the dialect not agreed on), `ready` (carries exchanges) and
 `closed` (for good). What ends it is told once, to `on_closed`. The dialect is settled once: by `speak`, or by the
-agent's answer to `greet`, which asks for yamux.
+agent's answer to `greet`, which asks for yamux. Carriers come from outside; a link knows none of them.
 """
 
 import logging
@@ -18,17 +18,18 @@ from itertools import count
 
 import msgspec
 
-from tunnel.account import Account
 from tunnel.errors import LinkLostError, NoAgentError, TunnelError
 from tunnel.gateway.carrier import BrokenRuleError, Carrier
-from tunnel.gateway.yamux import YamuxCarrier
 from tunnel.port import Target, Upstream
 from tunnel.wire import messages
-from tunnel.yamux import Limits
 
 logger = logging.getLogger(__name__)
 
 _numbers = count(1)
+
+_STREAM_WINDOW_BYTES = 1024 * 1024
+"""Asked of a yamux agent as its receive window per stream, for uploads: 1 MiB carries 10 MB/s over 100 ms of round
+trip. The existing agent promises all of it at once and never grows it."""
 
 _QUEUED_TEXTS = 256
 """Control messages waiting to leave. An agent that reads none of 256 acknowledgements reads nothing any more."""
@@ -56,15 +57,6 @@ class Timing:
     every 30 s."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """What our `gateway_hello` asks of the agent's yamux session."""
-
-    stream_window_bytes: int = 1024 * 1024
-    """The agent's receive window per stream, for uploads: 1 MiB carries 10 MB/s over 100 ms of round trip. The
-    existing agent promises all of it at once and never grows it."""
-
-
 class Link:
     """One agent's connection. See the module."""
 
@@ -77,11 +69,8 @@ class Link:
         on_identified: Callable[["Link"], None],
         on_closed: Callable[["Link", str], None],
         clock: Callable[[], float],
-        account: Account,
         agent_id: str | None = None,
-        limits: Limits | None = None,
         timing: Timing | None = None,
-        hello: Hello | None = None,
     ) -> None:
         self.name = f"link-{next(_numbers)}"
         self.cluster = cluster
@@ -95,21 +84,19 @@ class Link:
         """A newer link of this cluster came, and nothing was received since: takes no new exchange."""
         self.close_code: int | None = None
         self.close_reason = ""
-        self.wake = self._wake = wake
+        self.wake = wake
         """There may be something to send."""
         self._on_ready = on_ready
         self._on_identified = on_identified
         self._on_closed = on_closed
-        self.clock = self._clock = clock
+        self.clock = clock
         self._timing = timing or Timing()
         self._texts: deque[str] = deque()
-        self._account = account
-        self._limits = limits
         self._carrier: Carrier | None = None  # once the dialect is settled
         self.born = self._last_tick = self._pinged_at = self.unavailable_since = clock()
         self._unanswered_since: float | None = None  # the first ping after which nothing at all was received
         self._unknown_types: set[str] = set()
-        self._hello = hello or Hello()
+        self._yamux: Callable[[], Carrier] | None = None  # what is made of the agent's answer to our hello
         self._otherwise: Callable[[], Carrier] | None = None
 
     # --- the WebSocket's side
@@ -152,7 +139,7 @@ class Link:
 
     def tick(self) -> None:
         """Keep-alive and deadlines; about twice a second."""
-        now = self._clock()
+        now = self.clock()
         late = now - self._last_tick > 2.0
         self._last_tick = now
         if late:
@@ -177,19 +164,19 @@ class Link:
 
     # --- the registry's side
 
-    def greet(self, otherwise: "Callable[[], Carrier] | None" = None) -> None:
+    def greet(self, yamux: Callable[[], Carrier], otherwise: Callable[[], Carrier] | None = None) -> None:
         """Ask for yamux; ready once the agent agrees. Once per connection: a second hello would replace its session.
 
-        `otherwise`: what to speak with an agent that declines.
+        `yamux` makes the carrier for an agent that agrees, `otherwise` the one for an agent that declines.
         """
         timing = self._timing
         config = messages.YamuxConfig(
-            max_stream_window_size=self._hello.stream_window_bytes,
+            max_stream_window_size=_STREAM_WINDOW_BYTES,
             keep_alive_interval_seconds=max(1, round(timing.ping_interval)),
             # Until it does, an agent that lost us may stay silent on its next link (agent-protocol.md section 9).
             connection_timeout_seconds=max(5, round(timing.ping_timeout)),
         )
-        self._otherwise = otherwise
+        self._yamux, self._otherwise = yamux, otherwise
         self.send_text("gateway_hello", messages.GatewayHello(use_yamux=True, yamux_config=config))
 
     def speak(self, carrier: Carrier) -> None:
@@ -214,21 +201,21 @@ class Link:
             self.close(1008, "agent does not read")
             return
         self._texts.append(messages.encode(kind, payload, request_id))
-        self._wake()
+        self.wake()
 
     def probe(self) -> None:
         """Send a ping now: whoever is alive answers within a round trip."""
         if self.state is State.READY and self._carrier is not None:
-            self._pinged_at = self._clock()
+            self._pinged_at = self.clock()
             if self._unanswered_since is None:
                 self._unanswered_since = self._pinged_at
             self._carrier.probe(self._pinged_at)
-            self._wake()
+            self.wake()
 
     def doubt(self) -> None:
         """A newer connection of this cluster came: no new exchange until something is received."""
         self.suspect = True
-        self.unavailable_since = self._clock()
+        self.unavailable_since = self.clock()
         self.probe()
 
     def upstream(self, target: Target) -> Upstream:
@@ -241,11 +228,6 @@ class Link:
     def active(self) -> int:
         """Exchanges under way: the load by which links are chosen."""
         return self._carrier.active if self._carrier is not None else 0
-
-    @property
-    def upgrade_allowance(self) -> float:
-        """Seconds beyond a route's own that a WebSocket's handshake may take: the agent does the dialling."""
-        return self._carrier.upgrade_allowance if self._carrier is not None else 0.0
 
     @property
     def available(self) -> bool:
@@ -297,7 +279,7 @@ class Link:
     def _going_away(self) -> None:
         if self._carrier is not None:
             self._carrier.going_away = True
-            self.unavailable_since = self._clock()
+            self.unavailable_since = self.clock()
 
     def _reported(self, envelope: messages.Envelope) -> None:
         """For the operator's log, and nothing else."""
@@ -314,10 +296,9 @@ class Link:
             logger.info("%s: unknown message type %.60r skipped", self.name, kind)
 
     def _agreed(self, *, use_yamux: bool) -> None:
-        if use_yamux:
-            self.speak(YamuxCarrier(wake=self._wake, clock=self._clock, account=self._account, limits=self._limits))
-        elif self._otherwise is not None:
-            self.speak(self._otherwise())
+        carrier = self._yamux if use_yamux else self._otherwise
+        if carrier is not None:
+            self.speak(carrier())
 
     def _heartbeat(self, beat: messages.Heartbeat) -> None:
         self.send_text("heartbeat_ack", messages.HeartbeatAck())
@@ -334,7 +315,7 @@ class Link:
         error: TunnelError = LinkLostError(f"{self.name} of agent {self.agent_id} ended: {reason}")
         if self._carrier is not None:
             self._carrier.lost(error)
-        self._wake()
+        self.wake()
 
     def __repr__(self) -> str:
         return f"<Link {self.name} {self.cluster} agent={self.agent_id} {self.state.value}, {self.active} active>"

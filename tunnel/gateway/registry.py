@@ -78,11 +78,11 @@ class Registry:
         if not cluster.links:
             cluster.lost_at = self._clock()
 
-    def select(self, name: str, *, avoid: Link | None = None, preference: Callable[[Link], int] | None = None) -> Link:
+    def select(self, name: str, *, avoid: str | None = None, preference: Callable[[Link], int] | None = None) -> Link:
         """The link for the next exchange of a cluster: the newest unnamed one, else the least loaded.
 
-        `avoid` is taken only when there is no other; `preference` ranks the others before their load, higher
-        first. Raises NoAgentError.
+        The link named `avoid` is taken only when there is no other; `preference` ranks links before their load,
+        higher first. Raises NoAgentError.
         """
         cluster = self._clusters.get(name)
         best: Link | None = None
@@ -94,7 +94,7 @@ class Registry:
         return best
 
     async def wait(
-        self, name: str, *, avoid: Link | None = None, preference: Callable[[Link], int] | None = None
+        self, name: str, *, avoid: str | None = None, preference: Callable[[Link], int] | None = None
     ) -> Link:
         """Like `select`, but wait for a link that may be on its way.
 
@@ -155,8 +155,8 @@ class Registry:
         return f"<Registry {live}, {self._waiting} waiting>"
 
 
-def _rank(link: Link, avoid: Link | None, preference: Callable[[Link], int] | None) -> tuple[bool, bool, int, int]:
+def _rank(link: Link, avoid: str | None, preference: Callable[[Link], int] | None) -> tuple[bool, bool, int, int]:
     """Lowest first; links of the same rank are given newest first."""
     named = link.agent_id is not None
     wanted = preference(link) if preference is not None else 0
-    return (link is avoid, named, -wanted, link.active if named else 0)
+    return (link.name == avoid, named, -wanted, link.active if named else 0)

@@ -11,6 +11,7 @@ from app.rules import problems
 from tests.app.counted import Told, changed, record, samples
 from tunnel.account import Account
 from tunnel.gateway.link import Link, State
+from tunnel.gateway.yamux import YamuxCarrier
 
 # --- exchanges
 
@@ -198,7 +199,7 @@ def test_state_is_read_when_it_is_asked_for():
 def link() -> Link:
     made = Link(
         cluster="c1", wake=lambda: None, on_ready=lambda _: None, on_identified=lambda _: None,
-        on_closed=lambda _, __: None, clock=lambda: 100.0, account=Account(),
+        on_closed=lambda _, __: None, clock=lambda: 100.0,
     )  # fmt: skip
     assert made.state is State.JOINING
     return made
@@ -207,7 +208,7 @@ def link() -> Link:
 def test_states_of_a_link():
     one = link()
     assert link_state(one) == "joining"
-    one.text_received('{"type":"gateway_hello_ack","payload":{"use_yamux":true}}')
+    one.speak(YamuxCarrier(one, account=Account()))
     assert link_state(one) == "ready"
     one.doubt()
     assert link_state(one) == "doubted"

@@ -9,6 +9,7 @@ from typing import Any
 
 from tunnel.account import Account
 from tunnel.gateway.link import Link
+from tunnel.gateway.yamux import YamuxCarrier
 from tunnel.wire.routing_header import Decoder, RoutingHeader
 from tunnel.yamux import (
     DataReceived,
@@ -107,10 +108,12 @@ class Line:
         cluster: str = "c1",
         agent_id: str | None = None,
         ready: bool = False,
+        limits: Limits | None = None,
         **more: Any,
     ) -> None:
         self.clock = clock or Clock()
         self.account = account or Account()
+        self.limits = limits
         self.told: list[str] = []
         self.texts: list[dict[str, Any]] = []
         self.wakes = 0
@@ -122,12 +125,11 @@ class Line:
             on_identified=lambda link: self.told.append(f"identified {link.agent_id}"),
             on_closed=lambda link, reason: self.told.append(f"closed: {reason}"),
             clock=self.clock,
-            account=self.account,
             **more,
         )
         self.peer = Peer(self.clock)
         if ready:
-            self.link.greet()
+            self.greet()
             self.acknowledge_hello()
             self.run()
             self.texts.clear()
@@ -135,6 +137,10 @@ class Line:
 
     def _wake(self) -> None:
         self.wakes += 1
+
+    def greet(self) -> None:
+        """Ask for yamux, as the endpoints do."""
+        self.link.greet(lambda: YamuxCarrier(self.link, account=self.account, limits=self.limits))
 
     # --- the agent speaks
 

@@ -21,7 +21,7 @@ TARGET = Target("c1", "apps", "web", 80)
 def test_hello_acknowledgement_ready():
     line = Line()
     assert repr(line.link).endswith(" c1 agent=None joining, 0 active>")
-    line.link.greet()
+    line.greet()
     assert line.wakes == 1
     line.collect()
     (hello,) = line.texts
@@ -50,7 +50,7 @@ def test_hello_acknowledgement_ready():
 @pytest.mark.parametrize("payload", [{"use_yamux": False}, {}, None])
 def test_an_agent_that_declines_is_not_ready(payload: object):
     line = Line()
-    line.link.greet()
+    line.greet()
     line.say("gateway_hello_ack", payload)
     assert line.link.state is State.JOINING
     assert line.told == []
@@ -58,7 +58,7 @@ def test_an_agent_that_declines_is_not_ready(payload: object):
 
 def test_bytes_before_the_acknowledgement_are_skipped():
     line = Line()
-    line.link.greet()
+    line.greet()
     line.link.bytes_received(b"\x00\x01\x02 junk that is no yamux")
     assert line.link.state is State.JOINING
     line.acknowledge_hello()
@@ -68,7 +68,7 @@ def test_bytes_before_the_acknowledgement_are_skipped():
 
 def test_joining_takes_75_seconds_at_most():
     line = Line()
-    line.link.greet()
+    line.greet()
     line.pass_time(74.5, answering=False)
     assert line.link.state is State.JOINING
     line.pass_time(1.0, answering=False)

@@ -28,7 +28,7 @@ class Cluster:
         line.link._on_closed = lambda link, reason: self.registry.remove(link)
         self.lines.append(line)
         self.registry.add(line.link)
-        line.link.greet()
+        line.greet()
         if ready:
             line.acknowledge_hello()
             line.run()
@@ -39,7 +39,7 @@ class Cluster:
             line.run()
 
     def chosen(self, avoid: Line | None = None, cluster: str = "c1") -> Link:
-        return self.registry.select(cluster, avoid=avoid.link if avoid else None)
+        return self.registry.select(cluster, avoid=avoid.link.name if avoid else None)
 
 
 def test_nobody():

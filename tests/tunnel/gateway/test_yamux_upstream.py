@@ -26,6 +26,15 @@ def test_an_exchange():
         assert line.link.active == 0
 
 
+def test_what_an_upstream_tells_of_its_link():
+    with line_of() as line:
+        upstream = line.link.upstream(TARGET)
+        assert (upstream.label, upstream.agent_id) == (line.link.name, None)
+        assert (upstream.dialect, upstream.upgrade_allowance) == ("yamux", 0.0)
+        line.beat("a1")
+        assert upstream.agent_id == "a1"
+
+
 def test_idle_connections_are_used_again_last_in_first_out():
     with line_of() as line:
         for _ in range(2):

@@ -10,9 +10,9 @@ Invariants: `proxy_stream_data` and the `chunk` dialect's messages are never sen
 """
 
 import logging
-from collections.abc import Callable
 
 from tunnel.errors import TunnelError
+from tunnel.gateway.carrier import LinkSide
 from tunnel.gateway.proxied.carrier import ProxiedCarrier
 from tunnel.gateway.proxied.exchange import ProxiedExchange
 from tunnel.gateway.proxied.outbox import Lane
@@ -63,15 +63,12 @@ class JsonCarrier(ProxiedCarrier):
 
     def __init__(
         self,
+        link: LinkSide,
         *,
-        cluster: str,
-        wake: Callable[[], None],
-        clock: Callable[[], float],
         shared: Proxied,
         orderly: bool = False,
         pings: bool = False,
         forgetful: bool = False,
-        name: str | None = None,
     ) -> None:
         """`orderly`: the agent says that it keeps the order of messages; nothing is spaced then.
 
@@ -81,7 +78,7 @@ class JsonCarrier(ProxiedCarrier):
         self.interval_seconds = 0.0 if orderly else MESSAGE_INTERVAL_SECONDS
         self._pause = 0.0 if orderly else CLOSE_PAUSE_SECONDS
         self._partings: list[_Parting] = []
-        super().__init__(cluster=cluster, wake=wake, clock=clock, shared=shared, forgetful=forgetful, name=name)
+        super().__init__(link, shared=shared, forgetful=forgetful)
 
     # --- the agent's messages
 

@@ -12,10 +12,9 @@ client.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from itertools import count
 
 from tunnel.errors import LinkLostError, TunnelError
+from tunnel.gateway.carrier import LinkSide
 from tunnel.gateway.proxied.answer import parse_frame
 from tunnel.gateway.proxied.closed import ClosedStreams
 from tunnel.gateway.proxied.connection import AgentConnection
@@ -38,8 +37,6 @@ answered a ping is heard with its heartbeats, every 30 s."""
 _WARNINGS = 16
 """Of one link, each different: what an agent does wrong without harm is not to fill the log."""
 
-_numbers = count(1)
-
 
 class ProxiedCarrier:
     """What `json` and `chunk` have in common."""
@@ -55,32 +52,26 @@ class ProxiedCarrier:
     """Those of them that only an open WebSocket brings."""
     going_away = False
     upgrade_allowance = 0.0
+    """See `Upstream`."""
 
     def __init__(
-        self,
-        *,
-        cluster: str,
-        wake: Callable[[], None],
-        clock: Callable[[], float],
-        shared: Proxied,
-        streams_responses: bool = True,
-        forgetful: bool = False,
-        name: str | None = None,
+        self, link: LinkSide, *, shared: Proxied, streams_responses: bool = True, forgetful: bool = False
     ) -> None:
-        self.cluster = cluster
+        self.link = link
+        self.name = link.name
+        self.cluster = link.cluster
         self.forgetful = forgetful
         """The agent ends its exchanges with its link: no answer comes on another one."""
-        self.clock = clock
+        self.clock = link.clock
         self.shared = shared
-        self.name = name or f"{self.dialect} link {next(_numbers)} of {cluster}"
-        self.connection = AgentConnection(shared, wake)
+        self.connection = AgentConnection(shared, link.wake)
         self.active = 0
         self.uploads = 0
         """Streamed ones, until they are answered: the agent may still be held up by their service."""
         self.ignored = 0
         """Messages for exchanges that nobody waits for."""
         self.is_lost = False
-        self._wake = wake
+        self._wake = link.wake
         self.streams_responses = streams_responses
         self._exchanges: dict[str, ProxiedExchange] = {}
         self.closed = ClosedStreams()

@@ -23,6 +23,26 @@ class ProxiedUpstream:
     carrier: "ProxiedCarrier"
     target: Target
 
+    @property
+    def label(self) -> str:
+        """See `Upstream`."""
+        return self.carrier.link.name
+
+    @property
+    def agent_id(self) -> str | None:
+        """See `Upstream`."""
+        return self.carrier.link.agent_id
+
+    @property
+    def dialect(self) -> str:
+        """See `Upstream`."""
+        return self.carrier.dialect
+
+    @property
+    def upgrade_allowance(self) -> float:
+        """See `Upstream`."""
+        return self.carrier.upgrade_allowance
+
     def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:  # noqa: ARG002
         """Start an exchange. Raises TunnelError, and BadRequestError for what the dialect cannot carry unchanged."""
         carrier, target = self.carrier, self.target

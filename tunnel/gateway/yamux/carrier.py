@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from tunnel.account import Account
 from tunnel.errors import LinkBusyError, LinkLostError, StreamRefusedError, TunnelError
-from tunnel.gateway.carrier import BrokenRuleError
+from tunnel.gateway.carrier import BrokenRuleError, LinkSide
 from tunnel.gateway.yamux.stream import YamuxStream
 from tunnel.gateway.yamux.upstream import YamuxUpstream
 from tunnel.port import Target
@@ -33,28 +33,23 @@ logger = logging.getLogger(__name__)
 
 
 class YamuxCarrier:
-    """The yamux session of one link, on the gateway's side (even ids).
-
-    `wake` is called whenever there may be something to send; `data_to_send` is then to be called once per loop turn.
-    """
+    """The yamux session of one link, on the gateway's side (even ids)."""
 
     dialect = "yamux"
     message_limit_bytes = messages.ENVELOPE_LIMIT_BYTES
     patience = None
-    upgrade_allowance = 0.0
 
-    def __init__(
-        self, *, wake: Callable[[], None], clock: Callable[[], float], account: Account, limits: Limits | None = None
-    ) -> None:
+    def __init__(self, link: LinkSide, *, account: Account, limits: Limits | None = None) -> None:
         self.session = Session(Role.SERVER, limits or Limits(), may_grow=account.may_grow)
-        self._wake = wake
-        self.clock = clock
+        self.link = link
+        self._wake = link.wake
+        self.clock = link.clock
         self._account = account
         self._buffered_bytes = 0  # of the session's send buffers, as last told to the account
         self._streams: dict[int, YamuxStream] = {}
         self._upstreams: dict[Target, YamuxUpstream] = {}
         self._unused: set[YamuxUpstream] = set()  # at the last look: gone with the next, for routes come and go
-        self._expired_at = clock()
+        self._expired_at = link.clock()
         self._lost = False
         self._withheld: set[YamuxStream] = set()
         self.active = 0  # exchanges under way, idle pooled connections not counted

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class YamuxUpstream:
     """Carries exchanges to one target: HTTP/1.1 connections over streams, pooled while idle."""
 
+    dialect = "yamux"
+    upgrade_allowance = 0.0
+
     def __init__(self, carrier: "YamuxCarrier", target: Target) -> None:
         self._carrier = carrier
         self.target = target
@@ -23,6 +26,16 @@ class YamuxUpstream:
         self._streams: dict[http1.Connection, YamuxStream] = {}
         self._busy: set[http1.Connection] = set()
         self._routing_header = encode_routing_header(target.service, target.namespace, target.port)
+
+    @property
+    def label(self) -> str:
+        """See `Upstream`."""
+        return self._carrier.link.name
+
+    @property
+    def agent_id(self) -> str | None:
+        """See `Upstream`."""
+        return self._carrier.link.agent_id
 
     def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
         """Start an exchange on an idle connection, or on a new stream. Raises TunnelError."""

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import functools
 import inspect
+import itertools
 import json
 import logging
 import struct
@@ -55,6 +56,19 @@ def frame(request_id: str, status: int, headers: Any, body: bytes) -> bytes:
     return struct.pack("!H", len(raw_id)) + raw_id + struct.pack("!II", status, len(fields)) + fields + body
 
 
+class LinkOfAgent:
+    """What a carrier knows of its link."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, cluster: str, wake: Callable[[], None]) -> None:
+        self.name = f"fake-{next(self._numbers)} of {cluster}"
+        self.cluster = cluster
+        self.agent_id: str | None = "a1"
+        self.wake = wake
+        self.clock = asyncio.get_running_loop().time
+
+
 class Agent:
     """One link of an agent. `hear` gives what the gateway sent since the last time, `say` sends to it."""
 
@@ -72,22 +86,12 @@ class Agent:
         self.shared = shared
         self.woken = 0
         self.reads = True
-        loop = asyncio.get_running_loop()
+        self.link = link = LinkOfAgent(cluster, self._wake)
         self.carrier: JsonCarrier | ChunkCarrier
         if dialect == "json":
-            self.carrier = JsonCarrier(
-                cluster=cluster,
-                wake=self._wake,
-                clock=loop.time,
-                shared=shared,
-                orderly=orderly,
-                pings=pings,
-                forgetful=forgetful,
-            )
+            self.carrier = JsonCarrier(link, shared=shared, orderly=orderly, pings=pings, forgetful=forgetful)
         else:
-            self.carrier = ChunkCarrier(
-                cluster=cluster, wake=self._wake, clock=loop.time, shared=shared, streams_responses=streams_responses
-            )
+            self.carrier = ChunkCarrier(link, shared=shared, streams_responses=streams_responses)
         self.messages: list[dict[str, Any]] = []
         self._read()
 

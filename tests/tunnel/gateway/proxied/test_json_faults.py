@@ -169,7 +169,7 @@ async def test_an_answer_of_another_cluster_is_ignored(stage: Stage, caplog: pyt
     stranger.end(request_id)
     await quiet()
     assert sink.calls == []
-    assert "message for an exchange of json link" in caplog.text
+    assert f"message for an exchange of {agent.carrier.name} ignored" in caplog.text
     exchange.reset()
 
 

@@ -45,6 +45,18 @@ async def test_a_request_as_the_agent_hears_it(stage: Stage):
     exchange.reset()
 
 
+@pytest.mark.parametrize(("dialect", "allowance"), [("json", 5.0), ("chunk", 0.0)])
+@conversation
+async def test_what_an_upstream_tells_of_its_link(stage: Stage, dialect: str, allowance: float):
+    agent = stage.agent(dialect)
+    agent.link.agent_id = None
+    upstream = agent.carrier.upstream(TARGET)
+    assert (upstream.label, upstream.agent_id) == (agent.link.name, None)
+    assert (upstream.dialect, upstream.upgrade_allowance) == (dialect, allowance)
+    agent.link.agent_id = "a1"
+    assert upstream.agent_id == "a1"
+
+
 @conversation
 async def test_a_streamed_answer(stage: Stage):
     agent = stage.agent()
