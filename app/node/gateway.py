@@ -1,11 +1,10 @@
-"""The gateway itself: what the doors, the agents' endpoints and the life cycle share in one process.
+"""The gateway itself: the parts that doors, agents' endpoints and the life cycle share in one process.
 
-Opens on first use, so that it works where the hosting application never runs our lifespan; `aclose` leaves no task,
-timer or stream behind.
+It wires the parts together and decides nothing about them. It opens on first use, so it works where the hosting
+application never runs our lifespan. `aclose` leaves no task, timer or stream behind.
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -25,16 +24,11 @@ from ..rules.request import Request
 from ..rules.routes import Route, match
 from ..settings import Settings
 from .admission import Admission
+from .drain import Drain
+from .exchanges import TICK_SECONDS, Exchanges, Exchanging
 from .stickiness import preference
 
 logger = logging.getLogger("gateway")
-
-_TICK_SECONDS = 0.5
-
-
-_CLOSES_PER_SECOND = 100
-_CLOSE_SECONDS = 3.0
-"""How long `aclose` waits for what it ended."""
 
 
 class Companion(Protocol):
@@ -45,25 +39,6 @@ class Companion(Protocol):
 
     def stop(self) -> None:
         """End, and leave nothing behind; idempotent."""
-
-
-class Exchanging(Protocol):
-    """One exchange at a door, as the gateway sees it."""
-
-    is_websocket: bool
-
-    def stop(self, *, now: bool) -> None:
-        """WebSockets: close with 1012. Requests: nothing while they may finish; `now`: break off."""
-
-    def tick(self, now: float) -> None:
-        """Hold the deadlines; about twice a second, with the loop's time."""
-
-    def relieve(self) -> None:
-        """The process holds too much, and this exchange the most of it: give it up."""
-
-    @property
-    def held_bytes(self) -> int:
-        """What is held for it."""
 
 
 @dataclass(slots=True)
@@ -79,29 +54,23 @@ class Gateway:
     admission: Admission = field(init=False, default_factory=Admission)
     learned: LearnedRoutes = field(init=False)
     """The routes that agents registered."""
-    exchanges: dict[Exchanging, float] = field(init=False, default_factory=dict)
-    """Each with how much it has held for how long, in bytes x seconds."""
-    draining: bool = field(init=False, default=False)
-    """Not ready, but still serving."""
-    closing: bool = field(init=False, default=False)
-    """The delay is over: no new WebSocket, no new agent."""
+    exchanges: Exchanges = field(init=False)
+    drain: Drain = field(init=False)
     sockets: "set[asyncio.Task[Any] | None]" = field(init=False, default_factory=set)
     """The tasks that serve agents."""
     listeners: list[Callable[[], Awaitable[None]]] = field(init=False, default_factory=list)
-    """Called when `closing` begins: stop to listen, and close idle connections."""
+    """Called when `closing` begins: stop listening, and close idle connections."""
     companions: list[Companion] = field(init=False, default_factory=list)
     """Start and stop with the gateway."""
-    _drain_task: "asyncio.Task[None] | None" = field(init=False, default=None)
     _timer: asyncio.TimerHandle | None = field(init=False, default=None)
-    _idle: asyncio.Event = field(init=False, default_factory=asyncio.Event)
-    _relief_called: bool = field(init=False, default=False)
     _closed: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.registry = Registry(clock=time.monotonic, reconnect_grace=self.settings.reconnect_grace)
-        self.account = Account(
-            self.settings.held_bytes_limit, self.settings.held_bytes_hard_limit, self._call_for_relief
-        )
+        self.account = Account(self.settings.held_bytes_limit, self.settings.held_bytes_hard_limit)
+        self.exchanges = Exchanges(self.account)
+        self.account.on_hard_mark = self.exchanges.call_for_relief
+        self.drain = Drain(self.exchanges, self.registry, listeners=self.listeners, sockets=self.sockets)
         self.proxied = Proxied(
             account=self.account,
             clock=time.monotonic,
@@ -162,7 +131,7 @@ class Gateway:
     def open(self) -> None:
         """Begin to keep time; idempotent, and called by every entrance."""
         if self._timer is None and not self._closed:
-            self._timer = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
+            self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
             for companion in self.companions:
                 companion.start()
 
@@ -189,122 +158,43 @@ class Gateway:
 
     def began(self, exchange: Exchanging) -> None:
         """Count an exchange in."""
-        self.exchanges[exchange] = 0.0
+        self.exchanges.began(exchange)
 
     def ended(self, exchange: Exchanging) -> None:
         """Count it out; idempotent."""
-        self.exchanges.pop(exchange, None)
-        if not self.exchanges:
-            self._idle.set()
+        self.exchanges.ended(exchange)
+
+    @property
+    def draining(self) -> bool:
+        """Not ready, but still serving."""
+        return self.drain.draining
+
+    @property
+    def closing(self) -> bool:
+        """The delay of the drain is over: no new WebSocket, no new agent."""
+        return self.drain.closing
 
     def begin_drain(self) -> "asyncio.Task[None]":
-        """Drain as the settings say; the same task for everyone who asks."""
-        if self._drain_task is None:
-            drain = self.drain(self.settings.shutdown_grace, delay_seconds=self.settings.drain_delay)
-            self._drain_task = asyncio.get_running_loop().create_task(drain)
-        return self._drain_task
-
-    async def drain(self, grace_seconds: float, *, delay_seconds: float = 0.0) -> None:
-        """Stop in order. Not ready, but serving, for the delay; then WebSockets are told 1012, spread over the grace,
-        and requests finish within it; what is left is broken off; the links close last.
-        """
-        self.draining = True
-        logger.info(
-            "draining: %d exchanges, after %g s, within %g s", len(self.exchanges), delay_seconds, grace_seconds
-        )
-        await asyncio.sleep(delay_seconds)
-        self.closing = True
-        for listener in self.listeners:
-            await listener()
-        deadline = time.monotonic() + grace_seconds
-        await self._tell_websockets(grace_seconds)
-        while self.exchanges and (left := deadline - time.monotonic()) > 0:
-            self._idle.clear()
-            try:
-                async with asyncio.timeout(left):
-                    await self._idle.wait()
-            except TimeoutError:
-                break
-        self.registry.close()
-        for exchange in list(self.exchanges):
-            exchange.stop(now=True)
-        self._close_links()
-        logger.info("drained")
-
-    async def _tell_websockets(self, grace_seconds: float) -> None:
-        """1012 to each, not all at once: every one of them comes back somewhere at once."""
-        websockets = [exchange for exchange in self.exchanges if exchange.is_websocket]
-        pause = min(1 / _CLOSES_PER_SECOND, grace_seconds / 2 / max(1, len(websockets)))
-        for exchange in websockets:
-            exchange.stop(now=False)
-            await asyncio.sleep(pause)
-
-    def _close_links(self) -> None:
-        for link in self.registry.links():
-            link.close(1012, "gateway is stopping")
-
-    async def _wait_for_all(self) -> None:
-        """Until every exchange and agent's socket has ended, for a while."""
-        deadline = time.monotonic() + _CLOSE_SECONDS
-        while self.exchanges and (left := deadline - time.monotonic()) > 0:
-            self._idle.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(left):
-                    await self._idle.wait()
-        here = asyncio.current_task()
-        tasks = [task for task in self.sockets if task is not here and task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
+        """Drain as the settings say. Every caller gets the same task."""
+        return self.drain.begin(self.settings.shutdown_grace, delay_seconds=self.settings.drain_delay)
 
     async def aclose(self) -> None:
-        """Close every link, last of all; nothing of ours runs afterwards. Idempotent."""
-        self._closed = self.draining = self.closing = True
-        self.registry.close()
-        for exchange in list(self.exchanges):
-            exchange.stop(now=True)
-        self._close_links()
+        """Stop everything. Nothing of the gateway runs afterwards. Idempotent."""
+        self._closed = True
         for companion in self.companions:
             companion.stop()
-        if self._drain_task is not None and not self._drain_task.done():
-            self._drain_task.cancel()
-            await asyncio.wait((self._drain_task,))
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        await self._wait_for_all()
+        await self.drain.aclose()
         await self.proxied.aclose()
         await self.learned.aclose()
 
-    def _call_for_relief(self) -> None:
-        # From the data path: the reset itself waits for the end of this loop turn.
-        if not self._relief_called:
-            self._relief_called = True
-            asyncio.get_running_loop().call_soon(self._relieve)
-
-    def _relieve(self) -> None:
-        """Reset who has held most for longest, until the account is below its hard mark."""
-        self._relief_called = False
-        ranked = sorted(self.exchanges, key=lambda item: (self.exchanges[item], item.held_bytes), reverse=True)
-        for exchange in ranked:
-            if self.account.held_bytes <= self.account.hard_mark_bytes:
-                return
-            if exchange.held_bytes > 0:
-                logger.warning("%d bytes are held: %r is given up", self.account.held_bytes, exchange)
-                exchange.relieve()
-
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(_TICK_SECONDS, self._tick)
+        self._timer = loop.call_later(TICK_SECONDS, self._tick)
         now = loop.time()
-        for exchange, held in list(self.exchanges.items()):
-            try:
-                held_now = exchange.held_bytes
-                self.exchanges[exchange] = held + held_now * _TICK_SECONDS if held_now else 0.0
-                exchange.tick(now)
-            except Exception:  # one exchange's fault must not stop the others' clocks
-                logger.exception("%s failed in its tick", type(exchange).__name__)
-                self.exchanges.pop(exchange, None)
-                exchange.stop(now=True)
+        self.exchanges.tick(now)
         for link in self.registry.links():
             try:
                 link.tick()

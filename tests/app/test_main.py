@@ -194,7 +194,7 @@ async def test_a_websocket_at_an_agents_path_of_a_routed_host_is_the_services():
 @dialogue
 async def test_ready_until_draining():
     async with Stage() as s:
-        s.gateway.draining = True
+        s.gateway.drain.draining = True
         request = await Request(s.app, target="/readyz", host="nobody.test").start().over()
         assert request.status == 503
         request = await Request(s.app, target="/healthz", host="nobody.test").start().over()

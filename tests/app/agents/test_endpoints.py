@@ -69,9 +69,9 @@ def test_a_token_may_have_letters_of_any_alphabet():
 
 def test_nobody_is_let_in_once_the_gateway_closes():
     gateway = Gateway(Settings(grants=GRANTS))
-    gateway.draining = True  # it still serves, agents too
+    gateway.drain.draining = True  # it still serves, agents too
     assert endpoints.authorise(gateway, scope_of("websocket", headers=bearer("good"))) == Grant(("c1",))
-    gateway.closing = True
+    gateway.drain.closing = True
     for token in ("good", "gone", "unknown"):
         assert endpoints.authorise(gateway, scope_of("websocket", headers=bearer(token))) is problems.STOPPING
 

@@ -226,7 +226,7 @@ async def test_another_method_is_told_the_right_one(path: str, method: str, allo
 @dialogue
 async def test_a_gateway_that_stops_takes_no_calls():
     async with stage() as s:
-        s.gateway.closing = True
+        s.gateway.drain.closing = True
         status, answer = await told(s, REGISTER, register_body())
         assert (status, answer["code"]) == (503, "stopping")
 

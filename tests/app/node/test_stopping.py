@@ -32,7 +32,7 @@ async def test_aclose_ends_all_that_runs():
     assert request.status == upload.status == 503
     assert handshake.refusal is not None
     assert handshake.refusal[0] == 503
-    assert stage.gateway.exchanges == {}
+    assert not stage.gateway.exchanges
     assert stage.gateway.registry.links("c1") == (stage.link,)
     await quiet()
     assert left_behind() == []
@@ -57,7 +57,7 @@ async def test_draining_lets_requests_finish_and_then_breaks_them_off():
     async with Stage() as s:
         first, second = Request(s.app).start(), Request(s.app).start()
         await quiet()
-        drain = asyncio.get_running_loop().create_task(s.gateway.drain(5.0))
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain.run(5.0))
         await quiet()
         assert not first.is_over
         s.link.exchanges[0].answer(200)
@@ -96,7 +96,7 @@ async def test_answers_of_a_draining_gateway_close_their_connections():
         first.finish()
         await before.over()
         assert before.header(b"connection") is None
-        drain = asyncio.get_running_loop().create_task(s.gateway.drain(5.0, delay_seconds=2.0))
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain.run(5.0, delay_seconds=2.0))
         await quiet()
         second.answer(200)
         second.finish()
@@ -114,7 +114,7 @@ async def test_answers_of_a_draining_gateway_close_their_connections():
 @dialogue
 async def test_an_answer_of_our_own_closes_its_connection_while_draining():
     async with Stage() as s:
-        s.gateway.draining = True
+        s.gateway.drain.draining = True
         s.link.available = False
         request = await Request(s.app).start().over()
         assert (request.status, request.header(b"connection")) == (503, b"close")
@@ -125,7 +125,7 @@ async def test_an_answer_of_our_own_closes_its_connection_while_draining():
 async def test_a_refusal_before_any_route_closes_its_connection_while_draining(target: str):
     async with Stage() as s:
         for draining, connection in ((False, None), (True, b"close")):
-            s.gateway.draining = draining
+            s.gateway.drain.draining = draining
             request = await Request(s.app, target=target, host="nobody.test").start().over()
             assert (request.status, request.header(b"connection")) == (404, connection)
 
@@ -139,7 +139,7 @@ async def test_where_nobody_stops_to_listen_new_requests_are_turned_away_after_t
     async with Stage() as s:
         early = Request(s.app).start()
         await quiet()
-        drain = asyncio.get_running_loop().create_task(s.gateway.drain(5.0, delay_seconds=2.0))
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain.run(5.0, delay_seconds=2.0))
         await asyncio.sleep(1.9)
         served = Request(s.app).start()  # within the delay
         await quiet()
@@ -170,7 +170,7 @@ async def test_where_a_listener_closes_what_comes_meanwhile_is_served():
 
     async with Stage() as s:
         s.gateway.listeners.append(stop_listening)
-        drain = asyncio.get_running_loop().create_task(s.gateway.drain(5.0))
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain.run(5.0))
         await quiet()
         assert s.gateway.closing
         request = Request(s.app).start()
@@ -188,7 +188,7 @@ async def test_websockets_are_told_1012_after_the_delay(caplog: pytest.LogCaptur
     lines = Lines(caplog)
     async with Stage() as s:
         call, service = await opened(s)
-        drain = asyncio.get_running_loop().create_task(s.gateway.drain(5.0, delay_seconds=2.0))
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain.run(5.0, delay_seconds=2.0))
         await asyncio.sleep(1.9)
         assert call.closed is None
         late = await opened(s)  # not ready, but still serving
@@ -214,7 +214,7 @@ async def test_websockets_are_told_one_after_the_other():
     """All of them come back somewhere at once; the grace is shared by them."""
     async with Stage() as s:
         calls = [(await opened(s))[0] for _ in range(50)]
-        drain = asyncio.get_running_loop().create_task(s.gateway.drain(10.0))
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain.run(10.0))
         await asyncio.sleep(0.1)
         told = sum(call.closed is not None for call in calls)
         assert 5 <= told <= 20
@@ -233,7 +233,7 @@ async def test_an_answer_that_does_not_end_within_the_grace_is_broken_off(caplog
         s.exchange.answer(200)
         s.exchange.bring(b"half")
         await quiet()
-        await s.gateway.drain(5.0)
+        await s.gateway.drain.run(5.0)
         with pytest.raises(BrokenOffError):
             await request.over()
         assert not request.complete

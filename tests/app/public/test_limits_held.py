@@ -159,8 +159,11 @@ async def test_who_held_most_for_longest_goes_and_no_more_than_needed(caplog: py
         assert [exchange.resets > 0 for exchange in exchanges] == [True, False, False]
         assert account.held_bytes == 1_501
         warnings = [record.message for record in caplog.records if record.name == "gateway"]
-        assert [text for text in warnings if "is given up" in text] == [
-            "2001 bytes are held: <HttpExchange to c1/apps/web:80, waiting, 500 bytes held> is given up"
+        assert [text for text in warnings if "bytes are held" in text] == [
+            (
+                "2001 bytes are held: reset <HttpExchange to c1/apps/web:80, waiting, 500 bytes held>, "
+                "which held most for longest"
+            )
         ]
         exchanges[2].hold(1_400)
         await quiet()

@@ -340,7 +340,7 @@ async def test_frames_that_break_the_protocol(frame: bytes):
 async def test_drain_tells_both_sides():
     async with Stage() as s:
         call, service = await opened(s)
-        drain = asyncio.get_running_loop().create_task(s.gateway.drain(5.0))
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain.run(5.0))
         await quiet()
         assert call.closed is not None
         assert call.closed[0] == 1012

@@ -210,7 +210,7 @@ async def test_a_client_that_does_not_answer_a_ping_is_closed(stuck: bool):
 async def test_drain_tells_both_sides():
     async with Stage() as s:
         browser, service = await browsing(s)
-        drain = asyncio.get_running_loop().create_task(s.gateway.drain(5.0))
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain.run(5.0))
         await quiet()
         assert browser.closed() == (1012, "gateway is restarting")
         assert told(service) == [Closed(1001, "")]

@@ -219,7 +219,7 @@ class Playback:
         answers = (line for line in self.lines[number:] if line["dir"] == "gateway>agent" and line.get("conn") == conn)
         status = next(answers)["status"]
         gateway = self.stage.gateway
-        gateway.closing = status == 503
+        gateway.drain.closing = status == 503
         grant = Grant((CLUSTER,), revoked=status == 401, hosts=HOSTS, dialect=self.dialect)
         gateway.settings.grants[TOKEN] = grant  # type: ignore[index]
 
