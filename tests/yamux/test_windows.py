@@ -1,6 +1,10 @@
 """Flow control: credit back at half a window, growth on evidence, never a byte beyond."""
 
+from itertools import cycle
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.yamux.wire import data, everything, frames, measure, opened, said, window
 from tunnel.yamux import Limits, Role, Session, StreamReset
@@ -167,6 +171,95 @@ class TestGrowth:
         session.acknowledge(1, HALF, 100.1)
         assert said(session) == [f"WINDOW 1 {returned}"]
 
+    @pytest.mark.parametrize(("caught_up", "returned"), [(100.19, 262_144 + 1), (100.2, 0)])
+    def test_it_may_catch_up_until_two_round_trips_after_the_update_before(self, caught_up, returned):
+        session = measured(0.1)
+        session.receive_data(data(1, bytes(HALF + 1)), 100.1)
+        session.acknowledge(1, HALF, 100.1)
+        assert said(session) == [f"WINDOW 1 {HALF}"]
+        assert session.acknowledge(1, 1, caught_up) is (returned > 0)
+        assert said(session) == ([f"WINDOW 1 {returned}"] if returned else [])
+
+    def test_a_consumer_that_is_always_a_byte_behind_gets_no_more(self):
+        session = measured(0.1)
+        session.receive_data(data(1, b"x"), 100.0)
+        for _ in range(100):
+            consume(session, 16_384, 100.0)
+            everything(session)
+        assert session._table.live[1].window.size == 262_144
+
+    def test_half_a_window_is_evidence_once(self):
+        session = measured(0.1)
+        consume(session, HALF, 100.0)
+        assert said(session) == [f"WINDOW 1 {HALF + 262_144}"]
+        for _ in range(100):
+            consume(session, 1000, 100.0)
+        assert said(session) == []
+
+    @pytest.mark.parametrize(
+        "sizes",
+        [
+            (262_144,),
+            (HALF, HALF),
+            (HALF - 1, 1, HALF),
+            (HALF, 1, HALF - 1),
+            (100_000, 100_000, 62_144),
+            (1, 262_142, 1),
+            (16_384,) * 16,
+        ],
+    )
+    def test_the_frames_of_one_read_count_as_if_they_were_one(self, sizes):
+        """All come before the consumer can take the first: that some wait then says nothing about it."""
+        session = measured(0.1)
+        session.receive_data(b"".join(data(1, bytes(size)) for size in sizes), 100.0)
+        for size in sizes:
+            session.acknowledge(1, size, 100.0)
+        assert said(session) == [f"WINDOW 1 {262_144 + 262_144}"]
+        assert session._table.live[1].window.remaining == 524_288
+
+    @settings(max_examples=60, deadline=None)
+    @given(sizes=st.lists(st.integers(1, 2000), min_size=1, max_size=20), read_bytes=st.integers(1, 3000))
+    def test_a_window_that_is_the_brake_grows_to_its_limit_however_it_is_filled(self, sizes, read_bytes):
+        """The peer sends all it may, in frames of any size that come several in a read."""
+        session = measured(0.1, limits=Limits(initial_window=600, max_window=5000))
+        own = session._table.live[1].window
+        frame_sizes = cycle(sizes)
+        consumed = 0
+        while consumed < 3 * 5000:
+            read: list[int] = []
+            while sum(read) < min(read_bytes, own.remaining):
+                read.append(min(next(frame_sizes), own.remaining - sum(read)))
+            assert read, "the peer waits for credit, and nobody owes it any"
+            session.receive_data(b"".join(data(1, bytes(size)) for size in read), 100.0)
+            for size in read:
+                session.acknowledge(1, size, 100.0)
+            consumed += sum(read)
+            everything(session)
+        assert own.size == 5000
+
+    @pytest.mark.parametrize(
+        ("bytes_per_second", "rtt", "size"),
+        [
+            (1_000_000, 0.05, 262_144),
+            (10_000_000, 0.001, 262_144),
+            (10_000_000, 0.05, 2_097_152),
+            (100_000_000, 0.001, 524_288),
+            (100_000_000, 0.02, 8_388_608),
+        ],
+    )
+    def test_it_ends_at_what_four_round_trips_bring(self, bytes_per_second, rtt, size):
+        """The path is the brake then: half of it takes two round trips. Before that, it was not even four."""
+        session = measured(rtt)
+        own = session._table.live[1].window
+        now = 100.0
+        for _ in range(4000):
+            now += 16_384 / bytes_per_second
+            consume(session, 16_384, now)
+            everything(session)
+        assert own.size == size
+        assert size == 262_144 or size / 2 < 4 * rtt * bytes_per_second
+        assert size >= 4 * rtt * bytes_per_second
+
     def test_it_ends_at_the_limit(self):
         session = measured(0.1, limits=Limits(max_window=1_000_000))
         sizes = []
@@ -208,8 +301,9 @@ class TestGrowth:
         assert own.take_due() == 50
         assert (own.size, own.remaining, own.unread, own.consumed, own.due) == (100, 70, 30, 0, 0)
         assert own.acknowledge(30) is False
-        own.grow(0.0, 1.0, 1000, lambda _: True)
-        own.release(0.0)
+        assert own.grow(0.0, 1000, lambda _: True) is False
+        own.grow_before = 1.0
+        assert own.grow(0.0, 1000, lambda _: True) is True
         assert (own.size, own.remaining, own.unread, own.consumed, own.due) == (200, 70, 0, 0, 130)
         assert own.take_due() == 130
         assert (own.size, own.remaining, own.unread, own.consumed, own.due) == (200, 200, 0, 0, 0)

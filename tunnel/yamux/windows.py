@@ -5,9 +5,11 @@ The receive window's bytes are always in one of four places, and `size` is their
 (acknowledged, below half a window, so not yet worth a frame) and `due` (to be returned with the next update).
 What is due counts as remaining only once it was put on the wire. A window never shrinks.
 
-Growth is by evidence, as in rust-yamux: a half window that was consumed in less than two round trips since
-the last update means that the window, not the consumer, is the brake. Without a measured round trip it stays, and
-so does the window of a consumer that still holds some of what was delivered: more would only wait there.
+Growth is by evidence, as in rust-yamux: the window doubles when, within two round trips of the update before,
+half a window was consumed and the consumer then had nothing left. Then it waits for the peer, and the peer for
+credit: the window is the limit. It need not have nothing left at the moment of the update: one read brings several
+frames, and the first are acknowledged while the others wait. Without a measured round trip the window stays, and so
+does that of a consumer that never catches up in time: more would only wait there. Each half window is evidence once.
 """
 
 from collections.abc import Callable
@@ -15,11 +17,13 @@ from collections.abc import Callable
 from tunnel.yamux.errors import CreditOverflow
 from tunnel.yamux.frames import MAX_LENGTH
 
+_NEVER = float("-inf")
+
 
 class ReceiveWindow:
     """What the peer may still send on one stream, and what it gets back."""
 
-    __slots__ = ("consumed", "due", "last_update", "remaining", "size")
+    __slots__ = ("consumed", "due", "grow_before", "last_update", "remaining", "size")
 
     def __init__(self, size: int, now: float) -> None:
         self.size = size
@@ -27,6 +31,8 @@ class ReceiveWindow:
         self.consumed = 0
         self.due = 0
         self.last_update = now
+        self.grow_before = _NEVER
+        """Half a window was consumed: a consumer that has nothing left before this time gets a larger one."""
 
     @property
     def unread(self) -> int:
@@ -43,19 +49,25 @@ class ReceiveWindow:
         self.consumed += taken
         return self.consumed * 2 >= self.size
 
-    def grow(self, now: float, rtt: float | None, max_size: int, may_grow: Callable[[int], bool]) -> None:
-        """Double (up to `max_size`) if the half window just consumed shows that the window is the brake."""
-        extra = min(self.size, max_size - self.size)
-        if rtt is None or now - self.last_update >= 2 * rtt or extra <= 0 or self.unread or not may_grow(extra):
-            return
-        self.size += extra
-        self.due += extra
-
-    def release(self, now: float) -> None:
-        """All that was consumed becomes due."""
+    def release(self, now: float, rtt: float | None = None) -> None:
+        """All that was consumed becomes due. With `rtt`: it was half a window, the evidence for `grow`."""
         self.due += self.consumed
         self.consumed = 0
+        self.grow_before = _NEVER if rtt is None else self.last_update + 2 * rtt
         self.last_update = now
+
+    def grow(self, now: float, max_size: int, may_grow: Callable[[int], bool]) -> bool:
+        """Double (up to `max_size`) if the window is the brake; True when all that the peer lacks became due."""
+        if now >= self.grow_before or self.unread:
+            return False
+        self.grow_before = _NEVER
+        extra = min(self.size, max_size - self.size)
+        if extra <= 0 or not may_grow(extra):
+            return False
+        self.size += extra
+        self.due += extra
+        self.release(now)
+        return True
 
     def take_due(self) -> int:
         """The credit for the update that is being written."""
