@@ -107,6 +107,7 @@ class Receiver:
         stream = self._body_stream
         if stream is None or stream.state is State.CLOSED:  # reset, by us, since its header came
             return
+        stream.window.announced = left
         events.append(DataReceived(stream.id, bytes(data)))
         if self._body_ends_stream and not left:
             self._receive_fin(stream, events)
@@ -126,6 +127,7 @@ class Receiver:
         window.remaining -= length
         if stream.state is not State.REMOTE_ENDED:
             self._body_stream = stream
+            window.announced = length
         if flags:
             self._receive_flags(stream, flags, events)
 

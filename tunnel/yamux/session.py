@@ -156,7 +156,7 @@ class Session:
     # --- flow control ---
 
     def acknowledge(self, stream_id: int, size: int, now: float) -> bool:
-        """The consumer took `size` received bytes; at half a window the credit goes back to the peer.
+        """The consumer took `size` received bytes; at half a window the credit goes back, and the window may grow.
 
         True when that gave something to send. Unknown and ended streams are ignored. Raises ValueError for more
         than was received.
@@ -166,10 +166,12 @@ class Session:
         if stream is None or stream.state is State.REMOTE_ENDED:
             return False
         window = stream.window
-        if not window.acknowledge(size):
+        returned = window.acknowledge(size)
+        if returned:
+            window.release(now, self._pings.rtt)
+        grew = now < window.grow_before and window.grow(now, self._limits.max_window, self._may_grow)
+        if not returned and not grew:
             return False
-        window.grow(now, self._pings.rtt, self._limits.max_window, self._may_grow)
-        window.release(now)
         self._outbox.update(stream)
         return True
 
