@@ -1,7 +1,7 @@
-"""What an upgrade must keep, recorded at commit 2fb60da: whoever ran that version goes on with the next one unchanged.
+"""What an upgrade must keep, recorded at commit 2fb60da: who runs that version can install the next and change nothing.
 
-`files/` holds what operators have on their disks: configuration, variables, command lines, Helm values, a state file.
-`kept/` holds what others script against: metrics, log fields, endpoints, error codes, the objects of the charts.
-Neither is ever edited. A test here that fails says that an upgrade breaks somebody: the product is what changes.
-What a later version adds is recorded beside it, in files of its own.
+`files/` holds what operators have: configuration, variables, command lines, Helm values, a state file.
+`kept/` holds what others script against: metrics, log fields, endpoints, error codes, the charts' objects.
+Never edit either. A test that fails here says that the upgrade breaks somebody's installation: fix the product.
+Record what a later version adds in new files beside these.
 """

@@ -1,7 +1,7 @@
-"""What an upgrade would take away: what stood in something old and does not stand in the new.
+"""What an upgrade would take away: what the old data has and the new data lacks.
 
-More is always allowed: another key of a mapping, another entry of a list. Entries of a list that are mappings belong
-together by their `name`, or where they have none by what they hold; the order of plain entries counts.
+Additions are allowed: another key of a mapping, another entry of a list. Mappings in a list are matched by their
+`name`, or by their content where they have none; plain entries must keep their order.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
-"""The charts take the recorded values, and make of them the objects that run in clusters by these names.
+"""The charts accept the recorded values, and render from them every object that runs in clusters already.
 
-What a chart may change in an upgrade is left out: labels of its version, probes, how pods follow one another. All else
-that is in `kept/` is still there: names, selectors (which Kubernetes never lets change), commands, arguments,
-variables, ports, volumes, the configuration.
+An upgrade may change probes, the version's labels and how pods replace one another; these are left out. Everything else
+in `kept/` must stay: names, selectors (Kubernetes refuses to change them), commands, arguments, variables, ports,
+volumes, the configuration.
 """
 
 import tomllib

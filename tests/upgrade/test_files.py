@@ -72,7 +72,9 @@ def as_written(settings: Settings, folder: Path) -> dict[str, Any]:
 
 
 def policy_meant(table: dict[str, Any]) -> dict[str, Any]:
-    told = {key: None if value == "unlimited" else value for key, value in table.items() if key in POLICY}
+    told: dict[str, Any] = {
+        key: None if value == "unlimited" else value for key, value in table.items() if key in POLICY
+    }
     for key in ("request_headers", "response_headers"):
         if key in told:
             names = {name.lower(): value for name, value in told[key].get("set", {}).items()}
@@ -121,7 +123,7 @@ KEYS = [
 
 @pytest.mark.parametrize("number", [number for number, _ in KEYS], ids=[line.partition(" ")[0] for _, line in KEYS])
 def test_each_line_of_it_counts(tmp_path: Path, number: int):
-    """Were a key ignored, the file without it would mean the same: so the test above sees every one."""
+    """Without the line the file means something else, so the test above sees a key that is ignored."""
     config = copied(tmp_path)
     text = config.read_text(encoding="utf-8").splitlines()
     config.write_text("\n".join([*text[:number], *text[number + 1 :]]), encoding="utf-8")

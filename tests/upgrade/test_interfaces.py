@@ -1,7 +1,7 @@
 """What others script against is still there: endpoints with their answers, metrics with their labels, error codes.
 
-One application, started on the recorded files; no sockets. What shows only with an agent (the access log, a WebSocket's
-metrics) is in `test_processes.py`.
+The application runs on the recorded files, without sockets. What needs an agent (the access log, the metrics of a
+WebSocket) is in `test_processes.py`.
 """
 
 import importlib
@@ -66,7 +66,7 @@ def without_what_varies(recorded: Any, answer: Any) -> Any:
 
 @pytest.mark.anyio
 async def test_every_call_is_answered_as_it_was(gateway: httpx.AsyncClient):
-    """In one row, for the later ones depend on the earlier: a drain is the last."""
+    """One after the other, because later ones depend on earlier ones; the drain comes last."""
     for call in CALLS:
         response = await called(gateway, call)
         assert response.status_code == call["status"], (call, response.text)

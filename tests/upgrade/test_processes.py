@@ -1,11 +1,11 @@
 """The recorded version's agent with today's gateway, and the recorded version's gateway with today's agent.
 
-One stack for each dialect and each who is old, and one of today's alone, for checkouts without history. The old side
-runs from a folder of its own with the packages of this environment. What others read of a gateway with an agent (its
-access log, the metrics of its traffic) is compared with the record on every stack, the old gateway's too, which proves
-the record right.
+One stack per old side and dialect, and one with both sides of today, for checkouts without history. The old side runs
+from a folder of its own, with the packages of this environment. The access log and the metrics of every gateway are
+compared with what was recorded; the old gateways prove that the record is right.
 """
 
+import asyncio
 import json
 import signal
 import socket
@@ -26,7 +26,7 @@ from tests.services.pattern import blocks
 from tests.system.clients import RawClient, http_client, websocket
 from tests.system.conftest import tunnel_only
 from tests.system.harness import LOOPBACK, Service, Stack, free_port
-from tests.system.process import Process, Processes
+from tests.system.process import START_SECONDS, Process, Processes, wait_until
 from tests.upgrade.conftest import OldSource
 from tests.upgrade.lost import lost
 from tests.upgrade.metrics import exported, recorded_metrics
@@ -39,12 +39,11 @@ UPGRADES = [f"old-{old}-{dialect}" for old in ("agent", "gateway") for dialect i
 TODAY = "today-yamux"
 ADMIN = "admin-token-of-the-upgrade-tests"
 BODY = b"".join(blocks(300_000))
-NO_ROUTE = "nobody"
 
 
 @pytest.fixture(scope="module")
 def stacks(processes: Processes, old_source: OldSource, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Stack]:
-    """By name, all at once: most of a start is waiting. They share their services."""
+    """By name. They share their services, and start at once, because most of a start is waiting."""
     programs = {
         name: processes.python(name, module)
         for name, module in (("plain", "tests.services.plain"), ("ws", "tests.services.websocket"))
@@ -88,7 +87,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 def test_the_old_side_runs_the_old_source(old_source: OldSource):
-    """And not the checkout, from which the environment may have installed the packages too."""
+    """Not this checkout, which may be installed in the environment too."""
     old_tree = old_source.needed()
     shown = subprocess.run(
         [sys.executable, "-c", "import app, tunnel; print(app.__file__); print(tunnel.__file__)"],
@@ -127,7 +126,12 @@ async def test_the_services_close(stack: Stack):
         assert (client.close_code, client.close_reason) == (4002, "over")
 
 
-# --- what others read, once there was traffic
+# --- what others read
+
+
+ENDINGS = {
+    ("http", "ended", "ok"), ("http", "ended", "no_route"), ("websocket", "opened", "ok"), ("websocket", "ended", "ok"),
+}  # fmt: skip
 
 
 def logged(gateway: Process, logger: str) -> list[dict[str, Any]]:
@@ -135,27 +139,39 @@ def logged(gateway: Process, logger: str) -> list[dict[str, Any]]:
     return [line for line in written if line["logger"] == logger]
 
 
-async def test_the_logs_have_their_fields(stack: Stack, http: aiohttp.ClientSession):
-    url = f"http://{NO_ROUTE}.example.test:{stack.port}/"
-    async with http.get(url) as answer:
-        assert answer.status == 404
-    stack.gateway.wait_line(f'"host":"{NO_ROUTE}')
-    access = logged(stack.gateway, "gateway.access")
-    assert {(line["kind"], line["event"], line["outcome"]) for line in access} >= {
-        ("http", "ended", "ok"), ("http", "ended", "no_route"),
-        ("websocket", "opened", "ok"), ("websocket", "ended", "ok"),
-    }  # fmt: skip
+@pytest.fixture
+async def used(stack: Stack, http: aiohttp.ClientSession) -> Stack:
+    """A stack that has carried a request and a WebSocket, and refused a request; all of it is in its log."""
+    for url, status in ((stack.url("plain", "/small?n=3"), 200), (stack.url("nobody"), 404)):
+        async with http.get(url) as answer:
+            assert answer.status == status
+    async with websocket(stack.url("ws", "/echo", "ws")) as client:
+        await client.send("hello")
+        assert await client.recv() == "hello"
+
+    def all_logged() -> bool:
+        lines_of_access = logged(stack.gateway, "gateway.access")
+        return {(line["kind"], line["event"], line["outcome"]) for line in lines_of_access} >= ENDINGS
+
+    await asyncio.to_thread(wait_until, all_logged, START_SECONDS, "every exchange is in the access log")
+    return stack
+
+
+async def test_the_access_log_has_its_fields(used: Stack):
     fields = lines(KEPT / "access-log.txt")
-    assert [name for line in access for name in fields if name not in line] == []
-    messages = logged(stack.gateway, "gateway.messages")
+    assert [name for line in logged(used.gateway, "gateway.access") for name in fields if name not in line] == []
+
+
+async def test_the_log_of_messages_has_its_fields(used: Stack):
+    messages = logged(used.gateway, "gateway.messages")
     assert {line["direction"] for line in messages} == {"client_to_service", "service_to_client"}
     fields = lines(KEPT / "message-log.txt")
     assert [name for line in messages for name in fields if name not in line] == []
 
 
-async def test_the_metrics_have_their_labels(stack: Stack, http: aiohttp.ClientSession):
+async def test_the_metrics_have_their_labels(used: Stack, http: aiohttp.ClientSession):
     headers = {"Host": "localhost", "Authorization": f"Bearer {ADMIN}"}
-    async with http.get(f"http://{LOOPBACK}:{stack.port}/metrics", headers=headers) as answer:
+    async with http.get(f"http://{LOOPBACK}:{used.port}/metrics", headers=headers) as answer:
         assert answer.status == 200
         assert lost(recorded_metrics(), exported(await answer.text())) == []
 
@@ -165,13 +181,13 @@ async def test_the_metrics_have_their_labels(stack: Stack, http: aiohttp.ClientS
 
 @dataclass
 class Restart:
-    """What was seen of it."""
+    """What a client and the operator saw of it."""
 
     close_code: int
-    """With which an open WebSocket was closed."""
+    """Of the WebSocket that was open."""
     gateway_status: int
     answer: bytes
-    """To a request that came before the agent was back."""
+    """To a request that may have come before the agent was back."""
     agent_status: int
 
 
@@ -194,7 +210,7 @@ def restart(stack: Stack) -> Restart:
 
 @pytest.fixture(scope="module")
 def restarts(stacks: dict[str, Stack]) -> dict[Stack, Future[Restart]]:
-    """Of every stack with an old side, all at once. None serves afterwards: their agents have stopped."""
+    """Of every stack with an old side, all at once. None serves afterwards, as their agents have stopped."""
     with ThreadPoolExecutor(len(UPGRADES)) as pool:
         return {stacks[name]: pool.submit(restart, stacks[name]) for name in UPGRADES if name in stacks}
 
