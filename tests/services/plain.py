@@ -99,6 +99,13 @@ async def echo(plain: Plain, exchange: Exchange) -> None:
     )
 
 
+@at("/mirror")
+async def mirror(plain: Plain, exchange: Exchange) -> None:
+    """Answers with the body that came."""
+    body = b"".join([piece async for piece in exchange.body()])
+    await exchange.answer(200, body)
+
+
 @at("/small")
 async def small(plain: Plain, exchange: Exchange) -> None:
     fields = [("X-Service", plain.name), ("X-Connection", str(exchange.connection))]

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 import psutil
 
 from tests.soak.watched import MARK
-from tests.system.process import Process, Processes
+from tests.system.process import ROOT, Process, Processes
 
 MODULES = ("app", "tunnel.agent")
 GAUGES = ("websocket_connections_active", "gateway_streams_active", "gateway_held_bytes")
@@ -29,11 +29,11 @@ class WatchedProcesses(Processes):
         super().__init__()
         self._environment = environment
 
-    def python(self, name: str, module: str, *arguments: str, **environment: str) -> Process:
+    def python(self, name: str, module: str, *arguments: str, cwd: Path = ROOT, **environment: str) -> Process:
         if module in MODULES:
             arguments = (module, *arguments)
             module, environment = "tests.soak.watched", {**self._environment, **environment}
-        return super().python(name, module, *arguments, **environment)
+        return super().python(name, module, *arguments, cwd=cwd, **environment)
 
 
 @dataclass

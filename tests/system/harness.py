@@ -13,7 +13,7 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.system.process import START_SECONDS, Process, Processes, wait_until
+from tests.system.process import ROOT, START_SECONDS, Process, Processes, wait_until
 
 DIRECT = bool(os.environ.get("SYSTEM_DIRECT"))
 DIALECT = os.environ.get("SYSTEM_DIALECT", "yamux")
@@ -73,6 +73,9 @@ class Stack:
         self.folder = folder
         self.settings = settings or {}
         self.dialect = DIALECT
+        self.gateway_tree = ROOT
+        """The folder that holds the gateway's `app` and `tunnel`: this checkout, or another version's."""
+        self.agent_tree = ROOT
         self.port = free_port()
         self.services: dict[str, Service] = {}
         self.programs: dict[str, Process] = {}
@@ -128,7 +131,7 @@ class Stack:
     def start_gateway(self) -> Process:
         config = str(self.write_config())
         self._gateway = self.processes.python(
-            "gateway", "app", "--config", config, "--host", LOOPBACK, "--port", str(self.port)
+            "gateway", "app", "--config", config, "--host", LOOPBACK, "--port", str(self.port), cwd=self.gateway_tree
         )
         self._gateway.wait_line("ready")
         return self._gateway
@@ -175,6 +178,7 @@ class Stack:
                 self.dialect,
                 *options,
             ),
+            cwd=self.agent_tree,
         )
         return self._agent
 

@@ -148,9 +148,9 @@ class Processes:
         self.all.append(process)
         return process
 
-    def python(self, name: str, module: str, *arguments: str, **environment: str) -> Process:
-        """`python -m module arguments`, with the interpreter of the tests."""
-        return self.start(name, [sys.executable, "-m", module, *arguments], environment)
+    def python(self, name: str, module: str, *arguments: str, cwd: Path = ROOT, **environment: str) -> Process:
+        """`python -m module arguments`, with the interpreter of the tests; a module in `cwd` comes first."""
+        return self.start(name, [sys.executable, "-m", module, *arguments], environment, cwd)
 
     def close(self) -> None:
         """End all at once: none waits for another. Idempotent."""
