@@ -5,7 +5,7 @@ from typing import Any
 
 from app.rules.routes import RouteTable
 from app.settings import Grant, token_hash
-from tests.app.asgi import Pairs, Request
+from tests.app.asgi_server import Pairs, Request
 from tests.app.fakes import Stage
 
 REGISTER, SYNC, UNREGISTER = (f"/api/v1/gateway/routes/{call}" for call in ("register", "sync", "unregister"))

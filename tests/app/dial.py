@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from app.settings import Grant, token_hash
-from tests.app.asgi import Pairs, WebSocket
+from tests.app.asgi_server import Pairs, WebSocket
 from tests.app.fakes import Stage
 
 GRANTS = {

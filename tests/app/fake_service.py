@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.app.asgi import WebSocket
+from tests.app.asgi_server import WebSocket
 from tests.app.fakes import FakeExchange, Stage
 from tests.app.virtual import quiet
 from tunnel import websocket

@@ -9,7 +9,7 @@ from app.node.gateway import Gateway
 from app.rules.policy import Policy
 from app.rules.routes import Route, RouteTable
 from app.settings import Settings
-from tests.app.asgi import App
+from tests.app.asgi_server import App
 from tunnel.account import Account
 from tunnel.errors import TunnelError
 from tunnel.gateway.link import State

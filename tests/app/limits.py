@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.app.asgi import Call
+from tests.app.asgi_server import Call
 from tests.app.counted import samples
 from tests.app.fakes import Stage
 

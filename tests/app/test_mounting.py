@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.routing import Host, Mount
 
 from app.settings import Grant, load, token_hash
-from tests.app.asgi import App, Call, Request, WebSocket
+from tests.app.asgi_server import App, Call, Request, WebSocket
 from tests.app.counted import samples
 from tests.app.fakes import HOST, FakeExchange, Stage
 from tests.app.virtual import dialogue, left_behind, quiet

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.app.agents.test_endpoints import Dial, stage, text
-from tests.app.asgi import WebSocket
+from tests.app.asgi_server import WebSocket
 from tests.app.virtual import dialogue, quiet
 from tunnel.wire.messages import NAME_LIMIT
 

@@ -5,7 +5,6 @@ from collections import deque
 from typing import Any, cast
 
 from app.agents.socket import AgentSocket
-from app.asgi.answers import Receive, Scope, Send
 from tests.app.virtual import dialogue
 
 KIB = 1024
@@ -20,7 +19,7 @@ class Writer:
         self.has_room = True
         self.close_code: int | None = None
         nothing = cast("Any", None)
-        self.socket = AgentSocket(nothing, cast("Scope", {}), cast("Receive", nothing), cast("Send", nothing))
+        self.socket = AgentSocket(nothing, nothing, nothing)
         self.socket.link = self.socket._channel = cast("Any", self)
 
     def next_message(self) -> str | bytes | None:

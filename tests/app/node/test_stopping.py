@@ -6,7 +6,7 @@ import pytest
 
 from app.public.http_call import BrokenOffError
 from app.settings import Grant, token_hash
-from tests.app.asgi import Request, WebSocket
+from tests.app.asgi_server import Request, WebSocket
 from tests.app.fake_service import opened, parted
 from tests.app.fakes import Stage
 from tests.app.limits import Lines

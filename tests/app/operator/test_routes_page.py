@@ -6,7 +6,7 @@ import pytest
 
 from app.rules.routes import Route, RouteTable
 from app.settings import token_hash
-from tests.app.asgi import Request
+from tests.app.asgi_server import Request
 from tests.app.calls import REGISTER, register_body, stage, told
 from tests.app.fakes import Stage
 from tests.app.virtual import dialogue

@@ -1,18 +1,20 @@
-"""Header rules between client and service, as tables over ASGI scopes."""
+"""Header rules between client and service, as tables over requests."""
 
 import ipaddress
 from typing import Any
 
 import pytest
 
+from app.asgi.reading import read_scope
 from app.public import header_rules
+from app.public.forwarded import Networks
 from app.public.header_rules import BadRequestError
-from app.settings import Settings
-from tests.app.asgi import CLIENT, Pairs, scope_of
+from app.rules.request import Request
+from tests.app.asgi_server import CLIENT, Pairs, scope_of
 from tunnel.port import Headers, RequestHead
 
-PLAIN = Settings()
-TRUSTING = Settings(trusted_proxies=(ipaddress.ip_network("203.0.113.0/24"), ipaddress.ip_network("2001:db8::/32")))
+NOBODY: Networks = ()
+PROXIES: Networks = (ipaddress.ip_network("203.0.113.0/24"), ipaddress.ip_network("2001:db8::/32"))
 
 
 @pytest.mark.parametrize(
@@ -43,9 +45,12 @@ def test_is_websocket_upgrade(headers: Pairs, expected: bool):
     assert header_rules.is_websocket_upgrade(headers) is expected
 
 
-def head(headers: Pairs | None = None, settings: Settings = PLAIN, target: str = "/p?q", **scope: Any) -> RequestHead:
-    made = scope_of("http", target, headers=headers, **scope)
-    return header_rules.request_head(made, settings, header_rules.raw_path_of(made))
+def read(scope: dict[str, Any], proxies: Networks = NOBODY) -> Request:
+    return read_scope(scope, proxies)
+
+
+def head(headers: Pairs | None = None, proxies: Networks = NOBODY, target: str = "/p?q", **scope: Any) -> RequestHead:
+    return header_rules.request_head(read(scope_of("http", target, headers=headers, **scope), proxies))
 
 
 def values(headers: Headers, name: bytes) -> list[bytes]:
@@ -165,9 +170,9 @@ def test_ambiguous_framing_is_refused(headers: Pairs):
 
 def test_several_hosts_are_refused():
     with pytest.raises(BadRequestError):
-        header_rules.host_of(scope_of("http", headers=[(b"host", b"other.test")]))
-    assert header_rules.host_of(scope_of("http", host="a.test")) == "a.test"
-    assert header_rules.host_of(scope_of("http", host=None)) == ""
+        header_rules.checked_host(read(scope_of("http", headers=[(b"host", b"other.test")])))
+    assert header_rules.checked_host(read(scope_of("http", host="a.test"))) == "a.test"
+    assert header_rules.checked_host(read(scope_of("http", host=None))) == ""
 
 
 # --- who the client is
@@ -200,7 +205,7 @@ def test_a_client_is_what_its_connection_says(claims: Pairs):
 
 
 def test_a_trusted_proxy_is_believed_and_appended_to():
-    assert forwarding(head(CLAIMS, TRUSTING)) == {
+    assert forwarding(head(CLAIMS, PROXIES)) == {
         b"x-forwarded-for": b"198.51.100.7, 198.51.100.8, 203.0.113.9",
         b"x-forwarded-proto": b"https",
         b"x-forwarded-host": b"public.test",
@@ -215,12 +220,12 @@ def test_a_trusted_proxy_is_believed_and_appended_to():
 def test_other_claims_of_a_stranger_never_reach_the_service(name: bytes):
     claim = [(name, b"198.51.100.7")]
     handshake = [(b"upgrade", b"websocket")]
-    for settings, passed in ((PLAIN, []), (TRUSTING, [b"198.51.100.7"])):
-        scope = scope_of("http", headers=claim)
-        assert values(header_rules.request_head(scope, settings, b"/").headers, name) == passed
-        assert values(header_rules.upgrade_head(scope, settings, b"/", handshake).headers, name) == passed
-    stranger = scope_of("http", headers=claim, client=("198.51.100.9", 1))
-    assert values(header_rules.request_head(stranger, TRUSTING, b"/").headers, name) == []
+    for proxies, passed in ((NOBODY, []), (PROXIES, [b"198.51.100.7"])):
+        request = read(scope_of("http", headers=claim), proxies)
+        assert values(header_rules.request_head(request).headers, name) == passed
+        assert values(header_rules.upgrade_head(request, handshake).headers, name) == passed
+    stranger = read(scope_of("http", headers=claim, client=("198.51.100.9", 1)), PROXIES)
+    assert values(header_rules.request_head(stranger).headers, name) == []
 
 
 @pytest.mark.parametrize("name", [b"x-real-ips", b"x-forwarded", b"forwarded-to", b"x-request-start", b"proxying"])
@@ -242,8 +247,8 @@ def test_fields_that_only_look_like_claims_pass(name: bytes):
 )
 def test_who_is_trusted(client: tuple[str, int] | None, trusted: bool):
     scope = scope_of("http", client=client)
-    assert header_rules.client_is_trusted(scope, TRUSTING) is trusted
-    assert header_rules.client_is_trusted(scope, PLAIN) is False
+    assert read(scope, PROXIES).trusted is trusted
+    assert read(scope).trusted is False
 
 
 def test_addresses_of_every_kind():
@@ -254,35 +259,6 @@ def test_addresses_of_every_kind():
 
 
 # --- target
-
-
-@pytest.mark.parametrize(
-    ("scope", "path"),
-    [
-        ({"raw_path": b"/a%2Fb%20c", "path": "/a/b c"}, b"/a%2Fb%20c"),
-        ({"raw_path": b"/a?x=1", "path": "/a"}, b"/a"),
-        ({"raw_path": None, "path": "/a b/ü?%"}, b"/a%20b/%C3%BC%3F%25"),
-        ({"raw_path": None, "path": "/;a=b,c@d:e!$&'()*+~-._"}, b"/;a=b,c@d:e!$&'()*+~-._"),
-        ({"raw_path": b"", "path": ""}, b"/"),
-        ({"raw_path": b"/gw/a%2Fb", "root_path": "/gw"}, b"/a%2Fb"),
-        ({"raw_path": b"/gw", "root_path": "/gw"}, b"/"),
-        ({"raw_path": b"/gw/", "root_path": "/gw"}, b"/"),
-        ({"raw_path": b"/gww/a", "root_path": "/gw"}, b"/gww/a"),
-        ({"raw_path": b"/a", "root_path": "/gw"}, b"/a"),
-        ({"raw_path": b"/gw/gw/a", "root_path": "/gw"}, b"/gw/a"),
-        ({"raw_path": None, "path": "/gw/a b", "root_path": "/gw"}, b"/a%20b"),
-        ({"raw_path": b"/%67w/a%2Fb", "root_path": "/gw"}, b"/a%2Fb"),  # a server matched it after decoding
-        ({"raw_path": b"/g%C3%A4/a", "root_path": "/gä"}, b"/a"),
-    ],
-)
-def test_raw_path(scope: dict[str, Any], path: bytes):
-    assert header_rules.raw_path_of({**scope_of("http"), **scope}) == path
-
-
-def test_a_server_without_raw_path():
-    scope = scope_of("http", "/a%20b")
-    del scope["raw_path"]
-    assert header_rules.raw_path_of(scope) == b"/a%20b"
 
 
 @pytest.mark.parametrize(
@@ -313,7 +289,7 @@ def test_upgrade_head_is_a_handshake_of_our_own():
         (b"cookie", b"a=b"),
     ]
     scope = scope_of("websocket", "/ws?t=1", headers=sent, scheme="wss")
-    made = header_rules.upgrade_head(scope, PLAIN, b"/ws", [(b"Sec-WebSocket-Key", b"ours")])
+    made = header_rules.upgrade_head(read(scope), [(b"Sec-WebSocket-Key", b"ours")])
     assert own(made.headers) == [
         (b"origin", b"https://app.example.test"),
         (b"cookie", b"a=b"),

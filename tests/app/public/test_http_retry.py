@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.app.asgi import Request
+from tests.app.asgi_server import Request
 from tests.app.fakes import Stage
 from tests.app.virtual import dialogue, quiet
 from tunnel.errors import (

@@ -7,7 +7,7 @@ import pytest
 
 from app.public.http_call import BrokenOffError
 from app.rules.policy import HeaderChanges
-from tests.app.asgi import Pairs, Request, WebSocket
+from tests.app.asgi_server import Pairs, Request, WebSocket
 from tests.app.fake_service import FakeService, opened, parted
 from tests.app.fakes import FakeLink, Stage
 from tests.app.limits import Lines, hits

@@ -10,7 +10,7 @@ import logging
 import pytest
 
 from app.public.http_call import BrokenOffError
-from tests.app.asgi import Request, WebSocket
+from tests.app.asgi_server import Request, WebSocket
 from tests.app.fake_service import FakeService, opened, parted
 from tests.app.fakes import FakeExchange, FakeLink, Stage
 from tests.app.limits import Lines, hits
@@ -161,7 +161,7 @@ async def test_who_held_most_for_longest_goes_and_no_more_than_needed(caplog: py
         warnings = [record.message for record in caplog.records if record.name == "gateway"]
         assert [text for text in warnings if "bytes are held" in text] == [
             (
-                "2001 bytes are held: reset <HttpExchange to c1/apps/web:80, waiting, 500 bytes held>, "
+                "2001 bytes are held: reset <HttpCall to c1/apps/web:80, waiting, 500 bytes held>, "
                 "which held most for longest"
             )
         ]

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from app.public.http_call import BrokenOffError
-from tests.app.asgi import Request
+from tests.app.asgi_server import Request
 from tests.app.fakes import Stage
 from tests.app.limits import Lines, abortable, hits
 from tests.app.virtual import dialogue, quiet

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.app.asgi import WebSocket
+from tests.app.asgi_server import WebSocket
 from tests.app.fake_service import FakeService, opened, parted
 from tests.app.fakes import Stage
 from tests.app.limits import Lines, hits

@@ -9,7 +9,7 @@ import pytest
 
 from app.rules.policy import Policy
 from app.rules.routes import Route, RouteTable
-from tests.app.asgi import Pairs, WebSocket
+from tests.app.asgi_server import Pairs, WebSocket
 from tests.app.fake_service import FakeService, opened, parted
 from tests.app.fakes import HOST, TARGET, Stage
 from tests.app.limits import Lines, hits

@@ -9,7 +9,7 @@ from starlette.routing import Mount
 
 from app.rules.routes import Route, RouteTable
 from app.settings import Grant, token_hash
-from tests.app.asgi import App, Pairs, Request, WebSocket
+from tests.app.asgi_server import App, Pairs, Request, WebSocket
 from tests.app.counted import samples
 from tests.app.fakes import HOST, TARGET, Stage
 from tests.app.limits import Lines

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.app.asgi import WebSocket
+from tests.app.asgi_server import WebSocket
 from tests.app.fake_service import FakeService, opened, parted
 from tests.app.fakes import Stage
 from tests.app.virtual import dialogue, quiet

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.app.asgi import WebSocket
+from tests.app.asgi_server import WebSocket
 from tests.app.fake_service import FakeService, opened
 from tests.app.fakes import Stage
 from tests.app.virtual import dialogue, quiet

@@ -13,7 +13,7 @@ from typing import Any
 from app.rules.policy import DEFAULT_POLICY, Policy
 from app.rules.routes import Route, RouteTable
 from app.settings import Grant, token_hash
-from tests.app.asgi import Request, WebSocket
+from tests.app.asgi_server import Request, WebSocket
 from tests.app.fakes import Stage
 from tests.app.virtual import quiet
 from tests.tunnel.gateway import sound

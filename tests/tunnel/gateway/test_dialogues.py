@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from tests.app.asgi import Request, WebSocket
+from tests.app.asgi_server import Request, WebSocket
 from tests.app.virtual import dialogue, quiet
 from tests.tunnel.gateway.recording import (
     CLUSTER,

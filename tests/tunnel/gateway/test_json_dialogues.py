@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.app.asgi import Request
+from tests.app.asgi_server import Request
 from tests.app.virtual import dialogue
 from tests.existing.services import octets, text_body
 from tests.tunnel.gateway import sound

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import pytest
 
-from tests.app.asgi import Request, WebSocket
+from tests.app.asgi_server import Request, WebSocket
 from tests.app.fakes import HOST, FakeLink
 from tests.app.fakes import Stage as Application
 from tests.app.virtual import dialogue, quiet
