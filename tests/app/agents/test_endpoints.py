@@ -9,6 +9,7 @@ from app.agents import endpoints
 from app.asgi.reading import read_scope
 from app.node.gateway import Gateway
 from app.rules import problems
+from app.rules.request import Request
 from app.rules.routes import Route, RouteTable
 from app.settings import Grant, Settings, token_hash
 from tests.app.asgi_server import Pairs, WebSocket, scope_of
@@ -16,6 +17,10 @@ from tests.app.dial import ENDPOINTS, GRANTS, Dial, bearer, stage, text
 from tests.app.fakes import TARGET
 from tests.app.virtual import dialogue, quiet
 from tunnel.gateway.link import State
+
+
+def handshake(**scope: Any) -> Request:
+    return read_scope(scope_of("websocket", **scope), ())
 
 
 @pytest.mark.parametrize(
@@ -55,9 +60,7 @@ def test_cluster_of(clusters: tuple[str, ...], claims: tuple[str, ...], cluster:
     ],
 )
 def test_authorise(headers: Pairs, status: int | None):
-    found = endpoints.authorise(
-        Gateway(Settings(grants=GRANTS)), read_scope(scope_of("websocket", headers=headers), ())
-    )
+    found = endpoints.authorise(Gateway(Settings(grants=GRANTS)), handshake(headers=headers))
     if status is None:
         assert found == Grant(("c1",))
     else:
@@ -67,21 +70,16 @@ def test_authorise(headers: Pairs, status: int | None):
 
 def test_a_token_may_have_letters_of_any_alphabet():
     gateway = Gateway(Settings(grants={token_hash("schlüssel"): Grant(("c1",))}))
-    assert endpoints.authorise(gateway, read_scope(scope_of("websocket", headers=bearer("schlüssel")), ())) == Grant(
-        ("c1",)
-    )
+    assert endpoints.authorise(gateway, handshake(headers=bearer("schlüssel"))) == Grant(("c1",))
 
 
 def test_nobody_is_let_in_once_the_gateway_closes():
     gateway = Gateway(Settings(grants=GRANTS))
     gateway.drain.draining = True  # it still serves, agents too
-    assert endpoints.authorise(gateway, read_scope(scope_of("websocket", headers=bearer("good")), ())) == Grant(("c1",))
+    assert endpoints.authorise(gateway, handshake(headers=bearer("good"))) == Grant(("c1",))
     gateway.drain.closing = True
     for token in ("good", "gone", "unknown"):
-        assert (
-            endpoints.authorise(gateway, read_scope(scope_of("websocket", headers=bearer(token)), ()))
-            is problems.STOPPING
-        )
+        assert endpoints.authorise(gateway, handshake(headers=bearer(token))) is problems.STOPPING
 
 
 @pytest.mark.parametrize(
@@ -99,7 +97,7 @@ def test_nobody_is_let_in_once_the_gateway_closes():
 )
 def test_gateway_url(public_url: str | None, scope: dict[str, Any], url: str):
     gateway = Gateway(Settings(public_url=public_url))
-    assert endpoints._gateway_url(gateway, read_scope(scope_of("websocket", **scope), ())) == url
+    assert endpoints._gateway_url(gateway, handshake(**scope)) == url
 
 
 # --- handshakes
