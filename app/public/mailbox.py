@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from tunnel.account import Account
+from tunnel.account import Account, Holding
 
 from .client_port import Message
 
@@ -15,21 +15,25 @@ class Mailbox:
     those that the client was given and has not taken.
     """
 
-    __slots__ = ("_account", "_closed", "_messages", "assembling_bytes", "held_bytes", "passing_bytes")
+    __slots__ = ("_closed", "_held", "_messages", "assembling_bytes", "passing_bytes")
 
     def __init__(self, account: Account) -> None:
-        self._account = account
+        self._held = Holding(account)
         self._messages: deque[tuple[Message, float]] = deque()
         self._closed = False
         self.assembling_bytes = 0
         self.passing_bytes = 0
-        self.held_bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """All that waits, is being assembled, or was given to the client and not taken."""
+        return self._held.size_bytes
 
     def put(self, message: Message, now: float) -> None:
         """A message is whole; dropped once nobody will take it."""
         if not self._closed:
             self._messages.append((message, now))
-            self._hold(len(message) + _MESSAGE_BYTES)
+            self._held.add(len(message) + _MESSAGE_BYTES)
 
     @property
     def first(self) -> Message:
@@ -39,19 +43,19 @@ class Mailbox:
     def take(self) -> tuple[Message, float]:
         """The oldest message. Raises IndexError when there is none."""
         message, arrived = self._messages.popleft()
-        self._hold(-len(message) - _MESSAGE_BYTES)
+        self._held.add(-len(message) - _MESSAGE_BYTES)
         return message, arrived
 
     def assembling(self, size_bytes: int) -> None:
         """So much of the next message is there."""
         if size_bytes != self.assembling_bytes and not self._closed:
-            self._hold(size_bytes - self.assembling_bytes)
+            self._held.add(size_bytes - self.assembling_bytes)
             self.assembling_bytes = size_bytes
 
     def passing(self, size_bytes: int) -> None:
         """So much is with the client, who does not take it."""
-        if not self._closed:
-            self._hold(size_bytes - self.passing_bytes)
+        if size_bytes != self.passing_bytes and not self._closed:
+            self._held.add(size_bytes - self.passing_bytes)
             self.passing_bytes = size_bytes
 
     def clear(self) -> None:
@@ -61,15 +65,10 @@ class Mailbox:
 
     def close(self) -> None:
         """Nobody will take anything any more; idempotent."""
-        self.clear()
-        self.assembling(0)
-        self.passing(0)
+        self._messages.clear()
+        self.assembling_bytes = self.passing_bytes = 0
+        self._held.close()
         self._closed = True
-
-    def _hold(self, delta_bytes: int) -> None:
-        if delta_bytes:
-            self.held_bytes += delta_bytes
-            self._account.adjust(delta_bytes)
 
     def __len__(self) -> int:
         return len(self._messages)

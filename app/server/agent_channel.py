@@ -5,7 +5,6 @@ closing handshake, keep-alive pings and the end of the connection stay uvicorn's
 agent can hold the event loop.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 
@@ -14,7 +13,9 @@ from websockets.frames import Frame, Opcode
 
 from tunnel import websocket
 
-_CHANNEL_SLICE_BYTES = 64 * 1024
+from .turns import Left, Turns, slices
+
+_SLICE_BYTES = 64 * 1024
 """Of an agent's bytes per turn: 5,000 of the smallest yamux frames, some 15 ms."""
 
 
@@ -29,7 +30,7 @@ class AgentChannel:
         self._codec = websocket.Connection(websocket.Role.SERVER, max_message_bytes=protocol.config.ws_max_size)
         self._waiting: deque[bytes] = deque()
         self._parts: deque[bytes] = deque()  # of a large message, the first of them next
-        self._turn: asyncio.Handle | None = None
+        self._turns = Turns(protocol.loop, protocol.transport, self._work)
         self._on_message: Callable[[str | bytes], None] | None = None
         self.on_writable: Callable[[], None] = lambda: None
         self.divides = True
@@ -53,33 +54,34 @@ class AgentChannel:
         self._parts.clear()
         self._on_message = None
         self.on_writable = lambda: None
-        if self._turn is not None:
-            self._turn.cancel()
+        self._turns.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the agent, in slices of bounded work; the order is kept."""
-        if self._turn is None and self._on_message is not None and len(data) <= _CHANNEL_SLICE_BYTES:
+        if self._turns.idle and self._on_message is not None and len(data) <= _SLICE_BYTES:
             message = self._codec.whole_message(data)
             if message is not None:
                 self._on_message(message)  # the usual case, without a detour
             else:
-                self._settle(self._codec.receive_data(data))
+                self._obey_all(self._codec.receive_data(data))
+                self._turns.settle(self._left())
             return
-        self._waiting.extend(data[at : at + _CHANNEL_SLICE_BYTES] for at in range(0, len(data), _CHANNEL_SLICE_BYTES))
-        if self._turn is None:
-            self._take()
+        self._waiting.extend(slices(data, _SLICE_BYTES))
+        self._turns.run()
 
-    def _take(self) -> None:
-        self._turn = None
-        protocol = self._protocol
+    def _work(self) -> Left:
         if self._parts and self._on_message is not None:
             self._on_message(self._parts.popleft())
-        elif self._waiting and not protocol.transport.is_closing():
-            self._settle(self._codec.receive_data(self._waiting.popleft()))
-            return
-        self._go_on()
+        elif self._waiting and not self._protocol.transport.is_closing():
+            self._obey_all(self._codec.receive_data(self._waiting.popleft()))
+        return self._left()
 
-    def _settle(self, events: list[websocket.Event]) -> None:
+    def _left(self) -> Left:
+        if self._parts or self._waiting:
+            return Left.MORE
+        return Left.BLOCKED if self._protocol.read_paused else Left.NOTHING
+
+    def _obey_all(self, events: list[websocket.Event]) -> None:
         """Obey what a slice brought, and answer it."""
         protocol = self._protocol
         for event in events:
@@ -89,24 +91,14 @@ class AgentChannel:
             protocol.transport.write(owed)
         if self._codec.state is websocket.State.CLOSED:
             protocol.transport.close()
-        self._go_on()
-
-    def _go_on(self) -> None:
-        protocol = self._protocol
-        if self._parts or self._waiting:
-            protocol.transport.pause_reading()
-            self._turn = protocol.loop.call_soon(self._take)
-        elif not protocol.read_paused and not protocol.transport.is_closing():
-            protocol.transport.resume_reading()
 
     def _obey(self, event: websocket.Event) -> None:
         protocol = self._protocol
         match event:
             case websocket.Message() if self._on_message is not None:
                 data = event.data
-                if self.divides and isinstance(data, bytes) and (len(data) > _CHANNEL_SLICE_BYTES or self._parts):
-                    size = _CHANNEL_SLICE_BYTES
-                    self._parts.extend(data[at : at + size] for at in range(0, len(data), size))
+                if self.divides and isinstance(data, bytes) and (len(data) > _SLICE_BYTES or self._parts):
+                    self._parts.extend(slices(data, _SLICE_BYTES))
                 else:
                     self._on_message(data)
             case websocket.Message():

@@ -5,16 +5,16 @@ connection stay uvicorn's. Work is done in slices of bounded work, so that no cl
 there is a backlog the socket is not read, so what is held is one read of it and one message, counted into the account.
 """
 
-import asyncio
 import logging
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame, Opcode
 
 from tunnel import websocket
-from tunnel.account import Account
+from tunnel.account import Account, Holding
 
 from ..public.client_port import Message, Talk
+from .turns import Left, Turns, slices
 
 logger = logging.getLogger("gateway")
 
@@ -34,38 +34,34 @@ class ClientChannel:
     """See the module; a `WebSocketClient`."""
 
     __slots__ = (
-        "_account",
         "_codec",
         "_events",
         "_frames",
         "_frames_bytes",
         "_full",
+        "_held",
         "_paused",
         "_protocol",
-        "_reading",
         "_talk",
-        "_turn",
+        "_turns",
         "_waiting",
         "_waiting_bytes",
-        "held_bytes",
     )
 
     def __init__(self, protocol: WebSocketsSansIOProtocol, max_message_bytes: int, account: Account) -> None:
         self._protocol = protocol
         largest = min(max_message_bytes, protocol.config.ws_max_size)
         self._codec = websocket.Connection(websocket.Role.SERVER, max_message_bytes=largest)
-        self._account = account
+        self._held = Holding(account)
         self._talk: Talk | None = None
         self._waiting: list[bytes] = []  # slices of one read, not parsed yet (an empty deque takes 760 bytes)
         self._waiting_bytes = 0
         self._events: list[websocket.Event] = []  # of the last slice, not obeyed yet
-        self._turn: asyncio.Handle | None = None
+        self._turns = Turns(protocol.loop, protocol.transport, self._work)
         self._paused = False  # by the conversation
-        self._reading = True
         self._frames: list[bytes] = []  # given, and to leave in one write
         self._frames_bytes = 0
         self._full = False  # the transport's buffer is above its mark, and the conversation waits
-        self.held_bytes = 0
 
     def __repr__(self) -> str:
         state = "free" if self._talk is None else "paused" if self._paused else "open"
@@ -81,6 +77,11 @@ class ClientChannel:
         self.resume_reading()
 
     # --- told by the conversation
+
+    @property
+    def held_bytes(self) -> int:
+        """See `WebSocketClient.held_bytes`."""
+        return self._held.size_bytes
 
     @property
     def unsent_bytes(self) -> int:
@@ -136,25 +137,24 @@ class ClientChannel:
     def resume_reading(self) -> None:
         """See `WebSocketClient.resume_reading`."""
         self._paused = False
-        if (self._waiting or self._events) and self._turn is None:
-            self._turn = self._protocol.loop.call_soon(self._take)
+        if self._waiting or self._events:
+            self._turns.wake()
 
     # --- told by the protocol
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
         if self._paused or self._waiting or self._events or len(data) > _SLICE_BYTES:
-            self._waiting.extend(data[at : at + _SLICE_BYTES] for at in range(0, len(data), _SLICE_BYTES))
+            self._waiting.extend(slices(data, _SLICE_BYTES))
             self._waiting_bytes += len(data)
-            if self._turn is None:
-                self._take()
+            self._turns.run()
             return
         message = self._codec.whole_message(data)
         if message is not None:
             self._tell(message)  # the usual case, without a detour
             return
         self._events.extend(self._codec.receive_data(data))
-        self._take()
+        self._turns.run()
 
     def on_writable(self) -> None:
         """The transport's buffer has drained."""
@@ -173,9 +173,7 @@ class ClientChannel:
 
     def connection_lost(self) -> None:
         """The connection is gone: what came whole is told, if somebody takes it."""
-        if self._turn is not None:
-            self._turn.cancel()
-            self._turn = None
+        self._turns.cancel()
         while self._events and not self._paused:
             self._obey(self._events.pop(0))
         self._drop()
@@ -185,9 +183,8 @@ class ClientChannel:
 
     # --- inside
 
-    def _take(self) -> None:
+    def _work(self) -> Left:
         """Do a turn's work of the backlog."""
-        self._turn = None
         budget = _TURN_EVENTS
         while budget > 0 and not self._paused:
             if self._events:
@@ -201,16 +198,9 @@ class ClientChannel:
             else:
                 break
         self._count()
-        protocol = self._protocol
         if self._waiting or self._events:
-            if not self._paused and self._turn is None:
-                self._turn = protocol.loop.call_soon(self._take)
-            if self._reading:
-                self._reading = False
-                protocol.transport.pause_reading()
-        elif not self._reading and not protocol.transport.is_closing():
-            self._reading = True
-            protocol.transport.resume_reading()
+            return Left.BLOCKED if self._paused else Left.MORE
+        return Left.NOTHING
 
     def _obey(self, event: websocket.Event) -> None:
         if type(event) is websocket.Message:
@@ -270,7 +260,4 @@ class ClientChannel:
         self._count()
 
     def _count(self) -> None:
-        held = self._waiting_bytes + self._codec.buffered_bytes
-        if held != self.held_bytes:
-            self._account.adjust(held - self.held_bytes)
-            self.held_bytes = held
+        self._held.set(self._waiting_bytes + self._codec.buffered_bytes)

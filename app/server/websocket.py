@@ -22,6 +22,7 @@ from tunnel.account import Account
 from .agent_channel import AgentChannel
 from .client_channel import ClientChannel
 from .http import cut_off
+from .turns import Left, Turns
 
 _SLICE_BYTES = 16 * 1024
 _SLICE_FRAMES = 64
@@ -34,10 +35,14 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
     """A WebSocket; see `AgentChannel` and `ClientChannel` for what becomes of it."""
 
     _waiting = b""
-    _turn: asyncio.Handle | None = None
     _slice_bytes = _SLICE_BYTES
     _frames = 0  # taken since the last turn
     _channel: AgentChannel | ClientChannel | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A connection came, or was handed over with its handshake."""
+        super().connection_made(transport)
+        self._turns = Turns(self.loop, transport, self._work)
 
     def handle_connect(self, event: Request) -> None:
         """A handshake came; its task starts in the next turn of the loop."""
@@ -67,21 +72,20 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
         self._waiting += data
         if self.handshake_initiated and not self.handshake_complete:
             self.transport.pause_reading()
-        elif self._turn is None:
-            self._take()
+        else:
+            self._turns.run()
 
     async def send(self, message: ASGISendEvent) -> None:
         """The application's event; what came before the accept is taken in the next turn."""
         await super().send(message)
         self._go_on()
 
-    def _take(self) -> None:
-        self._turn = None
+    def _work(self) -> Left:
         if self._channel is not None:
             early, self._waiting = self._waiting, b""
             self.transport.resume_reading()
             self._channel.data_received(early)
-            return
+            return Left.NOT_OURS
         while self._waiting and not self.transport.is_closing():
             data, self._waiting = self._waiting[: self._slice_bytes], self._waiting[self._slice_bytes :]
             self._frames = 0
@@ -91,12 +95,10 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
             self._slice_bytes = _TINY_SLICE_BYTES if many else _SLICE_BYTES
             if many or self.read_paused or not self.writable.is_set():
                 break
+        blocked = self.read_paused or not self.writable.is_set()
         if self._waiting and not self.transport.is_closing():
-            self.transport.pause_reading()
-            if not self.read_paused and self.writable.is_set():
-                self._turn = self.loop.call_soon(self._take)
-        elif not self.read_paused and not self.transport.is_closing():
-            self.transport.resume_reading()  # the slices had it paused
+            return Left.BLOCKED if blocked else Left.MORE
+        return Left.NOT_OURS if self.read_paused else Left.NOTHING
 
     def handle_ping(self) -> None:
         """A ping: answered, unless the client reads nothing of what it was sent already."""
@@ -126,8 +128,7 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._waiting = b""
-        if self._turn is not None:
-            self._turn.cancel()
+        self._turns.cancel()
         super().connection_lost(exc)
         if self._channel is not None:
             self._channel.connection_lost()
@@ -153,8 +154,8 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
 
     def _go_on(self) -> None:
         """The rest of the slices has its turn, once the client is accepted."""
-        if self._waiting and not self.read_paused and self._turn is None and self.handshake_complete:
-            self._turn = self.loop.call_soon(self._take)
+        if self._waiting and not self.read_paused and self.handshake_complete:
+            self._turns.wake()
 
     def _answer_refused(self) -> None:
         """A handshake that the parser refused has an answer, which uvicorn does not send."""

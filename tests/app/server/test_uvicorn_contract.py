@@ -49,20 +49,20 @@ HTTP = {
 CYCLE = {"keep_alive", "more_body", "response_complete", "response_started"}
 WEBSOCKET = {
     "close_sent", "config.ws_per_message_deflate", "conn.data_to_send", "conn.handshake_exc", "connection_lost",
-    "data_received", "handle_connect", "handle_cont", "handle_ping", "handshake_complete", "handshake_initiated",
-    "keepalive_timeout", "loop.call_soon", "read_paused", "receive", "resume_writing", "scope", "send",
+    "connection_made", "data_received", "handle_connect", "handle_cont", "handle_ping", "handshake_complete",
+    "handshake_initiated",
+    "keepalive_timeout", "loop", "read_paused", "receive", "resume_writing", "scope", "send",
     "send_receive_event_to_app", "shutdown", "transport.close", "transport.is_closing",
     "transport.pause_reading", "transport.resume_reading", "transport.write", "writable.is_set",
 }  # fmt: skip
 CHANNEL = {
-    "close_sent", "config.ws_max_size", "handle_pong", "loop.call_soon", "queue.put_nowait", "read_paused",
-    "transport.close", "transport.is_closing", "transport.pause_reading", "transport.resume_reading",
-    "transport.write", "writable.is_set",
+    "close_sent", "config.ws_max_size", "handle_pong", "loop", "queue.put_nowait", "read_paused",
+    "transport.close", "transport.is_closing", "transport.pause_reading", "transport.write", "writable.is_set",
 }  # fmt: skip
 CLIENT = {
     "close_sent", "close_timer", "config.ws_max_size", "disconnected", "handle_pong", "loop.call_later",
-    "loop.call_soon", "transport.abort", "transport.close", "transport.get_write_buffer_size", "transport.is_closing",
-    "transport.pause_reading", "transport.resume_reading", "transport.write", "writable.is_set",
+    "transport.abort", "transport.close", "transport.get_write_buffer_size", "transport.is_closing",
+    "transport.write", "writable.is_set",
 }  # fmt: skip
 CLASSES: dict[str, tuple[type, set[str]]] = {
     "AdminServer": (uvicorn.Server, ADMIN_SERVER),
