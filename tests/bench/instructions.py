@@ -6,6 +6,8 @@ the difference, divided by the requests between, leaves the start out. Everythin
 are a whole instruction apart end the command with status 1; a part of one is the start's, in which prometheus_client
 reads /proc/stat, whose digits are never quite the same.
 
+The same files in the same folder give the same number. Another folder, or any change of a source, moves objects in
+memory, and with them collisions in sets and dictionaries: up to 0.3 % either way, so read nothing into less.
 Compare with a count of another commit made with the same interpreter, the same packages and the same valgrind. To
 count a commit that has no such benchmark, copy `offline.py`, `offline.toml`, `instructions.py` and `__main__.py` of
 this folder into its `tests/bench/`.
