@@ -1,11 +1,13 @@
-"""The layers import one way only, and no file grows beyond what can be read at once.
+"""The house rules that a reader relies on: who may import whom, no circles, no file too long to read at once.
 
-Reads every source with `ast`; imports nothing of the product. The last tests turn the checker on made-up
-sources: a rule that cannot fail would prove nothing.
+Reads every source with `ast`; imports nothing of the product. An import for annotations only counts like any other: it
+is an arrow that a reader follows. The last tests turn each rule on made-up sources: a rule that cannot fail proves
+nothing. `docs/architecture.md` draws what is enforced here.
 """
 
 import ast
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -21,10 +23,33 @@ FORBIDDEN = [
     ("tunnel/", {"app", "starlette", "uvicorn"}),
     ("tunnel/agent/", {"tunnel.gateway"}),
     ("tunnel/gateway/", {"tunnel.agent"}),
-    ("tunnel/http1/", {"asyncio"}),
-    ("tunnel/websocket/", {"asyncio"}),
+    ("tunnel/http1/", {"asyncio", "tunnel.agent", "tunnel.gateway", "tunnel.websocket", "tunnel.wire", "tunnel.yamux"}),
+    ("tunnel/websocket/", {"asyncio", "tunnel.agent", "tunnel.gateway", "tunnel.http1", "tunnel.wire", "tunnel.yamux"}),
+    ("tunnel/wire/", {"asyncio", "tunnel.agent", "tunnel.gateway", "tunnel.http1", "tunnel.websocket", "tunnel.yamux"}),
 ]
 """Where -> what is never imported there, with all that is below it."""
+
+GROUND = {"account", "errors", "nobody", "override", "port", "streams", "tls"}
+"""The files directly in `tunnel/`: they import each other and nothing else of ours."""
+
+ENTRANCES = ("app/main.py", "app/serve.py", "app/cli.py", "app/__main__.py", "app/demo/")
+FLOORS = [
+    {"rules"},
+    {"settings", "observed"},
+    {"learned"},
+    {"node"},
+    {"agents", "cluster", "operator", "public"},
+    {"asgi", "server"},
+]
+"""The rooms of `app/`, lowest first: each imports those below it, never a room beside or above it."""
+
+KNOW_UVICORN = (*ENTRANCES, "app/server/")
+KNOW_STARLETTE = (*ENTRANCES, "app/asgi/", "app/operator/", "app/agents/rest")
+KNOW_SCOPES = (*ENTRANCES, "app/asgi/", "app/server/", "app/operator/", "app/agents/rest")
+
+
+def module_of(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def imported(tree: ast.AST, path: str) -> set[str]:
@@ -43,6 +68,10 @@ def imported(tree: ast.AST, path: str) -> set[str]:
     return names
 
 
+def is_within(name: str, banned: str) -> bool:
+    return name == banned or name.startswith(banned + ".")
+
+
 def reads_environment(tree: ast.AST) -> bool:
     aliases = {"os"}
     for node in ast.walk(tree):
@@ -56,6 +85,65 @@ def reads_environment(tree: ast.AST) -> bool:
     return False
 
 
+def names_a_scope(tree: ast.AST) -> bool:
+    """An ASGI scope by its usual names, as a variable, an argument, an attribute or an import."""
+    for node in ast.walk(tree):
+        names = {
+            ast.Name: lambda node: [node.id],
+            ast.arg: lambda node: [node.arg],
+            ast.Attribute: lambda node: [node.attr],
+            ast.alias: lambda node: [node.name.split(".")[-1], node.asname],
+        }.get(type(node), lambda _: [])(node)
+        if any(name and name.strip("_").lower() in {"scope", "asgi_scope"} for name in names):
+            return True
+    return False
+
+
+def upward(path: str, names: set[str]) -> list[str]:
+    """Imports of a file in `app/` that do not lead down."""
+    if not path.startswith("app/") or path.startswith(ENTRANCES):
+        return []
+    floors = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
+    room = path.split("/")[1]
+    found = []
+    for name in names:
+        parts = name.split(".")
+        if parts[0] != "app" or len(parts) < 2 or parts[1] == room:
+            continue
+        if floors.get(parts[1], len(FLOORS)) >= floors.get(room, -1):
+            found.append(f"{path} imports {name}, which is not below it")
+    return found
+
+
+def out_of_place(path: str, tree: ast.AST, names: set[str]) -> list[str]:
+    """What only some rooms of `app/` may know."""
+    if not path.startswith("app/"):
+        return []
+    found = [
+        f"{path} imports {name}"
+        for library, rooms in (("uvicorn", KNOW_UVICORN), ("starlette", KNOW_STARLETTE))
+        if not path.startswith(rooms)
+        for name in names
+        if is_within(name, library)
+    ]
+    if not path.startswith(KNOW_SCOPES) and names_a_scope(tree):
+        found.append(f"{path} names a scope")
+    return found
+
+
+def not_sans_io(path: str, tree: ast.AST, names: set[str]) -> list[str]:
+    """What `tunnel/yamux/` must do without: other packages, clocks, logs, tasks."""
+    if not path.startswith("tunnel/yamux/"):
+        return []
+    stdlib = sys.stdlib_module_names - _NOT_SANS_IO
+    found = [
+        f"{path} imports {name}"
+        for name in names
+        if name != "tunnel" and not is_within(name, "tunnel.yamux") and name.split(".")[0] not in stdlib
+    ]
+    return found + [f"{path} has async code" for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)]
+
+
 def violations(path: str, source: str) -> list[str]:
     """What a file at `path` (from the root, with slashes) breaks; sentences that name the file."""
     tree = ast.parse(source)
@@ -65,17 +153,15 @@ def violations(path: str, source: str) -> list[str]:
         for folder, forbidden in FORBIDDEN
         if path.startswith(folder)
         for name in names
-        if any(name == banned or name.startswith(banned + ".") for banned in forbidden)
+        if any(is_within(name, banned) for banned in forbidden)
     ]
-    if path.startswith("tunnel/yamux/"):
-        own = {"tunnel", "tunnel.yamux"}
-        stdlib = sys.stdlib_module_names - _NOT_SANS_IO
+    if path.startswith("tunnel/") and path.removeprefix("tunnel/").removesuffix(".py") in GROUND:
         found += [
             f"{path} imports {name}"
             for name in names
-            if name not in own and not name.startswith("tunnel.yamux.") and name.split(".")[0] not in stdlib
+            if is_within(name, "tunnel") and name != "tunnel" and name.split(".")[1] not in GROUND
         ]
-        found += [f"{path} has async code" for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef)]
+    found += upward(path, names) + out_of_place(path, tree, names) + not_sans_io(path, tree, names)
     if path.startswith(("app/", "tunnel/")) and not path.startswith(_MAY_READ_ENVIRONMENT) and reads_environment(tree):
         found.append(f"{path} reads the environment")
     if source.count("\n") > LINE_LIMIT:
@@ -83,30 +169,66 @@ def violations(path: str, source: str) -> list[str]:
     return sorted(set(found))
 
 
-def parsed(path: str) -> ast.Module:
-    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+def circles(sources: Mapping[str, str]) -> list[list[str]]:
+    """Files that import each other, directly or around corners: each group sorted, by path."""
+    paths = {module_of(path): path for path in sources}
+    arrows = {}
+    for path, source in sources.items():
+        names = imported(ast.parse(source), path)
+        # `from a import b` names a and a.b: where a.b is a file, a itself is not meant.
+        meant = {
+            name for name in names if not any(f"{name}." in f"{other}." and other in paths for other in names - {name})
+        }
+        arrows[path] = {paths[name] for name in meant if name in paths} - {path}
+    reached = {path: reachable(path, arrows) for path in sources}
+    groups = {tuple(sorted({path, *(to for to in reached[path] if path in reached[to])})) for path in sources}
+    return sorted(list(group) for group in groups if len(group) > 1)
 
 
-def sources() -> list[str]:
-    return sorted(
-        file.relative_to(ROOT).as_posix()
-        for folder in ("app", "tunnel", "tests")
-        for file in (ROOT / folder).rglob("*.py")
-    )
+def reachable(start: str, arrows: Mapping[str, set[str]]) -> set[str]:
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for path in arrows[waiting.pop()] - found:
+            found.add(path)
+            waiting.append(path)
+    return found
 
 
-def test_there_are_sources_in_every_layer():
-    found = sources()
-    for part in ("app/", "tunnel/yamux/", "tunnel/http1/", "tunnel/websocket/", "tunnel/agent/", "tunnel/gateway/"):
+def read(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+def sources(*folders: str) -> list[str]:
+    found = sorted(file.relative_to(ROOT).as_posix() for folder in folders for file in (ROOT / folder).rglob("*.py"))
+    assert found
+    return found
+
+
+def test_there_are_sources_in_every_room():
+    found = sources("app", "tunnel")
+    rooms = [f"app/{room}/" for floor in FLOORS for room in floor - {"cluster"}]
+    halls = [f"tunnel/{name}/" for name in ("yamux", "http1", "websocket", "wire", "gateway", "agent")]
+    ground = [f"tunnel/{name}.py" for name in GROUND]
+    for part in (*rooms, *halls, *ground, *ENTRANCES, "app/agents/rest"):
         assert [path for path in found if path.startswith(part)], part
     for part in _MAY_READ_ENVIRONMENT:
-        readers = [path for path in found if path.startswith(part) and reads_environment(parsed(path))]
+        readers = [path for path in found if path.startswith(part) and reads_environment(ast.parse(read(path)))]
         assert readers, part
 
 
-@pytest.mark.parametrize("path", sources())
-def test_layers(path: str):
-    assert violations(path, (ROOT / path).read_text(encoding="utf-8")) == []
+def test_every_room_has_its_floor():
+    rooms = {path.split("/")[1] for path in sources("app") if path.count("/") > 1}
+    assert rooms <= {room for floor in FLOORS for room in floor} | {"demo"}
+
+
+@pytest.mark.parametrize("path", sources("app", "tunnel", "tests"))
+def test_house_rules(path: str):
+    assert violations(path, read(path)) == []
+
+
+def test_no_files_import_in_a_circle():
+    assert circles({path: read(path) for path in sources("app", "tunnel")}) == []
 
 
 @pytest.mark.parametrize(
@@ -131,8 +253,35 @@ def test_layers(path: str):
         ("tunnel/agent/link.py", "import tunnel.gateway.yamux as y"),
         ("tunnel/agent/link.py", "from ..gateway import yamux"),
         ("tunnel/gateway/link.py", "from tunnel.agent.log import Quota"),
+        ("tunnel/wire/messages.py", "from tunnel.http1 import Pool"),
+        ("tunnel/account.py", "from tunnel.yamux import Session"),
+        ("tunnel/port.py", "from .wire.messages import Envelope"),
         ("tunnel/http1/pool.py", "import asyncio.events"),
+        ("tunnel/http1/pool.py", "from tunnel.yamux import Session"),
         ("tunnel/websocket/frames.py", "from asyncio import Future"),
+        ("app/rules/routes.py", "from ..settings import Settings"),
+        ("app/rules/routes.py", "from ..public.request import Request"),
+        ("app/settings/settings.py", "from ..observed.log import configure"),
+        ("app/observed/log.py", "from ..settings import Settings"),
+        ("app/learned/routes.py", "from ..node.gateway import Gateway"),
+        (
+            "app/node/gateway.py",
+            "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from ..public import records",
+        ),
+        ("app/public/http_call.py", "from ..agents.socket import AgentSocket"),
+        ("app/public/http_call.py", "from ..asgi import types"),
+        ("app/agents/endpoints.py", "import app.asgi.types"),
+        ("app/asgi/reading.py", "from ..server.http import cut_off"),
+        ("app/server/http.py", "from .. import serve"),
+        ("app/node/gateway.py", "import uvicorn"),
+        ("app/asgi/reading.py", "from uvicorn.config import Config"),
+        ("app/server/http.py", "from starlette.types import Scope"),
+        ("app/public/routed.py", "from starlette.routing import Route"),
+        ("app/agents/socket.py", "import starlette"),
+        ("app/public/routed.py", "def carry(scope): ..."),
+        ("app/public/routed.py", "from .types import Scope"),
+        ("app/node/admission.py", "host = call._scope['host']"),
+        ("app/agents/socket.py", "asgi_scope = {}"),
         ("app/main.py", "import os\nvalue = os.environ['X']"),
         ("app/settings.py", "import os\nvalue = os.environ"),
         ("app/settings_more.py", "import os\nvalue = os.environ"),
@@ -142,7 +291,7 @@ def test_layers(path: str):
         ("tests/app/test_x.py", "\n" * 401),
     ],
 )
-def test_the_checker_sees_it(path: str, source: str):
+def test_a_breach_is_seen(path: str, source: str):
     found = violations(path, source)
     assert found
     assert all(sentence.startswith(path) for sentence in found)
@@ -151,17 +300,63 @@ def test_the_checker_sees_it(path: str, source: str):
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("app/main.py", "import os\nimport tunnel.link\nfrom starlette.routing import Route\nos.urandom(4)"),
+        ("app/main.py", "import os\nimport tunnel.gateway.link\nfrom starlette.routing import Route\nos.urandom(4)"),
+        ("app/main.py", "import uvicorn\nfrom .asgi import endpoints\nfrom .server import workers\nscope = {}"),
+        (
+            "app/asgi/endpoints.py",
+            "from starlette.types import Scope\nfrom ..agents import rest\nfrom ..public import routed",
+        ),
+        (
+            "app/public/routed.py",
+            "from ..node.gateway import Gateway\nfrom ..rules.routes import Route\nfrom . import records",
+        ),
+        ("app/agents/rest.py", "from starlette.types import Scope\nfrom ..learned import claims"),
+        ("app/learned/claims.py", "from ..settings import Grant\nfrom ..rules import routes"),
+        ("app/public/routed.py", "scoped = telescope = 1"),
         (
             "tunnel/yamux/session.py",
             "from collections import deque\nfrom tunnel.yamux.frames import SYN\nimport struct",
         ),
-        ("tunnel/agent/link.py", "import asyncio\nfrom tunnel.yamux import Session\nfrom tunnel import messages"),
-        ("tunnel/agent/link.py", "from .values import linked\nimport tunnel.linkage"),
+        ("tunnel/agent/link.py", "import asyncio\nfrom tunnel.yamux import Session\nfrom tunnel.wire import messages"),
+        ("tunnel/agent/link.py", "from .values import linked\nimport tunnel.gatewayish"),
+        ("tunnel/tls.py", "import ssl\nfrom tunnel.streams import ByteStream"),
         ("app/settings/environment.py", "import os\nvalue = os.environ"),
         ("tunnel/agent/settings.py", "from os import environ"),
         ("tests/app/test_x.py", "import os\nvalue = os.environ\nimport app, tunnel"),
     ],
 )
-def test_the_checker_lets_pass(path: str, source: str):
+def test_what_is_allowed_passes(path: str, source: str):
     assert violations(path, source) == []
+
+
+@pytest.mark.parametrize(
+    "made_up",
+    [
+        {"app/a.py": "from .b import X", "app/b.py": "from .a import Y"},
+        {"app/a.py": "import app.b", "app/b.py": "def late():\n    from app import a"},
+        {
+            "app/a.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from app.b import X",
+            "app/b.py": "import app.a as other",
+        },
+        {"app/x/__init__.py": "from .a import A", "app/x/a.py": "from . import B"},
+        {"app/x/__init__.py": "from .a import A", "app/x/a.py": "from ..x import B"},
+    ],
+)
+def test_a_circle_is_seen(made_up: dict[str, str]):
+    beside = {"app/c.py": "from . import a, b, x", "app/d.py": ""}
+    assert circles({**made_up, **beside}) == [sorted(made_up)]
+
+
+def test_a_circle_around_corners_is_seen():
+    ring = {"app/a.py": "from . import b", "app/b.py": "from . import c", "app/c.py": "from . import a"}
+    assert circles({**ring, "app/d.py": "from . import a"}) == [["app/a.py", "app/b.py", "app/c.py"]]
+
+
+def test_a_tree_is_no_circle():
+    tree = {
+        "app/x/__init__.py": "from .a import A\nfrom .b import B",
+        "app/x/a.py": "from . import b",
+        "app/x/b.py": "import app.y",
+        "app/y.py": "from os import path",
+    }
+    assert circles(tree) == []
