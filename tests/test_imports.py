@@ -176,10 +176,9 @@ def circles(sources: Mapping[str, str]) -> list[list[str]]:
     for path, source in sources.items():
         names = imported(ast.parse(source), path)
         # `from a import b` names a and a.b: where a.b is a file, a itself is not meant.
-        meant = {
-            name for name in names if not any(f"{name}." in f"{other}." and other in paths for other in names - {name})
-        }
-        arrows[path] = {paths[name] for name in meant if name in paths} - {path}
+        named = {name for name in names if name in paths}
+        meant = {name for name in named if not any(other.startswith(f"{name}.") for other in named)}
+        arrows[path] = {paths[name] for name in meant} - {path}
     reached = {path: reachable(path, arrows) for path in sources}
     groups = {tuple(sorted({path, *(to for to in reached[path] if path in reached[to])})) for path in sources}
     return sorted(list(group) for group in groups if len(group) > 1)
