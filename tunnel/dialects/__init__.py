@@ -1,1 +1,0 @@
-"""How exchanges ride on a link: each dialect implements the port (`tunnel/port.py`) in its own way."""
