@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+from tunnel.version import VERSION
+
 from .settings import ConfigurationError, admin_token, load, token_hash
 
 PROGRAM = "tunnel-gateway"
@@ -22,6 +24,7 @@ _ANSWER_SECONDS = 10.0
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     top = argparse.ArgumentParser(prog=PROGRAM, description="Reverse-tunnel gateway for private clusters.")
+    top.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION}")
     # No abbreviations: --admin-token SECRET must not pass for --admin-token-file.
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (default: serve)")
 
@@ -46,8 +49,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the command line says; the exit status. Wrong usage raises SystemExit(2), `--help` SystemExit(0)."""
-    if not arguments or arguments[0] not in {"serve", "check", "token", "drain", "-h", "--help"}:
+    """Do what the command line says; the exit status.
+
+    Wrong usage raises SystemExit(2); `--help` and `--version` raise SystemExit(0).
+    """
+    if not arguments or arguments[0] not in {"serve", "check", "token", "drain", "-h", "--help", "--version"}:
         arguments = ["serve", *arguments]
     options = parser().parse_args(arguments)
     try:

@@ -15,6 +15,7 @@ import pytest
 
 from app.__main__ import main
 from app.settings import load, token_hash
+from tunnel.version import VERSION
 
 ROUTE = '[[routes]]\nhost = "a.test"\ncluster = "{}"\nnamespace = "apps"\nservice = "web"\nport = 80\n'
 AGENT = '[[agents]]\ntoken = "x"\nclusters = ["c1"]\n'
@@ -81,6 +82,11 @@ def test_a_wrong_configuration_is_one_line_and_status_2(
         'valid: "debug" or "info" or "warning" or "error"\n'
     )
     assert served == []
+
+
+def test_version(capsys: pytest.CaptureFixture[str]):
+    assert run("--version") == 0
+    assert capsys.readouterr() == (f"tunnel-gateway {VERSION}\n", "")
 
 
 def test_check_says_what_is_in_the_file(

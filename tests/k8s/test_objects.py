@@ -21,6 +21,7 @@ from tests.k8s.charts import (
     render,
     yaml,
 )
+from tunnel.version import VERSION
 
 utils = pytest.importorskip("kubernetes_validate.utils", reason="PyPI's kubernetes-validate")
 
@@ -90,10 +91,7 @@ def test_the_charts_pass_helms_lint(name: str, *, full: bool) -> None:
 
 
 def test_the_charts_are_of_the_products_version() -> None:
-    import tomllib
-
-    project = tomllib.loads((K8S.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert {chart(name).metadata["appVersion"] for name in ("gateway", "agent")} == {project["version"]}
+    assert {chart(name).metadata["appVersion"] for name in ("gateway", "agent")} == {VERSION}
 
 
 @pytest.mark.parametrize("name", WORKLOADS)

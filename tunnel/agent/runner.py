@@ -9,7 +9,6 @@ import contextlib
 import logging
 import signal
 import ssl
-from importlib import metadata
 
 from tunnel.account import Account
 from tunnel.agent.control import Identity
@@ -18,6 +17,7 @@ from tunnel.agent.link import Link, Terms
 from tunnel.agent.log import Quota
 from tunnel.agent.service.services import Services
 from tunnel.agent.settings import Gateway, Settings
+from tunnel.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Runner:
 
 def _terms(settings: Settings) -> Terms:
     return Terms(
-        identity=Identity(settings.agent_id, settings.cluster, settings.hostname, _version()),
+        identity=Identity(settings.agent_id, settings.cluster, settings.hostname, VERSION),
         services=Services(settings.services, settings.allow, settings.cluster_domain, settings.api_hosts),
         account=Account(2 * settings.memory_bytes),  # windows stop growing at half of an account's high mark
         quota=Quota(),
@@ -102,13 +102,6 @@ def _terms(settings: Settings) -> Terms:
         dial_seconds=settings.dial_seconds,
         dialect=settings.dialect,
     )
-
-
-def _version() -> str:
-    try:
-        return metadata.version("tunnel-gateway")
-    except metadata.PackageNotFoundError:
-        return "unpackaged"
 
 
 def allow_many_connections() -> None:

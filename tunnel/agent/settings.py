@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from tunnel.agent import values
 from tunnel.agent.service.services import AllowPattern, ServiceEntry, ServiceRuleError
+from tunnel.version import VERSION
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
@@ -94,7 +95,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> Settings:
-    """Settings of `argv`, else of `environment`, else the defaults. Raises SettingsError; `--help` exits."""
+    """Settings of `argv`, else of `environment`, else the defaults. Raises SettingsError.
+
+    `--help` and `--version` exit.
+    """
     given = _parser().parse_args(list(argv))
     source = _Source(vars(given), environment)
     dialect = source.one("dialect", "yamux", values.dialect)
@@ -127,7 +131,7 @@ def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> 
 
 
 def of_process() -> Settings:
-    """The settings of this process. Raises SettingsError; `--help` exits."""
+    """The settings of this process. Raises SettingsError; `--help` and `--version` exit."""
     return read(sys.argv[1:], os.environ, socket.gethostname())
 
 
@@ -174,6 +178,7 @@ def _variable(name: str) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="tunnel-agent", allow_abbrev=False, description="Serves a cluster through a tunnel gateway.")
     add = parser.add_argument
+    add("--version", action="version", version=f"tunnel-agent {VERSION}")
     add(
         "--gateway",
         action="append",

@@ -6,6 +6,7 @@ import pytest
 import trustme
 
 from tunnel.agent.settings import SettingsError, proxy_for, read
+from tunnel.version import VERSION
 
 GATEWAY = "ws://127.0.0.1:8080/agent"
 MINIMAL = ["--gateway", GATEWAY, "--cluster", "c1", "--token", "t-1"]
@@ -19,6 +20,13 @@ def test_the_smallest_command_line():
     assert (settings.services, settings.allow, settings.api_hosts) == ((), (), ())
     assert (settings.grace_seconds, settings.ping_seconds, settings.dead_seconds) == (10, 10, 15)
     assert settings.memory_bytes == 64 * 1024 * 1024
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as left:
+        read(["--version"], {}, "host-1")
+    assert left.value.code == 0
+    assert capsys.readouterr().out == f"tunnel-agent {VERSION}\n"
 
 
 def test_everything_from_the_environment(tmp_path):
