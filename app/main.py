@@ -5,8 +5,6 @@ Real Starlette routes carry it: paths of a routed host belong to the routed serv
 """
 
 import contextlib
-import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 
@@ -15,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from .asgi import on_demand
 from .asgi.endpoints import AgentEndpoints, ControlPlaneEndpoints, OperatorEndpoints, RoutedHosts, no_route
 from .node.gateway import Gateway
 from .operator.reload import Reloader
@@ -75,20 +74,17 @@ async def _internal_error(request: Request, _: Exception) -> Response:
     return Response(body, status, {name.decode(): value.decode() for name, value in headers})
 
 
-def __getattr__(name: str) -> Starlette:
-    """`app.main:app`, made when a server asks for it: importing this module alone reads no configuration."""
-    if name != "app":
-        raise AttributeError(name)
-    if workers.is_worker() and workers.asked_for(sys.argv, web_concurrency()) > 1:
-        sys.stderr.write(f"tunnel-gateway: {workers.REASON}\n")
-        sys.stderr.flush()
-        # The server would start another worker in our place, for ever, and ends with status 0 when asked to end.
-        os.kill(os.getppid(), signal.SIGALRM)
-        raise SystemExit(3)
+def _served() -> Starlette:
+    """`app` for a server. Where there can be none, says why in one line and ends the process."""
+    asked = workers.asked_for(sys.argv, web_concurrency())
+    if workers.is_worker() and asked > 1:
+        workers.refuse(asked)
     try:
-        application = create_app()
+        return create_app()
     except ConfigurationError as error:
         sys.stderr.write(f"tunnel-gateway: {error}\n")
         raise SystemExit(2) from None
-    globals()["app"] = application
-    return application
+
+
+app: Starlette
+on_demand.provide(sys.modules[__name__], "app", _served)

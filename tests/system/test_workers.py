@@ -21,7 +21,7 @@ FLAGS = (
     *("--no-proxy-headers", "--ws", "websockets-sansio", "--ws-ping-interval", "30", "--ws-ping-timeout", "60"),
     *("--no-server-header", "--no-date-header"),
 )
-REFUSAL_SECONDS = 10.0
+REFUSAL_SECONDS = 30.0
 
 Make = Callable[..., Stack]
 
@@ -53,10 +53,12 @@ def test_several_workers_refuse_to_start_and_say_why(
 ) -> None:
     port = free_port()
     server = uvicorn(processes, port, *arguments, **environment)
-    assert server.wait_end(REFUSAL_SECONDS) != 0
-    said = [line for line in server.output() if REASON in line]
-    assert 1 <= len(said) <= 3, "each worker says it at most once: there is no loop of restarts"
-    assert "Traceback" not in "\n".join(server.output())
+    # uvicorn ends by itself, for the status of the first worker; its own is then 0, whatever made it stop.
+    assert server.wait_end(REFUSAL_SECONDS) == 0
+    output = server.output()
+    assert len([line for line in output if REASON in line]) == 1, output
+    assert len([line for line in output if "failed to start, stopping the parent process" in line]) == 1, output
+    assert not [line for line in output if "Traceback" in line or line.endswith(" died")], output
     with socket.socket() as probe:
         assert probe.connect_ex((LOOPBACK, port)) != 0
 
