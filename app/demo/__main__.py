@@ -15,6 +15,8 @@ from pathlib import Path
 
 from . import kuma
 
+_GATEWAY = (__package__ or "").rpartition(".")[0]
+"""The package that this one is in: `app` in a checkout, `tunnel_gateway` where the wheel is installed."""
 _COLOURS = {"gateway": 36, "agent": 35, "chat": 33, "kuma": 32}
 _CONFIGURATION = """\
 [[agents]]
@@ -145,8 +147,8 @@ async def run() -> int:
         port, chat_port, kuma_port = _free_port(8080), _free_port(), _free_port()
         python = sys.executable
         try:
-            await demo.start("chat", [python, "-m", "app.demo.chat", str(chat_port)])
-            gateway = [python, "-m", "app", "--config", str(folder / "gateway.toml"), "--port", str(port)]
+            await demo.start("chat", [python, "-m", f"{__package__}.chat", str(chat_port)])
+            gateway = [python, "-m", _GATEWAY, "--config", str(folder / "gateway.toml"), "--port", str(port)]
             await demo.start("gateway", gateway, ready="ready")
             agent = [python, "-m", "tunnel.agent", "--gateway", f"ws://127.0.0.1:{port}/agent"]
             agent += ["--token-file", str(folder / "token"), "--cluster", "demo"]
