@@ -48,8 +48,6 @@ lock: $(VENV)/.dev  ## renew the locks after a change of pyproject.toml
 	$(BIN)/uv pip compile $(LOCK) -o requirements.txt
 	$(BIN)/uv pip compile $(LOCK) --extra demo -o requirements-demo.txt
 	$(BIN)/uv pip compile $(LOCK) --extra demo --extra dev -o requirements-dev.txt
-	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
-	    | $(BIN)/uv pip compile $(filter-out pyproject.toml,$(LOCK)) - -o k8s/requirements-build.txt
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
         --no-header --no-annotate pyproject.toml
