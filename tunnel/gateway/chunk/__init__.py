@@ -1,4 +1,4 @@
-"""The chunk dialect: the requirement's own messages for WebSockets, for an agent that was built by it."""
+"""The chunk dialect: WebSockets in the original requirement's messages, for agents that were built from it."""
 
 from tunnel.gateway.chunk.carrier import ChunkCarrier
 

@@ -1,17 +1,19 @@
-"""The `chunk` dialect on one link: WebSockets as the requirement has them, in its parts 3 to 7.
+"""The `chunk` dialect on one link: WebSockets in the original requirement's messages (tunnel/PROTOCOL.md section 6).
 
-Messages ride in `proxy_stream_chunk`, both ways, with their fields beside the type; `proxy_stream_close` ends a stream.
-Close codes, pings and pongs cross. What an agent sends may have its fields in `payload` instead.
+Messages travel in `proxy_stream_chunk`, both ways, with their fields beside the type; `proxy_stream_close` ends a
+stream. Close codes, pings and pongs cross. An agent may put the fields into `payload` instead.
 
-Invariants: these messages go only to agents of this dialect: the existing one does not know them. Each WebSocket that
-the agent has heard of gets exactly one `proxy_stream_close`, behind all its data.
+Invariants: these messages go only to agents of this dialect, because the existing agent does not know them. Each
+WebSocket that the agent has heard of gets exactly one `proxy_stream_close`, after all its data.
 """
 
 import msgspec
 
 from tunnel.gateway.proxied.carrier import ProxiedCarrier
 from tunnel.gateway.proxied.exchange import ProxiedExchange
-from tunnel.gateway.proxied.websocket import WebSocketExchange
+from tunnel.gateway.proxied.proxy_stream import ProxyStream
+from tunnel.gateway.proxied.websocket import ProxiedWebSocket
+from tunnel.override import override
 from tunnel.wire import messages
 from tunnel.wire.messages import Envelope, MessageError
 from tunnel.wire.proxy_messages import CLOSE, StreamChunk, StreamClose, decode_data, encode_websocket_message, flat
@@ -27,9 +29,9 @@ class ChunkCarrier(ProxiedCarrier):
 
     # --- the agent's messages
 
-    def obey(self, exchange: ProxiedExchange, envelope: Envelope, text: str | bytes) -> None:
-        """See `ProxiedCarrier`."""
-        if not isinstance(exchange, WebSocketExchange):
+    @override
+    def dialect_message_received(self, exchange: ProxiedExchange, envelope: Envelope, text: str | bytes) -> None:
+        if not isinstance(exchange, ProxiedWebSocket):
             raise MessageError(f"{envelope.type} for an exchange that is no WebSocket")
         if envelope.type == "proxy_stream_close":
             exchange.service_ended(_fields(envelope, text, StreamClose).reason)
@@ -42,29 +44,31 @@ class ChunkCarrier(ProxiedCarrier):
 
     # --- messages to the agent
 
-    def send_message(self, exchange: WebSocketExchange, encoded: bytes) -> bool:
-        """See `ProxiedCarrier`."""
-        return self.connection.send_stream_chunk(exchange.request_id, encoded)
+    @override
+    def send_message(self, stream: ProxyStream, encoded: bytes) -> bool:
+        return self.connection.send_stream_chunk(stream.request_id, encoded)
 
-    def close_service(self, exchange: WebSocketExchange, payload: bytes) -> bool:
+    @override
+    def close_service(self, stream: ProxyStream, payload: bytes) -> bool:
         """The agent answers with the service's close, or with the end of the stream."""
-        self.send_message(exchange, encode_websocket_message(CLOSE, payload))
+        self.send_message(stream, encode_websocket_message(CLOSE, payload))
         return False
 
-    def close_stream(self, exchange: WebSocketExchange, reason: str) -> None:
-        """See `ProxiedCarrier`."""
+    @override
+    def end_websocket(self, stream: ProxyStream, reason: str, *, in_handshake: bool) -> None:
         if self.is_lost:
-            self.tell(self.closing_text(exchange.request_id, "link lost"))
+            self.tell(self.closing_text(stream.request_id, "link lost"))
         else:
-            self.connection.close_proxy_stream(exchange.request_id, reason)
+            self.connection.close_proxy_stream(stream.request_id, reason)
+        super().end_websocket(stream, reason, in_handshake=in_handshake)
 
+    @override
     def closing_text(self, request_id: str, reason: str = "") -> str:
-        """See `ProxiedCarrier`."""
         return msgspec.json.encode(flat("proxy_stream_close", request_id, StreamClose(reason=reason))).decode()
 
 
 def _fields(envelope: Envelope, text: str | bytes, kind: type[messages.Payload]) -> messages.Payload:
-    """The fields of a message: in its payload, else beside its type. Raises MessageError."""
+    """The fields of a message: from its payload, else from beside its type. Raises MessageError."""
     payload = bytes(envelope.payload)
     if payload not in (b"{}", b"null"):
         return messages.decode_payload(envelope, kind)

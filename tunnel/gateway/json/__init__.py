@@ -1,4 +1,4 @@
-"""The json dialect: the existing agent's messages for HTTP and WebSockets, for one that does not speak yamux."""
+"""The json dialect: the existing agent's messages for HTTP and WebSockets, for agents without yamux."""
 
 from tunnel.gateway.json.carrier import JsonCarrier
 

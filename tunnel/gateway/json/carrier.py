@@ -1,23 +1,22 @@
-"""The `json` dialect on one link: the existing agent's own way of carrying WebSockets, with what it takes to live with.
+"""The `json` dialect on one link: the existing agent's own messages for WebSockets, and the care that it needs.
 
-The existing agent hands each message to a goroutine of its own, reports neither its service's close nor its pongs, and
-races a close frame with the data before it (agent-protocol.md section 8). So the messages of a WebSocket are spaced, a
-close is spaced from what went before it, and pings stay here unanswered: the door's idle limit is then what ends a
-WebSocket whose service has gone. An agent that does better says so. A `backpressure` means that a message was lost:
-that WebSocket is closed.
+The existing agent hands each message to a goroutine of its own, does not report its service's close or pongs, and lets
+a close frame overtake the data before it (tunnel/PROTOCOL.md section 5, "WebSockets" and "Limits"). So we space the
+messages of a WebSocket, pause before and after a close, and neither forward nor answer pings; the door's idle limit
+then ends a WebSocket whose service is gone. An agent that does better says so. A `backpressure` means that a message
+was lost, so that WebSocket is closed.
 
-Invariants: `proxy_stream_data` and the `chunk` dialect's messages are never sent: the first kills that agent.
+Invariants: `proxy_stream_data` and the `chunk` dialect's messages are never sent. The first one crashes that agent.
 """
-
-import logging
 
 from tunnel.errors import TunnelError
 from tunnel.gateway.carrier import LinkSide
 from tunnel.gateway.proxied.carrier import ProxiedCarrier
 from tunnel.gateway.proxied.exchange import ProxiedExchange
-from tunnel.gateway.proxied.outbox import Lane
+from tunnel.gateway.proxied.proxy_stream import ProxyStream
 from tunnel.gateway.proxied.shared import Proxied
-from tunnel.gateway.proxied.websocket import WebSocketExchange
+from tunnel.gateway.proxied.websocket import ProxiedWebSocket
+from tunnel.override import override
 from tunnel.wire import messages
 from tunnel.wire.messages import Envelope, MessageError
 from tunnel.wire.proxy_messages import (
@@ -30,26 +29,23 @@ from tunnel.wire.proxy_messages import (
     encode_websocket_message,
 )
 
-logger = logging.getLogger(__name__)
-
 MESSAGE_INTERVAL_SECONDS = 0.002
-"""Between two messages of one WebSocket: with less that agent changed their order (seen: none in 180 at 2 ms)."""
+"""Between two messages of one WebSocket. With less, the existing agent reordered them (at 2 ms: none of 180)."""
 
 UPGRADE_ALLOWANCE_SECONDS = 5.0
-"""The existing agent dials for up to 10 s (section 8.2): with the default `upgrade_timeout`, 15 s."""
+"""The existing agent dials the service for up to 10 s. With the default `upgrade_timeout` this makes 15 s."""
 
 CLOSE_PAUSE_SECONDS = 0.4
-"""Before a close frame and after it: with none the last message was lost in 3 of 12 tries."""
+"""Before a close frame and after it. Without the pause, the last message was lost in 3 of 12 tries."""
 
 
 class _Parting:
-    """A WebSocket that its client closed: the close frame, then the clean-up, each after a pause."""
+    """A WebSocket that its client closed: the close frame, then the clean-up message, each after a pause."""
 
-    __slots__ = ("close", "lane", "request_id")
+    __slots__ = ("close", "stream")
 
-    def __init__(self, request_id: str, lane: Lane, close: str) -> None:
-        self.request_id = request_id
-        self.lane = lane
+    def __init__(self, stream: ProxyStream, close: str) -> None:
+        self.stream = stream
         self.close: str | None = close
 
 
@@ -70,9 +66,9 @@ class JsonCarrier(ProxiedCarrier):
         pings: bool = False,
         forgetful: bool = False,
     ) -> None:
-        """`orderly`: the agent says that it keeps the order of messages; nothing is spaced then.
+        """`orderly`: the agent keeps the order of messages, so they are not spaced.
 
-        `pings`: it says that it passes on pings and pongs.
+        `pings`: it passes on pings and pongs.
         """
         self.forwards_pings = pings
         self.interval_seconds = 0.0 if orderly else MESSAGE_INTERVAL_SECONDS
@@ -82,9 +78,9 @@ class JsonCarrier(ProxiedCarrier):
 
     # --- the agent's messages
 
-    def obey(self, exchange: ProxiedExchange, envelope: Envelope, text: str | bytes) -> None:  # noqa: ARG002
-        """See `ProxiedCarrier`."""
-        if not isinstance(exchange, WebSocketExchange):
+    @override
+    def dialect_message_received(self, exchange: ProxiedExchange, envelope: Envelope, text: str | bytes) -> None:
+        if not isinstance(exchange, ProxiedWebSocket):
             raise MessageError(f"{envelope.type} for an exchange that is no WebSocket")
         match envelope.type:
             case "backpressure":
@@ -98,55 +94,56 @@ class JsonCarrier(ProxiedCarrier):
 
     # --- messages to the agent
 
-    def send_message(self, exchange: WebSocketExchange, encoded: bytes) -> bool:
-        """See `ProxiedCarrier`."""
-        return self.connection.send(exchange.request_id, _data_text(exchange.request_id, encoded))
+    @override
+    def send_message(self, stream: ProxyStream, encoded: bytes) -> bool:
+        return stream.send(_data_text(stream.request_id, encoded))
 
-    def close_service(self, exchange: WebSocketExchange, payload: bytes) -> bool:
-        """Part in steps; the agent says nothing to it, so the door need not wait."""
-        close = _data_text(exchange.request_id, encode_websocket_message(CLOSE, payload))
-        self.connection.keep_lane(exchange.request_id)
-        self._partings.append(_Parting(exchange.request_id, exchange.stream.lane, close))
+    @override
+    def close_service(self, stream: ProxyStream, payload: bytes) -> bool:
+        """Send the close in steps. The agent does not answer it, so the door need not wait."""
+        close = _data_text(stream.request_id, encode_websocket_message(CLOSE, payload))
+        stream.keep_lane()
+        self._partings.append(_Parting(stream, close))
         self._part(self.clock())
         return True
 
-    def close_stream(self, exchange: WebSocketExchange, reason: str) -> None:  # noqa: ARG002
-        """See `ProxiedCarrier`."""
-        self.tell(self.closing_text(exchange.request_id))
+    @override
+    def end_websocket(self, stream: ProxyStream, reason: str, *, in_handshake: bool) -> None:
+        self.tell(self.closing_text(stream.request_id))
+        super().end_websocket(stream, reason, in_handshake=in_handshake)
 
-    def closing_text(self, request_id: str, reason: str = "") -> str:  # noqa: ARG002
-        """See `ProxiedCarrier`."""
+    @override
+    def closing_text(self, request_id: str, reason: str = "") -> str:
         close = WebSocketClose(request_id=request_id, stream_id=request_id)
         return messages.encode("proxy_websocket_close", close, request_id)
 
     # --- the link's side
 
+    @override
     def tick(self, now: float, /) -> bool:
-        """See `Carrier`."""
         self._part(now)
         return super().tick(now)
 
+    @override
     def lost(self, error: TunnelError, /) -> None:
-        """See `Carrier`."""
         if not self.is_lost:
             super().lost(error)
             partings, self._partings = self._partings, []
             for parting in partings:
-                self.tell(self.closing_text(parting.request_id))
+                self.tell(self.closing_text(parting.stream.request_id))
 
     def _part(self, now: float) -> None:
         """Take the steps that are due."""
         under_way: list[_Parting] = []
         for parting in self._partings:
-            lane = parting.lane
+            lane = parting.stream.lane
             due = lane.empty and now - lane.last_sent >= self._pause
             if due and parting.close is None:
-                self.tell(self.closing_text(parting.request_id))
+                self.tell(self.closing_text(parting.stream.request_id))
                 continue
             if parting.close is not None and (due or not self._pause):
-                self.connection.outbox.put(lane, parting.close)
+                parting.stream.send(parting.close)
                 parting.close = None
-                self._wake()
             under_way.append(parting)
         self._partings = under_way
 

@@ -1,1 +1,1 @@
-"""Exchanges carried as messages, which the agent answers: the `json` and `chunk` dialects."""
+"""Exchanges carried as messages: what the `json` and `chunk` dialects have in common."""

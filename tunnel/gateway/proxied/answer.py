@@ -1,8 +1,8 @@
-"""An agent's messages about one answer, read: the head checked, the body's length held to it, error texts sorted.
+"""Reads an agent's messages about one answer: checks the head, compares the body with its length, sorts error texts.
 
-What an agent says becomes a `ResponseHead` only where another parser could not read it differently. Pure: no I/O, no
-state beyond one answer. Error texts go into errors for the operator's log, shortened and quoted; clients never see
-them (agent-protocol.md sections 6, 7, 10).
+An agent's head becomes a `ResponseHead` only if no other parser could read it differently. Pure: no I/O, and no state
+beyond one answer. Error texts go into errors for the operator's log, shortened and quoted; clients never see them
+(tunnel/PROTOCOL.md section 5, "Answers").
 """
 
 import struct
@@ -24,15 +24,15 @@ from tunnel.port import Headers, ResponseHead
 from tunnel.wire.messages import MessageError
 from tunnel.wire.proxy_messages import header_items
 
-PIECE_BYTES = 64 * 1024
+BODY_PIECE_BYTES = 64 * 1024
 """A body that came in one message is passed on in pieces of this size."""
 
 HEAD_LIMIT_BYTES = 128 * 1024
-"""Names and values of one answer together, with what separates them on a client's wire."""
+"""Names and values of one answer together, including the separators that a client sees."""
 
 HEAD_JSON_LIMIT_BYTES = 8 * HEAD_LIMIT_BYTES
-"""The same as an agent may write it (an escape has six characters): what is longer is not even decoded, which would
-keep all other links waiting."""
+"""The same as JSON, where one escape takes six characters. Anything longer is not decoded, because decoding it would
+delay all other links."""
 
 _SEPARATORS = len(": \r\n")
 
@@ -45,16 +45,16 @@ _PACKED = ("gzip", "compress", "zip", "image/", "video/", "audio/")
 
 
 class AnswerHead(msgspec.Struct):
-    """An answer's head as it waits in its exchange's inbox."""
+    """An answer's head, as it waits in its exchange's inbox."""
 
     status: int
     headers: dict[str, list[str] | str] | None = None
     gzipped: bool = False
-    """The body is gzip, by the agent, for the way: to be undone."""
+    """The agent compressed the body for transport; we decompress it."""
 
 
-class Answer:
-    """One HTTP answer on its way to the sink. Every method raises BadAnswerError for a rule that the agent broke."""
+class ProxiedAnswer:
+    """One HTTP answer on its way to the sink. Every method raises BadAnswerError when the agent broke a rule."""
 
     def __init__(self, head: AnswerHead, method: bytes, *, upgrade: bool = False) -> None:
         headers = checked_headers(head.headers)
@@ -65,7 +65,7 @@ class Answer:
             raise BadAnswerError("more than one Content-Length")
         self._length = fields.length
         self._bodiless = method == b"HEAD" or head.status in (204, 304)
-        if upgrade:  # the length is of a body that the agent keeps to itself
+        if upgrade:  # the agent keeps the body that this length belongs to
             self._length = None
         if upgrade or head.status == 204:
             fields.passed_on = without_length(fields.passed_on)
@@ -74,14 +74,14 @@ class Answer:
         self._unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16) if head.gzipped else None
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """What these bytes of the body are, in pieces."""
+        """These bytes of the body, decompressed where needed, in pieces."""
         if self._unpacker is None:
-            for at in range(0, len(data), PIECE_BYTES):
-                yield self._counted(data[at : at + PIECE_BYTES])
+            for at in range(0, len(data), BODY_PIECE_BYTES):
+                yield self._counted(data[at : at + BODY_PIECE_BYTES])
             return
         while True:
             try:
-                piece = self._unpacker.decompress(data, PIECE_BYTES)
+                piece = self._unpacker.decompress(data, BODY_PIECE_BYTES)
             except zlib.error:
                 raise BadAnswerError("the agent's gzip of the body is broken") from None
             if not piece:
@@ -90,7 +90,7 @@ class Answer:
             data = self._unpacker.unconsumed_tail
 
     def end(self) -> None:
-        """The agent says that the body is complete. Raises ServiceBrokeOffError where it is not."""
+        """The agent says that the body is complete. Raises ServiceBrokeOffError if it is not."""
         if self._unpacker is not None and not self._unpacker.eof and not self._bodiless:
             raise BadAnswerError("the agent's gzip of the body is cut off")
         if self._length is not None and not self._bodiless and self._received < self._length:
@@ -106,7 +106,7 @@ class Answer:
 
 
 def checked_headers(headers: dict[str, list[str] | str] | None) -> Headers:
-    """The fields as bytes. Raises BadAnswerError for what is no field, or too much."""
+    """The fields as bytes. Raises BadAnswerError if one is malformed or there are too many."""
     fields: Headers = []
     size = 0
     for name, value in header_items(headers):
@@ -136,7 +136,7 @@ def decoded_headers(data: bytes | msgspec.Raw) -> dict[str, list[str] | str] | N
 
 
 def error_of(text: str, *, began: bool) -> TunnelError:
-    """What an agent's error text means (agent-protocol.md section 10); `began`: the answer had begun."""
+    """The error for an agent's error text (tunnel/PROTOCOL.md section 5, "Answers"). `began`: the answer had begun."""
     said = f"the agent says {text[:300]!r}"
     if began:
         return ServiceBrokeOffError(said)
@@ -148,7 +148,7 @@ def error_of(text: str, *, began: bool) -> TunnelError:
 
 
 def parse_frame(data: bytes) -> tuple[str, AnswerHead, bytes]:
-    """A binary message that holds a whole answer: its id, head and body. Raises MessageError."""
+    """The id, head and body from a binary message with a whole answer. Raises MessageError."""
     try:
         id_end = 2 + _UINT16.unpack_from(data)[0]
         (status,) = _UINT32.unpack_from(data, id_end)
@@ -167,7 +167,7 @@ def parse_frame(data: bytes) -> tuple[str, AnswerHead, bytes]:
 
 
 def _was_gzipped(headers: dict[str, list[str] | str] | None, body: bytes) -> bool:
-    """Whether the agent packed the body of a binary answer: the frame does not say (agent-protocol.md section 7)."""
+    """Whether the agent compressed the body of a binary answer (tunnel/PROTOCOL.md section 5, "Answers")."""
     if body[:2] != b"\x1f\x8b":
         return False
     values = {name.lower(): value for name, value in header_items(headers)}

@@ -1,7 +1,8 @@
-"""The WebSockets that an agent was told to close, the newest of them: what still comes of those needs no answer.
+"""The WebSockets that an agent was most recently told to close. What it still sends about them needs no answer.
 
-Of any other that nobody has here the agent keeps a connection to its service for nothing: one of a gateway process
-before this one, or one whose handshake succeeded after it was given up. It is told to close it, once.
+An agent may also have a WebSocket that we do not know: from an earlier gateway process, or one whose handshake
+succeeded after we gave up on it. Its connection to the service is then of no use, so the agent is told to close it,
+once.
 """
 
 from tunnel.wire import messages
@@ -9,7 +10,7 @@ from tunnel.wire import messages
 _REMEMBERED = 1_000
 
 _MAY_OPEN = frozenset(("proxy_response_end", "proxy_response"))
-"""Messages by which a handshake succeeds."""
+"""Messages that complete a handshake."""
 
 
 class ClosedStreams:
@@ -25,9 +26,9 @@ class ClosedStreams:
         self._closed[request_id] = in_handshake
 
     def is_left_over(self, request_id: str, kind: str, *, is_data: bool) -> bool:
-        """Whether a message for nobody says that the agent has a WebSocket for nobody."""
+        """Whether a message that nobody waits for shows that the agent has a WebSocket which we do not know."""
         if len(request_id) > messages.NAME_LIMIT:
-            return False  # no gateway's id
+            return False  # not an id of a gateway
         if is_data:
             return request_id not in self._closed
         return kind in _MAY_OPEN and self._closed.get(request_id, False)

@@ -1,11 +1,11 @@
-"""The process's temporary files: how many bytes they may hold together, and the threads that touch them.
+"""The process's temporary files: how many bytes they may hold together, and the threads that use them.
 
-One per process, shared by every `ProxyStream`. It never blocks the event loop: files are opened, written, read and
-closed by its few threads. It never keeps a name in the file system: a file is unlinked before its first byte, with
-mode 0600, and so gone with its descriptor, also after a crash.
+One per process, shared by every `Inbox`. It never blocks the event loop: a few threads open, write, read and close the
+files. It leaves no name in the file system: a file has mode 0600 and is unlinked before its first byte is written, so
+it is gone with its descriptor, even after a crash.
 
-Invariants: `used_bytes` never exceeds `limit_bytes`; bytes are reserved before they are written, and given back only
-once the descriptor is closed. What runs in threads says so and changes no count; all else runs on the event loop.
+Invariants: `used_bytes` never exceeds `limit_bytes`. Bytes are reserved before they are written, and released only once
+the descriptor is closed. Methods that run in a thread say so and change no count; all others run on the event loop.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 THREADS = 4
-"""Enough that one stalled write does not hold up every slow client; a disk is not faster for more."""
+"""Enough that one stalled write does not delay every slow client. More would not make a disk faster."""
 
 _NO_DISK = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR}
-"""What opening says where no file can ever be made; all else (full, out of descriptors) may pass."""
+"""Errors after which no file can ever be opened. Others (disk full, no descriptors left) may pass."""
 
 
 class Segment:
@@ -40,14 +40,14 @@ class Segment:
         self.written_bytes = 0
 
     def write(self, data: bytes | bytearray) -> None:
-        """Write all of `data` after the last byte. In a thread; `written_bytes` is for the caller to move."""
+        """Write all of `data` after the last byte. In a thread; the caller updates `written_bytes`."""
         self.file.seek(self.written_bytes)
         rest = memoryview(data)
         while rest:
             rest = rest[self.file.write(rest) :]
 
     def read(self, size: int) -> bytes:
-        """Read exactly `size` bytes. In a thread; `read_bytes` is for the caller to move."""
+        """Read exactly `size` bytes. In a thread; the caller updates `read_bytes`."""
         self.file.seek(self.read_bytes)
         parts: list[bytes] = []
         while size:
@@ -59,16 +59,16 @@ class Segment:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
-        """Give up the bytes. In a thread: freeing the blocks of a large file takes milliseconds."""
-        with suppress(OSError):  # the descriptor is gone in any case, and nobody needs the bytes
+        """Release the bytes. In a thread: freeing the blocks of a large file takes milliseconds."""
+        with suppress(OSError):  # the descriptor is closed in any case, and nobody needs the bytes
             self.file.close()
 
 
 class Disk:
-    """The bound of all temporary files, and their I/O. `folder` None: the system's place for temporary files.
+    """The bound of all temporary files, and their I/O. `folder` None: the system's folder for temporary files.
 
-    `usable` is False with a limit of 0, after `aclose`, and once a file could not be made because there is no place
-    for it (a read-only file system): found at the first use, logged once.
+    `usable` is False with a limit of 0, after `aclose`, and once no file could be opened because there is no place for
+    it (a read-only file system). That is found at the first use and logged once.
     """
 
     __slots__ = ("_closed", "_executor", "_folder", "_gone", "_jobs", "limit_bytes", "used_bytes")
@@ -84,28 +84,28 @@ class Disk:
 
     @property
     def usable(self) -> bool:
-        """Whether pieces may be sent here at all."""
+        """Whether pieces may be written at all."""
         return self.limit_bytes > 0 and not self._gone and not self._closed
 
     def reserve(self, size: int) -> bool:
-        """Take `size` bytes of the limit; False, and nothing taken, when they are not there."""
+        """Take `size` bytes of the limit. False, and nothing taken, if fewer are free."""
         if self.used_bytes + size > self.limit_bytes:
             return False
         self.used_bytes += size
         return True
 
     def release(self, size: int) -> None:
-        """Give back reserved bytes that are in no file."""
+        """Return reserved bytes that are in no file."""
         self.used_bytes -= size
 
     def run(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
-        """Run `job` in a thread. The answer is an OSError where there is none, as after `aclose`."""
+        """Run `job` in a thread. The result is an OSError if there is no thread, as after `aclose`."""
         loop = asyncio.get_running_loop()
         try:
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="spool")
             future = loop.run_in_executor(self._executor, job)
-        except RuntimeError as error:  # it was shut down, or the process may have no more threads
+        except RuntimeError as error:  # it was shut down, or the process may not start more threads
             refused: asyncio.Future[_T] = loop.create_future()
             refused.set_exception(OSError(errno.EAGAIN, str(error)))
             return refused
@@ -115,7 +115,7 @@ class Disk:
         return future
 
     def retire(self, segment: Segment) -> None:
-        """Close a segment that no thread uses any more, then give back its bytes."""
+        """Close a segment that no thread uses any more, then release its bytes."""
         if self._closed:
             segment.close()
             self.release(segment.written_bytes)
@@ -123,12 +123,12 @@ class Disk:
             self.run(segment.close).add_done_callback(partial(self._retired, segment))
 
     def _retired(self, segment: Segment, future: "asyncio.Future[None]") -> None:
-        if future.exception() is not None:  # no thread could be had
+        if future.exception() is not None:  # there was no thread for it
             segment.close()
         self.release(segment.written_bytes)
 
     def refused(self, error: BaseException) -> bool:
-        """Whether `error`, of `append`, says that there is no disk; remembered and logged once."""
+        """Whether `error`, raised by `append`, means that there is no disk. Remembered, and logged once."""
         if not isinstance(error, OSError) or error.errno not in _NO_DISK:
             return False
         if not self._gone:
@@ -137,7 +137,7 @@ class Disk:
         return True
 
     def append(self, segment: Segment | None, batch: bytearray) -> Segment:
-        """Write to the end of `segment`, or to a new one; which of them it was. In a thread."""
+        """Write to the end of `segment`, or of a new one if None. Returns the segment written to. In a thread."""
         if segment is not None:
             segment.write(batch)
             return segment
@@ -150,14 +150,14 @@ class Disk:
         return fresh
 
     def open_file(self) -> BinaryIO:
-        """A new file without a name. In a thread."""
+        """Open a new file without a name. In a thread."""
         file = tempfile.TemporaryFile(buffering=0, dir=self._folder)  # noqa: SIM115 - its owner retires it
         return cast("BinaryIO", file)
 
     async def aclose(self) -> None:
-        """Wait for all I/O under way and end the threads. Streams still open have no disk from here on.
+        """Wait for running I/O and end the threads. An inbox that is still open has no disk from then on.
 
-        To be called before the loop ends: a thread cannot tell its outcome to a loop that is gone.
+        To be called before the loop ends: a thread cannot deliver its result to a loop that is gone.
         """
         self._gone = True
         while self._jobs:

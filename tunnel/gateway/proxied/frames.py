@@ -1,5 +1,5 @@
-"""What stands between RFC 6455 on a door's side and `[1 byte type][payload]` on an agent's: the handshake's answer,
-messages, and closes that may be on a wire. Pure functions.
+"""Converts between RFC 6455 on a door's side and `[1 byte type][payload]` on an agent's: the handshake's answer,
+messages, and close payloads that are allowed on the wire. Pure functions.
 """
 
 from tunnel import websocket
@@ -10,16 +10,17 @@ from tunnel.websocket.frames import CONTROL_LIMIT_BYTES, close_payload, parse_cl
 from tunnel.wire.proxy_messages import BINARY, TEXT
 
 VANISHED = 1011
-"""What a client is told when a service is gone without a word (design, section 6, rule 5)."""
+"""The close code for a client whose service vanished without a close frame: 1006 must not be sent (RFC 6455 section
+7.4.1)."""
 
 
 def encoded_message(data: bytes | str) -> bytes:
-    """A message as the agent takes it."""
+    """A message in the agent's encoding."""
     return bytes((TEXT,)) + data.encode() if isinstance(data, str) else bytes((BINARY,)) + data
 
 
 def switching_fields(head: AnswerHead, key: bytes) -> Headers:
-    """The 101's fields for the door, with the handshake between it and us. Raises BadAnswerError."""
+    """The fields of the door's 101, which completes the handshake between the door and us. Raises BadAnswerError."""
     fields: Headers = [
         (b"Upgrade", b"websocket"),
         (b"Connection", b"Upgrade"),
@@ -35,7 +36,7 @@ def switching_fields(head: AnswerHead, key: bytes) -> Headers:
 
 
 def sound_close(payload: bytes) -> bytes:
-    """A close payload that may be on the wire: a service that vanished, or said what must not be said, is 1011."""
+    """A close payload that is allowed on the wire: 1011 instead of one that is malformed or must not be sent."""
     try:
         parsed = parse_close(payload)
     except UnicodeDecodeError:

@@ -1,26 +1,27 @@
 """The inbox of one proxied exchange: what the agent sent for it and its client has not taken yet.
 
 The link delivers and never waits; the exchange's task receives. The `json` and `chunk` dialects have no flow control,
-so a slow client's pieces go to memory, then to temporary files, each bounded; then this one exchange ends with
-`OverflowedError`, and no other is delayed. Nothing here is known of what the pieces mean.
+so pieces for a slow client go to memory, then to temporary files, both bounded. When both are full, this one exchange
+ends with `OverflowedError` and no other is delayed. The inbox does not know what the pieces mean.
 
-A piece passes at most five places; `receive` empties them in this order:
+A piece passes through at most five places. `receive` empties them in this order:
 
     block       bytes read back from a file, records not yet taken apart
-    memory      an anyio memory object stream, bounded in pieces and bytes; a piece goes here while nothing is spooled
+    memory      an anyio memory object stream, bounded in pieces and bytes; used while nothing is spooled
     segments    unlinked temporary files, read from the oldest, written to the newest
     writing     the batch that a thread is writing
     gathering   records that came while a thread was busy
 
 Invariants:
-- Order is kept. Memory takes pieces only while segments, writing and gathering are empty (`_unread` is 0); a block is
-  loaded only once block and memory have run empty.
-- At most one job of this stream is with the disk's threads (`_busy`); no file is closed while it is.
-- `held_bytes` <= max(memory_bytes, BATCH_BYTES) + 2 * BATCH_BYTES, where one larger piece may stand for a batch;
-  `spooled_bytes` <= file_bytes, the batches and the read part of a segment included.
-- Once a piece was refused, all later ones are: what is received has no gap. What was accepted before can still be
+- Order is kept. Memory takes pieces only while segments, writing and gathering are empty (`_unread` is 0). A block is
+  loaded only once block and memory are empty.
+- At most one job of this inbox is with the disk's threads (`_busy`). No file is closed while it is.
+- `held_bytes` <= max(memory_bytes, BATCH_BYTES) + 2 * BATCH_BYTES, where one larger piece may stand for a batch.
+  `spooled_bytes` <= file_bytes, including the batches and the part of a segment that was already read.
+- Once a piece was refused, all later ones are, so what is received has no gap. What was accepted before can still be
   received, unless the disk itself failed.
-- What is taken from a place is returned with no await in between: a cancelled `receive` loses nothing.
+- No await between taking something from a place and returning it: a cancelled `receive` loses nothing.
+- The account comes last: at its hard mark it may close this very inbox, so the state is consistent before it is told.
 """
 
 import asyncio
@@ -31,43 +32,43 @@ from typing import NamedTuple
 
 import anyio
 
-from tunnel.account import Account
+from tunnel.account import Account, Holding
 from tunnel.gateway.proxied.disk import Disk, Segment
 
 PIECE_BYTES = 128
-"""What a piece costs in memory beside its payload: a tuple of two (72), a bytes object (33), and its place (8)."""
+"""What a piece costs in memory besides its payload: a tuple of two (72), a bytes object (33), and its place (8)."""
 BATCH_BYTES = 8 * 1024 * 1024
-"""Gathered during one write. A thread may have to wait for the interpreter several times 5 ms while the link is busy
-(seen: 20 ms for 1 MiB): 8 MiB are 80 ms at 100 MB/s."""
+"""The most that is gathered during one write. On a busy link a thread may wait several times 5 ms for the interpreter
+(20 ms measured for 1 MiB); 8 MiB last 80 ms at 100 MB/s."""
 BLOCK_BYTES = 256 * 1024
 """Read back at once: as much as memory holds."""
 PIECES_PER_TURN = 256
-"""Received in a row before the other tasks get a turn: a block of empty pieces has 50,000."""
+"""Received in a row before other tasks get a turn. A block can hold 50,000 empty pieces."""
 SEGMENTS = 16
-"""Files of a full stream: a sixteenth is given back as soon as it was read, at the price of 17 descriptors at most."""
+"""Files of a full inbox. A sixteenth of the space is free again as soon as it was read, for at most 17 descriptors."""
 
 _RECORD = Struct("!BI")  # kind, length of the payload
 _NOTHING = memoryview(b"")
 
 
 class Piece(NamedTuple):
-    """One message of an exchange: its dialect's kind (0 to 255), and its bytes."""
+    """One message for an exchange: its kind (0 to 255) and its bytes."""
 
     kind: int
     payload: bytes
 
 
 class OverflowedError(Exception):
-    """Memory and disk of this stream are full, or its disk failed: the exchange cannot be carried to its end."""
+    """Memory and disk for this inbox are full, or its disk failed: the exchange cannot be completed."""
 
 
-class ProxyStream:
-    """Pieces in order, from the link's reader to one task. Its owner calls `close` in the end, in any case."""
+class Inbox:
+    """Pieces in order, from the link's reader to one task. Its owner must call `close` in the end."""
 
     __slots__ = (
-        "_account", "_block", "_busy", "_closed", "_cursor", "_disk", "_failure", "_file_bytes", "_freed",
-        "_gathering", "_in_memory", "_memory_bytes", "_receiver", "_segments", "_sender", "_turn", "_unread", "_wake",
-        "_wanted", "_writing", "held_bytes", "request_id", "spooled_bytes",
+        "_block", "_busy", "_closed", "_cursor", "_disk", "_failure", "_file_bytes", "_freed", "_gathering",
+        "_holding", "_in_memory", "_memory_bytes", "_receiver", "_segments", "_sender", "_turn", "_unread", "_wake",
+        "_wanted", "_writing", "request_id", "spooled_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -80,15 +81,14 @@ class ProxyStream:
         file_bytes: int = 64 * 1024 * 1024,
     ) -> None:
         self.request_id = request_id
-        self.held_bytes = 0
         self.spooled_bytes = 0
-        self._account = account
+        self._holding = Holding(account)
         self._disk = disk
         self._memory_bytes = memory_bytes
         self._file_bytes = file_bytes
-        # Full in pieces exactly when full in bytes of empty pieces: the byte bound is met first, or at the same time.
+        # Sized for empty pieces, so that the bound in bytes is always reached first.
         self._sender, self._receiver = anyio.create_memory_object_stream[Piece](memory_bytes // PIECE_BYTES)
-        self._in_memory = 0  # bytes in it, PIECE_BYTES for each piece included: 0 means empty
+        self._in_memory = 0  # bytes in it, including PIECE_BYTES for each piece: 0 means empty
         self._block = _NOTHING
         self._cursor = 0
         self._segments: deque[Segment] = deque()
@@ -96,26 +96,31 @@ class ProxyStream:
         self._gathering = bytearray()
         self._unread = 0  # bytes in segments, writing and gathering that are not yet in a block
         self._busy = False
-        self._wanted = False  # a receiver found block and memory empty
+        self._wanted = False  # `receive` found block and memory empty
         self._turn = 0
         self._wake = asyncio.Event()
         self._failure: str | None = None
         self._closed = False
         self._freed = False
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes in memory, in all five places."""
+        return self._holding.size_bytes
+
     def deliver(self, kind: int, payload: bytes) -> None:
-        """Take a piece, or raise `OverflowedError`. Dropped after `close`."""
+        """Take a piece, or raise `OverflowedError`. After `close` it is dropped."""
         if self._closed:
             return
         if self._failure is not None:
             raise OverflowedError(self._failure)
         cost = PIECE_BYTES + len(payload)
-        if not self._unread and self.held_bytes + cost <= self._memory_bytes:
+        if not self._unread and self._holding.size_bytes + cost <= self._memory_bytes:
             self._sender.send_nowait(Piece(kind, payload))
             self._in_memory += cost
             self._wanted = False
             self._wake.set()
-            self._hold(cost)
+            self._holding.add(cost)
             return
         size = _RECORD.size + len(payload)
         if not self._may_spool(size):
@@ -127,10 +132,10 @@ class ProxyStream:
         self._gathering += _RECORD.pack(kind, len(payload))
         self._gathering += payload
         self._advance()
-        self._hold(size)
+        self._holding.add(size)
 
     async def receive(self) -> Piece:
-        """The next piece. Raises `anyio.EndOfStream` once closed and empty, `OverflowedError` where pieces miss."""
+        """The next piece. Raises `anyio.EndOfStream` once closed and empty, `OverflowedError` where one is missing."""
         self._turn = (self._turn + 1) % PIECES_PER_TURN
         if not self._turn:
             await asyncio.sleep(0)
@@ -150,7 +155,7 @@ class ProxyStream:
             await self._wake.wait()
 
     def close(self, *, discard: bool = True) -> None:
-        """Take no more; idempotent. `discard` False: what is here can still be received, and then `EndOfStream`."""
+        """Take no more. Idempotent. `discard` False: what is here can still be received, then `EndOfStream`."""
         self._closed = True
         self._sender.close()
         if discard:
@@ -158,7 +163,7 @@ class ProxyStream:
         self._wake.set()
 
     def _take(self) -> Piece | None:
-        """A piece out of the block, else out of memory."""
+        """The next piece from the block, else from memory."""
         start = self._cursor + _RECORD.size
         if start <= len(self._block):
             kind, length = _RECORD.unpack_from(self._block, self._cursor)
@@ -168,14 +173,14 @@ class ProxyStream:
                 self._cursor = end
                 if end == len(self._block):
                     self._block, self._cursor = _NOTHING, 0
-                    self._hold(-end)
+                    self._holding.add(-end)
                 return piece
         if not self._in_memory:
             return None
         piece = self._receiver.receive_nowait()
         cost = PIECE_BYTES + len(piece.payload)
         self._in_memory -= cost
-        self._hold(-cost)
+        self._holding.add(-cost)
         return piece
 
     def _may_spool(self, size: int) -> bool:
@@ -187,7 +192,7 @@ class ProxyStream:
         )
 
     def _advance(self) -> None:
-        """Begin the next read or write, unless one is under way. Reads go first, until the batch is half full."""
+        """Start the next read or write, unless one is running. Reads go first, until the batch is half full."""
         if self._busy or self._freed:
             return
         if self._wanted and self._segments and (len(self._gathering) <= BATCH_BYTES // 2 or not self._disk.usable):
@@ -198,7 +203,7 @@ class ProxyStream:
             self._write()
 
     def _take_gathered(self) -> None:
-        """Nothing is before the batch: its receiver need not wait for the disk. The only way where there is none."""
+        """Give the batch to the receiver directly: nothing comes before it. The only way where there is no disk."""
         size = len(self._gathering)
         self._block, self._cursor = memoryview(self._gathering), 0
         self._gathering = bytearray()
@@ -226,7 +231,7 @@ class ProxyStream:
                 self._segments.append(segment)
             segment.written_bytes += len(batch)
         elif self._disk.refused(error) and not self._freed:
-            self._gathering = batch + self._gathering  # there is no disk: it stays where it is
+            self._gathering = batch + self._gathering  # there is no disk: keep it in memory
             self._advance()
             return
         self._go_on(error, -len(batch))
@@ -234,7 +239,7 @@ class ProxyStream:
     def _read(self) -> None:
         segment = self._segments[0]
         size = BLOCK_BYTES
-        if len(self._block) - self._cursor >= _RECORD.size:  # the rest of the record that the last block ended in
+        if len(self._block) - self._cursor >= _RECORD.size:  # the block ends inside a record: read the rest
             length: int = _RECORD.unpack_from(self._block, self._cursor)[1]
             size = max(size, self._cursor + _RECORD.size + length - len(self._block))
         size = min(size, segment.written_bytes - segment.read_bytes)
@@ -260,7 +265,7 @@ class ProxyStream:
         self._go_on(error, growth)
 
     def _go_on(self, error: BaseException | None, growth: int) -> None:
-        """After a job. The account comes last: at its hard mark it may close this very stream."""
+        """After a job. The account comes last."""
         if self._freed:
             self._drop_files()
         elif error is not None:
@@ -268,7 +273,7 @@ class ProxyStream:
             growth -= self._drop_files()
         self._wake.set()
         self._advance()
-        self._hold(growth)
+        self._holding.add(growth)
 
     def _free(self) -> None:
         if self._freed:
@@ -279,16 +284,17 @@ class ProxyStream:
         self._receiver.close()
         self._block, self._cursor = _NOTHING, 0
         self._unread = 0
-        if not self._busy:
-            self._drop_files()
-        else:
+        if self._busy:
             self._disk.release(len(self._gathering))
             self.spooled_bytes -= len(self._gathering)
             self._gathering = bytearray()
-        self._hold(len(self._writing) - self.held_bytes)  # what a thread writes is held until it is done
+            self._holding.set(len(self._writing))  # held until the thread is done with it
+        else:
+            self._drop_files()
+            self._holding.close()
 
     def _drop_files(self) -> int:
-        """Give up all that is spooled; how many bytes of memory that freed. Only while no job is under way."""
+        """Discard all that is spooled. Returns how many bytes of memory that freed. Only while no job is running."""
         freed = len(self._gathering)
         self._gathering = bytearray()
         while self._segments:
@@ -302,10 +308,6 @@ class ProxyStream:
         self.spooled_bytes -= segment.written_bytes
         self._disk.retire(segment)
 
-    def _hold(self, delta_bytes: int) -> None:
-        self.held_bytes += delta_bytes
-        self._account.adjust(delta_bytes)
-
     def _fullness(self) -> str:
         return (
             f"exchange {self.request_id} is not read: {self.held_bytes} bytes in memory (bound {self._memory_bytes}), "
@@ -315,4 +317,4 @@ class ProxyStream:
 
     def __repr__(self) -> str:
         state = "failed" if self._failure is not None else "closed" if self._closed else "open"
-        return f"<ProxyStream {self.request_id} {state}, {self.held_bytes} held, {self.spooled_bytes} spooled>"
+        return f"<Inbox {self.request_id} {state}, {self.held_bytes} held, {self.spooled_bytes} spooled>"

@@ -1,6 +1,6 @@
-"""The agent's messages about answers, decoded and told to their exchange; the same in both dialects.
+"""Decodes the agent's messages about answers and tells their exchange. The same in both dialects.
 
-Pure but for what it tells. Raises MessageError for what cannot be understood; whoever called knows whose it was.
+No state and no I/O. Raises MessageError for a message that cannot be understood; the caller ends the exchange.
 """
 
 import msgspec
@@ -26,21 +26,21 @@ class Ids(msgspec.Struct):
 
 
 class _Header(msgspec.Struct):
-    """`ResponseHeader`, with its fields not yet decoded."""
+    """`ResponseHeader` with its fields not decoded yet."""
 
     status: int
     headers: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Response(_Header):
-    """`Response`, with its fields not yet decoded."""
+    """`Response` with its fields not decoded yet."""
 
     body: str = ""
     encoding: str = ""
 
 
 def id_of(envelope: Envelope) -> str:
-    """The exchange that a message is about. Raises MessageError where it names none."""
+    """The id of the exchange that a message is about. Raises MessageError if it has none."""
     if envelope.request_id:
         return envelope.request_id
     ids = decode_payload(envelope, Ids)

@@ -1,9 +1,10 @@
-"""A request as a `proxy_request` says it; what cannot be said there unchanged is refused before anything is sent.
+"""A request as a `proxy_request`. One that this message cannot carry unchanged is refused before anything is sent.
 
-That agent takes a path decoded and encodes it anew, as Go's `net/url` does: it keeps `$&+,/:;=@` and unreserved
-characters as they are and encodes the rest. So an encoded slash or semicolon would change its meaning, and what is
-not UTF-8 cannot be said in JSON. A query is parsed, sorted by key and encoded anew there: a `;` or a bad escape makes
-it fail. Nothing is repaired here (agent-protocol.md sections 5, 5.1, 5.2; design, section 6, rules 6, 7 and 9).
+The existing agent takes a decoded path and encodes it again, as Go's `net/url` does: it keeps `$&+,/:;=@` and
+unreserved characters and encodes the rest. So an encoded slash or semicolon would change its meaning, and JSON cannot
+hold what is not UTF-8. The agent also parses a query, sorts it by key and encodes it again; a `;` or a bad escape makes
+that fail.
+Nothing is repaired here: the client gets an error instead (tunnel/PROTOCOL.md section 5, "Limits").
 """
 
 import re
@@ -16,8 +17,8 @@ from tunnel.port import Headers, RequestHead, Target
 from tunnel.wire.proxy_messages import ProxyRequest
 
 HTTP_TIMEOUT_MS = 3_600_000
-"""An hour: the doors hold the deadlines; this only ends what the agent would otherwise carry on with for nobody. The
-existing agent's own limit is 30 s. Never on a WebSocket: it would end it, unreported, whatever passes."""
+"""An hour. The doors hold the deadlines; this only stops an agent that would otherwise go on for nobody. The existing
+agent's own limit is 30 s. Never set on a WebSocket: the agent would end it after that time without telling us."""
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
@@ -27,7 +28,7 @@ _NOT_SENT = frozenset(
     (
         b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"trailers", b"transfer-encoding",
         b"upgrade", b"proxy-authenticate", b"proxy-authorization", b"content-length",
-        b"expect",  # the body is on its way already
+        b"expect",  # the body is already on its way
         b"sec-websocket-key", b"sec-websocket-version", b"sec-websocket-extensions", b"sec-websocket-accept",
     )
 )  # fmt: skip
@@ -36,13 +37,13 @@ _SUBPROTOCOLS = b"sec-websocket-protocol"
 
 
 class UnsayableError(BadRequestError):
-    """A request that this dialect cannot carry unchanged. The text names the rule and the dialect."""
+    """This dialect cannot carry the request unchanged. The text names the rule and the dialect."""
 
 
 def proxy_request(head: RequestHead, target: Target, dialect: str) -> ProxyRequest:
-    """The message's payload, without a body. Raises UnsayableError, BadRequestError, and TunnelError for a target."""
+    """The payload, without a body. Raises UnsayableError, BadRequestError, and TunnelError for a bad target."""
     check_target(target, dialect)
-    encode_head(head)  # refuses what is not plainly one request
+    encode_head(head)  # refuses anything that is not clearly one request
     path, _, query = head.target.partition(b"?")
     return ProxyRequest(
         method=head.method.decode("ascii"),
@@ -60,9 +61,9 @@ def proxy_request(head: RequestHead, target: Target, dialect: str) -> ProxyReque
 
 
 def check_target(target: Target, dialect: str) -> None:
-    """Refuse a target that is not complete: that agent would take it for the Kubernetes API's.
+    """Refuse an incomplete target: the existing agent would send the request to the Kubernetes API.
 
-    Raises ServiceUnreachableError, and TlsFailedError where the certificate shall be verified: nobody would.
+    Raises ServiceUnreachableError, and TlsFailedError if the certificate must be verified: the agent does not do that.
     """
     complete = _LABEL.fullmatch(target.service) and _LABEL.fullmatch(target.namespace) and 0 < target.port < 65536
     if not complete:
@@ -75,7 +76,7 @@ def check_target(target: Target, dialect: str) -> None:
 
 
 def decoded_path(path: bytes, dialect: str) -> str:
-    """The percent-decoded path. Raises UnsayableError for one that would not mean the same once encoded again."""
+    """The percent-decoded path. Raises UnsayableError if it would mean something else once encoded again."""
     if path[:1] != b"/":
         raise UnsayableError(f"the {dialect} dialect cannot carry a target that does not begin with a slash")
     if _BAD_ESCAPE.search(path):
@@ -95,7 +96,7 @@ def decoded_path(path: bytes, dialect: str) -> str:
 
 
 def checked_query(query: bytes, dialect: str) -> str:
-    """The raw query, all of it ASCII. Raises UnsayableError for one that the agent would refuse."""
+    """The raw query as ASCII. Raises UnsayableError if the agent would refuse it."""
     if b";" in query:
         raise UnsayableError(f"the {dialect} dialect cannot carry a query with a semicolon")
     if _BAD_ESCAPE.search(query):
@@ -104,10 +105,10 @@ def checked_query(query: bytes, dialect: str) -> str:
 
 
 def _fields(headers: Headers, dialect: str, *, upgrade: bool) -> dict[str, list[str]]:
-    """Names as that agent looks them up, each with its values in their order.
+    """Names in the case that the existing agent looks them up in, each with its values in order.
 
-    A `Sec-WebSocket-Protocol` alone makes that agent open a WebSocket, and an upload to one blocks it for good
-    (agent-protocol.md sections 5.3 and 8.1): only handshakes have it.
+    Only handshakes keep `Sec-WebSocket-Protocol`: that field alone makes the existing agent open a WebSocket, and an
+    upload to a WebSocket blocks the agent for good (tunnel/PROTOCOL.md section 5, "WebSockets").
     """
     named = {token.strip().lower() for name, value in headers if name.lower() == b"connection"
              for token in value.split(b",")} - {b"host"}  # fmt: skip

@@ -1,33 +1,30 @@
 """What all links of the `json` and `chunk` dialects share in one process: the disk, the pending exchanges by id, and
-what agents still have to be told about exchanges that their last link took down.
+what agents must still be told about exchanges that ended with their last link.
 
-An agent carries on with what it was doing when its link broke, and answers on its next one (agent-protocol.md
-section 10). So exchanges are found by id across links, and an agent's next link first cleans up what was left over.
+An agent carries on when its link breaks, and answers on its next one (tunnel/PROTOCOL.md section 5, "After a lost
+link"). So exchanges are found by id across links, and an agent's next link first cleans up what was left over.
 
-Invariants: an id is a UUID and never used again; what is owed to an agent is bounded in number and in time.
+Invariants: an id is a UUID and never used again. What an agent must be told is bounded in number and in time.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tunnel.account import Account
+from tunnel.gateway.proxied.carrying import ExchangeCarrier
 from tunnel.gateway.proxied.disk import Disk
-from tunnel.gateway.proxied.inbox import ProxyStream
-
-if TYPE_CHECKING:
-    from tunnel.gateway.proxied.carrier import ProxiedCarrier
-    from tunnel.gateway.proxied.exchange import ProxiedExchange
+from tunnel.gateway.proxied.exchange import ProxiedExchange
+from tunnel.gateway.proxied.inbox import Inbox
 
 _MEMORY_BYTES = 256 * 1024
-"""Of one inbox: what a yamux stream may hold at first."""
+"""Of one inbox: the first window of a yamux stream."""
 _OWED_MESSAGES = 10_000
-"""Per cluster: as many WebSockets as one agent may have had open."""
+"""Per cluster: one for each WebSocket that an agent may have had open."""
 _OWED_SECONDS = 60.0
 
 
 class Proxied:
-    """Shared by all carriers of one process. `clock` and the event loop's time may differ."""
+    """Shared by all carriers of one process. `clock` may differ from the event loop's time."""
 
     def __init__(
         self,
@@ -48,21 +45,19 @@ class Proxied:
         """How long an exchange whose link was lost waits for its agent's next one."""
         self.disk = Disk(disk_bytes, folder)
         self.exchanges: dict[str, ProxiedExchange] = {}
-        """All whose answer is not complete yet, by id."""
+        """All exchanges whose answer is not complete yet, by id."""
         self._file_bytes = file_bytes
         self._owed: dict[tuple[str, str], list[tuple[float, str]]] = {}
         self._came: dict[tuple[str, str], float] = {}
-        self._links: dict[tuple[str, str], list[ProxiedCarrier]] = {}
+        self._links: dict[tuple[str, str], list[ExchangeCarrier]] = {}
 
-    def inbox(self, request_id: str, whole_bytes: int) -> ProxyStream:
-        """An exchange's inbox. Where there is no disk, one message of `whole_bytes` fits into its memory."""
+    def inbox(self, request_id: str, whole_bytes: int) -> Inbox:
+        """An exchange's inbox. Where there is no disk, its memory has room for one message of `whole_bytes`."""
         memory = _MEMORY_BYTES if self.disk.usable else max(_MEMORY_BYTES, whole_bytes + 1024)
-        return ProxyStream(
-            request_id, account=self.account, disk=self.disk, memory_bytes=memory, file_bytes=self._file_bytes
-        )
+        return Inbox(request_id, account=self.account, disk=self.disk, memory_bytes=memory, file_bytes=self._file_bytes)
 
-    def link_came(self, carrier: "ProxiedCarrier") -> list[str]:
-        """A new link: the messages that its agent is owed, oldest first."""
+    def link_came(self, carrier: ExchangeCarrier) -> list[str]:
+        """A link came. Returns what its agent must be told, oldest first."""
         now = self.clock()
         key = carrier.cluster, carrier.dialect
         self._came[key] = now
@@ -70,8 +65,8 @@ class Proxied:
         owed = self._owed.pop(key, [])
         return [text for since, text in owed if now - since <= _OWED_SECONDS]
 
-    def link_went(self, carrier: "ProxiedCarrier") -> "list[ProxiedCarrier]":
-        """A link is lost: those of its cluster that are newer. One of them may be the same agent's already."""
+    def link_went(self, carrier: ExchangeCarrier) -> list[ExchangeCarrier]:
+        """A link is lost. Returns the newer links of its cluster; one of them may already be the same agent's."""
         links = self._links[carrier.cluster, carrier.dialect]
         at = links.index(carrier)
         newer = links[at + 1 :]
@@ -83,7 +78,7 @@ class Proxied:
         return self._came.get((cluster, dialect), float("-inf")) > moment
 
     def owe(self, cluster: str, dialect: str, text: str) -> None:
-        """A message for the agent's next link, if it comes soon."""
+        """Keep a message for the agent's next link, if that comes soon."""
         now = self.clock()
         owed = self._owed.setdefault((cluster, dialect), [])
         if owed and now - owed[-1][0] > _OWED_SECONDS:
@@ -92,7 +87,7 @@ class Proxied:
             owed.append((now, text))
 
     async def aclose(self) -> None:
-        """Nothing is written to the disk any more. After the last link."""
+        """Stop using the disk. To be called after the last link ended."""
         await self.disk.aclose()
 
     def __repr__(self) -> str:

@@ -1,64 +1,86 @@
-"""What a door opens exchanges with: a carrier and a target; and what is checked before one is started."""
+"""What a door opens exchanges with: a carrier and a target, and the checks before an exchange starts."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from tunnel.errors import LinkBusyError, LinkLostError, ServiceUnreachableError
-from tunnel.gateway.proxied.http import HttpExchange
+from tunnel.gateway.carrier import LinkSide
+from tunnel.gateway.proxied.carrying import WebSocketCarrier
+from tunnel.gateway.proxied.exchange import ProxiedExchange
+from tunnel.gateway.proxied.http import ProxiedHttp
 from tunnel.gateway.proxied.request import proxy_request
-from tunnel.gateway.proxied.websocket import WebSocketExchange
-from tunnel.port import Exchange, RequestHead, Sink, Target
-
-if TYPE_CHECKING:
-    from tunnel.gateway.proxied.carrier import ProxiedCarrier
+from tunnel.gateway.proxied.websocket import ProxiedWebSocket
+from tunnel.override import override
+from tunnel.port import Exchange, RequestHead, Sink, Target, Upstream
 
 _QUEUED_BYTES = 64 * 1024 * 1024
-"""Waiting for one agent; beyond it takes no new exchange. Six of the largest messages, or 256 uploads at their mark."""
+"""Waiting to leave for one agent; above it the agent gets no new exchange. Six of the largest messages, or 256 uploads
+at their mark."""
+
+
+class OpeningCarrier(WebSocketCarrier, Protocol):
+    """One link, as what opens exchanges sees it."""
+
+    link: LinkSide
+    upgrade_allowance: float
+    """See `Upstream.upgrade_allowance`."""
+    streams_responses: bool
+    """Whether the agent sends answers piece by piece."""
+    interval_seconds: float
+    """The minimum time between two messages of one WebSocket to the agent."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """Everything that waits to leave for this agent."""
+
+    def began(self, exchange: ProxiedExchange) -> None:
+        """An exchange was started."""
 
 
 @dataclass(frozen=True, slots=True)
-class ProxiedUpstream:
-    """Carries exchanges to one target; has no state."""
+class ProxiedUpstream(Upstream):
+    """Carries exchanges to one target. Has no state."""
 
-    carrier: "ProxiedCarrier"
+    carrier: OpeningCarrier
     target: Target
 
     @property
+    @override
     def label(self) -> str:
-        """See `Upstream`."""
         return self.carrier.link.name
 
     @property
+    @override
     def agent_id(self) -> str | None:
-        """See `Upstream`."""
         return self.carrier.link.agent_id
 
     @property
+    @override
     def dialect(self) -> str:
-        """See `Upstream`."""
         return self.carrier.dialect
 
     @property
+    @override
     def upgrade_allowance(self) -> float:
-        """See `Upstream`."""
         return self.carrier.upgrade_allowance
 
-    def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:  # noqa: ARG002
+    @override
+    def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
         """Start an exchange. Raises TunnelError, and BadRequestError for what the dialect cannot carry unchanged."""
         carrier, target = self.carrier, self.target
         if carrier.is_lost:
             raise LinkLostError(f"{carrier.name} is lost")
         if target.cluster != carrier.cluster:
             raise ServiceUnreachableError(f"{target} is not of cluster {carrier.cluster}")
-        if (waiting := carrier.connection.outbox.queued_bytes) > _QUEUED_BYTES:
+        if (waiting := carrier.queued_bytes) > _QUEUED_BYTES:
             raise LinkBusyError(f"{waiting} bytes wait for an agent that does not read")
         request = proxy_request(head, target, carrier.dialect)
         request.supports_response_streaming = carrier.streams_responses
-        exchange: HttpExchange | WebSocketExchange
+        exchange: ProxiedHttp | ProxiedWebSocket
         if head.upgrade:
             interval = carrier.interval_seconds
-            exchange = WebSocketExchange(carrier, head, request, sink, interval_seconds=interval)
+            exchange = ProxiedWebSocket(carrier, head, request, sink, interval_seconds=interval)
         else:
-            exchange = HttpExchange(carrier, head, request, sink)
+            exchange = ProxiedHttp(carrier, head, request, sink)
         carrier.began(exchange)
         return exchange

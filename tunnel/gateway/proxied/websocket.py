@@ -1,22 +1,23 @@
 """One WebSocket carried as messages: RFC 6455 frames on the door's side, `[1 byte type][payload]` on the agent's.
 
-The door speaks to a service, so we are the server of its frames: decode what it masks, encode what the agent sends.
-The 101 is held back until the agent's answer is complete: a header with 101 may yet be followed by an abort. What the
-dialects do differently, the carrier says.
+The door speaks to a service, so we are the server of its frames: we decode what it masks and encode what the agent
+sends. The 101 is held back until the agent's answer is complete, because a header with 101 may be followed by an abort
+(tunnel/PROTOCOL.md section 5). The carrier knows what the dialects do differently.
 
-Invariants: messages keep their order both ways; nothing follows a close, either way; the door is told of the end
-exactly once, and always by a close frame where it may have one; the agent is told exactly once that it is over.
+Invariants: messages keep their order both ways. Nothing follows a close, either way. The door is told of the end
+exactly once, with a close frame wherever it may have one. The agent is told exactly once that it is over.
 """
 
-from typing import TYPE_CHECKING
-
 from tunnel import websocket
+from tunnel.account import Holding
 from tunnel.errors import BadAnswerError, ServiceBrokeOffError, ServiceUnreachableError, TunnelError
 from tunnel.gateway.proxied.answer import AnswerHead
-from tunnel.gateway.proxied.connection import DATA
+from tunnel.gateway.proxied.carrying import WebSocketCarrier
 from tunnel.gateway.proxied.exchange import ProxiedExchange
 from tunnel.gateway.proxied.frames import VANISHED, encoded_message, sound_close, switching_fields
+from tunnel.gateway.proxied.proxy_stream import DATA
 from tunnel.http1 import BadRequestError, BodyLengthError
+from tunnel.override import override
 from tunnel.port import RequestHead, ResponseHead, Sink
 from tunnel.websocket.frames import CONTROL_LIMIT_BYTES, close_payload, encode_frame
 from tunnel.wire.messages import MessageError
@@ -31,16 +32,15 @@ from tunnel.wire.proxy_messages import (
     encode_websocket_message,
 )
 
-if TYPE_CHECKING:
-    from tunnel.gateway.proxied.carrier import ProxiedCarrier
 
+class ProxiedWebSocket(ProxiedExchange):
+    """One WebSocket, from its handshake until both ends have closed."""
 
-class WebSocketExchange(ProxiedExchange):
-    """One WebSocket, from its handshake to both ends' close."""
+    carrier: WebSocketCarrier
 
     def __init__(
         self,
-        carrier: "ProxiedCarrier",
+        carrier: WebSocketCarrier,
         head: RequestHead,
         request: ProxyRequest,
         sink: Sink,
@@ -50,27 +50,28 @@ class WebSocketExchange(ProxiedExchange):
         keys = [value for name, value in head.headers if name.lower() == b"sec-websocket-key"]
         if len(keys) != 1:
             raise BadRequestError("a WebSocket handshake has one Sec-WebSocket-Key")
-        limit = carrier.shared.max_message_bytes
+        limit = carrier.max_message_bytes
         super().__init__(carrier, head, sink, whole_bytes=limit, interval_seconds=interval_seconds)
         self._key = keys[0]
         self._codec = websocket.Connection(websocket.Role.SERVER, max_message_bytes=limit)
-        self._assembling = 0  # as last told to the account
-        self._handshake: AnswerHead | None = None  # a head that is not yet known to be the answer
+        self._assembling = Holding(carrier.account)  # the door's message that is not complete yet
+        self._handshake: AnswerHead | None = None  # a head that may not be the answer yet
         self.open = False
-        """The agent said 101 and stayed with it."""
+        """The agent said 101 and confirmed it."""
         self._door_closed: bytes | None = None  # the payload of the door's close frame
         self._agent_told = False  # that it is over
-        carrier.connection.send_proxy_request(self.request_id, request)
+        self.stream.send_request(request)
 
     # --- told by the door
 
     @property
+    @override
     def held_bytes(self) -> int:
-        """See `Exchange.held_bytes`."""
-        return super().held_bytes + self._assembling
+        return super().held_bytes + self._assembling.size_bytes
 
+    @override
     def send_data(self, data: bytes, /) -> bool:
-        """See `Exchange.send_data`: frames, cut anywhere. Raises BodyLengthError before the 101."""
+        """Take RFC 6455 frames, cut anywhere. Raises BodyLengthError before the 101."""
         if self.over or self._door_closed is not None or self.carrier.is_lost:
             return True
         if not self.open:
@@ -80,7 +81,7 @@ class WebSocketExchange(ProxiedExchange):
         for event in self._codec.receive_data(data):
             match event:
                 case websocket.Message():
-                    welcome = self.carrier.send_message(self, encoded_message(event.data))
+                    welcome = self.carrier.send_message(self.stream, encoded_message(event.data))
                 case websocket.Ping() if self.carrier.forwards_pings:
                     welcome = self._send(PING, event.payload)
                 case websocket.Pong() if self.carrier.forwards_pings:
@@ -90,17 +91,19 @@ class WebSocketExchange(ProxiedExchange):
                 case websocket.Failed():
                     self.close_door(event.code, event.reason, f"our own door: {event.reason}")
                 case _:
-                    pass  # a ping says nothing of a service that no pong comes from; see the carrier
-        self._count()
+                    pass  # a ping that the agent would not forward: no pong of ours may stand for the service's
+        self._assembling.set(self._codec.buffered_bytes)
         return welcome
 
+    @override
     def end(self) -> None:
-        """See `Exchange.end`. Without a close frame before it, the WebSocket is abandoned."""
+        """Our direction ends. Without a close frame before it, the WebSocket is reset."""
         if self._door_closed is None and not self._told:
             self.reset()
 
     # --- told by the carrier
 
+    @override
     def header_received(self, head: AnswerHead) -> None:
         """The service's answer to the handshake, or its beginning."""
         if self.answer_began:
@@ -109,6 +112,7 @@ class WebSocketExchange(ProxiedExchange):
         self.answer_began = True
         self._handshake = head
 
+    @override
     def chunk_received(self, data: bytes) -> None:
         """The body of a refusal."""
         if self.open or (self._handshake is not None and self._handshake.status == 101):
@@ -119,8 +123,9 @@ class WebSocketExchange(ProxiedExchange):
             self._refuse()
             self._put(DATA, data)
 
+    @override
     def end_received(self) -> None:
-        """The 101 stands, or the refusal is complete."""
+        """The 101 is final, or the refusal is complete."""
         head = self._handshake
         if self.open or not self.answer_began:
             self.rule_broken("proxy_response_end without a header before it")
@@ -130,8 +135,9 @@ class WebSocketExchange(ProxiedExchange):
             self._refuse()
             self._put_end()
 
+    @override
     def abort_received(self, text: str) -> None:
-        """No WebSocket: a refusal by the service, where the agent gave its status and fields."""
+        """There is no WebSocket. It was refused by the service if the agent gave its status and fields."""
         head = self._handshake
         if self.open:
             self.service_ended(text)
@@ -139,11 +145,12 @@ class WebSocketExchange(ProxiedExchange):
             self._refuse()
             self._put_end()
         elif self.answer_began and head is None:
-            self.break_off(ServiceBrokeOffError(f"the agent says {text[:300]!r}"))
+            self.fail_in_turn(ServiceBrokeOffError(f"the agent says {text[:300]!r}"))
         else:
             status = f"status {head.status}, " if head is not None else ""
-            self.break_off(ServiceUnreachableError(f"{status}the agent says {text[:300]!r}"))
+            self.fail_in_turn(ServiceUnreachableError(f"{status}the agent says {text[:300]!r}"))
 
+    @override
     def whole_received(self, head: AnswerHead, body: bytes) -> None:
         """The answer to the handshake, in one message."""
         if self.answer_began:
@@ -157,7 +164,7 @@ class WebSocketExchange(ProxiedExchange):
             self._put_end()
 
     def message_received(self, encoded: bytes) -> None:
-        """One encoded WebSocket message of the service."""
+        """One encoded WebSocket message from the service."""
         try:
             kind, payload = decode_websocket_message(encoded)
         except MessageError as error:
@@ -169,17 +176,17 @@ class WebSocketExchange(ProxiedExchange):
             self._put(DATA, encoded)
         elif kind == CLOSE:
             self._put(DATA, encoded)
-            self._answer_is_over()
+            self._end_answer()
         elif kind == PING:
             if self._may_cross(payload) and self._door_closed is None and not self.stream.lane.full:
-                self._send(PONG, payload)  # an agent that does not read gets no more of them
+                self._send(PONG, payload)  # not to an agent that does not read: they would pile up
         elif self._may_cross(payload):
             self._put(DATA, encoded)
 
     def service_ended(self, reason: str) -> None:
-        """The agent says that it is over. Without a close frame before that, the service has vanished."""
+        """The agent says that the WebSocket is over. Without a close frame before that, the service vanished."""
         if not self.open:
-            self.break_off(ServiceUnreachableError(f"closed in its handshake, the agent says {reason[:300]!r}"))
+            self.fail_in_turn(ServiceUnreachableError(f"closed in its handshake, the agent says {reason[:300]!r}"))
         elif self._door_closed is not None:
             self._put_close(self._door_closed)
         else:
@@ -187,21 +194,23 @@ class WebSocketExchange(ProxiedExchange):
             self._put_close(close_payload(VANISHED, "service vanished"))
 
     def close_door(self, code: int, reason: str, why: str) -> None:
-        """End it from our side, after what came before: the door gets this close, the agent is told to clean up."""
+        """Close from our side, after what came before. The door gets this close; the agent is told to clean up."""
         self._log(why)
         if self.open:
             self._put_close(close_payload(code, reason))
         else:
-            self.break_off(BadAnswerError(why), agent_goes_on=True)
+            self.fail_in_turn(BadAnswerError(why), agent_goes_on=True)
 
+    @override
     def link_lost(self, error: TunnelError) -> None:
-        """Messages may have been lost with it: a WebSocket does not go on, unless all of it is here."""
+        """Fail unless everything arrived: messages may have been lost with the link."""
         if not self.answer_ended:
             self.fail(error)
 
     @property
+    @override
     def adoptable(self) -> bool:
-        """Never: what was sent in the gap is lost."""
+        """Never: messages sent between the two links are lost."""
         return False
 
     # --- inside
@@ -210,19 +219,19 @@ class WebSocketExchange(ProxiedExchange):
         return self.carrier.forwards_pings and len(control_payload) <= CONTROL_LIMIT_BYTES
 
     def _send(self, kind: int, payload: bytes) -> bool:
-        return self.carrier.send_message(self, encode_websocket_message(kind, payload))
+        return self.carrier.send_message(self.stream, encode_websocket_message(kind, payload))
 
     def _close_by_door(self, code: int, reason: str) -> None:
         payload = close_payload(None, "") if code == 1005 else close_payload(code, reason)
         self._door_closed = payload
-        self._agent_told = self.carrier.close_service(self, payload)
+        self._agent_told = self.carrier.close_service(self.stream, payload)
         if self._agent_told:
-            self._put_close(payload)  # nobody else will answer it
+            self._put_close(payload)  # no answer will come, so answer the door ourselves
 
     def _put_close(self, payload: bytes) -> None:
         if not self.answer_ended:
             self._put(DATA, bytes((CLOSE,)) + payload)
-            self._answer_is_over()
+            self._end_answer()
 
     def _accept(self, head: AnswerHead) -> None:
         self.open = True
@@ -230,14 +239,14 @@ class WebSocketExchange(ProxiedExchange):
         self._put_head(head)
 
     def _refuse(self) -> None:
-        """The held head is the answer's after all."""
+        """The head that we held back is the service's refusal."""
         head, self._handshake = self._handshake, None
         if head is not None:
             self._put_head(head)
 
+    @override
     async def _deliver(self) -> None:
-        connection = self.carrier.connection
-        head = await connection.wait_for_proxy_response(self.request_id)
+        head = await self.stream.receive_head()
         if head.status != 101:
             await self._deliver_answer(head, upgrade=True)
             return
@@ -246,7 +255,7 @@ class WebSocketExchange(ProxiedExchange):
         self._tell_head(ResponseHead(101, fields))
         while not self._told:
             await self._unpaused()
-            encoded = await connection.read_stream_chunk(self.request_id)
+            encoded = await self.stream.receive_data()
             await self._unpaused(len(encoded))
             self._tell_message(encoded[0], encoded[1:])
 
@@ -256,25 +265,21 @@ class WebSocketExchange(ProxiedExchange):
         elif self._tell_data(encode_frame(CLOSE, sound_close(payload), masked=False)):
             self._tell_end()
 
-    def _ended(self) -> None:
-        self._abandon()
-        self._dispose()
+    @override
+    def _answer_delivered(self) -> None:
+        self._cancel()
+        self._close()
 
-    def _abandon(self) -> None:
+    @override
+    def _cancel(self) -> None:
         refused = self.answer_ended and not self.open and not self._agent_goes_on
         if not self._agent_told and not refused and self.stream.lane.sent:
             self._agent_told = True
-            self.carrier.close_stream(self, "closed" if self.answer_ended else "given up")
-            self.carrier.closed.remember(self.request_id, in_handshake=not self.answer_ended and not self.open)
+            reason = "closed" if self.answer_ended else "given up"
+            self.carrier.end_websocket(self.stream, reason, in_handshake=not self.answer_ended and not self.open)
 
-    def _dispose(self) -> None:
+    @override
+    def _close(self) -> None:
         self._codec = websocket.Connection(websocket.Role.SERVER)
-        self._count()
-        super()._dispose()
-
-    def _count(self) -> None:
-        """Tell the account what is held of the message being assembled."""
-        held = self._codec.buffered_bytes
-        if held != self._assembling:
-            self.carrier.shared.account.adjust(held - self._assembling)
-            self._assembling = held
+        self._assembling.close()
+        super()._close()

@@ -1,4 +1,4 @@
-"""A `ProxyStream` on a bench: its disk's threads work when told to, and its files fail when told to."""
+"""An `Inbox` on a bench: its disk's threads work when told to, and its files fail when told to."""
 
 import asyncio
 import inspect
@@ -12,7 +12,7 @@ import anyio
 
 from tunnel.account import Account
 from tunnel.gateway.proxied.disk import Disk
-from tunnel.gateway.proxied.inbox import Piece, ProxyStream
+from tunnel.gateway.proxied.inbox import Inbox, Piece
 
 RECORD = 5
 """A record's header in a file: kind and length."""
@@ -79,13 +79,13 @@ class FaultyDisk(Disk):
 
 
 class Bench:
-    """A stream with its account and its disk, whose threads wait to be told."""
+    """An inbox with its account and its disk, whose threads wait to be told."""
 
     def __init__(self, *, memory_bytes: int = 0, file_bytes: int = 10_000, limit_bytes: int = 100_000) -> None:
         self.hand = HandExecutor()
         self.disk = FaultyDisk(limit_bytes, self.hand)
         self.account = Account()
-        self.stream = ProxyStream(
+        self.inbox = Inbox(
             "req-1", account=self.account, disk=self.disk, memory_bytes=memory_bytes, file_bytes=file_bytes
         )
 
@@ -101,10 +101,10 @@ class Bench:
         await turns()
 
     async def drained(self) -> list[bytes]:
-        """All payloads until the end of the stream; the disk works meanwhile."""
+        """All payloads until the end of the inbox; the disk works meanwhile."""
         found: list[bytes] = []
         while True:
-            task = asyncio.ensure_future(self.stream.receive())
+            task = asyncio.ensure_future(self.inbox.receive())
             await self.settle()
             assert task.done()
             try:
@@ -113,15 +113,15 @@ class Bench:
                 return found
 
     async def received(self) -> Piece:
-        task = asyncio.ensure_future(self.stream.receive())
+        task = asyncio.ensure_future(self.inbox.receive())
         await self.settle()
         assert task.done()
         return task.result()
 
     async def ended(self) -> None:
-        self.stream.close()
+        self.inbox.close()
         await self.settle()
-        assert (self.stream.held_bytes, self.stream.spooled_bytes) == (0, 0)
+        assert (self.inbox.held_bytes, self.inbox.spooled_bytes) == (0, 0)
         assert (self.account.held_bytes, self.disk.used_bytes) == (0, 0)
         assert all(file.closed for file in self.disk.files)
 

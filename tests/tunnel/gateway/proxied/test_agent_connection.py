@@ -11,9 +11,10 @@ from tests.app.virtual import quiet
 from tests.tunnel.gateway.proxied.agent import Stage, conversation
 from tunnel.errors import TooSlowError
 from tunnel.gateway.proxied.answer import AnswerHead
-from tunnel.gateway.proxied.connection import ABORT, DATA, END, HEAD, AgentConnection, UnknownStreamError, encode_head
-from tunnel.gateway.proxied.outbox import HIGH_BYTES, Lane, Outbox
-from tunnel.gateway.proxied.window import WINDOW_BYTES, Window
+from tunnel.gateway.proxied.connection import AgentConnection, UnknownStreamError
+from tunnel.gateway.proxied.lanes import HIGH_BYTES, Lane, Lanes
+from tunnel.gateway.proxied.proxy_stream import ABORT, DATA, END, HEAD, encode_head
+from tunnel.gateway.proxied.upload_window import WINDOW_BYTES, UploadWindow
 from tunnel.wire.proxy_messages import ProxyRequest
 
 
@@ -23,7 +24,7 @@ def connection_of(stage: Stage, wake: Callable[[], None] = lambda: None) -> Agen
 
 def heard(connection: AgentConnection) -> list[dict[str, object]]:
     messages = []
-    while (text := connection.outbox.next(0.0)) is not None:
+    while (text := connection.lanes.next(0.0)) is not None:
         messages.append(json.loads(text))
     return messages
 
@@ -36,15 +37,15 @@ async def test_a_stream_from_its_request_to_its_close(stage: Stage):
     connection.send_proxy_request("r1", ProxyRequest("GET", "/ws", is_websocket=True))
     (request,) = heard(connection)
     assert (request["type"], request["request_id"]) == ("proxy_request", "r1")
-    connection.deliver(stream, HEAD, encode_head(AnswerHead(101)))
+    stream.deliver(HEAD, encode_head(AnswerHead(101)))
     assert (await connection.wait_for_proxy_response("r1")).status == 101
     assert connection.send_stream_chunk("r1", b"\x01hi") is True
     assert heard(connection) == [
         {"type": "proxy_stream_chunk", "request_id": "r1", "data": "AWhp", "direction": "to_agent"}
     ]
-    connection.deliver(stream, DATA, b"\x01ho")
+    stream.deliver(DATA, b"\x01ho")
     assert await connection.read_stream_chunk("r1") == b"\x01ho"
-    connection.deliver(stream, END, b"")
+    stream.deliver(END)
     with pytest.raises(anyio.EndOfStream):
         await connection.read_stream_chunk("r1")
     connection.close_proxy_stream("r1", "done")
@@ -71,11 +72,11 @@ async def test_an_answer_that_fails(stage: Stage):
     connection = connection_of(stage)
     stream = connection.open_stream("r1")
     stream.error = TooSlowError("the agent says so")
-    connection.deliver(stream, ABORT, b"")
+    stream.deliver(ABORT)
     with pytest.raises(TooSlowError):
         await connection.wait_for_proxy_response("r1")
-    connection.forget("r1")
-    connection.forget("r1")
+    connection.close_stream("r1")
+    connection.close_stream("r1")
 
 
 @conversation
@@ -103,52 +104,81 @@ async def test_sending_is_bounded_and_nothing_is_lost(stage: Stage):
     assert drained == []
     assert len(heard(connection)) == sent
     assert drained == [1]
-    connection.forget("r1")
+    connection.close_stream("r1")
 
 
 @conversation
 async def test_streams_take_turns_behind_control(stage: Stage):
     connection = connection_of(stage)
-    for name in ("a", "b", "c"):
-        connection.open_stream(name)
+    streams = {name: connection.open_stream(name) for name in ("a", "b", "c")}
     for name in ("a", "a", "a", "b", "b", "c"):
-        connection.send(name, json.dumps(name))
+        streams[name].send(json.dumps(name))
     connection.send_control('"control"')
     assert heard(connection) == ["control", "a", "b", "c", "a", "b", "a"]
     for name in ("a", "b", "c"):
-        connection.forget(name)
+        connection.close_stream(name)
 
 
 @conversation
 async def test_what_a_forgotten_stream_had_waiting_is_dropped(stage: Stage):
     connection = connection_of(stage)
     for name in ("a", "b"):
-        connection.open_stream(name)
+        stream = connection.open_stream(name)
         connection.send_proxy_request(name, ProxyRequest("GET", "/"))
-        connection.send(name, json.dumps(name))
-    connection.forget("a")
+        stream.send(json.dumps(name))
+    connection.close_stream("a")
     assert [message for message in heard(connection) if message == "a"] == []
-    connection.forget("b")
-    assert repr(connection) == "<AgentConnection 0 streams, <Outbox 0 bytes waiting in 0 lanes>>"
+    connection.close_stream("b")
+    assert repr(connection) == "<AgentConnection 0 streams, <Lanes of 0 exchanges, 0 bytes waiting>>"
+
+
+@conversation
+async def test_a_closed_stream_sends_no_more_unless_it_keeps_its_lane(stage: Stage):
+    connection = connection_of(stage)
+    gone, parting = connection.open_stream("a"), connection.open_stream("b")
+    parting.send('"b"')
+    parting.keep_lane()
+    for stream in (gone, parting):
+        connection.close_stream(stream.request_id)
+    gone.send_request(ProxyRequest("GET", "/"))
+    assert gone.send('"dropped"') is True
+    parting.send('"b too"')
+    assert heard(connection) == ["b", "b too"]
+    assert (gone.held_bytes, parting.held_bytes, stage.account.held_bytes) == (0, 0, 0)
+
+
+@conversation
+async def test_a_stream_moves_to_its_agent_s_next_link(stage: Stage):
+    old, new = connection_of(stage), connection_of(stage)
+    stream = old.open_stream("a")
+    stream.send('"dropped"')
+    stream.deliver(DATA, b"came before")
+    old.release("a")
+    new.adopt(stream)
+    stream.send('"here"')
+    assert (heard(old), heard(new)) == ([], ["here"])
+    assert await new.read_stream_chunk("a") == b"came before"
+    assert ("a" in old, "a" in new) == (False, True)
+    new.close_stream("a")
 
 
 @conversation
 async def test_pacing_is_a_lane_s_own(stage: Stage):
-    outbox = Outbox(stage.account, Window())
+    lanes = Lanes(stage.account, UploadWindow())
     slow, quick = Lane(interval_seconds=0.5), Lane()
     for text in ("1", "2"):
-        outbox.put(slow, "slow" + text)
-        outbox.put(quick, "quick" + text)
-    assert [outbox.next(10.0) for _ in range(4)] == ["slow1", "quick1", "quick2", None]
-    assert outbox.due() == 10.5
-    assert outbox.next(10.4) is None
-    assert outbox.next(10.5) == "slow2"
-    assert outbox.due() is None
+        lanes.put(slow, "slow" + text)
+        lanes.put(quick, "quick" + text)
+    assert [lanes.next(10.0) for _ in range(4)] == ["slow1", "quick1", "quick2", None]
+    assert lanes.due() == 10.5
+    assert lanes.next(10.4) is None
+    assert lanes.next(10.5) == "slow2"
+    assert lanes.due() is None
     assert (slow.empty, slow.sent, slow.last_sent) == (True, 2, 10.5)
 
 
 def test_a_window_closes_and_opens():
-    window = Window()
+    window = UploadWindow()
     assert [window.sent(WINDOW_BYTES // 8, 1.0) is None for _ in range(8)] == [True, False] * 4
     assert not window.open
     assert not window.pong_received(None, 2.0)
@@ -156,11 +186,11 @@ def test_a_window_closes_and_opens():
     assert window.pong_received("upload-3", 2.0)
     assert window.open
     assert not window.pong_received("upload-2", 2.0)
-    assert repr(window) == f"<Window {WINDOW_BYTES // 4} of {WINDOW_BYTES} bytes on their way>"
+    assert repr(window) == f"<UploadWindow {WINDOW_BYTES // 4} of {WINDOW_BYTES} bytes in flight>"
 
 
 def test_a_window_that_nobody_opens():
-    window = Window()
+    window = UploadWindow()
     window.sent(WINDOW_BYTES, 1.0)
     assert not window.tick(1.4)
     assert window.tick(1.5)

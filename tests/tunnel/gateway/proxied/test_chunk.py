@@ -7,12 +7,12 @@ import pytest
 
 from tests.app.virtual import quiet
 from tests.tunnel.gateway.proxied.agent import Door, Stage, asked, conversation, encoded, open_websocket, opened
-from tunnel.gateway.proxied.outbox import HIGH_BYTES
+from tunnel.gateway.proxied.lanes import HIGH_BYTES
 from tunnel.websocket import Closed, Message, Ping, Pong
 
 
 def chunk_of(message: dict[str, object]) -> object:
-    """What a message to the agent holds: flat, as the requirement's part 6.2 has it."""
+    """What a message to the agent holds: flat, as tunnel/PROTOCOL.md section 6 shows it."""
     assert set(message) == {"type", "request_id", "data", "direction"}
     assert (message["type"], message["direction"]) == ("proxy_stream_chunk", "to_agent")
     return message["data"]
@@ -232,7 +232,7 @@ async def test_the_service_vanishes(stage: Stage, caplog: pytest.LogCaptureFixtu
 
 @conversation
 async def test_an_agent_that_does_not_read_loses_nothing(stage: Stage):
-    """The requirement's send gave up after 5 s and lost the message: here the door is held back, for ever."""
+    """The original requirement gave up after 5 s and lost the message. We hold the door back for as long as needed."""
     agent = stage.agent("chunk")
     _, door = await open_websocket(agent)
     agent.reads = False

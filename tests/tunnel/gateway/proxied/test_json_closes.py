@@ -12,7 +12,7 @@ from tunnel.websocket import Closed, Message, Pong
 
 
 async def ticks(stage: Stage, seconds: float) -> list[tuple[float, dict[str, object]]]:
-    """Let time pass, a tenth of a second at a time; when what was heard."""
+    """Let time pass in steps of 0.1 s. Returns when each message was heard."""
     heard = []
     agent = stage.agents[0]
     for _ in range(int(seconds * 10)):

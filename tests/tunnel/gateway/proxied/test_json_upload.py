@@ -9,8 +9,8 @@ from tests.app.virtual import quiet
 from tests.tunnel.gateway.proxied.agent import Agent, Stage, conversation, opened
 from tunnel.errors import LinkBusyError
 from tunnel.gateway.proxied.http import CHUNK_BYTES, COLLECTED_BYTES
-from tunnel.gateway.proxied.outbox import HIGH_BYTES
-from tunnel.gateway.proxied.window import WINDOW_BYTES
+from tunnel.gateway.proxied.lanes import HIGH_BYTES
+from tunnel.gateway.proxied.upload_window import WINDOW_BYTES
 from tunnel.http1 import BodyLengthError
 from tunnel.port import Exchange
 
@@ -226,7 +226,7 @@ async def test_body_after_the_end(stage: Stage):
 @conversation
 @pytest.mark.parametrize("ending", ["reset", "end"])
 async def test_an_early_answer(stage: Stage, ending: str):
-    """The service answers before it had the body: the agent's entry for the upload is closed in any case."""
+    """The service answers before it has the whole body: the agent's entry for the upload is closed in any case."""
     agent = stage.agent()
     exchange, sink = opened(agent, b"POST", length=None)
     exchange.send_data(bytes(COLLECTED_BYTES + 1))
@@ -311,7 +311,7 @@ async def test_an_agent_that_does_not_read_takes_no_new_exchange(stage: Stage):
     agent = stage.agent()
     agent.reads = False
     exchanges: list[Exchange] = []
-    while agent.carrier.connection.outbox.queued_bytes <= 64 * 1024 * 1024:
+    while agent.carrier.connection.lanes.queued_bytes <= 64 * 1024 * 1024:
         exchange, _ = opened(agent, b"POST", length=COLLECTED_BYTES)
         exchange.send_data(bytes(COLLECTED_BYTES))
         exchanges.append(exchange)

@@ -15,7 +15,7 @@ from tests.tunnel.gateway.proxied.agent import (
     encoded,
     open_websocket,
 )
-from tunnel.gateway.proxied.outbox import HIGH_BYTES
+from tunnel.gateway.proxied.lanes import HIGH_BYTES
 from tunnel.websocket import Message, check_accept
 
 

@@ -91,7 +91,7 @@ async def test_no_next_link_within_the_grace(stage: Stage, method: bytes):
 @conversation
 @pytest.mark.parametrize(("method", "seconds"), [(b"GET", 3.0), (b"PUT", 3.0), (b"POST", ANSWER_SECONDS)])
 async def test_a_next_link_without_an_answer(stage: Stage, method: bytes, seconds: float):
-    """One that may be repeated is given back to its door soon; the others wait as long as their agent may take."""
+    """A repeatable request fails soon, so that its door can repeat it. Others wait as long as their agent may take."""
     first = stage.agent()
     _, _, sink = await asked(first, method)
     first.lose()
@@ -104,7 +104,7 @@ async def test_a_next_link_without_an_answer(stage: Stage, method: bytes, second
 
 @conversation
 async def test_the_next_link_came_before_the_loss_was_known(stage: Stage):
-    """The usual way: the agent dials anew, names itself, and its older link is closed for that."""
+    """The usual case: the agent dials again and names itself, and its older link is closed."""
     first = stage.agent()
     upload, _ = opened(first, b"POST", length=COLLECTED_BYTES * 2)
     upload.send_data(bytes(COLLECTED_BYTES))
@@ -216,7 +216,7 @@ async def test_an_upload_is_cancelled_on_the_next_link(stage: Stage):
     request_id = first.hear()[0]["request_id"]
     first.lose()
     assert sink.outcome == "LinkLostError"
-    assert [message["type"] for message in first.hear()] == ["proxy_cancel"]  # where it can still hear us
+    assert [message["type"] for message in first.hear()] == ["proxy_cancel"]  # in case it can still hear us
     second = stage.agent()
     assert second.hear_one("proxy_cancel")["request_id"] == request_id
     assert stage.agent().hear() == []

@@ -10,13 +10,13 @@ from tests.app.virtual import quiet
 from tests.tunnel.gateway.proxied.agent import Stage, asked, conversation, encoded, open_websocket, opened
 from tests.tunnel.gateway.proxied.spooling import FaultyDisk, HandExecutor
 from tunnel.gateway.proxied.http import COLLECTED_BYTES
-from tunnel.gateway.proxied.outbox import HIGH_BYTES
+from tunnel.gateway.proxied.lanes import HIGH_BYTES
 from tunnel.websocket import Message
 
 
 @contextmanager
 def disk_of(stage: Stage, limit_bytes: int = 100_000_000) -> Iterator[HandExecutor]:
-    """A disk whose threads work when told to."""
+    """A disk whose threads work only when told to."""
     hand = HandExecutor()
     stage.shared.disk = FaultyDisk(limit_bytes, hand)
     yield hand
@@ -142,7 +142,7 @@ async def test_a_sink_that_raises_when_told_to_go_on(stage: Stage, caplog: pytes
 @conversation
 @pytest.mark.parametrize("dialect", ["json", "chunk"])
 async def test_a_websocket_left_over_from_before_this_process(stage: Stage, dialect: str):
-    """An agent keeps its WebSockets over a reconnect: those that nobody has here are closed, each once."""
+    """An agent keeps its WebSockets when it reconnects. Those that we do not know are closed, each once."""
     agent = stage.agent(dialect)
     for _ in range(3):
         if dialect == "json":
@@ -158,7 +158,7 @@ async def test_a_websocket_left_over_from_before_this_process(stage: Stage, dial
 
 @conversation
 async def test_an_agent_that_floods_and_does_not_read(stage: Stage):
-    """What it makes us say is bounded: pongs for its pings, and closes of what it should not have."""
+    """What an agent can make us send is bounded: pongs for its pings, and closes of what it should not have."""
     agent = stage.agent("chunk")
     request_id, door = await open_websocket(agent)
     agent.reads = False

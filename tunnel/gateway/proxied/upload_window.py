@@ -1,11 +1,13 @@
-"""How much of the uploads of one link may be on its way: the agents of these dialects give no credit, so we ask.
+"""How much of one link's uploads may be on its way. Agents of these dialects give no credit, so we ask for it.
 
-The existing agent writes an upload's chunks to the service within its only read loop: a slow service delays all else
-that we send to that agent, and what is already on the wire cannot be taken back. But it answers our pings in that
-same loop, in order: a pong says that every chunk before its ping was taken. So a ping follows every `MARK_BYTES`,
-and at most `WINDOW_BYTES` are sent beyond the last pong that came.
+The existing agent writes an upload's chunks to the service inside its only read loop. A slow service therefore delays
+everything else that we send to that agent, and what is already on the wire cannot be taken back. The agent answers our
+pings in the same loop, in order, so a pong says that every chunk before its ping was taken. We send a ping after every
+`MARK_BYTES`, and at most `WINDOW_BYTES` beyond the last pong (tunnel/PROTOCOL.md section 5, "Requests").
 
-An agent that answers no pings (it may: none has to) gets a window about twice a second. Has no clock, sends nothing.
+An agent need not answer pings. One that never does gets a new window about twice a second.
+
+Sends nothing and has no clock: time is passed in.
 """
 
 from collections import deque
@@ -13,24 +15,24 @@ from collections import deque
 from tunnel.wire import messages
 
 WINDOW_BYTES = 256 * 1024
-"""5 MB/s over 50 ms of round trip; another exchange's message waits behind no more than this."""
+"""5 MB/s over a round trip of 50 ms. Another exchange's message waits behind at most this much."""
 
 MARK_BYTES = WINDOW_BYTES // 4
 
 _TIMED_SECONDS = 0.5
-"""For agents that never answered a mark: 512 KiB/s."""
+"""For agents that never answered a ping: 512 KiB/s."""
 
 _STUCK_SECONDS = 60.0
-"""An agent that always answered and now does not is blocked by a service; the door gives such an upload up."""
+"""An agent that used to answer and stopped is blocked by a service. By now the door has given up on that upload."""
 
 _PREFIX = "upload-"
 
 
-class Window:
-    """The uploads of one link, together."""
+class UploadWindow:
+    """The window of one link, shared by all its uploads."""
 
     def __init__(self) -> None:
-        self._marks: deque[tuple[str, int]] = deque()  # of each ping the bytes before it, back to the one before
+        self._marks: deque[tuple[str, int]] = deque()  # each ping, with the bytes between it and the ping before
         self._unmarked = 0
         self._in_flight = 0
         self._number = 0
@@ -43,7 +45,7 @@ class Window:
         return self._in_flight < WINDOW_BYTES
 
     def sent(self, size: int, now: float) -> str | None:
-        """A chunk leaves; the ping that is to follow it, if one is due."""
+        """A chunk of this size leaves. Returns the ping that must follow it, if one is due."""
         if not self._in_flight:
             self._moved_at = now
         self._in_flight += size
@@ -57,7 +59,7 @@ class Window:
         return messages.encode("ping", messages.Notice(), mark)
 
     def pong_received(self, request_id: str | None, now: float) -> bool:
-        """A pong; True when the window moved."""
+        """A pong arrived. True when it moved the window."""
         if request_id is None or all(mark != request_id for mark, _ in self._marks):
             return False
         self._answered = True
@@ -70,16 +72,16 @@ class Window:
         return True
 
     def tick(self, now: float) -> bool:
-        """Open it for an agent that does not answer; True when it did."""
+        """Open the window for an agent that does not answer. True when it did."""
         if self.open or now - self._moved_at < (_STUCK_SECONDS if self._answered else _TIMED_SECONDS):
             return False
-        self.reset()
+        self.reopen()
         return True
 
-    def reset(self) -> None:
-        """No upload is under way any more, or the agent does not answer."""
+    def reopen(self) -> None:
+        """Forget what is in flight: no upload is running, or the agent does not answer."""
         self._marks.clear()
         self._unmarked = self._in_flight = 0
 
     def __repr__(self) -> str:
-        return f"<Window {self._in_flight} of {WINDOW_BYTES} bytes on their way>"
+        return f"<UploadWindow {self._in_flight} of {WINDOW_BYTES} bytes in flight>"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.tunnel.gateway.proxied.spooling import RECORD, Bench, turns
-from tunnel.gateway.proxied import inbox as stream_module
+from tunnel.gateway.proxied import inbox as inbox_module
 from tunnel.gateway.proxied.inbox import PIECE_BYTES, OverflowedError, Piece
 
 
@@ -23,13 +23,13 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(stream_module, "BATCH_BYTES", self.BATCH)
-        self.patch.setattr(stream_module, "BLOCK_BYTES", self.BLOCK)
+        self.patch.setattr(inbox_module, "BATCH_BYTES", self.BATCH)
+        self.patch.setattr(inbox_module, "BLOCK_BYTES", self.BLOCK)
         self.loop = asyncio.new_event_loop()
         self.complaints: list[object] = []
         self.loop.set_exception_handler(lambda _, context: self.complaints.append(context))
         self.bench = Bench(memory_bytes=self.MEMORY, file_bytes=self.FILE, limit_bytes=self.LIMIT)
-        self.stream = self.bench.stream
+        self.inbox = self.bench.inbox
         self.expected: deque[Piece] = deque()
         self.task: asyncio.Task[Piece] | None = None
         self.number = 0
@@ -40,18 +40,18 @@ class Machine(RuleBasedStateMachine):
         return self.loop.run_until_complete(coroutine)
 
     async def call_deliver(self, kind: int, payload: bytes) -> None:
-        self.stream.deliver(kind, payload)
+        self.inbox.deliver(kind, payload)
 
     async def call_close(self, discard: bool) -> None:
         if self.task is not None and self.task.done():  # it got its piece before
             self.check_received(self.task)
-        self.stream.close(discard=discard)
+        self.inbox.close(discard=discard)
 
     @rule(size=st.one_of(st.integers(0, 60), st.integers(0, 330)), kind=st.integers(0, 255))
     def deliver(self, size: int, kind: int) -> None:
         self.number = (self.number + 1) % 251
         payload = bytes([self.number]) * size
-        roomy = not self.stream.spooled_bytes and self.stream.held_bytes + PIECE_BYTES + size <= self.MEMORY
+        roomy = not self.inbox.spooled_bytes and self.inbox.held_bytes + PIECE_BYTES + size <= self.MEMORY
         try:
             self.run(self.call_deliver(kind, payload))
         except OverflowedError:
@@ -67,7 +67,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.task is None)
     @rule()
     def begin_receive(self) -> None:
-        self.task = self.loop.create_task(self.stream.receive())
+        self.task = self.loop.create_task(self.inbox.receive())
 
     @precondition(lambda self: self.task is not None)
     @rule()
@@ -95,7 +95,7 @@ class Machine(RuleBasedStateMachine):
     def check_received(self, task: "asyncio.Task[Piece]") -> None:
         self.task = None
         error = task.exception()
-        self.failed = self.failed or self.stream._failure is not None
+        self.failed = self.failed or self.inbox._failure is not None
         if error is None:
             assert task.result() == self.expected.popleft()
         elif isinstance(error, OverflowedError):
@@ -143,14 +143,14 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def counted(self) -> None:
-        self.failed = self.failed or self.stream._failure is not None
-        assert self.bench.account.held_bytes == self.stream.held_bytes >= 0
+        self.failed = self.failed or self.inbox._failure is not None
+        assert self.bench.account.held_bytes == self.inbox.held_bytes >= 0
         batch = max(self.BATCH, self.largest + RECORD)
-        assert self.stream.held_bytes <= max(self.MEMORY, batch) + 2 * batch
-        assert 0 <= self.stream.spooled_bytes <= self.FILE
-        assert self.stream.spooled_bytes <= self.bench.disk.used_bytes <= self.LIMIT
+        assert self.inbox.held_bytes <= max(self.MEMORY, batch) + 2 * batch
+        assert 0 <= self.inbox.spooled_bytes <= self.FILE
+        assert self.inbox.spooled_bytes <= self.bench.disk.used_bytes <= self.LIMIT
         if self.discarded:
-            assert self.stream.held_bytes <= batch
+            assert self.inbox.held_bytes <= batch
 
     def teardown(self) -> None:
         try:

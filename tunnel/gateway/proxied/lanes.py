@@ -1,27 +1,27 @@
-"""What waits to leave on one link: control and small first messages, then the exchanges' messages in turns.
+"""Messages that wait to leave on one link: control messages first, then the exchanges' messages in turn.
 
-An exchange has a lane. Its messages leave in their order, one in each turn, so no exchange waits for another's
-backlog. A lane may be paced (a shortest time between two of its messages); messages of an upload are metered: they
-leave only while the `Window` is open. Never waits, never encodes, and has no clock: time is passed in.
+Each exchange has a lane. Its messages leave in order, one per turn, so no exchange waits for another's backlog. A lane
+may be paced (a minimum time between two of its messages). Chunks of an upload leave only while the `UploadWindow` is
+open. Never waits, never encodes, and has no clock: time is passed in.
 
-Invariants: every queued character is counted in the account until it left or was dropped; a lane's `drained` is
-called once after each `put` that returned False, unless the lane was dropped before.
+Invariants: every queued character is counted in the account until it has left or was dropped. A lane's `drained` is
+called once after each `put` that returned False, unless the lane was dropped first.
 """
 
 from collections import deque
 from collections.abc import Callable
 
-from tunnel.account import Account
-from tunnel.gateway.proxied.window import Window
+from tunnel.account import Account, Holding
+from tunnel.gateway.proxied.upload_window import UploadWindow
 
 HIGH_BYTES = 256 * 1024
-"""A lane above this takes no more of its door: eight chunks of an upload, or what a yamux stream may send at first."""
+"""A lane above this takes no more from its door: eight chunks of an upload, or the first window of a yamux stream."""
 
 LOW_BYTES = HIGH_BYTES // 2
 
 
 def nothing() -> None:
-    """For lanes whose owner does not care."""
+    """The `drained` of a lane whose owner does not need to know."""
 
 
 class Lane:
@@ -34,43 +34,47 @@ class Lane:
         self.interval_seconds = interval_seconds
         self.due = 0.0
         self.last_sent = 0.0
-        """When a message last left; 0: none did."""
+        """When the last message left; 0 if none did."""
         self.sent = 0
-        """Messages that left."""
+        """How many messages left."""
         self.queued_bytes = 0
         self.full = False
-        """Above its mark, and not yet below the low one."""
+        """Went above the high mark and has not yet come down to the low one."""
         self.messages: deque[tuple[str, int]] = deque()
-        """Each with the bytes of an upload that it carries; the outbox's to change."""
+        """Each with the number of upload bytes it carries. Only `Lanes` changes it."""
 
     @property
     def empty(self) -> bool:
-        """Whether all that was put has left."""
+        """Whether every message has left."""
         return not self.queued_bytes
 
     def __repr__(self) -> str:
         return f"<Lane {self.sent} sent, {self.queued_bytes} bytes waiting>"
 
 
-class Outbox:
+class Lanes:
     """The queues of one link."""
 
-    def __init__(self, account: Account, window: Window) -> None:
-        self._account = account
+    def __init__(self, account: Account, window: UploadWindow) -> None:
         self._window = window
         self._urgent: deque[tuple[Lane | None, str]] = deque()
         self._turns: deque[Lane] = deque()  # lanes with messages, each once
-        self.queued_bytes = 0
+        self._holding = Holding(account)
+
+    @property
+    def queued_bytes(self) -> int:
+        """Everything that waits to leave on this link."""
+        return self._holding.size_bytes
 
     def put_control(self, text: str) -> None:
-        """A small message of no lane, ahead of the lanes."""
+        """Queue a small message that belongs to no lane, ahead of the lanes."""
         self._urgent.append((None, text))
-        self._count(len(text))
+        self._holding.add(len(text))
 
     def put(self, lane: Lane, text: str, *, upload_bytes: int = 0) -> bool:
-        """Queue a message of a lane; False when the lane is above its mark.
+        """Queue a message of a lane. False when the lane is now above its mark.
 
-        `upload_bytes`: it is metered, and carries so many bytes of an upload.
+        `upload_bytes`: how many bytes of an upload the message carries; the window then decides when it leaves.
         """
         if not lane.messages:
             self._turns.append(lane)
@@ -80,12 +84,12 @@ class Outbox:
         return not lane.full
 
     def put_first(self, lane: Lane, text: str) -> None:
-        """Queue the first message of a lane with the control messages: small, and somebody waits for its answer."""
+        """Queue a lane's first message with the control messages: it is small, and a client waits for the answer."""
         self._urgent.append((lane, text))
         self._queued(lane, len(text))
 
     def drop(self, lane: Lane) -> None:
-        """Forget what waits in a lane, and its owner; idempotent."""
+        """Discard what waits in a lane, and tell its owner nothing more. Idempotent."""
         lane.drained = nothing
         lane.full = False
         if not lane.queued_bytes:
@@ -96,19 +100,19 @@ class Outbox:
         self._urgent = deque(item for item in self._urgent if item[0] is not lane)
         self._queued(lane, -lane.queued_bytes)
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def close(self) -> None:
+        """Discard everything: the link is lost. Idempotent."""
         for lane in {lane for lane, _ in self._urgent if lane is not None} | set(self._turns):
             self.drop(lane)
         self._urgent.clear()
-        self._count(-self.queued_bytes)
+        self._holding.close()
 
     def next(self, now: float) -> str | None:
-        """The message to send next; None when there is none, or none that may leave yet."""
+        """The message to send next. None when there is none, or none that may leave yet."""
         if self._urgent:
             first, text = self._urgent.popleft()
             if first is None:
-                self._count(-len(text))
+                self._holding.add(-len(text))
             else:
                 self._left(first, text, now)
             return text
@@ -129,7 +133,7 @@ class Outbox:
         return None
 
     def due(self) -> float | None:
-        """When the first paced lane may go on; None: nobody waits for the time."""
+        """When the first paced lane may send again. None when no lane waits for the time."""
         return min((lane.due for lane in self._turns if lane.due and not lane.messages[0][1]), default=None)
 
     def _left(self, lane: Lane, text: str, now: float) -> None:
@@ -140,13 +144,9 @@ class Outbox:
             lane.full = False
             lane.drained()
 
-    def _queued(self, lane: Lane, delta: int) -> None:
-        lane.queued_bytes += delta
-        self._count(delta)
-
-    def _count(self, delta: int) -> None:
-        self.queued_bytes += delta
-        self._account.adjust(delta)
+    def _queued(self, lane: Lane, delta_bytes: int) -> None:
+        lane.queued_bytes += delta_bytes
+        self._holding.add(delta_bytes)
 
     def __repr__(self) -> str:
-        return f"<Outbox {self.queued_bytes} bytes waiting in {len(self._turns)} lanes>"
+        return f"<Lanes of {len(self._turns)} exchanges, {self.queued_bytes} bytes waiting>"
