@@ -83,7 +83,7 @@ class ProxiedHttp(ProxiedExchange):
                 welcome = self._send_chunks(self._take_body())
         else:
             welcome = self._send_chunks(data)
-        if self._taken == self._length:
+        if self._taken == self._length and not self.over:  # at its hard mark the account may have reset us
             self._complete()
         return welcome
 

@@ -11,6 +11,7 @@ from tests.tunnel.gateway.proxied.agent import Stage, asked, conversation, encod
 from tests.tunnel.gateway.proxied.spooling import FaultyDisk, HandExecutor
 from tunnel.gateway.proxied.http import COLLECTED_BYTES
 from tunnel.gateway.proxied.lanes import HIGH_BYTES
+from tunnel.port import Exchange
 from tunnel.websocket import Message
 
 
@@ -198,3 +199,37 @@ async def test_a_close_that_waits_for_its_client_while_the_link_is_lost(stage: S
     await quiet()
     assert door.sink.outcome == "end"
     assert agent.kinds() == ["proxy_websocket_close" if dialect == "json" else "proxy_stream_close"]
+
+
+def reset_at_next_byte(stage: Stage, exchange: Exchange) -> None:
+    def reset() -> None:
+        stage.account.on_hard_mark = None
+        exchange.reset()
+
+    stage.account.hard_mark_bytes, stage.account.on_hard_mark = 0, reset
+
+
+@conversation
+async def test_the_account_may_reset_an_exchange_while_it_takes_a_piece(stage: Stage):
+    agent = stage.agent()
+    request_id, exchange, sink = await asked(agent)
+    agent.header(request_id)
+    await quiet()
+    agent.chunk(request_id, b"x" * 1000)
+    exchange.pause()
+    reset_at_next_byte(stage, exchange)
+    await quiet()
+    assert (sink.calls, stage.account.held_bytes) == (["head"], 0)
+    assert agent.kinds() == ["proxy_cancel"]
+
+
+@conversation
+@pytest.mark.parametrize("length", [3, None])
+async def test_the_account_may_reset_an_exchange_while_it_takes_a_body(stage: Stage, length: int | None):
+    agent = stage.agent()
+    exchange, sink = opened(agent, b"POST", length=length)
+    reset_at_next_byte(stage, exchange)
+    assert exchange.send_data(b"abc") is True
+    exchange.end()
+    await quiet()
+    assert (sink.calls, stage.account.held_bytes, agent.hear()) == ([], 0, [])
