@@ -146,8 +146,9 @@ class ProxiedHttp(ProxiedExchange):
 
     @override
     def adopted(self, carrier: ExchangeCarrier) -> None:
-        super().adopted(carrier)
+        self._end_upload()  # it left whole, on the old link
         self._stop_timer()
+        super().adopted(carrier)
 
     # --- the way up
 

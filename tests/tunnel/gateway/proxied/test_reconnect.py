@@ -6,8 +6,13 @@ from typing import Any
 import pytest
 
 from tests.app.virtual import quiet
-from tests.tunnel.gateway.proxied.agent import Door, Stage, asked, conversation, open_websocket, opened
+from tests.tunnel.gateway.proxied.agent import Agent, Door, Stage, asked, conversation, open_websocket, opened
 from tunnel.gateway.proxied.http import ANSWER_SECONDS, COLLECTED_BYTES
+
+
+async def heard(agent: Agent) -> list[dict[str, Any]]:
+    await quiet()
+    return agent.hear()
 
 
 @conversation
@@ -29,6 +34,25 @@ async def test_an_answer_on_the_next_link(stage: Stage):
     assert (sink.body, sink.outcome) == (b"slow done", "end")
     assert (other.body, other.outcome) == (b"x", "end")
     assert second.hear() == []
+
+
+@conversation
+async def test_an_upload_that_left_whole_is_answered_on_the_next_link(stage: Stage):
+    first = stage.agent()
+    upload, sink = opened(first, b"PUT", length=COLLECTED_BYTES + 1)
+    assert first.carrier.uploads == 1
+    upload.send_data(bytes(COLLECTED_BYTES + 1))
+    while pings := [message["request_id"] for message in await heard(first) if message["type"] == "ping"]:
+        for ping in pings:
+            first.say("pong", ping)
+    request_id = next(iter(stage.shared.exchanges))
+    first.lose()
+    second = stage.agent()
+    second.header(request_id)
+    assert (first.carrier.uploads, second.carrier.uploads) == (0, 0)
+    second.end(request_id)
+    await quiet()
+    assert sink.outcome == "end"
 
 
 @conversation
