@@ -57,7 +57,7 @@ def spooled_bytes(process: Process) -> int:
 
 def given_up(process: Process) -> int:
     """Exchanges that ended because their client did not read."""
-    return sum("tunnel.dialects" in line and "is not read" in line for line in process.output())
+    return sum("tunnel.gateway.proxied" in line and "is not read" in line for line in process.output())
 
 
 async def test_a_client_that_stops_reading_a_500_mb_download(stack: Stack, clients: ExitStack) -> None:

@@ -75,7 +75,7 @@ def test_data_of_the_examples_is_a_websocket_message():
 def test_every_type_in_the_sources_is_in_the_document():
     """Every message type that a source names, in quotes: with its underscore a type is hard to mistake."""
     named: set[str] = set()
-    for folder in ("tunnel/dialects", "tunnel/agent"):
+    for folder in ("tunnel/gateway", "tunnel/wire", "tunnel/agent"):
         for file in (ROOT / folder).rglob("*.py"):
             named |= set(re.findall(r'"((?:proxy|ws|gateway|heartbeat|register|stream)_[a-z_]+)"', file.read_text()))
     types = {name for name in named if not name.endswith(("_timeout", "_name", "_id", "_url", "_port"))}
