@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from picows import WSError, WSHandshakeError, ws_connect
 
-from tunnel.agent.link import Link, Terms
+from tunnel.agent.link import GatewayLink, Terms
 from tunnel.agent.reconnect import Backoff, Outcome
-from tunnel.agent.settings import Gateway, SettingsError
+from tunnel.agent.settings import GatewayAddress, SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,11 @@ class Keeper:
     """One gateway's link, over and over."""
 
     def __init__(
-        self, gateway: Gateway, access: Access, terms: Terms, on_ready: Callable[[Gateway, Link], None]
+        self,
+        gateway: GatewayAddress,
+        access: Access,
+        terms: Terms,
+        on_ready: Callable[[GatewayAddress, GatewayLink], None],
     ) -> None:
         self._gateway = gateway
         self._access = access
@@ -50,7 +54,7 @@ class Keeper:
         self._on_ready = on_ready
         self._backoff = Backoff()
         self._stopping = asyncio.Event()
-        self._link: Link | None = None
+        self._link: GatewayLink | None = None
 
     def __repr__(self) -> str:
         return f"<Keeper of {self._gateway.label} {self._link!r}>"
@@ -83,7 +87,7 @@ class Keeper:
 
     async def _attempt(self) -> tuple[Outcome, str]:
         """One link from dial to end: how it went, and why it is over."""
-        link = Link(self._terms, lambda ready: self._on_ready(self._gateway, ready))
+        link = GatewayLink(self._terms, lambda ready: self._on_ready(self._gateway, ready))
         self._link = link
         log.info("connecting to %s", self._gateway.label)
         dialling = asyncio.ensure_future(self._dial(link))
@@ -111,7 +115,7 @@ class Keeper:
             return Outcome(), reason
         return Outcome(asyncio.get_running_loop().time() - link.ready_at), reason
 
-    async def _dial(self, link: Link) -> None:
+    async def _dial(self, link: GatewayLink) -> None:
         token = self._access.token()
         async with asyncio.timeout(CONNECT_SECONDS):
             transport, _ = await ws_connect(

@@ -18,9 +18,9 @@ from tunnel.account import Account
 from tunnel.agent.control import Control, DialogueError, Identity
 from tunnel.agent.liveness import Liveness
 from tunnel.agent.log import Quota
-from tunnel.agent.proxied import table
+from tunnel.agent.proxied import carrier
 from tunnel.agent.service.services import Services
-from tunnel.agent.yamux.carrier import Streams, Wiring
+from tunnel.agent.yamux.carrier import SpliceCarrier, Wiring
 from tunnel.wire import messages
 from tunnel.yamux import Limits
 
@@ -56,13 +56,13 @@ class Terms:
     @property
     def message_limit_bytes(self) -> int:
         """The longest message that the gateway may send."""
-        return messages.ENVELOPE_LIMIT_BYTES if self.dialect == "yamux" else table.MESSAGE_LIMIT_BYTES
+        return messages.ENVELOPE_LIMIT_BYTES if self.dialect == "yamux" else carrier.MESSAGE_LIMIT_BYTES
 
 
-class Link(WSListener):
+class GatewayLink(WSListener):
     """The agent's end of one WebSocket."""
 
-    def __init__(self, terms: Terms, on_ready: Callable[["Link"], None]) -> None:
+    def __init__(self, terms: Terms, on_ready: Callable[["GatewayLink"], None]) -> None:
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self._terms = terms
@@ -88,7 +88,7 @@ class Link(WSListener):
         self._cut_timer: asyncio.TimerHandle | None = None
         self._transport: WSTransport | None = None
         self._table = self._new_table() if terms.dialect != "yamux" else None
-        self._streams: Streams | table.Table | None = self._table
+        self._streams: SpliceCarrier | carrier.ExchangeCarrier | None = self._table
         self._draining = False
         self._closing = False
         self._write_paused = False
@@ -96,7 +96,7 @@ class Link(WSListener):
 
     def __repr__(self) -> str:
         state = "ended" if self.ended.done() else "serving" if self.ready_at is not None else "registering"
-        return f"<Link {self.name} {state} {self._streams!r}>"
+        return f"<GatewayLink {self.name} {state} {self._streams!r}>"
 
     # From whoever keeps the link.
 
@@ -206,11 +206,11 @@ class Link(WSListener):
             self._on_ready(self)
             self._look()
 
-    def _new_table(self) -> table.Table:
+    def _new_table(self) -> carrier.ExchangeCarrier:
         """The exchanges of the json and chunk dialects."""
-        wiring = table.Wiring(self._send_text, lambda: not self._write_paused, self._session_idle, self._control.note)
+        wiring = carrier.Wiring(self._send_text, lambda: not self._write_paused, self._session_idle, self._control.note)
         terms = self._terms
-        return table.Table(
+        return carrier.ExchangeCarrier(
             wiring,
             dialect=terms.dialect,
             services=terms.services,
@@ -235,7 +235,7 @@ class Link(WSListener):
         limits = Limits(max_window=min(max(smallest, asked.max_stream_window_size), _WINDOW_MAX_BYTES))
         wiring = Wiring(self._send_binary, self._control.stream_refused, self._session_failed, self._session_idle)
         terms = self._terms
-        self._streams = Streams(
+        self._streams = SpliceCarrier(
             wiring,
             services=terms.services,
             account=terms.account,
@@ -304,7 +304,7 @@ class Link(WSListener):
             return False
         waiting_max = CONTROL_WAITING_BYTES
         if self._table is not None:
-            waiting_max += table.MESSAGE_LIMIT_BYTES  # one message of an exchange, however long, leaves whole
+            waiting_max += carrier.MESSAGE_LIMIT_BYTES  # one message of an exchange, however long, leaves whole
         if not self._write_paused or transport.underlying_transport.get_write_buffer_size() < waiting_max:
             return True
         self._reason = self._reason or "the gateway asks for answers and does not read them"

@@ -13,10 +13,10 @@ import ssl
 from tunnel.account import Account
 from tunnel.agent.control import Identity
 from tunnel.agent.keeper import Access, Keeper
-from tunnel.agent.link import Link, Terms
+from tunnel.agent.link import GatewayLink, Terms
 from tunnel.agent.log import Quota
 from tunnel.agent.service.services import Services
-from tunnel.agent.settings import Gateway, Settings
+from tunnel.agent.settings import AgentSettings, GatewayAddress
 from tunnel.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ with contextlib.suppress(ImportError):
 class Runner:
     """One agent."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings
         self._announced = False
         self._signals = 0
@@ -85,13 +85,13 @@ class Runner:
         if settings.tls is not None and settings.tls.verify_mode is ssl.CERT_NONE:
             log.warning("--insecure-skip-verify: whoever answers at a gateway's address gets the token")
 
-    def _ready(self, gateway: Gateway, link: Link) -> None:
+    def _ready(self, gateway: GatewayAddress, link: GatewayLink) -> None:
         first, self._announced = not self._announced, True
         what = "ready: cluster %s serves through %s (link %s)" if first else "cluster %s serves through %s (link %s)"
         log.info(what, self._settings.cluster, gateway.label, link.name)
 
 
-def _terms(settings: Settings) -> Terms:
+def _terms(settings: AgentSettings) -> Terms:
     return Terms(
         identity=Identity(settings.agent_id, settings.cluster, settings.hostname, VERSION),
         services=Services(settings.services, settings.allow, settings.cluster_domain, settings.api_hosts),

@@ -33,7 +33,7 @@ class SettingsError(Exception):
 
 
 @dataclass(slots=True, frozen=True)
-class Gateway:
+class GatewayAddress:
     """One gateway to keep a link to. `label` is what logs may show: no query."""
 
     url: str
@@ -47,10 +47,10 @@ class Gateway:
 
 
 @dataclass(slots=True, frozen=True)
-class Settings:
+class AgentSettings:
     """Everything the agent is told. Times in seconds."""
 
-    gateways: tuple[Gateway, ...]
+    gateways: tuple[GatewayAddress, ...]
     cluster: str
     agent_id: str
     hostname: str
@@ -94,7 +94,7 @@ class _Parser(argparse.ArgumentParser):
         raise SettingsError(message)
 
 
-def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> Settings:
+def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> AgentSettings:
     """Settings of `argv`, else of `environment`, else the defaults. Raises SettingsError.
 
     `--help` and `--version` exit.
@@ -105,7 +105,7 @@ def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> 
     gateways = _gateways(source, environment)
     cluster = source.one("cluster", "", values.cluster)
     token, token_file = _token(source)
-    settings = Settings(
+    settings = AgentSettings(
         gateways=gateways,
         cluster=cluster,
         agent_id=source.one("agent_id", f"{hostname}-{secrets.token_hex(4)}"[-128:], values.agent_id),
@@ -130,7 +130,7 @@ def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> 
     return settings
 
 
-def of_process() -> Settings:
+def of_process() -> AgentSettings:
     """The settings of this process. Raises SettingsError; `--help` and `--version` exit."""
     return read(sys.argv[1:], os.environ, socket.gethostname())
 
@@ -224,7 +224,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _gateways(source: _Source, environment: Mapping[str, str]) -> tuple[Gateway, ...]:
+def _gateways(source: _Source, environment: Mapping[str, str]) -> tuple[GatewayAddress, ...]:
     gateways = source.many("gateway", lambda text: _gateway(text, environment))
     if not gateways:
         raise SettingsError("--gateway (AGENT_GATEWAY): is required; for example wss://gateway.example.com/agent")
@@ -233,7 +233,7 @@ def _gateways(source: _Source, environment: Mapping[str, str]) -> tuple[Gateway,
     return gateways
 
 
-def _gateway(text: str, environment: Mapping[str, str]) -> Gateway:
+def _gateway(text: str, environment: Mapping[str, str]) -> GatewayAddress:
     url = urlsplit(text)
     if "@" in url.netloc:
         raise ValueError("credentials do not belong into the URL; use --token-file")
@@ -246,7 +246,7 @@ def _gateway(text: str, environment: Mapping[str, str]) -> Gateway:
     proxy = proxy_for(host, environment) if scheme == "wss" else None
     if proxy is not None and urlsplit(proxy).scheme not in ("http", "https", "socks4", "socks5"):
         raise ValueError("the proxy in HTTPS_PROXY is no http://, https://, socks4:// or socks5:// URL")
-    return Gateway(url._replace(scheme=scheme).geturl(), f"{scheme}://{url.netloc}{url.path}", proxy)
+    return GatewayAddress(url._replace(scheme=scheme).geturl(), f"{scheme}://{url.netloc}{url.path}", proxy)
 
 
 def proxy_for(host: str, environment: Mapping[str, str]) -> str | None:

@@ -1,7 +1,7 @@
 """One exchange of these dialects, whatever it carries: its service is found and dialled, its messages leave in order.
 
-The sink of an HTTP/1.1 exchange over one connection of its own; what that brings is for `http_exchange` and
-`websocket_exchange`. Never awaits: the dial is the only task. Invariants: the gateway is told one end, after which
+The sink of an HTTP/1.1 exchange over one connection of its own; what that brings is for `service_request` and
+`service_websocket`. Never awaits: the dial is the only task. Invariants: the gateway is told one end, after which
 nothing more is said; `Shared.over` is called once, when that has left and the service's connection is gone, so then
 nothing of the exchange is left in the loop.
 """
@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tunnel.account import Account
-from tunnel.agent.proxied.outbox import Outbox
-from tunnel.agent.proxied.request import Request, RequestError
-from tunnel.agent.proxied.upload import TooMuchWaitingError, Upload
+from tunnel.agent.proxied.backlog import Backlog, TooMuchWaitingError
+from tunnel.agent.proxied.request import GatewayRequest, RequestError
+from tunnel.agent.proxied.send_queue import SendQueue
 from tunnel.agent.proxied.wire import Wire
 from tunnel.agent.service.connection import ServiceStream
 from tunnel.agent.service.services import Destination, NotReachableError, Services
@@ -38,7 +38,7 @@ class Shared:
     services: Services
     account: Account
     wire: Wire
-    outbox: Outbox
+    queue: SendQueue
     dial_seconds: float
     over: Callable[["ServiceExchange"], None]
     taken: Callable[[], None]
@@ -53,14 +53,14 @@ class ServiceExchange:
     prefix = "service request failed: "
     """Before the reason, where the service could not be asked."""
 
-    def __init__(self, request_id: str, request: Request, shared: Shared) -> None:
+    def __init__(self, request_id: str, request: GatewayRequest, shared: Shared) -> None:
         self.request_id = request_id
         self._request = request
         self._shared = shared
         self._streamed = request.supports_response_streaming
         self._loop = asyncio.get_running_loop()
-        self._outgoing = shared.outbox.outgoing(self._drained)
-        self._upload = Upload(shared.account)
+        self._outgoing = shared.queue.outgoing(self._drained)
+        self._backlog = Backlog(shared.account)
         self._stream = ServiceStream(
             shared.account, on_connected=self._connected, on_failed=self.failed, on_gone=self._stream_gone
         )
@@ -113,7 +113,7 @@ class ServiceExchange:
     @property
     def lag_bytes(self) -> int:
         """What waits for the service."""
-        return self._upload.waiting_bytes
+        return self._backlog.waiting_bytes
 
     @property
     def running(self) -> bool:
@@ -177,8 +177,8 @@ class ServiceExchange:
             return
         self._told = True
         self._stop_waiting()
-        lagged = self._upload.waiting_bytes
-        self._upload.drop()
+        lagged = self._backlog.waiting_bytes
+        self._backlog.drop()
         if lagged:
             self._shared.taken()
         for text in last:
@@ -212,7 +212,7 @@ class ServiceExchange:
 
     def writable(self) -> None:
         """See `Sink.writable`."""
-        self._send(self._upload.writable)
+        self._send(self._backlog.writable)
         self._shared.taken()
 
     def _connected(self) -> None:

@@ -34,7 +34,7 @@ class RequestError(Exception):
     """A request that cannot be carried; the text is for the gateway's log, and begins as section 10 lists it."""
 
 
-class Request(msgspec.Struct):
+class GatewayRequest(msgspec.Struct):
     """gateway -> agent, `proxy_request`, with every spelling that gateways use (section 5)."""
 
     method: str = ""

@@ -52,7 +52,7 @@ class Wiring:
     """The last stream ended, and everything was handed to `send`."""
 
 
-class Streams:
+class SpliceCarrier:
     """All streams of one link."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Streams:
         self._lost = False
 
     def __repr__(self) -> str:
-        return f"<Streams {len(self._splices)} open{' draining' if self._draining else ''}>"
+        return f"<SpliceCarrier {len(self._splices)} open{' draining' if self._draining else ''}>"
 
     def __len__(self) -> int:
         return len(self._splices)
@@ -250,11 +250,11 @@ class Streams:
 
 
 class _StreamOutlet:
-    """One stream of a `Streams`, as its splice sees it."""
+    """One stream of a `SpliceCarrier`, as its splice sees it."""
 
     __slots__ = ("_stream_id", "_streams")
 
-    def __init__(self, streams: Streams, stream_id: int) -> None:
+    def __init__(self, streams: SpliceCarrier, stream_id: int) -> None:
         self._streams = streams
         self._stream_id = stream_id
 

@@ -8,7 +8,7 @@ from tests.tunnel.agent.gateway import SECONDS
 from tunnel import websocket
 from tunnel.account import Account
 from tunnel.agent.log import Quota
-from tunnel.agent.proxied.table import Table, Wiring
+from tunnel.agent.proxied.carrier import ExchangeCarrier, Wiring
 from tunnel.agent.service import dial
 from tunnel.agent.service.services import ServiceEntry, Services
 from tunnel.wire import messages
@@ -145,7 +145,7 @@ class Conversation:
         self.services = []
         self.account = Account()
         entries = (ServiceEntry.parse("web.apps:80=10.0.0.1:8080"),)
-        self.table = Table(
+        self.carrier = ExchangeCarrier(
             Wiring(self._send, lambda: self.room, self._idle, self.notes.append),
             dialect=dialect,
             services=Services(entries),
@@ -175,7 +175,7 @@ class Conversation:
 
     def tell(self, kind, payload=None, request_id="r-1", **flat):
         text = json.dumps({"type": kind, "request_id": request_id, "payload": payload, **flat}).encode()
-        return self.table.take(messages.decode_envelope(text), text)
+        return self.carrier.take(messages.decode_envelope(text), text)
 
     def request(self, request_id="r-1", **payload):
         route = {"service_name": "web", "namespace": "apps", "service_port": 80}
@@ -210,7 +210,7 @@ class Conversation:
 
     async def over(self):
         """Every exchange is over, and nothing is held for any."""
-        await self.until(lambda: not len(self.table))
+        await self.until(lambda: not len(self.carrier))
         assert self.account.held_bytes == 0
 
     def types(self, request_id="r-1"):

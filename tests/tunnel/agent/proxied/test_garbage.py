@@ -42,12 +42,12 @@ async def dialogue(conversation, steps):
         await asyncio.sleep(0)  # the dial's turn
         if step in ("full", "room"):
             conversation.room = step == "room"
-            conversation.table.resume()
+            conversation.carrier.resume()
         elif conversation.services and not conversation.services[-1].closed:
             act(conversation.services[-1], step)
     conversation.room = True
-    conversation.table.resume()
-    conversation.table.lost("over")
+    conversation.carrier.resume()
+    conversation.carrier.lost("over")
     await conversation.over()
     assert conversation.account.held_bytes == 0
 

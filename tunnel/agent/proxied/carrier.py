@@ -17,11 +17,11 @@ import msgspec
 from tunnel.account import Account
 from tunnel.agent.log import Quota
 from tunnel.agent.proxied.exchange import ServiceExchange, Shared
-from tunnel.agent.proxied.http_exchange import HttpExchange
-from tunnel.agent.proxied.outbox import Outbox
 from tunnel.agent.proxied.pongs import Pongs
-from tunnel.agent.proxied.request import Request
-from tunnel.agent.proxied.websocket_exchange import WebSocketExchange
+from tunnel.agent.proxied.request import GatewayRequest
+from tunnel.agent.proxied.send_queue import SendQueue
+from tunnel.agent.proxied.service_request import ServiceRequest
+from tunnel.agent.proxied.service_websocket import ServiceWebSocket
 from tunnel.agent.proxied.wire import ChunkWire, Wire
 from tunnel.agent.service.services import Services
 from tunnel.wire import messages
@@ -71,7 +71,7 @@ class Wiring:
     """Log, once, something that is ignored."""
 
 
-class Table:
+class ExchangeCarrier:
     """All exchanges of one link."""
 
     def __init__(
@@ -88,7 +88,7 @@ class Table:
         self._quota = quota
         self._account = account
         self._exchanges: dict[str, ServiceExchange] = {}
-        self._outbox = Outbox(wiring.send, wiring.has_room, account)
+        self._queue = SendQueue(wiring.send, wiring.has_room, account)
         self._wire = ChunkWire() if dialect == "chunk" else Wire()
         self.pongs = Pongs(self._lag)
         """The answers to the gateway's pings."""
@@ -96,7 +96,7 @@ class Table:
             services,
             account,
             self._wire,
-            self._outbox,
+            self._queue,
             dial_seconds,
             over=self._over,
             taken=self.pongs.taken,
@@ -120,7 +120,9 @@ class Table:
                 self._takers[name] = self._websocket_close
 
     def __repr__(self) -> str:
-        return f"<Table {self._wire.dialect} {len(self._exchanges)} open{' draining' if self._draining else ''}>"
+        return (
+            f"<ExchangeCarrier {self._wire.dialect} {len(self._exchanges)} open{' draining' if self._draining else ''}>"
+        )
 
     def __len__(self) -> int:
         return len(self._exchanges)
@@ -150,14 +152,14 @@ class Table:
 
     def flush(self) -> None:
         """Hand on what waits, as far as the WebSocket takes it."""
-        self._outbox.resume()
+        self._queue.resume()
 
     def pause(self) -> None:
         """The WebSocket is full: `Wiring.has_room` says so."""
 
     def resume(self) -> None:
         """The WebSocket has room again."""
-        self._outbox.resume()
+        self._queue.resume()
 
     def drain(self) -> None:
         """The gateway was told to send no new requests; `Wiring.idle` tells when the running ones are over.
@@ -186,13 +188,13 @@ class Table:
         if request_id in self._exchanges:
             self._wiring.note("proxy_request with the request_id of a running one")
             return
-        request = messages.decode_payload(envelope, Request)
+        request = messages.decode_payload(envelope, GatewayRequest)
         why = self._why_not()
         if why is not None:
             say = self._wire.abort if request.supports_response_streaming else self._wire.error
             self._wiring.send(say(request_id, why))
             return
-        kind = WebSocketExchange if request.for_websocket else HttpExchange
+        kind = ServiceWebSocket if request.for_websocket else ServiceRequest
         exchange = self._exchanges[request_id] = kind(request_id, request, self._shared)
         exchange.start()
 
@@ -207,10 +209,10 @@ class Table:
     def _request_chunk(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
         chunk = messages.decode_payload(envelope, _Chunk)
         data = decode_data(chunk.data or chunk.chunk)
-        self._tell(self._found(envelope, envelope.request_id, HttpExchange), lambda one: one.body_data(data))
+        self._tell(self._found(envelope, envelope.request_id, ServiceRequest), lambda one: one.body_data(data))
 
     def _request_end(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
-        self._tell(self._found(envelope, envelope.request_id, HttpExchange), lambda one: one.body_end())
+        self._tell(self._found(envelope, envelope.request_id, ServiceRequest), lambda one: one.body_end())
 
     def _cancel(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
         self._tell(self._found(envelope, envelope.request_id, ServiceExchange), lambda one: one.cancel())
@@ -222,7 +224,7 @@ class Table:
     def _websocket_close(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
         said = messages.decode_payload(envelope, WebSocketClose)
         request_id = said.request_id or said.stream_id or envelope.request_id
-        self._tell(self._found(envelope, request_id, WebSocketExchange), lambda one: one.leave())
+        self._tell(self._found(envelope, request_id, ServiceWebSocket), lambda one: one.leave())
 
     def _stream_chunk(self, envelope: Envelope, text: bytes) -> None:
         said = messages.decode_payload(_flattened(envelope, text), StreamChunk)
@@ -234,10 +236,10 @@ class Table:
     def _stream_close(self, envelope: Envelope, text: bytes) -> None:
         said = messages.decode_payload(_flattened(envelope, text), StreamClose)
         request_id = said.request_id or envelope.request_id
-        self._tell(self._found(envelope, request_id, WebSocketExchange), lambda one: one.leave())
+        self._tell(self._found(envelope, request_id, ServiceWebSocket), lambda one: one.leave())
 
     def _message(self, envelope: Envelope, request_id: str | None, data: str) -> None:
-        exchange = self._found(envelope, request_id, WebSocketExchange)
+        exchange = self._found(envelope, request_id, ServiceWebSocket)
         if exchange is None:
             return
         try:

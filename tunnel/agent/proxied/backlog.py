@@ -19,7 +19,7 @@ class TooMuchWaitingError(Exception):
     """The service does not take what is sent to it; the text is for logs."""
 
 
-class Upload:
+class Backlog:
     """The bytes for one service, in order."""
 
     __slots__ = ("_account", "_dropped", "_ended", "_exchange", "_waiting", "_welcome", "waiting_bytes")
@@ -34,7 +34,7 @@ class Upload:
         self.waiting_bytes = 0
 
     def __repr__(self) -> str:
-        return f"<Upload {self.waiting_bytes} bytes waiting{', ended' if self._ended else ''}>"
+        return f"<Backlog {self.waiting_bytes} bytes waiting{', ended' if self._ended else ''}>"
 
     def open(self, exchange: Exchange) -> None:
         """The service may be given what waits. Raises what `Exchange.send_data` and `end` do."""

@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from tests.tunnel.agent.proxied.conversation import OVER, Conversation, b64
-from tunnel.agent.proxied import table
-from tunnel.agent.proxied.http_exchange import HttpExchange
+from tunnel.agent.proxied import carrier
+from tunnel.agent.proxied.service_request import ServiceRequest
 from tunnel.errors import TlsFailedError
 from tunnel.wire import messages
 
@@ -81,7 +81,7 @@ async def test_requests_of_wrong_types_are_answered(conversation, payload):
     route = {"service_name": "web", "namespace": "apps", "service_port": 80}
     conversation.tell("proxy_request", {**route, **payload} if isinstance(payload, dict) else payload)
     assert conversation.payload("proxy_error")["error"].startswith("invalid request: ")
-    assert len(conversation.table) == 0
+    assert len(conversation.carrier) == 0
     await works(conversation)
 
 
@@ -182,7 +182,7 @@ async def test_a_fault_of_ours_ends_one_exchange(conversation, monkeypatch, capl
     def broken(self, data):
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(HttpExchange, "body_data", broken)
+    monkeypatch.setattr(ServiceRequest, "body_data", broken)
     conversation.request(method="POST", streaming=True)
     await conversation.service()
     conversation.tell("proxy_request_chunk", {"data": b64(b"x")})
@@ -193,7 +193,7 @@ async def test_a_fault_of_ours_ends_one_exchange(conversation, monkeypatch, capl
 
 
 async def test_there_are_only_so_many(conversation, monkeypatch):
-    monkeypatch.setattr(table, "EXCHANGES_MAX", 2)
+    monkeypatch.setattr(carrier, "EXCHANGES_MAX", 2)
     for number in range(3):
         conversation.request(f"r-{number}")
     assert "2 exchanges are running" in conversation.payload("proxy_response_abort", "r-2")["error"]
@@ -214,7 +214,7 @@ async def test_nothing_is_begun_while_too_much_is_held(conversation):
 async def test_draining(conversation):
     conversation.request()
     service = await conversation.service()
-    conversation.table.drain()
+    conversation.carrier.drain()
     conversation.request("r-2")  # it was on its way
     late = await conversation.service(2)
     service.say(OK)
@@ -225,7 +225,7 @@ async def test_draining(conversation):
 
 
 async def test_draining_with_nothing_to_finish(conversation):
-    conversation.table.drain()
+    conversation.carrier.drain()
     await conversation.until(lambda: conversation.idles)
 
 
@@ -237,8 +237,8 @@ async def test_the_link_is_lost(conversation):
     service.say(OK[:-1])
     conversation.tell("proxy_request_chunk", {"data": b64(b"x")}, "r-2")
     said = len(conversation.said)
-    conversation.table.drain()
-    conversation.table.lost("link lost")
+    conversation.carrier.drain()
+    conversation.carrier.lost("link lost")
     assert [service.aborted for service in conversation.services] == [True, True]
     await conversation.over()
     assert len(conversation.said) == said
@@ -246,18 +246,18 @@ async def test_the_link_is_lost(conversation):
 
 
 async def test_binary_messages_are_noted(conversation):
-    conversation.table.feed(b"\x00\x01", 0.0)
+    conversation.carrier.feed(b"\x00\x01", 0.0)
     assert conversation.notes == [f"binary message in the {conversation.dialect} dialect"]
 
 
 async def test_the_status_line(conversation, caplog):
     caplog.set_level(logging.DEBUG, "tunnel.agent")
-    assert repr(conversation.table) == f"<Table {conversation.dialect} 0 open>"
+    assert repr(conversation.carrier) == f"<ExchangeCarrier {conversation.dialect} 0 open>"
     conversation.request()
-    assert repr(conversation.table) == f"<Table {conversation.dialect} 1 open>"
+    assert repr(conversation.carrier) == f"<ExchangeCarrier {conversation.dialect} 1 open>"
     (await conversation.service()).say(OK)
     await conversation.over()
-    assert "<HttpExchange apps/web:80 over>" in caplog.text
+    assert "<ServiceRequest apps/web:80 over>" in caplog.text
 
 
 async def test_messages_are_envelopes(conversation):
@@ -274,7 +274,7 @@ async def test_a_fault_before_any_exchange_is_known(conversation, monkeypatch, c
         raise RuntimeError("a fault of ours")
 
     await conversation.websocket()
-    monkeypatch.setattr(table.Table, "_found", broken)
+    monkeypatch.setattr(carrier.ExchangeCarrier, "_found", broken)
     conversation.frame(1, b"x")
     assert "a fault of ours" in caplog.text
     assert conversation.types()[-1] == OVER[conversation.dialect]
@@ -286,7 +286,7 @@ async def test_a_fault_when_the_service_is_connected(conversation, monkeypatch, 
     def broken(self, exchange):
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(HttpExchange, "_opened", broken)
+    monkeypatch.setattr(ServiceRequest, "_opened", broken)
     conversation.request()
     await conversation.over()
     assert conversation.payload("proxy_response_abort")["error"] == "service request failed: internal error"
@@ -313,15 +313,15 @@ async def test_status_lines_of_what_waits(conversation):
     conversation.tell("proxy_request_chunk", {"data": b64(b"first")})
     conversation.tell("proxy_request_chunk", {"data": b64(b"more")})
     conversation.tell("proxy_request_stream_end")
-    exchange = conversation.table._exchanges["r-1"]
-    assert repr(exchange) == "<HttpExchange apps/web:80 open>"
-    assert repr(exchange._upload) == "<Upload 4 bytes waiting, ended>"
+    exchange = conversation.carrier._exchanges["r-1"]
+    assert repr(exchange) == "<ServiceRequest apps/web:80 open>"
+    assert repr(exchange._backlog) == "<Backlog 4 bytes waiting, ended>"
     conversation.room = False
     service.say(OK)
-    assert repr(conversation.table._outbox) == "<Outbox 1 exchanges wait>"
+    assert repr(conversation.carrier._queue) == "<SendQueue 1 exchanges wait>"
     assert repr(exchange._outgoing).startswith("<Outgoing ")
-    conversation.table.drain()
-    assert repr(conversation.table) == f"<Table {conversation.dialect} 1 open draining>"
-    conversation.table.lost("over")
-    assert repr(conversation.table._outbox) == "<Outbox 0 exchanges wait>"
+    conversation.carrier.drain()
+    assert repr(conversation.carrier) == f"<ExchangeCarrier {conversation.dialect} 1 open draining>"
+    conversation.carrier.lost("over")
+    assert repr(conversation.carrier._queue) == "<SendQueue 0 exchanges wait>"
     await conversation.over()

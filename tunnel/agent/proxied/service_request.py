@@ -14,7 +14,7 @@ WHOLE_BYTES = 10 * 1024 * 1024
 """Of an answer in one message: 13.4 MiB in base64, below the 16 MiB that gateways commonly take."""
 
 
-class HttpExchange(ServiceExchange):
+class ServiceRequest(ServiceExchange):
     """A `proxy_request` that is no WebSocket's."""
 
     _answer: ResponseHead | None = None
@@ -26,24 +26,24 @@ class HttpExchange(ServiceExchange):
         body = b"" if request.uploads else request.whole_body()
         head = request.head(str(destination), len(body))
         if not request.uploads:
-            self._upload.put(body)
-            self._upload.end()
+            self._backlog.put(body)
+            self._backlog.end()
         if request.timeout > 0:
             self._within(request.timeout / 1000, self._too_late)
         return head
 
     def _opened(self, exchange: Exchange) -> None:
-        self._send(lambda: self._upload.open(exchange))
+        self._send(lambda: self._backlog.open(exchange))
 
     # --- told by the table
 
     def body_data(self, data: bytes) -> None:
         """The next piece of a body that comes in pieces."""
-        self._send(lambda: self._upload.put(data))
+        self._send(lambda: self._backlog.put(data))
 
     def body_end(self) -> None:
         """That body is complete."""
-        self._send(self._upload.end)
+        self._send(self._backlog.end)
 
     def spoiled(self, why: str) -> None:
         """See `ServiceExchange.spoiled`."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from tunnel.account import Account
 
 
-class Outbox:
+class SendQueue:
     """One link's. `has_room`: whether its WebSocket takes more."""
 
     def __init__(self, send: Callable[[str], None], has_room: Callable[[], bool], account: Account) -> None:
@@ -22,7 +22,7 @@ class Outbox:
         self._turns: deque[Outgoing] = deque()  # those with messages, each once
 
     def __repr__(self) -> str:
-        return f"<Outbox {len(self._turns)} exchanges wait>"
+        return f"<SendQueue {len(self._turns)} exchanges wait>"
 
     def outgoing(self, drained: Callable[[], None]) -> "Outgoing":
         """A new exchange's."""
@@ -49,10 +49,10 @@ class Outbox:
 class Outgoing:
     """One exchange's messages. `drained` is called when, after a wait, the last of them left."""
 
-    __slots__ = ("_messages", "_outbox", "drained", "waiting_bytes")
+    __slots__ = ("_messages", "_queue", "drained", "waiting_bytes")
 
-    def __init__(self, outbox: Outbox, drained: Callable[[], None]) -> None:
-        self._outbox = outbox
+    def __init__(self, queue: SendQueue, drained: Callable[[], None]) -> None:
+        self._queue = queue
         self._messages: deque[str] = deque()
         self.drained = drained
         self.waiting_bytes = 0
@@ -67,11 +67,11 @@ class Outgoing:
 
     def say(self, text: str) -> None:
         """Send a message, once it is its turn."""
-        if not self._messages and self._outbox.has_room():
-            self._outbox.send(text)
+        if not self._messages and self._queue.has_room():
+            self._queue.send(text)
             return
         if not self._messages:
-            self._outbox.wait(self)
+            self._queue.wait(self)
         self._messages.append(text)
         self._hold(len(text))
 
@@ -79,16 +79,16 @@ class Outgoing:
         """Send one message; whether there are more."""
         text = self._messages.popleft()
         self._hold(-len(text))
-        self._outbox.send(text)
+        self._queue.send(text)
         return bool(self._messages)
 
     def discard(self) -> None:
         """Forget what waits; idempotent."""
         if self._messages:
-            self._outbox.forget(self)
+            self._queue.forget(self)
             self._messages.clear()
             self._hold(-self.waiting_bytes)
 
     def _hold(self, delta_bytes: int) -> None:
         self.waiting_bytes += delta_bytes
-        self._outbox.account.adjust(delta_bytes)
+        self._queue.account.adjust(delta_bytes)

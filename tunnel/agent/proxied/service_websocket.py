@@ -2,7 +2,7 @@
 
 No extension is offered, whatever the client offered. The service's pings are answered here; the gateway's go to the
 service, and the pongs to them come back. Invariants: the messages of each direction keep their order, and none is
-lost: what the service does not take is bounded by `Upload`, beyond which this WebSocket ends; the service's close is
+lost: what the service does not take is bounded by `Backlog`, beyond which this WebSocket ends; the service's close is
 reported with its code and reason, and an end without one as just the end; nothing is said after that.
 """
 
@@ -22,7 +22,7 @@ PINGS_UNANSWERED = 16
 """Of the gateway, whose pongs are still to be passed on; a peer may answer the last of several only."""
 
 
-class WebSocketExchange(ServiceExchange):
+class ServiceWebSocket(ServiceExchange):
     """A `proxy_request` for a WebSocket."""
 
     prefix = "failed to connect to service WebSocket: "
@@ -146,7 +146,7 @@ class WebSocketExchange(ServiceExchange):
         else:
             self._say(wire.response(self.request_id, head, b""))
         if (exchange := self._exchange) is not None:
-            self._send(lambda: self._upload.open(exchange))
+            self._send(lambda: self._backlog.open(exchange))
         self._pause_if_full()
 
     def _no(self, status: int, headers: Headers | None, why: str) -> None:
@@ -184,7 +184,7 @@ class WebSocketExchange(ServiceExchange):
             self._say(text)
 
     def _put(self, frames: bytes) -> None:
-        self._send(lambda: self._upload.put(frames))
+        self._send(lambda: self._backlog.put(frames))
 
     def _fail(self, why: str) -> None:
         if self._upgraded:
@@ -231,7 +231,7 @@ class WebSocketExchange(ServiceExchange):
 
     def _part(self, last: bytes) -> None:
         """Send the last frames and end the connection."""
-        self._upload.drop()
+        self._backlog.drop()
         if self._exchange is not None and not self._stream.closing:
             if last:
                 self._exchange.send_data(last)
