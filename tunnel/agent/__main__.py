@@ -22,7 +22,7 @@ def main() -> None:
         loop.run(_run(chosen))
 
 
-async def _run(chosen: settings.Settings) -> None:
+async def _run(chosen: settings.AgentSettings) -> None:
     await runner.Runner(chosen).run()
 
 

@@ -16,8 +16,8 @@ from tunnel.agent.proxied.backlog import Backlog, TooMuchWaitingError
 from tunnel.agent.proxied.request import GatewayRequest, RequestError
 from tunnel.agent.proxied.send_queue import SendQueue
 from tunnel.agent.proxied.wire import Wire
-from tunnel.agent.service.connection import ServiceStream
 from tunnel.agent.service.services import Destination, NotReachableError, Services
+from tunnel.agent.service.stream import ServiceStream
 from tunnel.errors import TunnelError
 from tunnel.http1 import BodyLengthError, Connection
 from tunnel.port import Exchange, Headers, RequestHead, ResponseHead

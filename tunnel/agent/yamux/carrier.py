@@ -71,6 +71,7 @@ class SpliceCarrier:
         self._quota = quota
         self._dial_seconds = dial_seconds
         self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
         self._session = Session(Role.CLIENT, limits, may_grow=account.may_grow)
         self._splices: dict[int, Splice] = {}
         self._doomed: dict[int, float] = {}  # to be reset once their bytes have left, or at this time
@@ -184,7 +185,9 @@ class SpliceCarrier:
 
     def _open(self, stream_id: int) -> None:
         self._session.accept_stream(stream_id)
-        self._splices[stream_id] = Splice(_StreamOutlet(self, stream_id), self._services, self._dial_seconds)
+        self._splices[stream_id] = Splice(
+            _StreamOutlet(self, self._session, stream_id), self._services, self._account, self._dial_seconds
+        )
 
     def _tell(self, stream_id: int, what: Callable[..., None], *arguments: object) -> None:
         splice = self._splices.get(stream_id)
@@ -201,48 +204,25 @@ class SpliceCarrier:
         for stream_id in self._session.take_writable():
             self._tell(stream_id, Splice.writable)
 
-    # From the outlets.
-
-    def send_data(self, stream_id: int, data: bytes) -> bool:
-        """Queue bytes of one stream."""
-        try:
-            room = self._session.send_data(stream_id, data)
-        except StreamClosed:
-            return True
-        self.schedule_flush()
-        return room
-
-    def end_stream(self, stream_id: int) -> None:
-        """End our direction of one stream."""
-        self._session.end_stream(stream_id)
-        self.schedule_flush()
+    # --- told by the outlets
 
     def reset_stream(self, stream_id: int) -> None:
-        """Abort one stream, after what its service had sent: an answer that came before a break-off is whole."""
+        """Abandon one stream, after what its service had sent: an answer that came before a break-off is whole."""
         if self._session.buffered(stream_id):
             self._doomed[stream_id] = self._loop.time() + DOOMED_SECONDS
         else:
             self._session.reset_stream(stream_id)
         self.schedule_flush()
 
-    def acknowledge(self, stream_id: int, size: int) -> None:
-        """Return credit for bytes that a service took."""
-        self._session.acknowledge(stream_id, size, self._loop.time())
-        self.schedule_flush()
-
-    def hold(self, delta_bytes: int) -> None:
-        """Count bytes that wait for a service."""
-        self._account.adjust(delta_bytes)
-
-    def refused(self, stream_id: int, target: str, reason: str) -> None:
-        """Log a refused stream, and tell the gateway why."""
+    def stream_refused(self, stream_id: int, target: str, reason: str) -> None:
+        """Log it, and tell the gateway why."""
         left_out = self._quota.take(self._loop.time())
         if left_out is not None:
             more = f" ({left_out} more before it)" if left_out else ""
             log.warning("refused stream %d to %s: %s%s", stream_id, target, reason, more)
         self._wiring.refused(stream_id, reason)
 
-    def closed(self, stream_id: int, summary: str) -> None:
+    def stream_closed(self, stream_id: int, summary: str) -> None:
         """Both ends of a stream are over."""
         log.debug("stream %d closed: %s", stream_id, summary)
         self._splices.pop(stream_id, None)
@@ -250,34 +230,39 @@ class SpliceCarrier:
 
 
 class _StreamOutlet:
-    """One stream of a `SpliceCarrier`, as its splice sees it."""
+    """One stream of the session, as its splice sees it."""
 
-    __slots__ = ("_stream_id", "_streams")
+    __slots__ = ("_carrier", "_session", "_stream_id")
 
-    def __init__(self, streams: SpliceCarrier, stream_id: int) -> None:
-        self._streams = streams
+    def __init__(self, carrier: SpliceCarrier, session: Session, stream_id: int) -> None:
+        self._carrier = carrier
+        self._session = session
         self._stream_id = stream_id
 
     def send_data(self, data: bytes, /) -> bool:
-        return self._streams.send_data(self._stream_id, data)
+        try:
+            room = self._session.send_data(self._stream_id, data)
+        except StreamClosed:
+            return True
+        self._carrier.schedule_flush()
+        return room
 
     def end(self) -> None:
-        self._streams.end_stream(self._stream_id)
+        self._session.end_stream(self._stream_id)
+        self._carrier.schedule_flush()
 
     def reset(self) -> None:
-        self._streams.reset_stream(self._stream_id)
+        self._carrier.reset_stream(self._stream_id)
 
     def acknowledge(self, size: int, /) -> None:
-        self._streams.acknowledge(self._stream_id, size)
-
-    def hold(self, delta_bytes: int, /) -> None:
-        self._streams.hold(delta_bytes)
+        self._session.acknowledge(self._stream_id, size, self._carrier.now())
+        self._carrier.schedule_flush()
 
     def refused(self, target: str, reason: str, /) -> None:
-        self._streams.refused(self._stream_id, target, reason)
+        self._carrier.stream_refused(self._stream_id, target, reason)
 
-    def opened(self, target: str, destination: Destination, /) -> None:
+    def opened(self, target: str, destination: Destination | None, /) -> None:
         log.debug("stream %d open: %s at %s", self._stream_id, target, destination)
 
     def closed(self, summary: str, /) -> None:
-        self._streams.closed(self._stream_id, summary)
+        self._carrier.stream_closed(self._stream_id, summary)

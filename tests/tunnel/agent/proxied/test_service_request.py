@@ -7,7 +7,7 @@ import pytest
 
 from tests.tunnel.agent.proxied.conversation import b64
 from tunnel.agent.proxied import backlog, service_request
-from tunnel.agent.service import connection
+from tunnel.agent.service import stream
 from tunnel.agent.service.dial import DialError
 
 pytestmark = pytest.mark.anyio
@@ -206,7 +206,7 @@ async def test_a_full_link_stops_the_service_and_loses_nothing(conversation):
     conversation.request()
     service = await conversation.service()
     conversation.room = False
-    size = connection.READ_AHEAD_BYTES
+    size = stream.READ_AHEAD_BYTES
     service.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * size))
     service.say(b"a" * size)
     assert not service.reading
