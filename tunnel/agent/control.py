@@ -85,7 +85,8 @@ class Control:
         self._dialect = dialect
         self._on_message = on_message
         self._on_ping = on_ping
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = limit_bytes
+        """Of one message of the gateway."""
         self._request_id = f"register-{uuid.uuid4().hex}"
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
@@ -147,8 +148,8 @@ class Control:
     def receive(self, fragment: bytes, *, last: bool) -> None:
         """Take a text message, or a fragment of one. Raises DialogueError."""
         self._fragments_bytes += len(fragment)
-        if self._fragments_bytes > self._limit_bytes:
-            raise DialogueError(1009, f"a message is longer than {self._limit_bytes} bytes")
+        if self._fragments_bytes > self.limit_bytes:
+            raise DialogueError(1009, f"a message is longer than {self.limit_bytes} bytes")
         self._fragments.append(fragment)
         if not last:
             return

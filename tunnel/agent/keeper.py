@@ -110,7 +110,7 @@ class Keeper:
         finally:
             dialling.cancel()
             self._link = None
-            link.abandon("cannot connect")
+            link.lost("cannot connect")
         if link.ready_at is None:
             return Outcome(), reason
         return Outcome(asyncio.get_running_loop().time() - link.ready_at), reason
@@ -124,10 +124,10 @@ class Keeper:
                 ssl_context=self._access.tls,
                 websocket_handshake_timeout=HANDSHAKE_SECONDS,
                 enable_auto_pong=False,  # the link answers: a ping of the gateway is a sign of life too
-                max_frame_size=self._terms.message_limit_bytes,
+                max_frame_size=link.message_limit_bytes,
                 max_redirects=0,  # a redirect would carry the token to somebody else
                 extra_headers={"Authorization": f"Bearer {token}"},
                 proxy=self._gateway.proxy,
             )
         if transport.is_disconnected:  # picows takes an end before the answer for a handshake
-            link.abandon("the gateway closed the connection during the handshake")
+            link.lost("the gateway closed the connection during the handshake")

@@ -9,12 +9,12 @@ or timer of the link is left once the loop has turned.
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
 
 from tunnel.account import Account
+from tunnel.agent.carrier import CONTROL_WAITING_BYTES, Carrier, Wiring
 from tunnel.agent.log import Quota
 from tunnel.agent.proxied.exchange import ServiceExchange, Shared
 from tunnel.agent.proxied.pongs import Pongs
@@ -24,6 +24,7 @@ from tunnel.agent.proxied.service_request import ServiceRequest
 from tunnel.agent.proxied.service_websocket import ServiceWebSocket
 from tunnel.agent.proxied.wire import ChunkWire, Wire
 from tunnel.agent.service.services import Services
+from tunnel.override import override
 from tunnel.wire import messages
 from tunnel.wire.messages import Envelope, MessageError
 from tunnel.wire.proxy_messages import (
@@ -57,21 +58,7 @@ class _Chunk(msgspec.Struct):
     chunk: str = ""
 
 
-@dataclass(slots=True, frozen=True)
-class Wiring:
-    """What the exchanges need of their link."""
-
-    send: Callable[[str], None]
-    """Send one message."""
-    has_room: Callable[[], bool]
-    """Whether the WebSocket takes more."""
-    idle: Callable[[], None]
-    """The last exchange is over."""
-    note: Callable[[str], None]
-    """Log, once, something that is ignored."""
-
-
-class ExchangeCarrier:
+class ExchangeCarrier(Carrier):
     """All exchanges of one link."""
 
     def __init__(
@@ -88,10 +75,9 @@ class ExchangeCarrier:
         self._quota = quota
         self._account = account
         self._exchanges: dict[str, ServiceExchange] = {}
-        self._queue = SendQueue(wiring.send, wiring.has_room, account)
+        self._queue = SendQueue(wiring.send_text, account)
         self._wire = ChunkWire() if dialect == "chunk" else Wire()
-        self.pongs = Pongs(self._lag)
-        """The answers to the gateway's pings."""
+        self._pongs = Pongs(self._lag)
         self._shared = Shared(
             services,
             account,
@@ -99,7 +85,7 @@ class ExchangeCarrier:
             self._queue,
             dial_seconds,
             over=self._over,
-            taken=self.pongs.taken,
+            taken=self._pongs.taken,
             refused=self._refused,
         )
         self._draining = self._lingered = False
@@ -127,10 +113,15 @@ class ExchangeCarrier:
     def __len__(self) -> int:
         return len(self._exchanges)
 
-    # From the link.
+    # --- told by the link
 
-    def take(self, envelope: Envelope, text: bytes) -> bool:
-        """One message of the gateway; `text` is all of it. False: it is none of ours."""
+    @property
+    @override
+    def message_limit_bytes(self) -> int:
+        return MESSAGE_LIMIT_BYTES
+
+    @override
+    def message_received(self, envelope: Envelope, text: bytes, /) -> bool:
         taker = self._takers.get(envelope.type)
         if taker is None:
             return False
@@ -143,37 +134,49 @@ class ExchangeCarrier:
             self._tell(self._exchanges.get(envelope.request_id or ""), lambda one: one.crash())
         return True
 
-    def feed(self, data: bytes, now: float) -> None:  # noqa: ARG002 (a session of yamux would take both)
+    @override
+    def bytes_received(self, data: bytes, now: float, /) -> None:
         """Binary messages mean nothing here."""
         self._wiring.note(f"binary message in the {self._wire.dialect} dialect")
 
-    def ping(self, now: float) -> None:
-        """There is no session below the messages to be pinged."""
+    @override
+    def ping_received(self, answer: Callable[[], None], /) -> None:
+        """Answer once the services have taken most of what the gateway sent before it."""
+        self._pongs.asked(answer)
 
+    @override
+    def may_send_control(self, waiting_bytes: int, /) -> bool:
+        """One message of an exchange, however long, leaves whole, so it may stand before ours."""
+        return waiting_bytes < CONTROL_WAITING_BYTES + MESSAGE_LIMIT_BYTES
+
+    @override
+    def probe(self, now: float, /) -> None:
+        """There is no session below the messages that could be asked."""
+
+    @override
     def flush(self) -> None:
-        """Hand on what waits, as far as the WebSocket takes it."""
-        self._queue.resume()
+        """Nothing waits here but for the WebSocket."""
 
+    @override
     def pause(self) -> None:
-        """The WebSocket is full: `Wiring.has_room` says so."""
+        self._queue.pause()
 
+    @override
     def resume(self) -> None:
-        """The WebSocket has room again."""
         self._queue.resume()
 
+    @override
     def drain(self) -> None:
-        """The gateway was told to send no new requests; `Wiring.idle` tells when the running ones are over.
-
-        What was on its way is taken.
-        """
+        """Requests that were on their way are still taken."""
         if not self._draining:
             self._draining = True
+            self._wiring.going_away()
             self._loop.call_later(LINGER_SECONDS, self._have_lingered)
 
-    def lost(self, reason: str) -> None:  # noqa: ARG002 (nobody is left who could be told)
-        """The link is gone: every service connection is aborted."""
+    @override
+    def lost(self, reason: str, /) -> None:
         self._lost = True
-        self.pongs.lost()
+        self._pongs.lost()
         for exchange in list(self._exchanges.values()):
             exchange.lost()
         self._exchanges.clear()
@@ -192,7 +195,7 @@ class ExchangeCarrier:
         why = self._why_not()
         if why is not None:
             say = self._wire.abort if request.supports_response_streaming else self._wire.error
-            self._wiring.send(say(request_id, why))
+            self._wiring.send_text(say(request_id, why))
             return
         kind = ServiceWebSocket if request.for_websocket else ServiceRequest
         exchange = self._exchanges[request_id] = kind(request_id, request, self._shared)
@@ -264,7 +267,7 @@ class ExchangeCarrier:
         request_id = envelope.request_id or ""
         log.warning("message of the gateway dropped: %s", error)
         if envelope.type == "proxy_request":
-            self._wiring.send(self._wire.error(request_id, f"invalid request: {error}"))
+            self._wiring.send_text(self._wire.error(request_id, f"invalid request: {error}"))
         else:
             self._tell(self._exchanges.get(request_id), lambda one: one.spoiled(str(error)))
 

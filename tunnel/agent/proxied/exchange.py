@@ -178,7 +178,7 @@ class ServiceExchange:
         self._told = True
         self._stop_waiting()
         lagged = self._backlog.waiting_bytes
-        self._backlog.drop()
+        self._backlog.discard()
         if lagged:
             self._shared.taken()
         for text in last:

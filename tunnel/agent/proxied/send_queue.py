@@ -9,16 +9,17 @@ while the WebSocket is full.
 from collections import deque
 from collections.abc import Callable
 
-from tunnel.account import Account
+from tunnel.account import Account, Holding
 
 
 class SendQueue:
-    """One link's. `has_room`: whether its WebSocket takes more."""
+    """One link's. `send` hands a message to its WebSocket, which may call `pause` before it returns."""
 
-    def __init__(self, send: Callable[[str], None], has_room: Callable[[], bool], account: Account) -> None:
+    def __init__(self, send: Callable[[str], None], account: Account) -> None:
         self.send = send
-        self.has_room = has_room
         self.account = account
+        self.paused = False
+        """Whether the WebSocket is full."""
         self._turns: deque[Outgoing] = deque()  # those with messages, each once
 
     def __repr__(self) -> str:
@@ -36,9 +37,14 @@ class SendQueue:
         """It has none any more."""
         self._turns.remove(outgoing)
 
+    def pause(self) -> None:
+        """The WebSocket is full."""
+        self.paused = True
+
     def resume(self) -> None:
         """The WebSocket has room again."""
-        while self._turns and self.has_room():
+        self.paused = False
+        while self._turns and not self.paused:
             outgoing = self._turns.popleft()
             if outgoing.send_next():
                 self._turns.append(outgoing)
@@ -49,16 +55,16 @@ class SendQueue:
 class Outgoing:
     """One exchange's messages. `drained` is called when, after a wait, the last of them left."""
 
-    __slots__ = ("_messages", "_queue", "drained", "waiting_bytes")
+    __slots__ = ("_holding", "_messages", "_queue", "drained")
 
     def __init__(self, queue: SendQueue, drained: Callable[[], None]) -> None:
         self._queue = queue
         self._messages: deque[str] = deque()
+        self._holding = Holding(queue.account)
         self.drained = drained
-        self.waiting_bytes = 0
 
     def __repr__(self) -> str:
-        return f"<Outgoing {self.waiting_bytes} bytes waiting>"
+        return f"<Outgoing {self._holding.size_bytes} bytes waiting>"
 
     @property
     def empty(self) -> bool:
@@ -67,18 +73,18 @@ class Outgoing:
 
     def say(self, text: str) -> None:
         """Send a message, once it is its turn."""
-        if not self._messages and self._queue.has_room():
-            self._queue.send(text)
-            return
         if not self._messages:
+            if not self._queue.paused:
+                self._queue.send(text)
+                return
             self._queue.wait(self)
         self._messages.append(text)
-        self._hold(len(text))
+        self._holding.add(len(text))
 
     def send_next(self) -> bool:
         """Send one message; whether there are more."""
         text = self._messages.popleft()
-        self._hold(-len(text))
+        self._holding.add(-len(text))
         self._queue.send(text)
         return bool(self._messages)
 
@@ -87,8 +93,4 @@ class Outgoing:
         if self._messages:
             self._queue.forget(self)
             self._messages.clear()
-            self._hold(-self.waiting_bytes)
-
-    def _hold(self, delta_bytes: int) -> None:
-        self.waiting_bytes += delta_bytes
-        self._queue.account.adjust(delta_bytes)
+            self._holding.set(0)

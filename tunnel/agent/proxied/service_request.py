@@ -5,7 +5,9 @@ answer is said as one header, its body's pieces and one end, or is broken off wi
 `WHOLE_BYTES` long, and counted while it grows. There is no limit of time but the request's own, for the answer's head.
 """
 
-from tunnel.agent.proxied.exchange import TOO_LATE, ServiceExchange
+from tunnel.account import Holding
+from tunnel.agent.proxied.exchange import TOO_LATE, ServiceExchange, Shared
+from tunnel.agent.proxied.request import GatewayRequest
 from tunnel.agent.service.services import Destination
 from tunnel.errors import TunnelError
 from tunnel.port import Exchange, RequestHead, ResponseHead
@@ -17,12 +19,15 @@ WHOLE_BYTES = 10 * 1024 * 1024
 class ServiceRequest(ServiceExchange):
     """A `proxy_request` that is no WebSocket's."""
 
-    _answer: ResponseHead | None = None
-    _held_bytes = 0
+    def __init__(self, request_id: str, request: GatewayRequest, shared: Shared) -> None:
+        super().__init__(request_id, request, shared)
+        self._answer: ResponseHead | None = None
+        self._body: list[bytes] = []
+        """Of an answer that is to be given whole."""
+        self._holding = Holding(shared.account)
 
     def _prepare(self, destination: Destination) -> RequestHead:
         request = self._request
-        self._body: list[bytes] = []
         body = b"" if request.uploads else request.whole_body()
         head = request.head(str(destination), len(body))
         if not request.uploads:
@@ -69,9 +74,9 @@ class ServiceRequest(ServiceExchange):
             self._pause_if_full()
             return
         self._body.append(data)
-        self._hold(len(data))
+        self._holding.add(len(data))
         account = self._shared.account
-        if self._held_bytes > WHOLE_BYTES:
+        if self._holding.size_bytes > WHOLE_BYTES:
             self._fail(f"{self.prefix}the answer is longer than {WHOLE_BYTES} bytes, and was to come whole")
         elif account.held_bytes > account.hard_mark_bytes:
             self._fail(f"{self.prefix}the agent holds too much to take an answer whole")
@@ -95,8 +100,4 @@ class ServiceRequest(ServiceExchange):
     def _finish(self, *last: str) -> None:
         super()._finish(*last)
         self._body = []
-        self._hold(-self._held_bytes)
-
-    def _hold(self, delta_bytes: int) -> None:
-        self._held_bytes += delta_bytes
-        self._shared.account.adjust(delta_bytes)
+        self._holding.close()

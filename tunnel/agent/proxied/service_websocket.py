@@ -231,7 +231,7 @@ class ServiceWebSocket(ServiceExchange):
 
     def _part(self, last: bytes) -> None:
         """Send the last frames and end the connection."""
-        self._backlog.drop()
+        self._backlog.discard()
         if self._exchange is not None and not self._stream.closing:
             if last:
                 self._exchange.send_data(last)

@@ -1,20 +1,21 @@
-"""The yamux session of one link, and the splices of its streams.
+"""The carrier of the yamux dialect: the session of one link, and the splices of its streams.
 
-Feeds the session and tells each splice what came; gathers what the session wants to send and hands it on,
-once per loop turn, in batches of at most `BATCH_BYTES`. Never knows WebSockets. Invariants: one flush is
-scheduled at most; a splice leaves the table once, when both its ends are over; a splice that fails resets its
-own stream only, a session that fails ends the link.
+Feeds the session and tells each splice what came; gathers what the session wants to send and hands it on, once per
+loop turn, in batches of at most `BATCH_BYTES`. Invariants: one flush is scheduled at most; a splice leaves the carrier
+once, when both its ends are over; a splice that fails resets its own stream only, a session that fails ends the link.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tunnel.account import Account
+from tunnel.agent.carrier import CONTROL_WAITING_BYTES, Carrier, Wiring
 from tunnel.agent.log import Quota
 from tunnel.agent.service.services import Destination, Services
 from tunnel.agent.yamux.splice import Splice
+from tunnel.override import override
+from tunnel.wire import messages
 from tunnel.yamux import (
     DataReceived,
     GoAwayReceived,
@@ -35,34 +36,24 @@ DOOMED_SECONDS = 10.0
 """How long the last bytes of a broken stream may wait for the gateway's credit."""
 
 BATCH_BYTES = 65_536
-"""One WebSocket message: larger ones cost page faults, smaller ones system calls (design, section 5)."""
+"""One WebSocket message: larger ones cost page faults (measured at 256 KiB), smaller ones system calls."""
 
 
-@dataclass(slots=True, frozen=True)
-class Wiring:
-    """What a session needs of its link."""
-
-    send: Callable[[bytes], None]
-    """Send one batch."""
-    refused: Callable[[int, str], None]
-    """Tell the gateway why a stream got no connection."""
-    failed: Callable[[str], None]
-    """The session is over: end the link."""
-    idle: Callable[[], None]
-    """The last stream ended, and everything was handed to `send`."""
+WINDOW_MAX_BYTES = 16 * 1024 * 1024
+"""A gateway that asks for larger windows gets these: 1 Gbit/s over 130 ms."""
 
 
-class SpliceCarrier:
-    """All streams of one link."""
+class SpliceCarrier(Carrier):
+    """All streams of one link. `asked` is what the gateway's hello wants of the session."""
 
     def __init__(
         self,
         wiring: Wiring,
+        asked: messages.YamuxConfig,
         *,
         services: Services,
         account: Account,
         quota: Quota,
-        limits: Limits,
         dial_seconds: float,
     ) -> None:
         self._wiring = wiring
@@ -72,6 +63,8 @@ class SpliceCarrier:
         self._dial_seconds = dial_seconds
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
+        smallest = Limits().initial_window
+        limits = Limits(max_window=min(max(smallest, asked.max_stream_window_size), WINDOW_MAX_BYTES))
         self._session = Session(Role.CLIENT, limits, may_grow=account.may_grow)
         self._splices: dict[int, Splice] = {}
         self._doomed: dict[int, float] = {}  # to be reset once their bytes have left, or at this time
@@ -86,10 +79,28 @@ class SpliceCarrier:
     def __len__(self) -> int:
         return len(self._splices)
 
-    # From the link.
+    # --- told by the link
 
-    def feed(self, data: bytes, now: float) -> None:
-        """Bytes of the gateway; message borders mean nothing."""
+    @property
+    @override
+    def message_limit_bytes(self) -> int:
+        return messages.ENVELOPE_LIMIT_BYTES
+
+    @override
+    def message_received(self, envelope: messages.Envelope, text: bytes, /) -> bool:
+        return False
+
+    @override
+    def ping_received(self, answer: Callable[[], None], /) -> None:
+        answer()
+
+    @override
+    def may_send_control(self, waiting_bytes: int, /) -> bool:
+        return waiting_bytes < CONTROL_WAITING_BYTES
+
+    @override
+    def bytes_received(self, data: bytes, now: float, /) -> None:
+        """Tell the splices; borders of messages mean nothing."""
         try:
             events = self._session.receive_data(data, now)
         except ProtocolError as error:
@@ -114,53 +125,55 @@ class SpliceCarrier:
         self._tell_writable()
         self.schedule_flush()
 
-    def ping(self, now: float) -> None:
-        """Ask the gateway's session for a sign of life; its round trip time steers the windows."""
+    @override
+    def probe(self, now: float, /) -> None:
+        """Ping the gateway's session, whose round trip time steers the windows."""
         self._session.ping(now)
         self.schedule_flush()
 
+    @override
     def pause(self) -> None:
-        """The WebSocket is full: hand on nothing until `resume`."""
         self._paused = True
 
+    @override
     def resume(self) -> None:
-        """The WebSocket has room again."""
         self._paused = False
         self.schedule_flush()
 
+    @override
     def drain(self) -> None:
-        """Take no new streams (the session refuses them); `Wiring.idle` tells when the running ones are over."""
+        """The session refuses new streams from now on."""
         self._draining = True
         self._session.go_away(0)
         self.schedule_flush()
 
-    def lost(self, reason: str) -> None:
-        """The link is gone: every service connection is aborted."""
+    @override
+    def lost(self, reason: str, /) -> None:
         self._lost = True
         for splice in list(self._splices.values()):
             splice.lost(reason)
         self._splices.clear()
         self._doomed.clear()
 
-    def schedule_flush(self) -> None:
-        """One flush in the next loop turn, whoever asks and how often."""
-        if not self._flushing and not self._lost:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
-
+    @override
     def flush(self) -> None:
-        """Hand on what the session wants to send, as far as the WebSocket takes it."""
         session = self._session
         while session.wants_to_send and not self._paused:
             batch = session.data_to_send(BATCH_BYTES)
             if not batch:
                 break
-            self._wiring.send(batch)
+            self._wiring.send_bytes(batch)
             self._reset_doomed()
         self._reset_doomed()
         self._tell_writable()
 
-    # Within.
+    # --- inside
+
+    def schedule_flush(self) -> None:
+        """One flush in the next loop turn, whoever asks and how often."""
+        if not self._flushing and not self._lost:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
 
     def _reset_doomed(self) -> None:
         now = self._loop.time() if self._doomed else 0.0
@@ -220,7 +233,7 @@ class SpliceCarrier:
         if left_out is not None:
             more = f" ({left_out} more before it)" if left_out else ""
             log.warning("refused stream %d to %s: %s%s", stream_id, target, reason, more)
-        self._wiring.refused(stream_id, reason)
+        self._wiring.stream_refused(stream_id, reason)
 
     def stream_closed(self, stream_id: int, summary: str) -> None:
         """Both ends of a stream are over."""

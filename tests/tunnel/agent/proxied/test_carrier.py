@@ -219,7 +219,7 @@ async def test_draining(conversation):
     late = await conversation.service(2)
     service.say(OK)
     late.say(OK)
-    assert conversation.idles == 0
+    assert (conversation.idles, conversation.leaving) == (0, 1)
     await conversation.until(lambda: conversation.idles)
     assert conversation.types()[-1] == "proxy_response_end"
 
@@ -233,7 +233,7 @@ async def test_the_link_is_lost(conversation):
     await conversation.websocket()
     conversation.request("r-2", method="POST", streaming=True)
     service = await conversation.service(2)
-    conversation.room = False
+    conversation.carrier.pause()
     service.say(OK[:-1])
     conversation.tell("proxy_request_chunk", {"data": b64(b"x")}, "r-2")
     said = len(conversation.said)
@@ -246,7 +246,7 @@ async def test_the_link_is_lost(conversation):
 
 
 async def test_binary_messages_are_noted(conversation):
-    conversation.carrier.feed(b"\x00\x01", 0.0)
+    conversation.carrier.bytes_received(b"\x00\x01", 0.0)
     assert conversation.notes == [f"binary message in the {conversation.dialect} dialect"]
 
 
@@ -316,7 +316,7 @@ async def test_status_lines_of_what_waits(conversation):
     exchange = conversation.carrier._exchanges["r-1"]
     assert repr(exchange) == "<ServiceRequest apps/web:80 open>"
     assert repr(exchange._backlog) == "<Backlog 4 bytes waiting, ended>"
-    conversation.room = False
+    conversation.carrier.pause()
     service.say(OK)
     assert repr(conversation.carrier._queue) == "<SendQueue 1 exchanges wait>"
     assert repr(exchange._outgoing).startswith("<Outgoing ")

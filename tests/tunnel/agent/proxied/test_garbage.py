@@ -41,11 +41,9 @@ async def dialogue(conversation, steps):
             continue
         await asyncio.sleep(0)  # the dial's turn
         if step in ("full", "room"):
-            conversation.room = step == "room"
-            conversation.carrier.resume()
+            (conversation.carrier.pause if step == "full" else conversation.carrier.resume)()
         elif conversation.services and not conversation.services[-1].closed:
             act(conversation.services[-1], step)
-    conversation.room = True
     conversation.carrier.resume()
     conversation.carrier.lost("over")
     await conversation.over()

@@ -103,7 +103,7 @@ async def test_an_upload_that_lags(conversation, way):
     service.become_slow()
     for _ in range(34):
         conversation.tell("proxy_request_chunk", {"data": b64(bytes(32_768))})
-    conversation.carrier.pongs.asked(lambda: answers.append(1))
+    conversation.carrier.ping_received(lambda: answers.append(1))
     assert answers == []
     if way == "taken":
         service.take()

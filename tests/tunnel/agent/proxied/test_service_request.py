@@ -205,14 +205,13 @@ async def test_a_slow_service_gets_it_all_in_the_end(conversation):
 async def test_a_full_link_stops_the_service_and_loses_nothing(conversation):
     conversation.request()
     service = await conversation.service()
-    conversation.room = False
+    conversation.carrier.pause()
     size = stream.READ_AHEAD_BYTES
     service.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * size))
     service.say(b"a" * size)
     assert not service.reading
     assert conversation.said == []
     assert conversation.account.held_bytes > size
-    conversation.room = True
     conversation.carrier.resume()
     assert service.reading
     assert conversation.body() == b"a" * size
@@ -227,12 +226,11 @@ async def test_a_full_link_is_shared_in_turns(conversation):
         conversation.request(request_id)
         (await conversation.service(number)).say(b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n")
     conversation.said.clear()
-    conversation.room = False
+    conversation.carrier.pause()
     for service in conversation.services:
         service.say(bytes(65_536))
     assert conversation.said == []
     assert len(conversation.carrier) == 2
-    conversation.room = True
     conversation.carrier.resume()
     assert [(said["type"], said["request_id"]) for said in conversation.said] == [
         ("proxy_response_chunk", "r-1"),
@@ -248,11 +246,10 @@ async def test_a_full_link_is_shared_in_turns(conversation):
 async def test_an_answer_that_came_before_its_connection_broke_is_whole(conversation):
     conversation.request()
     service = await conversation.service()
-    conversation.room = False
+    conversation.carrier.pause()
     service.say(OK[:-5])
     service.say(b"hello")
     service.vanish()
-    conversation.room = True
     conversation.carrier.resume()
     assert conversation.types() == ["proxy_response_header", "proxy_response_chunk", "proxy_response_end"]
     await conversation.over()
