@@ -100,7 +100,12 @@ class Splice:
             self._waiting.append(data)
             self._holding.add(len(data))
         else:
-            self._write(data)
+            size = len(data)
+            self._to_service_bytes += size
+            if self._connection is None or self._connection.write(data):
+                self._outlet.acknowledge(size)
+            else:
+                self._holding.add(size)
 
     def end_from_gateway(self) -> None:
         """The gateway ended its direction: the service sees an end of file, and may still answer."""
@@ -151,7 +156,7 @@ class Splice:
         waiting, self._waiting = self._waiting, None
         if waiting:
             self._holding.set(0)
-            self._write(b"".join(waiting))
+            self.data_from_gateway(b"".join(waiting))
         if self._gateway_ended:
             self._end_to_service()
 
@@ -212,14 +217,6 @@ class Splice:
             return
         self._connection = ServiceConnection(self)
         self._connection.dial(destination, self._services, self._dial_seconds)
-
-    def _write(self, data: bytes) -> None:
-        size = len(data)
-        self._to_service_bytes += size
-        if self._connection is None or self._connection.write(data):
-            self._outlet.acknowledge(size)
-        else:
-            self._holding.add(size)
 
     def _end_to_service(self) -> None:
         if self._connection is not None:
