@@ -1,7 +1,7 @@
-"""Keeps a link to one gateway: dials, waits for its end, waits, dials again, until told to stop.
+"""Keeps a link to one gateway: dials, waits until the link ends, pauses and dials again, until told to stop.
 
-Never carries data. Invariants: one link at a time; a gateway's refusal never ends the keeper, whatever its
-status; the token is asked for at each dial and appears in no log.
+Never carries data. Invariants: one link at a time; no refusal of the gateway ends the keeper, whatever its status; the
+token is read at each dial and appears in no log.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from tunnel.agent.settings import GatewayAddress, SettingsError
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 15.0
-"""Name, TCP, TLS, proxy and handshake together."""
+"""For name, TCP, TLS, proxy and handshake together."""
 HANDSHAKE_SECONDS = 10.0
 
 _ADVICE = {
@@ -32,14 +32,14 @@ _ADVICE = {
 
 @dataclass(slots=True, frozen=True)
 class Access:
-    """How a gateway is reached."""
+    """What a gateway is dialled with."""
 
     token: Callable[[], str]
     tls: ssl.SSLContext | None
 
 
 class Keeper:
-    """One gateway's link, over and over."""
+    """Keeps one link after another to one gateway."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Keeper:
         return f"<Keeper of {self._gateway.label} {self._link!r}>"
 
     async def run(self) -> None:
-        """Keep the link until `drain` or `close`, and until that link has ended."""
+        """Keep a link until `drain` or `close`, and return once the last one has ended."""
         while not self._stopping.is_set():
             outcome, reason = await self._attempt()
             if self._stopping.is_set():
@@ -74,7 +74,7 @@ class Keeper:
                 continue
 
     def drain(self) -> None:
-        """No more attempts; the running link ends when its streams have."""
+        """Make no more attempts; the running link ends once its exchanges have."""
         self._stopping.set()
         if self._link is not None:
             self._link.drain()
@@ -86,7 +86,7 @@ class Keeper:
             self._link.close(1001, "stopping")
 
     async def _attempt(self) -> tuple[Outcome, str]:
-        """One link from dial to end: how it went, and why it is over."""
+        """One link from its dial to its end; how it went, and why it ended."""
         link = GatewayLink(self._terms, lambda ready: self._on_ready(self._gateway, ready))
         self._link = link
         log.info("connecting to %s", self._gateway.label)
@@ -129,5 +129,5 @@ class Keeper:
                 extra_headers={"Authorization": f"Bearer {token}"},
                 proxy=self._gateway.proxy,
             )
-        if transport.is_disconnected:  # picows takes an end before the answer for a handshake
+        if transport.is_disconnected:  # picows takes an end of the connection before the answer for a handshake
             link.lost("the gateway closed the connection during the handshake")

@@ -28,10 +28,10 @@ from tunnel.wire import messages
 log = logging.getLogger(__name__)
 
 REGISTER_SECONDS = 10.0
-"""Both the answer to `register` and the gateway's hello must have come by then."""
+"""For the answer to `register` and the gateway's hello, together."""
 HEARTBEAT_SECONDS = 30.0
 CLOSING_SECONDS = 1.0
-"""How long the gateway may take to answer our close; then the connection is cut."""
+"""How long the gateway may take to answer our close before the connection is reset."""
 _REASON_BYTES = 120
 """A close frame has room for 123."""
 
@@ -47,7 +47,7 @@ class Terms:
     ping_seconds: float
     dead_seconds: float
     dial_seconds: float
-    dialect: str = "yamux"
+    dialect: str
 
 
 class GatewayLink(WSListener):
@@ -62,7 +62,7 @@ class GatewayLink(WSListener):
         self.ended: asyncio.Future[str] = self._loop.create_future()
         """Resolves to why the link ended."""
         self.ready_at: float | None = None
-        """When it began to serve: registered, and yamux agreed where it is spoken."""
+        """When it began to serve: registered, and yamux agreed where that is the dialect."""
         self._ready_by = now + REGISTER_SECONDS
         self._control = Control(
             terms.identity,
@@ -86,7 +86,7 @@ class GatewayLink(WSListener):
         self._liveness = Liveness(terms.ping_seconds, terms.dead_seconds, now)
         self._next_heartbeat = float("inf")
         self._timer: asyncio.TimerHandle | None = None
-        self._cut_timer: asyncio.TimerHandle | None = None
+        self._closing_timer: asyncio.TimerHandle | None = None
         self._transport: WSTransport | None = None
         self._draining = False
         self._closing = False
@@ -113,7 +113,7 @@ class GatewayLink(WSListener):
             self._carrier.drain()
 
     def close(self, code: int, reason: str) -> None:
-        """Say goodbye and end the link; what the session still has goes out first. Idempotent."""
+        """Send what waits, then a close with `code`, and end the link. Idempotent."""
         self._reason = self._reason or reason
         transport = self._transport
         if transport is None:
@@ -126,15 +126,15 @@ class GatewayLink(WSListener):
             self._carrier.flush()
             transport.send_close(WSCloseCode(code), reason.encode()[:_REASON_BYTES])
         except Exception:
-            log.exception("link %s: saying goodbye failed", self.name)
+            log.exception("link %s: sending the close failed", self.name)
         self._carrier.lost("link closed")
-        # The gateway's close is waited for: closing a socket that still receives would destroy what we sent last.
-        self._cut_timer = self._loop.call_later(CLOSING_SECONDS, self._cut)
+        # Wait for the gateway's close: closing a socket that still receives would destroy what we sent last.
+        self._closing_timer = self._loop.call_later(CLOSING_SECONDS, self._reset)
 
     def lost(self, reason: str) -> None:
-        """Nothing more will come of this link; idempotent."""
+        """The connection is gone, or was never made; idempotent."""
         self._reason = self._reason or reason
-        for timer in (self._timer, self._cut_timer):
+        for timer in (self._timer, self._closing_timer):
             if timer is not None:
                 timer.cancel()
         if not self.ended.done():
@@ -146,8 +146,8 @@ class GatewayLink(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The gateway accepted the handshake: register."""
         self._transport = transport
-        if self.ended.done():  # whoever dialled has given up meanwhile
-            self._cut()
+        if self.ended.done():  # the keeper has given up meanwhile
+            self._reset()
             return
         self._control.register()
         self._look()
@@ -246,7 +246,7 @@ class GatewayLink(WSListener):
     # --- the one timer
 
     def _look(self) -> None:
-        """Do what is due, and look again when the next thing is."""
+        """Do what is due, and look again when the next thing is due."""
         if self._timer is not None:
             self._timer.cancel()
         if self._closing or self.ended.done():
@@ -254,7 +254,7 @@ class GatewayLink(WSListener):
         now = self._loop.time()
         if self._liveness.is_dead(now):
             self._reason = f"nothing heard for {self._terms.dead_seconds:g} s after a ping"
-            self._cut()
+            self._reset()
             return
         if self.ready_at is None and now >= self._ready_by:
             self.close(1000, f"no {self._control.missing} within {REGISTER_SECONDS:g} s")
@@ -263,7 +263,7 @@ class GatewayLink(WSListener):
             self._send_what_is_due(now)
         except Exception:
             log.exception("link %s: sending failed", self.name)
-            self._cut()
+            self._reset()
             return
         due = min(self._liveness.next_look(), self._next_heartbeat)
         self._timer = self._loop.call_at(due if self.ready_at is not None else min(due, self._ready_by), self._look)
@@ -276,15 +276,15 @@ class GatewayLink(WSListener):
             self._transport.send_ping()
             self._carrier.probe(now)
 
-    def _cut(self) -> None:
-        """End the connection without waiting for anybody."""
+    def _reset(self) -> None:
+        """End the connection at once."""
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
 
     # --- what leaves
 
     def _takes_control(self) -> bool:
-        """Whether a message of the link's own may leave; a gateway that never reads ends its link here."""
+        """Whether a message of the link's own may leave; resets the link of a gateway that does not read."""
         transport = self._transport
         if transport is None:
             return False
@@ -293,7 +293,7 @@ class GatewayLink(WSListener):
         if self._carrier.may_send_control(transport.underlying_transport.get_write_buffer_size()):
             return True
         self._reason = self._reason or "the gateway asks for answers and does not read them"
-        self._cut()
+        self._reset()
         return False
 
     def _send_text(self, text: str) -> None:

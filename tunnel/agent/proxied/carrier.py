@@ -1,9 +1,9 @@
-"""The exchanges of one link, by their ids: the gateway's messages go to them, each is answered or noted.
+"""The carrier of the json and chunk dialects: hands each message of the gateway to the exchange it names.
 
-Never knows the WebSocket. The link's reader is never kept waiting: whatever a service takes its time for waits in
-that exchange's own bounded buffer, and there is no flow control on this wire. Invariants: at most `EXCHANGES_MAX`
-exchanges; one that fails ends alone; ids are never longer than `NAME_LIMIT`; after `lost` no service connection, task
-or timer of the link is left once the loop has turned.
+Knows nothing of the WebSocket. The link's reader never waits for a service: there is no flow control on this wire, and
+what a service has not taken yet waits in that exchange's own bounded buffer. Invariants: at most `EXCHANGES_MAX`
+exchanges; one that fails ends alone; ids are never longer than `NAME_LIMIT`; after `lost` no connection, task or timer
+of the link is left once the loop has turned.
 """
 
 import asyncio
@@ -41,9 +41,9 @@ log = logging.getLogger(__name__)
 MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
 """The longest message of a gateway: a WebSocket message of 10 MiB has 13.4 MiB in base64."""
 LINGER_SECONDS = 0.5
-"""After the gateway was told that we go: requests that were on their way arrive within a round trip."""
+"""How long requests may still arrive after `going_away`: those on their way need half a round trip."""
 EXCHANGES_MAX = 4096
-"""Each may hold some 100 KiB when its service or the gateway is slow: 400 MiB, which the account bounds further."""
+"""Each may hold about 100 KiB when its service or the gateway is slow: 400 MiB. The account bounds that further."""
 
 _TO_AGENT = ("to_agent", "")
 _EMPTY = (b"{}", b"null", b"")
@@ -52,7 +52,7 @@ _Kind = TypeVar("_Kind", bound=ServiceExchange)
 
 
 class _Chunk(msgspec.Struct):
-    """`proxy_request_chunk`, in both its spellings (section 5.3)."""
+    """gateway -> agent, `proxy_request_chunk` (PROTOCOL.md, section 5); some gateways call `data` `chunk`."""
 
     data: str = ""
     chunk: str = ""
@@ -110,9 +110,6 @@ class ExchangeCarrier(Carrier):
             f"<ExchangeCarrier {self._wire.dialect} {len(self._exchanges)} open{' draining' if self._draining else ''}>"
         )
 
-    def __len__(self) -> int:
-        return len(self._exchanges)
-
     # --- told by the link
 
     @property
@@ -136,7 +133,6 @@ class ExchangeCarrier(Carrier):
 
     @override
     def bytes_received(self, data: bytes, now: float, /) -> None:
-        """Binary messages mean nothing here."""
         self._wiring.note(f"binary message in the {self._wire.dialect} dialect")
 
     @override
@@ -146,16 +142,16 @@ class ExchangeCarrier(Carrier):
 
     @override
     def may_send_control(self, waiting_bytes: int, /) -> bool:
-        """One message of an exchange, however long, leaves whole, so it may stand before ours."""
+        """A message of an exchange leaves whole, however long it is, and may stand before ours."""
         return waiting_bytes < CONTROL_WAITING_BYTES + MESSAGE_LIMIT_BYTES
 
     @override
     def probe(self, now: float, /) -> None:
-        """There is no session below the messages that could be asked."""
+        """Nothing to do: the WebSocket's own ping asks."""
 
     @override
     def flush(self) -> None:
-        """Nothing waits here but for the WebSocket."""
+        """Nothing to do: messages wait only while the WebSocket is full."""
 
     @override
     def pause(self) -> None:
@@ -167,7 +163,7 @@ class ExchangeCarrier(Carrier):
 
     @override
     def drain(self) -> None:
-        """Requests that were on their way are still taken."""
+        """Requests that are on their way are still taken."""
         if not self._draining:
             self._draining = True
             self._wiring.going_away()
@@ -181,7 +177,7 @@ class ExchangeCarrier(Carrier):
             exchange.lost()
         self._exchanges.clear()
 
-    # The messages.
+    # --- the messages
 
     def _request(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002 (all takers are called so)
         request_id = envelope.request_id
@@ -218,7 +214,9 @@ class ExchangeCarrier(Carrier):
         self._tell(self._found(envelope, envelope.request_id, ServiceRequest), lambda one: one.body_end())
 
     def _cancel(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
-        self._tell(self._found(envelope, envelope.request_id, ServiceExchange), lambda one: one.cancel())
+        self._tell(
+            self._found(envelope, envelope.request_id, ServiceRequest, ServiceWebSocket), lambda one: one.cancel()
+        )
 
     def _websocket_data(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
         said = messages.decode_payload(envelope, WebSocketData)
@@ -227,7 +225,7 @@ class ExchangeCarrier(Carrier):
     def _websocket_close(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
         said = messages.decode_payload(envelope, WebSocketClose)
         request_id = said.request_id or said.stream_id or envelope.request_id
-        self._tell(self._found(envelope, request_id, ServiceWebSocket), lambda one: one.leave())
+        self._tell(self._found(envelope, request_id, ServiceWebSocket), lambda one: one.gateway_left())
 
     def _stream_chunk(self, envelope: Envelope, text: bytes) -> None:
         said = messages.decode_payload(_flattened(envelope, text), StreamChunk)
@@ -239,7 +237,7 @@ class ExchangeCarrier(Carrier):
     def _stream_close(self, envelope: Envelope, text: bytes) -> None:
         said = messages.decode_payload(_flattened(envelope, text), StreamClose)
         request_id = said.request_id or envelope.request_id
-        self._tell(self._found(envelope, request_id, ServiceWebSocket), lambda one: one.leave())
+        self._tell(self._found(envelope, request_id, ServiceWebSocket), lambda one: one.gateway_left())
 
     def _message(self, envelope: Envelope, request_id: str | None, data: str) -> None:
         exchange = self._found(envelope, request_id, ServiceWebSocket)
@@ -249,27 +247,27 @@ class ExchangeCarrier(Carrier):
             kind, payload = decode_websocket_message(decode_data(data))
         except MessageError as error:
             why = f"{envelope.type}: {error}"
-            self._tell(exchange, lambda one: one.spoiled(why))
+            self._tell(exchange, lambda one: one.break_off(why))
         else:
             self._tell(exchange, lambda one: one.message(kind, payload))
 
-    # Within.
+    # --- inside
 
-    def _found(self, envelope: Envelope, request_id: str | None, kind: type[_Kind]) -> _Kind | None:
+    def _found(self, envelope: Envelope, request_id: str | None, *kinds: type[_Kind]) -> _Kind | None:
         exchange = self._exchanges.get(request_id or "")
-        if isinstance(exchange, kind) and exchange.running:
+        if isinstance(exchange, kinds) and exchange.running:
             return exchange
         self._wiring.note(f"{envelope.type} for none that is running")
         return None
 
     def _garbled(self, envelope: Envelope, error: MessageError) -> None:
-        """A message that cannot be understood ends the exchange it names, and is answered if it was to begin one."""
+        """End the exchange that the message names; answer one that was to begin an exchange."""
         request_id = envelope.request_id or ""
         log.warning("message of the gateway dropped: %s", error)
         if envelope.type == "proxy_request":
             self._wiring.send_text(self._wire.error(request_id, f"invalid request: {error}"))
         else:
-            self._tell(self._exchanges.get(request_id), lambda one: one.spoiled(str(error)))
+            self._tell(self._exchanges.get(request_id), lambda one: one.break_off(str(error)))
 
     def _tell(self, exchange: _Kind | None, what: Callable[[_Kind], None]) -> None:
         if exchange is None:
@@ -295,7 +293,7 @@ class ExchangeCarrier(Carrier):
             self._wiring.idle()
 
     def _lag(self) -> int:
-        """The most bytes that wait for any service."""
+        """The bytes that wait for the service that lags most."""
         return max((exchange.lag_bytes for exchange in self._exchanges.values()), default=0)
 
     def _refused(self, target: str, reason: str) -> None:
@@ -306,6 +304,6 @@ class ExchangeCarrier(Carrier):
 
 
 def _flattened(envelope: Envelope, text: bytes) -> Envelope:
-    """The chunk dialect's messages may have their fields beside `type`, or in a payload."""
+    """Messages of the chunk dialect have their fields beside `type`, or in a payload (PROTOCOL.md, section 6)."""
     flat = bytes(envelope.payload) in _EMPTY
     return Envelope(envelope.type, envelope.request_id, msgspec.Raw(text)) if flat else envelope

@@ -1,9 +1,9 @@
-"""The messages of a link's exchanges that wait for its WebSocket, in turns.
+"""The messages of a link's exchanges that wait for its WebSocket.
 
-There is no flow control from end to end: a gateway that reads slowly fills the WebSocket, and then each exchange waits
-with what it has, and stops reading its service. Never encodes, never touches a socket. Invariants: the messages of an
-exchange leave in their order; one of each in turn; every waiting byte is in the account; nothing is handed to `send`
-while the WebSocket is full.
+These dialects have no flow control from end to end: a gateway that reads slowly fills the WebSocket, and then each
+exchange keeps its messages here and stops reading from its service. Never encodes, never touches a socket. Invariants:
+the messages of one exchange keep their order; exchanges take turns, one message each; every waiting byte is in the
+account; nothing is handed to `send` while the WebSocket is full.
 """
 
 from collections import deque
@@ -26,15 +26,15 @@ class SendQueue:
         return f"<SendQueue {len(self._turns)} exchanges wait>"
 
     def outgoing(self, drained: Callable[[], None]) -> "Outgoing":
-        """A new exchange's."""
+        """The messages of a new exchange."""
         return Outgoing(self, drained)
 
     def wait(self, outgoing: "Outgoing") -> None:
-        """It has messages now."""
+        """Give it a turn: it has messages now."""
         self._turns.append(outgoing)
 
     def forget(self, outgoing: "Outgoing") -> None:
-        """It has none any more."""
+        """Take its turn away: it has no messages any more."""
         self._turns.remove(outgoing)
 
     def pause(self) -> None:
@@ -53,7 +53,7 @@ class SendQueue:
 
 
 class Outgoing:
-    """One exchange's messages. `drained` is called when, after a wait, the last of them left."""
+    """One exchange's messages. `drained` is called when the last of those that waited has left."""
 
     __slots__ = ("_holding", "_messages", "_queue", "drained")
 

@@ -33,14 +33,14 @@ from tunnel.yamux import (
 log = logging.getLogger(__name__)
 
 DOOMED_SECONDS = 10.0
-"""How long the last bytes of a broken stream may wait for the gateway's credit."""
+"""How long the last bytes of a broken stream may wait for the gateway's credit before the stream is reset."""
 
 BATCH_BYTES = 65_536
 """One WebSocket message: larger ones cost page faults (measured at 256 KiB), smaller ones system calls."""
 
 
 WINDOW_MAX_BYTES = 16 * 1024 * 1024
-"""A gateway that asks for larger windows gets these: 1 Gbit/s over 130 ms."""
+"""The most that a gateway may ask for: 1 Gbit/s over 130 ms."""
 
 
 class SpliceCarrier(Carrier):
@@ -75,9 +75,6 @@ class SpliceCarrier(Carrier):
 
     def __repr__(self) -> str:
         return f"<SpliceCarrier {len(self._splices)} open{' draining' if self._draining else ''}>"
-
-    def __len__(self) -> int:
-        return len(self._splices)
 
     # --- told by the link
 

@@ -227,7 +227,7 @@ class Conversation:
 
     async def over(self):
         """Every exchange is over, and nothing is held for any."""
-        await self.until(lambda: not len(self.carrier))
+        await self.until(lambda: not self.carrier._exchanges)
         assert self.account.held_bytes == 0
 
     def types(self, request_id="r-1"):

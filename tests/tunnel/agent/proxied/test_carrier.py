@@ -6,6 +6,7 @@ import logging
 import pytest
 
 from tests.tunnel.agent.proxied.conversation import OVER, Conversation, b64
+from tunnel.agent.carrier import CONTROL_WAITING_BYTES
 from tunnel.agent.proxied import carrier
 from tunnel.agent.proxied.service_request import ServiceRequest
 from tunnel.errors import TlsFailedError
@@ -81,7 +82,7 @@ async def test_requests_of_wrong_types_are_answered(conversation, payload):
     route = {"service_name": "web", "namespace": "apps", "service_port": 80}
     conversation.tell("proxy_request", {**route, **payload} if isinstance(payload, dict) else payload)
     assert conversation.payload("proxy_error")["error"].startswith("invalid request: ")
-    assert len(conversation.carrier) == 0
+    assert len(conversation.carrier._exchanges) == 0
     await works(conversation)
 
 
@@ -325,3 +326,12 @@ async def test_status_lines_of_what_waits(conversation):
     conversation.carrier.lost("over")
     assert repr(conversation.carrier._queue) == "<SendQueue 0 exchanges wait>"
     await conversation.over()
+
+
+async def test_one_long_message_may_stand_before_control_messages(conversation):
+    limit = CONTROL_WAITING_BYTES + conversation.carrier.message_limit_bytes
+    assert conversation.carrier.may_send_control(limit - 1)
+    assert not conversation.carrier.may_send_control(limit)
+    conversation.carrier.probe(0.0)
+    conversation.carrier.flush()
+    assert conversation.said == []

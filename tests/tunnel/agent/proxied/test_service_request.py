@@ -230,7 +230,7 @@ async def test_a_full_link_is_shared_in_turns(conversation):
     for service in conversation.services:
         service.say(bytes(65_536))
     assert conversation.said == []
-    assert len(conversation.carrier) == 2
+    assert len(conversation.carrier._exchanges) == 2
     conversation.carrier.resume()
     assert [(said["type"], said["request_id"]) for said in conversation.said] == [
         ("proxy_response_chunk", "r-1"),
