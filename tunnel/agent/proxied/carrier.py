@@ -106,9 +106,8 @@ class ExchangeCarrier(Carrier):
                 self._takers[name] = self._websocket_close
 
     def __repr__(self) -> str:
-        return (
-            f"<ExchangeCarrier {self._wire.dialect} {len(self._exchanges)} open{' draining' if self._draining else ''}>"
-        )
+        state = "open draining" if self._draining else "open"
+        return f"<ExchangeCarrier {self._wire.dialect} {len(self._exchanges)} {state}>"
 
     # --- told by the link
 

@@ -209,10 +209,8 @@ class ServiceWebSocket(ServiceExchange):
         if self._codec.state is not websocket.State.OPEN:
             return
         try:
-            code, reason = parse_close(payload) or (
-                1005,
-                "",
-            )  # a code that must not be on the wire becomes an empty close
+            # A code that must not be on the wire becomes an empty close.
+            code, reason = parse_close(payload) or (1005, "")
         except UnicodeDecodeError:
             code, reason = int.from_bytes(payload[:2]), ""
         self._put(self._codec.close(None) if code == 1005 else self._codec.close(code, reason))

@@ -37,8 +37,6 @@ DOOMED_SECONDS = 10.0
 
 BATCH_BYTES = 65_536
 """One WebSocket message: larger ones cost page faults (measured at 256 KiB), smaller ones system calls."""
-
-
 WINDOW_MAX_BYTES = 16 * 1024 * 1024
 """The most that a gateway may ask for: 1 Gbit/s over 130 ms."""
 
@@ -63,6 +61,7 @@ class SpliceCarrier(Carrier):
         self._dial_seconds = dial_seconds
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
+        """The clock of the session."""
         smallest = Limits().initial_window
         limits = Limits(max_window=min(max(smallest, asked.max_stream_window_size), WINDOW_MAX_BYTES))
         self._session = Session(Role.CLIENT, limits, may_grow=account.may_grow)

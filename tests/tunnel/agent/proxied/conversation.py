@@ -1,4 +1,4 @@
-"""A table of exchanges between a gateway that says what it likes and services without sockets."""
+"""A carrier between a gateway that says what it likes and services without sockets."""
 
 import asyncio
 import json
@@ -137,7 +137,7 @@ class Peer:
 
 
 class Conversation:
-    """One link's table, what it said, and the services it dialled."""
+    """One link's carrier, what it said, and the services it dialled."""
 
     def __init__(self, monkeypatch, dialect="json", streamed=True):
         self.dialect = dialect

@@ -1,4 +1,4 @@
-"""The table: what a gateway may say, in what order, and how much."""
+"""The carrier: what a gateway may say, in what order, and how much."""
 
 import json
 import logging

@@ -65,7 +65,7 @@ def act(service, step):
 @pytest.mark.parametrize("dialect", ["json", "chunk"])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_nothing_that_a_gateway_says_breaks_the_table(monkeypatch, caplog, dialect, data):
+def test_nothing_that_a_gateway_says_breaks_the_carrier(monkeypatch, caplog, dialect, data):
     kinds = st.sampled_from(COMMON + KINDS[dialect])
     messages = st.tuples(kinds, st.sampled_from(["a", "b", None]), payloads)
     steps = data.draw(st.lists(messages | answers, max_size=30))
