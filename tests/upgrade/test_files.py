@@ -16,8 +16,7 @@ from app import cli
 from app.learned import Learned, LearnedRoutes, Store
 from app.settings import ConfigurationError, Settings, load, token_hash
 from tests.upgrade.recorded import FILES, command_lines, copied, lines, variables
-from tunnel.agent.settings import Settings as AgentSettings
-from tunnel.agent.settings import read
+from tunnel.agent.settings import AgentSettings, read
 
 TOML: dict[str, Any] = tomllib.loads((FILES / "gateway.toml").read_text(encoding="utf-8"))
 OF_A_ROUTE = {"host", "path", "cluster", "namespace", "service", "port", "scheme", "verify", "ca_file", "server_name"}

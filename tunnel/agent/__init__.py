@@ -1,5 +1,5 @@
-"""Our agent: runs inside a cluster, dials out to gateways, and connects their streams to services.
+"""Our agent: runs inside a cluster, dials out to gateways, and carries their exchanges to services.
 
-Never imports the gateway's side: registry, link, dialects, app. What it may reach is in `services`, and
-nothing is reachable that was not named there.
+Imports nothing of the gateway's side. `service/services.py` decides what may be reached, and nothing is reachable that
+the operator did not name.
 """

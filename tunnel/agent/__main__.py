@@ -1,6 +1,6 @@
 """`python -m tunnel.agent`, and the console script `tunnel-agent`.
 
-Exit status: 0 after SIGTERM or SIGINT, 2 with one line on standard error for a setting that cannot be used.
+Exits with 0 after SIGTERM or SIGINT, and with 2 and one line on standard error for a setting that cannot be used.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ def main() -> None:
         loop.run(_run(chosen))
 
 
-async def _run(chosen: settings.Settings) -> None:
+async def _run(chosen: settings.AgentSettings) -> None:
     await runner.Runner(chosen).run()
 
 

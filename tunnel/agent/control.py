@@ -1,8 +1,8 @@
-"""The JSON dialogue of one link: register, hello, heartbeat, pings, and why a stream was refused.
+"""The JSON dialogue of one link (PROTOCOL.md, section 3): register, hello, heartbeat, pings, refused streams.
 
-Text in, text out: never touches a socket and reads no clock. Invariants: `register` is sent once; nothing is
-answered that was not understood; yamux is agreed at most once per link, and in the other dialects never; an
-unknown type is noted once; at most `limit_bytes` of an unfinished message are held.
+Text in, text out: never touches a socket and reads no clock. Invariants: `register` is sent once; a message that is not
+understood is not answered; yamux is agreed at most once per link, and never in the other dialects; an unknown type is
+noted once; at most `limit_bytes` of an unfinished message are held.
 """
 
 import logging
@@ -17,7 +17,7 @@ from tunnel.wire import messages
 log = logging.getLogger(__name__)
 
 _TYPES_NOTED_MAX = 64
-"""More unknown types than that are nobody's protocol."""
+"""More than any protocol has."""
 _FEATURES = {
     "yamux": {"supports_yamux": True, "supports_websocket": True, "supports_stream_refused": True},
     "json": {
@@ -36,15 +36,7 @@ _FEATURES = {
         "ends_exchanges_with_link": True,
     },
 }
-"""What each dialect's agent says it can, by which the gateway chooses."""
-
-
-def _at_once(answer: Callable[[], None]) -> None:
-    answer()
-
-
-def _nobody(envelope: messages.Envelope, text: bytes) -> bool:  # noqa: ARG001 (whoever takes messages is called so)
-    return False
+"""What an agent of each dialect says it can do; the gateway chooses the dialect by it (PROTOCOL.md, section 3)."""
 
 
 class DialogueError(Exception):
@@ -66,7 +58,11 @@ class Identity:
 
 
 class Control:
-    """The agent's side of the dialogue."""
+    """The agent's side of the dialogue.
+
+    `on_yamux` is told what the hello asks for; `on_message` takes a message of another type, or returns False;
+    `on_ping` gets a call that sends the pong.
+    """
 
     def __init__(
         self,
@@ -74,10 +70,9 @@ class Control:
         send: Callable[[str], None],
         on_yamux: Callable[[messages.YamuxConfig], None],
         *,
-        dialect: str = "yamux",
-        on_message: Callable[[messages.Envelope, bytes], bool] = _nobody,
-        on_ping: Callable[[Callable[[], None]], None] = _at_once,
-        limit_bytes: int = messages.ENVELOPE_LIMIT_BYTES,
+        dialect: str,
+        on_message: Callable[[messages.Envelope, bytes], bool],
+        on_ping: Callable[[Callable[[], None]], None],
     ) -> None:
         self._identity = identity
         self._send = send
@@ -85,7 +80,8 @@ class Control:
         self._dialect = dialect
         self._on_message = on_message
         self._on_ping = on_ping
-        self._limit_bytes = limit_bytes
+        self.limit_bytes = messages.ENVELOPE_LIMIT_BYTES
+        """The longest message that the gateway may send; the link sets it for its dialect."""
         self._request_id = f"register-{uuid.uuid4().hex}"
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
@@ -116,7 +112,7 @@ class Control:
 
     @property
     def in_message(self) -> bool:
-        """Whether the last fragment was not the message's last: continuation frames belong here."""
+        """Whether the message is unfinished: continuation frames belong to it."""
         return bool(self._fragments)
 
     def register(self) -> None:
@@ -133,7 +129,7 @@ class Control:
         self._say("register", payload, self._request_id)
 
     def heartbeat(self) -> None:
-        """Say that we are there."""
+        """Say that we are here."""
         self._say("heartbeat", messages.Heartbeat(self._identity.agent_id, self._cluster_id, "healthy"))
 
     def going_away(self) -> None:
@@ -147,8 +143,8 @@ class Control:
     def receive(self, fragment: bytes, *, last: bool) -> None:
         """Take a text message, or a fragment of one. Raises DialogueError."""
         self._fragments_bytes += len(fragment)
-        if self._fragments_bytes > self._limit_bytes:
-            raise DialogueError(1009, f"a message is longer than {self._limit_bytes} bytes")
+        if self._fragments_bytes > self.limit_bytes:
+            raise DialogueError(1009, f"a message is longer than {self.limit_bytes} bytes")
         self._fragments.append(fragment)
         if not last:
             return
@@ -200,7 +196,7 @@ class Control:
         self._on_ping(lambda: self._say("pong", messages.Notice(), envelope.request_id))
 
     def _nothing(self, envelope: messages.Envelope) -> None:
-        """Asks for nothing."""
+        """Nothing to do."""
 
     def _say(self, kind: str, payload: msgspec.Struct, request_id: str | None = None) -> None:
         self._send(messages.encode(kind, payload, request_id))

@@ -1,7 +1,7 @@
-"""Keeps a link to one gateway: dials, waits for its end, waits, dials again, until told to stop.
+"""Keeps a link to one gateway: dials, waits until the link ends, pauses and dials again, until told to stop.
 
-Never carries data. Invariants: one link at a time; a gateway's refusal never ends the keeper, whatever its
-status; the token is asked for at each dial and appears in no log.
+Never carries data. Invariants: one link at a time; no refusal of the gateway ends the keeper, whatever its status; the
+token is read at each dial and appears in no log.
 """
 
 import asyncio
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 from picows import WSError, WSHandshakeError, ws_connect
 
-from tunnel.agent.link import Link, Terms
+from tunnel.agent.link import GatewayLink, Terms
 from tunnel.agent.reconnect import Backoff, Outcome
-from tunnel.agent.settings import Gateway, SettingsError
+from tunnel.agent.settings import GatewayAddress, SettingsError
 
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 15.0
-"""Name, TCP, TLS, proxy and handshake together."""
+"""For name, TCP, TLS, proxy and handshake together."""
 HANDSHAKE_SECONDS = 10.0
 
 _ADVICE = {
@@ -32,17 +32,21 @@ _ADVICE = {
 
 @dataclass(slots=True, frozen=True)
 class Access:
-    """How a gateway is reached."""
+    """What a gateway is dialled with."""
 
     token: Callable[[], str]
     tls: ssl.SSLContext | None
 
 
 class Keeper:
-    """One gateway's link, over and over."""
+    """Keeps one link after another to one gateway."""
 
     def __init__(
-        self, gateway: Gateway, access: Access, terms: Terms, on_ready: Callable[[Gateway, Link], None]
+        self,
+        gateway: GatewayAddress,
+        access: Access,
+        terms: Terms,
+        on_ready: Callable[[GatewayAddress, GatewayLink], None],
     ) -> None:
         self._gateway = gateway
         self._access = access
@@ -50,13 +54,13 @@ class Keeper:
         self._on_ready = on_ready
         self._backoff = Backoff()
         self._stopping = asyncio.Event()
-        self._link: Link | None = None
+        self._link: GatewayLink | None = None
 
     def __repr__(self) -> str:
         return f"<Keeper of {self._gateway.label} {self._link!r}>"
 
     async def run(self) -> None:
-        """Keep the link until `drain` or `close`, and until that link has ended."""
+        """Keep a link until `drain` or `close`, and return once the last one has ended."""
         while not self._stopping.is_set():
             outcome, reason = await self._attempt()
             if self._stopping.is_set():
@@ -70,7 +74,7 @@ class Keeper:
                 continue
 
     def drain(self) -> None:
-        """No more attempts; the running link ends when its streams have."""
+        """Make no more attempts; the running link ends once its exchanges have."""
         self._stopping.set()
         if self._link is not None:
             self._link.drain()
@@ -82,8 +86,8 @@ class Keeper:
             self._link.close(1001, "stopping")
 
     async def _attempt(self) -> tuple[Outcome, str]:
-        """One link from dial to end: how it went, and why it is over."""
-        link = Link(self._terms, lambda ready: self._on_ready(self._gateway, ready))
+        """One link from its dial to its end; how it went, and why it ended."""
+        link = GatewayLink(self._terms, lambda ready: self._on_ready(self._gateway, ready))
         self._link = link
         log.info("connecting to %s", self._gateway.label)
         dialling = asyncio.ensure_future(self._dial(link))
@@ -106,12 +110,12 @@ class Keeper:
         finally:
             dialling.cancel()
             self._link = None
-            link.abandon("cannot connect")
+            link.lost("cannot connect")
         if link.ready_at is None:
             return Outcome(), reason
         return Outcome(asyncio.get_running_loop().time() - link.ready_at), reason
 
-    async def _dial(self, link: Link) -> None:
+    async def _dial(self, link: GatewayLink) -> None:
         token = self._access.token()
         async with asyncio.timeout(CONNECT_SECONDS):
             transport, _ = await ws_connect(
@@ -120,10 +124,10 @@ class Keeper:
                 ssl_context=self._access.tls,
                 websocket_handshake_timeout=HANDSHAKE_SECONDS,
                 enable_auto_pong=False,  # the link answers: a ping of the gateway is a sign of life too
-                max_frame_size=self._terms.message_limit_bytes,
+                max_frame_size=link.message_limit_bytes,
                 max_redirects=0,  # a redirect would carry the token to somebody else
                 extra_headers={"Authorization": f"Bearer {token}"},
                 proxy=self._gateway.proxy,
             )
-        if transport.is_disconnected:  # picows takes an end before the answer for a handshake
-            link.abandon("the gateway closed the connection during the handshake")
+        if transport.is_disconnected:  # picows takes an end of the connection before the answer for a handshake
+            link.lost("the gateway closed the connection during the handshake")

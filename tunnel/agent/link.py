@@ -1,9 +1,9 @@
 """One link: one WebSocket to one gateway, from its handshake to its end.
 
-Text messages go to the JSON dialogue, and what it does not know to the exchanges of the json and chunk dialects;
-binary ones go to the yamux session. Never dials the gateway and never decides what comes after its end. Invariants:
-everything is a callback; there is one timer; the link's own messages leave at once, whatever the streams do; `ended`
-resolves once, after every service connection of the link was aborted.
+Text messages go to the JSON dialogue, and those it does not know to the carrier; binary ones go to the carrier. Never
+dials the gateway and never decides what comes after its end. Invariants: everything is a callback; there is one timer;
+the link's own messages leave at once, whatever the exchanges do; `ended` resolves once, after every connection to a
+service was reset.
 """
 
 import asyncio
@@ -15,29 +15,25 @@ from dataclasses import dataclass
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from tunnel.account import Account
+from tunnel.agent.carrier import Carrier, Wiring
 from tunnel.agent.control import Control, DialogueError, Identity
 from tunnel.agent.liveness import Liveness
 from tunnel.agent.log import Quota
-from tunnel.agent.proxied import table
+from tunnel.agent.proxied.carrier import ExchangeCarrier
 from tunnel.agent.service.services import Services
-from tunnel.agent.yamux.carrier import Streams, Wiring
+from tunnel.agent.yamux.carrier import SpliceCarrier
+from tunnel.agent.yamux.unagreed import Unagreed
 from tunnel.wire import messages
-from tunnel.yamux import Limits
 
 log = logging.getLogger(__name__)
 
 REGISTER_SECONDS = 10.0
-"""Both the answer to `register` and the gateway's hello must have come by then."""
+"""For the answer to `register` and the gateway's hello, together."""
 HEARTBEAT_SECONDS = 30.0
 CLOSING_SECONDS = 1.0
-"""How long the gateway may take to answer our close; then the connection is cut."""
-CONTROL_WAITING_BYTES = 1024 * 1024
-"""A full WebSocket with this much before our next message: the gateway asks for answers and does not read them."""
-
+"""How long the gateway may take to answer our close before the connection is reset."""
 _REASON_BYTES = 120
 """A close frame has room for 123."""
-_WINDOW_MAX_BYTES = 16 * 1024 * 1024
-"""A gateway that asks for larger windows gets these: 1 Gbit/s over 130 ms."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -51,18 +47,13 @@ class Terms:
     ping_seconds: float
     dead_seconds: float
     dial_seconds: float
-    dialect: str = "yamux"
-
-    @property
-    def message_limit_bytes(self) -> int:
-        """The longest message that the gateway may send."""
-        return messages.ENVELOPE_LIMIT_BYTES if self.dialect == "yamux" else table.MESSAGE_LIMIT_BYTES
+    dialect: str
 
 
-class Link(WSListener):
+class GatewayLink(WSListener):
     """The agent's end of one WebSocket."""
 
-    def __init__(self, terms: Terms, on_ready: Callable[["Link"], None]) -> None:
+    def __init__(self, terms: Terms, on_ready: Callable[["GatewayLink"], None]) -> None:
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self._terms = terms
@@ -71,24 +62,32 @@ class Link(WSListener):
         self.ended: asyncio.Future[str] = self._loop.create_future()
         """Resolves to why the link ended."""
         self.ready_at: float | None = None
-        """When it began to serve: registered, and yamux agreed where it is spoken."""
+        """When it began to serve: registered, and yamux agreed where that is the dialect."""
         self._ready_by = now + REGISTER_SECONDS
         self._control = Control(
             terms.identity,
             self._send_text,
             self._start_yamux,
             dialect=terms.dialect,
-            on_message=self._take_exchange,
-            on_ping=self._answer_ping,
-            limit_bytes=terms.message_limit_bytes,
+            on_message=self._message_received,
+            on_ping=self._ping_received,
         )
+        self._wiring = Wiring(
+            send_text=self._send_text,
+            send_bytes=self._send_bytes,
+            idle=self._carrier_idle,
+            failed=self._carrier_failed,
+            note=self._control.note,
+            going_away=self._control.going_away,
+            stream_refused=self._control.stream_refused,
+        )
+        self._carrier = self._first_carrier()
+        self._control.limit_bytes = self._carrier.message_limit_bytes
         self._liveness = Liveness(terms.ping_seconds, terms.dead_seconds, now)
         self._next_heartbeat = float("inf")
         self._timer: asyncio.TimerHandle | None = None
-        self._cut_timer: asyncio.TimerHandle | None = None
+        self._closing_timer: asyncio.TimerHandle | None = None
         self._transport: WSTransport | None = None
-        self._table = self._new_table() if terms.dialect != "yamux" else None
-        self._streams: Streams | table.Table | None = self._table
         self._draining = False
         self._closing = False
         self._write_paused = False
@@ -96,59 +95,59 @@ class Link(WSListener):
 
     def __repr__(self) -> str:
         state = "ended" if self.ended.done() else "serving" if self.ready_at is not None else "registering"
-        return f"<Link {self.name} {state} {self._streams!r}>"
+        return f"<GatewayLink {self.name} {state} {self._carrier!r}>"
 
-    # From whoever keeps the link.
+    @property
+    def message_limit_bytes(self) -> int:
+        """The longest message that the gateway may send."""
+        return self._carrier.message_limit_bytes
+
+    # --- told by whoever keeps the link
 
     def drain(self) -> None:
-        """Take no new streams, and close once the running ones are over."""
+        """Take no new exchanges, and close once the running ones are over."""
         self._draining = True
-        if self._streams is None or self.ready_at is None:
+        if self.ready_at is None:
             self.close(1001, "stopping")
-            return
-        if self._table is not None:
-            self._control.going_away()
-        self._streams.drain()
+        else:
+            self._carrier.drain()
 
     def close(self, code: int, reason: str) -> None:
-        """Say goodbye and end the link; what the session still has goes out first. Idempotent."""
+        """Send what waits, then a close with `code`, and end the link. Idempotent."""
         self._reason = self._reason or reason
         transport = self._transport
         if transport is None:
-            self.abandon(reason)
+            self.lost(reason)
             return
         if self._closing:
             return
         self._closing = True
         try:
-            if self._streams is not None:
-                self._streams.flush()
+            self._carrier.flush()
             transport.send_close(WSCloseCode(code), reason.encode()[:_REASON_BYTES])
         except Exception:
-            log.exception("link %s: saying goodbye failed", self.name)
-        if self._streams is not None:
-            self._streams.lost("link closed")
-        # The gateway's close is waited for: closing a socket that still receives would destroy what we sent last.
-        self._cut_timer = self._loop.call_later(CLOSING_SECONDS, self._cut)
+            log.exception("link %s: sending the close failed", self.name)
+        self._carrier.lost("link closed")
+        # Wait for the gateway's close: closing a socket that still receives would destroy what we sent last.
+        self._closing_timer = self._loop.call_later(CLOSING_SECONDS, self._reset)
 
-    def abandon(self, reason: str) -> None:
-        """Nothing more will come of this link; idempotent."""
+    def lost(self, reason: str) -> None:
+        """The connection is gone, or was never made; idempotent."""
         self._reason = self._reason or reason
-        for timer in (self._timer, self._cut_timer):
+        for timer in (self._timer, self._closing_timer):
             if timer is not None:
                 timer.cancel()
         if not self.ended.done():
-            if self._streams is not None:
-                self._streams.lost("link lost")
+            self._carrier.lost("link lost")
             self.ended.set_result(self._reason)
 
-    # From picows.
+    # --- told by picows
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The gateway accepted the handshake: register."""
         self._transport = transport
-        if self.ended.done():  # whoever dialled has given up meanwhile
-            self._cut()
+        if self.ended.done():  # the keeper has given up meanwhile
+            self._reset()
             return
         self._control.register()
         self._look()
@@ -164,10 +163,7 @@ class Link(WSListener):
         if kind == WSMsgType.CONTINUATION:
             kind = WSMsgType.TEXT if self._control.in_message else WSMsgType.BINARY
         if kind == WSMsgType.BINARY:
-            if self._streams is not None:
-                self._streams.feed(frame.get_payload_as_bytes(), now)
-            else:
-                self._control.note("binary message before yamux was agreed")
+            self._carrier.bytes_received(frame.get_payload_as_bytes(), now)
         elif kind == WSMsgType.TEXT:
             self._take_text(frame.get_payload_as_bytes(), last=frame.fin)
         elif kind == WSMsgType.PING:
@@ -181,19 +177,17 @@ class Link(WSListener):
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 (picows calls it so)
         """The connection is gone."""
-        self.abandon("connection lost")
+        self.lost("connection lost")
 
     def pause_writing(self) -> None:
         """The WebSocket's buffer is full."""
         self._write_paused = True
-        if self._streams is not None:
-            self._streams.pause()
+        self._carrier.pause()
 
     def resume_writing(self) -> None:
         """The WebSocket's buffer has drained."""
         self._write_paused = False
-        if self._streams is not None:
-            self._streams.resume()
+        self._carrier.resume()
 
     def _take_text(self, data: bytes, *, last: bool) -> None:
         try:
@@ -206,12 +200,20 @@ class Link(WSListener):
             self._on_ready(self)
             self._look()
 
-    def _new_table(self) -> table.Table:
-        """The exchanges of the json and chunk dialects."""
-        wiring = table.Wiring(self._send_text, lambda: not self._write_paused, self._session_idle, self._control.note)
+    # --- the carrier
+
+    def _message_received(self, envelope: messages.Envelope, text: bytes) -> bool:
+        return self._carrier.message_received(envelope, text)
+
+    def _ping_received(self, answer: Callable[[], None]) -> None:
+        self._carrier.ping_received(answer)
+
+    def _first_carrier(self) -> Carrier:
         terms = self._terms
-        return table.Table(
-            wiring,
+        if terms.dialect == "yamux":
+            return Unagreed(self._wiring.note)
+        return ExchangeCarrier(
+            self._wiring,
             dialect=terms.dialect,
             services=terms.services,
             account=terms.account,
@@ -219,47 +221,32 @@ class Link(WSListener):
             dial_seconds=terms.dial_seconds,
         )
 
-    def _take_exchange(self, envelope: messages.Envelope, text: bytes) -> bool:
-        return self._table is not None and self._table.take(envelope, text)
-
-    def _answer_ping(self, answer: Callable[[], None]) -> None:
-        """Once the services have taken most of what the gateway sent before it."""
-        if self._table is not None:
-            self._table.pongs.asked(answer)
-        else:
-            answer()
-
     def _start_yamux(self, asked: messages.YamuxConfig) -> None:
         """The hello was acknowledged: binary messages are yamux from now on."""
-        smallest = Limits().initial_window
-        limits = Limits(max_window=min(max(smallest, asked.max_stream_window_size), _WINDOW_MAX_BYTES))
-        wiring = Wiring(self._send_binary, self._control.stream_refused, self._session_failed, self._session_idle)
         terms = self._terms
-        self._streams = Streams(
-            wiring,
+        self._carrier = SpliceCarrier(
+            self._wiring,
+            asked,
             services=terms.services,
             account=terms.account,
             quota=terms.quota,
-            limits=limits,
             dial_seconds=terms.dial_seconds,
         )
         if self._write_paused:
-            self._streams.pause()
+            self._carrier.pause()
         self._liveness.ping_seconds = min(terms.ping_seconds, max(1.0, asked.keep_alive_interval_seconds))
-        if self._draining:
-            self._streams.drain()
 
-    def _session_failed(self, reason: str) -> None:
+    def _carrier_failed(self, reason: str) -> None:
         self.close(1002, reason)
 
-    def _session_idle(self) -> None:
+    def _carrier_idle(self) -> None:
         if self._draining:
             self.close(1001, "stopping")
 
-    # The one timer.
+    # --- the one timer
 
     def _look(self) -> None:
-        """Do what is due, and look again when the next thing is."""
+        """Do what is due, and look again when the next thing is due."""
         if self._timer is not None:
             self._timer.cancel()
         if self._closing or self.ended.done():
@@ -267,7 +254,7 @@ class Link(WSListener):
         now = self._loop.time()
         if self._liveness.is_dead(now):
             self._reason = f"nothing heard for {self._terms.dead_seconds:g} s after a ping"
-            self._cut()
+            self._reset()
             return
         if self.ready_at is None and now >= self._ready_by:
             self.close(1000, f"no {self._control.missing} within {REGISTER_SECONDS:g} s")
@@ -276,7 +263,7 @@ class Link(WSListener):
             self._send_what_is_due(now)
         except Exception:
             log.exception("link %s: sending failed", self.name)
-            self._cut()
+            self._reset()
             return
         due = min(self._liveness.next_look(), self._next_heartbeat)
         self._timer = self._loop.call_at(due if self.ready_at is not None else min(due, self._ready_by), self._look)
@@ -287,34 +274,32 @@ class Link(WSListener):
             self._control.heartbeat()
         if self._liveness.ping_due(now) and self._transport is not None:
             self._transport.send_ping()
-            if self._streams is not None:
-                self._streams.ping(now)
+            self._carrier.probe(now)
 
-    def _cut(self) -> None:
-        """End the connection without waiting for anybody."""
+    def _reset(self) -> None:
+        """End the connection at once."""
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
 
-    # What leaves.
+    # --- what leaves
 
     def _takes_control(self) -> bool:
-        """Whether a message of the link's own may leave; a gateway that never reads ends its link here."""
+        """Whether a message of the link's own may leave; resets the link of a gateway that does not read."""
         transport = self._transport
         if transport is None:
             return False
-        waiting_max = CONTROL_WAITING_BYTES
-        if self._table is not None:
-            waiting_max += table.MESSAGE_LIMIT_BYTES  # one message of an exchange, however long, leaves whole
-        if not self._write_paused or transport.underlying_transport.get_write_buffer_size() < waiting_max:
+        if not self._write_paused:
+            return True
+        if self._carrier.may_send_control(transport.underlying_transport.get_write_buffer_size()):
             return True
         self._reason = self._reason or "the gateway asks for answers and does not read them"
-        self._cut()
+        self._reset()
         return False
 
     def _send_text(self, text: str) -> None:
         if self._takes_control() and self._transport is not None:
             self._transport.send(WSMsgType.TEXT, text)
 
-    def _send_binary(self, batch: bytes) -> None:
+    def _send_bytes(self, batch: bytes) -> None:
         if self._transport is not None:
             self._transport.send(WSMsgType.BINARY, batch)

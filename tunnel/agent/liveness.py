@@ -1,8 +1,8 @@
 """When to ask a link for a sign of life, and when it is dead.
 
-Reads no clock: time is passed in. The rule: a ping leaves every `ping_seconds`; a link is dead when nothing
-at all was heard for `dead_seconds` after a ping. Whatever comes in counts, not only the pong, so that a busy
-link whose pong stands behind much data lives.
+Reads no clock: time is passed in. A ping leaves every `ping_seconds`; a link is dead when nothing at all was heard for
+`dead_seconds` after a ping. Anything received counts, not only the pong, so a busy link stays alive while its pong
+waits behind much data.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ class Liveness:
         self._next_ping = now + ping_seconds
         self._unanswered: deque[float] = deque()
         self.heard_at = now
-        """Set it whenever anything comes in."""
+        """When anything was last received; the link sets it."""
 
     def ping_due(self, now: float) -> bool:
         """Whether to ping now; True once per interval."""

@@ -1,7 +1,7 @@
-"""What the agent says to its operator: one line per event on standard error, as text or as JSON.
+"""The agent's log: one line per event on standard error, as text or as JSON.
 
-Never sees secrets: callers pass none. Lines that a stranger can cause (refused streams) go through a `Quota`,
-so that they cannot fill a disk.
+Callers pass no secrets. Lines that a stranger can cause (refused streams) go through a `Quota`, so that they cannot
+fill a disk.
 """
 
 import json
@@ -41,12 +41,12 @@ def configure(log_format: str, log_level: str) -> None:
     handler.setFormatter(_JsonFormatter() if log_format == "json" else text)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("tunnel.agent").setLevel(log_level.upper())
-    # picows calls every connection worth an info line and puts fragments of the handshake into debug ones.
+    # picows logs every connection at info, and fragments of the handshake at debug.
     logging.getLogger("picows").setLevel(logging.WARNING)
 
 
 class Quota:
-    """At most `lines` in each `seconds`; says how many were left out. Time is passed in."""
+    """At most `lines` in each `seconds`, and how many were left out. Time is passed in."""
 
     def __init__(self, lines: int = QUOTA_LINES, seconds: float = QUOTA_SECONDS) -> None:
         self._lines = lines

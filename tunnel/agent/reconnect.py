@@ -1,8 +1,8 @@
 """How long to wait before a gateway is dialled again.
 
-Never sleeps and reads no clock: it is told how the last attempt went, and answers with seconds. The numbers
-keep one promise: a gateway that was away for up to one second has its link back within two (0.2 + 0.4 + 0.8
-s, each 20 % longer at worst, are 1.7 s), also when the lost link was young.
+Never sleeps and reads no clock: it is told how the last attempt went, and answers with seconds. A gateway that was away
+for up to one second has its link back within two, also when the lost link was young: 0.2 + 0.4 + 0.8 s, each at most
+20 % longer, are 1.7 s.
 """
 
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from random import SystemRandom
 FIRST_SECONDS = 0.2
 CAP_SECONDS = 15.0
 STABLE_SECONDS = 10.0
-"""A link that was registered for this long counts as sound: the next loss starts over."""
+"""A link that was registered for this long was sound: after it the delays start over."""
 REVOKED_SECONDS = 60.0
-"""After a 401: the token is on the gateway's revoked list; only a new token, read at the next dial, helps."""
+"""After a 401: the token is revoked. Only a new one helps, which is read at the next dial."""
 _random = SystemRandom()
 _JITTER = 0.2
-"""Every delay is this part shorter or longer: agents that lost the same gateway do not come back in step."""
+"""Every delay is up to this part shorter or longer, so that agents that lost the same gateway spread out."""
 _YOUNG_ATTEMPT = 1
-"""Where the delays go on after a registered link was lost before it was stable: 0.4 s, and no hot loop."""
+"""Where the delays go on after a registered link was lost too early: 0.4 s, which is no hot loop."""
 
 
 @dataclass(slots=True, frozen=True)

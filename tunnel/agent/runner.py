@@ -1,7 +1,7 @@
-"""The agent as a whole: one keeper per gateway, signals, and the way out.
+"""The agent as a whole: one keeper per gateway, signals, and the orderly stop.
 
-Never carries data and reads no environment. Invariants: after the first signal no new stream is taken and
-running ones have `grace_seconds`; after the second nothing is waited for; no task is left when `run` returns.
+Never carries data and reads no environment. Invariants: after the first signal no new exchange is taken and running
+ones have `grace_seconds`; after the second nothing is waited for; no task is left when `run` returns.
 """
 
 import asyncio
@@ -13,16 +13,16 @@ import ssl
 from tunnel.account import Account
 from tunnel.agent.control import Identity
 from tunnel.agent.keeper import Access, Keeper
-from tunnel.agent.link import Link, Terms
+from tunnel.agent.link import GatewayLink, Terms
 from tunnel.agent.log import Quota
 from tunnel.agent.service.services import Services
-from tunnel.agent.settings import Gateway, Settings
+from tunnel.agent.settings import AgentSettings, GatewayAddress
 from tunnel.version import VERSION
 
 log = logging.getLogger(__name__)
 
 CLOSING_SECONDS = 2.0
-"""Between the closing of the links and the end of their tasks."""
+"""How long closed links may take until their tasks end."""
 
 with contextlib.suppress(ImportError):
     import resource
@@ -31,7 +31,7 @@ with contextlib.suppress(ImportError):
 class Runner:
     """One agent."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AgentSettings) -> None:
         self._settings = settings
         self._announced = False
         self._signals = 0
@@ -42,7 +42,7 @@ class Runner:
         self._keepers = [Keeper(gateway, access, terms, self._ready) for gateway in settings.gateways]
 
     async def run(self) -> None:
-        """Serve until a signal, then stop as it asks."""
+        """Serve until a signal, then stop."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
@@ -64,7 +64,7 @@ class Runner:
         log.info("stopped")
 
     def stop(self) -> None:
-        """The first call drains, the second ends at once."""
+        """The first call drains, the second ends everything at once."""
         self._signals += 1
         (self._stop if self._signals == 1 else self._stop_now).set()
 
@@ -78,20 +78,20 @@ class Runner:
             hurry.cancel()
 
     def _warn(self) -> None:
-        """Say what an operator would wonder about later."""
+        """Log settings that an operator may not have meant."""
         settings = self._settings
         if not settings.services and not settings.allow:
             log.warning("nothing is reachable: neither --service nor --allow is given")
         if settings.tls is not None and settings.tls.verify_mode is ssl.CERT_NONE:
             log.warning("--insecure-skip-verify: whoever answers at a gateway's address gets the token")
 
-    def _ready(self, gateway: Gateway, link: Link) -> None:
+    def _ready(self, gateway: GatewayAddress, link: GatewayLink) -> None:
         first, self._announced = not self._announced, True
         what = "ready: cluster %s serves through %s (link %s)" if first else "cluster %s serves through %s (link %s)"
         log.info(what, self._settings.cluster, gateway.label, link.name)
 
 
-def _terms(settings: Settings) -> Terms:
+def _terms(settings: AgentSettings) -> Terms:
     return Terms(
         identity=Identity(settings.agent_id, settings.cluster, settings.hostname, VERSION),
         services=Services(settings.services, settings.allow, settings.cluster_domain, settings.api_hosts),
@@ -105,7 +105,7 @@ def _terms(settings: Settings) -> Terms:
 
 
 def allow_many_connections() -> None:
-    """Take as many file descriptors as the system lets us: each stream needs one."""
+    """Allow as many file descriptors as the system permits: each exchange needs one."""
     with contextlib.suppress(NameError, OSError, ValueError):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -1,8 +1,8 @@
-"""The agent's settings: read once from the command line and the environment, checked whole.
+"""The agent's settings: read once from the command line and the environment, and checked as a whole.
 
-The only module of the agent that looks at the environment. Never starts anything; the one file it reads is
-the token file, to say at once when it is unusable. Invariants: what `read` returns is valid in every part; an
-error names the option and its variable and says what would be valid; secrets are in no error and in no repr.
+The only module of the agent that reads the environment. Never starts anything; it reads the token file, to report a bad
+one at once. Invariants: every part of what `read` returns is valid; an error names the option and its variable and says
+what would be valid; no error and no repr contains a secret.
 """
 
 import argparse
@@ -29,28 +29,23 @@ Value = TypeVar("Value")
 
 
 class SettingsError(Exception):
-    """One setting is unusable; the text is the line for the operator."""
+    """A setting cannot be used; the text is the line for the operator."""
 
 
 @dataclass(slots=True, frozen=True)
-class Gateway:
-    """One gateway to keep a link to. `label` is what logs may show: no query."""
+class GatewayAddress:
+    """One gateway to keep a link to. `label` is the URL without its query, for logs."""
 
     url: str
     label: str
     proxy: str | None = field(default=None, repr=False)
 
-    @property
-    def secure(self) -> bool:
-        """Whether the link is TLS."""
-        return self.url.startswith("wss:")
-
 
 @dataclass(slots=True, frozen=True)
-class Settings:
+class AgentSettings:
     """Everything the agent is told. Times in seconds."""
 
-    gateways: tuple[Gateway, ...]
+    gateways: tuple[GatewayAddress, ...]
     cluster: str
     agent_id: str
     hostname: str
@@ -66,13 +61,13 @@ class Settings:
     dead_seconds: float = 15.0
     dial_seconds: float = 10.0
     memory_bytes: int = 64 * values.MIB
-    """While less is held for slow services, windows may grow: room for 64 bulk streams of 1 MiB."""
+    """Windows may grow while less than this is held for slow services: room for 64 bulk streams of 1 MiB."""
     tls: ssl.SSLContext | None = None
     log_format: str = "text"
     log_level: str = "info"
 
     def read_token(self) -> str:
-        """The token to present now; the file is read again at each dial, so a rotated one is taken up.
+        """The token to present now. The file is read each time, so that a rotated token is used at the next dial.
 
         Raises SettingsError.
         """
@@ -94,8 +89,8 @@ class _Parser(argparse.ArgumentParser):
         raise SettingsError(message)
 
 
-def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> Settings:
-    """Settings of `argv`, else of `environment`, else the defaults. Raises SettingsError.
+def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> AgentSettings:
+    """The settings: from `argv`, else `environment`, else the defaults. Raises SettingsError.
 
     `--help` and `--version` exit.
     """
@@ -105,7 +100,7 @@ def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> 
     gateways = _gateways(source, environment)
     cluster = source.one("cluster", "", values.cluster)
     token, token_file = _token(source)
-    settings = Settings(
+    settings = AgentSettings(
         gateways=gateways,
         cluster=cluster,
         agent_id=source.one("agent_id", f"{hostname}-{secrets.token_hex(4)}"[-128:], values.agent_id),
@@ -130,25 +125,25 @@ def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> 
     return settings
 
 
-def of_process() -> Settings:
+def of_process() -> AgentSettings:
     """The settings of this process. Raises SettingsError; `--help` and `--version` exit."""
     return read(sys.argv[1:], os.environ, socket.gethostname())
 
 
 class _Source:
-    """Each setting from the command line, else from its variable; errors name both."""
+    """Looks a setting up on the command line, then in its variable; errors name both."""
 
     def __init__(self, given: Mapping[str, object], environment: Mapping[str, str]) -> None:
         self._given = given
         self._environment = environment
 
     def raw(self, name: str) -> str | None:
-        """The text that was given for a single value, or None."""
+        """The text given for a single value, or None."""
         value = self._given[name]
         return str(value) if value is not None else self._environment.get(_variable(name))
 
     def given(self, name: str) -> bool:
-        """Whether it stands on the command line."""
+        """Whether it is on the command line."""
         return self._given[name] is not None
 
     def one(self, name: str, default: str, parse: Callable[[str], Value]) -> Value:
@@ -157,13 +152,13 @@ class _Source:
         return self.checked(name, default if raw is None else raw, parse)
 
     def many(self, name: str, parse: Callable[[str], Value]) -> tuple[Value, ...]:
-        """All values: a repeated option, or a variable with commas or blanks between."""
+        """All values: of a repeated option, or of a variable, separated by commas or blanks."""
         value = self._given[name]
         texts = value if isinstance(value, list) else re.split(r"[,\s]+", self._environment.get(_variable(name), ""))
         return tuple(self.checked(name, text, parse) for text in texts if text)
 
     def checked(self, name: str, text: str, parse: Callable[[str], Value]) -> Value:
-        """`parse(text)`, with the setting's names in front of what is wrong."""
+        """`parse(text)`; an error begins with the setting's names."""
         try:
             return parse(text)
         except (ValueError, OSError, ServiceRuleError) as error:
@@ -186,33 +181,33 @@ def _parser() -> argparse.ArgumentParser:
         help="ws://, wss://, http:// or https:// URL of a gateway; repeatable: one link to each",
     )
     add("--token", help="the agent's token (better: --token-file or AGENT_TOKEN)")
-    add("--token-file", metavar="FILE", help="file with the token; read again at each dial")
+    add("--token-file", metavar="FILE", help="file with the token; read at each dial")
     add("--cluster", help="the cluster this agent serves")
     add("--agent-id", metavar="ID", help="default: host name and a random suffix")
-    add("--dialect", help="how exchanges ride on the link: yamux (the default), json or chunk")
+    add("--dialect", help="protocol on the link: yamux (the default), json or chunk")
     add(
         "--service",
         action="append",
         metavar="NAME.NAMESPACE:PORT=HOST:PORT",
-        help="a reachable service, and where it is; repeatable",
+        help="a service that may be reached, and its address; repeatable",
     )
     add(
         "--allow",
         action="append",
         metavar="NAMESPACE/SERVICE:PORT",
-        help="pattern of services reachable by cluster DNS; repeatable",
+        help="services that may be reached through cluster DNS; * stands for any part; repeatable",
     )
     add("--cluster-domain", metavar="DOMAIN", help="default: cluster.local")
-    add("--grace", metavar="SECONDS", help="time for running streams after SIGTERM; default: 10")
-    add("--ping-interval", metavar="SECONDS", help="default: 10")
+    add("--grace", metavar="SECONDS", help="how long running streams may take after SIGTERM; default: 10")
+    add("--ping-interval", metavar="SECONDS", help="time between two pings of a link; default: 10")
     add(
         "--dead-after",
         metavar="SECONDS",
-        help="a link that is silent for this long after a ping is dead; default: 15",
+        help="give up a link that is silent for this long after a ping; default: 15",
     )
     add("--dial-timeout", metavar="SECONDS", help="limit for connecting to a service; default: 10")
-    add("--memory-limit", metavar="MIB", help="windows grow only while less than this is held; default: 64")
-    add("--ca-file", metavar="FILE", help="certificates that the gateway's is checked against")
+    add("--memory-limit", metavar="MIB", help="let windows grow only while less than this is held; default: 64")
+    add("--ca-file", metavar="FILE", help="CA certificates to check the gateway's certificate with")
     add(
         "--insecure-skip-verify",
         action="store_const",
@@ -224,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _gateways(source: _Source, environment: Mapping[str, str]) -> tuple[Gateway, ...]:
+def _gateways(source: _Source, environment: Mapping[str, str]) -> tuple[GatewayAddress, ...]:
     gateways = source.many("gateway", lambda text: _gateway(text, environment))
     if not gateways:
         raise SettingsError("--gateway (AGENT_GATEWAY): is required; for example wss://gateway.example.com/agent")
@@ -233,7 +228,7 @@ def _gateways(source: _Source, environment: Mapping[str, str]) -> tuple[Gateway,
     return gateways
 
 
-def _gateway(text: str, environment: Mapping[str, str]) -> Gateway:
+def _gateway(text: str, environment: Mapping[str, str]) -> GatewayAddress:
     url = urlsplit(text)
     if "@" in url.netloc:
         raise ValueError("credentials do not belong into the URL; use --token-file")
@@ -246,11 +241,11 @@ def _gateway(text: str, environment: Mapping[str, str]) -> Gateway:
     proxy = proxy_for(host, environment) if scheme == "wss" else None
     if proxy is not None and urlsplit(proxy).scheme not in ("http", "https", "socks4", "socks5"):
         raise ValueError("the proxy in HTTPS_PROXY is no http://, https://, socks4:// or socks5:// URL")
-    return Gateway(url._replace(scheme=scheme).geturl(), f"{scheme}://{url.netloc}{url.path}", proxy)
+    return GatewayAddress(url._replace(scheme=scheme).geturl(), f"{scheme}://{url.netloc}{url.path}", proxy)
 
 
 def proxy_for(host: str, environment: Mapping[str, str]) -> str | None:
-    """The proxy of HTTPS_PROXY for a wss gateway at `host`, unless NO_PROXY names it or a parent."""
+    """The proxy in HTTPS_PROXY for a wss gateway at `host`, unless NO_PROXY names it or a parent domain."""
     proxy = environment.get("https_proxy") or environment.get("HTTPS_PROXY")
     if not proxy:
         return None
@@ -262,7 +257,7 @@ def proxy_for(host: str, environment: Mapping[str, str]) -> str | None:
 
 
 def _token(source: _Source) -> tuple[str | None, Path | None]:
-    """The file wins over the value, and the command line over the environment."""
+    """The command line wins over the environment, and on each the file over the value."""
     file = source.raw("token_file") if source.given("token_file") or not source.given("token") else None
     if file:
         return None, Path(file)

@@ -1,6 +1,6 @@
-"""The texts of the agent's settings, one parser for each kind of value.
+"""Parsers for the agent's settings, one for each kind of value.
 
-Pure: each takes a text and returns the value, or raises ValueError that says what would be valid.
+Pure: each takes a text and returns the value, or raises a ValueError that says what would be valid.
 """
 
 import re

@@ -59,7 +59,7 @@ class Stream:
         return data
 
 
-class GatewayLink:
+class ServedLink:
     """One agent's connection."""
 
     def __init__(self, gateway, websocket):
@@ -244,7 +244,7 @@ class Gateway:
         return None
 
     async def _serve(self, websocket):
-        link = GatewayLink(self, websocket)
+        link = ServedLink(self, websocket)
         self.links.append(link)
         self._changed.set()
         await link.run()

@@ -15,7 +15,9 @@ class Dialogue:
     def __init__(self, **more):
         self.said = []
         self.configs = []
-        self.control = Control(Identity("agent-1", "c1", "host-1", "1.2"), self._heard, self.configs.append, **more)
+        defaults = {"dialect": "yamux", "on_message": lambda envelope, text: False, "on_ping": lambda answer: answer()}
+        identity = Identity("agent-1", "c1", "host-1", "1.2")
+        self.control = Control(identity, self._heard, self.configs.append, **{**defaults, **more})
         self.control.register()
         self.request_id = self.said[0]["request_id"]
 

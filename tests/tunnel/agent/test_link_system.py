@@ -152,7 +152,7 @@ async def test_a_yamux_error_ends_this_link_only():
 
 
 async def test_a_gateway_that_asks_and_never_reads_is_given_up(monkeypatch, caplog):
-    monkeypatch.setattr("tunnel.agent.link.CONTROL_WAITING_BYTES", 0)
+    monkeypatch.setattr("tunnel.agent.yamux.carrier.CONTROL_WAITING_BYTES", 0)
     async with Gateway() as gateway, AgentUnderTest(gateway):
         link = await gateway.link(1)
         link.websocket.transport.pause_reading()

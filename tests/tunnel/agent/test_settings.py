@@ -56,7 +56,6 @@ def test_everything_from_the_environment(tmp_path):
     )
     assert [gateway.url for gateway in settings.gateways] == ["wss://a.example/agent", "ws://b.example:81/agent?x=1"]
     assert [gateway.label for gateway in settings.gateways] == ["wss://a.example/agent", "ws://b.example:81/agent"]
-    assert [gateway.secure for gateway in settings.gateways] == [True, False]
     assert (settings.cluster, settings.agent_id, settings.cluster_domain) == ("c2", "agent-7", "k8s.internal")
     assert [str(entry.destination) for entry in settings.services] == ["h:2", "h:4"]
     assert [pattern.namespace for pattern in settings.allow] == ["shop", "lab"]

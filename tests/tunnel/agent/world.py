@@ -10,7 +10,7 @@ from tunnel.agent.keeper import Access, Keeper
 from tunnel.agent.link import Terms
 from tunnel.agent.log import Quota
 from tunnel.agent.service.services import ServiceEntry, Services
-from tunnel.agent.settings import Gateway
+from tunnel.agent.settings import GatewayAddress
 
 
 class Service:
@@ -103,7 +103,7 @@ class AgentUnderTest:
             dialect=dialect,
         )
         self.keeper = Keeper(
-            Gateway(gateway.url, gateway.url),
+            GatewayAddress(gateway.url, gateway.url),
             Access(lambda: self.tokens[-1], tls),
             self.terms,
             lambda _gateway, link: self.ready.append(link),

@@ -1,5 +1,5 @@
-"""Exchanges that come as messages, the `json` and `chunk` dialects: the agent speaks HTTP/1.1 and RFC 6455 itself.
+"""The `json` and `chunk` dialects: exchanges come as messages, and the agent speaks HTTP/1.1 and RFC 6455 itself.
 
-`table` takes the gateway's messages of one link, an exchange serves each request, `outbox` holds what waits to leave.
-Nothing here knows the link's WebSocket.
+`carrier` takes the gateway's messages of one link, an exchange serves each request, `send_queue` holds what waits to
+leave. Nothing here knows the link's WebSocket.
 """

@@ -1,9 +1,9 @@
-"""One exchange of these dialects, whatever it carries: its service is found and dialled, its messages leave in order.
+"""One exchange of these dialects, whatever it carries: finds and dials its service, and sends its messages in order.
 
-The sink of an HTTP/1.1 exchange over one connection of its own; what that brings is for `http_exchange` and
-`websocket_exchange`. Never awaits: the dial is the only task. Invariants: the gateway is told one end, after which
-nothing more is said; `Shared.over` is called once, when that has left and the service's connection is gone, so then
-nothing of the exchange is left in the loop.
+The sink of an HTTP/1.1 exchange over a connection of its own; `service_request` and `service_websocket` say what to do
+with what that brings. Never awaits: the dial is the only task. Invariants: the gateway is told one end, and nothing
+after it; `Shared.over` is called once, when the last message has left and the service's connection is gone, so nothing
+of the exchange is left in the loop then.
 """
 
 import asyncio
@@ -12,22 +12,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tunnel.account import Account
-from tunnel.agent.proxied.outbox import Outbox
-from tunnel.agent.proxied.request import Request, RequestError
-from tunnel.agent.proxied.upload import TooMuchWaitingError, Upload
+from tunnel.agent.proxied.backlog import Backlog, TooMuchWaitingError
+from tunnel.agent.proxied.request import GatewayRequest, RequestError
+from tunnel.agent.proxied.send_queue import SendQueue
 from tunnel.agent.proxied.wire import Wire
-from tunnel.agent.service.connection import ServiceStream
 from tunnel.agent.service.services import Destination, NotReachableError, Services
+from tunnel.agent.service.stream import ServiceStream
 from tunnel.errors import TunnelError
 from tunnel.http1 import BodyLengthError, Connection
-from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
+from tunnel.override import override
+from tunnel.port import Exchange, Headers, RequestHead, Sink
 from tunnel.streams import ByteStream
 from tunnel.tls import TlsStream, client_context
 
 log = logging.getLogger(__name__)
 
 TOO_LATE = "context deadline exceeded"
-"""What gateways look for, to answer 504 (section 10)."""
+"""Gateways answer 504 where an error contains these words."""
 CANCELLED = "request cancelled"
 
 
@@ -38,29 +39,29 @@ class Shared:
     services: Services
     account: Account
     wire: Wire
-    outbox: Outbox
+    queue: SendQueue
     dial_seconds: float
     over: Callable[["ServiceExchange"], None]
     taken: Callable[[], None]
-    """A service took something of what waits for it."""
+    """A service took some of what waits for it."""
     refused: Callable[[str, str], None]
     """Log why a request got no connection: its target, and the reason."""
 
 
-class ServiceExchange:
-    """One `proxy_request`. A `Sink`; its parts for one kind of exchange are the subclasses'."""
+class ServiceExchange(Sink):
+    """One `proxy_request`. Subclasses are the `Sink` for one kind of exchange."""
 
     prefix = "service request failed: "
     """Before the reason, where the service could not be asked."""
 
-    def __init__(self, request_id: str, request: Request, shared: Shared) -> None:
+    def __init__(self, request_id: str, request: GatewayRequest, shared: Shared) -> None:
         self.request_id = request_id
         self._request = request
         self._shared = shared
         self._streamed = request.supports_response_streaming
         self._loop = asyncio.get_running_loop()
-        self._outgoing = shared.outbox.outgoing(self._drained)
-        self._upload = Upload(shared.account)
+        self._outgoing = shared.queue.outgoing(self._drained)
+        self._backlog = Backlog(shared.account)
         self._stream = ServiceStream(
             shared.account, on_connected=self._connected, on_failed=self.failed, on_gone=self._stream_gone
         )
@@ -78,7 +79,7 @@ class ServiceExchange:
         state = "over" if self._over else "told" if self._told else "open" if self._exchange else "dialling"
         return f"<{type(self).__name__} {self._target} {state}>"
 
-    # --- told by the table
+    # --- told by the carrier
 
     def start(self) -> None:
         """Find the service and dial it."""
@@ -102,26 +103,26 @@ class ServiceExchange:
         """The gateway gave it up: the service sees its client leave."""
         self._fail(f"{self.prefix}{CANCELLED}")
 
-    def spoiled(self, why: str) -> None:
-        """A message of it cannot be understood, so what the service would get is not what was sent."""
+    def break_off(self, why: str) -> None:
+        """End the exchange: what the service would get from now on is not what was sent."""
         raise NotImplementedError
 
     def crash(self) -> None:
-        """Something of ours failed; it is in the log."""
+        """End the exchange: something of ours failed, and is in the log."""
         self._fail(f"{self.prefix}internal error")
 
     @property
     def lag_bytes(self) -> int:
         """What waits for the service."""
-        return self._upload.waiting_bytes
+        return self._backlog.waiting_bytes
 
     @property
     def running(self) -> bool:
-        """Whether its end was not said yet."""
+        """Whether the gateway was not told its end yet."""
         return not self._told
 
     def lost(self) -> None:
-        """The link is gone: nobody is told any more."""
+        """The link is gone: drop what waits, and reset the connection."""
         self._outgoing.discard()
         self._finish()
         self._stream.reset()
@@ -129,14 +130,14 @@ class ServiceExchange:
     # --- for the subclasses
 
     def _prepare(self, destination: Destination) -> RequestHead:
-        """The head to send; and whatever else stands before the dial. Raises RequestError."""
+        """The head to send, and whatever else comes before the dial. Raises RequestError."""
         raise NotImplementedError
 
     def _opened(self, exchange: Exchange) -> None:
         """The head was written."""
 
     def _fail(self, why: str) -> None:
-        """End the exchange with this text, in the way its gateway takes it."""
+        """End the exchange with this reason, in the form its gateway asked for."""
         say = self._shared.wire.abort if self._streamed else self._shared.wire.error
         self._finish(say(self.request_id, why))
 
@@ -148,12 +149,12 @@ class ServiceExchange:
         self._outgoing.say(text)
 
     def _pause_if_full(self) -> None:
-        """The link is full: read no more of the service until what was said has left."""
+        """Read no more from the service while what was said waits for the link."""
         if not self._outgoing.empty and self._exchange is not None:
             self._exchange.pause()
 
     def _within(self, seconds: float, late: Callable[[], None]) -> None:
-        """Call `late` unless the exchange ends, or something else is waited for, before."""
+        """Call `late`, unless the exchange ends first or waits for something else."""
         self._stop_waiting()
         self._deadline = self._loop.call_later(seconds, late)
 
@@ -163,22 +164,22 @@ class ServiceExchange:
             self._deadline = None
 
     def _send(self, act: Callable[[], None]) -> None:
-        """Give the service something; an exchange that cannot be sent as it came is ended by name."""
+        """Give the service something; end an exchange that cannot be sent as it came, and say why."""
         try:
             act()
         except TooMuchWaitingError as error:
-            self.spoiled(str(error))
+            self.break_off(str(error))
         except BodyLengthError as error:
             self._fail(f"{self.prefix}{error}")
 
     def _finish(self, *last: str) -> None:
-        """Say the last of it; the service's connection is reset, unless it is closing by now. Idempotent."""
+        """Send the last messages; reset the service's connection unless it is closing already. Idempotent."""
         if self._told:
             return
         self._told = True
         self._stop_waiting()
-        lagged = self._upload.waiting_bytes
-        self._upload.drop()
+        lagged = self._backlog.waiting_bytes
+        self._backlog.discard()
         if lagged:
             self._shared.taken()
         for text in last:
@@ -191,28 +192,13 @@ class ServiceExchange:
 
     # --- told by the service's connection
 
-    def head(self, head: ResponseHead, /) -> None:
-        """See `Sink.head`."""
-        raise NotImplementedError
-
-    def data(self, data: bytes, /) -> None:
-        """See `Sink.data`."""
-        raise NotImplementedError
-
+    @override
     def trailers(self, headers: Headers, /) -> None:
-        """See `Sink.trailers`: this wire has no place for them."""
+        """Dropped: these dialects have no message for them."""
 
-    def end(self) -> None:
-        """See `Sink.end`."""
-        raise NotImplementedError
-
-    def failed(self, error: TunnelError, /) -> None:
-        """See `Sink.failed`; the same where no connection was made."""
-        raise NotImplementedError
-
+    @override
     def writable(self) -> None:
-        """See `Sink.writable`."""
-        self._send(self._upload.writable)
+        self._send(self._backlog.writable)
         self._shared.taken()
 
     def _connected(self) -> None:
@@ -234,11 +220,11 @@ class ServiceExchange:
         self._opened(self._exchange)
 
     def _idle(self, connection: Connection) -> None:  # noqa: ARG002 (called so)
-        """The service would take another request; there is none."""
+        """The service would take another request, but there is none."""
         self._close_stream()
 
     def _close_stream(self) -> None:
-        """Both sides are done; what was written still leaves."""
+        """Both sides are done: close once everything is written."""
         self._top.write_end()
         self._stream.close()
 
@@ -252,11 +238,11 @@ class ServiceExchange:
         self._look()
 
     def _look(self) -> None:
-        """Be over, once nothing is left."""
+        """Tell that it is over, once nothing is left."""
         if self._told and self._stream_is_gone and self._outgoing.empty and not self._over:
             self._over = True
             self._shared.over(self)
 
 
 def _nothing(connection: Connection) -> None:
-    """The stream itself tells when it is gone."""
+    """Nothing to do: the stream tells when it is gone."""

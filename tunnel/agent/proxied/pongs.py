@@ -1,10 +1,10 @@
-"""When the gateway's pings are answered: a little later while a service does not take its upload.
+"""Delays the answers to the gateway's pings while a service is slow to take an upload.
 
-These dialects have no flow control, but a gateway that keeps only so much of its uploads beyond the last pong (ours
-does) is slowed down by late ones, instead of losing the upload of a service that is slower than its client. Other
-uploads of the link are slowed down as well, so a pong is late by little, and at once where the lag is over. Never
-answers by itself, and never late enough for a link to seem dead. Invariants: every ping is answered once, in order;
-at most `WAITING_MAX` answers wait; no timer is left after `lost`.
+These dialects have no flow control. Our gateway sends only so much of its uploads beyond the last pong (PROTOCOL.md,
+section 5), so late pongs slow it down, and a service that is slower than its client does not lose its upload. They slow
+down the link's other uploads too, so a pong is only a little late, and leaves at once when the lag is over; never so
+late that the link seems dead. Invariants: every ping is answered once, in order; at most `WAITING_MAX` answers wait; no
+timer is left after `lost`.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable
 
 WAITING_MAX = 64
-"""Our gateway asks once for each 64 KiB of 256 KiB."""
+"""Far more than our gateway has under way: it sends a ping every 64 KiB, and at most 256 KiB beyond the last pong."""
 
 _DELAYS = ((3 * 1024 * 1024, 2.0), (2 * 1024 * 1024, 1.0), (1024 * 1024, 0.25))
-"""Bytes that wait for one service, and seconds: with 256 KiB between two pongs 128 KiB/s to 1 MiB/s, and some 13 s
-until a service that takes nothing has lost its upload, which ends the delay."""
+"""Bytes that wait for one service, and seconds. With 256 KiB between two pongs that is 1 MiB/s down to 128 KiB/s. A
+service that takes nothing loses its upload after about 13 s, which ends the delay."""
 
 
 class Pongs:
@@ -32,7 +32,7 @@ class Pongs:
         return f"<Pongs {len(self._waiting)} late>"
 
     def asked(self, answer: Callable[[], None]) -> None:
-        """A ping came: `answer` it, now or a little later."""
+        """A ping came: call `answer`, now or a little later."""
         delay = self._delay()
         if not delay and not self._waiting:
             answer()
@@ -43,7 +43,7 @@ class Pongs:
         self._wait()
 
     def taken(self) -> None:
-        """A service took something."""
+        """A service took some of what waits for it."""
         if self._waiting and not self._delay():
             while self._waiting:
                 self._answer_oldest()

@@ -1,8 +1,9 @@
-"""A `proxy_request` as it came, and what is made of it: the service it names, and the HTTP/1.1 head to send there.
+"""A `proxy_request` as it came, the service it names, and the HTTP/1.1 head to send there.
 
-Pure: it reads no clock, dials nothing and decides nothing about what may be reached (`services.py` does).
-The path comes percent-decoded and is encoded again, as little as RFC 3986 lets us; the query is sent as it came. What
-cannot be said unambiguously is refused, with the words that gateways look for (agent-protocol.md sections 5 and 10).
+Pure: reads no clock, dials nothing, and does not decide what may be reached (`services.py` does). The path comes
+percent-decoded (PROTOCOL.md, section 5) and is encoded again, as little as RFC 3986 allows; the query is sent as it
+came. A request that cannot be sent unambiguously is refused. Gateways choose their status by the first words of an
+error, so these stay as they are.
 """
 
 from urllib.parse import quote
@@ -17,25 +18,25 @@ from tunnel.wire.proxy_messages import decode_data, header_items
 from tunnel.wire.routing_header import RoutingHeader
 
 _PATH_SAFE = "!$&'()*+,/:;=@"
-"""Beside the unreserved characters: what stands for itself in a path (RFC 3986 section 3.3)."""
+"""What a path may have beside unreserved characters without encoding (RFC 3986 section 3.3)."""
 _QUERY_SAFE = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
-"""All of ASCII that is printable: a query stays as it came, but what is not ASCII is UTF-8 in %XX."""
+"""All printable ASCII: a query stays as it came, but characters beyond ASCII are sent as %XX of their UTF-8."""
 _OF_THIS_HOP = frozenset((
     "connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
     "transfer-encoding", "upgrade", "host", "content-length",
 ))  # fmt: skip
-"""Not passed on (section 5.2); `Host` and `Content-Length` are set anew."""
+"""Not passed on (RFC 9110 section 7.6.1); `Host` and `Content-Length` are set anew."""
 _WITH_EMPTY_BODY = frozenset(("POST", "PUT", "PATCH"))
-"""Say `Content-Length: 0`, as many services insist (RFC 9110 section 8.6)."""
+"""Say `Content-Length: 0`, because many services insist on it (RFC 9110 section 8.6)."""
 _LENGTH_DIGITS = 15
 
 
 class RequestError(Exception):
-    """A request that cannot be carried; the text is for the gateway's log, and begins as section 10 lists it."""
+    """A request that cannot be sent to a service; the text is for the gateway."""
 
 
-class Request(msgspec.Struct):
-    """gateway -> agent, `proxy_request`, with every spelling that gateways use (section 5)."""
+class GatewayRequest(msgspec.Struct):
+    """gateway -> agent, `proxy_request` (PROTOCOL.md, section 5), with every spelling that gateways use."""
 
     method: str = ""
     path: str = ""
@@ -59,7 +60,7 @@ class Request(msgspec.Struct):
 
     @property
     def for_websocket(self) -> bool:
-        """Whether it is a WebSocket's handshake (section 8.1)."""
+        """Whether it opens a WebSocket."""
         if self.is_websocket or self.is_websocket_too or self.protocol:
             return True
         items = header_items(self.headers)
@@ -67,7 +68,7 @@ class Request(msgspec.Struct):
 
     @property
     def uploads(self) -> bool:
-        """Whether the body follows in messages of its own."""
+        """Whether the body follows in chunks."""
         return self.streaming or self.use_streaming
 
     def route(self) -> RoutingHeader:
@@ -102,9 +103,9 @@ class Request(msgspec.Struct):
             raise RequestError(f"invalid body: {error}") from None
 
     def head(self, host: str, body_bytes: int, handshake: Headers | None = None) -> RequestHead:
-        """What to send to the service; `host` where the request has none. Raises RequestError.
+        """The head for the service; `host` is used where the request has none. Raises RequestError.
 
-        `handshake`: the fields of a WebSocket's, whose offer of subprotocols is among them.
+        `handshake`: the fields that open a WebSocket, the client's offer of subprotocols among them.
         """
         method = self.method.upper() or "GET"
         length = body_bytes if not self.uploads or handshake is not None else self._announced()
@@ -135,7 +136,7 @@ class Request(msgspec.Struct):
         return (quote(path, safe=_PATH_SAFE) + query).encode()
 
     def _announced(self) -> int | None:
-        """The length of a body that follows: as announced, if it is, else unknown."""
+        """The length of a body that follows, if the request has it."""
         text = self._field("content-length").strip()
         return int(text) if text.isascii() and text.isdigit() and len(text) <= _LENGTH_DIGITS else None
 
@@ -144,7 +145,7 @@ class Request(msgspec.Struct):
         return next((value for name, value in header_items(self.headers) if name.lower() == wanted), "")
 
     def _passed_on(self, prefixes: set[str]) -> Headers:
-        """The fields for the service: not those of this hop, those that Connection names, nor with these prefixes."""
+        """The fields for the service: none of this hop, none that Connection names, none with these prefixes."""
         items = header_items(self.headers)
         named = {
             token.strip().lower() for name, value in items if name.lower() == "connection" for token in value.split(",")

@@ -1,12 +1,13 @@
-"""What this agent says about its exchanges, encoded: the messages of sections 6 to 8, and the chunk dialect's own.
+"""The messages that this agent sends about its exchanges, encoded (PROTOCOL.md, sections 5 and 6).
 
-Pure: text out. The two dialects differ only in how a WebSocket's messages and its end are said; the chunk dialect has
-their fields beside `type`, as the requirement's part 6 shows them. A service's close is said in both: a message of
-type 8 with its code and reason, and then that the stream is over; the existing agent says neither.
+Pure: text out. The two dialects differ only in the messages and the end of a WebSocket: the chunk dialect has their
+fields beside `type`. Both report a service's close: a message of type 8 with its code and reason, then the end of the
+WebSocket.
 """
 
 import msgspec
 
+from tunnel.override import override
 from tunnel.port import Headers, ResponseHead
 from tunnel.wire import messages
 from tunnel.wire.proxy_messages import (
@@ -24,7 +25,7 @@ from tunnel.wire.proxy_messages import (
 )
 
 CHUNK_BYTES = 32 * 1024
-"""The most of a body in one message (section 6)."""
+"""The most of a body in one message."""
 
 
 class End(msgspec.Struct):
@@ -37,7 +38,7 @@ class Wire:
     dialect = "json"
 
     def header(self, request_id: str, status: int, headers: Headers | None) -> str:
-        """The answer's head; `headers` None where there is no answer of a service."""
+        """The answer's head; `headers` is None where the service gave no answer."""
         payload = ResponseHeader(status, None if headers is None else fields_of(headers))
         return messages.encode("proxy_response_header", payload, request_id)
 
@@ -58,7 +59,7 @@ class Wire:
         return messages.encode("proxy_response_abort", Failure(why), request_id)
 
     def error(self, request_id: str, why: str) -> str:
-        """The exchange failed, and its answer was to come whole."""
+        """The exchange failed, for a gateway that takes answers whole."""
         return messages.encode("proxy_error", Failure(why), request_id)
 
     def response(self, request_id: str, head: ResponseHead, body: bytes) -> str:
@@ -81,18 +82,18 @@ class ChunkWire(Wire):
 
     dialect = "chunk"
 
+    @override
     def websocket_message(self, request_id: str, kind: int, payload: bytes) -> str:
-        """See `Wire.websocket_message`."""
         data = encode_data(encode_websocket_message(kind, payload))
         return _encode_flat("proxy_stream_chunk", request_id, StreamChunk(data, "from_agent"))
 
+    @override
     def websocket_over(self, request_id: str, why: str) -> str:
-        """See `Wire.websocket_over`."""
         return _encode_flat("proxy_stream_close", request_id, StreamClose(why))
 
 
 def fields_of(headers: Headers) -> dict[str, list[str] | str]:
-    """Fields as this wire has them: names as Go writes them, each with all its values in their order."""
+    """Fields as gateways expect them: names as Go writes them, each with its values in their order."""
     fields: dict[str, list[str] | str] = {}
     for name, value in headers:
         text = "-".join(part.capitalize() for part in name.decode("latin-1").split("-"))
@@ -103,7 +104,7 @@ def fields_of(headers: Headers) -> dict[str, list[str] | str]:
 
 
 def _text_of(value: bytes) -> str:
-    """A field's value, which is UTF-8 on this wire; each byte a character where it is not."""
+    """A field's value: decoded from UTF-8, or byte by byte where it is not UTF-8."""
     try:
         return value.decode()
     except UnicodeDecodeError:

@@ -1,1 +1,1 @@
-"""The agent's way to its services: which it may reach, the dial, and the connection."""
+"""The agent's way to its services: what it may reach, the dial, and the connection."""

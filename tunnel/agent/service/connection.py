@@ -1,139 +1,161 @@
-"""One TCP connection to a service, as a `ByteStream`: dialled, read while its owner takes what comes, written.
+"""One TCP connection to a service: dial, socket options, bytes both ways, and its ends.
 
-Never knows what is said on it. The only task is the dial. Invariants: reading stops while `READ_AHEAD_BYTES` are not
-acknowledged; what came before the connection broke off is delivered before its owner is told so; `on_gone` is called
-once after `dial`, when no task, timer or socket of this object is left; after `reset` or `close` the owner is not
-called again. Every byte received and not acknowledged, or waiting in the transport, is in the account.
+Both dialects reach their services through it: a yamux stream is joined to one by `splice`, and `stream` makes a
+`ByteStream` of one. Knows nothing of either and counts nothing: the owner decides when reading stops and how long a
+service may take for its last bytes. Invariants: the only task is the dial; each direction ends by itself, and the
+connection closes once both have and everything is written; the owner is told one last thing after `dial`, either
+`not_connected` or `connection_lost`, when no task or socket is left, and nothing else after `close` or `reset`.
 """
 
 import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable
-from typing import cast
+import struct
+from typing import Protocol, cast
 
-from tunnel.account import Account
 from tunnel.agent.service import dial
 from tunnel.agent.service.services import Destination, NotReachableError, Services
-from tunnel.errors import ServiceBrokeOffError, ServiceUnreachableError, TunnelError
-from tunnel.streams import StreamOwner
 
-READ_AHEAD_BYTES = 65_536
-"""Not acknowledged before reading stops: one read more than that may be held."""
-CLOSING_SECONDS = 10.0
-"""How long a service may take for the last bytes of a connection that both sides are done with."""
 REST_BYTES = 65_536
 REST_READS = 16
 """What is saved of an answer whose service has closed already: at most 1 MiB."""
 
+_RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER without time: the connection ends with RST, which no service mistakes for the end of a request."""
 
-class ServiceStream(asyncio.Protocol):
-    """A `ByteStream`. `on_failed` is told why there is no connection; `on_connected` sets the owner."""
 
-    owner: StreamOwner
+class ConnectionOwner(Protocol):
+    """Told what the connection brings."""
 
-    def __init__(
-        self,
-        account: Account,
-        *,
-        on_connected: Callable[[], None],
-        on_failed: Callable[[TunnelError], None],
-        on_gone: Callable[[], None],
-    ) -> None:
-        self._account = account
-        self._on_connected = on_connected
-        self._on_failed = on_failed
-        self._on_gone = on_gone
-        self._loop = asyncio.get_running_loop()
+    def connected(self) -> None:
+        """The dial succeeded: `write` reaches the service from now on."""
+
+    def not_connected(self, reason: str, /) -> None:
+        """The dial failed. Nothing more comes."""
+
+    def data_received(self, data: bytes, /) -> None:
+        """Bytes of the service."""
+
+    def end_received(self) -> None:
+        """The service ended its direction (FIN)."""
+
+    def service_writable(self) -> None:
+        """After `write` returned False: the service took what waited."""
+
+    def connection_lost(self, error: Exception | None, /) -> None:
+        """The connection is gone; None where no error ended it. Nothing more comes."""
+
+
+class ServiceConnection(asyncio.Protocol):
+    """One connection; its calls do nothing once it is gone."""
+
+    __slots__ = (
+        "_closing",
+        "_dialling",
+        "_gone",
+        "_owner",
+        "_transport",
+        "_write_paused",
+        "destination",
+        "input_ended",
+        "output_ended",
+    )
+
+    def __init__(self, owner: ConnectionOwner) -> None:
+        self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._dialling: asyncio.Task[None] | None = None
-        self._deadline: asyncio.TimerHandle | None = None
-        self._lost: TunnelError | None = None
-        self._unacknowledged_bytes = 0
-        self._counted_bytes = 0
+        self.destination: Destination | None = None
         self._write_paused = False
-        self._reading_paused = False
-        self._input_ended = False
-        self._output_ended = False
-        self._over = False
+        self.input_ended = False
+        """The service ended its direction."""
+        self.output_ended = False
+        self._closing = False
+        """The owner is done with it."""
         self._gone = False
 
     def __repr__(self) -> str:
-        state = "over" if self._over else "open" if self._transport else "dialling" if self._dialling else "new"
-        return f"<ServiceStream {state}, {self.held_bytes} bytes held>"
+        return f"<ServiceConnection {self.state}>"
+
+    @property
+    def state(self) -> str:
+        """For status lines: new, dialling, open, closing or gone."""
+        if self._gone or self._closing:
+            return "gone" if self._gone else "closing"
+        return "open" if self._transport is not None else "dialling" if self._dialling is not None else "new"
+
+    # --- told by the owner
 
     def dial(self, destination: Destination, services: Services, limit_seconds: float) -> None:
         """Connect; once."""
-        self._dialling = self._loop.create_task(self._dial(destination, services, limit_seconds))
-
-    # --- the byte stream
+        self.destination = destination
+        self._dialling = asyncio.get_running_loop().create_task(self._dial(destination, services, limit_seconds))
 
     @property
-    def held_bytes(self) -> int:
-        """See `ByteStream.held_bytes`."""
-        waiting = self._transport.get_write_buffer_size() if self._transport is not None else 0
-        return self._unacknowledged_bytes + waiting
+    def is_open(self) -> bool:
+        """Whether it is connected."""
+        return self._transport is not None
 
-    def write(self, data: bytes, /) -> bool:
-        """See `ByteStream.write`."""
+    @property
+    def waiting_bytes(self) -> int:
+        """Written, and not yet taken by the kernel."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    def write(self, data: bytes) -> bool:
+        """Take all of `data`; False while the service is slow. Dropped once the connection is closing or lost."""
         transport = self._transport
-        if transport is None or self._output_ended or self._over or transport.is_closing():
+        if transport is None or transport.is_closing():
             return True
         transport.write(data)  # may call pause_writing before it returns
-        self._count()
         return not self._write_paused
 
     def write_end(self) -> None:
-        """See `ByteStream.write_end`."""
-        if self._output_ended or self._over:
+        """End our direction (FIN) after what was written; idempotent."""
+        if self.output_ended:
             return
-        self._output_ended = True
-        if self._input_ended:
-            self.close()
-        elif self._transport is not None and not self._transport.is_closing():
-            self._transport.write_eof()
+        self.output_ended = True
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self.input_ended:
+            transport.close()  # writes what it still has first
+        else:
+            transport.write_eof()
 
-    def reset(self) -> None:
-        """See `ByteStream.reset`: the service sees its client leave."""
-        self._over = True
+    def pause(self) -> None:
+        """Read no more."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        transport = self._transport
+        if transport is not None and not self.input_ended and not transport.is_closing():
+            transport.resume_reading()
+
+    def close(self) -> None:
+        """Close once everything is written; idempotent. `abort` bounds the wait."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once, also during the dial; idempotent. The service sees its client leave."""
+        self._closing = True
         if self._dialling is not None:
             self._dialling.cancel()
             self._dialling = None
-            self._leave()
+            self._tell_lost(None)
         if self._transport is not None:
             self._transport.abort()
-        self._drop()
 
-    def acknowledge(self, size: int, /) -> None:
-        """See `ByteStream.acknowledge`."""
-        if self._over:
-            return
-        self._unacknowledged_bytes -= size
-        self._count()
-        if self._unacknowledged_bytes:
-            return
-        if self._lost is not None:
-            self._loop.call_soon(self._tell_lost, self._lost)  # the owner is not called from within its own call
-            self._lost = None
-        elif self._reading_paused and self._transport is not None and not self._transport.is_closing():
-            self._reading_paused = False
-            self._transport.resume_reading()
-
-    def close(self) -> None:
-        """Both sides are done: what was written still leaves, then the connection is closed; idempotent."""
-        if self._over:
-            return
-        self._over = True
-        self._drop()
-        if self._transport is not None:
-            self._deadline = self._loop.call_later(CLOSING_SECONDS, self._transport.abort)
-            self._transport.close()
-
-    @property
-    def closing(self) -> bool:
-        """Closed, or reset."""
-        return self._over
+    def reset(self) -> None:
+        """Like `abort`, and the service sees a reset (RST); idempotent."""
+        if self._transport is not None and (sock := self._transport.get_extra_info("socket")) is not None:
+            with contextlib.suppress(OSError):  # the far end may have taken the socket down already
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.abort()
 
     # --- the dial
 
@@ -141,49 +163,37 @@ class ServiceStream(asyncio.Protocol):
         try:
             await dial.connect(self, destination, services, limit_seconds)
         except (dial.DialError, NotReachableError) as error:
-            self._refused(ServiceUnreachableError(f"{destination}: {error}"))
-
-    def _refused(self, error: TunnelError) -> None:
-        self._dialling = None
-        if not self._over:
-            self._over = True
-            self._on_failed(error)
-            self._leave()
+            self._dialling = None
+            if not self._gone:
+                self._gone = True
+                self._owner.not_connected(f"{destination}: {error}")
 
     # --- told by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The dial succeeded."""
-        self._transport = transport = cast("asyncio.Transport", transport)  # uvloop's is none by its classes
-        if self._over:
+        transport = cast("asyncio.Transport", transport)  # uvloop's is none by its classes
+        if self._closing:
             transport.abort()
             return
+        self._transport = transport
         self._dialling = None
         if (sock := transport.get_extra_info("socket")) is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self._on_connected()
+        self._owner.connected()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the service."""
-        if self._over:
-            return
-        self._unacknowledged_bytes += len(data)
-        self.owner.data_received(data)
-        self._count()
-        transport = self._transport
-        full = self._unacknowledged_bytes >= READ_AHEAD_BYTES
-        if full and not self._reading_paused and transport is not None and not transport.is_closing():
-            self._reading_paused = True
-            transport.pause_reading()
+        if not self._closing:
+            self._owner.data_received(data)
 
     def eof_received(self) -> bool:
-        """The service ended its direction; ours stays open until our owner ends it."""
-        self._input_ended = True
-        if self._over:
-            return False
-        self.owner.end_received()
-        return not self._over
+        """The service ended its direction; True keeps ours open."""
+        self.input_ended = True
+        if not self._closing:
+            self._owner.end_received()
+        return not (self._closing or self.output_ended)
 
     def pause_writing(self) -> None:
         """The service is slow."""
@@ -192,25 +202,15 @@ class ServiceStream(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The service took what waited."""
         self._write_paused = False
-        self._count()
-        if not self._over and not self._output_ended:
-            self.owner.stream_writable()
+        if not self._closing:
+            self._owner.service_writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        if exc is not None and not self._over and not self._input_ended:
+        if exc is not None:
             self._take_rest()
         self._transport = None
-        self._count()
-        if not self._over:
-            error = ServiceBrokeOffError(f"service connection lost{f': {exc}' if exc else ''}")
-            if self._unacknowledged_bytes:
-                self._lost = error
-            else:
-                self._tell_lost(error)
-        self._leave()
-
-    # --- inside
+        self._tell_lost(exc)
 
     def _take_rest(self) -> None:
         """A write failed: what the service said before it closed is still in the socket, and nobody else reads it."""
@@ -219,35 +219,15 @@ class ServiceStream(asyncio.Protocol):
             return
         with contextlib.suppress(OSError, ValueError):
             for _ in range(REST_READS):
-                data = os.read(sock.fileno(), REST_BYTES)
-                if not data:
-                    self._input_ended = True
-                    self.owner.end_received()
-                if not data or self._over:
+                if self._closing or self.input_ended:
                     return
-                self._unacknowledged_bytes += len(data)
-                self.owner.data_received(data)
+                data = os.read(sock.fileno(), REST_BYTES)
+                if data:
+                    self._owner.data_received(data)
+                else:
+                    self.input_ended = True
 
-    def _tell_lost(self, error: TunnelError) -> None:
-        if not self._over:
-            self._over = True
-            self.owner.stream_lost(error)
-
-    def _drop(self) -> None:
-        self._lost = None
-        self._unacknowledged_bytes = 0
-        self._count()
-
-    def _count(self) -> None:
-        """Bring the account up to date."""
-        held = self.held_bytes
-        if held != self._counted_bytes:
-            delta, self._counted_bytes = held - self._counted_bytes, held
-            self._account.adjust(delta)
-
-    def _leave(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
+    def _tell_lost(self, error: Exception | None) -> None:
         if not self._gone:
             self._gone = True
-            self._on_gone()
+            self._owner.connection_lost(error)

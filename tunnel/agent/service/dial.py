@@ -1,7 +1,7 @@
-"""Connects to a service: resolves, checks every address against what may be reached, connects to one of them.
+"""Connects to a service: resolves its name, checks every address, and connects to one of them.
 
-Never connects by name: the address that was checked is the address that is dialled, so a name cannot change
-its meaning in between. Invariant: the whole of it ends within the limit.
+Never connects by name: the address that was checked is dialled, so that a name cannot change its meaning in between.
+Invariant: everything together ends within the limit.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ async def connect(
 
 
 async def _addresses_of(host: str) -> list[str]:
-    """The addresses of a name, in the resolver's order, each once; a literal is its own."""
+    """The addresses of a name in the resolver's order, each once; a literal stands for itself."""
     literal = address_of(host)
     if literal is not None:
         return [host]
@@ -49,7 +49,7 @@ async def _connect_to_one(
     port: int,
     limit_seconds: float,
 ) -> None:
-    """The first address that answers; each has its share of the time."""
+    """Connect to the first address that answers; each has its share of the time."""
     for address in addresses[:-1]:
         try:
             async with asyncio.timeout(limit_seconds / len(addresses)):

@@ -1,8 +1,8 @@
 """What this agent may reach: decides for each routing header where to dial, or why not.
 
-Never dials and never resolves; the environment is read elsewhere. Invariants: nothing is reachable that no
-entry and no pattern names; names are DNS labels before anything is made of them; `kubernetes.default` and the
-API server's addresses are refused whatever the entries say (addresses once more after they were resolved).
+Never dials, resolves or reads the environment. Invariants: nothing is reachable that no entry and no pattern names;
+names are checked to be DNS labels before they are used; `kubernetes.default` and the API server's addresses are refused
+whatever the entries say, and addresses are checked again once names are resolved.
 """
 
 import ipaddress
@@ -115,7 +115,7 @@ class Services:
 
     @property
     def api_names(self) -> tuple[str, ...]:
-        """API server hosts that are names: whoever dials resolves them, and compares."""
+        """API server hosts that are names: `dial` resolves them and compares addresses."""
         return self._api_names
 
     def destination_of(self, header: RoutingHeader) -> Destination:
@@ -144,14 +144,14 @@ class Services:
         return f"{header.service}.{header.namespace}.svc.{self._domain}"
 
     def check_address(self, host: str, more: frozenset[str] = frozenset()) -> None:
-        """Refuse the API server's addresses, known or in `more`; names pass. Raises NotReachableError."""
+        """Refuse the API server's addresses, those in `more` too; names pass. Raises NotReachableError."""
         address = address_of(host)
         if address is not None and (address in self._api_addresses or address in more):
             raise NotReachableError("the destination is the Kubernetes API server's address")
 
 
 def address_of(host: str) -> str | None:
-    """The address that `host` is a literal of, in one canonical spelling; None for a name."""
+    """The canonical spelling of an address literal; None for a name."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -169,12 +169,12 @@ def _is_host(text: str) -> bool:
 
 
 def _is_api_name(host: str) -> bool:
-    """Whether a name is the API service's by its spelling: `kubernetes.default`, perhaps with more."""
+    """Whether a name is `kubernetes.default`, alone or with a domain after it."""
     return host.lower().split(".")[:2] == ["kubernetes", "default"]
 
 
 def _port(text: str) -> int | None:
-    """The port number, or None for anything that is none."""
+    """The port number, or None where `text` is no valid one."""
     if not (text.isascii() and text.isdigit() and len(text) <= 5):
         return None
     port = int(text)

@@ -1,20 +1,21 @@
-"""The yamux session of one link, and the splices of its streams.
+"""The carrier of the yamux dialect: the session of one link, and the splices of its streams.
 
-Feeds the session and tells each splice what came; gathers what the session wants to send and hands it on,
-once per loop turn, in batches of at most `BATCH_BYTES`. Never knows WebSockets. Invariants: one flush is
-scheduled at most; a splice leaves the table once, when both its ends are over; a splice that fails resets its
-own stream only, a session that fails ends the link.
+Feeds the session and tells each splice what came; gathers what the session wants to send and hands it on, once per
+loop turn, in batches of at most `BATCH_BYTES`. Invariants: one flush is scheduled at most; a splice leaves the carrier
+once, when both its ends are over; a splice that fails resets its own stream only, a session that fails ends the link.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from tunnel.account import Account
+from tunnel.agent.carrier import CONTROL_WAITING_BYTES, Carrier, Wiring
 from tunnel.agent.log import Quota
 from tunnel.agent.service.services import Destination, Services
 from tunnel.agent.yamux.splice import Splice
+from tunnel.override import override
+from tunnel.wire import messages
 from tunnel.yamux import (
     DataReceived,
     GoAwayReceived,
@@ -32,37 +33,25 @@ from tunnel.yamux import (
 log = logging.getLogger(__name__)
 
 DOOMED_SECONDS = 10.0
-"""How long the last bytes of a broken stream may wait for the gateway's credit."""
+"""How long the last bytes of a broken stream may wait for the gateway's credit before the stream is reset."""
 
 BATCH_BYTES = 65_536
-"""One WebSocket message: larger ones cost page faults, smaller ones system calls (design, section 5)."""
+"""One WebSocket message: larger ones cost page faults (measured at 256 KiB), smaller ones system calls."""
+WINDOW_MAX_BYTES = 16 * 1024 * 1024
+"""The most that a gateway may ask for: 1 Gbit/s over 130 ms."""
 
 
-@dataclass(slots=True, frozen=True)
-class Wiring:
-    """What a session needs of its link."""
-
-    send: Callable[[bytes], None]
-    """Send one batch."""
-    refused: Callable[[int, str], None]
-    """Tell the gateway why a stream got no connection."""
-    failed: Callable[[str], None]
-    """The session is over: end the link."""
-    idle: Callable[[], None]
-    """The last stream ended, and everything was handed to `send`."""
-
-
-class Streams:
-    """All streams of one link."""
+class SpliceCarrier(Carrier):
+    """All streams of one link. `asked` is what the gateway's hello wants of the session."""
 
     def __init__(
         self,
         wiring: Wiring,
+        asked: messages.YamuxConfig,
         *,
         services: Services,
         account: Account,
         quota: Quota,
-        limits: Limits,
         dial_seconds: float,
     ) -> None:
         self._wiring = wiring
@@ -71,6 +60,10 @@ class Streams:
         self._quota = quota
         self._dial_seconds = dial_seconds
         self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
+        """The clock of the session."""
+        smallest = Limits().initial_window
+        limits = Limits(max_window=min(max(smallest, asked.max_stream_window_size), WINDOW_MAX_BYTES))
         self._session = Session(Role.CLIENT, limits, may_grow=account.may_grow)
         self._splices: dict[int, Splice] = {}
         self._doomed: dict[int, float] = {}  # to be reset once their bytes have left, or at this time
@@ -80,15 +73,30 @@ class Streams:
         self._lost = False
 
     def __repr__(self) -> str:
-        return f"<Streams {len(self._splices)} open{' draining' if self._draining else ''}>"
+        return f"<SpliceCarrier {len(self._splices)} open{' draining' if self._draining else ''}>"
 
-    def __len__(self) -> int:
-        return len(self._splices)
+    # --- told by the link
 
-    # From the link.
+    @property
+    @override
+    def message_limit_bytes(self) -> int:
+        return messages.ENVELOPE_LIMIT_BYTES
 
-    def feed(self, data: bytes, now: float) -> None:
-        """Bytes of the gateway; message borders mean nothing."""
+    @override
+    def message_received(self, envelope: messages.Envelope, text: bytes, /) -> bool:
+        return False
+
+    @override
+    def ping_received(self, answer: Callable[[], None], /) -> None:
+        answer()
+
+    @override
+    def may_send_control(self, waiting_bytes: int, /) -> bool:
+        return waiting_bytes < CONTROL_WAITING_BYTES
+
+    @override
+    def bytes_received(self, data: bytes, now: float, /) -> None:
+        """Tell the splices; borders of messages mean nothing."""
         try:
             events = self._session.receive_data(data, now)
         except ProtocolError as error:
@@ -113,53 +121,55 @@ class Streams:
         self._tell_writable()
         self.schedule_flush()
 
-    def ping(self, now: float) -> None:
-        """Ask the gateway's session for a sign of life; its round trip time steers the windows."""
+    @override
+    def probe(self, now: float, /) -> None:
+        """Ping the gateway's session, whose round trip time steers the windows."""
         self._session.ping(now)
         self.schedule_flush()
 
+    @override
     def pause(self) -> None:
-        """The WebSocket is full: hand on nothing until `resume`."""
         self._paused = True
 
+    @override
     def resume(self) -> None:
-        """The WebSocket has room again."""
         self._paused = False
         self.schedule_flush()
 
+    @override
     def drain(self) -> None:
-        """Take no new streams (the session refuses them); `Wiring.idle` tells when the running ones are over."""
+        """The session refuses new streams from now on."""
         self._draining = True
         self._session.go_away(0)
         self.schedule_flush()
 
-    def lost(self, reason: str) -> None:
-        """The link is gone: every service connection is aborted."""
+    @override
+    def lost(self, reason: str, /) -> None:
         self._lost = True
         for splice in list(self._splices.values()):
             splice.lost(reason)
         self._splices.clear()
         self._doomed.clear()
 
-    def schedule_flush(self) -> None:
-        """One flush in the next loop turn, whoever asks and how often."""
-        if not self._flushing and not self._lost:
-            self._flushing = True
-            self._loop.call_soon(self._flush)
-
+    @override
     def flush(self) -> None:
-        """Hand on what the session wants to send, as far as the WebSocket takes it."""
         session = self._session
         while session.wants_to_send and not self._paused:
             batch = session.data_to_send(BATCH_BYTES)
             if not batch:
                 break
-            self._wiring.send(batch)
+            self._wiring.send_bytes(batch)
             self._reset_doomed()
         self._reset_doomed()
         self._tell_writable()
 
-    # Within.
+    # --- inside
+
+    def schedule_flush(self) -> None:
+        """One flush in the next loop turn, whoever asks and how often."""
+        if not self._flushing and not self._lost:
+            self._flushing = True
+            self._loop.call_soon(self._flush)
 
     def _reset_doomed(self) -> None:
         now = self._loop.time() if self._doomed else 0.0
@@ -184,7 +194,9 @@ class Streams:
 
     def _open(self, stream_id: int) -> None:
         self._session.accept_stream(stream_id)
-        self._splices[stream_id] = Splice(_StreamOutlet(self, stream_id), self._services, self._dial_seconds)
+        self._splices[stream_id] = Splice(
+            _StreamOutlet(self, self._session, stream_id), self._services, self._account, self._dial_seconds
+        )
 
     def _tell(self, stream_id: int, what: Callable[..., None], *arguments: object) -> None:
         splice = self._splices.get(stream_id)
@@ -201,48 +213,25 @@ class Streams:
         for stream_id in self._session.take_writable():
             self._tell(stream_id, Splice.writable)
 
-    # From the outlets.
-
-    def send_data(self, stream_id: int, data: bytes) -> bool:
-        """Queue bytes of one stream."""
-        try:
-            room = self._session.send_data(stream_id, data)
-        except StreamClosed:
-            return True
-        self.schedule_flush()
-        return room
-
-    def end_stream(self, stream_id: int) -> None:
-        """End our direction of one stream."""
-        self._session.end_stream(stream_id)
-        self.schedule_flush()
+    # --- told by the outlets
 
     def reset_stream(self, stream_id: int) -> None:
-        """Abort one stream, after what its service had sent: an answer that came before a break-off is whole."""
+        """Abandon one stream, after what its service had sent: an answer that came before a break-off is whole."""
         if self._session.buffered(stream_id):
             self._doomed[stream_id] = self._loop.time() + DOOMED_SECONDS
         else:
             self._session.reset_stream(stream_id)
         self.schedule_flush()
 
-    def acknowledge(self, stream_id: int, size: int) -> None:
-        """Return credit for bytes that a service took."""
-        self._session.acknowledge(stream_id, size, self._loop.time())
-        self.schedule_flush()
-
-    def hold(self, delta_bytes: int) -> None:
-        """Count bytes that wait for a service."""
-        self._account.adjust(delta_bytes)
-
-    def refused(self, stream_id: int, target: str, reason: str) -> None:
-        """Log a refused stream, and tell the gateway why."""
+    def stream_refused(self, stream_id: int, target: str, reason: str) -> None:
+        """Log it, and tell the gateway why."""
         left_out = self._quota.take(self._loop.time())
         if left_out is not None:
             more = f" ({left_out} more before it)" if left_out else ""
             log.warning("refused stream %d to %s: %s%s", stream_id, target, reason, more)
-        self._wiring.refused(stream_id, reason)
+        self._wiring.stream_refused(stream_id, reason)
 
-    def closed(self, stream_id: int, summary: str) -> None:
+    def stream_closed(self, stream_id: int, summary: str) -> None:
         """Both ends of a stream are over."""
         log.debug("stream %d closed: %s", stream_id, summary)
         self._splices.pop(stream_id, None)
@@ -250,34 +239,39 @@ class Streams:
 
 
 class _StreamOutlet:
-    """One stream of a `Streams`, as its splice sees it."""
+    """One stream of the session, as its splice sees it."""
 
-    __slots__ = ("_stream_id", "_streams")
+    __slots__ = ("_carrier", "_session", "_stream_id")
 
-    def __init__(self, streams: Streams, stream_id: int) -> None:
-        self._streams = streams
+    def __init__(self, carrier: SpliceCarrier, session: Session, stream_id: int) -> None:
+        self._carrier = carrier
+        self._session = session
         self._stream_id = stream_id
 
     def send_data(self, data: bytes, /) -> bool:
-        return self._streams.send_data(self._stream_id, data)
+        try:
+            room = self._session.send_data(self._stream_id, data)
+        except StreamClosed:
+            return True
+        self._carrier.schedule_flush()
+        return room
 
     def end(self) -> None:
-        self._streams.end_stream(self._stream_id)
+        self._session.end_stream(self._stream_id)
+        self._carrier.schedule_flush()
 
     def reset(self) -> None:
-        self._streams.reset_stream(self._stream_id)
+        self._carrier.reset_stream(self._stream_id)
 
     def acknowledge(self, size: int, /) -> None:
-        self._streams.acknowledge(self._stream_id, size)
-
-    def hold(self, delta_bytes: int, /) -> None:
-        self._streams.hold(delta_bytes)
+        self._session.acknowledge(self._stream_id, size, self._carrier.now())
+        self._carrier.schedule_flush()
 
     def refused(self, target: str, reason: str, /) -> None:
-        self._streams.refused(self._stream_id, target, reason)
+        self._carrier.stream_refused(self._stream_id, target, reason)
 
-    def opened(self, target: str, destination: Destination, /) -> None:
+    def opened(self, target: str, destination: Destination | None, /) -> None:
         log.debug("stream %d open: %s at %s", self._stream_id, target, destination)
 
     def closed(self, summary: str, /) -> None:
-        self._streams.closed(self._stream_id, summary)
+        self._carrier.stream_closed(self._stream_id, summary)

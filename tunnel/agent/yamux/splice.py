@@ -1,19 +1,16 @@
-"""One stream and its one TCP connection to a service, joined by callbacks.
+"""One stream and its one connection to a service, joined by callbacks.
 
-Never knows WebSockets or yamux: the stream is an `Outlet`. The only task is the dial. Invariants: bytes from
-the gateway are acknowledged once, when the service's transport has taken them, so what is held here is at
-most the stream's window; reading from the service stops while the stream is full; each direction ends by
-itself; after `lost` or the end of both directions nothing of this object is left in the loop.
+Knows nothing of WebSockets and yamux: the stream is an `Outlet`. Invariants: bytes of the gateway are acknowledged
+once, when the connection has taken them, so what is held here is at most the stream's window; reading from the service
+stops while the stream is full; each direction ends by itself; after `lost` or the end of both directions nothing of
+this object is left in the loop.
 """
 
 import asyncio
-import contextlib
-import os
-import socket
-import struct
-from typing import Protocol, cast
+from typing import Protocol
 
-from tunnel.agent.service import dial
+from tunnel.account import Account, Holding
+from tunnel.agent.service.connection import ServiceConnection
 from tunnel.agent.service.services import Destination, NotReachableError, Services
 from tunnel.wire.routing_header import Decoder, RoutingHeaderError
 
@@ -21,14 +18,6 @@ REFUSED_LINGER_SECONDS = 10.0
 """How long a refused stream waits for the gateway to end its direction, before it is reset."""
 CLOSING_SECONDS = 60.0
 """How long a service that both sides are done with may take for the bytes that wait for it: one window."""
-
-_ABORT = struct.pack("ii", 1, 0)
-"""SO_LINGER with no time: an aborted connection ends with RST, which no service takes for an end."""
-
-
-REST_BYTES = 65_536
-REST_READS = 16
-"""What is saved of an answer whose service has closed already: at most 1 MiB."""
 
 
 class Outlet(Protocol):
@@ -41,40 +30,54 @@ class Outlet(Protocol):
         """End our direction."""
 
     def reset(self) -> None:
-        """Abort both directions."""
+        """Abandon both directions, after what was sent."""
 
     def acknowledge(self, size: int, /) -> None:
         """The service took so many bytes."""
 
-    def hold(self, delta_bytes: int, /) -> None:
-        """So many more (or fewer) received bytes wait here; for the process's account."""
-
     def refused(self, target: str, reason: str, /) -> None:
         """The stream gets no connection."""
 
-    def opened(self, target: str, destination: Destination, /) -> None:
+    def opened(self, target: str, destination: Destination | None, /) -> None:
         """The service is connected."""
 
     def closed(self, summary: str, /) -> None:
         """Both directions are over, and the service's connection too. Called once."""
 
 
-class Splice(asyncio.Protocol):
-    """Header, dial, bytes both ways, end."""
+class Splice:
+    """Header, dial, bytes both ways, end. The owner of its connection."""
 
-    def __init__(self, outlet: Outlet, services: Services, dial_seconds: float) -> None:
+    __slots__ = (
+        "_connection",
+        "_deadline",
+        "_decoder",
+        "_dial_seconds",
+        "_gateway_ended",
+        "_holding",
+        "_outlet",
+        "_over",
+        "_refused",
+        "_services",
+        "_target",
+        "_to_gateway_bytes",
+        "_to_service_bytes",
+        "_waiting",
+    )
+
+    def __init__(self, outlet: Outlet, services: Services, account: Account, dial_seconds: float) -> None:
         self._outlet = outlet
         self._services = services
         self._dial_seconds = dial_seconds
         self._decoder: Decoder | None = Decoder()
-        self._transport: asyncio.Transport | None = None
-        self._dialling: asyncio.Task[None] | None = None
+        self._connection: ServiceConnection | None = None
+        """From the dial to the end: a splice and its connection refer to each other no longer than they must."""
         self._deadline: asyncio.TimerHandle | None = None
-        self._waiting: list[bytes] = []
-        self._unacknowledged_bytes = 0
-        self._write_paused = False
+        self._waiting: list[bytes] | None = []
+        """What came before the service was connected; None from then on."""
+        self._holding = Holding(account)
+        """Received and not acknowledged."""
         self._gateway_ended = False
-        self._service_ended = False
         self._refused = False
         self._over = False
         self._target = "?"
@@ -82,10 +85,10 @@ class Splice(asyncio.Protocol):
         self._to_gateway_bytes = 0
 
     def __repr__(self) -> str:
-        state = "over" if self._over else "open" if self._transport else "dialling" if self._dialling else "waiting"
+        state = "over" if self._over else "waiting" if self._connection is None else self._connection.state
         return f"<Splice {self._target} {state} in={self._to_service_bytes} out={self._to_gateway_bytes}>"
 
-    # From the gateway.
+    # --- told by the gateway
 
     def data_from_gateway(self, data: bytes) -> None:
         """Bytes of the stream, in order."""
@@ -93,11 +96,16 @@ class Splice(asyncio.Protocol):
             self._outlet.acknowledge(len(data))
         elif self._decoder is not None:
             self._read_header(self._decoder, data)
-        elif self._transport is None:
+        elif self._waiting is not None:
             self._waiting.append(data)
-            self._hold(len(data))
+            self._holding.add(len(data))
         else:
-            self._write(self._transport, data)
+            size = len(data)
+            self._to_service_bytes += size
+            if self._connection is None or self._connection.write(data):
+                self._outlet.acknowledge(size)
+            else:
+                self._holding.add(size)
 
     def end_from_gateway(self) -> None:
         """The gateway ended its direction: the service sees an end of file, and may still answer."""
@@ -106,31 +114,86 @@ class Splice(asyncio.Protocol):
             self._finish()
         elif self._decoder is not None:
             self.refuse("the stream ended within its routing header")
-        elif self._transport is not None:
-            self._end_to_service(self._transport)
+        elif self._waiting is None:
+            self._end_to_service()
 
     def lost(self, reason: str) -> None:
-        """The stream was reset, or its link is gone: the service's connection is aborted."""
-        self._abort(reason)
+        """The stream was reset, or its link is gone: the service's connection is reset."""
+        if self._over:
+            return
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.reset()
+        self._finish(reason)
 
     def writable(self) -> None:
         """The stream has room again."""
-        if self._transport is not None and not self._over and not self._service_ended:
-            self._transport.resume_reading()
+        if self._connection is not None:
+            self._connection.resume()
 
     def refuse(self, reason: str) -> None:
         """End the stream without a byte, like a dial that failed."""
         if self._over or self._refused:
             return
         self._refused = True
-        self._decoder = None
-        self._drop_waiting(acknowledge=True)
+        self._decoder = self._waiting = None
+        if size := self._holding.size_bytes:
+            self._holding.set(0)
+            self._outlet.acknowledge(size)
         self._outlet.refused(self._target, reason)
         self._outlet.end()
         if self._gateway_ended:
             self._finish()
         else:
             self._end_within(REFUSED_LINGER_SECONDS, "refused")
+
+    # --- told by the service's connection
+
+    def connected(self) -> None:
+        """Write what waited."""
+        if self._connection is not None:
+            self._outlet.opened(self._target, self._connection.destination)
+        waiting, self._waiting = self._waiting, None
+        if waiting:
+            self._holding.set(0)
+            self.data_from_gateway(b"".join(waiting))
+        if self._gateway_ended:
+            self._end_to_service()
+
+    def not_connected(self, reason: str, /) -> None:
+        """Refuse the stream."""
+        self._connection = None
+        self.refuse(reason)
+
+    def data_received(self, data: bytes, /) -> None:
+        """Pass it on; read no more while the stream is full."""
+        self._to_gateway_bytes += len(data)
+        if not self._outlet.send_data(data) and self._connection is not None:
+            self._connection.pause()
+
+    def end_received(self) -> None:
+        """End our direction; the other one stays while the gateway keeps it open."""
+        self._outlet.end()
+        if self._gateway_ended:
+            self._end_within(CLOSING_SECONDS, "the service did not take its last bytes")
+
+    def service_writable(self) -> None:
+        """The service took what waited: its credit goes back at once."""
+        if size := self._holding.size_bytes:
+            self._holding.set(0)
+            self._outlet.acknowledge(size)
+
+    def connection_lost(self, error: Exception | None, /) -> None:
+        """Over in order when both directions had ended; else the stream is reset, after what the service had said."""
+        connection = self._connection
+        if connection is None:
+            return
+        if error is None and connection.input_ended:
+            self._finish()
+        else:
+            self._reset(f"service connection lost: {error}" if error else "service connection lost")
+
+    # --- inside
 
     def _read_header(self, decoder: Decoder, data: bytes) -> None:
         try:
@@ -145,149 +208,28 @@ class Splice(asyncio.Protocol):
         self._decoder = None
         self._target = str(header) if header.service.isprintable() and header.namespace.isprintable() else "?"
         if decoder.rest:
-            self._waiting.append(decoder.rest)
-            self._hold(len(decoder.rest))
+            self._waiting = [decoder.rest]
+            self._holding.set(len(decoder.rest))
         try:
             destination = self._services.destination_of(header)
         except NotReachableError as error:
             self.refuse(str(error))
             return
-        self._dialling = asyncio.get_running_loop().create_task(self._dial(destination))
+        self._connection = ServiceConnection(self)
+        self._connection.dial(destination, self._services, self._dial_seconds)
 
-    async def _dial(self, destination: Destination) -> None:
-        try:
-            await dial.connect(self, destination, self._services, self._dial_seconds)
-        except (dial.DialError, NotReachableError) as error:
-            self._dialling = None
-            self.refuse(f"{destination}: {error}")
-        else:
-            self._dialling = None
-            self._outlet.opened(self._target, destination)
-
-    def _write(self, transport: asyncio.Transport, data: bytes) -> None:
-        size = len(data)
-        self._to_service_bytes += size
-        transport.write(data)  # may call pause_writing before it returns
-        if transport.is_closing():
-            self._take_rest(transport)
-        if self._write_paused:
-            self._hold(size)
-        else:
-            self._outlet.acknowledge(size)
-
-    def _take_rest(self, transport: asyncio.Transport) -> None:
-        """The write failed: what the service said before it closed is still in the socket, and nobody else reads it."""
-        sock = transport.get_extra_info("socket")
-        if sock is None or self._service_ended:
-            return
-        with contextlib.suppress(OSError, ValueError):
-            for _ in range(REST_READS):
-                data = os.read(sock.fileno(), REST_BYTES)
-                if not data:
-                    return
-                self._to_gateway_bytes += len(data)
-                self._outlet.send_data(data)
-
-    def _end_to_service(self, transport: asyncio.Transport) -> None:
-        if self._service_ended:
-            self._end_within(CLOSING_SECONDS, "the service did not take its last bytes")
-            transport.close()  # writes what it still has first
-        elif not transport.is_closing():
-            transport.write_eof()
-
-    # From the service.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The dial succeeded: what waited is written."""
-        transport = cast("asyncio.Transport", transport)  # uvloop's is none by its classes
-        if self._over:
-            transport.abort()
-            return
-        self._transport = transport
-        if (sock := transport.get_extra_info("socket")) is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if self._waiting:
-            data = b"".join(self._waiting)
-            self._drop_waiting(acknowledge=False)
-            self._write(transport, data)
-        if self._gateway_ended:
-            self._end_to_service(transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes of the service."""
-        if self._over:
-            return
-        self._to_gateway_bytes += len(data)
-        full = not self._outlet.send_data(data)
-        if full and self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def eof_received(self) -> bool:
-        """The service ended its direction; the other one stays while the gateway keeps it open."""
-        self._service_ended = True
-        if self._over:
-            return False
-        self._outlet.end()
-        if self._gateway_ended:
-            self._end_within(CLOSING_SECONDS, "the service did not take its last bytes")
-        return not self._gateway_ended
-
-    def pause_writing(self) -> None:
-        """The service is slow: no credit goes back until it took what there is."""
-        self._write_paused = True
-
-    def resume_writing(self) -> None:
-        """The service took it: its credit goes back at once."""
-        self._write_paused = False
-        held = self._unacknowledged_bytes
-        if held and not self._over:
-            self._hold(-held)
-            self._outlet.acknowledge(held)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The service's connection is gone: in order when both directions had ended."""
-        if self._over:
-            return
-        self._transport = None
-        if exc is None and self._service_ended:
-            self._finish()
-        else:
-            self._reset(f"service connection lost: {exc}" if exc else "service connection lost")
-
-    # The end.
-
-    def _hold(self, delta_bytes: int) -> None:
-        self._unacknowledged_bytes += delta_bytes
-        self._outlet.hold(delta_bytes)
-
-    def _drop_waiting(self, *, acknowledge: bool) -> None:
-        size = sum(map(len, self._waiting))
-        self._waiting.clear()
-        if size:
-            self._hold(-size)
-            if acknowledge:
-                self._outlet.acknowledge(size)
+    def _end_to_service(self) -> None:
+        if self._connection is not None:
+            if self._connection.input_ended:
+                self._end_within(CLOSING_SECONDS, "the service did not take its last bytes")
+            self._connection.write_end()
 
     def _end_within(self, seconds: float, reason: str) -> None:
         self._deadline = asyncio.get_running_loop().call_later(seconds, self._reset, reason)
 
     def _reset(self, reason: str) -> None:
         self._outlet.reset()
-        self._abort(reason)
-
-    def _abort(self, reason: str) -> None:
-        if self._over:
-            return
-        if self._dialling is not None:
-            self._dialling.cancel()
-        transport, self._transport = self._transport, None
-        if transport is not None:
-            if (sock := transport.get_extra_info("socket")) is not None:
-                with contextlib.suppress(OSError):  # the far end may have taken the socket down already
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
-            transport.abort()
-        self._finish(reason)
+        self.lost(reason)
 
     def _finish(self, reason: str = "ended") -> None:
         if self._over:
@@ -295,9 +237,8 @@ class Splice(asyncio.Protocol):
         self._over = True
         if self._deadline is not None:
             self._deadline.cancel()
-        self._waiting.clear()
-        if self._unacknowledged_bytes:
-            self._hold(-self._unacknowledged_bytes)
+        self._connection = self._waiting = None
+        self._holding.close()
         self._outlet.closed(
             f"{self._target} {reason}: {self._to_service_bytes} bytes in, {self._to_gateway_bytes} bytes out"
         )

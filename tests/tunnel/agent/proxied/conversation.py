@@ -1,4 +1,4 @@
-"""A table of exchanges between a gateway that says what it likes and services without sockets."""
+"""A carrier between a gateway that says what it likes and services without sockets."""
 
 import asyncio
 import json
@@ -7,8 +7,9 @@ from base64 import b64decode, b64encode
 from tests.tunnel.agent.gateway import SECONDS
 from tunnel import websocket
 from tunnel.account import Account
+from tunnel.agent.carrier import Wiring
 from tunnel.agent.log import Quota
-from tunnel.agent.proxied.table import Table, Wiring
+from tunnel.agent.proxied.carrier import ExchangeCarrier
 from tunnel.agent.service import dial
 from tunnel.agent.service.services import ServiceEntry, Services
 from tunnel.wire import messages
@@ -19,6 +20,11 @@ DATA = {"json": "proxy_websocket_data", "chunk": "proxy_stream_chunk"}
 
 def b64(data):
     return b64encode(data).decode()
+
+
+def unexpected(*arguments):
+    """What these dialects never ask of their link."""
+    raise AssertionError(arguments)
 
 
 class Service(asyncio.Transport):
@@ -131,7 +137,7 @@ class Peer:
 
 
 class Conversation:
-    """One link's table, what it said, and the services it dialled."""
+    """One link's carrier, what it said, and the services it dialled."""
 
     def __init__(self, monkeypatch, dialect="json", streamed=True):
         self.dialect = dialect
@@ -140,13 +146,21 @@ class Conversation:
         self.said = []
         self.notes = []
         self.idles = 0
-        self.room = True
+        self.leaving = 0
         self.refusing = None
         self.services = []
         self.account = Account()
         entries = (ServiceEntry.parse("web.apps:80=10.0.0.1:8080"),)
-        self.table = Table(
-            Wiring(self._send, lambda: self.room, self._idle, self.notes.append),
+        self.carrier = ExchangeCarrier(
+            Wiring(
+                send_text=self._send,
+                send_bytes=unexpected,
+                idle=self._idle,
+                failed=unexpected,
+                note=self.notes.append,
+                going_away=self._going_away,
+                stream_refused=unexpected,
+            ),
             dialect=dialect,
             services=Services(entries),
             account=self.account,
@@ -171,11 +185,14 @@ class Conversation:
         self.idles += 1
         self.changed.set()
 
+    def _going_away(self):
+        self.leaving += 1
+
     # The gateway.
 
     def tell(self, kind, payload=None, request_id="r-1", **flat):
         text = json.dumps({"type": kind, "request_id": request_id, "payload": payload, **flat}).encode()
-        return self.table.take(messages.decode_envelope(text), text)
+        return self.carrier.message_received(messages.decode_envelope(text), text)
 
     def request(self, request_id="r-1", **payload):
         route = {"service_name": "web", "namespace": "apps", "service_port": 80}
@@ -210,7 +227,7 @@ class Conversation:
 
     async def over(self):
         """Every exchange is over, and nothing is held for any."""
-        await self.until(lambda: not len(self.table))
+        await self.until(lambda: not self.carrier._exchanges)
         assert self.account.held_bytes == 0
 
     def types(self, request_id="r-1"):

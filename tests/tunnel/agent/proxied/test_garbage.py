@@ -41,13 +41,11 @@ async def dialogue(conversation, steps):
             continue
         await asyncio.sleep(0)  # the dial's turn
         if step in ("full", "room"):
-            conversation.room = step == "room"
-            conversation.table.resume()
+            (conversation.carrier.pause if step == "full" else conversation.carrier.resume)()
         elif conversation.services and not conversation.services[-1].closed:
             act(conversation.services[-1], step)
-    conversation.room = True
-    conversation.table.resume()
-    conversation.table.lost("over")
+    conversation.carrier.resume()
+    conversation.carrier.lost("over")
     await conversation.over()
     assert conversation.account.held_bytes == 0
 
@@ -67,7 +65,7 @@ def act(service, step):
 @pytest.mark.parametrize("dialect", ["json", "chunk"])
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_nothing_that_a_gateway_says_breaks_the_table(monkeypatch, caplog, dialect, data):
+def test_nothing_that_a_gateway_says_breaks_the_carrier(monkeypatch, caplog, dialect, data):
     kinds = st.sampled_from(COMMON + KINDS[dialect])
     messages = st.tuples(kinds, st.sampled_from(["a", "b", None]), payloads)
     steps = data.draw(st.lists(messages | answers, max_size=30))

@@ -168,7 +168,7 @@ async def test_garbage_ends_nothing_else(dialect):
 
 
 async def test_messages_beyond_the_limit_end_the_link(dialect, monkeypatch):
-    monkeypatch.setattr("tunnel.agent.proxied.table.MESSAGE_LIMIT_BYTES", 100_000)
+    monkeypatch.setattr("tunnel.agent.proxied.carrier.MESSAGE_LIMIT_BYTES", 100_000)
     async with gateway_without_yamux() as gateway, Service(echo) as service, agent(gateway, service, dialect):
         link = await gateway.link()
         await link.websocket.send(["{", " " * 60_000, " " * 60_000])

@@ -103,12 +103,12 @@ async def test_an_upload_that_lags(conversation, way):
     service.become_slow()
     for _ in range(34):
         conversation.tell("proxy_request_chunk", {"data": b64(bytes(32_768))})
-    conversation.table.pongs.asked(lambda: answers.append(1))
+    conversation.carrier.ping_received(lambda: answers.append(1))
     assert answers == []
     if way == "taken":
         service.take()
     else:
         conversation.tell("proxy_cancel")
     assert answers == [1]
-    conversation.table.lost("over")
+    conversation.carrier.lost("over")
     await conversation.over()

@@ -3,12 +3,12 @@
 import msgspec
 import pytest
 
-from tunnel.agent.proxied.request import Request, RequestError
+from tunnel.agent.proxied.request import GatewayRequest, RequestError
 from tunnel.websocket import handshake_headers
 
 
 def request(**fields):
-    return msgspec.json.decode(msgspec.json.encode({"path": "/", **fields}), type=Request)
+    return msgspec.json.decode(msgspec.json.encode({"path": "/", **fields}), type=GatewayRequest)
 
 
 def line(**fields):

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from tests.tunnel.agent.broken import BrokenSocket
+from tunnel.account import Account
 from tunnel.agent.service import dial
 from tunnel.agent.service.services import ServiceEntry, Services
 from tunnel.agent.yamux import splice
@@ -22,7 +24,6 @@ class FakeOutlet:
     def __init__(self):
         self.told = []
         self.acknowledged = 0
-        self.held = 0
         self.room = True
         self.over = asyncio.Event()
 
@@ -38,9 +39,6 @@ class FakeOutlet:
 
     def acknowledge(self, size):
         self.acknowledged += size
-
-    def hold(self, delta_bytes):
-        self.held += delta_bytes
 
     def refused(self, target, reason):
         self.told.append(("refused", target, reason))
@@ -61,6 +59,10 @@ class FakeTransport(asyncio.Transport):
         self.done = []
         self.mark = 100
         self.protocol = None
+        self.socket = None
+
+    def get_extra_info(self, name, default=None):
+        return self.socket if name == "socket" else default
 
     def write(self, data):
         self.done.append(bytes(data))
@@ -92,13 +94,15 @@ class Ends:
     def __init__(self, monkeypatch):
         self.outlet = FakeOutlet()
         self.transport = FakeTransport()
-        self.splice = self.transport.protocol = Splice(self.outlet, SERVICES, dial_seconds=5)
+        self.account = Account()
+        self.splice = Splice(self.outlet, SERVICES, self.account, dial_seconds=5)
         self._dialled = asyncio.get_running_loop().create_future()
         self.dials = 0
         monkeypatch.setattr(dial, "connect", self._dial)
 
     async def _dial(self, protocol, destination, services, limit_seconds):
         self.dials += 1
+        self.transport.protocol = protocol
         await self._dialled
         protocol.connection_made(self.transport)
 
@@ -109,9 +113,23 @@ class Ends:
         await self._settle(lambda: self._dialled.set_exception(dial.DialError(text)))
 
     async def _settle(self, act):
-        task = self.splice._dialling
+        task = self.connection._dialling
         act()
         await asyncio.wait([task])
+
+    @property
+    def connection(self):
+        """The splice's connection to its service, while it has one."""
+        return self.splice._connection
+
+    @property
+    def service(self):
+        """What the service's transport calls."""
+        return self.transport.protocol
+
+    @property
+    def held(self):
+        return self.account.held_bytes
 
     async def open(self, first=b""):
         self.splice.data_from_gateway(HEADER + first)
@@ -134,10 +152,10 @@ async def test_bytes_wait_for_the_dial_unacknowledged(ends):
     assert ends.outlet.acknowledged == 5
     ends.splice.data_from_gateway(HEADER[5:] + b"one")
     ends.splice.data_from_gateway(b"two")
-    assert (ends.outlet.acknowledged, ends.outlet.held) == (len(HEADER), 6)
+    assert (ends.outlet.acknowledged, ends.held) == (len(HEADER), 6)
     await ends.connect()
     assert ends.transport.done == [b"onetwo"]
-    assert (ends.outlet.acknowledged, ends.outlet.held) == (len(HEADER) + 6, 0)
+    assert (ends.outlet.acknowledged, ends.held) == (len(HEADER) + 6, 0)
     assert ends.dials == 1
 
 
@@ -149,19 +167,19 @@ async def test_a_slow_service_holds_its_credit_back(ends):
     assert ends.outlet.acknowledged == taken + 100
     ends.splice.data_from_gateway(b"x" * 101)
     ends.splice.data_from_gateway(b"y" * 50)
-    assert (ends.outlet.acknowledged, ends.outlet.held) == (taken + 100, 151)
-    ends.splice.resume_writing()
-    assert (ends.outlet.acknowledged, ends.outlet.held) == (taken + 251, 0)
-    ends.splice.resume_writing()
+    assert (ends.outlet.acknowledged, ends.held) == (taken + 100, 151)
+    ends.service.resume_writing()
+    assert (ends.outlet.acknowledged, ends.held) == (taken + 251, 0)
+    ends.service.resume_writing()
     assert ends.outlet.acknowledged == taken + 251
 
 
 async def test_a_full_stream_stops_the_service(ends):
     ends = await ends()
     await ends.open()
-    ends.splice.data_received(b"a")
+    ends.service.data_received(b"a")
     ends.outlet.room = False
-    ends.splice.data_received(b"b")
+    ends.service.data_received(b"b")
     assert ends.transport.done == ["pause"]
     ends.splice.writable()
     assert ends.transport.done == ["pause", "resume"]
@@ -173,20 +191,20 @@ async def test_the_gateway_ends_first(ends):
     await ends.open()
     ends.splice.end_from_gateway()
     assert ends.transport.done == ["eof"]
-    ends.splice.data_received(b"answer")
-    assert ends.splice.eof_received() is False  # the transport closes by itself
-    ends.splice.connection_lost(None)
+    ends.service.data_received(b"answer")
+    assert ends.service.eof_received() is False  # the transport closes by itself
+    ends.service.connection_lost(None)
     assert ends.outlet.told == [("data", b"answer"), "end", "closed"]
 
 
 async def test_the_service_ends_first(ends):
     ends = await ends()
     await ends.open()
-    assert ends.splice.eof_received() is True
+    assert ends.service.eof_received() is True
     ends.splice.data_from_gateway(b"more")
     ends.splice.end_from_gateway()
     assert ends.transport.done == [b"more", "close"]
-    ends.splice.connection_lost(None)
+    ends.service.connection_lost(None)
     assert ends.outlet.told == ["end", "closed"]
 
 
@@ -201,42 +219,52 @@ async def test_an_end_during_the_dial_comes_after_the_bytes(ends):
 async def test_a_broken_service_connection_resets_the_stream(ends):
     ends = await ends()
     await ends.open()
-    ends.splice.connection_lost(ConnectionResetError("gone"))
+    ends.service.connection_lost(ConnectionResetError("gone"))
     assert ends.outlet.told == ["reset", "closed"]
+
+
+async def test_what_a_broken_connection_still_had_comes_before_the_reset(ends):
+    ends = await ends()
+    ends.transport.socket = BrokenSocket(b"answered early")
+    await ends.open()
+    ends.service.connection_lost(BrokenPipeError("gone"))
+    ends.transport.socket.close()
+    assert ends.outlet.told == [("data", b"answered early"), "reset", "closed"]
 
 
 async def test_a_reset_aborts_the_service_connection_and_drops_what_is_held(ends):
     ends = await ends()
     await ends.open()
     ends.splice.data_from_gateway(b"x" * 200)
-    assert ends.outlet.held == 200
+    assert ends.held == 200
     ends.splice.lost("reset")
     ends.splice.lost("link lost")
     assert ends.transport.done[1:] == ["abort"]
-    ends.splice.connection_lost(None)
-    ends.splice.data_received(b"late")
-    ends.splice.resume_writing()
+    ends.service.connection_lost(None)
+    ends.service.data_received(b"late")
+    ends.service.resume_writing()
     ends.splice.writable()
     assert ends.outlet.told == ["closed"]
-    assert ends.outlet.held == 0
+    assert ends.held == 0
 
 
 async def test_a_reset_during_the_dial_cancels_it(ends):
     ends = await ends()
     ends.splice.data_from_gateway(HEADER + b"x")
-    task = ends.splice._dialling
+    task = ends.connection._dialling
     ends.splice.lost("reset")
     await asyncio.wait([task])
     assert task.cancelled()
     assert ends.outlet.told == ["closed"]
-    assert ends.outlet.held == 0
+    assert ends.held == 0
 
 
 async def test_a_connection_that_comes_too_late_is_aborted(ends):
     ends = await ends()
     ends.splice.data_from_gateway(HEADER)
+    connection = ends.connection
     ends.splice.lost("reset")
-    ends.splice.connection_made(ends.transport)
+    connection.connection_made(ends.transport)
     assert ends.transport.done == ["abort"]
 
 
@@ -245,7 +273,7 @@ async def test_a_failed_dial_ends_the_stream_without_a_byte(ends):
     ends.splice.data_from_gateway(HEADER + b"request")
     await ends.fail("refused")
     assert ends.outlet.told == [("refused", "apps/kuma:3001", "127.0.0.1:1: refused"), "end"]
-    assert (ends.outlet.acknowledged, ends.outlet.held) == (len(HEADER) + 7, 0)
+    assert (ends.outlet.acknowledged, ends.held) == (len(HEADER) + 7, 0)
     ends.splice.data_from_gateway(b"more")
     assert ends.outlet.acknowledged == len(HEADER) + 11
     ends.splice.end_from_gateway()
@@ -265,7 +293,7 @@ async def test_a_service_that_never_takes_its_last_bytes_is_cut(ends, monkeypatc
     ends = await ends()
     await ends.open()
     ends.splice.end_from_gateway()
-    ends.splice.eof_received()
+    ends.service.eof_received()
     async with asyncio.timeout(5):
         await ends.outlet.over.wait()
     assert ends.transport.done == ["eof", "abort"]
@@ -278,7 +306,7 @@ async def test_its_text_is_its_state(ends):
     assert repr(ends.splice) == "<Splice apps/kuma:3001 dialling in=0 out=0>"
     await ends.connect()
     ends.splice.data_from_gateway(b"abc")
-    ends.splice.data_received(b"de")
+    ends.service.data_received(b"de")
     assert repr(ends.splice) == "<Splice apps/kuma:3001 open in=3 out=2>"
     ends.splice.lost("reset")
     assert repr(ends.splice) == "<Splice apps/kuma:3001 over in=3 out=2>"

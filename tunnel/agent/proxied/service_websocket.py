@@ -1,41 +1,50 @@
 """One WebSocket to a service: our own handshake, then whole messages both ways.
 
-No extension is offered, whatever the client offered. The service's pings are answered here; the gateway's go to the
-service, and the pongs to them come back. Invariants: the messages of each direction keep their order, and none is
-lost: what the service does not take is bounded by `Upload`, beyond which this WebSocket ends; the service's close is
-reported with its code and reason, and an end without one as just the end; nothing is said after that.
+No extension is offered, whatever the client offered. The service's pings are answered here; the gateway's pings go to
+the service, and the pongs to them come back. Invariants: each direction keeps the order of its messages and loses none:
+`Backlog` bounds what the service has not taken, and the WebSocket ends beyond that; the service's close is passed on
+with its code and reason, and an end without a close as an end without one; nothing is said after that.
 """
 
 from tunnel import websocket
-from tunnel.agent.proxied.exchange import CANCELLED, TOO_LATE, ServiceExchange
+from tunnel.agent.proxied.exchange import CANCELLED, TOO_LATE, ServiceExchange, Shared
+from tunnel.agent.proxied.request import GatewayRequest
 from tunnel.agent.service.services import Destination
 from tunnel.errors import BadAnswerError, TunnelError
+from tunnel.override import override
 from tunnel.port import Headers, RequestHead, ResponseHead
 from tunnel.websocket.frames import close_payload, parse_close
 from tunnel.wire.proxy_messages import BINARY, CLOSE, PING, PONG, TEXT
 
 HANDSHAKE_SECONDS = 10.0
-"""For the dial and the service's answer, where the request has no `timeout` (section 8.2)."""
+"""For the dial and the service's answer, where the request has no `timeout`."""
 CLOSING_SECONDS = 10.0
 """How long a service may take to answer a close."""
 PINGS_UNANSWERED = 16
-"""Of the gateway, whose pongs are still to be passed on; a peer may answer the last of several only."""
+"""Pings of the gateway whose pongs are passed on at most; a peer may answer only the last of several."""
 
 
-class WebSocketExchange(ServiceExchange):
+class ServiceWebSocket(ServiceExchange):
     """A `proxy_request` for a WebSocket."""
 
     prefix = "failed to connect to service WebSocket: "
-    _upgraded = False
-    _refused = False
-    """The service answered with something else than 101, which is being passed on."""
-    _left = False
-    """The gateway has dropped it: it is told nothing more."""
-    _pings = 0
 
-    def _prepare(self, destination: Destination) -> RequestHead:
+    def __init__(self, request_id: str, request: GatewayRequest, shared: Shared) -> None:
+        super().__init__(request_id, request, shared)
         self._codec = websocket.Connection()
         self._key = websocket.new_key()
+        self._offered: list[bytes] = []
+        """The client's subprotocols."""
+        self._upgraded = False
+        self._refused = False
+        """The service answered with something other than 101, which is being passed on."""
+        self._left = False
+        """The gateway is done with it and is told nothing more."""
+        self._pings = 0
+        """Of the gateway, and not answered by the service yet."""
+
+    @override
+    def _prepare(self, destination: Destination) -> RequestHead:
         subprotocols = self._request.subprotocols()
         self._offered = [name.strip() for name in subprotocols.split(b",") if name.strip()]
         head = self._request.head(str(destination), 0, websocket.handshake_headers(self._key, subprotocols))
@@ -43,10 +52,10 @@ class WebSocketExchange(ServiceExchange):
         self._within(timeout / 1000 if timeout > 0 else HANDSHAKE_SECONDS, self._too_late)
         return head
 
-    # --- told by the table
+    # --- told by the carrier
 
     def message(self, kind: int, payload: bytes) -> None:
-        """A message of the client, or its close, ping or pong. What comes before the 101 waits for it."""
+        """A message of the client, or its close, ping or pong; before the 101 it waits."""
         codec = self._codec
         try:
             if kind == TEXT:
@@ -59,40 +68,40 @@ class WebSocketExchange(ServiceExchange):
             elif kind == PONG:
                 self._put(codec.send_pong(payload))
             elif kind == CLOSE:
-                self._close(payload)
+                self._send_close(payload)
         except UnicodeDecodeError:
-            self._end(1007, "text of the gateway is not UTF-8")
+            self._close_both(1007, "text of the gateway is not UTF-8")
         except ValueError as error:
-            self._end(1011, f"control message of the gateway: {error}")
+            self._close_both(1011, f"control message of the gateway: {error}")
 
-    def leave(self) -> None:
-        """The gateway is done with it; what it sent before still goes to the service, then 1000."""
+    def gateway_left(self) -> None:
+        """The gateway is done with it: what it sent before still goes to the service, then a close with 1000."""
         if not self._upgraded:
             self.cancel()
             return
         self._left = True
-        self._close(close_payload(1000, ""))
+        self._send_close(close_payload(1000, ""))
 
+    @override
     def cancel(self) -> None:
-        """See `ServiceExchange.cancel`."""
         if self._upgraded:
-            self._end(1001, CANCELLED)
+            self._close_both(1001, CANCELLED)
         else:
             super().cancel()
 
-    def spoiled(self, why: str) -> None:
-        """See `ServiceExchange.spoiled`."""
-        self._end(1011, why)
+    @override
+    def break_off(self, why: str) -> None:
+        self._close_both(1011, why)
 
     # --- told by the service's connection
 
+    @override
     def head(self, head: ResponseHead, /) -> None:
-        """See `Sink.head`."""
         if head.status == 101:
             try:
                 websocket.check_accept(self._key, head.headers, self._offered)
             except BadAnswerError as error:
-                self._no(502, None, str(error))
+                self._handshake_failed(502, None, str(error))
             else:
                 self._upgrade(head)
         elif head.status < 200:
@@ -101,37 +110,39 @@ class WebSocketExchange(ServiceExchange):
             self._refused = True
             self._say(self._shared.wire.header(self.request_id, head.status, head.headers))
         else:
-            self._no(head.status, head.headers, f"bad handshake (status: {head.status})")
+            self._handshake_failed(head.status, head.headers, f"bad handshake (status: {head.status})")
 
+    @override
     def data(self, data: bytes, /) -> None:
-        """See `Sink.data`: frames, or the body of a refusal."""
+        """Frames, or the body of a refusal."""
         if self._refused:
             for text in self._shared.wire.chunks(self.request_id, data):
                 self._say(text)
             self._pause_if_full()
             return
         for event in self._codec.receive_data(data):
-            self._obey(event)
+            self._take_event(event)
         if self._told:
             return
         self._put(self._codec.data_to_send())
         self._pause_if_full()
 
+    @override
     def end(self) -> None:
-        """See `Sink.end`: the refusal is complete; or the service ended its direction."""
+        """The refusal is complete, or the service ended its direction."""
         if self._refused:
             self._finish(self._shared.wire.end(self.request_id))
             return
-        self._over_with(None, "the service ended the connection without a close frame")
+        self._end_with(None, "the service ended the connection without a close frame")
 
+    @override
     def failed(self, error: TunnelError, /) -> None:
-        """See `Sink.failed`."""
         if self._upgraded:
-            self._over_with(None, str(error))
+            self._end_with(None, str(error))
         elif self._refused:
             self._fail(f"unexpected EOF: {error}")
         else:
-            self._no(502, None, str(error))
+            self._handshake_failed(502, None, str(error))
 
     # --- inside
 
@@ -146,11 +157,11 @@ class WebSocketExchange(ServiceExchange):
         else:
             self._say(wire.response(self.request_id, head, b""))
         if (exchange := self._exchange) is not None:
-            self._send(lambda: self._upload.open(exchange))
+            self._send(lambda: self._backlog.open(exchange))
         self._pause_if_full()
 
-    def _no(self, status: int, headers: Headers | None, why: str) -> None:
-        """The handshake failed: its status goes first, where the gateway takes one."""
+    def _handshake_failed(self, status: int, headers: Headers | None, why: str) -> None:
+        """Say the status first where the gateway streams answers, then the reason."""
         if self._streamed and not self._told:
             self._say(self._shared.wire.header(self.request_id, status, headers))
         self._fail(f"{self.prefix}{why}")
@@ -159,9 +170,9 @@ class WebSocketExchange(ServiceExchange):
         if self._refused:
             self._fail(f"{self.prefix}{TOO_LATE}")
             return
-        self._no(502, None, TOO_LATE)
+        self._handshake_failed(502, None, TOO_LATE)
 
-    def _obey(self, event: websocket.Event) -> None:
+    def _take_event(self, event: websocket.Event) -> None:
         wire, request_id = self._shared.wire, self.request_id
         match event:
             case websocket.Message(str() as text):
@@ -172,66 +183,68 @@ class WebSocketExchange(ServiceExchange):
                 self._pings -= 1
                 self._report(wire.websocket_message(request_id, PONG, event.payload))
             case websocket.Closed(1005):
-                self._over_with(b"", "closed by the service")
+                self._end_with(b"", "closed by the service")
             case websocket.Closed():
-                self._over_with(close_payload(event.code, event.reason), f"closed by the service: {event.code}")
+                self._end_with(close_payload(event.code, event.reason), f"closed by the service: {event.code}")
             case websocket.Failed():
                 why = f"the service broke RFC 6455: {event.reason}"
-                self._over_with(close_payload(event.code, event.reason), why)
+                self._end_with(close_payload(event.code, event.reason), why)
 
     def _report(self, text: str) -> None:
         if not self._left:
             self._say(text)
 
     def _put(self, frames: bytes) -> None:
-        self._send(lambda: self._upload.put(frames))
+        self._send(lambda: self._backlog.put(frames))
 
+    @override
     def _fail(self, why: str) -> None:
         if self._upgraded:
             self._finish(self._shared.wire.websocket_over(self.request_id, why))
         else:
             super()._fail(why)
 
-    def _close(self, payload: bytes) -> None:
-        """Send our close behind what waits, and give the service some time to answer it."""
+    def _send_close(self, payload: bytes) -> None:
+        """Send the service a close behind what waits, and give it some time to answer."""
         if self._codec.state is not websocket.State.OPEN:
             return
         try:
-            code, reason = parse_close(payload) or (1005, "")  # codes that must not be on the wire are left out
+            # A code that must not be on the wire becomes an empty close.
+            code, reason = parse_close(payload) or (1005, "")
         except UnicodeDecodeError:
             code, reason = int.from_bytes(payload[:2]), ""
         self._put(self._codec.close(None) if code == 1005 else self._codec.close(code, reason))
         if not self._told:
-            self._within(CLOSING_SECONDS, self._not_closed)
+            self._within(CLOSING_SECONDS, self._close_unanswered)
 
-    def _not_closed(self) -> None:
+    def _close_unanswered(self) -> None:
         if self._upgraded:
-            self._over_with(None, "the service did not answer the close")
+            self._end_with(None, "the service did not answer the close")
         else:
             self._too_late()
 
-    def _end(self, code: int, why: str) -> None:
-        """Close both ways for a reason of this side."""
+    def _close_both(self, code: int, why: str) -> None:
+        """Close the WebSocket towards the service and the gateway, for a reason of our own."""
         if not self._upgraded:
             self._fail(f"{self.prefix}{why}")
             return
         owed = self._codec.close(code)
-        self._part(owed)
+        self._end_service(owed)
         wire, request_id = self._shared.wire, self.request_id
         self._finish(
             wire.websocket_message(request_id, CLOSE, close_payload(code, "")), wire.websocket_over(request_id, why)
         )
 
-    def _over_with(self, payload: bytes | None, why: str) -> None:
-        """The service is done: pass on its close frame's payload, if it sent one."""
-        self._part(self._codec.data_to_send())
+    def _end_with(self, payload: bytes | None, why: str) -> None:
+        """The service is done: pass on the payload of its close frame, if it sent one."""
+        self._end_service(self._codec.data_to_send())
         wire, request_id = self._shared.wire, self.request_id
         close = [] if payload is None else [wire.websocket_message(request_id, CLOSE, payload)]
         self._finish(*([] if self._left else [*close, wire.websocket_over(request_id, why)]))
 
-    def _part(self, last: bytes) -> None:
-        """Send the last frames and end the connection."""
-        self._upload.drop()
+    def _end_service(self, last: bytes) -> None:
+        """Send the service the last frames, and close its connection."""
+        self._backlog.discard()
         if self._exchange is not None and not self._stream.closing:
             if last:
                 self._exchange.send_data(last)

@@ -1,29 +1,30 @@
-"""The exchanges of one link, by their ids: the gateway's messages go to them, each is answered or noted.
+"""The carrier of the json and chunk dialects: hands each message of the gateway to the exchange it names.
 
-Never knows the WebSocket. The link's reader is never kept waiting: whatever a service takes its time for waits in
-that exchange's own bounded buffer, and there is no flow control on this wire. Invariants: at most `EXCHANGES_MAX`
-exchanges; one that fails ends alone; ids are never longer than `NAME_LIMIT`; after `lost` no service connection, task
-or timer of the link is left once the loop has turned.
+Knows nothing of the WebSocket. The link's reader never waits for a service: there is no flow control on this wire, and
+what a service has not taken yet waits in that exchange's own bounded buffer. Invariants: at most `EXCHANGES_MAX`
+exchanges; one that fails ends alone; ids are never longer than `NAME_LIMIT`; after `lost` no connection, task or timer
+of the link is left once the loop has turned.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
 
 from tunnel.account import Account
+from tunnel.agent.carrier import CONTROL_WAITING_BYTES, Carrier, Wiring
 from tunnel.agent.log import Quota
 from tunnel.agent.proxied.exchange import ServiceExchange, Shared
-from tunnel.agent.proxied.http_exchange import HttpExchange
-from tunnel.agent.proxied.outbox import Outbox
 from tunnel.agent.proxied.pongs import Pongs
-from tunnel.agent.proxied.request import Request
-from tunnel.agent.proxied.websocket_exchange import WebSocketExchange
+from tunnel.agent.proxied.request import GatewayRequest
+from tunnel.agent.proxied.send_queue import SendQueue
+from tunnel.agent.proxied.service_request import ServiceRequest
+from tunnel.agent.proxied.service_websocket import ServiceWebSocket
 from tunnel.agent.proxied.wire import ChunkWire, Wire
 from tunnel.agent.service.services import Services
+from tunnel.override import override
 from tunnel.wire import messages
 from tunnel.wire.messages import Envelope, MessageError
 from tunnel.wire.proxy_messages import (
@@ -40,9 +41,9 @@ log = logging.getLogger(__name__)
 MESSAGE_LIMIT_BYTES = 16 * 1024 * 1024
 """The longest message of a gateway: a WebSocket message of 10 MiB has 13.4 MiB in base64."""
 LINGER_SECONDS = 0.5
-"""After the gateway was told that we go: requests that were on their way arrive within a round trip."""
+"""How long requests may still arrive after `going_away`: those on their way need half a round trip."""
 EXCHANGES_MAX = 4096
-"""Each may hold some 100 KiB when its service or the gateway is slow: 400 MiB, which the account bounds further."""
+"""Each may hold about 100 KiB when its service or the gateway is slow: 400 MiB. The account bounds that further."""
 
 _TO_AGENT = ("to_agent", "")
 _EMPTY = (b"{}", b"null", b"")
@@ -51,27 +52,13 @@ _Kind = TypeVar("_Kind", bound=ServiceExchange)
 
 
 class _Chunk(msgspec.Struct):
-    """`proxy_request_chunk`, in both its spellings (section 5.3)."""
+    """gateway -> agent, `proxy_request_chunk` (PROTOCOL.md, section 5); some gateways call `data` `chunk`."""
 
     data: str = ""
     chunk: str = ""
 
 
-@dataclass(slots=True, frozen=True)
-class Wiring:
-    """What the exchanges need of their link."""
-
-    send: Callable[[str], None]
-    """Send one message."""
-    has_room: Callable[[], bool]
-    """Whether the WebSocket takes more."""
-    idle: Callable[[], None]
-    """The last exchange is over."""
-    note: Callable[[str], None]
-    """Log, once, something that is ignored."""
-
-
-class Table:
+class ExchangeCarrier(Carrier):
     """All exchanges of one link."""
 
     def __init__(
@@ -88,18 +75,17 @@ class Table:
         self._quota = quota
         self._account = account
         self._exchanges: dict[str, ServiceExchange] = {}
-        self._outbox = Outbox(wiring.send, wiring.has_room, account)
+        self._queue = SendQueue(wiring.send_text, account)
         self._wire = ChunkWire() if dialect == "chunk" else Wire()
-        self.pongs = Pongs(self._lag)
-        """The answers to the gateway's pings."""
+        self._pongs = Pongs(self._lag)
         self._shared = Shared(
             services,
             account,
             self._wire,
-            self._outbox,
+            self._queue,
             dial_seconds,
             over=self._over,
-            taken=self.pongs.taken,
+            taken=self._pongs.taken,
             refused=self._refused,
         )
         self._draining = self._lingered = False
@@ -120,15 +106,18 @@ class Table:
                 self._takers[name] = self._websocket_close
 
     def __repr__(self) -> str:
-        return f"<Table {self._wire.dialect} {len(self._exchanges)} open{' draining' if self._draining else ''}>"
+        state = "open draining" if self._draining else "open"
+        return f"<ExchangeCarrier {self._wire.dialect} {len(self._exchanges)} {state}>"
 
-    def __len__(self) -> int:
-        return len(self._exchanges)
+    # --- told by the link
 
-    # From the link.
+    @property
+    @override
+    def message_limit_bytes(self) -> int:
+        return MESSAGE_LIMIT_BYTES
 
-    def take(self, envelope: Envelope, text: bytes) -> bool:
-        """One message of the gateway; `text` is all of it. False: it is none of ours."""
+    @override
+    def message_received(self, envelope: Envelope, text: bytes, /) -> bool:
         taker = self._takers.get(envelope.type)
         if taker is None:
             return False
@@ -141,42 +130,53 @@ class Table:
             self._tell(self._exchanges.get(envelope.request_id or ""), lambda one: one.crash())
         return True
 
-    def feed(self, data: bytes, now: float) -> None:  # noqa: ARG002 (a session of yamux would take both)
-        """Binary messages mean nothing here."""
+    @override
+    def bytes_received(self, data: bytes, now: float, /) -> None:
         self._wiring.note(f"binary message in the {self._wire.dialect} dialect")
 
-    def ping(self, now: float) -> None:
-        """There is no session below the messages to be pinged."""
+    @override
+    def ping_received(self, answer: Callable[[], None], /) -> None:
+        """Answer once the services have taken most of what the gateway sent before it."""
+        self._pongs.asked(answer)
 
+    @override
+    def may_send_control(self, waiting_bytes: int, /) -> bool:
+        """A message of an exchange leaves whole, however long it is, and may stand before ours."""
+        return waiting_bytes < CONTROL_WAITING_BYTES + MESSAGE_LIMIT_BYTES
+
+    @override
+    def probe(self, now: float, /) -> None:
+        """Nothing to do: the WebSocket's own ping asks."""
+
+    @override
     def flush(self) -> None:
-        """Hand on what waits, as far as the WebSocket takes it."""
-        self._outbox.resume()
+        """Nothing to do: messages wait only while the WebSocket is full."""
 
+    @override
     def pause(self) -> None:
-        """The WebSocket is full: `Wiring.has_room` says so."""
+        self._queue.pause()
 
+    @override
     def resume(self) -> None:
-        """The WebSocket has room again."""
-        self._outbox.resume()
+        self._queue.resume()
 
+    @override
     def drain(self) -> None:
-        """The gateway was told to send no new requests; `Wiring.idle` tells when the running ones are over.
-
-        What was on its way is taken.
-        """
+        """Requests that are on their way are still taken."""
         if not self._draining:
             self._draining = True
+            self._wiring.going_away()
             self._loop.call_later(LINGER_SECONDS, self._have_lingered)
 
-    def lost(self, reason: str) -> None:  # noqa: ARG002 (nobody is left who could be told)
-        """The link is gone: every service connection is aborted."""
+    @override
+    def lost(self, reason: str, /) -> None:
         self._lost = True
-        self.pongs.lost()
+        self._pongs.lost()
         for exchange in list(self._exchanges.values()):
             exchange.lost()
         self._exchanges.clear()
 
-    # The messages.
+    # --- the messages
 
     def _request(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002 (all takers are called so)
         request_id = envelope.request_id
@@ -186,13 +186,13 @@ class Table:
         if request_id in self._exchanges:
             self._wiring.note("proxy_request with the request_id of a running one")
             return
-        request = messages.decode_payload(envelope, Request)
+        request = messages.decode_payload(envelope, GatewayRequest)
         why = self._why_not()
         if why is not None:
             say = self._wire.abort if request.supports_response_streaming else self._wire.error
-            self._wiring.send(say(request_id, why))
+            self._wiring.send_text(say(request_id, why))
             return
-        kind = WebSocketExchange if request.for_websocket else HttpExchange
+        kind = ServiceWebSocket if request.for_websocket else ServiceRequest
         exchange = self._exchanges[request_id] = kind(request_id, request, self._shared)
         exchange.start()
 
@@ -207,13 +207,15 @@ class Table:
     def _request_chunk(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
         chunk = messages.decode_payload(envelope, _Chunk)
         data = decode_data(chunk.data or chunk.chunk)
-        self._tell(self._found(envelope, envelope.request_id, HttpExchange), lambda one: one.body_data(data))
+        self._tell(self._found(envelope, envelope.request_id, ServiceRequest), lambda one: one.body_data(data))
 
     def _request_end(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
-        self._tell(self._found(envelope, envelope.request_id, HttpExchange), lambda one: one.body_end())
+        self._tell(self._found(envelope, envelope.request_id, ServiceRequest), lambda one: one.body_end())
 
     def _cancel(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
-        self._tell(self._found(envelope, envelope.request_id, ServiceExchange), lambda one: one.cancel())
+        self._tell(
+            self._found(envelope, envelope.request_id, ServiceRequest, ServiceWebSocket), lambda one: one.cancel()
+        )
 
     def _websocket_data(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
         said = messages.decode_payload(envelope, WebSocketData)
@@ -222,7 +224,7 @@ class Table:
     def _websocket_close(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
         said = messages.decode_payload(envelope, WebSocketClose)
         request_id = said.request_id or said.stream_id or envelope.request_id
-        self._tell(self._found(envelope, request_id, WebSocketExchange), lambda one: one.leave())
+        self._tell(self._found(envelope, request_id, ServiceWebSocket), lambda one: one.gateway_left())
 
     def _stream_chunk(self, envelope: Envelope, text: bytes) -> None:
         said = messages.decode_payload(_flattened(envelope, text), StreamChunk)
@@ -234,37 +236,37 @@ class Table:
     def _stream_close(self, envelope: Envelope, text: bytes) -> None:
         said = messages.decode_payload(_flattened(envelope, text), StreamClose)
         request_id = said.request_id or envelope.request_id
-        self._tell(self._found(envelope, request_id, WebSocketExchange), lambda one: one.leave())
+        self._tell(self._found(envelope, request_id, ServiceWebSocket), lambda one: one.gateway_left())
 
     def _message(self, envelope: Envelope, request_id: str | None, data: str) -> None:
-        exchange = self._found(envelope, request_id, WebSocketExchange)
+        exchange = self._found(envelope, request_id, ServiceWebSocket)
         if exchange is None:
             return
         try:
             kind, payload = decode_websocket_message(decode_data(data))
         except MessageError as error:
             why = f"{envelope.type}: {error}"
-            self._tell(exchange, lambda one: one.spoiled(why))
+            self._tell(exchange, lambda one: one.break_off(why))
         else:
             self._tell(exchange, lambda one: one.message(kind, payload))
 
-    # Within.
+    # --- inside
 
-    def _found(self, envelope: Envelope, request_id: str | None, kind: type[_Kind]) -> _Kind | None:
+    def _found(self, envelope: Envelope, request_id: str | None, *kinds: type[_Kind]) -> _Kind | None:
         exchange = self._exchanges.get(request_id or "")
-        if isinstance(exchange, kind) and exchange.running:
+        if isinstance(exchange, kinds) and exchange.running:
             return exchange
         self._wiring.note(f"{envelope.type} for none that is running")
         return None
 
     def _garbled(self, envelope: Envelope, error: MessageError) -> None:
-        """A message that cannot be understood ends the exchange it names, and is answered if it was to begin one."""
+        """End the exchange that the message names; answer one that was to begin an exchange."""
         request_id = envelope.request_id or ""
         log.warning("message of the gateway dropped: %s", error)
         if envelope.type == "proxy_request":
-            self._wiring.send(self._wire.error(request_id, f"invalid request: {error}"))
+            self._wiring.send_text(self._wire.error(request_id, f"invalid request: {error}"))
         else:
-            self._tell(self._exchanges.get(request_id), lambda one: one.spoiled(str(error)))
+            self._tell(self._exchanges.get(request_id), lambda one: one.break_off(str(error)))
 
     def _tell(self, exchange: _Kind | None, what: Callable[[_Kind], None]) -> None:
         if exchange is None:
@@ -290,7 +292,7 @@ class Table:
             self._wiring.idle()
 
     def _lag(self) -> int:
-        """The most bytes that wait for any service."""
+        """The bytes that wait for the service that lags most."""
         return max((exchange.lag_bytes for exchange in self._exchanges.values()), default=0)
 
     def _refused(self, target: str, reason: str) -> None:
@@ -301,6 +303,6 @@ class Table:
 
 
 def _flattened(envelope: Envelope, text: bytes) -> Envelope:
-    """The chunk dialect's messages may have their fields beside `type`, or in a payload."""
+    """Messages of the chunk dialect have their fields beside `type`, or in a payload (PROTOCOL.md, section 6)."""
     flat = bytes(envelope.payload) in _EMPTY
     return Envelope(envelope.type, envelope.request_id, msgspec.Raw(text)) if flat else envelope

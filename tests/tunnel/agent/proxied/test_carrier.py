@@ -1,4 +1,4 @@
-"""The table: what a gateway may say, in what order, and how much."""
+"""The carrier: what a gateway may say, in what order, and how much."""
 
 import json
 import logging
@@ -6,8 +6,9 @@ import logging
 import pytest
 
 from tests.tunnel.agent.proxied.conversation import OVER, Conversation, b64
-from tunnel.agent.proxied import table
-from tunnel.agent.proxied.http_exchange import HttpExchange
+from tunnel.agent.carrier import CONTROL_WAITING_BYTES
+from tunnel.agent.proxied import carrier
+from tunnel.agent.proxied.service_request import ServiceRequest
 from tunnel.errors import TlsFailedError
 from tunnel.wire import messages
 
@@ -81,7 +82,7 @@ async def test_requests_of_wrong_types_are_answered(conversation, payload):
     route = {"service_name": "web", "namespace": "apps", "service_port": 80}
     conversation.tell("proxy_request", {**route, **payload} if isinstance(payload, dict) else payload)
     assert conversation.payload("proxy_error")["error"].startswith("invalid request: ")
-    assert len(conversation.table) == 0
+    assert len(conversation.carrier._exchanges) == 0
     await works(conversation)
 
 
@@ -182,7 +183,7 @@ async def test_a_fault_of_ours_ends_one_exchange(conversation, monkeypatch, capl
     def broken(self, data):
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(HttpExchange, "body_data", broken)
+    monkeypatch.setattr(ServiceRequest, "body_data", broken)
     conversation.request(method="POST", streaming=True)
     await conversation.service()
     conversation.tell("proxy_request_chunk", {"data": b64(b"x")})
@@ -193,7 +194,7 @@ async def test_a_fault_of_ours_ends_one_exchange(conversation, monkeypatch, capl
 
 
 async def test_there_are_only_so_many(conversation, monkeypatch):
-    monkeypatch.setattr(table, "EXCHANGES_MAX", 2)
+    monkeypatch.setattr(carrier, "EXCHANGES_MAX", 2)
     for number in range(3):
         conversation.request(f"r-{number}")
     assert "2 exchanges are running" in conversation.payload("proxy_response_abort", "r-2")["error"]
@@ -214,18 +215,18 @@ async def test_nothing_is_begun_while_too_much_is_held(conversation):
 async def test_draining(conversation):
     conversation.request()
     service = await conversation.service()
-    conversation.table.drain()
+    conversation.carrier.drain()
     conversation.request("r-2")  # it was on its way
     late = await conversation.service(2)
     service.say(OK)
     late.say(OK)
-    assert conversation.idles == 0
+    assert (conversation.idles, conversation.leaving) == (0, 1)
     await conversation.until(lambda: conversation.idles)
     assert conversation.types()[-1] == "proxy_response_end"
 
 
 async def test_draining_with_nothing_to_finish(conversation):
-    conversation.table.drain()
+    conversation.carrier.drain()
     await conversation.until(lambda: conversation.idles)
 
 
@@ -233,12 +234,12 @@ async def test_the_link_is_lost(conversation):
     await conversation.websocket()
     conversation.request("r-2", method="POST", streaming=True)
     service = await conversation.service(2)
-    conversation.room = False
+    conversation.carrier.pause()
     service.say(OK[:-1])
     conversation.tell("proxy_request_chunk", {"data": b64(b"x")}, "r-2")
     said = len(conversation.said)
-    conversation.table.drain()
-    conversation.table.lost("link lost")
+    conversation.carrier.drain()
+    conversation.carrier.lost("link lost")
     assert [service.aborted for service in conversation.services] == [True, True]
     await conversation.over()
     assert len(conversation.said) == said
@@ -246,18 +247,18 @@ async def test_the_link_is_lost(conversation):
 
 
 async def test_binary_messages_are_noted(conversation):
-    conversation.table.feed(b"\x00\x01", 0.0)
+    conversation.carrier.bytes_received(b"\x00\x01", 0.0)
     assert conversation.notes == [f"binary message in the {conversation.dialect} dialect"]
 
 
 async def test_the_status_line(conversation, caplog):
     caplog.set_level(logging.DEBUG, "tunnel.agent")
-    assert repr(conversation.table) == f"<Table {conversation.dialect} 0 open>"
+    assert repr(conversation.carrier) == f"<ExchangeCarrier {conversation.dialect} 0 open>"
     conversation.request()
-    assert repr(conversation.table) == f"<Table {conversation.dialect} 1 open>"
+    assert repr(conversation.carrier) == f"<ExchangeCarrier {conversation.dialect} 1 open>"
     (await conversation.service()).say(OK)
     await conversation.over()
-    assert "<HttpExchange apps/web:80 over>" in caplog.text
+    assert "<ServiceRequest apps/web:80 over>" in caplog.text
 
 
 async def test_messages_are_envelopes(conversation):
@@ -274,7 +275,7 @@ async def test_a_fault_before_any_exchange_is_known(conversation, monkeypatch, c
         raise RuntimeError("a fault of ours")
 
     await conversation.websocket()
-    monkeypatch.setattr(table.Table, "_found", broken)
+    monkeypatch.setattr(carrier.ExchangeCarrier, "_found", broken)
     conversation.frame(1, b"x")
     assert "a fault of ours" in caplog.text
     assert conversation.types()[-1] == OVER[conversation.dialect]
@@ -286,7 +287,7 @@ async def test_a_fault_when_the_service_is_connected(conversation, monkeypatch, 
     def broken(self, exchange):
         raise RuntimeError("a fault of ours")
 
-    monkeypatch.setattr(HttpExchange, "_opened", broken)
+    monkeypatch.setattr(ServiceRequest, "_opened", broken)
     conversation.request()
     await conversation.over()
     assert conversation.payload("proxy_response_abort")["error"] == "service request failed: internal error"
@@ -313,15 +314,24 @@ async def test_status_lines_of_what_waits(conversation):
     conversation.tell("proxy_request_chunk", {"data": b64(b"first")})
     conversation.tell("proxy_request_chunk", {"data": b64(b"more")})
     conversation.tell("proxy_request_stream_end")
-    exchange = conversation.table._exchanges["r-1"]
-    assert repr(exchange) == "<HttpExchange apps/web:80 open>"
-    assert repr(exchange._upload) == "<Upload 4 bytes waiting, ended>"
-    conversation.room = False
+    exchange = conversation.carrier._exchanges["r-1"]
+    assert repr(exchange) == "<ServiceRequest apps/web:80 open>"
+    assert repr(exchange._backlog) == "<Backlog 4 bytes waiting, ended>"
+    conversation.carrier.pause()
     service.say(OK)
-    assert repr(conversation.table._outbox) == "<Outbox 1 exchanges wait>"
+    assert repr(conversation.carrier._queue) == "<SendQueue 1 exchanges wait>"
     assert repr(exchange._outgoing).startswith("<Outgoing ")
-    conversation.table.drain()
-    assert repr(conversation.table) == f"<Table {conversation.dialect} 1 open draining>"
-    conversation.table.lost("over")
-    assert repr(conversation.table._outbox) == "<Outbox 0 exchanges wait>"
+    conversation.carrier.drain()
+    assert repr(conversation.carrier) == f"<ExchangeCarrier {conversation.dialect} 1 open draining>"
+    conversation.carrier.lost("over")
+    assert repr(conversation.carrier._queue) == "<SendQueue 0 exchanges wait>"
     await conversation.over()
+
+
+async def test_one_long_message_may_stand_before_control_messages(conversation):
+    limit = CONTROL_WAITING_BYTES + conversation.carrier.message_limit_bytes
+    assert conversation.carrier.may_send_control(limit - 1)
+    assert not conversation.carrier.may_send_control(limit)
+    conversation.carrier.probe(0.0)
+    conversation.carrier.flush()
+    assert conversation.said == []

@@ -6,8 +6,8 @@ from base64 import b64decode
 import pytest
 
 from tests.tunnel.agent.proxied.conversation import b64
-from tunnel.agent.proxied import http_exchange, upload
-from tunnel.agent.service import connection
+from tunnel.agent.proxied import backlog, service_request
+from tunnel.agent.service import stream
 from tunnel.agent.service.dial import DialError
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +46,7 @@ async def test_a_whole_answer_without_a_body(whole):
 
 
 async def test_a_whole_answer_that_is_too_long(whole, monkeypatch):
-    monkeypatch.setattr(http_exchange, "WHOLE_BYTES", 4)
+    monkeypatch.setattr(service_request, "WHOLE_BYTES", 4)
     whole.request()
     service = await whole.service()
     service.say(OK)
@@ -171,7 +171,7 @@ async def test_an_answer_before_the_upload_is_complete(conversation):
 
 
 async def test_a_slow_service_delays_nobody_and_is_bounded(conversation, monkeypatch):
-    monkeypatch.setattr(upload, "WAITING_BYTES", 10)
+    monkeypatch.setattr(backlog, "WAITING_BYTES", 10)
     conversation.request(method="POST", streaming=True)
     service = await conversation.service()
     service.become_slow()
@@ -205,15 +205,14 @@ async def test_a_slow_service_gets_it_all_in_the_end(conversation):
 async def test_a_full_link_stops_the_service_and_loses_nothing(conversation):
     conversation.request()
     service = await conversation.service()
-    conversation.room = False
-    size = connection.READ_AHEAD_BYTES
+    conversation.carrier.pause()
+    size = stream.READ_AHEAD_BYTES
     service.say(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * size))
     service.say(b"a" * size)
     assert not service.reading
     assert conversation.said == []
     assert conversation.account.held_bytes > size
-    conversation.room = True
-    conversation.table.resume()
+    conversation.carrier.resume()
     assert service.reading
     assert conversation.body() == b"a" * size
     service.say(b"b" * size)
@@ -227,13 +226,12 @@ async def test_a_full_link_is_shared_in_turns(conversation):
         conversation.request(request_id)
         (await conversation.service(number)).say(b"HTTP/1.1 200 OK\r\nContent-Length: 65536\r\n\r\n")
     conversation.said.clear()
-    conversation.room = False
+    conversation.carrier.pause()
     for service in conversation.services:
         service.say(bytes(65_536))
     assert conversation.said == []
-    assert len(conversation.table) == 2
-    conversation.room = True
-    conversation.table.resume()
+    assert len(conversation.carrier._exchanges) == 2
+    conversation.carrier.resume()
     assert [(said["type"], said["request_id"]) for said in conversation.said] == [
         ("proxy_response_chunk", "r-1"),
         ("proxy_response_chunk", "r-2"),
@@ -248,12 +246,11 @@ async def test_a_full_link_is_shared_in_turns(conversation):
 async def test_an_answer_that_came_before_its_connection_broke_is_whole(conversation):
     conversation.request()
     service = await conversation.service()
-    conversation.room = False
+    conversation.carrier.pause()
     service.say(OK[:-5])
     service.say(b"hello")
     service.vanish()
-    conversation.room = True
-    conversation.table.resume()
+    conversation.carrier.resume()
     assert conversation.types() == ["proxy_response_header", "proxy_response_chunk", "proxy_response_end"]
     await conversation.over()
 

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from tests.tunnel.agent.proxied.conversation import OVER, Peer, b64
-from tunnel.agent.proxied import upload, websocket_exchange
+from tunnel.agent.proxied import backlog, service_websocket
 from tunnel.agent.service.dial import DialError
 from tunnel.websocket import Closed, Failed, Message, Ping, Pong
 from tunnel.wire.proxy_messages import BINARY, CLOSE, PING, PONG, TEXT
@@ -100,7 +100,7 @@ async def test_a_slow_service_gets_a_burst_in_order(conversation):
 
 
 async def test_a_service_that_takes_nothing_loses_its_websocket(conversation, monkeypatch):
-    monkeypatch.setattr(upload, "WAITING_BYTES", 10)
+    monkeypatch.setattr(backlog, "WAITING_BYTES", 10)
     await conversation.websocket()
     conversation.services[0].become_slow()
     for _ in range(4):
@@ -202,7 +202,7 @@ async def test_a_close_before_the_101_waits_for_it(conversation):
 
 
 async def test_a_service_that_does_not_answer_a_close(conversation, monkeypatch):
-    monkeypatch.setattr(websocket_exchange, "CLOSING_SECONDS", 0.01)
+    monkeypatch.setattr(service_websocket, "CLOSING_SECONDS", 0.01)
     await conversation.websocket()
     conversation.frame(CLOSE, close(1000))
     await conversation.over()
@@ -210,7 +210,7 @@ async def test_a_service_that_does_not_answer_a_close(conversation, monkeypatch)
 
 
 async def test_a_close_before_a_101_that_never_comes(conversation, monkeypatch):
-    monkeypatch.setattr(websocket_exchange, "CLOSING_SECONDS", 0.01)
+    monkeypatch.setattr(service_websocket, "CLOSING_SECONDS", 0.01)
     conversation.request(is_websocket=True)
     await conversation.service()
     conversation.frame(CLOSE, close(4001))
@@ -323,7 +323,7 @@ async def test_a_service_that_cannot_be_reached(conversation):
 
 
 async def test_a_service_that_never_answers(conversation, monkeypatch):
-    monkeypatch.setattr(websocket_exchange, "HANDSHAKE_SECONDS", 0.01)
+    monkeypatch.setattr(service_websocket, "HANDSHAKE_SECONDS", 0.01)
     conversation.request(is_websocket=True)
     await conversation.over()
     assert conversation.payload("proxy_response_header")["status"] == 502
@@ -361,13 +361,12 @@ async def test_data_that_is_not_base64(conversation):
 async def test_a_full_link_stops_the_service(conversation):
     peer = await conversation.websocket()
     service = conversation.services[0]
-    conversation.room = False
+    conversation.carrier.pause()
     peer.say(b"a" * 70_000)
     peer.say(b"b" * 70_000)
     assert not service.reading
     assert conversation.frames() == []
-    conversation.room = True
-    conversation.table.resume()
+    conversation.carrier.resume()
     assert service.reading
     assert conversation.frames() == [(BINARY, b"a" * 70_000), (BINARY, b"b" * 70_000)]
     service.vanish()

@@ -1,0 +1,79 @@
+"""What a link asks of the dialect it speaks, and what a dialect asks of its link.
+
+The link keeps the connection, the control messages of every dialect and the keep-alive; a carrier keeps the exchanges
+and never closes the link itself. All plain calls. A link has one carrier from its start: before yamux is agreed, one
+that carries nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from tunnel.wire.messages import Envelope
+
+CONTROL_WAITING_BYTES = 1024 * 1024
+"""A full WebSocket with this much before our next message: the gateway asks for answers and does not read them."""
+
+
+@dataclass(slots=True, frozen=True)
+class Wiring:
+    """What a carrier needs of its link."""
+
+    send_text: Callable[[str], None]
+    """Send one text message."""
+    send_bytes: Callable[[bytes], None]
+    """Send one binary message."""
+    idle: Callable[[], None]
+    """The last exchange is over, and everything was sent; told again and again."""
+    failed: Callable[[str], None]
+    """The gateway broke the dialect's rules: end the link, with this reason."""
+    note: Callable[[str], None]
+    """Log, once, something that is ignored."""
+    going_away: Callable[[], None]
+    """Ask the gateway for no new exchanges, in the dialects that have no message of their own for it."""
+    stream_refused: Callable[[int, str], None]
+    """Tell the gateway why a stream got no connection."""
+
+
+class Carrier(Protocol):
+    """The exchanges of one link."""
+
+    @property
+    def message_limit_bytes(self) -> int:
+        """The longest message that the gateway may send."""
+
+    def message_received(self, envelope: Envelope, text: bytes, /) -> bool:
+        """A text message of a type that the link does not know; `text` is all of it. False: nor does the carrier.
+
+        Raises MessageError for one that cannot be understood and is skipped.
+        """
+
+    def bytes_received(self, data: bytes, now: float, /) -> None:
+        """A binary message."""
+
+    def ping_received(self, answer: Callable[[], None], /) -> None:
+        """The gateway sent a `ping`: call `answer` when it may be answered."""
+
+    def may_send_control(self, waiting_bytes: int, /) -> bool:
+        """Whether a message of the link's own may leave while the WebSocket is full and holds `waiting_bytes`.
+
+        False: the gateway does not read, and the link ends.
+        """
+
+    def probe(self, now: float, /) -> None:
+        """Ask the gateway for a sign of life, where the dialect has a way of its own."""
+
+    def flush(self) -> None:
+        """Send what waits, as far as the WebSocket takes it."""
+
+    def pause(self) -> None:
+        """The WebSocket is full: send nothing until `resume`."""
+
+    def resume(self) -> None:
+        """The WebSocket has room again."""
+
+    def drain(self) -> None:
+        """Tell the gateway to send no new exchanges; `Wiring.idle` is called once the running ones are over."""
+
+    def lost(self, reason: str, /) -> None:
+        """The link is gone: reset every connection to a service; idempotent."""
