@@ -69,15 +69,6 @@ class Record:
         """A link was chosen; on the second attempt the later one stays."""
         self.link, self.agent, self.dialect, self.link_at = link, agent or "", dialect, now
 
-    def passed(self, direction: Direction, size_bytes: int) -> None:
-        """A WebSocket message went through."""
-        if direction == "client_to_service":
-            self.messages_up += 1
-            self.bytes_up += size_bytes
-        else:
-            self.messages_down += 1
-            self.bytes_down += size_bytes
-
     @property
     def seconds(self) -> float:
         """From the request's head to the end; 0 until then."""
