@@ -304,7 +304,7 @@ def test_a_column_of_another_type_is_damage(tmp_path: Path):
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigurationError, match=r"state_dir: .*/file/state cannot be made"):
+    with pytest.raises(ConfigurationError, match=r"state_dir: .*/file/state cannot be created"):
         Store.open(tmp_path / "file" / "state")
 
 
