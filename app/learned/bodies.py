@@ -16,7 +16,7 @@ DIRECT = "direct"
 """The `routing_mode` of routes that do not use the tunnel. They are not routed here."""
 
 
-class Register(msgspec.Struct):
+class RegisterBody(msgspec.Struct):
     """POST .../routes/register: one path of one host. The service is that of the ingress controller."""
 
     hostname: str
@@ -56,7 +56,7 @@ class Ingress(msgspec.Struct):
     rules: list[Rule] | None = None
 
 
-class Sync(msgspec.Struct):
+class SyncBody(msgspec.Struct):
     """POST .../routes/sync: everything that a cluster routes."""
 
     cluster_uuid: str | None = None
@@ -65,7 +65,7 @@ class Sync(msgspec.Struct):
     ingresses: list[Ingress] | None = None
 
 
-class Unregister(msgspec.Struct):
+class UnregisterBody(msgspec.Struct):
     """POST .../routes/unregister: a host with all its paths."""
 
     hostname: str
@@ -77,7 +77,7 @@ class Tunnel(msgspec.Struct):
     tunnel_id: str | None = None
 
 
-class TunnelSync(msgspec.Struct):
+class TunnelSyncBody(msgspec.Struct):
     """POST .../tunnels/sync."""
 
     tunnels: list[Tunnel] | None = None
@@ -106,14 +106,14 @@ def decoded(kind: type[_Body], body: bytes) -> _Body:
         raise BodyError(str(error) if isinstance(error, msgspec.MsgspecError) else "not JSON") from None
 
 
-def named_by_register(body: Register) -> Named:
+def named_by_register(body: RegisterBody) -> Named:
     """The route of a register call."""
     return Named(
         body.hostname, body.path or "/", body.namespace or "", body.service_name or "", body.service_port
     )  # fmt: skip
 
 
-def named_by_sync(body: Sync) -> Iterator[Named]:
+def named_by_sync(body: SyncBody) -> Iterator[Named]:
     """Every route of a sync call, in order. The services are in the controller's namespace, if the call names it."""
     controller = body.ingress_controller.namespace if body.ingress_controller is not None else None
     for ingress in body.ingresses or ():

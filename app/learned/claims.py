@@ -60,7 +60,7 @@ def checked_cluster(grant: Grant, claimed: str | None) -> str:
     raise ClaimError(Fault.NOT_ALLOWED, f"the token does not cover cluster {_shown(claimed or '')}")
 
 
-def checked_host(grant: Grant, control_hosts: Collection[str], host: str) -> str:
+def learnable_host(grant: Grant, control_hosts: Collection[str], host: str) -> str:
     """The host in lower case and without port. Raises ClaimError."""
     try:
         name = host_pattern(host, ())
@@ -79,7 +79,7 @@ def checked_host(grant: Grant, control_hosts: Collection[str], host: str) -> str
 
 def checked(grant: Grant, control_hosts: Collection[str], cluster: str, named: Named) -> Claim:
     """The checked claim. Raises ClaimError."""
-    host = checked_host(grant, control_hosts, named.host)
+    host = learnable_host(grant, control_hosts, named.host)
     # Kubernetes compares prefixes by their elements, so /shop/ is /shop. Exact and controller-specific paths count as
     # prefixes here, because the ingress controller behind the target checks the path again.
     path = named.path.rstrip("/") or "/"

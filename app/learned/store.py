@@ -133,7 +133,7 @@ class Store:
     @staticmethod
     def _prepare(file: Path) -> None:
         try:
-            with contextlib.closing(connect(file)) as connection:
+            with contextlib.closing(open_connection(file)) as connection:
                 migrate(connection, file)
                 if (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                     raise ConfigurationError(f"state_dir: {_damaged(file, found)}")
@@ -145,7 +145,7 @@ class Store:
     def load(self) -> list[Learned]:
         """All stored routes, unchecked. Raises ConfigurationError."""
         try:
-            with contextlib.closing(connect(self.file)) as connection:
+            with contextlib.closing(open_connection(self.file)) as connection:
                 found = connection.execute(
                     "SELECT host, path, cluster, namespace, service, port, expires_at FROM routes"
                 ).fetchall()
@@ -240,7 +240,7 @@ class Store:
             if _identity(self.file) != self._identity:
                 raise _ReplacedError
             return self._connection
-        connection = self._connection = connect(self.file)
+        connection = self._connection = open_connection(self.file)
         migrate(connection, self.file)
         self._identity = _identity(self.file)
         return connection
@@ -288,7 +288,7 @@ def _locked(folder: Path) -> int | None:
     return descriptor
 
 
-def connect(file: Path) -> sqlite3.Connection:
+def open_connection(file: Path) -> sqlite3.Connection:
     """A connection with our settings. Transactions are started explicitly."""
     connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:

@@ -1,7 +1,6 @@
-"""Who may open a WebSocket here, and how many are open, by route, client address and cluster.
+"""Admits WebSockets, and counts the open ones by route, client address and cluster.
 
-A count goes up with each `Ticket` and down with its `release`, which is idempotent. The policy decides; this module
-knows what is open.
+A `Ticket` counts one WebSocket until its `release`, which is idempotent. The limits come from the policy.
 """
 
 from collections import Counter
@@ -25,7 +24,7 @@ class Ticket:
             counts[key] += 1
 
     def release(self) -> None:
-        """It is closed."""
+        """The WebSocket is closed: stop counting it. Idempotent."""
         keys, self._keys = self._keys, ()
         for key in keys:
             self._counts[key] -= 1
@@ -40,7 +39,7 @@ class Admission:
         self._counts: Counter[Hashable] = Counter()
 
     def admit(self, route: Route, request: Request, max_per_cluster: int | None) -> Ticket | problems.Problem:
-        """A ticket, or why not. `max_per_cluster`: open WebSockets of one cluster; None: no limit."""
+        """A ticket, or the answer that refuses one. `max_per_cluster`: WebSockets of one cluster; None: no limit."""
         policy = route.policy
         host = request.host.decode("latin-1")
         if not origin_allowed(policy, request.all(b"origin"), host, request.scheme, route.host):
@@ -62,7 +61,7 @@ class Admission:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is counted."""
+        """Whether no WebSocket is open."""
         return not self._counts
 
     def __repr__(self) -> str:

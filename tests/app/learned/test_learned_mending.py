@@ -52,7 +52,7 @@ def emptied(folder: Path) -> None:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Nobody else can write the file."""
-    with contextlib.closing(store.connect(folder / FILE_NAME)) as other:
+    with contextlib.closing(store.open_connection(folder / FILE_NAME)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")
@@ -116,7 +116,7 @@ def test_a_file_that_went_away_is_written_anew(tmp_path: Path, caplog: pytest.Lo
         else:
             emptied(folder)
         if gone == "replaced":
-            with contextlib.closing(store.connect(folder / FILE_NAME)) as other:
+            with contextlib.closing(store.open_connection(folder / FILE_NAME)) as other:
                 store.migrate(other, folder / FILE_NAME)
                 other.execute("INSERT INTO routes VALUES ('backup.a.test', '/', 'a', 'n', 's', 80, 9e9)")
         await world.set.register(claim("y.a.test"), "agent x")
