@@ -4,12 +4,14 @@ A `Ticket` counts one WebSocket until its `release`, which is idempotent. The li
 """
 
 from collections import Counter
-from collections.abc import Hashable
 
 from ..rules import problems
 from ..rules.policy import origin_allowed
 from ..rules.request import Request
 from ..rules.routes import Route
+
+_Key = tuple[str | bytes, ...]
+"""`route`, `client` or `cluster`, and which one."""
 
 
 class Ticket:
@@ -17,7 +19,7 @@ class Ticket:
 
     __slots__ = ("_counts", "_keys")
 
-    def __init__(self, counts: "Counter[Hashable]", keys: tuple[Hashable, ...]) -> None:
+    def __init__(self, counts: "Counter[_Key]", keys: tuple[_Key, ...]) -> None:
         self._counts = counts
         self._keys = keys
         for key in keys:
@@ -36,7 +38,7 @@ class Admission:
     """The open WebSockets of this node."""
 
     def __init__(self) -> None:
-        self._counts: Counter[Hashable] = Counter()
+        self._counts: Counter[_Key] = Counter()
 
     def admit(self, route: Route, request: Request, max_per_cluster: int | None) -> Ticket | problems.Problem:
         """A ticket, or the answer that refuses one. `max_per_cluster`: WebSockets of one cluster; None: no limit."""
@@ -59,10 +61,10 @@ class Admission:
                 return problem
         return Ticket(self._counts, keys)
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether no WebSocket is open."""
-        return not self._counts
-
     def __repr__(self) -> str:
-        return f"<Admission {sum(count for key, count in self._counts.items() if key[0] == 'route')} WebSockets>"  # type: ignore[index,misc]
+        places = Counter(kind for kind, *_ in self._counts)
+        count = sum(count for key, count in self._counts.items() if key[0] == "route")
+        return (
+            f"<Admission {count} WebSockets: {places['route']} routes, {places['client']} clients, "
+            f"{places['cluster']} clusters>"
+        )

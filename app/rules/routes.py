@@ -110,10 +110,6 @@ class RouteTable:
         """The routes of a normalised host, longest prefix first. None when the host is not routed."""
         return self._index.of_host(host)
 
-    def match(self, host: str, raw_path: bytes) -> Route | None:
-        """The route of a normalised host and a raw path. Raises UnsafePathError."""
-        return match(self._index.of_host(host), raw_path)
-
     def __repr__(self) -> str:
         return f"<RouteTable {len(self.routes)} routes of {len(self.hosts)} hosts>"
 
