@@ -1,7 +1,7 @@
-"""The console: `tunnel-gateway [serve|check|token|drain]`, each a function that returns the exit status.
+"""The command line: `tunnel-gateway [serve|check|token|drain]`. Each command is a function returning the exit status.
 
-0: done; 1: it did not work (the gateway did not start, or refused to drain); 2: wrong usage or configuration, said in
-one line on standard error. Tokens are never taken from the command line: everybody on the machine can read that.
+0: done. 1: it failed (the gateway did not start, or did not drain). 2: wrong usage or configuration, with one line on
+standard error. Tokens are never arguments, because everybody on the machine can read a command line.
 """
 
 import argparse
@@ -25,31 +25,42 @@ def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
     top = argparse.ArgumentParser(prog=PROGRAM, description="Reverse-tunnel gateway for private clusters.")
     top.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION}")
-    # No abbreviations: --admin-token SECRET must not pass for --admin-token-file.
+    # No abbreviations: --admin-token SECRET must not be taken for --admin-token-file.
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands (default: serve)")
 
-    serve = commands.add_parser("serve", help="serve until a signal", allow_abbrev=False)
-    serve.add_argument("--config", metavar="FILE", help="gateway.toml (or GATEWAY_CONFIG)")
+    serve = commands.add_parser("serve", help="serve until SIGTERM or SIGINT", allow_abbrev=False)
+    serve.add_argument("--config", metavar="FILE", help="gateway.toml (default: GATEWAY_CONFIG)")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     serve.add_argument("--port", type=_port, default=8080, help="port to listen on (default: 8080)")
 
     check = commands.add_parser("check", help="check a configuration without serving it", allow_abbrev=False)
-    check.add_argument("file", metavar="FILE", nargs="?", help="gateway.toml (or GATEWAY_CONFIG)")
+    check.add_argument("file", metavar="FILE", nargs="?", help="gateway.toml (default: GATEWAY_CONFIG)")
 
-    token = commands.add_parser("token", help="make an agent's token, and its [[agents]] entry", allow_abbrev=False)
-    token.add_argument("--clusters", metavar="C1,C2", type=_names, default=["CLUSTER"], help="what its agent may serve")
+    token = commands.add_parser(
+        "token", help="create a token for an agent, and its [[agents]] entry", allow_abbrev=False
+    )
+    token.add_argument(
+        "--clusters", metavar="C1,C2", type=_names, default=["CLUSTER"], help="the clusters that the agent may serve"
+    )
 
     drain = commands.add_parser("drain", help="ask a running gateway to drain", allow_abbrev=False)
     drain.add_argument(
-        "--url", type=_url, default="http://127.0.0.1:8080", help="the gateway (default: http://127.0.0.1:8080)"
+        "--url",
+        type=_url,
+        default="http://127.0.0.1:8080",
+        help="address of the gateway (default: http://127.0.0.1:8080)",
     )
-    drain.add_argument("--wait", type=_seconds, metavar="SECONDS", help="return when it is drained, or after so long")
-    drain.add_argument("--admin-token-file", metavar="FILE", help="the admin token (or GATEWAY_ADMIN_TOKEN)")
+    drain.add_argument(
+        "--wait", type=_seconds, metavar="SECONDS", help="return when the gateway is drained, or after this time"
+    )
+    drain.add_argument(
+        "--admin-token-file", metavar="FILE", help="file with the admin token (default: GATEWAY_ADMIN_TOKEN)"
+    )
     return top
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what the command line says; the exit status.
+    """Run a command line. Returns the exit status.
 
     Wrong usage raises SystemExit(2); `--help` and `--version` raise SystemExit(0).
     """
@@ -72,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def serve(config: str | None, host: str, port: int) -> int:
-    """Check the configuration, then serve until a signal. Raises ConfigurationError."""
+    """Check the configuration, then serve until SIGTERM or SIGINT. Raises ConfigurationError."""
     settings = load(config)
     from . import serve as server  # noqa: PLC0415  (the other commands need no server)
 
@@ -80,30 +91,32 @@ def serve(config: str | None, host: str, port: int) -> int:
 
 
 def check(file: str | None) -> int:
-    """Say what a file holds, with the variables over it. Raises ConfigurationError."""
+    """Print a summary of a file and the variables. Raises ConfigurationError."""
     settings = load(file)
     print(f"{settings.file or 'environment'}: ok: {settings.summary()}")  # noqa: T201
     for cluster in settings.uncovered_clusters():
-        _complain(f"warning: no agent's token covers cluster {cluster}, which is routed")
+        _complain(
+            f"warning: cluster {cluster} has routes, but no agent's token covers it; add it to an [[agents]] entry"
+        )
     return 0
 
 
 def token(clusters: Sequence[str]) -> int:
-    """A new token on standard output; on standard error the entry that lets its bearer in."""
+    """Print a new token on standard output, and its [[agents]] entry on standard error."""
     made = secrets.token_urlsafe(_TOKEN_BYTES)
     names = ", ".join(json.dumps(name) for name in clusters)
     sys.stdout.write(f"{made}\n")
     sys.stdout.flush()
     sys.stderr.write(
-        "# The token above is the agent's, and is kept nowhere else. This belongs into the gateway's file:\n"
+        "# Give the token above to the agent; it is stored nowhere else. Add this entry to the gateway's file:\n"
         f'[[agents]]\ntoken_sha256 = "{token_hash(made).hex()}"\nclusters = [{names}]\n'
     )
     return 0
 
 
 def drain(url: str, wait_seconds: float | None, token_file: str | None) -> int:
-    """`POST /-/drain`, and what the gateway says to it. Raises ConfigurationError for a token that is no token."""
-    import httpx  # noqa: PLC0415  (a tenth of a second, that only this command shall pay)
+    """Send `POST /-/drain`, and print the answer. Raises ConfigurationError for an invalid token."""
+    import httpx  # noqa: PLC0415  (takes a tenth of a second, and only this command needs it)
 
     secret = admin_token(token_file)
     headers = {"accept": "application/json"}
@@ -115,7 +128,7 @@ def drain(url: str, wait_seconds: float | None, token_file: str | None) -> int:
             params={"wait": f"{wait_seconds:g}"} if wait_seconds is not None else None,
             headers=headers,
             timeout=httpx.Timeout(_ANSWER_SECONDS, read=_ANSWER_SECONDS + (wait_seconds or 0.0)),
-            trust_env=False,  # a proxy of the environment leads away from this machine
+            trust_env=False,  # a proxy of the environment would lead away from this machine
         )
     except httpx.HTTPError as error:
         _complain(f"drain: {url}: {str(error) or type(error).__name__}")
@@ -130,7 +143,7 @@ def drain(url: str, wait_seconds: float | None, token_file: str | None) -> int:
 
 
 def _told(text: str) -> str:
-    """What an answer says, on one line: the message of one in JSON, else its text."""
+    """The text of an answer on one line: the message of a JSON answer, else the body."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -146,7 +159,7 @@ def _complain(text: str) -> None:
 
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError("a number from 0 to 65535")
+        raise argparse.ArgumentTypeError("write a number from 0 to 65535")
     return int(text)
 
 
@@ -156,14 +169,14 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 86_400:
-        raise argparse.ArgumentTypeError("seconds, from 0 to 86400")
+        raise argparse.ArgumentTypeError("write seconds, from 0 to 86400")
     return value
 
 
 def _names(text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names or not all(name.isprintable() for name in names):
-        raise argparse.ArgumentTypeError("names of clusters, separated by commas")
+        raise argparse.ArgumentTypeError("write names of clusters, separated by commas")
     return names
 
 
@@ -173,9 +186,9 @@ def _url(text: str) -> str:
         good = (
             url.scheme in ("http", "https") and bool(url.hostname) and not (url.query or url.fragment or url.username)
         )
-        _ = url.port  # raises for one that is no number of a port
+        _ = url.port  # raises ValueError for an invalid port
     except ValueError:
         good = False
     if not good:
-        raise argparse.ArgumentTypeError("http://host[:port][/prefix] or https://...")
+        raise argparse.ArgumentTypeError("write http://host[:port][/prefix] or https://...")
     return text

@@ -8,7 +8,6 @@ the same process.
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import signal
 import socket
@@ -24,6 +23,7 @@ from .operator.reload import Reloader
 from .server.http import GatewayHttp
 from .server.websocket import GatewayWebSocket
 from .settings import Settings
+from .settings.hosts import is_loopback
 
 logger = logging.getLogger("gateway")
 
@@ -169,7 +169,7 @@ def _admin_server(settings: Settings, gateway: Gateway) -> AdminServer | None:
     if settings.admin_bind is None:
         return None
     host, port = settings.admin_bind
-    open_to_all = settings.admin_token_hash is None and _is_loopback(host)
+    open_to_all = settings.admin_token_hash is None and is_loopback(host)
     app = create_admin_app(gateway, open_to_all=open_to_all)
     return AdminServer(
         uvicorn.Config(
@@ -183,10 +183,3 @@ def _admin_server(settings: Settings, gateway: Gateway) -> AdminServer | None:
             timeout_graceful_shutdown=_SERVER_GRACE_SECONDS,
         )
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -161,7 +161,7 @@ class ControlPlane:
 
     async def _register(self, request: Request, caller: Caller, _: str) -> _Answer:
         self._grant(request)
-        body = bodies.decoded(bodies.Register, await self._body(request, caller, BODY_BYTES))
+        body = bodies.decoded(bodies.RegisterBody, await self._body(request, caller, BODY_BYTES))
         grant = self._grant(request)  # the configuration may have changed meanwhile
         gateway = self._gateway
         cluster = claims.checked_cluster(grant, body.cluster_uuid)
@@ -181,7 +181,7 @@ class ControlPlane:
 
     async def _sync(self, request: Request, caller: Caller, _: str) -> _Answer:
         self._grant(request)
-        body = bodies.decoded(bodies.Sync, await self._body(request, caller, SYNC_BODY_BYTES))
+        body = bodies.decoded(bodies.SyncBody, await self._body(request, caller, SYNC_BODY_BYTES))
         gateway = self._gateway
         while True:
             settings, grant = gateway.settings, self._grant(request)
@@ -208,7 +208,7 @@ class ControlPlane:
         }
 
     async def _checked(
-        self, settings: Settings, grant: Grant, cluster: str, body: bodies.Sync
+        self, settings: Settings, grant: Grant, cluster: str, body: bodies.SyncBody
     ) -> tuple[list[Claim], list[tuple[bodies.Named, ClaimError]]]:
         """What the token allows of a sync, and what not; nothing is wanted of a direct one."""
         accepted: list[Claim] = []
@@ -228,9 +228,9 @@ class ControlPlane:
 
     async def _unregister(self, request: Request, caller: Caller, _: str) -> _Answer:
         self._grant(request)
-        body = bodies.decoded(bodies.Unregister, await self._body(request, caller, BODY_BYTES))
+        body = bodies.decoded(bodies.UnregisterBody, await self._body(request, caller, BODY_BYTES))
         grant = self._grant(request)
-        host = claims.checked_host(grant, self._gateway.settings.control_hosts, body.hostname)
+        host = claims.learnable_host(grant, self._gateway.settings.control_hosts, body.hostname)
         who = self._who(request, *grant.clusters)
         return 200, {"success": True, "removed": await self._gateway.learned.unregister(host, grant.clusters, who)}
 
@@ -246,7 +246,7 @@ class ControlPlane:
 
     async def _sync_tunnels(self, request: Request, caller: Caller, name: str) -> _Answer:
         claims.checked_cluster(self._grant(request), name)
-        body = bodies.decoded(bodies.TunnelSync, await self._body(request, caller, BODY_BYTES))
+        body = bodies.decoded(bodies.TunnelSyncBody, await self._body(request, caller, BODY_BYTES))
         rejected = [
             {"tunnel_id": tunnel.tunnel_id or "", "reason": _NO_TCP_TUNNELS.what} for tunnel in body.tunnels or ()
         ]

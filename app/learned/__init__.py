@@ -1,7 +1,7 @@
-"""Routes that agents register: what they may claim, the set in force, and the file that keeps it over a restart.
+"""Routes that agents register: what a token allows, the routes in force, and the file that keeps them over a restart.
 
-`bodies.py` reads what an agent sends, `claims.py` decides what its token allows, `routes.py` holds the set and who
-owns which host, `store.py` is SQLite. Only `store.py` touches a disk, and only from a thread of its own.
+`bodies.py` reads what an agent sends, `claims.py` checks it against the token, `routes.py` keeps the routes and which
+cluster holds which host, `store.py` writes them to SQLite. Only `store.py` touches the disk, on a thread of its own.
 """
 
 from .claims import Claim, ClaimError, Fault

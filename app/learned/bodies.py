@@ -1,7 +1,7 @@
-"""The bodies of the agents' REST calls, as they come: nothing in them is believed here, only their shape is known.
+"""The bodies of the agents' REST calls. Only their shape is checked here; `claims.py` checks what they say.
 
-Loose on purpose where one wrong entry would otherwise cost all others: a list may be null (an empty one in Go), a port
-may be a text. Unknown keys (annotations, labels, deployment ids) are skipped unread.
+The shapes are loose where one wrong entry would otherwise cost all others: a list may be null (an empty list in Go),
+and a port may be a string. Unknown keys (annotations, labels, deployment ids) are ignored.
 """
 
 from collections.abc import Iterator
@@ -13,11 +13,11 @@ import msgspec
 _Body = TypeVar("_Body", bound=msgspec.Struct)
 
 DIRECT = "direct"
-"""`routing_mode` of what does not come through the tunnel, and is not routed here."""
+"""The `routing_mode` of routes that do not use the tunnel. They are not routed here."""
 
 
-class Register(msgspec.Struct):
-    """POST .../routes/register: one path of one host. The service is the ingress controller's."""
+class RegisterBody(msgspec.Struct):
+    """POST .../routes/register: one path of one host. The service is that of the ingress controller."""
 
     hostname: str
     cluster_uuid: str | None = None
@@ -35,7 +35,7 @@ class Controller(msgspec.Struct):
 
 
 class IngressPath(msgspec.Struct):
-    """One path of a rule; the service is the ingress controller's."""
+    """One path of a rule. The service is that of the ingress controller."""
 
     path: str | None = None
     service_name: str | None = None
@@ -50,14 +50,14 @@ class Rule(msgspec.Struct):
 
 
 class Ingress(msgspec.Struct):
-    """One ingress; its namespace is the application's."""
+    """One ingress. Its namespace is that of the application."""
 
     namespace: str | None = None
     rules: list[Rule] | None = None
 
 
-class Sync(msgspec.Struct):
-    """POST .../routes/sync: all that a cluster routes."""
+class SyncBody(msgspec.Struct):
+    """POST .../routes/sync: everything that a cluster routes."""
 
     cluster_uuid: str | None = None
     routing_mode: str | None = None
@@ -65,31 +65,31 @@ class Sync(msgspec.Struct):
     ingresses: list[Ingress] | None = None
 
 
-class Unregister(msgspec.Struct):
-    """POST .../routes/unregister: a host, with all its paths."""
+class UnregisterBody(msgspec.Struct):
+    """POST .../routes/unregister: a host with all its paths."""
 
     hostname: str
 
 
 class Tunnel(msgspec.Struct):
-    """What is read of a TCP tunnel."""
+    """A TCP tunnel, as far as it is read."""
 
     tunnel_id: str | None = None
 
 
-class TunnelSync(msgspec.Struct):
+class TunnelSyncBody(msgspec.Struct):
     """POST .../tunnels/sync."""
 
     tunnels: list[Tunnel] | None = None
 
 
 class BodyError(Exception):
-    """The body is not what its call takes; the text names the place, and quotes nothing of the body."""
+    """The body does not fit its call. The text names the place, and quotes nothing from the body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """One route as an agent names it, not yet checked."""
+    """One route that an agent names, not yet checked."""
 
     host: str
     path: str
@@ -106,15 +106,15 @@ def decoded(kind: type[_Body], body: bytes) -> _Body:
         raise BodyError(str(error) if isinstance(error, msgspec.MsgspecError) else "not JSON") from None
 
 
-def named_by_register(body: Register) -> Named:
-    """The one route of a register."""
+def named_by_register(body: RegisterBody) -> Named:
+    """The route of a register call."""
     return Named(
         body.hostname, body.path or "/", body.namespace or "", body.service_name or "", body.service_port
     )  # fmt: skip
 
 
-def named_by_sync(body: Sync) -> Iterator[Named]:
-    """Every route of a sync, in its order. The controller's namespace holds the services, where it is named."""
+def named_by_sync(body: SyncBody) -> Iterator[Named]:
+    """Every route of a sync call, in order. The services are in the controller's namespace, if the call names it."""
     controller = body.ingress_controller.namespace if body.ingress_controller is not None else None
     for ingress in body.ingresses or ():
         namespace = controller or ingress.namespace or ""

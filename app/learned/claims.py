@@ -1,8 +1,8 @@
-"""What an agent may claim: pure functions from its token's grant and what it named to a checked `Claim`, or a refusal.
+"""Checks what an agent claims against its token: pure functions that return a checked `Claim`, or refuse.
 
-Invariants of a claim that passes: its cluster is one of the token's; its host matches the token's `hosts`, is a name
-(never an IP literal in any spelling) and no control host; its prefix reads in one way only; its target is complete.
-Who else holds the host is not known here: `routes.py` decides that.
+A claim that passes has these properties. Its cluster is one of the token's. Its host matches the token's `hosts`, and
+is neither an IP address in any spelling nor a control host. Its prefix can be read in one way only. Its target is
+complete. `routes.py` decides whether another cluster holds the host.
 """
 
 from collections.abc import Collection, Iterable
@@ -18,24 +18,24 @@ from ..settings.targets import wrong_prefix, wrong_target
 from .bodies import Named
 
 PREFIX_CHARACTERS = 1024
-"""The longest path prefix that is learned: as long as any ingress controller's, and no burden for the table."""
+"""The longest path prefix to learn: enough for any ingress controller, and small enough for the table."""
 
 
 class Fault(StrEnum):
     """Why a claim is refused."""
 
     INVALID = "invalid_route"
-    """It names no host, prefix or target that could be routed."""
+    """Its host, prefix or target cannot be routed."""
     NOT_ALLOWED = "route_not_allowed"
     """The token does not cover it."""
     TAKEN = "host_taken"
     """Another cluster holds the host."""
     TOO_MANY = "too_many_routes"
-    """A bound of the learned routes is reached."""
+    """A limit of the learned routes is reached."""
 
 
 class ClaimError(Exception):
-    """A claim is refused; the text may be shown to the agent."""
+    """A claim is refused. The agent may see the text."""
 
     def __init__(self, fault: Fault, text: str) -> None:
         super().__init__(text)
@@ -44,7 +44,7 @@ class ClaimError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A route that an agent may have, if nobody else holds its host."""
+    """A route that an agent may have if no other cluster holds its host."""
 
     host: str
     path: str
@@ -52,7 +52,7 @@ class Claim:
 
 
 def checked_cluster(grant: Grant, claimed: str | None) -> str:
-    """The cluster that is spoken for; a token of one cluster need not name it. Raises ClaimError."""
+    """The cluster of a call. The agent may leave it out if its token covers only one. Raises ClaimError."""
     if not claimed and len(grant.clusters) == 1:
         return grant.clusters[0]
     if claimed in grant.clusters and claimed:
@@ -60,12 +60,12 @@ def checked_cluster(grant: Grant, claimed: str | None) -> str:
     raise ClaimError(Fault.NOT_ALLOWED, f"the token does not cover cluster {_shown(claimed or '')}")
 
 
-def checked_host(grant: Grant, control_hosts: Collection[str], host: str) -> str:
-    """The host as it is routed: lower case, no port. Raises ClaimError."""
+def learnable_host(grant: Grant, control_hosts: Collection[str], host: str) -> str:
+    """The host in lower case and without port. Raises ClaimError."""
     try:
         name = host_pattern(host, ())
     except WrongKeyError:
-        # `[::1]` is no name either, and gets the reason that helps.
+        # `[::1]` is not a host name either; name the more helpful reason.
         fault = Fault.NOT_ALLOWED if is_address(host) else Fault.INVALID
         raise ClaimError(fault, f"{_shown(host)} is not a host name") from None
     if is_address(name) or _reads_as_address(name):
@@ -78,13 +78,13 @@ def checked_host(grant: Grant, control_hosts: Collection[str], host: str) -> str
 
 
 def checked(grant: Grant, control_hosts: Collection[str], cluster: str, named: Named) -> Claim:
-    """The claim. Raises ClaimError."""
-    host = checked_host(grant, control_hosts, named.host)
-    # Kubernetes compares prefixes by their elements: /shop/ is /shop. Exact and controller-specific paths are prefixes
-    # here too: the ingress controller that is the target looks at the path again.
+    """The checked claim. Raises ClaimError."""
+    host = learnable_host(grant, control_hosts, named.host)
+    # Kubernetes compares prefixes by their elements, so /shop/ is /shop. Exact and controller-specific paths count as
+    # prefixes here, because the ingress controller behind the target checks the path again.
     path = named.path.rstrip("/") or "/"
     if len(path) > PREFIX_CHARACTERS:
-        raise ClaimError(Fault.INVALID, f"path: longer than {PREFIX_CHARACTERS} characters")
+        raise ClaimError(Fault.INVALID, f"path: longer than {PREFIX_CHARACTERS} characters; use a shorter prefix")
     if (wrong := wrong_prefix(path)) is not None:
         raise ClaimError(Fault.INVALID, f"path: {wrong}")
     if (fault := wrong_target(named.namespace, named.service)) is not None:
@@ -94,7 +94,7 @@ def checked(grant: Grant, control_hosts: Collection[str], cluster: str, named: N
 
 
 def is_sound(claim: Claim) -> bool:
-    """Whether it could have been learned at all: what a file says is read with the same care."""
+    """Whether the claim could have been learned. What comes from the file is checked like what agents send."""
     target = claim.target
     anything = Grant((target.cluster,), hosts=(claim.host,))
     named = Named(claim.host, claim.path, target.namespace, target.service, target.port)
@@ -105,7 +105,7 @@ def is_sound(claim: Claim) -> bool:
 
 
 def covers(patterns: Iterable[str], host: str) -> bool:
-    """Whether one of the token's patterns covers this host; a wildcard covers narrower wildcards, and itself.
+    """Whether one of the patterns covers this host. A wildcard covers itself and narrower wildcards.
 
     >>> covers(["*.c1.example.com"], "a.b.c1.example.com"), covers(["*.c1.example.com"], "c1.example.com")
     (True, False)
@@ -116,12 +116,12 @@ def covers(patterns: Iterable[str], host: str) -> bool:
 def _checked_port(port: int | str | None) -> int:
     number = int(port) if isinstance(port, str) and port.isascii() and port.isdigit() and len(port) < 6 else port
     if not isinstance(number, int) or not 1 <= number <= 65_535:
-        raise ClaimError(Fault.INVALID, f"service_port: {_shown(port)} is not a port (1 to 65535)")
+        raise ClaimError(Fault.INVALID, f"service_port: {_shown(port)} is not valid; use a port from 1 to 65535")
     return number
 
 
 def _reads_as_address(host: str) -> bool:
-    """Whether browsers read it as an IPv4 address: its last label is a number (WHATWG URL, "ends in a number")."""
+    """Whether browsers read it as an IPv4 address, because its last label is a number (the WHATWG URL standard)."""
     last = host.rpartition(".")[2]
     return last.isdigit() or (last.startswith("0x") and all(digit in "0123456789abcdef" for digit in last[2:]))
 

@@ -1,12 +1,12 @@
-"""The learned routes in force, who holds which host, and until when.
+"""The learned routes: which are in force, which cluster holds which host, and until when.
 
-Invariants: a host belongs to one cluster at a time, with all its paths; it goes over to another only when no path of it
-is both unexpired and covered by a token of its cluster; a wildcard holds what is below it. All decisions are made
-without an await between reading and changing; a method returns after its changes are committed. Routes whose cluster
-and host no token covers any more are kept, but not served. Nothing grows without bound: routes by cluster and in all,
-paths by host, remembered refusals.
+Invariants: a cluster holds a host with all its paths. The host goes to another cluster only when none of its paths is
+both unexpired and covered by a token of the cluster that holds it. A wildcard also holds the hosts below it. No method
+awaits between reading and changing the routes, and each returns after its changes are committed. Routes that no token
+covers any more are kept but not served. Everything is bounded: routes per cluster and in all, paths per host, and
+remembered refusals.
 
-Who beats them: control hosts and the file's hosts are asked first (`Gateway.routes_of`).
+Control hosts and hosts of the file come before learned routes (`Gateway.routes_of`).
 """
 
 import asyncio
@@ -23,16 +23,17 @@ from .store import Change, Drop, Learned, Store
 logger = logging.getLogger("gateway.routes")
 
 LIFETIME_SECONDS = 24 * 3600.0
-"""Without renewal. The existing agent registers again every 5 minutes and syncs every 4 hours."""
+"""Without a renewal. The existing agent registers every 5 minutes and syncs every 4 hours."""
 LOOK_SECONDS = 60.0
+"""How often to look for expired routes."""
 ROUTES_PER_CLUSTER = 10_000
 ROUTES_IN_ALL = 20_000
-"""About 1 KiB each; two clusters of the largest size, so that one alone cannot shut out the others."""
+"""About 1 KiB each. Room for two full clusters, so that one alone cannot lock out the others."""
 PATHS_PER_HOST = 100
-"""Each request of the host looks at them one by one."""
+"""Each request to the host goes through them one by one."""
 _REFUSALS_REMEMBERED = 1_000
 _LEAP_SECONDS = 60.0
-"""Of the wall clock between two ticks: it was set, or the machine slept."""
+"""A jump of the wall clock between two ticks: it was set, or the machine slept."""
 _LINES_PER_TURN = 50
 
 
@@ -45,7 +46,7 @@ class _Host:
 
 
 class _Changes:
-    """What one call does: for the store, for the index, and for the log."""
+    """What one call changes: in the store, in the index and in the log."""
 
     __slots__ = ("hosts", "lines", "stored")
 
@@ -55,7 +56,7 @@ class _Changes:
         self.lines: list[tuple[int, str, tuple[object, ...]]] = []
 
     def log(self, level: int, text: str, *values: object) -> None:
-        """One line, once the changes are committed."""
+        """Log this line when the changes are committed."""
         self.lines.append((level, text, values))
 
 
@@ -63,7 +64,7 @@ class LearnedRoutes:
     """All learned routes of one gateway."""
 
     def __init__(self, settings: Settings, store: Store | None, *, clock: Callable[[], float]) -> None:
-        """Serves what the store holds at once. `clock`: the wall clock's seconds. Raises ConfigurationError."""
+        """The store's routes are served at once. `clock`: seconds of the wall clock. Raises ConfigurationError."""
         self._store = store
         self._clock = clock
         self._hosts: dict[str, _Host] = {}
@@ -71,35 +72,35 @@ class LearnedRoutes:
         self._index = HostIndex()
         self._refused: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._next_look = 0.0
-        self._ahead: float | None = None  # the wall clock, of the loop's
+        self._ahead: float | None = None  # wall clock minus the loop's clock
         self._told_of_memory = False
-        self._owed: list[Change] = []  # for the store, as soon as there is a loop
+        self._owed: list[Change] = []  # to write as soon as the loop runs
         self._load()
         if store is not None:
             store.everything = self._everything
         self.apply(settings)
 
-    # --- what is asked on the way of a request, and of a scrape
+    # --- for requests and scrapes
 
     def of_host(self, host: str) -> list[Route] | None:
-        """The routes of a normalised host, longest prefix first; None when nobody learned it."""
+        """The routes of a normalised host, longest prefix first. None when the host is not learned."""
         return self._index.of_host(host)
 
     @property
     def clusters(self) -> set[str]:
-        """Those with at least one route."""
+        """The clusters with at least one learned route."""
         return set(self._per_cluster)
 
     def __len__(self) -> int:
         return self._per_cluster.total()
 
     def __iter__(self) -> Iterator[Learned]:
-        """In the order of hosts and paths."""
+        """Every learned route, sorted by host and path."""
         for _, host in sorted(self._hosts.items()):
             for _, learned in sorted(host.paths.items()):
                 yield learned
 
-    # --- what agents do
+    # --- for agents
 
     async def register(self, claim: Claim, who: str) -> Learned:
         """Learn one route, or renew it. Raises ClaimError, StoreError."""
@@ -115,9 +116,9 @@ class LearnedRoutes:
     async def sync(
         self, cluster: str, claims: Iterable[Claim], patterns: Iterable[str], who: str
     ) -> list[tuple[Claim, ClaimError]]:
-        """Learn these, and forget what the cluster has besides, as far as the patterns cover it.
+        """Learn these routes, and remove the cluster's other routes, as far as the patterns cover their hosts.
 
-        Those refused, for the caller to `refuse` in its own time. Raises StoreError.
+        Returns the refused claims, for the caller to `refuse` when it suits. Raises StoreError.
         """
         wanted = {(claim.host, claim.path): claim for claim in claims}
         changes = _Changes()
@@ -136,18 +137,20 @@ class LearnedRoutes:
         return refused
 
     async def unregister(self, name: str, clusters: Iterable[str], who: str, *, path: str | None = None) -> int:
-        """Forget a host that one of these clusters holds, or one path of it; how many routes went.
+        """Remove a host that one of these clusters holds, or one path of it. Returns how many routes were removed.
 
-        Raises ClaimError where another cluster holds it, StoreError.
+        Raises ClaimError if another cluster holds the host, and StoreError.
         """
         host = self._hosts.get(name)
         if host is None:
-            await self._commit(_Changes())  # the file may still have it, and the agent asks again for that reason
+            await self._commit(
+                _Changes()
+            )  # the file may still have it, and the agent may be repeating the call for that reason
             return 0
         if host.cluster not in clusters:
             if not self._is_held(name, host):
                 return 0
-            error = ClaimError(Fault.TAKEN, f"{name} is another cluster's")
+            error = ClaimError(Fault.TAKEN, f"{name} belongs to another cluster")
             self.refuse("", name, error, who)
             raise error
         gone = list(host.paths) if path is None else [known for known in host.paths if known == path]
@@ -157,7 +160,7 @@ class LearnedRoutes:
         return len(gone)
 
     def refuse(self, cluster: str, name: str, error: ClaimError, who: str) -> None:
-        """One line per refused route and reason: agents repeat what they register every few minutes."""
+        """Log a refusal, once per route and reason: agents repeat their calls every few minutes."""
         key = (cluster, name[:400])
         if self._refused.get(key) == error.fault:
             return
@@ -166,10 +169,10 @@ class LearnedRoutes:
             self._refused.popitem(last=False)
         logger.warning("route %.300s of %s rejected: %s", ascii(name), who, error)
 
-    # --- what the gateway does
+    # --- for the gateway
 
     def apply(self, settings: Settings) -> None:
-        """Other settings hold from now on: policies, and what tokens cover."""
+        """Use other settings from now on: the policy, and what tokens cover."""
         self._policy = settings.policy
         patterns: dict[str, list[str]] = {}
         for grant in settings.grants.values():
@@ -182,23 +185,23 @@ class LearnedRoutes:
         uncovered = [name for name, host in self._hosts.items() if not self._is_covered(name, host)]
         if uncovered:
             logger.warning(
-                "%d learned hosts are not served, for no token covers them any more; %.200s is one of them",
+                "%d learned hosts are not served: no token covers them any more; %.200s is one of them",
                 len(uncovered), uncovered[0],
             )  # fmt: skip
 
     def tick(self, now: float) -> None:
-        """Look for what has expired, once a minute; `now`: the loop's time."""
+        """Remove expired routes, about once a minute. `now`: the loop's time."""
         self._follow_clock(now)
         if now >= self._next_look:
             self._next_look = now if self.expire() else now + LOOK_SECONDS
 
     async def aclose(self) -> None:
-        """Close the store, with all that was promised in it; idempotent."""
+        """Write what is pending, and close the store; idempotent."""
         if self._store is not None:
             await self._store.aclose()
 
     def expire(self) -> bool:
-        """Forget what nobody renewed in time, so many at once; whether there are more."""
+        """Remove routes that were not renewed in time, a limited number at once. Returns whether there may be more."""
         now = self._clock()
         changes = _Changes()
         for name, host in list(self._hosts.items()):
@@ -215,15 +218,15 @@ class LearnedRoutes:
         return len(changes.lines) >= _LINES_PER_TURN
 
     def _follow_clock(self, now: float) -> None:
-        """A wall clock that was set, or stood still, takes nobody's lifetime: no agent could renew anything meanwhile.
+        """Move the lifetimes along when the wall clock jumps ahead, because no agent could renew during the jump.
 
-        One that was set back gives no longer life.
+        A clock that is set back does not make a lifetime longer.
         """
         wall = self._clock()
         before, self._ahead = self._ahead, wall - now
         if before is None or abs(leap := self._ahead - before) < _LEAP_SECONDS:
             return
-        logger.warning("the clock leapt by %.0f s; learned routes live on", leap)
+        logger.warning("the clock jumped by %.0f s: the lifetimes of learned routes were adjusted", leap)
         for host in self._hosts.values():
             for path, learned in host.paths.items():
                 expires_at = min(learned.expires_at + max(leap, 0.0), wall + LIFETIME_SECONDS)
@@ -234,20 +237,18 @@ class LearnedRoutes:
     # --- decisions
 
     def _put(self, claim: Claim, changes: _Changes, who: str) -> Learned:
-        """Raises ClaimError, and has changed nothing then."""
+        """Learn or renew one route. Raises ClaimError; then nothing has changed."""
         cluster = claim.target.cluster
         for name in _above(claim.host):
             other = self._hosts.get(name)
             if other is not None and other.cluster != cluster and self._is_held(name, other):
-                raise ClaimError(Fault.TAKEN, f"{name} is another cluster's")
+                raise ClaimError(Fault.TAKEN, f"{name} belongs to another cluster")
         host = self._hosts.get(claim.host)
         old = host.paths.get(claim.path) if host is not None and host.cluster == cluster else None
         if old is None:
             self._check_room(cluster, host)
         if host is not None and host.cluster != cluster:
-            self._drop(
-                claim.host, list(host.paths), changes, f"not held by {host.cluster} any more, and taken by {who}"
-            )
+            self._drop(claim.host, list(host.paths), changes, f"no longer held by {host.cluster}, taken over by {who}")
             host = None
         if host is None:
             host = self._hosts[claim.host] = _Host(cluster)
@@ -265,11 +266,11 @@ class LearnedRoutes:
     def _check_room(self, cluster: str, host: _Host | None) -> None:
         same = host is not None and host.cluster == cluster
         if host is not None and same and len(host.paths) >= PATHS_PER_HOST:
-            raise ClaimError(Fault.TOO_MANY, f"a host has {PATHS_PER_HOST} learned paths at the most")
+            raise ClaimError(Fault.TOO_MANY, f"a host may have at most {PATHS_PER_HOST} learned paths")
         if self._per_cluster[cluster] >= ROUTES_PER_CLUSTER:
-            raise ClaimError(Fault.TOO_MANY, f"a cluster has {ROUTES_PER_CLUSTER} learned routes at the most")
+            raise ClaimError(Fault.TOO_MANY, f"a cluster may have at most {ROUTES_PER_CLUSTER} learned routes")
         if len(self) >= ROUTES_IN_ALL:
-            raise ClaimError(Fault.TOO_MANY, f"the gateway has {ROUTES_IN_ALL} learned routes at the most")
+            raise ClaimError(Fault.TOO_MANY, f"the gateway may have at most {ROUTES_IN_ALL} learned routes")
 
     def _is_held(self, name: str, host: _Host) -> bool:
         now = self._clock()
@@ -291,7 +292,7 @@ class LearnedRoutes:
         if not host.paths:
             del self._hosts[name]
 
-    # --- index, store, log
+    # --- index, store and log
 
     def _reindex(self, names: Iterable[str]) -> None:
         for name in names:
@@ -308,28 +309,28 @@ class LearnedRoutes:
         return [learned for host in self._hosts.values() for learned in host.paths.values()]
 
     async def _commit(self, changes: _Changes) -> None:
-        """In force at once; returns when it is on disk. Raises StoreError."""
+        """Put the changes in force at once, and return when they are on disk. Raises StoreError."""
         self._reindex(changes.hosts)
         store = self._store
         written = store.write(changes.stored) if store is not None and (changes.stored or store.behind) else None
         if self._store is None and self._hosts and not self._told_of_memory:
             self._told_of_memory = True
-            logger.warning("learned routes are kept in memory only; set state_dir, and they survive a restart")
+            logger.warning("learned routes are kept in memory only; to keep them over a restart, set state_dir")
         for number, (level, text, values) in enumerate(changes.lines, 1):
             logger.log(level, text, *values)
             if number % _LINES_PER_TURN == 0:
                 await asyncio.sleep(0)
         if written is not None:
-            await asyncio.shield(written)  # it may be others' commit too: one caller that leaves must not cancel it
+            await asyncio.shield(written)  # other calls may share this commit, so a cancelled caller must not cancel it
 
     def _load(self) -> None:
-        """What the store holds. A lifetime that ends later than one from now was written by a clock that was ahead."""
+        """Take over what the store holds. No lifetime may end later than a new one would: the clock was ahead then."""
         now = self._clock()
         for learned in self._store.load() if self._store is not None else ():
             claim = learned.claim
             host = self._hosts.get(claim.host) or _Host(claim.target.cluster)
             if not is_sound(claim) or host.cluster != claim.target.cluster:
-                logger.warning("route %.300r is not valid, and forgotten", f"{claim.host}{claim.path}")
+                logger.warning("route %.300r of the file is not valid, and was removed", f"{claim.host}{claim.path}")
                 self._owed.append(Drop(claim.host, claim.path))
             elif learned.expires_at <= now:
                 logger.info("route %s%s of cluster %s removed: expired", claim.host, claim.path, host.cluster)
@@ -343,7 +344,7 @@ class LearnedRoutes:
 
 
 def _above(host: str) -> Iterator[str]:
-    """The host itself, and every wildcard that takes it in.
+    """The host itself, and every wildcard above it.
 
     >>> list(_above("a.b.test"))
     ['a.b.test', '*.b.test', '*.test']

@@ -1,15 +1,15 @@
-"""The learned routes on disk: one SQLite file in `state_dir`, written from a thread of its own, never from the loop.
+"""The learned routes on disk: one SQLite file in `state_dir`, written on a thread of its own, never on the loop.
 
-Invariants: what `write` promised is committed and synced when its future is done (WAL, synchronous=FULL); all changes
-of one `write` are in one transaction, in their order; changes that gather while one commits share the next commit.
-A write that failed leaves the file behind: the next one writes all that is in force, and so does the first one after
-the file was deleted or replaced under us, where what we write would be lost. `everything` is asked for it.
-The schema's version is the file's `user_version`: older files are migrated step by step, each in a transaction with its
-number; a newer one, and one that SQLite cannot read, stop the start, and are left as they are.
+When the future of a `write` is done, its changes are committed and synced (WAL, synchronous=FULL). The changes of one
+`write` are in one transaction and in order. Changes that arrive during a commit share the next commit. After a failed
+write, and after the file was deleted or replaced while it was open, the next write rewrites all routes in force, which
+it gets from `everything`.
 
-One gateway per folder: what another writes would not be seen before the next start, so the folder is locked from
-`open` to `aclose`, or to the end of the process, however it ends. Nothing else is open before the first `write`; the
-lock of an application that is made and never run goes with it.
+The file's `user_version` is the version of the schema. An older file is migrated step by step, each step in a
+transaction with its number. A newer file, and one that SQLite cannot read, stop the start and are left as they are.
+
+One gateway per folder, because it would not see what another one writes. The folder is locked from `open` to `aclose`,
+or to the end of the process. Until the first `write` nothing else is open, and the lock goes when the store is dropped.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from tunnel.port import Target
 from ..settings import ConfigurationError
 from .claims import Claim
 
-with contextlib.suppress(ImportError):  # Windows, where folders cannot be opened, and so are not locked
+with contextlib.suppress(ImportError):  # Windows cannot open folders, so there they are not locked
     import fcntl
 
 logger = logging.getLogger("gateway.routes")
@@ -51,7 +51,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID""",
     ),
 )
-"""Step n leads from version n to n + 1. Steps are only ever added: files of every version are out there."""
+"""Step n leads from version n to n + 1. Only add steps: there are files of every version in use."""
 
 _BUSY_SECONDS = 5.0
 _PUT = "INSERT OR REPLACE INTO routes VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -60,7 +60,7 @@ _DROP = "DELETE FROM routes WHERE host = ? AND path = ?"
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """A route that an agent registered, until when (seconds of the wall clock, for it must survive a restart)."""
+    """A route that an agent registered, and when it expires. Wall-clock seconds, because they survive a restart."""
 
     claim: Claim
     expires_at: float
@@ -68,7 +68,7 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """One route is learned no more."""
+    """One route is removed."""
 
     host: str
     path: str
@@ -78,33 +78,33 @@ Change = Learned | Drop
 
 
 class StoreError(Exception):
-    """Something could not be written; the log says what."""
+    """A write failed. The log says why."""
 
 
 class _ReplacedError(Exception):
-    """The file is not the one that was opened."""
+    """The file was deleted or replaced after it was opened."""
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What the next commit takes along."""
+    """The changes of the next commit."""
 
     done: "asyncio.Future[None]"
     changes: list[Change] = field(default_factory=list)
 
 
 class Store:
-    """The file of one gateway. `lock`: the descriptor that keeps others out."""
+    """The file of one gateway. `lock`: the descriptor of the locked folder."""
 
     def __init__(self, file: Path, lock: int | None = None) -> None:
         self.file = file
         self._unlock = weakref.finalize(self, os.close, lock) if lock is not None else _nothing
         self.everything: Callable[[], Sequence[Learned]] | None = None
-        """All that is in force, the changes under way included."""
+        """Returns all routes in force, including changes that are not yet written."""
         self._behind = False
-        self._mending = False  # all that is in force is being written
-        self._connection: sqlite3.Connection | None = None  # the worker's alone
-        self._identity = (0, 0)  # of the connection's file
+        self._mending = False  # all routes in force are being written
+        self._connection: sqlite3.Connection | None = None  # used by the worker only
+        self._identity = (0, 0)  # of the file that the connection has open
         self._worker = ThreadPoolExecutor(1, "learned-routes")
         self._gathering: _Batch | None = None
         self._committing = False
@@ -113,12 +113,15 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
-        """The store of a `state_dir`: made, locked, migrated, and proven to be writable. Raises ConfigurationError."""
+        """Create or open the store of a `state_dir`: lock, migrate, and check that it is writable.
+
+        Raises ConfigurationError.
+        """
         file = folder / FILE_NAME
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise ConfigurationError(f"state_dir: {folder} cannot be made: {error.strerror}") from None
+            raise ConfigurationError(f"state_dir: {folder} cannot be created: {error.strerror}") from None
         with contextlib.ExitStack() as undo:
             lock = _locked(folder)
             if lock is not None:
@@ -130,19 +133,19 @@ class Store:
     @staticmethod
     def _prepare(file: Path) -> None:
         try:
-            with contextlib.closing(connect(file)) as connection:
+            with contextlib.closing(open_connection(file)) as connection:
                 migrate(connection, file)
                 if (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                     raise ConfigurationError(f"state_dir: {_damaged(file, found)}")
-        except sqlite3.OperationalError as error:  # a folder or file that may not be written, a full disk, a lock
+        except sqlite3.OperationalError as error:  # no permission, a full disk, or a lock
             raise ConfigurationError(f"state_dir: {file} cannot be written: {error}") from None
         except sqlite3.DatabaseError as error:
             raise ConfigurationError(f"state_dir: {_damaged(file, str(error))}") from None
 
     def load(self) -> list[Learned]:
-        """All that is stored, as it is stored. Raises ConfigurationError."""
+        """All stored routes, unchecked. Raises ConfigurationError."""
         try:
-            with contextlib.closing(connect(self.file)) as connection:
+            with contextlib.closing(open_connection(self.file)) as connection:
                 found = connection.execute(
                     "SELECT host, path, cluster, namespace, service, port, expires_at FROM routes"
                 ).fetchall()
@@ -156,16 +159,16 @@ class Store:
 
     @property
     def behind(self) -> bool:
-        """The file lacks something that was to be written; the next `write`, even of nothing, brings it there."""
+        """An earlier write is missing in the file. The next `write`, even of nothing, makes up for it."""
         return self._behind or self._mending
 
     def rewrite(self) -> "asyncio.Future[None]":
-        """Write all that is in force; done and failed as `write`."""
+        """Write all routes in force. Returns as `write` does."""
         self._behind = True
         return self.write(())
 
     def write(self, changes: Iterable[Change]) -> "asyncio.Future[None]":
-        """Commit these changes together; done when they are on disk, or with StoreError when they are not."""
+        """Commit these changes together. The future is done when they are on disk, or fails with StoreError."""
         batch = self._gathering
         if batch is None:
             batch = self._gathering = _Batch(asyncio.get_running_loop().create_future())
@@ -195,11 +198,11 @@ class Store:
             self._mending = False
             self._behind = self._behind or error is not None
             if isinstance(error, _ReplacedError):
-                logger.warning("%s was deleted or replaced, and is written anew", self.file)
+                logger.warning("%s was deleted or replaced: writing all learned routes again", self.file)
                 self._run(batch)
                 return
             if error is not None and not self._failed:
-                logger.error("%s cannot be written, learned routes would be lost in a restart: %s", self.file, error)
+                logger.error("%s cannot be written, and a restart would lose learned routes: %s", self.file, error)
             elif error is None and self._failed:
                 logger.info("%s can be written again", self.file)
             self._failed = error is not None
@@ -213,7 +216,7 @@ class Store:
         running.add_done_callback(committed)
 
     def _transaction(self, changes: Sequence[Change], everything: Sequence[Learned] | None) -> None:
-        """On the worker's thread. Raises _ReplacedError, and whatever SQLite does."""
+        """Commit, on the worker's thread. Raises _ReplacedError and SQLite's errors."""
         try:
             connection = self._connected()
             connection.execute("BEGIN IMMEDIATE")
@@ -228,16 +231,16 @@ class Store:
                     connection.execute(_DROP, (change.host, change.path))
             connection.execute("COMMIT")
         except BaseException:
-            self._disconnect()  # rolls back; what is wrong with the file may be mended when it is opened again
+            self._disconnect()  # rolls back; the fault may be gone when the file is opened again
             raise
 
     def _connected(self) -> sqlite3.Connection:
-        """The connection, to the file that is in its place now."""
+        """The connection to the current file."""
         if self._connection is not None:
             if _identity(self.file) != self._identity:
                 raise _ReplacedError
             return self._connection
-        connection = self._connection = connect(self.file)
+        connection = self._connection = open_connection(self.file)
         migrate(connection, self.file)
         self._identity = _identity(self.file)
         return connection
@@ -249,7 +252,7 @@ class Store:
                 connection.close()
 
     async def aclose(self) -> None:
-        """Commit what was promised, then close; idempotent."""
+        """Commit pending writes, then close; idempotent."""
         if self._closed:
             return
         self._closed = True
@@ -261,12 +264,12 @@ class Store:
         self._unlock()
 
     async def _last(self) -> None:
-        """Until all that was handed to the worker so far is done."""
+        """Wait until the worker has done everything it was given so far."""
         await asyncio.get_running_loop().run_in_executor(self._worker, _nothing)
 
 
 def _locked(folder: Path) -> int | None:
-    """The folder itself, locked: no file is left behind. None where its file system has no locks."""
+    """Lock the folder itself, so that no lock file is left behind. None if its file system has no locks."""
     descriptor = None
     try:
         descriptor = os.open(folder, os.O_RDONLY)
@@ -276,15 +279,17 @@ def _locked(folder: Path) -> int | None:
             os.close(descriptor)
         if isinstance(error, BlockingIOError):
             raise ConfigurationError(
-                f"state_dir: {folder} is in use by another gateway process: stop that one, or give each its own"
+                f"state_dir: {folder} is in use by another gateway process: stop that one, or give each its own folder"
             ) from None
-        logger.warning("state_dir: %s cannot be locked (%s): no other gateway may use it", folder, error.strerror)
+        logger.warning(
+            "state_dir: %s cannot be locked (%s): make sure that no other gateway uses it", folder, error.strerror
+        )
         return None
     return descriptor
 
 
-def connect(file: Path) -> sqlite3.Connection:
-    """A connection with our settings; transactions are begun by hand."""
+def open_connection(file: Path) -> sqlite3.Connection:
+    """A connection with our settings. Transactions are started explicitly."""
     connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -296,14 +301,14 @@ def connect(file: Path) -> sqlite3.Connection:
 
 
 def migrate(connection: sqlite3.Connection, file: Path) -> None:
-    """Bring the file to this version's schema, step by step. Raises ConfigurationError for a newer one."""
-    connection.execute("BEGIN IMMEDIATE")  # also where there is nothing to do: it proves that we may write
+    """Migrate the file to the current schema, step by step. Raises ConfigurationError for a newer file."""
+    connection.execute("BEGIN IMMEDIATE")  # even if there is nothing to do: this proves that the file is writable
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise ConfigurationError(  # noqa: TRY301  (rolled back like any other error)
-                f"state_dir: {file} was written by a newer gateway (version {version}, this one knows up to "
-                f"{len(MIGRATIONS)}): run that one, or delete the file, and the agents register their routes again"
+                f"state_dir: {file} was written by a newer gateway (schema {version}, this gateway knows up to "
+                f"{len(MIGRATIONS)}): run the newer one, or delete the file; the agents register their routes again"
             )
         for number in range(version, len(MIGRATIONS)):
             for statement in MIGRATIONS[number]:
@@ -317,7 +322,7 @@ def migrate(connection: sqlite3.Connection, file: Path) -> None:
 
 
 def _identity(file: Path) -> tuple[int, int]:
-    """Which file it is; of none: none of a connection's."""
+    """Device and inode of the file. (0, 0) if there is none."""
     try:
         found = file.stat()
     except OSError:
@@ -326,11 +331,11 @@ def _identity(file: Path) -> tuple[int, int]:
 
 
 def _damaged(file: Path, reason: str) -> str:
-    return f"{file} is damaged ({reason}): put a backup there, or delete it, and the agents register their routes again"
+    return f"{file} is damaged ({reason}): restore a backup, or delete it; the agents register their routes again"
 
 
 def _look_at(done: "asyncio.Future[None]") -> None:
-    """Nobody need wait for a write: the log has the error."""
+    """Retrieve the error, because callers need not wait for a write. The log has it."""
     if not done.cancelled():
         done.exception()
 

@@ -1,1 +1,1 @@
-"""What one process shares: the gateway, its exchanges, its drain, admission and stickiness."""
+"""What one process shares: the gateway, the ledger of its exchanges, its drain, admission and stickiness."""

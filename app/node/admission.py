@@ -1,16 +1,17 @@
-"""Who may open a WebSocket here, and how many are open, by route, client address and cluster.
+"""Admits WebSockets, and counts the open ones by route, client address and cluster.
 
-A count goes up with each `Ticket` and down with its `release`, which is idempotent. The policy decides; this module
-knows what is open.
+A `Ticket` counts one WebSocket until its `release`, which is idempotent. The limits come from the policy.
 """
 
 from collections import Counter
-from collections.abc import Hashable
 
 from ..rules import problems
 from ..rules.policy import origin_allowed
 from ..rules.request import Request
 from ..rules.routes import Route
+
+_Key = tuple[str | bytes, ...]
+"""`route`, `client` or `cluster`, and which one."""
 
 
 class Ticket:
@@ -18,14 +19,14 @@ class Ticket:
 
     __slots__ = ("_counts", "_keys")
 
-    def __init__(self, counts: "Counter[Hashable]", keys: tuple[Hashable, ...]) -> None:
+    def __init__(self, counts: "Counter[_Key]", keys: tuple[_Key, ...]) -> None:
         self._counts = counts
         self._keys = keys
         for key in keys:
             counts[key] += 1
 
     def release(self) -> None:
-        """It is closed."""
+        """The WebSocket is closed: stop counting it. Idempotent."""
         keys, self._keys = self._keys, ()
         for key in keys:
             self._counts[key] -= 1
@@ -37,10 +38,10 @@ class Admission:
     """The open WebSockets of this node."""
 
     def __init__(self) -> None:
-        self._counts: Counter[Hashable] = Counter()
+        self._counts: Counter[_Key] = Counter()
 
     def admit(self, route: Route, request: Request, max_per_cluster: int | None) -> Ticket | problems.Problem:
-        """A ticket, or why not. `max_per_cluster`: open WebSockets of one cluster; None: no limit."""
+        """A ticket, or the answer that refuses one. `max_per_cluster`: WebSockets of one cluster; None: no limit."""
         policy = route.policy
         host = request.host.decode("latin-1")
         if not origin_allowed(policy, request.all(b"origin"), host, request.scheme, route.host):
@@ -60,10 +61,10 @@ class Admission:
                 return problem
         return Ticket(self._counts, keys)
 
-    @property
-    def is_empty(self) -> bool:
-        """Nothing is counted."""
-        return not self._counts
-
     def __repr__(self) -> str:
-        return f"<Admission {sum(count for key, count in self._counts.items() if key[0] == 'route')} WebSockets>"  # type: ignore[index,misc]
+        places = Counter(kind for kind, *_ in self._counts)
+        count = sum(count for key, count in self._counts.items() if key[0] == "route")
+        return (
+            f"<Admission {count} WebSockets: {places['route']} routes, {places['client']} clients, "
+            f"{places['cluster']} clusters>"
+        )

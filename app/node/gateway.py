@@ -32,13 +32,13 @@ logger = logging.getLogger("gateway")
 
 
 class Companion(Protocol):
-    """Something that runs as long as the gateway does."""
+    """Something that starts and stops with the gateway."""
 
     def start(self) -> None:
-        """Begin; idempotent."""
+        """Start; idempotent."""
 
     def stop(self) -> None:
-        """End, and leave nothing behind; idempotent."""
+        """Stop, and leave nothing running; idempotent."""
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Gateway:
     listeners: list[Callable[[], Awaitable[None]]] = field(init=False, default_factory=list)
     """Called when `closing` begins: stop listening, and close idle connections."""
     companions: list[Companion] = field(init=False, default_factory=list)
-    """Start and stop with the gateway."""
+    """They start and stop with the gateway."""
     _timer: asyncio.TimerHandle | None = field(init=False, default=None)
     _closed: bool = field(init=False, default=False)
 
@@ -86,15 +86,15 @@ class Gateway:
         )
 
     def apply(self, settings: Settings) -> None:
-        """Other settings from now on; exchanges that run keep theirs."""
+        """Use other settings from now on. Running exchanges keep theirs."""
         self.settings = settings
         self.proxied.max_message_bytes = settings.longest_message_bytes
         self.learned.apply(settings)
 
     def routes_of(self, host: str) -> list[Route] | None:
-        """The routes in force of a normalised host, longest prefix first; None when it is not routed.
+        """The routes in force for a normalised host, longest prefix first. None when the host is not routed.
 
-        A control host never is; a host of the file, by its name or a wildcard, is the file's alone.
+        A control host is never routed. If the file has the host, by its name or a wildcard, only the file counts.
         """
         if host in self.settings.control_hosts:
             return None
@@ -102,11 +102,11 @@ class Gateway:
         return entries if entries is not None else self.learned.of_host(host)
 
     def route_of(self, host: str, raw_path: bytes) -> Route | None:
-        """The route in force of a normalised host and a raw path. Raises UnsafePathError."""
+        """The route in force for a normalised host and a raw path. Raises UnsafePathError."""
         return match(self.routes_of(host), raw_path)
 
     def is_in_force(self, claim: Claim) -> bool:
-        """Whether a learned route is served: not where the file has its host, or no token covers it any more."""
+        """Whether a learned route is served. It is not if the file has its host, or if no token covers it any more."""
         path = claim.path.encode()
         return any(
             (route.host, route.path, route.target) == (claim.host, path, claim.target)
@@ -114,7 +114,7 @@ class Gateway:
         )
 
     def snapshot(self) -> Snapshot:
-        """What the metrics ask for at scrape time."""
+        """The state for the metrics, at scrape time."""
         links = self.registry.links()
         return Snapshot(
             links=[(link.cluster, link_state(link)) for link in links],
@@ -129,7 +129,7 @@ class Gateway:
         )
 
     def open(self) -> None:
-        """Begin to keep time; idempotent, and called by every entrance."""
+        """Start the timer and the companions. Idempotent; every entrance calls it."""
         if self._timer is None and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
             for companion in self.companions:

@@ -1,8 +1,8 @@
-"""Keeping a client on one of a cluster's agents, where a route asks for it.
+"""Keeps a client on one of a cluster's agents, if the route asks for it.
 
-`cookie`: a cookie names the agent by a fingerprint of its id; while that agent is connected the client stays with it.
-`client`: the client's address picks by rendezvous hashing, so that an agent that comes or goes moves only its own.
-Neither is a promise: a client whose agent is gone goes to another.
+`cookie`: a cookie holds a fingerprint of the agent's id, and the client stays with that agent while it is connected.
+`client`: rendezvous hashing of the client's address, so that an agent that comes or goes moves only its own clients.
+Neither is guaranteed: a client whose agent is gone goes to another.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ from ..rules.routes import Route
 COOKIE = b"tunnel_agent"
 
 Preference = Callable[[Link], int]
-"""The higher, the better."""
+"""Ranks links: the highest value is preferred."""
 
 
 def preference(policy: Policy, request: Request) -> Preference | None:
-    """How this client's links rank; None where the route does not ask."""
+    """How to rank the links for this client. None when the route does not ask for it."""
     if policy.sticky == "cookie":
         wanted = _cookie(request)
         return (lambda link: int(_fingerprint_of(link) == wanted)) if wanted else None
@@ -33,7 +33,7 @@ def preference(policy: Policy, request: Request) -> Preference | None:
 
 
 def cookie_for(route: Route, request: Request, upstream: Upstream) -> Headers:
-    """The Set-Cookie that keeps the client with this agent; nothing where it has it, or is not wanted."""
+    """The Set-Cookie that keeps the client with this agent. Empty if the client has it, or the route sets none."""
     if route.policy.sticky != "cookie" or upstream.agent_id is None:
         return []
     fingerprint = _fingerprint(route.target.cluster, upstream.agent_id)
@@ -47,7 +47,7 @@ def _fingerprint_of(link: Link) -> bytes:
 
 
 def _fingerprint(cluster: str, name: str) -> bytes:
-    """Of the agent, not of its connection, where it is named; it tells nobody the agent's name."""
+    """Identifies an agent across its connections, without telling anybody its name."""
     return blake2b(f"{cluster}/{name}".encode(), digest_size=8).hexdigest().encode()
 
 

@@ -1,1 +1,1 @@
-"""What is written down of an exchange: its record, the logs, the metrics."""
+"""What the operator sees of an exchange: its record, the logs, the metrics."""

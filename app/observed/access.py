@@ -1,9 +1,9 @@
-"""One record per exchange: who asked for what, where it went, how it ended. Secrets never.
+"""The access log: one record per exchange, of who asked for what, where it went and how it ended.
 
-The doors fill a `Record` as the exchange goes on; it is written once, when it is over (and a WebSocket's once more
-when it opens). No header but Host is ever in it, and the query string is left out: it may carry tokens. What
-clients and agents send is cut to a bounded length and made printable here, so it cannot forge a line.
-Times are of any one monotonic clock, in seconds.
+The public side fills a `Record` while the exchange runs. It is written once, at the end; a WebSocket's also when the
+WebSocket opens. A record never holds secrets: no header except Host, and no query string, which may carry tokens. What
+clients and agents send is cut to a bounded length and made printable here, so it cannot forge a log line. Times are
+seconds of one monotonic clock.
 """
 
 import logging
@@ -23,7 +23,7 @@ Direction = Literal["client_to_service", "service_to_client"]
 
 @dataclass(slots=True)
 class Record:
-    """One exchange. Bytes are those of bodies or of messages, without heads and frames."""
+    """One exchange. Bytes are those of bodies or messages, without heads and frames."""
 
     kind: Literal["http", "websocket"]
     request_id: str
@@ -31,26 +31,26 @@ class Record:
     host: bytes
     """As the client sent it, with its port."""
     path: bytes
-    """Raw; from a query on it is never shown."""
+    """Raw. The query is never shown."""
     target: Target | None
     began: float
-    """When the request's head was there."""
+    """When the request's head had arrived."""
     client: str = ""
     """The client's address."""
     link: str = ""
     agent: str = ""
     dialect: str = ""
     status: int = 0
-    """What the client was answered; 0: nothing. 101 says that a WebSocket was open."""
+    """The status that the client got. 0: no answer. 101: a WebSocket was open."""
     opened: bool = False
-    """Counted as an open WebSocket; `Metrics.websocket_opened` sets it."""
+    """It counts as an open WebSocket. Set by `Metrics.websocket_opened`."""
     close_code: int | None = None
     closed_by: Literal["", "client", "service", "gateway"] = ""
-    """Of a WebSocket: whose close, refusal or failure ended it. Of a request: who broke it off."""
+    """Who closed, refused or broke a WebSocket; who aborted a request."""
     outcome: str = "ok"
-    """`ok`, `client_left`, `broken_off`, or the code of our own error answer."""
+    """`ok`, `client_left`, `broken_off`, or the code of the gateway's own answer."""
     detail: str = ""
-    """The error's text, for the operator."""
+    """The text of the error, for the operator."""
     limit: str = ""
     """The limit that ended it."""
     bytes_up: int = 0
@@ -60,42 +60,33 @@ class Record:
     link_at: float | None = None
     """When a link was chosen."""
     head_at: float | None = None
-    """When the final head of the service's answer, or its 101, was there."""
+    """When the final head of the service's answer, or its 101, had arrived."""
     ended_at: float | None = None
     stalled_by_client_seconds: float = 0.0
     stalled_by_service_seconds: float = 0.0
 
     def via(self, link: str, agent: str | None, dialect: str, now: float) -> None:
-        """A link was chosen; on the second attempt the later one stays."""
+        """A link was chosen. A second attempt replaces the first."""
         self.link, self.agent, self.dialect, self.link_at = link, agent or "", dialect, now
-
-    def passed(self, direction: Direction, size_bytes: int) -> None:
-        """A WebSocket message went through."""
-        if direction == "client_to_service":
-            self.messages_up += 1
-            self.bytes_up += size_bytes
-        else:
-            self.messages_down += 1
-            self.bytes_down += size_bytes
 
     @property
     def seconds(self) -> float:
-        """From the request's head to the end; 0 until then."""
+        """From the request's head to the end. 0 while it runs."""
         return self.ended_at - self.began if self.ended_at is not None else 0.0
 
     @property
     def link_seconds(self) -> float | None:
-        """How long it waited for a link; None where it got none."""
+        """How long it waited for a link. None when it got none."""
         return self.link_at - self.began if self.link_at is not None else None
 
     @property
     def head_seconds(self) -> float | None:
-        """Until the service's head; None where none came."""
+        """From the request's head to the head of the service's answer. None when none came."""
         return self.head_at - self.began if self.head_at is not None else None
 
     @property
     def level(self) -> int:
-        """Warnings are for what the operator may have to mend: 5xx, and WebSockets that the gateway ended."""
+        """WARNING for what the operator may have to fix: 5xx, and WebSockets that the gateway closed. Else INFO."""
         gateway_closed = self.kind == "websocket" and self.status == 101 and self.closed_by == "gateway"
         return logging.WARNING if self.status >= 500 or gateway_closed else logging.INFO
 
@@ -111,7 +102,7 @@ class Record:
         }
 
     def fields(self) -> dict[str, Any]:
-        """All there is to say, as keys of a JSON line."""
+        """Everything in the record, as the keys of a JSON line."""
         return self._where() | {
             "kind": self.kind,
             "method": printable(self.method),
@@ -139,7 +130,7 @@ class Record:
 
 
 class _Ended(Mapping[str, Any]):
-    """The fields of an exchange that is over: made when somebody asks, as lines of text do without."""
+    """The fields of a finished exchange. Built on demand, because text lines do not need them."""
 
     __slots__ = ("_made", "_record")
 
@@ -162,7 +153,7 @@ class _Ended(Mapping[str, Any]):
         return len(self._fields())
 
     def items(self) -> ItemsView[str, Any]:
-        """All at once, as the formatter takes them."""
+        """All fields at once, for the formatter."""
         return self._fields().items()
 
     def __repr__(self) -> str:
@@ -170,29 +161,29 @@ class _Ended(Mapping[str, Any]):
 
 
 def emit(record: Record) -> None:
-    """The exchange is over, and its record changes no more: write its line."""
+    """Write the line of a finished exchange. Its record does not change any more."""
     level = record.level
     if logger.isEnabledFor(level):
         text = _request_line(record) if record.kind == "http" else _websocket_line(record)
-        # Not `logger.log`: it walks up the stack for where it was called, which no line of ours says.
+        # Not `logger.log`, which walks up the stack to find its caller; our lines do not show the caller.
         line = logger.makeRecord(logger.name, level, __file__, 0, text, (), None, extra={"fields": _Ended(record)})
         logger.handle(line)
 
 
 def emit_opened(record: Record) -> None:
-    """A WebSocket is open on both sides."""
+    """Write the line of a WebSocket that is open on both sides."""
     if logger.isEnabledFor(logging.INFO):
         text = f"WS {_asked(record)} open after {(record.head_seconds or 0.0) * 1000:.0f} ms, {_route(record)}"
         logger.info("%s", text, extra={"fields": {"event": "opened", **record.fields()}})
 
 
 def logs_messages() -> bool:
-    """Whether each WebSocket message is to be logged; asked once per WebSocket, or before each `emit_message`."""
+    """Whether to log each WebSocket message. Ask once per WebSocket, or before each `emit_message`."""
     return messages.isEnabledFor(logging.DEBUG)
 
 
 def emit_message(record: Record, direction: Direction, size_bytes: int) -> None:
-    """One WebSocket message was passed on; its content is not shown. Only at level debug."""
+    """Write the line of one forwarded WebSocket message, without its content. Only at level debug."""
     if messages.isEnabledFor(logging.DEBUG):
         where = record._where()  # noqa: SLF001
         fields = where | {"direction": direction, "bytes": size_bytes}
@@ -203,7 +194,7 @@ def emit_message(record: Record, direction: Direction, size_bytes: int) -> None:
 
 
 def printable(value: bytes | str) -> str:
-    """As text of one line and bounded length: what others send must not forge log lines.
+    """As text of one line and bounded length, so that what others send cannot forge log lines.
 
     >>> printable(b"a\\nb")
     'a\\\\nb'
@@ -231,7 +222,7 @@ def _route(record: Record) -> str:
 
 
 def _ending(record: Record) -> str:
-    """What did not go in order, in brackets; empty where all did."""
+    """What went wrong, in brackets. Empty when nothing did."""
     said = [] if record.outcome == "ok" else [record.outcome]
     if record.limit:
         said.append(f"limit {record.limit}")
@@ -241,7 +232,7 @@ def _ending(record: Record) -> str:
 
 
 def _stalls(record: Record) -> str:
-    """Waits that a person would notice."""
+    """The waits that a person would notice."""
     waits = (("client", record.stalled_by_client_seconds), ("service", record.stalled_by_service_seconds))
     return "".join(f", {seconds:.1f} s stalled by the {side}" for side, seconds in waits if seconds >= 0.1)
 

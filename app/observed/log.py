@@ -1,7 +1,7 @@
-"""How the gateway logs: to standard error, one line per event, as text for people or as JSON for machines.
+"""Logging to standard error: one line per event, as text for people or as JSON for machines.
 
-`logger.info(..., extra={"fields": {...}})` gives structured fields: keys of their own in JSON, left out of the text.
-No line can be forged by what it quotes, and a warning that repeats without end is thinned out, never the access log.
+`logger.info(..., extra={"fields": {...}})` adds structured fields, which are keys in JSON and left out of the text.
+Quoted input cannot forge a line. Warnings that repeat are limited in rate; the access log is not.
 """
 
 import json
@@ -15,23 +15,23 @@ from typing import Any
 import msgspec
 
 READY = logging.getLogger("gateway.start")
-"""The one line that says the program serves; printed at every log level."""
+"""For the line that says that the program is ready. Printed at every log level."""
 
 _WINDOW_SECONDS = 10.0
 _LINES_PER_WINDOW = 20
-"""Of one kind of warning: enough to see what goes on, and 2 lines a second at the most."""
+"""Of one kind of warning: enough to see what happens, and at most 2 lines a second."""
 _KINDS = 1_000
-"""Kinds of warnings remembered: the sources have fewer; more would come from a library that formats beforehand."""
+"""Kinds of warnings to remember. The sources have fewer; only a library that formats its texts first makes more."""
 
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, line separators, overrides of the writing direction, lone surrogates."""
+"""Control characters, line separators, overrides of the writing direction, and lone surrogates."""
 
 
 class TextFormatter(logging.Formatter):
     """`12:00:00.123 INFO    gateway  message`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line; a traceback follows it where there is one."""
+        """One line, followed by the traceback if there is one."""
         moment = datetime.fromtimestamp(record.created, UTC).astimezone()
         message = _UNPRINTABLE.sub(_escape, record.getMessage())
         line = f"{moment:%H:%M:%S}.{int(record.msecs):03} {record.levelname:<7} {record.name:<15} {message}"
@@ -44,7 +44,7 @@ class TextFormatter(logging.Formatter):
 class JsonFormatter(logging.Formatter):
     """One JSON object per line: time (RFC 3339, UTC), level, logger, message, the event's own fields, and error.
 
-    A field cannot take the place of one of those four.
+    A field cannot replace one of the first four.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -65,7 +65,7 @@ class JsonFormatter(logging.Formatter):
             line["error"] = self.formatException(record.exc_info)
         try:
             return _UNPRINTABLE.sub(_escape_json, msgspec.json.encode(line, enc_hook=str).decode())
-        except UnicodeEncodeError:  # a lone surrogate: what an agent sent need not be text
+        except UnicodeEncodeError:  # a lone surrogate: agents may send what is not text
             return json.dumps(line, default=str)
 
 
@@ -84,10 +84,10 @@ _NOISE = (
 
 
 class _ServerNoise(logging.Filter):
-    """What uvicorn logs as errors and our access line says better.
+    """Drops what uvicorn logs as errors and our access log reports better.
 
-    A broken answer is broken off by an exception; a WebSocket refused with a response of its own is, for uvicorn,
-    a handshake that was not completed.
+    We abort an answer with an exception, and we refuse a WebSocket with a response of our own, which uvicorn reports as
+    an incomplete handshake.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -96,18 +96,20 @@ class _ServerNoise(logging.Filter):
 
 
 class FloodGuard(logging.Filter):
-    """Thins out warnings and errors of one kind: the same logger, level and text, whatever was filled into it.
+    """Limits the rate of warnings and errors of one kind: the same logger, level and text before its values.
 
-    The first 20 in 10 s are written; the next one after that says how many were not. Below warning, and in the
-    access log, nothing is held back.
+    The first 20 in 10 s are written. The first one after that says how many were dropped. Lines below WARNING and the
+    access log always pass.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._kinds: dict[tuple[str, int, str], list[float]] = {}  # -> begin of the window, written, suppressed
+        self._kinds: dict[
+            tuple[str, int, str], list[float]
+        ] = {}  # -> start of the window, lines written, lines dropped
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether to write this line; goes by the record's own time."""
+        """Whether to write this line, by the record's own time."""
         if record.levelno < logging.WARNING or record.name == "gateway.access":
             return True
         kind = (record.name, record.levelno, str(record.msg))
@@ -127,7 +129,7 @@ class FloodGuard(logging.Filter):
 
 
 def configure(level: str, style: str) -> None:
-    """Send everything, uvicorn's lines included, to standard error in one style."""
+    """Send all log lines, uvicorn's too, to standard error in one style."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     handler.addFilter(FloodGuard())

@@ -1,7 +1,7 @@
-"""The id under which one exchange is found in every log on its way: `X-Request-ID`.
+"""`X-Request-ID`: the id that finds one exchange in every log on its way.
 
-Taken from trusted peers when it is short and plain, made here otherwise; sent to the service and returned to the
-client. What an untrusted client sends under that name never reaches a log or a service.
+A trusted peer's id is kept if it is short and plain; otherwise a new one is made. It is sent to the service and
+returned to the client. The id of an untrusted client never reaches a log or a service.
 """
 
 import os
@@ -14,11 +14,11 @@ NAME = b"x-request-id"
 _ACCEPTABLE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 _ID_BYTES = 16
 _POOL_BYTES = 256 * _ID_BYTES
-"""One system call for 256 ids."""
+"""Enough for 256 ids with one system call."""
 
 
 class _Pool:
-    """Random bytes from the system, fetched in bulk."""
+    """Random bytes of the system, fetched in bulk."""
 
     __slots__ = ("_bytes", "_next")
 
@@ -26,12 +26,12 @@ class _Pool:
         self.clear()
 
     def clear(self) -> None:
-        """Forget what is left: a forked process must not give the same ids again."""
+        """Drop the rest, so that a forked process does not repeat ids."""
         self._bytes = b""
         self._next = 0
 
     def take(self) -> bytes:
-        """The next id's bytes."""
+        """The bytes of the next id."""
         start = self._next
         if start >= len(self._bytes):
             self._bytes = os.urandom(_POOL_BYTES)
@@ -46,12 +46,12 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
 
 
 def new_request_id() -> str:
-    """32 hexadecimal digits, random."""
+    """A new id: 32 random hexadecimal digits."""
     return _pool.take().hex()
 
 
 def request_id_of(headers: Headers, trusted: bool) -> str:
-    """The id of a request: its own `X-Request-ID` if the peer is trusted and there is just one good one, else new."""
+    """The request's own `X-Request-ID` if the peer is trusted and sent exactly one valid id; else a new id."""
     if trusted:
         found = [value for name, value in headers if len(name) == len(NAME) and name.lower() == NAME]
         if len(found) == 1 and _ACCEPTABLE(found[0]):
@@ -60,7 +60,7 @@ def request_id_of(headers: Headers, trusted: bool) -> str:
 
 
 def with_request_id(headers: Headers, request_id: str) -> Headers:
-    """The headers with this id as their only `X-Request-ID`; for the request and for the answer."""
+    """The headers with this id as their only `X-Request-ID`."""
     kept = [field for field in headers if len(field[0]) != len(NAME) or field[0].lower() != NAME]
     kept.append((NAME, request_id.encode("ascii")))
     return kept

@@ -1,1 +1,1 @@
-"""What the admin token opens, and the reload of the configuration."""
+"""The operator's endpoints, which need the admin token, and the reload of the configuration."""

@@ -1,7 +1,7 @@
-"""What is for the operator: `/metrics` and everything under `/-/`, on the control hosts or on a listener of its own.
+"""The operator's endpoints: `/metrics` and everything under `/-/`, on the control hosts or on a separate listener.
 
-Opened by the admin token (`Authorization: Bearer`); without one configured it is off. A listener on loopback
-(`admin_bind`) needs none.
+They need the admin token (`Authorization: Bearer`), and are off when none is configured. A listener on loopback
+(`admin_bind`) needs no token.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ from ..rules.routes import normalise_host
 _LONGEST_WAIT_SECONDS = 86_400.0
 
 _UNAUTHORISED = problems.Problem(
-    401, "admin_token_needed", "Not for everyone", "This address is for the operator.",
-    "Present the admin token as Authorization: Bearer; GATEWAY_ADMIN_TOKEN or admin_token_file sets it.",
+    401, "admin_token_needed", "Not for everyone", "This address is for the operator, and needs the admin token.",
+    "Send Authorization: Bearer with the admin token. The operator sets it in GATEWAY_ADMIN_TOKEN or admin_token_file.",
 )  # fmt: skip
 
 
 class Admin:
-    """The operator's endpoints of one gateway. `open_to_all`: the listener itself is the protection."""
+    """The operator's endpoints of one gateway. `open_to_all`: no token, because only this machine can connect."""
 
     def __init__(self, gateway: Gateway, *, open_to_all: bool = False) -> None:
         self._gateway = gateway
@@ -41,14 +41,14 @@ class Admin:
         ]
 
     async def metrics(self, request: Request) -> Response:
-        """For Prometheus."""
+        """The metrics, for Prometheus."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
         body, content_type = self._gateway.metrics.render(request.headers.get("accept"))
         return Response(body, media_type=None, headers={"content-type": content_type})
 
     async def drain(self, request: Request) -> Response:
-        """Begin to drain; with `?wait=SECONDS` answer when it is done, or after so long."""
+        """Start to drain. With `?wait=SECONDS`, answer when the drain is done or that time is over."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
         wait = request.query_params.get("wait")
@@ -57,7 +57,7 @@ class Admin:
         except ValueError:
             seconds = math.nan
         if math.isnan(seconds):
-            return JSONResponse({"code": "bad_request", "message": "wait: a number of seconds"}, 400)
+            return JSONResponse({"code": "bad_request", "message": "wait is not valid; write a number of seconds"}, 400)
         task = self._gateway.begin_drain()
         if seconds:
             await asyncio.wait((task,), timeout=seconds)
@@ -68,7 +68,7 @@ class Admin:
         )
 
     async def routes_known(self, request: Request) -> Response:
-        """Every route: of the file, in its order, then those that agents registered."""
+        """Every route: those of the file, in its order, then those that agents registered."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
         gateway = self._gateway
@@ -92,11 +92,17 @@ class Admin:
 
     def _refusal(self, request: Request) -> Response | None:
         if self._open:
-            # On loopback, but a page in a browser on this machine must not reach it under a name of its own.
+            # A page in a browser on this machine must not reach it through a host name of its own.
             host = normalise_host(request.headers.get("host", ""))
             if "origin" not in request.headers and host in ("localhost", "127.0.0.1", "[::1]"):
                 return None
-            return JSONResponse({"code": "not_local", "message": "ask for localhost, and not from a page"}, 403)
+            return JSONResponse(
+                {
+                    "code": "not_local",
+                    "message": "only programs on this machine get an answer; ask for localhost, and not from a page",
+                },
+                403,
+            )
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._gateway.settings.is_admin_token(token.strip()):
             return None
@@ -113,5 +119,5 @@ def _told(
 
 
 def create_admin_app(gateway: Gateway, *, open_to_all: bool) -> Starlette:
-    """The operator's endpoints alone, for a listener of their own."""
+    """An application with only the operator's endpoints, for a separate listener."""
     return Starlette(routes=Admin(gateway, open_to_all=open_to_all).routes)

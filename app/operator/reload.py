@@ -1,11 +1,11 @@
-"""The configuration read again while the gateway runs: on a change of its files, and on SIGHUP.
+"""Reloads the configuration while the gateway runs: when its files change, and on SIGHUP.
 
-`gateway.settings` is replaced whole or not at all: a wrong file changes nothing and is logged once per content. Files
-are looked at once a second by their status (no thread; a symlink that is switched, as a ConfigMap's is, counts), and
-read once they have stood still for a second, so that a file is not taken while it is being written.
+`gateway.settings` is replaced as a whole or not at all. A wrong file changes nothing and is logged once per error. The
+status of the files is checked once a second (a switched symlink counts, as in a ConfigMap). They are read when they
+have not changed for a second, so that a file is not read while it is being written.
 
-What cannot change in a running process keeps its value, and a warning names it. Links of a revoked token are closed
-with 1008; those of a token that is merely gone stay until they end, and their agent is refused when it dials again.
+A setting that cannot change in a running process keeps its value, and a warning names it. Links of a revoked token are
+closed with 1008. Links of a token that is only missing stay until they end; then their agent is refused.
 """
 
 import asyncio
@@ -29,42 +29,42 @@ NEEDS_RESTART = (
     "admin_bind", "client_ping_interval", "client_ping_timeout", "held_bytes_hard_limit", "held_bytes_limit",
     "log_format", "log_level", "reconnect_grace", "spool_bytes_limit", "state_dir",
 )  # fmt: skip
-"""Handed out once, when the process starts: to listeners, the server, the account, the log and the registry."""
+"""Read once, at the start: by listeners, the server, the account, the log and the registry."""
 
 REVOKED = (1008, "token revoked")
 
 _Stamp = dict[str, tuple[int, int, int, int] | None]
-"""Device, inode, size and time of change of each file; None for one that cannot be looked at."""
+"""Device, inode, size and time of change of each file. None for a file without a status."""
 
 
 class Reloader:
-    """Keeps one gateway's settings as its files are."""
+    """Keeps the settings of one gateway up to date with its files."""
 
     def __init__(
         self, gateway: Gateway, path: str | None = None, *, reader: Callable[[], Settings] | None = None
     ) -> None:
-        """`path`: the file; None: the one that the gateway's settings came from. `reader` stands in for `load`."""
+        """`path`: the file. None: the file of the gateway's settings. `reader`: instead of `load`."""
         self._gateway = gateway
         self._path = path or gateway.settings.file
         self._read = reader or partial(load, self._path)
-        self._started_with = gateway.settings  # by which the server was told what to take
+        self._started_with = gateway.settings  # the server was set up with these
         self._timer: asyncio.TimerHandle | None = None
         self._seen = self._taken = self._stamp()
         self._refused = ""
         self._on_sighup = False
-        self._before_sighup: Any = None  # what the process had made of the signal; `nohup` ignores it
+        self._before_sighup: Any = None  # the process's handler before ours; `nohup` ignores the signal
         self.applied = 0
         """Reloads that changed the settings."""
         self.refused = 0
-        """Reloads that a wrong configuration stopped."""
+        """Reloads that failed because the configuration was wrong."""
 
     def start(self, *, sighup: bool = False) -> None:
-        """Begin to look; `sighup`: take that signal too, for a process that is ours alone. Idempotent."""
+        """Start to watch the files. `sighup`: handle that signal too, in a process of our own. Idempotent."""
         loop = asyncio.get_running_loop()
         if self._timer is None:
             self._timer = loop.call_later(POLL_SECONDS, self._poll)
         if sighup and not self._on_sighup:
-            # Only the main thread's loop, on a system that has the signal, can take it.
+            # Only the loop of the main thread can handle it, on a system that has the signal.
             with contextlib.suppress(NotImplementedError, RuntimeError, ValueError, AttributeError):
                 before = signal.getsignal(signal.SIGHUP)
                 loop.add_signal_handler(signal.SIGHUP, self._hang_up)
@@ -72,7 +72,7 @@ class Reloader:
                 self._on_sighup = True
 
     def stop(self) -> None:
-        """Look no more; idempotent."""
+        """Stop watching; idempotent."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -84,7 +84,7 @@ class Reloader:
                     signal.signal(signal.SIGHUP, self._before_sighup)
 
     def reload(self) -> str:
-        """Read and apply now; what happened, as it stands in the log. Never raises."""
+        """Read and apply the files now. Returns what happened, as logged. Never raises."""
         before = self._seen = self._taken = self._stamp()
         try:
             new = self._read()
@@ -93,11 +93,11 @@ class Reloader:
         old = self._gateway.settings
         if (old.routes.routes or old.grants) and not (new.routes.routes or new.grants):
             return self._refuse(
-                "neither routes nor agents are left; a file cut short reads like that. Restart to mean it"
+                "the file has no routes and no agents any more, and may be cut short. If this is intended, restart"
             )
         self._refused = ""
         text = self.apply(new)
-        # It may name other files now. Those it named before count as they were: one of them may have changed since.
+        # The file may name other files now. Keep the old stamps of known ones: one may have changed in between.
         self._seen = self._taken = {file: before.get(file, status) for file, status in self._stamp().items()}
         return text
 
@@ -110,19 +110,19 @@ class Reloader:
         return text
 
     def apply(self, new: Settings) -> str:
-        """Replace the gateway's settings by these, and end the links of revoked tokens; what happened."""
+        """Replace the gateway's settings, and close the links of revoked tokens. Returns what happened."""
         gateway = self._gateway
         old = gateway.settings
         kept = {name: getattr(old, name) for name in NEEDS_RESTART if getattr(old, name) != getattr(new, name)}
         for name, value in kept.items():
-            logger.warning("%s changed: it stays %r until the gateway is restarted", name, value)
+            logger.warning("%s changed: %r stays in force until the gateway is restarted", name, value)
         if old.admin_bind is not None and new.admin_token_hash is None and old.admin_token_hash is not None:
-            # The listener stays, and must not come to stand open.
+            # The listener stays, and must not become open to all.
             kept["admin_token_hash"] = old.admin_token_hash
-            logger.warning("the admin token is gone: the old one stays until the gateway is restarted")
+            logger.warning("the admin token was removed: the old one stays valid until the gateway is restarted")
         if new.server_message_bytes > self._started_with.server_message_bytes:
             logger.warning(
-                "max_message_bytes above %d: the server takes no longer message until the gateway is restarted",
+                "max_message_bytes was raised: the server accepts at most %d until the gateway is restarted",
                 self._started_with.longest_message_bytes,
             )
         new = dataclasses.replace(new, **kept)
@@ -148,12 +148,13 @@ class Reloader:
                 link.close(*REVOKED)
         if forgotten:
             logger.warning(
-                "%d links stay whose token is not in the configuration any more; revoked = true would end them",
+                "%d links stay open, but their tokens are not in the configuration any more; to close such links, keep "
+                "the entry and set revoked = true",
                 forgotten,
             )
 
     def _hang_up(self) -> None:
-        self._refused = ""  # somebody asked: they get the answer again
+        self._refused = ""  # somebody asked, so repeat the answer
         logger.info("SIGHUP: reading the configuration again")
         self.reload()
 
@@ -161,7 +162,7 @@ class Reloader:
         self._timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self._poll)
         stamp = self._stamp()
         if stamp != self._seen:
-            self._seen = stamp  # it may still be being written
+            self._seen = stamp  # it may still be written to
         elif stamp != self._taken:
             self.reload()
 
@@ -179,5 +180,5 @@ def _status(file: str) -> tuple[int, int, int, int] | None:
 
 
 def _same(old: Settings, new: Settings) -> bool:
-    """Whether both say the same; tables of routes are compared by their routes."""
+    """Whether both are equal. Route tables are compared by their routes."""
     return old.routes.routes == new.routes.routes and dataclasses.replace(old, routes=new.routes) == new

@@ -1,7 +1,7 @@
-"""What a route allows, and for how long: one frozen `Policy` per route, decisions as synchronous functions.
+"""What a route allows, and for how long: one frozen `Policy` per route, and the decisions that follow from it.
 
-Process-wide defaults stand at the top of the configuration, a route's own keys win. Nothing here reads a clock: time
-is passed in. Nothing here does I/O; the doors ask and act.
+The top of the configuration sets the defaults, and a route's own keys override them. Nothing here reads a clock or
+does I/O: callers pass the time in, ask, and act.
 """
 
 from collections.abc import Iterable
@@ -15,14 +15,14 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 @dataclass(frozen=True, slots=True)
 class HeaderChanges:
-    """Fields removed, then set, on their way to the service or to the client. Names in lower case."""
+    """Header fields to remove and to set, in this order, towards the service or the client. Names in lower case."""
 
     set: Headers = field(repr=False)
     """May hold secrets."""
     remove: frozenset[bytes]
 
     def apply(self, headers: Headers) -> Headers:
-        """The changed fields; a set field replaces all of its name."""
+        """The changed fields. A field that is set replaces all fields of its name."""
         if not self.set and not self.remove:
             return headers
         gone = self.remove | {name for name, _ in self.set}
@@ -34,11 +34,11 @@ NO_CHANGES = HeaderChanges([], frozenset())
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One route's limits and times. Sizes in bytes, times in seconds; None: unlimited."""
+    """One route's limits and timeouts. Sizes in bytes, times in seconds; None: unlimited."""
 
     origins: tuple[str, ...] = ("same-origin",)
-    """Who may open WebSockets from a page: `same-origin` (the Host asked for), `*`, `host`, `host:port`,
-    `scheme://host[:port]`, or `*.domain` for its subdomains on label borders."""
+    """The pages that may open WebSockets: `same-origin` (the requested Host), `*`, `host`, `host:port`,
+    `scheme://host[:port]`, or `*.domain` for its subdomains."""
     allow_missing_origin: bool = True
     """Programs send no Origin; browsers always do."""
     allow_null_origin: bool = False
@@ -46,7 +46,7 @@ class Policy:
     """Per WebSocket and direction."""
     bytes_per_second: float | None = None
     rate_burst_seconds: float = 1.0
-    """How many seconds' worth may come at once."""
+    """How many seconds' worth may arrive at once."""
     rate_limit_action: str = "close"
     """`close` with 1008, or `slow` the sender down."""
     max_message_bytes: int = 10 * 1024 * 1024
@@ -54,15 +54,15 @@ class Policy:
     max_websockets: int | None = None
     """Open at once on this route."""
     max_websockets_per_client: int | None = None
-    """Open at once by one client address, over all routes."""
+    """Open at once from one client address, over all routes."""
     sticky: str = "off"
     """`off`, `cookie` or `client`: keep a client on one of a cluster's agents."""
     upgrade_timeout: float = 10.0
     response_head_timeout: float = 60.0
     idle_timeout: float = 300.0
-    """HTTP: no byte of the answer for so long, once it began. A WebSocket: neither a message nor a pong."""
+    """HTTP: the longest pause within an answer. WebSocket: the longest time without a message or a pong."""
     http_write_timeout: float = 60.0
-    """A client that takes, or a service that takes, no byte for so long is cut off."""
+    """Abort a request when its client or its service has taken no byte for this long."""
     websocket_write_timeout: float = 10.0
     request_headers: HeaderChanges = NO_CHANGES
     response_headers: HeaderChanges = NO_CHANGES
@@ -74,9 +74,9 @@ DEFAULT_POLICY = Policy()
 def origin_allowed(policy: Policy, origins: Iterable[bytes], host: str, scheme: str, route_host: str) -> bool:
     """Whether a page of this Origin may open a WebSocket (RFC 6455 section 10.2, RFC 6454).
 
-    `origins`: the Origin fields, as sent; more than one is never right. `host`: the Host asked for, with its port;
-    `scheme`: the client's (`http` or `https`); `route_host`: the route's own, which `same-origin` includes.
-    Hosts and ports are compared, the default port being the scheme's.
+    `origins`: the Origin fields, as sent; more than one is refused. `host`: the requested Host, with its port.
+    `scheme`: the client's (`http` or `https`). `route_host`: the route's own host, which `same-origin` includes.
+    Hosts and ports are compared; a missing port is the scheme's default.
     """
     values = list(origins)
     if not values:
@@ -93,11 +93,11 @@ def origin_allowed(policy: Policy, origins: Iterable[bytes], host: str, scheme: 
 
 
 _Origin = tuple[str, str, int | None]
-"""Scheme, host, port; the port is the scheme's own where none was given."""
+"""Scheme, host, port; the scheme's default port where none was given."""
 
 
 def _split(text: str, scheme: str | None) -> _Origin | None:
-    """`scheme://host[:port]`, or `host[:port]` where a scheme is given; None when it is neither."""
+    """Split `scheme://host[:port]`, or `host[:port]` where a scheme is given. None for anything else."""
     if "://" not in text:
         if scheme is None:
             return None
@@ -117,7 +117,7 @@ def _matches(pattern: str, origin: _Origin, host: str, scheme: str, route_host: 
         return True
     if pattern == "same-origin":
         asked = _split(host.lower(), scheme)
-        # A proxy in front may end TLS: the host and the port as written are compared, the scheme is not.
+        # A proxy in front may terminate TLS, so compare the host and the port as written, but not the scheme.
         if origin[0] not in ("http", "https"):
             return False
         if asked is not None and origin[1] == asked[1] and (origin[2] == asked[2] or _both_default(origin, asked)):
@@ -136,7 +136,7 @@ def _both_default(one: _Origin, other: _Origin) -> bool:
 
 
 class TokenBucket:
-    """A rate with a burst: `take` says how long to wait, 0 when the amount is there."""
+    """A rate with a burst. `take` says how long to wait; 0 when the amount is available now."""
 
     __slots__ = ("_burst", "_filled_at", "_level", "_rate")
 
@@ -147,14 +147,14 @@ class TokenBucket:
         self._filled_at = now
 
     def take(self, amount: float, now: float) -> float:
-        """Take `amount`; the seconds until it would have been there. It may go into debt, so nothing starves."""
+        """Take `amount`. Returns the seconds until it is available. The bucket may go into debt, so nothing starves."""
         self._level = min(self._burst, self._level + (now - self._filled_at) * self._rate)
         self._filled_at = now
         self._level -= amount
         return max(0.0, -self._level / self._rate)
 
     def would_exceed(self, amount: float, now: float) -> bool:
-        """Whether `amount` is more than is there now; takes nothing."""
+        """Whether `amount` is more than is available now. Takes nothing."""
         level = min(self._burst, self._level + (now - self._filled_at) * self._rate)
         return amount > level
 
@@ -171,7 +171,7 @@ class RateLimit:
         self._slow = policy.rate_limit_action == "slow"
 
     def admit(self, size: int, now: float) -> float | None:
-        """Seconds to wait before this message is passed on (0: none); None: the limit is crossed, close with 1008."""
+        """Seconds to wait before passing this message on; 0: none. None: over the limit, close with 1008."""
         wait = 0.0
         for bucket, amount in ((self._messages, 1), (self._bytes, size)):
             if bucket is not None:
@@ -182,7 +182,7 @@ class RateLimit:
 
 
 def rate_limit(policy: Policy, now: float) -> RateLimit | None:
-    """The limit of one direction; None where the policy has none."""
+    """A limit for one direction. None where the policy has no limit."""
     if policy.messages_per_second is None and policy.bytes_per_second is None:
         return None
     return RateLimit(policy, now)

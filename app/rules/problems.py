@@ -1,6 +1,7 @@
-"""What a client is told when its request could not be carried: status, a stable code, what happened, whose turn it is.
+"""The gateway's own answers to clients whose request it could not carry.
 
-JSON for programs, a small page for browsers, by `Accept`. The texts never name agents' errors or internal hosts.
+Each `Problem` says what happened, to what, and what to do next: status, a stable code, and three texts. Programs get
+JSON and browsers a small page, by `Accept`. The texts never name an agent's error or an internal host.
 """
 
 import html
@@ -38,89 +39,96 @@ class Problem:
     code: str
     title: str
     what: str
-    turn: str
-    """Whose turn it is, and what to do."""
+    """What happened, and to what."""
+    hint: str
+    """What to do next, and who does it."""
     retry_after: int | None = None
     close_code: int = 1011
-    """For a WebSocket that is open already (RFC 6455 section 7.4)."""
+    """For a WebSocket that is already open (RFC 6455 section 7.4)."""
 
 
 NO_ROUTE = Problem(
-    404, "no_route", "Nothing here", "No application is published under this address.",
-    "Check the address; the operator adds a [[routes]] entry for this host and path.",
+    404, "no_route", "Nothing here", "No application is published at this address.",
+    "Check the address. To publish an application here, the operator adds a [[routes]] entry for this host and path.",
 )  # fmt: skip
 UNSAFE_PATH = Problem(
-    400, "unsafe_path", "Ambiguous path", "The path could be read in two ways that lead to different applications.",
-    "Write the path without encoded slashes and dot segments.",
+    400, "unsafe_path", "Ambiguous path", "The path can be read in two ways that lead to different applications.",
+    "Send the path without encoded slashes and dot segments.",
 )  # fmt: skip
 BAD_REQUEST = Problem(
-    400, "bad_request", "Bad request", "The request is not valid HTTP, or cannot be carried as it is.",
-    "Mend the client.",
+    400, "bad_request", "Bad request",
+    "The request is not valid HTTP, or the connected agent cannot carry it unchanged.",
+    "Fix the request. If it is valid, ask the operator to connect an agent that supports yamux.",
 )  # fmt: skip
 NO_WEBSOCKETS = Problem(
     501, "websockets_unavailable", "WebSockets are not available",
-    "The server in front of this application hands WebSocket handshakes over as plain HTTP.",
-    "The operator installs uvicorn[standard], or starts the server with WebSocket support.",
+    "The server in front of this application passes WebSocket handshakes on as plain HTTP.",
+    "Ask the operator to install uvicorn[standard], or to start the server with WebSocket support.",
 )  # fmt: skip
-STOPPING = Problem(
-    503, "stopping", "Restarting", "The gateway is about to stop.", "Try again in a few seconds.", 2, 1012
-)
+STOPPING = Problem(503, "stopping", "Restarting", "The gateway is stopping.", "Try again in a few seconds.", 2, 1012)
 NO_AGENT = Problem(
     503, "no_agent", "The cluster is not connected", "No agent of this application's cluster is connected.",
-    "Try again soon; the operator looks whether the agent runs and reaches the gateway.", 5, 1012,
+    "Try again soon. Ask the operator to check that the agent is running and can reach the gateway.", 5, 1012,
 )  # fmt: skip
-BUSY = Problem(503, "busy", "Too busy", "The gateway has no room for another exchange.", "Try again soon.", 2, 1013)
+BUSY = Problem(
+    503, "busy", "Too busy", "The gateway has no room for another request or WebSocket.", "Try again soon.", 2, 1013
+)
 AGENT_LOST = Problem(
-    502, "agent_lost", "Connection to the cluster lost", "The cluster's agent went away before it answered.",
-    "Try again; the agent connects anew by itself.", None, 1012,
+    502, "agent_lost", "Connection to the cluster lost", "The cluster's agent disconnected before it answered.",
+    "Try again. The agent reconnects by itself.", None, 1012,
 )  # fmt: skip
 UNREACHABLE = Problem(
     502, "service_unreachable", "The application does not answer",
     "The cluster is connected, but its service refused the connection or closed it without an answer.",
-    "The operator looks whether the service runs, listens on the routed port, and the agent may reach it.",
+    "Ask the operator to check that the service is running, that it listens on the routed port, and that the agent "
+    "may reach it.",
 )  # fmt: skip
 BROKE_OFF = Problem(
-    502, "service_broke_off", "The application broke off", "The service ended the connection in its answer.",
-    "Try again; the operator looks at the service's own log.",
+    502, "service_broke_off", "The application broke off", "The service closed the connection during its answer.",
+    "Try again. If it happens again, ask the operator to look at the service's own log.",
 )  # fmt: skip
 BAD_ANSWER = Problem(
     502, "bad_answer", "The application's answer is not valid", "The service's answer breaks its protocol.",
-    "The operator compares the route's scheme and port with what the service speaks.",
+    "Ask the operator to compare the route's scheme and port with what the service speaks.",
 )  # fmt: skip
 TLS_FAILED = Problem(
     502, "tls_failed", "No secure connection to the application",
     "TLS with the service failed, or its certificate is not the expected one.",
-    "The operator compares the route's ca_file and server_name with the service's certificate.",
+    "Ask the operator to compare the route's ca_file and server_name with the service's certificate.",
 )  # fmt: skip
 TOO_SLOW = Problem(
     504, "service_too_slow", "The application took too long", "The service did not begin its answer in time.",
-    "Try again; the operator looks at the service, or allows it more time.",
+    "Try again. If it happens again, ask the operator to check the service, or to allow it more time.",
 )  # fmt: skip
 BODY_TOO_LARGE = Problem(
     413, "body_too_large", "Too large", "The request's body is larger than this application allows.",
-    "Send less; the operator may raise the route's max_body_bytes.",
+    "Send less, or ask the operator to raise the route's max_body_bytes.",
 )  # fmt: skip
 REQUEST_TIMEOUT = Problem(
-    408, "request_timeout", "Your request came too slowly", "The rest of the request's body did not come in time.",
-    "Send it again, over a better connection.",
+    408, "request_timeout", "Your request came too slowly", "The rest of the request's body did not arrive in time.",
+    "Send the request again over a better connection.",
 )  # fmt: skip
 ORIGIN_REFUSED = Problem(
     403, "origin_refused", "Not from here", "Pages of this origin may not open WebSockets to this application.",
-    "The operator adds the page's origin to the route's origins.",
+    "If they should, the operator adds the page's origin to the route's origins.",
 )  # fmt: skip
 TOO_MANY_OF_ROUTE = Problem(
-    503, "too_many_websockets", "Too many connections", "This application's limit of open WebSockets is reached.",
-    "Try again later; the operator may raise the route's max_websockets.", 10,
+    503, "too_many_websockets", "Too many connections", "This application has as many open WebSockets as it allows.",
+    "Try again later, or ask the operator to raise the route's max_websockets.", 10,
 )  # fmt: skip
 TOO_MANY_OF_CLUSTER = Problem(
-    503, "too_many_websockets_of_cluster", "Too many connections", "This cluster's limit of WebSockets is reached.",
-    "Try again later; the operator may raise max_websockets_per_cluster.", 10,
+    503, "too_many_websockets_of_cluster", "Too many connections",
+    "This application's cluster has as many open WebSockets as it allows.",
+    "Try again later, or ask the operator to raise max_websockets_per_cluster.", 10,
 )  # fmt: skip
 TOO_MANY_OF_CLIENT = Problem(
-    429, "too_many_websockets_of_client", "Too many connections", "Too many WebSockets are open from this address.",
-    "Close some; the operator may raise max_websockets_per_client.", 10,
+    429, "too_many_websockets_of_client", "Too many connections", "Too many WebSockets are open from your address.",
+    "Close some, or ask the operator to raise max_websockets_per_client.", 10,
 )  # fmt: skip
-INTERNAL = Problem(500, "internal_error", "Internal error", "The gateway failed.", "The operator looks at the log.")
+INTERNAL = Problem(
+    500, "internal_error", "Internal error", "The gateway failed to handle the request.",
+    "Ask the operator to look at the gateway's log.",
+)  # fmt: skip
 
 _BY_ERROR: dict[type[TunnelError], Problem] = {
     NoAgentError: NO_AGENT,
@@ -141,7 +149,7 @@ _BY_ERROR: dict[type[TunnelError], Problem] = {
 
 
 def problem_of(error: TunnelError) -> Problem:
-    """The one table from errors to what clients see."""
+    """The answer to an error of the tunnel: the only table of them."""
     for kind in type(error).__mro__:
         if kind in _BY_ERROR:
             return _BY_ERROR[kind]
@@ -152,22 +160,25 @@ _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{status} {title}</title>
 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:36em;margin:12vh auto;padding:0 1em;color:#222}}
 h1{{font-size:1.5em}}code{{color:#666}}@media(prefers-color-scheme:dark){{body{{background:#181818;color:#ddd}}}}</style>
-<h1>{title}</h1><p>{what}</p><p>{turn}</p><p><code>{status} {code}</code></p></html>
+<h1>{title}</h1><p>{what}</p><p>{hint}</p><p><code>{status} {code}</code></p></html>
 """
 
 
 def render(problem: Problem, request_headers: Headers, detail: str = "") -> tuple[int, Headers, bytes]:
-    """Status, ASGI headers and body of the answer; `detail` is shown, so it must come from the client's own input."""
+    """Status, ASGI headers and body of the answer.
+
+    `detail` is shown to the client, so it must come from the client's own request.
+    """
     wants_page = any(name == b"accept" and b"text/html" in value for name, value in request_headers)
     what = f"{problem.what} ({detail})" if detail else problem.what
     if wants_page:
-        texts = {"title": problem.title, "what": what, "turn": problem.turn, "code": problem.code}
+        texts = {"title": problem.title, "what": what, "hint": problem.hint, "code": problem.code}
         escaped = {name: html.escape(text) for name, text in texts.items()}
         body = _PAGE.format(status=problem.status, **escaped).encode()
         media_type = b"text/html; charset=utf-8"
     else:
         answer: Mapping[str, Any] = {
-            "code": problem.code, "status": problem.status, "message": what, "hint": problem.turn
+            "code": problem.code, "status": problem.status, "message": what, "hint": problem.hint
         }  # fmt: skip
         body = msgspec.json.encode(answer) + b"\n"
         media_type = b"application/json"

@@ -1,8 +1,8 @@
 """Which service a public host and path belong to.
 
-Hosts are compared without port, case and trailing dot; `*.example.com` stands for one or more labels; an exact host
-beats a wildcard, a longer wildcard a shorter one. Within a host the longest path prefix wins, on segment borders.
-Host selects, it never authorises.
+Hosts are compared without port, case and trailing dot. `*.example.com` matches one or more labels. An exact host
+beats a wildcard, and a longer wildcard beats a shorter one. Within a host the longest path prefix wins; a prefix ends
+at a segment border. The host only selects a route. It never authorises anything.
 """
 
 import re
@@ -17,19 +17,19 @@ from .policy import DEFAULT_POLICY, Policy
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """(host, path prefix) -> target, and what is allowed on the way."""
+    """(host, path prefix) -> target, and the policy for it."""
 
     host: str
     """Exact, or `*.` and a domain; lower case, without trailing dot."""
     path: bytes
-    """Prefix that begins with a slash, raw."""
+    """A raw prefix that begins with a slash."""
     target: Target
     policy: Policy = field(default=DEFAULT_POLICY, hash=False)
-    """The file's defaults under the route's own keys."""
+    """The file's defaults, overridden by the route's own keys."""
 
     @property
     def name(self) -> str:
-        """Host and prefix: the same before and after a reload, whatever else of the route changed."""
+        """Host and prefix: they identify the route across a reload, whatever else changed."""
         return self.host + self.path.decode("ascii", "backslashreplace")
 
 
@@ -37,11 +37,11 @@ _PARAMETERS = re.compile(rb";[^/]*")
 
 
 class UnsafePathError(ValueError):
-    """Decoding the path, or resolving its dot segments, would lead to another route."""
+    """Decoding the path or resolving its dot segments would lead to another route."""
 
 
 def normalise_host(host: str) -> str:
-    """The host of a Host header or a route: no port, no trailing dot, lower case; brackets of IPv6 are kept.
+    """The host of a Host header or a route, in lower case, without port and trailing dot. IPv6 keeps its brackets.
 
     >>> normalise_host("Kuma.Example.Test.:8080")
     'kuma.example.test'
@@ -58,7 +58,7 @@ def normalise_host(host: str) -> str:
 
 
 class HostIndex:
-    """Routes by host, the longest prefix first; changed one host at a time."""
+    """Routes by host, the longest prefix first. Changes one host at a time."""
 
     __slots__ = ("_exact", "_wildcards")
 
@@ -67,7 +67,7 @@ class HostIndex:
         self._wildcards: dict[str, list[Route]] = {}  # by the domain with its leading dot
 
     def put(self, host: str, routes: Iterable[Route]) -> None:
-        """All routes of this host or wildcard from now on; none: it is routed no more."""
+        """Replace all routes of this host or wildcard. An empty set removes it."""
         table, key = (self._wildcards, host[1:]) if host.startswith("*.") else (self._exact, host)
         if entries := sorted(routes, key=lambda route: len(route.path), reverse=True):
             table[key] = entries
@@ -75,7 +75,7 @@ class HostIndex:
             table.pop(key, None)
 
     def of_host(self, host: str) -> list[Route] | None:
-        """The routes of a normalised host, longest prefix first; None when nobody routes it."""
+        """The routes of a normalised host, longest prefix first. None when the host is not routed."""
         entries = self._exact.get(host)
         if entries is None and self._wildcards:
             dot = host.find(".")
@@ -88,7 +88,7 @@ class HostIndex:
 
 
 class RouteTable:
-    """All routes of a configuration; immutable, and replaced whole."""
+    """All routes of a configuration. Immutable: a reload makes another table."""
 
     __slots__ = ("_index", "routes")
 
@@ -107,19 +107,15 @@ class RouteTable:
         return frozenset(route.host for route in self.routes)
 
     def of_host(self, host: str) -> list[Route] | None:
-        """The routes of a normalised host, longest prefix first; None when nobody routes it."""
+        """The routes of a normalised host, longest prefix first. None when the host is not routed."""
         return self._index.of_host(host)
-
-    def match(self, host: str, raw_path: bytes) -> Route | None:
-        """The route of a normalised host and a raw path. Raises UnsafePathError."""
-        return match(self._index.of_host(host), raw_path)
 
     def __repr__(self) -> str:
         return f"<RouteTable {len(self.routes)} routes of {len(self.hosts)} hosts>"
 
 
 def match(entries: list[Route] | None, raw_path: bytes) -> Route | None:
-    """Of one host's routes, longest prefix first, the one of a raw path. Raises UnsafePathError."""
+    """The route of a raw path, among one host's routes, longest prefix first. Raises UnsafePathError."""
     if entries is None:
         return None
     route = _longest(entries, raw_path)
@@ -128,7 +124,7 @@ def match(entries: list[Route] | None, raw_path: bytes) -> Route | None:
         and (b"%" in raw_path or b"/." in raw_path or b"\\" in raw_path or b"//" in raw_path or b";" in raw_path)
         and any(_longest(entries, reading) is not route for reading in _readings(raw_path))
     ):
-        raise UnsafePathError("the path leads elsewhere once it is decoded")
+        raise UnsafePathError("the path leads to another route once it is decoded")
     return route
 
 
@@ -143,7 +139,7 @@ def _longest(entries: list[Route], path: bytes) -> Route | None:
 
 
 def _readings(path: bytes) -> Iterable[bytes]:
-    """The ways in which a service may read this path: dots resolved, decoded once or twice, slashes merged."""
+    """The ways a service may read this path: dot segments resolved, decoded once or twice, slashes merged."""
     for _ in range(3):
         slashes = path.replace(b"\\", b"/")
         resolved = _resolve_dots(slashes)

@@ -1,11 +1,12 @@
-"""The gateway's configuration: one TOML file and `GATEWAY_...` variables, read and checked as a whole.
+"""The gateway's settings: one TOML file and `GATEWAY_...` variables, read and checked as a whole.
 
-Nothing else on the gateway's side reads the environment, and within this package only `environment.py` does. A wrong
-key, type or value raises `ConfigurationError`, whose one line names the file, the line, the key and what would be
-valid, or the variable; it never shows a token. Nothing is half applied: there is a whole `Settings` or an error.
+On the gateway's side only `environment.py` reads the environment. A wrong key, type or value raises
+`ConfigurationError`. Its one line names the variable, or the file, the line and the key, and says what would be valid;
+it never shows a token. Nothing is half applied: the result is a whole `Settings` or an error.
 
-`schema.py` says what may be written, `reading.py` compares a table with it, `lines.py` finds a key's line, `hosts.py`,
-`policies.py`, `tokens.py` and `routing.py` each check what one part means, `loading.py` puts it together.
+`schema.py` defines what may be written, `reading.py` checks a table against it, `lines.py` finds the line of a key.
+`hosts.py`, `policies.py`, `targets.py`, `tokens.py` and `routing.py` check one part each, and `loading.py` puts the
+parts together.
 """
 
 from .environment import admin_token, web_concurrency

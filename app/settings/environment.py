@@ -1,6 +1,6 @@
 """`GATEWAY_...` variables: every plain key of the file in capitals, `GATEWAY_CONFIG` and `GATEWAY_ADMIN_TOKEN`.
 
-A variable wins over the file; lists are comma-separated. Others of that prefix are left alone: Kubernetes makes
+A variable overrides the file. Lists are comma-separated. Other variables with the prefix are ignored: Kubernetes sets
 `GATEWAY_PORT` and the like for a Service named gateway.
 """
 
@@ -21,27 +21,27 @@ ADMIN_TOKEN = PREFIX + "ADMIN_TOKEN"
 
 
 def process_environment() -> Mapping[str, str]:
-    """The environment of this process: the only place where it is read."""
+    """The environment of this process."""
     return os.environ
 
 
 def web_concurrency() -> str | None:
-    """What servers take for the number of workers where their command line says none."""
+    """The number of workers that servers use where their command line gives none."""
     return os.environ.get("WEB_CONCURRENCY")
 
 
 def config_file(environment: Mapping[str, str]) -> str | None:
-    """The file that `GATEWAY_CONFIG` names; an empty one counts as none."""
+    """The file that `GATEWAY_CONFIG` names. None where it is not set or empty."""
     return environment.get(PREFIX + "CONFIG") or None
 
 
 def variable(key: str) -> str:
-    """The variable of a plain key."""
+    """The name of a plain key's variable."""
     return PREFIX + key.upper()
 
 
 def written(environment: Mapping[str, str]) -> dict[str, object]:
-    """What the variables say, as a file would. Raises ConfigurationError."""
+    """The keys that the variables set, as a file would give them. Raises ConfigurationError."""
     types = keys_of(File)
     return {
         key: _value(key, types[key], environment[variable(key)]) for key in PLAIN_KEYS if variable(key) in environment
@@ -49,9 +49,9 @@ def written(environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def admin_token(file: str | None = None, environment: Mapping[str, str] | None = None) -> str | None:
-    """The admin token: of `file` where one is named, else of the variables; None when there is none.
+    """The admin token, for the programs that present it. None when there is none. Raises ConfigurationError.
 
-    For the programs that present it. Raises ConfigurationError.
+    It comes from `file` if that is given, else from the variables.
     """
     environment = process_environment() if environment is None else environment
     try:

@@ -1,6 +1,6 @@
-"""Hosts, addresses and origins as they are written in the configuration: what is one, and in which form it is kept.
+"""Hosts, addresses and origins of the configuration: which are valid, and in which form they are kept.
 
-Pure functions; each raises WrongKeyError with the key that it was given.
+Pure functions. Each raises WrongKeyError with the key that the caller gave.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def host_pattern(value: str, path: KeyPath) -> str:
-    """An exact host name, or `*.` and a domain."""
+    """Check an exact host name, or `*.` and a domain, and normalise it."""
     host = normalise_host(value)
     if not _HOST.fullmatch(host) or len(host) > 253:
         raise WrongKeyError(
@@ -29,21 +29,21 @@ def host_pattern(value: str, path: KeyPath) -> str:
 
 
 def control_host(value: str, path: KeyPath) -> str:
-    """A host name or an IP address."""
+    """Check a host name or an IP address, and normalise it."""
     host = normalise_host(value)
     if (not _HOST.fullmatch(host) or host.startswith("*")) and not is_address(value):
-        raise WrongKeyError(path, f"{shown(value)} is not a host name or IP address")
+        raise WrongKeyError(path, f"{shown(value)} is not valid; write a host name or an IP address")
     return host
 
 
 def public_url(value: str) -> tuple[str, str]:
-    """The URL without a trailing slash, its scheme in lower case, and its host."""
+    """The URL, with its scheme in lower case and without a trailing slash, and its host."""
     try:
         url = urlsplit(value)
         valid = (
             url.scheme in ("http", "https") and bool(url.hostname) and not (url.query or url.fragment or url.username)
         )
-        _ = url.port  # raises for one that is no number of a port
+        _ = url.port  # raises ValueError for an invalid port
     except ValueError:
         valid = False
     if not valid:
@@ -54,20 +54,22 @@ def public_url(value: str) -> tuple[str, str]:
 
 
 def network(value: str, path: KeyPath) -> Network:
-    """An address, or a network; bits beyond its mask are taken off."""
+    """An address or a network. Host bits beyond the mask are cleared."""
     try:
         return ipaddress.ip_network(value, strict=False)
     except ValueError:
-        raise WrongKeyError(path, f"{shown(value)} is neither an IP address nor a network like 10.0.0.0/8") from None
+        raise WrongKeyError(
+            path, f"{shown(value)} is not valid; write an IP address, or a network like 10.0.0.0/8"
+        ) from None
 
 
 def origin(value: str, path: KeyPath) -> str:
-    """One entry of `origins`, in lower case."""
+    """Check one entry of `origins`, and return it in lower case."""
     pattern = value.strip().lower()
     if pattern in ("*", "same-origin"):
         return pattern
     if pattern == "null":
-        raise WrongKeyError(path, '"null" is not an origin to list; set allow_null_origin = true')
+        raise WrongKeyError(path, '"null" cannot be listed; to allow it, set allow_null_origin = true')
     name = pattern.removeprefix("*.")
     found = _ORIGIN.fullmatch(name)
     plain = found is not None and not found[1] and not found[6] and not name.startswith("[")
@@ -82,7 +84,7 @@ def origin(value: str, path: KeyPath) -> str:
 
 
 def bind_address(value: str, path: KeyPath) -> tuple[str, int]:
-    """`host:port`, IPv6 in brackets."""
+    """The host and the port of `host:port`. IPv6 is written in brackets."""
     host, _, port = value.strip().rpartition(":")
     bare = host.strip("[]")
     good_host = is_address(bare) if "[" in host or ":" in host else bool(_HOST.fullmatch(bare)) and "*" not in bare
@@ -94,7 +96,7 @@ def bind_address(value: str, path: KeyPath) -> tuple[str, int]:
 
 
 def is_address(host: str) -> bool:
-    """Whether this is an IP address, in brackets or not."""
+    """Whether this is an IP address, with or without brackets."""
     try:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError:
@@ -103,5 +105,5 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
+    """Whether only this machine can reach this address."""
     return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)

@@ -1,8 +1,8 @@
-"""On which line of a TOML file a key stands, so that an error can say where to look.
+"""Finds the line of a key in a TOML file, so that an error can say where to look.
 
-Only for text that `tomllib` has taken already: this scanner looks for borders (keys, strings, brackets) and checks
-nothing. It never raises for such text, and knows the same paths as the data: tables, arrays of tables, dotted and
-quoted keys, inline tables and the elements of arrays.
+It works only on text that `tomllib` has parsed. The scanner finds keys, strings and brackets, and checks nothing. It
+never raises for such text, and it gives the same paths as the parsed data: tables, arrays of tables, dotted and quoted
+keys, inline tables and array elements.
 """
 
 import re
@@ -25,7 +25,7 @@ _AROUND_DOT = re.compile(r"[ \t]*(\.?)[ \t]*")
 
 
 def line_of(text: str, path: KeyPath) -> int | None:
-    """The line (from 1) of the key, or of the nearest table around it that is written; None for neither."""
+    """The line (from 1) of the key, or of the nearest table around it. None when the file has neither."""
     found = key_lines(text)
     for length in range(len(path), 0, -1):
         if (line := found.get(path[:length])) is not None:
@@ -39,14 +39,14 @@ def key_lines(text: str) -> dict[KeyPath, int]:
 
 
 class _Scanner:
-    """Walks the text once; `_at` is where it is."""
+    """Walks the text once. `_at` is the current position."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
         self._line_starts = [0, *(match.end() for match in re.finditer("\n", text))]
         self._lines: dict[KeyPath, int] = {}
-        self._counts: dict[KeyPath, int] = {}  # of the tables in each array of tables
+        self._counts: dict[KeyPath, int] = {}  # tables so far, for each array of tables
 
     def scan(self) -> dict[KeyPath, int]:
         table: KeyPath = ()
@@ -60,7 +60,7 @@ class _Scanner:
         return self._lines
 
     def _header(self) -> KeyPath:
-        """`[a.b]` or `[[a.b]]`: the table that the keys below belong to."""
+        """Read `[a.b]` or `[[a.b]]`. Returns the path of the table."""
         begun = self._at
         brackets = 2 if self._text.startswith("[[", begun) else 1
         self._at += brackets
@@ -81,11 +81,11 @@ class _Scanner:
         return path
 
     def _newest(self, path: KeyPath) -> KeyPath:
-        """The table that a name in a header means: of an array of tables, its newest."""
+        """The table that a name in a header refers to: the newest one of an array of tables."""
         return (*path, self._counts[path] - 1) if path in self._counts else path
 
     def _pair(self, table: KeyPath) -> None:
-        """`a.b = value`."""
+        """Read `a.b = value`."""
         begun = self._at
         path = table
         for name in self._key():
@@ -115,7 +115,7 @@ class _Scanner:
                 self._match(_BARE_VALUE)
 
     def _next_inside(self, closing: str) -> bool:
-        """Go to the next element; False, and behind the bracket, when there is none."""
+        """Move to the next element. When there is none, move past the closing bracket and return False."""
         self._skip_blanks()
         if self._text[self._at] == ",":
             self._at += 1
@@ -126,7 +126,7 @@ class _Scanner:
         return True
 
     def _key(self) -> list[str]:
-        """The names of a dotted key."""
+        """Read a dotted key. Returns its names."""
         names: list[str] = []
         dot = "."
         while dot:

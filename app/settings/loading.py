@@ -1,4 +1,4 @@
-"""From the file and the variables to `Settings`, or to one line that says what is wrong and where."""
+"""Turns the file and the variables into `Settings`, or into one line that says what is wrong and where."""
 
 import tomllib
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _COPIED = (
     "reconnect_grace", "drain_delay", "shutdown_grace", "max_window_bytes", "spool_bytes_limit",
     "link_ping_interval", "link_ping_timeout", "client_ping_interval", "client_ping_timeout", "log_format", "log_level",
 )  # fmt: skip
-"""Keys whose value needs no more than its type."""
+"""Keys that need no check beyond their type."""
 
 
 def load(path: str | None = None, environment: Mapping[str, str] | None = None) -> Settings:
@@ -57,7 +57,7 @@ def _text(path: str) -> str:
 
 
 def _settings(file: File, path: str | None, admin_token: str | None) -> Settings:
-    """The file's meaning. Raises WrongKeyError."""
+    """Check the values and build the settings. Raises WrongKeyError."""
     folder = Path(path).parent if path is not None else Path()
     given: dict[str, Any] = {name: getattr(file, name) for name in _COPIED if getattr(file, name) is not UNSET}
     public_host = ""
@@ -99,16 +99,18 @@ def _control_hosts(file: File, public_host: str) -> frozenset[str]:
 
 
 def _held_bytes(file: File) -> dict[str, Any]:
-    """The account's two marks; the hard one is twice the high one where it is not given."""
+    """The account's two marks. The hard mark is twice the high mark unless it is given."""
     limit = Settings().held_bytes_limit if file.held_bytes_limit is UNSET else file.held_bytes_limit
     hard = 2 * limit if file.held_bytes_hard_limit is UNSET else file.held_bytes_hard_limit
     if hard <= limit:
-        raise WrongKeyError(("held_bytes_hard_limit",), f"{hard} is not above held_bytes_limit, which is {limit}")
+        raise WrongKeyError(
+            ("held_bytes_hard_limit",), f"{hard} is not valid; valid: more than held_bytes_limit, which is {limit}"
+        )
     return {"held_bytes_limit": limit, "held_bytes_hard_limit": hard}
 
 
 def _admin(file: File, folder: Path, token: str | None) -> dict[str, Any]:
-    """The admin token's hash and its listener. The variable wins over the file that is named."""
+    """The hash of the admin token, and the listener for it. The variable overrides the file."""
     admin: dict[str, Any] = {}
     if file.admin_token_file is not UNSET:
         where = folder / file.admin_token_file
@@ -122,6 +124,6 @@ def _admin(file: File, folder: Path, token: str | None) -> dict[str, Any]:
         host, port = admin["admin_bind"] = hosts.bind_address(file.admin_bind, ("admin_bind",))
         if "admin_token_hash" not in admin and not hosts.is_loopback(host):
             raise WrongKeyError(
-                ("admin_bind",), f"{host}:{port} without an admin token; set {ADMIN_TOKEN} or bind to 127.0.0.1"
+                ("admin_bind",), f"{host}:{port} needs an admin token; set {ADMIN_TOKEN}, or bind to 127.0.0.1"
             )
     return admin

@@ -1,6 +1,6 @@
-"""Policies out of their keys: the file's over the defaults, a route's over the file's.
+"""Builds policies from their keys: the file's keys override the defaults, and a route's keys override the file's.
 
-A key of a route replaces the file's value of that key whole, header changes too.
+A route's key replaces the file's value as a whole, header changes included.
 """
 
 import dataclasses
@@ -24,11 +24,11 @@ HOP_BY_HOP = frozenset(
         "proxy-authenticate", "proxy-authorization", "http2-settings",
     )
 )  # fmt: skip
-"""They belong to one connection, not to the message (RFC 9110 section 7.6.1)."""
+"""Fields of one connection, not of the message (RFC 9110 section 7.6.1)."""
 
 
 def policy(base: Policy, keys: PolicyKeys, path: KeyPath) -> Policy:
-    """`base`, changed by the keys that are written. Raises WrongKeyError."""
+    """`base`, overridden by the keys that are set. Raises WrongKeyError."""
     changes: dict[str, Any] = {}
     for name in keys_of(PolicyKeys):
         value = getattr(keys, name)
@@ -50,15 +50,17 @@ def _header_changes(keys: HeaderKeys, path: KeyPath, *, of_request: bool) -> Hea
         where = (*path, "set", name)
         lowered = _field_name(name, where, of_request=of_request)
         if lowered in set_fields:
-            raise WrongKeyError(where, "the same field is set twice; names have no case")
+            raise WrongKeyError(where, "this header is set twice; names are case-insensitive")
         if _CONTROL.search(value) or value != value.strip():
-            raise WrongKeyError(where, "its value has control characters, or blanks around it")
+            raise WrongKeyError(where, "the value is not valid; remove control characters, and spaces at its ends")
         set_fields[lowered] = value
     removed: set[str] = set()
     for index, name in enumerate(keys.remove):
         lowered = _field_name(name, (*path, "remove", index), of_request=of_request)
         if lowered in set_fields:
-            raise WrongKeyError((*path, "remove", index), f"{shown(name)} is set too, which replaces all of its name")
+            raise WrongKeyError(
+                (*path, "remove", index), f"{shown(name)} is set as well, which replaces it; drop it here"
+            )
         removed.add(lowered)
     return HeaderChanges(
         [(name.encode(), value.encode()) for name, value in set_fields.items()],
@@ -80,6 +82,6 @@ def _field_name(name: str, path: KeyPath, *, of_request: bool) -> str:
         kept = "Host, " if of_request else ""
         raise WrongKeyError(
             path,
-            f"{name} cannot be changed; the gateway keeps {kept}Content-Length, Sec-WebSocket-* and hop-by-hop fields",
+            f"{name} cannot be changed; the gateway sets {kept}Content-Length, Sec-WebSocket-* and hop-by-hop headers",
         )
     return lowered

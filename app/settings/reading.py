@@ -1,6 +1,6 @@
-"""A table of the file compared with its schema: unknown keys, missing ones, wrong types, values out of bounds.
+"""Checks a table of the file against its schema: unknown and missing keys, wrong types, values out of bounds.
 
-Every error names the key, what stands there, and what would be valid. What stands in a token is never shown.
+Every error names the key, its value and what would be valid. The value of a token is never shown.
 """
 
 import difflib
@@ -19,14 +19,14 @@ _Table = TypeVar("_Table", bound=msgspec.Struct)
 
 _SECRET = ("token", "token_sha256")
 _INDEX = re.compile(r"\$\[(\d+)\]")
-_PLAIN: dict[object, str] = {bool: "true or false", str: "a text", int: "a whole number", float: "a number"}
+_PLAIN: dict[object, str] = {bool: "true or false", str: "a string", int: "a whole number", float: "a number"}
 _SHOWN_CHARACTERS = 100
 
 
 def read(kind: type[_Table], table: object, path: KeyPath = ()) -> _Table:
     """The table as `kind`. Raises WrongKeyError."""
     if not isinstance(table, Mapping):
-        raise WrongKeyError(path, f"{_value_of(path, table)} is not a table")
+        raise WrongKeyError(path, f"{_value_of(path, table)} is not valid; write a table")
     keys = keys_of(kind)
     for name in table:
         if name not in keys:
@@ -44,7 +44,7 @@ def convert(kind: object, value: object, path: KeyPath) -> object:
             return read(option, value, path)
         if get_origin(option) is list and isinstance(item := get_args(option)[0], type) and _is_table(item):
             if not isinstance(value, list):
-                raise WrongKeyError(path, f"{_value_of(path, value)} is not an array of tables; write [[{path[-1]}]]")
+                raise WrongKeyError(path, f"{_value_of(path, value)} is not valid; write [[{path[-1]}]] tables")
             return [read(item, element, (*path, index)) for index, element in enumerate(value)]
     try:
         return msgspec.convert(value, kind)
@@ -59,14 +59,14 @@ def convert(kind: object, value: object, path: KeyPath) -> object:
 
 
 def shown(value: object) -> str:
-    """A value as the file has it, bounded and on one line."""
+    """A value for an error text: on one line and of bounded length."""
     text = {True: "true", False: "false"}[value] if isinstance(value, bool) else ascii(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
 
 
 @cache
 def valid(kind: object, *, element: bool = False) -> str:
-    """What a type takes, in words."""
+    """What values a type allows, in words."""
     options = _options(kind)
     if element:
         options = tuple(get_args(_bare(option))[0] for option in options if get_origin(_bare(option)) is list)
@@ -79,9 +79,9 @@ def _described(option: object) -> str:
     if get_origin(option) is Literal:
         return " or ".join(f'"{value}"' for value in get_args(option))
     if get_origin(option) is list:
-        return "a list of texts"
+        return "a list of strings"
     if get_origin(option) is dict:
-        return 'a table of texts, like { name = "value" }'
+        return 'a table of strings, like { name = "value" }'
     return _PLAIN.get(option, "")  # neither None nor UNSET can be written
 
 
@@ -98,15 +98,15 @@ def _is_table(kind: type) -> bool:
 
 
 def _value_of(path: KeyPath, value: object) -> str:
-    """The value, but for what may hold a secret: tokens, entries that are no tables, values of header fields."""
+    """The value for an error text, unless it may be secret: a token, a malformed entry, a header value."""
     last = path[-1] if path else ""
     if (path[:1] == ("agents",) and (len(path) < 3 or last in _SECRET)) or last == "set" or "set" in path[:-1]:
-        return "what stands there"
+        return "the value"
     return shown(value)
 
 
 def _hint(kind: type[msgspec.Struct], name: str) -> str:
     if kind is File and name == "admin_token":
-        return " in a file; the token stands in the variable GATEWAY_ADMIN_TOKEN, or in the file admin_token_file names"
+        return " in this file; set the variable GATEWAY_ADMIN_TOKEN, or name a file with the token in admin_token_file"
     near = difflib.get_close_matches(name, keys_of(kind), n=1)
     return f", did you mean {near[0]}?" if near else ""

@@ -1,4 +1,4 @@
-"""The route table out of its entries: hosts, prefixes, targets, TLS and each route's policy, checked together."""
+"""Builds the route table from its entries, and checks hosts, prefixes, targets, TLS and policies together."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ from .targets import wrong_prefix, wrong_target
 def route_table(
     entries: Sequence[RouteEntry], *, defaults: Policy, control_hosts: Collection[str], folder: Path
 ) -> RouteTable:
-    """The table; `ca_file` is relative to `folder`. Raises WrongKeyError."""
+    """The table of all entries. `ca_file` is relative to `folder`. Raises WrongKeyError."""
     routes: list[Route] = []
     seen: set[tuple[str, bytes]] = set()
     for index, entry in enumerate(entries):
@@ -31,7 +31,7 @@ def route_table(
             raise WrongKeyError((*where, "path"), wrong)
         path = entry.path.encode()
         if (host, path) in seen:
-            raise WrongKeyError((*where, "host"), f"{host}{entry.path} is routed by an entry before")
+            raise WrongKeyError((*where, "host"), f"{host}{entry.path} is already routed by an earlier entry")
         seen.add((host, path))
         routes.append(Route(host, path, _target(entry, where, folder), policy(defaults, entry, where)))
     return RouteTable(routes)
@@ -48,11 +48,13 @@ def _target(entry: RouteEntry, where: KeyPath, folder: Path) -> Target:
             ("verify", not entry.verify),
         ):
             if given:
-                raise WrongKeyError((*where, key), 'ca_file, server_name and verify belong to scheme = "https"')
+                raise WrongKeyError((*where, key), 'ca_file, server_name and verify need scheme = "https"')
     ca_file = str(folder / entry.ca_file) if entry.ca_file else None
     if entry.scheme == "https":
         try:
-            tls.client_context(ca_file=ca_file, verify=entry.verify)  # made now, for it reads files
+            tls.client_context(
+                ca_file=ca_file, verify=entry.verify
+            )  # reads the files now, so that a missing one is an error
         except TlsFailedError as error:
             raise WrongKeyError((*where, "ca_file"), str(error)) from None
     return Target(

@@ -1,7 +1,7 @@
-"""The configuration as it is written: every key, its type and its bounds. What the values mean is checked elsewhere.
+"""Every key of the configuration, with its type and its bounds. What the values mean is checked elsewhere.
 
-A key that is absent has the value of `Settings` or `Policy`, so defaults stand in one place each. Limits that may be
-absent are unlimited then; 0 is refused, and `"unlimited"` says it in words (a route lifts the file's limit with it).
+A key that is absent takes its default from `Settings` or `Policy`. An optional limit is unlimited when it is absent.
+0 is refused; a route that lifts the file's limit says `"unlimited"`.
 """
 
 from typing import Annotated, Any, Literal
@@ -16,17 +16,17 @@ Text = Annotated[
     Meta(
         min_length=1,
         pattern=r"\A[^\x00-\x1f\x7f]+\Z",
-        description="at least one character, none of them a control character",
+        description="a string of at least one character, without control characters",
     ),
 ]
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="seconds, above 0 and at most 86400")]
 Grace = Annotated[float, Meta(ge=0, le=86_400, description="seconds, from 0 to 86400")]
 PerSecond = Annotated[float, Meta(gt=0, le=1e12, description="a number per second above 0")]
-Count = Annotated[int, Meta(ge=1, le=2**53, description="a whole number from 1 up")]
+Count = Annotated[int, Meta(ge=1, le=2**53, description="a whole number, 1 or more")]
 MessageBytes = Annotated[int, Meta(ge=1024, le=1024 * MIB, description="bytes, from 1024 to 1073741824")]
 WindowBytes = Annotated[int, Meta(ge=262_144, le=64 * MIB, description="bytes, from 262144 to 67108864")]
-SpoolBytes = Annotated[int, Meta(ge=0, le=2**53, description="bytes, from 0 up; 0: none")]
-HeldBytes = Annotated[int, Meta(ge=MIB, le=2**53, description="bytes, from 1048576 up")]
+SpoolBytes = Annotated[int, Meta(ge=0, le=2**53, description="bytes, 0 or more; 0 turns it off")]
+HeldBytes = Annotated[int, Meta(ge=MIB, le=2**53, description="bytes, 1048576 or more")]
 Port = Annotated[int, Meta(ge=1, le=65_535, description="a whole number from 1 to 65535")]
 Digest = Annotated[str, Meta(pattern=r"\A[0-9a-fA-F]{64}\Z", description="64 hexadecimal digits")]
 Unlimited = Literal["unlimited"]
@@ -40,7 +40,7 @@ class HeaderKeys(msgspec.Struct, kw_only=True):
 
 
 class PolicyKeys(msgspec.Struct, kw_only=True):
-    """The fields of `Policy`, at the top of the file for all routes, in a route for that route."""
+    """The fields of `Policy`: at the top of the file for all routes, in a route for that route."""
 
     origins: list[str] | UnsetType = UNSET
     allow_missing_origin: bool | UnsetType = UNSET
@@ -91,7 +91,7 @@ class RouteEntry(PolicyKeys, kw_only=True):
 
 
 class File(PolicyKeys, kw_only=True):
-    """The whole file. Every key but the tables is also a `GATEWAY_...` variable, which wins."""
+    """The whole file. Every key except the tables is also a `GATEWAY_...` variable, which overrides it."""
 
     public_url: str | UnsetType = UNSET
     control_hosts: list[str] | UnsetType = UNSET
@@ -118,11 +118,11 @@ class File(PolicyKeys, kw_only=True):
 
 
 def keys_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """The types of a table's keys, by name, in the order of their definition."""
+    """The types of a table's keys, by name, in their order of definition."""
     return {info.name: info.type for info in msgspec.structs.fields(kind)}
 
 
 PLAIN_KEYS = tuple(
     name for name in keys_of(File) if name not in ("agents", "routes", "request_headers", "response_headers")
 )
-"""What a variable can say."""
+"""Keys that a variable can set."""

@@ -1,7 +1,7 @@
-"""What a path prefix and a target may be, whoever names them: the file or an agent.
+"""Which path prefixes and targets are valid, in the file and in what agents register.
 
-Pure functions. Each says what is wrong in words that may be shown, or says nothing. A target that passes is complete:
-two DNS labels, never the Kubernetes API. The port's bounds are its type's, where it is read.
+Pure functions. Each returns what is wrong, in words that agents may see, or None. A valid target has two DNS labels
+and is never the Kubernetes API. The port is checked where it is read.
 """
 
 import re
@@ -10,19 +10,19 @@ from .reading import shown
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _PREFIX = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
-"""Segments without empty ones, dots and escapes: a prefix that reads in one way only."""
+"""No empty segments, no dot segments, no escapes: such a prefix can be read in one way only."""
 
 
 def wrong_prefix(path: str) -> str | None:
-    """Why this is no prefix to route by; None for a good one."""
+    """What is wrong with this path prefix. None when it is valid."""
     return None if _PREFIX.fullmatch(path) else f"{shown(path)} is not valid; write a prefix like / or /api"
 
 
 def wrong_target(namespace: str, service: str) -> tuple[str, str] | None:
-    """The key that is wrong (`namespace` or `service`), and why; None for a good target."""
+    """The key that is wrong (`namespace` or `service`), and why. None when the target is valid."""
     for key, label in (("namespace", namespace), ("service", service)):
         if not _LABEL.fullmatch(label):
-            return key, f"{shown(label)} is not a DNS label (a-z, 0-9, -; at most 63)"
+            return key, f"{shown(label)} is not valid; write a DNS label (a-z, 0-9 and -, at most 63 characters)"
     if (namespace, service) == ("default", "kubernetes"):
-        return "service", "the Kubernetes API is never a target"
+        return "service", "kubernetes in namespace default is the Kubernetes API, which cannot be a target"
     return None

@@ -64,7 +64,7 @@ def test_serve_is_what_it_does_by_default(tmp_path: Path, served: list[tuple[Any
 @pytest.mark.parametrize("port", ["-1", "65536", "http", "8080.0", "\N{SUPERSCRIPT TWO}"])
 def test_a_port_that_is_none(port: str, served: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str]):
     assert run("--port", port) == 2
-    assert "--port: a number from 0 to 65535" in capsys.readouterr().err
+    assert "--port: write a number from 0 to 65535" in capsys.readouterr().err
     assert served == []
 
 
@@ -111,7 +111,10 @@ def test_check_warns_of_what_nobody_may_serve(tmp_path: Path, capsys: pytest.Cap
     assert run("check", str(file)) == 0
     out, err = capsys.readouterr()
     assert ": ok: " in out
-    assert err == "tunnel-gateway: warning: no agent's token covers cluster c9, which is routed\n"
+    assert err == (
+        "tunnel-gateway: warning: cluster c9 has routes, but no agent's token covers it; "
+        "add it to an [[agents]] entry\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,7 +140,7 @@ def test_token_prints_the_token_alone_and_its_entry_beside_it(
 @pytest.mark.parametrize("clusters", ["", ",", "a\nb"])
 def test_clusters_that_are_none(clusters: str, capsys: pytest.CaptureFixture[str]):
     assert run("token", "--clusters", clusters) == 2
-    assert "names of clusters, separated by commas" in capsys.readouterr().err
+    assert "write names of clusters, separated by commas" in capsys.readouterr().err
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]):

@@ -82,7 +82,7 @@ def test_sighup_reads_at_once(gateway: Gateway) -> None:
 def test_a_dropped_token_keeps_its_link_and_is_answered_503_when_it_dials_again(gateway: Gateway) -> None:
     stack = gateway.stack
     gateway.change(gateway.text.replace(TOKEN, "another-token"), RELOADED)
-    assert gateway.lines("1 links stay whose token is not in the configuration any more")
+    assert gateway.lines("1 links stay open, but their tokens are not in the configuration any more")
     assert ask(stack, "plain").body == b"small 1"
     stack.agent.kill()
     late = stack.start_agent_only("a1")

@@ -1,4 +1,4 @@
-"""What the gateway counts, and how Prometheus reads it. See `docs/observability.md` for each metric's meaning."""
+"""What the gateway counts, and how Prometheus reads it. `docs/observability.md` explains each metric."""
 
 from .counts import REQUEST_SECONDS, Distribution, Stall, StallTotal, Traffic
 from .labels import ClusterLabels, Limit, code_class, limit_of, limit_of_error, status_class

@@ -1,8 +1,8 @@
-"""Counts of the data path: plain numbers on slotted objects, added to by the doors, read at scrape time.
+"""Counts of the data path: plain numbers on slotted objects. The public side adds to them, a scrape reads them.
 
-Everything runs on one event loop, so there is no lock: prometheus-client's own counter takes one and costs 0.5 us an
-addition, its histogram 0.8 us; a whole message here (count, bytes, duration) costs less than one of them.
-Nothing here reads a clock: time is passed in.
+Everything runs on one event loop, so there is no lock. Prometheus-client's counter takes a lock and costs 0.5 us per
+addition, its histogram 0.8 us; counting a whole message here (number, bytes, duration) costs less than either.
+Nothing here reads a clock: callers pass the time in.
 """
 
 from bisect import bisect_left
@@ -12,12 +12,12 @@ from itertools import accumulate
 MESSAGE_SECONDS = (
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
-"""Bucket borders for one message through this process: tens of microseconds, up to the write stall limit of 10 s."""
+"""Bucket borders for one message through this process: from tens of microseconds to the write timeout of 10 s."""
 
 REQUEST_SECONDS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0,
 )  # fmt: skip
-"""Bucket borders for one request: from a service next door to the idle limit of 5 min; 60 s is the head's limit."""
+"""Bucket borders for one request: from a nearby service to the idle timeout of 5 min. 60 s is the head timeout."""
 
 
 class Distribution:
@@ -27,42 +27,35 @@ class Distribution:
 
     def __init__(self, borders: Sequence[float]) -> None:
         self.borders = tuple(borders)
-        """Upper borders, inclusive, ascending; a last bucket without border is implied."""
+        """Upper borders, inclusive and ascending. A last bucket without a border is implied."""
         self.counts = [0] * (len(self.borders) + 1)
         self.total = 0.0
 
     def add(self, value: float) -> None:
-        """Count one value."""
+        """Count a value."""
         self.counts[bisect_left(self.borders, value)] += 1
         self.total += value
 
     def cumulative(self) -> list[int]:
-        """Values at or below each border, and all of them last."""
+        """How many values are at or below each border, and last the total."""
         return list(accumulate(self.counts))
 
 
 class Traffic:
-    """WebSocket messages in one direction. The doors may also add to `messages` and `bytes` themselves."""
+    """WebSocket messages in one direction. The public side adds to the fields itself, to save a call per message."""
 
     __slots__ = ("bytes", "durations", "messages")
 
     def __init__(self) -> None:
         self.messages = 0
         self.bytes = 0
-        """Of the messages' payload, in UTF-8 where it is text."""
+        """Payload bytes; text counts in UTF-8."""
         self.durations = Distribution(MESSAGE_SECONDS)
-
-    def message(self, size_bytes: int, seconds: float) -> None:
-        """One message passed: its last byte came `seconds` before the next hop's transport had all of it."""
-        self.messages += 1
-        self.bytes += size_bytes
-        durations = self.durations
-        durations.counts[bisect_left(durations.borders, seconds)] += 1
-        durations.total += seconds
+        """From a message's last byte in, to the moment when the next hop's transport had all of it."""
 
 
 class StallTotal:
-    """Seconds that all exchanges spent waiting for one side."""
+    """Seconds that all exchanges have waited for one side."""
 
     __slots__ = ("seconds",)
 
@@ -71,7 +64,7 @@ class StallTotal:
 
 
 class Stall:
-    """How long one exchange waited for one side; each wait is added to the process's total as it ends."""
+    """How long one exchange has waited for one side. Each wait is added to the total when it ends."""
 
     __slots__ = ("_since", "_total", "seconds")
 
@@ -81,12 +74,12 @@ class Stall:
         self.seconds = 0.0
 
     def begin(self, now: float) -> None:
-        """It waits from now on; idempotent."""
+        """The wait starts; idempotent."""
         if self._since is None:
             self._since = now
 
     def end(self, now: float) -> None:
-        """It goes on; idempotent."""
+        """The wait ends; idempotent."""
         if self._since is not None:
             passed = now - self._since
             self._since = None

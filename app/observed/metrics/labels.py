@@ -1,7 +1,7 @@
-"""The values that labels may take. Each set is bounded, and none is filled by what a client sends.
+"""The values that labels may take. Each set is bounded, and no client can add to one.
 
-Unknown values become `other`, so a client that invents methods, or an agent that invents close codes, cannot make
-the number of time series grow.
+Unknown values become `other`. So a client that invents methods, or an agent that invents close codes, cannot make the
+number of time series grow.
 """
 
 from enum import StrEnum
@@ -22,13 +22,13 @@ OUTCOMES = frozenset(
     {"ok", "client_left", "broken_off"}
     | {value.code for value in vars(problems).values() if isinstance(value, problems.Problem)}
 )
-"""How an exchange ended: in order, or why not; the codes of our own error answers are among them."""
+"""How an exchange ended, including the codes of the gateway's own answers."""
 
 LINK_STATES = frozenset({"joining", "ready", "doubted", "leaving"})
 
 
 class Limit(StrEnum):
-    """What an exchange may run into: one value of the label `limit` each."""
+    """The limits that an exchange may reach: the values of the label `limit`."""
 
     ORIGIN = "origin"
     MESSAGES_RATE = "messages_rate"
@@ -58,7 +58,7 @@ _LIMIT_OF_PROBLEM = {
 
 
 def limit_of(problem: problems.Problem) -> Limit | None:
-    """The limit that this answer of ours stands for; None for one that stands for none, or for several."""
+    """The limit behind this answer. None when there is none, or more than one."""
     return _LIMIT_OF_PROBLEM.get(problem)
 
 
@@ -71,7 +71,7 @@ _LIMIT_OF_ERROR: dict[type[Exception], Limit] = {
 
 
 def limit_of_error(error: Exception) -> Limit | None:
-    """The limit that refused an exchange; None for an error that is no limit's."""
+    """The limit behind this error. None when it is not about a limit."""
     return _LIMIT_OF_ERROR.get(type(error))
 
 
@@ -81,17 +81,17 @@ _KNOWN_CODES = frozenset(range(1000, 1016)) - {1004}
 
 
 def method_label(method: str | bytes) -> str:
-    """The method itself where it is a known one."""
+    """The method itself if it is known, else `other`."""
     return _METHOD_LABELS.get(method, OTHER)
 
 
 def status_class(status: int) -> str:
-    """`2xx` and so on; `none` where the client got no answer."""
+    """`2xx` and so on. `none` when the client got no answer."""
     return _STATUS_CLASSES[status // 100] if 0 <= status < 600 else OTHER
 
 
 def code_class(code: int | None) -> str:
-    """A close code that RFC 6455 names, or its range: `3xxx` (registered), `4xxx` (the applications' own)."""
+    """A close code that RFC 6455 defines, or its range: `3xxx` (registered) or `4xxx` (private)."""
     if code in _KNOWN_CODES:
         return str(code)
     if code is None:
@@ -100,9 +100,9 @@ def code_class(code: int | None) -> str:
 
 
 class ClusterLabels:
-    """Names of clusters as label values: the first 1,000 that come, `other` after that.
+    """Cluster names as label values: the first 1,000, then `other`.
 
-    Clusters come from the configuration and from what agents' tokens allow, so this is a second fence.
+    The configuration and the agents' tokens already bound the clusters; this is a second bound.
     """
 
     __slots__ = ("_known", "_limit")

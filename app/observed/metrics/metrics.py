@@ -1,8 +1,8 @@
-"""The metrics of one gateway: the doors tell it what happened, Prometheus asks it.
+"""The metrics of one gateway: the public side reports what happened, and Prometheus reads it.
 
-One `Metrics` and one registry per gateway, so that two gateways in a process do not meet. All counts are plain
-numbers (`counts.py`), all label values are bounded (`labels.py`), and gauges that mirror state are asked for at
-scrape time. Every method is a synchronous call on the gateway's event loop; none raises because of what it is told.
+Each gateway has its own `Metrics` and its own registry, so two gateways in one process do not mix. Counts are plain
+numbers (`counts.py`), label values are bounded (`labels.py`), and gauges are read from the gateway's state at scrape
+time. Every method is a synchronous call on the gateway's event loop. No method raises because of its arguments.
 """
 
 from collections import Counter
@@ -23,15 +23,15 @@ from .snapshot import Snapshot, Source
 
 
 class Metrics:
-    """See the module."""
+    """All counts of one gateway."""
 
     def __init__(self) -> None:
         self.client_to_service = Traffic()
         self.service_to_client = Traffic()
         self.request_bytes_up = 0
-        """Of request bodies, from clients; the doors add to it as the bytes pass."""
+        """Of request bodies, from clients. The public side adds to it as the bytes pass."""
         self.request_bytes_down = 0
-        """Of answers' bodies, to clients."""
+        """Of the bodies of answers, to clients."""
         self.stalled_by_client = StallTotal()
         self.stalled_by_service = StallTotal()
         self.websockets_active = 0
@@ -47,17 +47,17 @@ class Metrics:
         self._registry.register(_Families(self))
         ProcessCollector(registry=self._registry)
 
-    # --- told by the doors and the registry
+    # --- reported by the public side and by agents' sockets
 
     def websocket_opened(self, record: Record) -> None:
-        """The client got its 101. Exactly one `ended` of this record follows."""
+        """The client got its 101. Exactly one `ended` with this record follows."""
         record.opened = True
         self.websockets_active += 1
         self._requests["GET", "1xx", "ok"] += 1
         self._head(record)
 
     def ended(self, record: Record) -> None:
-        """An exchange is over, whatever came of it; once for each."""
+        """An exchange has ended, in whatever way. Called once for each."""
         if record.opened:
             record.opened = False
             self.websockets_active -= 1
@@ -70,25 +70,25 @@ class Metrics:
         self._head(record)
 
     def limit_hit(self, limit: Limit, record: Record | None = None) -> None:
-        """A limit was met; with the record of the exchange that it ends, which then names it too."""
+        """An exchange reached a limit. If the limit ends the exchange, its record names the limit."""
         self._limits[limit] += 1
         if record is not None:
             record.limit = limit.value
 
     def link_joined(self, cluster: str) -> None:
-        """A link of this cluster became ready; any but the first of the cluster counts as a reconnect."""
+        """A link of this cluster became ready. Every one after the first counts as a reconnect."""
         self._joined[self._clusters.label(cluster)] += 1
 
     def watch(self, source: Source) -> None:
-        """Ask `source` for the gauges from now on."""
+        """Read the gauges from `source` from now on."""
         self._source = source
 
-    # --- asked by Prometheus
+    # --- read by Prometheus
 
     def render(self, accept: str | None) -> tuple[bytes, str]:
-        """All metrics and their content type: OpenMetrics where `accept` names it, else the text format.
+        """All metrics and their content type: OpenMetrics if `accept` names it, else the text format.
 
-        Decided here and not by the library, which repeats the version asked for in the content type.
+        The library would decide too, but it copies the requested version into the content type.
         """
         if accept is not None and "application/openmetrics-text" in accept.lower():
             body: bytes = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]
@@ -96,7 +96,7 @@ class Metrics:
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
 
     def collect(self) -> Iterator[Metric]:
-        """Each metric of ours, those without a value too."""
+        """Every metric of the gateway, also without a value."""
         yield from self._websockets()
         yield from self._exchanges()
         yield from self._state(self._source.snapshot() if self._source is not None else Snapshot())
@@ -155,7 +155,7 @@ class Metrics:
 
 
 class _Families(Collector):
-    """What the registry asks; describes nothing beforehand, as all families are always there."""
+    """What the registry collects from. It needs no `describe`, because every family is always there."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
@@ -190,7 +190,7 @@ def _by_direction(name: str, text: str, up: float, down: float) -> Metric:
 
 
 def _histogram(name: str, text: str, *parts: Distribution) -> Metric:
-    """One histogram of several distributions with the same borders."""
+    """One histogram from several distributions with the same borders."""
     counts = [sum(column) for column in zip(*(part.cumulative() for part in parts), strict=True)]
     borders = [*map(floatToGoString, parts[0].borders), "+Inf"]
     return HistogramMetricFamily(

@@ -1,4 +1,4 @@
-"""What the gateway's state looks like at one moment: asked for at scrape time, never kept up on the data path."""
+"""The gateway's state at one moment, read at scrape time. The data path does not keep it up to date."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ class Snapshot:
     """The gauges of one moment."""
 
     links: Iterable[tuple[str, str]] = ()
-    """(cluster, state) of each link; states are those of `link_state`."""
+    """(cluster, state) of each link, with the states of `link_state`."""
     clusters: Iterable[str] = ()
-    """All that are configured: one without a link must show as 0, or no alert could see it."""
+    """Every routed cluster: one without a link must show as 0, so that an alert can see it."""
     streams: int = 0
     """Exchanges that the links carry."""
     held_bytes: int = 0
@@ -27,14 +27,14 @@ class Snapshot:
 
 
 class Source(Protocol):
-    """Whoever knows the state: the gateway."""
+    """What knows the state: the gateway."""
 
     def snapshot(self) -> Snapshot:
-        """The state now; called once per scrape, on the event loop."""
+        """The state now. Called once per scrape, on the event loop."""
 
 
 def link_state(link: Link) -> str:
-    """`joining`, `ready`, `doubted` (a newer link of its cluster came, it takes nothing new) or `leaving`."""
+    """`joining`, `ready`, `doubted` (a newer link of its cluster came; no new exchanges) or `leaving`."""
     if link.state is State.JOINING:
         return "joining"
     if link.available:

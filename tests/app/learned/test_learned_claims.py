@@ -4,7 +4,7 @@ import pytest
 
 from app.learned import Claim, ClaimError, Fault, bodies
 from app.learned.bodies import Named, decoded, named_by_register, named_by_sync
-from app.learned.claims import PREFIX_CHARACTERS, checked, checked_cluster, checked_host, covers, is_sound
+from app.learned.claims import PREFIX_CHARACTERS, checked, checked_cluster, covers, is_sound, learnable_host
 from app.settings import Grant
 from tunnel.port import Target
 
@@ -54,7 +54,7 @@ def test_another_cluster_is_not(clusters: tuple[str, ...], claimed: str | None):
     ],
 )
 def test_hosts_of_the_token(host: str, kept: str):
-    assert checked_host(GRANT, CONTROL, host) == kept
+    assert learnable_host(GRANT, CONTROL, host) == kept
 
 
 REFUSED_HOSTS = [
@@ -99,7 +99,7 @@ REFUSED_HOSTS = [
 @pytest.mark.parametrize(("host", "fault"), REFUSED_HOSTS)
 def test_hosts_that_are_refused(host: str, fault: Fault):
     with pytest.raises(ClaimError) as caught:
-        checked_host(GRANT, CONTROL, host)
+        learnable_host(GRANT, CONTROL, host)
     assert caught.value.fault is fault
     assert len(str(caught.value)) < 300
 
@@ -108,7 +108,7 @@ def test_hosts_that_are_refused(host: str, fault: Fault):
 def test_no_pattern_makes_an_address_a_host(host: str):
     """However generous the token is."""
     with pytest.raises(ClaimError) as caught:
-        checked_host(Grant(("a",), hosts=(host,)), (), host)
+        learnable_host(Grant(("a",), hosts=(host,)), (), host)
     assert caught.value.fault is Fault.NOT_ALLOWED
 
 
@@ -216,8 +216,10 @@ def test_a_register_names_one_path():
     text = (
         b'{"hostname":"h","namespace":"n","service_name":"s","service_port":8,"path":"/p","tls":true,"annotations":{}}'
     )
-    assert named_by_register(decoded(bodies.Register, text)) == Named("h", "/p", "n", "s", 8)
-    assert named_by_register(decoded(bodies.Register, b'{"hostname":"h","path":""}')) == Named("h", "/", "", "", None)
+    assert named_by_register(decoded(bodies.RegisterBody, text)) == Named("h", "/p", "n", "s", 8)
+    assert named_by_register(decoded(bodies.RegisterBody, b'{"hostname":"h","path":""}')) == Named(
+        "h", "/", "", "", None
+    )
 
 
 SYNC = b"""{"ingress_controller": %s, "ingresses": [
@@ -242,7 +244,7 @@ SYNC = b"""{"ingress_controller": %s, "ingresses": [
 )
 def test_a_sync_names_its_services_in_the_controllers_namespace(controller: bytes, namespaces: tuple[str, str]):
     first, second = namespaces
-    assert list(named_by_sync(decoded(bodies.Sync, SYNC % controller))) == [
+    assert list(named_by_sync(decoded(bodies.SyncBody, SYNC % controller))) == [
         Named("a.test", "/", first, "traefik", 80),
         Named("a.test", "/x", first, "traefik", 80),
         Named("b.test", "/", first, "traefik", 80),
@@ -255,7 +257,7 @@ def test_a_sync_names_its_services_in_the_controllers_namespace(controller: byte
     [b'{"ingresses": null}', b"{}", b'{"ingresses": []}', b'{"ingresses": [{}]}', b'{"ingresses":[{"rules":[{}]}]}'],
 )
 def test_a_sync_may_name_nothing(text: bytes):
-    assert list(named_by_sync(decoded(bodies.Sync, text))) == []
+    assert list(named_by_sync(decoded(bodies.SyncBody, text))) == []
 
 
 @pytest.mark.parametrize(
@@ -267,5 +269,5 @@ def test_a_sync_may_name_nothing(text: bytes):
 )  # fmt: skip
 def test_a_body_that_is_none(text: bytes):
     with pytest.raises(bodies.BodyError) as caught:
-        decoded(bodies.Register, text)
+        decoded(bodies.RegisterBody, text)
     assert "secret" not in str(caught.value)

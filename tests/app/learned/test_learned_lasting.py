@@ -25,7 +25,7 @@ def test_a_host_that_no_token_covers_any_more_is_kept_but_not_served(caplog: pyt
     assert world.serves("x.both.test") == []
     assert world.serves("x.a.test") == ["/ a/ingress/traefik:80"]
     assert lines(caplog, "not served") == [
-        "1 learned hosts are not served, for no token covers them any more; x.both.test is one of them"
+        "1 learned hosts are not served: no token covers them any more; x.both.test is one of them"
     ]
     world.apply()
     assert world.serves("x.both.test") == ["/ a/ingress/traefik:80"]
@@ -173,6 +173,6 @@ def test_a_row_that_could_not_have_been_learned_is_forgotten(
         await learned.aclose()
 
     asyncio.run(run())
-    assert len(lines(caplog, "is not valid, and forgotten")) == 1
+    assert len(lines(caplog, "is not valid, and was removed")) == 1
     with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         assert connection.execute("SELECT host, path FROM routes").fetchall() == [("y.a.test", "/")]

@@ -1,4 +1,4 @@
-"""What the learned set makes of a file that could not be written or went away under it, and of a clock that leapt."""
+"""What the learned set does about a file that could not be written or was removed, and about a clock that jumped."""
 
 import asyncio
 import contextlib
@@ -52,7 +52,7 @@ def emptied(folder: Path) -> None:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Nobody else can write the file."""
-    with contextlib.closing(store.connect(folder / FILE_NAME)) as other:
+    with contextlib.closing(store.open_connection(folder / FILE_NAME)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")
@@ -116,12 +116,12 @@ def test_a_file_that_went_away_is_written_anew(tmp_path: Path, caplog: pytest.Lo
         else:
             emptied(folder)
         if gone == "replaced":
-            with contextlib.closing(store.connect(folder / FILE_NAME)) as other:
+            with contextlib.closing(store.open_connection(folder / FILE_NAME)) as other:
                 store.migrate(other, folder / FILE_NAME)
                 other.execute("INSERT INTO routes VALUES ('backup.a.test', '/', 'a', 'n', 's', 80, 9e9)")
         await world.set.register(claim("y.a.test"), "agent x")
         assert lines(caplog, "was deleted or replaced") == [
-            f"{folder / FILE_NAME} was deleted or replaced, and is written anew"
+            f"{folder / FILE_NAME} was deleted or replaced: writing all learned routes again"
         ]
         await world.set.register(claim("z.a.test"), "agent x")
 
@@ -146,7 +146,7 @@ def test_a_file_that_was_replaced_by_something_else_is_a_failure(tmp_path: Path,
     assert len(lines(caplog, "cannot be written")) == 1
 
 
-# --- a clock that leapt
+# --- a clock that jumped
 
 
 def test_a_clock_that_was_set_forward_takes_nobodys_lifetime(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -163,7 +163,9 @@ def test_a_clock_that_was_set_forward_takes_nobodys_lifetime(tmp_path: Path, cap
         world.set.tick(100.0 + HOUR)
         assert [one.expires_at - world.now for one in world.set] == [DAY - HOUR, DAY]
         assert world.serves("x.a.test") == ["/ a/ingress/traefik:80"]
-        assert lines(caplog, "leapt") == [f"the clock leapt by {years:.0f} s; learned routes live on"]
+        assert lines(caplog, "jumped") == [
+            f"the clock jumped by {years:.0f} s: the lifetimes of learned routes were adjusted"
+        ]
         world.now += DAY - HOUR
         world.set.tick(100.0 + DAY)
         assert world.known == ["y.a.test/ a"]
@@ -204,4 +206,4 @@ def test_a_clock_that_is_corrected_a_little_changes_nothing(caplog: pytest.LogCa
         world.now += 30.0
         world.set.tick(turn * 0.5)
     assert [one.expires_at - world.now for one in world.set] == [DAY - 3000.0]
-    assert lines(caplog, "leapt") == []
+    assert lines(caplog, "jumped") == []

@@ -31,7 +31,7 @@ def test_it_is_said_once_that_they_are_in_memory_only(caplog: pytest.LogCaptureF
     world = World()
     assert lines(caplog) == []
     world.register(claim("x.a.test"), claim("y.a.test"))
-    assert lines(caplog) == ["learned routes are kept in memory only; set state_dir, and they survive a restart"]
+    assert lines(caplog) == ["learned routes are kept in memory only; to keep them over a restart, set state_dir"]
 
 
 def test_registering_again_renews_and_says_nothing(caplog: pytest.LogCaptureFixture):
@@ -127,7 +127,7 @@ def test_a_host_of_another_cluster_cannot_be_had(held: str, wanted: Claim, caplo
     assert [(one.claim, one.expires_at) for one in world.set] == before
     assert world.refused(wanted) is Fault.TAKEN
     (line,) = lines(caplog, "rejected")  # once, though it was tried twice
-    assert line == f"route '{wanted.host}{wanted.path}' of agent x rejected: {held} is another cluster's"
+    assert line == f"route '{wanted.host}{wanted.path}' of agent x rejected: {held} belongs to another cluster"
 
 
 def test_a_host_of_another_cluster_cannot_be_removed():

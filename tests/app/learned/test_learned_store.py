@@ -74,7 +74,7 @@ def test_a_write_is_done_when_another_process_would_read_it(tmp_path: Path):
 
 def test_every_commit_is_synced(tmp_path: Path):
     Store.open(tmp_path)
-    with contextlib.closing(store.connect(tmp_path / FILE_NAME)) as connection:
+    with contextlib.closing(store.open_connection(tmp_path / FILE_NAME)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
@@ -128,7 +128,7 @@ def test_a_write_that_fails_says_so_and_changes_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     caplog.set_level(logging.INFO)
-    connect = store.connect
+    connect = store.open_connection
     monkeypatch.setattr(store, "_BUSY_SECONDS", 0.01)
 
     async def use(opened: Store) -> None:
@@ -304,7 +304,7 @@ def test_a_column_of_another_type_is_damage(tmp_path: Path):
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigurationError, match=r"state_dir: .*/file/state cannot be made"):
+    with pytest.raises(ConfigurationError, match=r"state_dir: .*/file/state cannot be created"):
         Store.open(tmp_path / "file" / "state")
 
 

@@ -7,7 +7,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from app.observed.metrics import Distribution, Limit, Metrics, Snapshot, Stall, StallTotal, limit_of, link_state
+from app.public.passage import Passage
 from app.rules import problems
+from app.rules.policy import DEFAULT_POLICY
 from tests.app.counted import Told, changed, record, samples
 from tunnel.account import Account
 from tunnel.gateway.link import Link, State
@@ -74,9 +76,11 @@ def test_a_refused_handshake_is_a_request():
 
 def test_messages_by_direction():
     def pass_on(metrics: Metrics) -> None:
-        metrics.client_to_service.message(5, 0.0001)
-        metrics.client_to_service.message(7, 0.3)
-        metrics.service_to_client.message(11, 20.0)
+        up = Passage("client_to_service", DEFAULT_POLICY, metrics, record("websocket"))
+        down = Passage("service_to_client", DEFAULT_POLICY, metrics, record("websocket"))
+        up.passed(5, 0.0, 0.0001)
+        up.passed(7, 0.0, 0.3)
+        down.passed(11, 0.0, 20.0)
 
     got = changed(pass_on)
     assert got["websocket_messages_total", "client_to_service"] == 2

@@ -134,7 +134,7 @@ def test_an_emptied_file_changes_nothing(tmp_path: Path, emptied: str, caplog: p
     link = world.link("t")
     world.write(emptied)
     text = world.reloader.reload()
-    assert text.startswith("configuration not changed: neither routes nor agents are left")
+    assert text.startswith("configuration not changed: the file has no routes and no agents any more")
     assert world.gateway.settings is world.first
     assert link.closed == []
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("ERROR", text)]
@@ -184,7 +184,7 @@ def test_links_of_a_revoked_token_end_and_those_of_a_dropped_one_stay(tmp_path: 
     world.reloader.reload()
     assert revoked.closed == [(1008, "token revoked")]
     assert dropped.closed == []
-    assert "1 links stay whose token is not in the configuration any more" in caplog.text
+    assert "1 links stay open, but their tokens are not in the configuration any more" in caplog.text
     world.write(world.good(token="v"))
     world.reloader.reload()
     assert len(revoked.closed) == 1
@@ -223,7 +223,7 @@ def test_a_longer_message_than_the_server_takes_is_named(caplog: pytest.LogCaptu
     longer = dataclasses.replace(Settings().policy, max_message_bytes=Settings().policy.max_message_bytes + 3)
     Reloader(gateway).apply(Settings(policy=longer))
     assert gateway.settings.policy == longer
-    assert "max_message_bytes above 10485760" in caplog.text
+    assert "max_message_bytes was raised: the server accepts at most 10485760 until" in caplog.text
 
 
 def test_a_listener_never_comes_to_stand_open():

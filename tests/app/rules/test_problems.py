@@ -79,7 +79,7 @@ def test_codes_are_stable_and_different():
         assert problem.close_code in (1011, 1012, 1013)
         assert problem.title
         assert problem.what.endswith(".")
-        assert problem.turn.endswith(".")
+        assert problem.hint.endswith(".")
         assert (problem.status in (429, 503)) == (problem.retry_after is not None), problem.code
 
 
@@ -98,7 +98,7 @@ def test_json(accept: bytes | None):
         "code": "no_agent",
         "status": 503,
         "message": problems.NO_AGENT.what,
-        "hint": problems.NO_AGENT.turn,
+        "hint": problems.NO_AGENT.hint,
     }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.rules.routes import Route, RouteTable, UnsafePathError, normalise_host
+from app.rules.routes import Route, RouteTable, UnsafePathError, match, normalise_host
 from tunnel.port import Target
 
 
@@ -16,7 +16,7 @@ def table(*entries: str) -> RouteTable:
 
 
 def found(routes: RouteTable, host: str, path: bytes = b"/") -> str | None:
-    route = routes.match(normalise_host(host), path)
+    route = match(routes.of_host(normalise_host(host)), path)
     return None if route is None else f"{route.host}{route.path.decode()}"
 
 
@@ -159,7 +159,7 @@ TWO = table("h/", "h/admin")
 )
 def test_paths_that_lead_elsewhere_when_read_differently(path: bytes):
     with pytest.raises(UnsafePathError):
-        TWO.match("h", path)
+        match(TWO.of_host("h"), path)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_a_host_with_one_prefix_guards_its_border():
     routes = table("h/public")
     for path in (b"/public/../x", b"/public/%2e%2e/", b"/x/../public", b"/%70ublic"):
         with pytest.raises(UnsafePathError):
-            routes.match("h", path)
+            match(routes.of_host("h"), path)
     assert found(routes, "h", b"/public/a/../b") == "h/public"
     assert found(routes, "h", b"/x/../y") is None
 

@@ -1,0 +1,53 @@
+"""Admission of WebSockets: what counts where, until when, and which answer refuses one."""
+
+from app.node.admission import Admission, Ticket
+from app.rules import problems
+from app.rules.policy import Policy
+from app.rules.request import Request
+from app.rules.routes import Route
+from tunnel.port import Target
+
+
+def handshake(client: str = "192.0.2.1", origin: bytes | None = None) -> Request:
+    fields = [(b"host", b"a.test")] + ([(b"origin", origin)] if origin is not None else [])
+    return Request(
+        method="GET", host=b"a.test", path=b"/", query=b"", fields=fields, peer=client, peer_scheme="http",
+        client=client, scheme="http", trusted=False, request_id="r1", is_websocket=True,
+    )  # fmt: skip
+
+
+def route(path: bytes = b"/", **policy: int) -> Route:
+    return Route("a.test", path, Target("c1", "apps", "web", 80), Policy(**policy))  # type: ignore[arg-type]
+
+
+def admitted(found: Ticket | problems.Problem) -> Ticket:
+    assert isinstance(found, Ticket)
+    return found
+
+
+def test_a_ticket_counts_until_it_is_released_and_may_be_released_twice():
+    admission = Admission()
+    one = admitted(admission.admit(route(), handshake(), None))
+    two = admitted(admission.admit(route(b"/b"), handshake("192.0.2.2"), None))
+    assert repr(admission) == "<Admission 2 WebSockets: 2 routes, 2 clients, 1 clusters>"
+    one.release()
+    one.release()
+    assert repr(admission) == "<Admission 1 WebSockets: 1 routes, 1 clients, 1 clusters>"
+    two.release()
+    assert repr(admission) == "<Admission 0 WebSockets: 0 routes, 0 clients, 0 clusters>"
+
+
+def test_each_limit_has_its_own_answer():
+    admission = Admission()
+    admitted(admission.admit(route(), handshake(), None))
+    assert admission.admit(route(max_websockets=1), handshake("192.0.2.2"), None) is problems.TOO_MANY_OF_ROUTE
+    assert admission.admit(route(b"/b", max_websockets_per_client=1), handshake(), None) is problems.TOO_MANY_OF_CLIENT
+    assert admission.admit(route(b"/b"), handshake("192.0.2.2"), 1) is problems.TOO_MANY_OF_CLUSTER
+    admitted(admission.admit(route(b"/b", max_websockets=1), handshake("192.0.2.2"), 2))
+
+
+def test_what_is_refused_does_not_count():
+    admission = Admission()
+    assert admission.admit(route(), handshake(origin=b"https://evil.test"), None) is problems.ORIGIN_REFUSED
+    assert admission.admit(route(max_websockets=0), handshake(), None) is problems.TOO_MANY_OF_ROUTE
+    assert repr(admission) == "<Admission 0 WebSockets: 0 routes, 0 clients, 0 clusters>"

@@ -1,0 +1,140 @@
+"""The ledger of exchanges: counting in and out, the wait for the last one, and who is relieved first."""
+
+import asyncio
+
+import pytest
+
+from app.node.exchanges import TICK_SECONDS, Exchanges
+from tests.app.virtual import dialogue, quiet
+from tunnel.account import Account
+
+
+class FakeExchange:
+    """Holds what the test says, and gives all of it back when it is relieved."""
+
+    is_websocket = False
+
+    def __init__(self, exchanges: Exchanges, account: Account, held_bytes: int = 0) -> None:
+        self.account = account
+        self.held_bytes = 0
+        self.ticks: list[float] = []
+        self.relieved = 0
+        self.stopped: list[bool] = []
+        self.fails = False
+        self.hold(held_bytes)
+        exchanges.began(self)
+
+    def hold(self, held_bytes: int) -> None:
+        delta, self.held_bytes = held_bytes - self.held_bytes, held_bytes
+        self.account.adjust(delta)
+
+    def stop(self, *, now: bool) -> None:
+        self.stopped.append(now)
+
+    def tick(self, now: float) -> None:
+        if self.fails:
+            raise RuntimeError("a fault of this exchange")
+        self.ticks.append(now)
+
+    def relieve(self) -> None:
+        self.relieved += 1
+        self.hold(0)
+
+
+def ledger(high: int = 1_000, hard: int = 2_000) -> tuple[Exchanges, Account]:
+    account = Account(high, hard)
+    exchanges = Exchanges(account)
+    account.on_hard_mark = exchanges.call_for_relief
+    return exchanges, account
+
+
+def test_an_exchange_counts_until_it_ended_and_may_end_twice():
+    exchanges, account = ledger()
+    one, two = FakeExchange(exchanges, account), FakeExchange(exchanges, account, 5)
+    assert (list(exchanges), repr(exchanges)) == ([one, two], "<Exchanges 2, 5 bytes held>")
+    exchanges.ended(one)
+    exchanges.ended(one)
+    assert list(exchanges) == [two]
+    exchanges.ended(two)
+    assert not exchanges
+
+
+def test_exchanges_may_end_while_all_are_stopped():
+    exchanges, account = ledger()
+    one, two = FakeExchange(exchanges, account), FakeExchange(exchanges, account)
+    for exchange in exchanges:
+        exchanges.ended(exchange)
+        exchange.stop(now=True)
+    assert one.stopped == two.stopped == [True]
+    assert not exchanges
+
+
+@dialogue
+async def test_the_wait_ends_with_the_last_exchange():
+    exchanges, account = ledger()
+    one, two = FakeExchange(exchanges, account), FakeExchange(exchanges, account)
+    loop = asyncio.get_running_loop()
+    assert not await exchanges.wait_until_none(loop.time() + 1.0)
+    waiting = loop.create_task(exchanges.wait_until_none(loop.time() + 60.0))
+    exchanges.ended(one)
+    await quiet()
+    assert not waiting.done()
+    exchanges.ended(two)
+    assert await waiting
+    assert await exchanges.wait_until_none(loop.time())
+
+
+@dialogue
+async def test_a_late_exchange_is_waited_for_too():
+    exchanges, account = ledger()
+    one = FakeExchange(exchanges, account)
+    loop = asyncio.get_running_loop()
+    waiting = loop.create_task(exchanges.wait_until_none(loop.time() + 60.0))
+    await quiet()
+    exchanges.ended(one)
+    two = FakeExchange(exchanges, account)  # in the same turn of the loop
+    await quiet()
+    assert not waiting.done()
+    exchanges.ended(two)
+    assert await waiting
+
+
+def test_a_fault_in_one_tick_aborts_that_exchange_alone(caplog: pytest.LogCaptureFixture):
+    exchanges, account = ledger()
+    faulty, other = FakeExchange(exchanges, account), FakeExchange(exchanges, account)
+    faulty.fails = True
+    exchanges.tick(10.0)
+    assert list(exchanges) == [other]
+    assert (faulty.stopped, other.stopped, other.ticks) == ([True], [], [10.0])
+    assert "FakeExchange failed in its tick" in caplog.text
+
+
+@dialogue
+async def test_relief_goes_by_bytes_times_seconds_and_no_further_than_needed():
+    exchanges, account = ledger()
+    patient, newcomer = FakeExchange(exchanges, account, 300), FakeExchange(exchanges, account)
+    for number in range(10):
+        exchanges.tick(number * TICK_SECONDS)
+    newcomer.hold(1_400)
+    exchanges.tick(10 * TICK_SECONDS)
+    nothing = FakeExchange(exchanges, account)
+    newcomer.hold(1_701)
+    assert patient.relieved == 0  # not in the middle of the caller's work
+    await quiet()
+    assert (patient.relieved, newcomer.relieved, nothing.relieved) == (1, 0, 0)
+    newcomer.hold(2_001)
+    await quiet()
+    assert (patient.relieved, newcomer.relieved, nothing.relieved) == (1, 1, 0)
+
+
+@dialogue
+async def test_an_exchange_that_held_nothing_for_a_moment_starts_anew():
+    exchanges, account = ledger()
+    former, other = FakeExchange(exchanges, account, 900), FakeExchange(exchanges, account, 900)
+    for number in range(10):
+        exchanges.tick(number * TICK_SECONDS)
+    former.hold(0)
+    exchanges.tick(10 * TICK_SECONDS)
+    former.hold(1_101)
+    await quiet()
+    assert (former.relieved, other.relieved) == (0, 1)
