@@ -69,6 +69,8 @@ class ResponseHead:
 class Sink(Protocol):
     """The door's end of one exchange."""
 
+    __slots__ = ()
+
     def head(self, head: ResponseHead, /) -> None:
         """An interim answer, the final one, or the 101."""
 
@@ -90,6 +92,8 @@ class Sink(Protocol):
 
 class Exchange(Protocol):
     """The tunnel's end of one exchange."""
+
+    __slots__ = ()
 
     @property
     def held_bytes(self) -> int:
@@ -119,6 +123,8 @@ class Upstream(Protocol):
 
     Besides `open` it tells what a door records of it and needs to know of it.
     """
+
+    __slots__ = ()
 
     @property
     def label(self) -> str:

@@ -13,6 +13,8 @@ from tunnel.errors import TunnelError
 class StreamOwner(Protocol):
     """Told what a stream brings."""
 
+    __slots__ = ()
+
     def data_received(self, data: bytes, /) -> None:
         """Bytes of the peer, never empty. Each byte must be acknowledged once, when its consumer took it."""
 
@@ -28,6 +30,8 @@ class StreamOwner(Protocol):
 
 class ByteStream(Protocol):
     """One stream's writing side, and its credit."""
+
+    __slots__ = ("owner",)
 
     owner: StreamOwner
 

@@ -20,6 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from tunnel.errors import TlsFailedError, TunnelError
+from tunnel.override import override
 from tunnel.streams import ByteStream, StreamOwner
 
 READ_BYTES = 65536
@@ -56,7 +57,7 @@ def _context(ca_file: str | None, _modified_ns: int, *, verify: bool) -> ssl.SSL
     return context
 
 
-class TlsStream:
+class TlsStream(ByteStream, StreamOwner):
     """A `ByteStream` of plaintext over a `ByteStream` of TLS records, whose owner it becomes.
 
     The handshake starts at once; the new stream's owner is to be set before anything comes. A handshake that
@@ -83,7 +84,6 @@ class TlsStream:
         "_owner_waits",
         "_tls",
         "_uncounted_bytes",
-        "owner",
     )
 
     def __init__(self, inner: ByteStream, context: ssl.SSLContext, server_hostname: str) -> None:
@@ -130,8 +130,9 @@ class TlsStream:
         return f"<TlsStream to {self._name}, {state}>"
 
     @property
+    @override
     def held_bytes(self) -> int:
-        """See `ByteStream.held_bytes`: of the records, which hardly differ from their plaintext."""
+        """Counted in records, which are hardly larger than their plaintext."""
         return self._inner.held_bytes
 
     def write(self, data: bytes, /) -> bool:

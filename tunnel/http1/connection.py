@@ -14,12 +14,13 @@ from collections.abc import Callable
 from tunnel.errors import StreamRefusedError, TunnelError
 from tunnel.http1.exchange import StreamExchange
 from tunnel.http1.request import encode_head
+from tunnel.override import override
 from tunnel.port import Exchange, RequestHead, Sink
-from tunnel.streams import ByteStream
+from tunnel.streams import ByteStream, StreamOwner
 
 
-class Connection:
-    """One HTTP/1.1 connection; a `StreamOwner`.
+class Connection(StreamOwner):
+    """One HTTP/1.1 connection.
 
     `clock` returns seconds that never go back. `on_idle`: the exchange is over, and the connection may carry
     another. `on_closed`: it will carry no more; the stream is ended or reset. Both may be called from within
@@ -94,31 +95,31 @@ class Connection:
 
     # --- told by the stream
 
+    @override
     def data_received(self, data: bytes, /) -> None:
-        """See `StreamOwner.data_received`."""
         if self._exchange is not None:
             self._exchange.data_received(data)
         else:
             self._stream.acknowledge(len(data))
             self.abort()
 
+    @override
     def end_received(self) -> None:
-        """See `StreamOwner.end_received`."""
         self.input_ended = True
         if self._exchange is not None:
             self._exchange.end_received()
         else:
             self.finish()
 
+    @override
     def stream_lost(self, error: TunnelError, /) -> None:
-        """See `StreamOwner.stream_lost`."""
         if self._exchange is not None:
             self._exchange.stream_lost(error)
         else:
             self._close()
 
+    @override
     def stream_writable(self) -> None:
-        """See `StreamOwner.stream_writable`."""
         if self._exchange is not None:
             self._exchange.stream_writable()
 

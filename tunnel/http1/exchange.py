@@ -12,7 +12,7 @@ does nothing.
 """
 
 from collections import deque
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn, Protocol
 
 from tunnel.errors import (
     BadAnswerError,
@@ -24,16 +24,29 @@ from tunnel.errors import (
 from tunnel.http1.answer import Answer
 from tunnel.http1.request import BodyLengthError
 from tunnel.nobody import NOBODY
-from tunnel.port import RequestHead, Sink
+from tunnel.override import override
+from tunnel.port import Exchange, RequestHead, Sink
 from tunnel.streams import ByteStream
-
-if TYPE_CHECKING:
-    from tunnel.http1.connection import Connection
 
 _SENT, _COUNTED, _CHUNKED, _RAW = range(4)
 
 
-class StreamExchange:
+class _Connection(Protocol):
+    """What an exchange asks of its connection: `Connection` says what each means."""
+
+    uses: int
+    input_ended: bool
+
+    def become_idle(self, keep_alive_seconds: float | None) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def lose(self) -> None: ...
+
+
+class StreamExchange(Exchange):
     """An `Exchange` over one byte stream.
 
     The request is sent once `body_length` bytes were given (at once when 0), or at `end` when the length is
@@ -58,7 +71,7 @@ class StreamExchange:
         "_waiting",
     )
 
-    def __init__(self, connection: "Connection", stream: ByteStream, head: RequestHead, sink: Sink) -> None:
+    def __init__(self, connection: _Connection, stream: ByteStream, head: RequestHead, sink: Sink) -> None:
         self._connection = connection
         self._stream = stream
         self._sink = sink
@@ -83,12 +96,12 @@ class StreamExchange:
     # --- told by the door
 
     @property
+    @override
     def held_bytes(self) -> int:
-        """See `Exchange.held_bytes`."""
         return 0 if self._over else self._stream.held_bytes
 
+    @override
     def send_data(self, data: bytes, /) -> bool:
-        """See `Exchange.send_data`. Raises BodyLengthError."""
         if self._over or not data:
             return True
         if self._upload == _COUNTED:
@@ -107,8 +120,8 @@ class StreamExchange:
         self._blocked = not welcome
         return welcome
 
+    @override
     def end(self) -> None:
-        """See `Exchange.end`. Raises BodyLengthError."""
         if self._over or self._upload == _SENT:
             return
         if self._upload == _COUNTED:
@@ -122,18 +135,18 @@ class StreamExchange:
             self._settle()
             self._connection.finish()
 
+    @override
     def reset(self) -> None:
-        """See `Exchange.reset`."""
         if not self._over:
             self._settle()
             self._connection.abort()
 
+    @override
     def pause(self) -> None:
-        """See `Exchange.pause`."""
         self._paused = not self._over
 
+    @override
     def resume(self) -> None:
-        """See `Exchange.resume`."""
         if not self._paused:
             return
         self._paused = False

@@ -9,11 +9,6 @@ class Message:
 
     data: str | bytes
 
-    @property
-    def text(self) -> bool:
-        """Whether it was sent as text."""
-        return isinstance(self.data, str)
-
 
 @dataclass(slots=True)
 class Ping:

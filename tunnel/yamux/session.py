@@ -68,19 +68,9 @@ class Session:
         return self._pings.rtt
 
     @property
-    def stream_count(self) -> int:
-        """Live streams: those that wait to be opened and those to be accepted among them."""
-        return len(self._streams)
-
-    @property
     def buffered_bytes(self) -> int:
         """Bytes in all send buffers."""
         return self._outbox.buffered
-
-    @property
-    def unacknowledged_opens(self) -> int:
-        """Streams of ours that the peer has not accepted yet; those that wait for a place do not count."""
-        return self._table.unacknowledged
 
     @property
     def wants_to_send(self) -> bool:

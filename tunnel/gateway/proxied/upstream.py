@@ -7,7 +7,8 @@ from tunnel.errors import LinkBusyError, LinkLostError, ServiceUnreachableError
 from tunnel.gateway.proxied.http import HttpExchange
 from tunnel.gateway.proxied.request import proxy_request
 from tunnel.gateway.proxied.websocket import WebSocketExchange
-from tunnel.port import Exchange, RequestHead, Sink, Target
+from tunnel.override import override
+from tunnel.port import Exchange, RequestHead, Sink, Target, Upstream
 
 if TYPE_CHECKING:
     from tunnel.gateway.proxied.carrier import ProxiedCarrier
@@ -17,33 +18,34 @@ _QUEUED_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class ProxiedUpstream:
+class ProxiedUpstream(Upstream):
     """Carries exchanges to one target; has no state."""
 
     carrier: "ProxiedCarrier"
     target: Target
 
     @property
+    @override
     def label(self) -> str:
-        """See `Upstream`."""
         return self.carrier.link.name
 
     @property
+    @override
     def agent_id(self) -> str | None:
-        """See `Upstream`."""
         return self.carrier.link.agent_id
 
     @property
+    @override
     def dialect(self) -> str:
-        """See `Upstream`."""
         return self.carrier.dialect
 
     @property
+    @override
     def upgrade_allowance(self) -> float:
-        """See `Upstream`."""
         return self.carrier.upgrade_allowance
 
-    def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:  # noqa: ARG002
+    @override
+    def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
         """Start an exchange. Raises TunnelError, and BadRequestError for what the dialect cannot carry unchanged."""
         carrier, target = self.carrier, self.target
         if carrier.is_lost:

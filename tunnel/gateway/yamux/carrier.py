@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 from tunnel.account import Account
 from tunnel.errors import LinkBusyError, LinkLostError, StreamRefusedError, TunnelError
-from tunnel.gateway.carrier import BrokenRuleError, LinkSide
+from tunnel.gateway.carrier import BrokenRuleError, Carrier, LinkSide
 from tunnel.gateway.yamux.stream import YamuxStream
 from tunnel.gateway.yamux.upstream import YamuxUpstream
+from tunnel.override import override
 from tunnel.port import Target
 from tunnel.wire import messages
 from tunnel.yamux import (
@@ -32,7 +33,7 @@ from tunnel.yamux import (
 logger = logging.getLogger(__name__)
 
 
-class YamuxCarrier:
+class YamuxCarrier(Carrier):
     """The yamux session of one link, on the gateway's side (even ids)."""
 
     dialect = "yamux"
@@ -57,8 +58,8 @@ class YamuxCarrier:
 
     # --- the link's side
 
-    def bytes_received(self, data: bytes) -> None:
-        """Feed bytes of the agent. Raises BrokenRuleError: the session, and with it the link, is over."""
+    @override
+    def bytes_received(self, data: bytes, /) -> None:
         streams = self._streams
         try:
             events = self.session.receive_data(data, self.clock())
@@ -81,36 +82,31 @@ class YamuxCarrier:
         if self.session.wants_to_send:
             self._wake()
 
-    def data_to_send(self, limit: int = 65_536) -> bytes:
-        """At most `limit` bytes of frames: control first, then the ready streams in turns."""
-        data = self.session.data_to_send(limit)
-        if data:
-            self._sent()
-        return data
-
+    @override
     def next_message(self) -> bytes | None:
-        """See `Carrier`."""
         data = self.session.data_to_send()
         if not data:
             return None
         self._sent()
         return data
 
-    def message_received(self, envelope: messages.Envelope, text: str | bytes, /) -> bool:  # noqa: ARG002
-        """No text message is this dialect's own."""
-        return False
+    @override
+    def message_received(self, envelope: messages.Envelope, text: str | bytes, /) -> bool:
+        return False  # no text message is this dialect's own
 
+    @override
     def upstream(self, target: Target, /) -> YamuxUpstream:
-        """The upstream to a target, with its pool."""
         upstream = self._upstreams.get(target)
         if upstream is None:
             upstream = self._upstreams[target] = YamuxUpstream(self, target)
         return upstream
 
+    @override
     def probe(self, now: float, /) -> None:
-        """Send a ping: it also measures the round trip."""
+        """Send a ping, which also measures the round trip."""
         self.session.ping(now)
 
+    @override
     def tick(self, now: float, /) -> bool:
         """Expire what idles, about once a second. True until the round trip is known: windows grow by it."""
         if now - self._expired_at >= 1.0:
@@ -118,8 +114,9 @@ class YamuxCarrier:
             self.expire()
         return self.session.rtt is None
 
+    @override
     def lost(self, error: TunnelError, /) -> None:
-        """The link is gone: every stream's owner is told, and nothing is held any more.
+        """Tell every stream's owner, and hold nothing any more.
 
         Where the agent may still hear us, resets are left to be sent: it would otherwise wait for those streams, in
         silence, on its next link.
@@ -149,11 +146,6 @@ class YamuxCarrier:
                 else:
                     unused.add(upstream)
         self._unused = unused
-
-    @property
-    def stream_count(self) -> int:
-        """Streams in the table, idle ones included."""
-        return len(self._streams)
 
     # --- the streams' side
 

@@ -6,7 +6,8 @@ After `reset`, and once it is lost, its owner is never called again.
 from typing import Protocol
 
 from tunnel.errors import TunnelError
-from tunnel.streams import StreamOwner
+from tunnel.override import override
+from tunnel.streams import ByteStream, StreamOwner
 from tunnel.yamux import Session
 
 
@@ -22,7 +23,7 @@ class _Nobody:
     def stream_writable(self) -> None: ...
 
 
-_NOBODY = _Nobody()
+_NOBODY: StreamOwner = _Nobody()
 
 
 class _Carrier(Protocol):
@@ -40,7 +41,7 @@ class _Carrier(Protocol):
     def acknowledge(self, stream: "YamuxStream", size: int) -> None: ...
 
 
-class YamuxStream:
+class YamuxStream(ByteStream):
     """One stream of the session, as a `ByteStream`."""
 
     __slots__ = (
@@ -48,7 +49,6 @@ class YamuxStream:
         "_live",
         "end_received",
         "end_sent",
-        "owner",
         "stream_id",
         "unread_bytes",
         "withheld_bytes",
@@ -60,32 +60,32 @@ class YamuxStream:
         self.end_sent = False
         self.end_received = False
         self.stream_id = stream_id
-        self.owner: StreamOwner = _NOBODY
+        self.owner = _NOBODY
         self.unread_bytes = 0  # received, and not yet acknowledged by the owner
         self.withheld_bytes = 0  # acknowledged, but the process holds too much to promise them again
 
     @property
+    @override
     def held_bytes(self) -> int:
-        """See `ByteStream.held_bytes`."""
         return self.unread_bytes + (self._carrier.session.buffered(self.stream_id) if self._live else 0)
 
+    @override
     def write(self, data: bytes, /) -> bool:
-        """Buffer `data`; False when the buffer is above its mark."""
         return not self._live or self._carrier.send(self.stream_id, data)
 
+    @override
     def write_end(self) -> None:
-        """End our direction."""
         if self._live and not self.end_sent:
             self.end_sent = True
             self._carrier.end(self)
 
+    @override
     def reset(self) -> None:
-        """Abort both directions."""
         if self._live:
             self._carrier.reset(self)
 
+    @override
     def acknowledge(self, size: int, /) -> None:
-        """Return credit for bytes that were consumed."""
         if self._live:
             self._carrier.acknowledge(self, size)
 

@@ -1,25 +1,39 @@
 """HTTP/1.1 connections to one target over yamux streams, pooled while idle; TLS inside the stream where asked for."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
 from tunnel import http1, tls
 from tunnel.errors import TlsFailedError
+from tunnel.gateway.carrier import LinkSide
 from tunnel.gateway.yamux.stream import YamuxStream
-from tunnel.port import Exchange, RequestHead, Sink, Target
+from tunnel.override import override
+from tunnel.port import Exchange, RequestHead, Sink, Target, Upstream
 from tunnel.streams import ByteStream
 from tunnel.wire.routing_header import encode as encode_routing_header
 
-if TYPE_CHECKING:
-    from tunnel.gateway.yamux.carrier import YamuxCarrier
+
+class _Carrier(Protocol):
+    """What an upstream asks of its carrier: `YamuxCarrier` says what each means."""
+
+    active: int
+
+    @property
+    def link(self) -> LinkSide: ...
+
+    @property
+    def clock(self) -> Callable[[], float]: ...
+
+    def open_stream(self) -> YamuxStream: ...
 
 
-class YamuxUpstream:
+class YamuxUpstream(Upstream):
     """Carries exchanges to one target: HTTP/1.1 connections over streams, pooled while idle."""
 
     dialect = "yamux"
     upgrade_allowance = 0.0
 
-    def __init__(self, carrier: "YamuxCarrier", target: Target) -> None:
+    def __init__(self, carrier: _Carrier, target: Target) -> None:
         self._carrier = carrier
         self.target = target
         self.pool = http1.Pool(clock=carrier.clock)
@@ -28,17 +42,17 @@ class YamuxUpstream:
         self._routing_header = encode_routing_header(target.service, target.namespace, target.port)
 
     @property
+    @override
     def label(self) -> str:
-        """See `Upstream`."""
         return self._carrier.link.name
 
     @property
+    @override
     def agent_id(self) -> str | None:
-        """See `Upstream`."""
         return self._carrier.link.agent_id
 
+    @override
     def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
-        """Start an exchange on an idle connection, or on a new stream. Raises TunnelError."""
         connection = None
         if not fresh and not head.upgrade:
             repeatable = head.body_length == 0 and http1.is_repeatable(head.method)
