@@ -19,6 +19,7 @@ from collections import deque
 from functools import lru_cache
 from pathlib import Path
 
+from tunnel.account import Account, Holding
 from tunnel.errors import TlsFailedError, TunnelError
 from tunnel.override import override
 from tunnel.streams import ByteStream, StreamOwner
@@ -75,6 +76,7 @@ class TlsStream(ByteStream, StreamOwner):
         "_established",
         "_given",
         "_held",
+        "_holding",
         "_incoming",
         "_inner",
         "_inner_writable",
@@ -86,7 +88,7 @@ class TlsStream(ByteStream, StreamOwner):
         "_uncounted_bytes",
     )
 
-    def __init__(self, inner: ByteStream, context: ssl.SSLContext, server_hostname: str) -> None:
+    def __init__(self, inner: ByteStream, context: ssl.SSLContext, server_hostname: str, *, account: Account) -> None:
         self._inner = inner
         self._name = server_hostname
         self._incoming = ssl.MemoryBIO()
@@ -100,6 +102,8 @@ class TlsStream(ByteStream, StreamOwner):
             raise TlsFailedError(msg) from None
         self._held: list[bytes] = []
         """Plaintext written before the handshake was over."""
+        self._holding = Holding(account)
+        """Of `_held`; what was received and not yet acknowledged is the inner stream's."""
         self._given: deque[tuple[int, int]] = deque()
         """Each delivery not yet acknowledged: plaintext still outstanding, encrypted bytes it stands for."""
         self._uncounted_bytes = 0
@@ -133,7 +137,7 @@ class TlsStream(ByteStream, StreamOwner):
     @override
     def held_bytes(self) -> int:
         """Counted in records, which are hardly larger than their plaintext."""
-        return self._inner.held_bytes
+        return self._inner.held_bytes + self._holding.size_bytes
 
     def write(self, data: bytes, /) -> bool:
         """Encrypt and pass on; before the handshake is over, hold, and answer False."""
@@ -143,6 +147,7 @@ class TlsStream(ByteStream, StreamOwner):
             self._encrypt(data)
         else:
             self._held.append(data)
+            self._holding.add(len(data))
         writable = self._established and self._inner_writable
         self._owner_waits |= not writable
         return writable
@@ -233,6 +238,7 @@ class TlsStream(ByteStream, StreamOwner):
         self._established = True
         self._flush()
         held, self._held = self._held, []
+        self._holding.close()
         if held:
             self._encrypt(b"".join(held))
         return not self._over
@@ -315,6 +321,7 @@ class TlsStream(ByteStream, StreamOwner):
     def _drop(self) -> None:
         self._over = True
         self._held.clear()
+        self._holding.close()
         self._given.clear()
 
 

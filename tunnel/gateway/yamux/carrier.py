@@ -8,7 +8,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from tunnel.account import Account
+from tunnel.account import Account, Holding
 from tunnel.errors import LinkBusyError, LinkLostError, StreamRefusedError, TunnelError
 from tunnel.gateway.carrier import BrokenRuleError, Carrier, LinkSide
 from tunnel.gateway.yamux.stream import YamuxStream
@@ -45,8 +45,8 @@ class YamuxCarrier(Carrier):
         self.link = link
         self._wake = link.wake
         self.clock = link.clock
-        self._account = account
-        self._buffered_bytes = 0  # of the session's send buffers, as last told to the account
+        self.account = account
+        self._unsent = Holding(account)  # in the session's send buffers
         self._streams: dict[int, YamuxStream] = {}
         self._upstreams: dict[Target, YamuxUpstream] = {}
         self._unused: set[YamuxUpstream] = set()  # at the last look: gone with the next, for routes come and go
@@ -69,9 +69,7 @@ class YamuxCarrier(Carrier):
             if type(event) is DataReceived:
                 stream = streams.get(event.stream_id)
                 if stream is not None:
-                    size = len(event.data)
-                    stream.unread_bytes += size
-                    self._account.adjust(size)
+                    stream.unread.add(len(event.data))
                     try:
                         stream.owner.data_received(event.data)
                     except Exception:  # as `_tell`, which would be one more call for each piece of data
@@ -124,16 +122,15 @@ class YamuxCarrier(Carrier):
         streams, self._streams = self._streams, {}
         for stream in streams.values():
             self.session.reset_stream(stream.stream_id)
-            self._release(stream)
             self._lose(stream, error)
         self._upstreams.clear()
         self._withheld.clear()
         self._lost = True
-        self._count()
+        self._unsent.close()
 
     def expire(self) -> None:
         """Close connections that idled too long, return credit that was withheld, forget upstreams that idle."""
-        if self._withheld and not self._account.above_high_mark:
+        if self._withheld and not self.account.above_high_mark:
             withheld, self._withheld = self._withheld, set()
             for stream in withheld:
                 stream.acknowledge(0)
@@ -157,7 +154,7 @@ class YamuxCarrier(Carrier):
             stream_id = self.session.open_stream()
         except LocalError as error:
             raise LinkBusyError(f"no stream could be opened: {error}") from None
-        stream = self._streams[stream_id] = YamuxStream(self, stream_id)
+        stream = self._streams[stream_id] = YamuxStream(self, stream_id, Holding(self.account))
         return stream
 
     def send(self, stream_id: int, data: bytes) -> bool:
@@ -166,8 +163,7 @@ class YamuxCarrier(Carrier):
             welcome = self.session.send_data(stream_id, data)
         except LocalError:
             return True  # it ended while the owner was writing; the owner was told, or ended it itself
-        self._buffered_bytes += len(data)
-        self._account.adjust(len(data))
+        self._unsent.add(len(data))
         self._wake()
         return welcome
 
@@ -180,17 +176,16 @@ class YamuxCarrier(Carrier):
     def reset(self, stream: YamuxStream) -> None:
         """Abort a stream; its owner hears nothing more."""
         self._streams.pop(stream.stream_id, None)
-        self._release(stream)
         stream.forget()
         self.session.reset_stream(stream.stream_id)
-        self._count()
+        self._unsent.set(self.session.buffered_bytes)
         self._wake()
 
     def acknowledge(self, stream: YamuxStream, size: int) -> None:
         """Give credit back to the agent."""
-        stream.unread_bytes -= size
-        self._account.held_bytes -= size  # less meets no mark: nothing for `adjust` to do
-        if stream.unread_bytes and self._account.above_high_mark:
+        unread = stream.unread
+        unread.add(-size)
+        if unread.size_bytes and self.account.above_high_mark:
             # A consumer that lags gets its window back when there is room again; one that keeps up is not held.
             stream.withheld_bytes += size
             self._withheld.add(stream)
@@ -214,8 +209,7 @@ class YamuxCarrier(Carrier):
             case StreamReset():
                 stream = self._streams.pop(event.stream_id, None)
                 if stream is not None:
-                    self._release(stream)
-                    self._count()
+                    self._unsent.set(self.session.buffered_bytes)
                     self._lose(stream, StreamRefusedError("the agent reset the stream"))
             case StreamOpened():
                 self.session.reset_stream(event.stream_id)  # agents open none
@@ -250,7 +244,7 @@ class YamuxCarrier(Carrier):
 
     def _sent(self) -> None:
         """A batch left: count what is still buffered, and tell who has room again."""
-        self._count()
+        self._unsent.set(self.session.buffered_bytes)
         for stream_id in self.session.take_writable():
             stream = self._streams.get(stream_id)
             if stream is not None:
@@ -260,17 +254,6 @@ class YamuxCarrier(Carrier):
         # What its owner still holds stays counted, and is acknowledged or released by it later.
         if stream.end_sent and stream.end_received:
             self._streams.pop(stream.stream_id, None)
-
-    def _release(self, stream: YamuxStream) -> None:
-        self._account.adjust(-stream.unread_bytes)
-        stream.unread_bytes = 0
-
-    def _count(self) -> None:
-        buffered = self.session.buffered_bytes if not self._lost else 0
-        change = buffered - self._buffered_bytes
-        if change:
-            self._buffered_bytes = buffered
-            self._account.adjust(change)
 
     def __repr__(self) -> str:
         return f"<YamuxCarrier {self.active} active, {self.session!r}>"

@@ -5,6 +5,7 @@ After `reset`, and once it is lost, its owner is never called again.
 
 from typing import Protocol
 
+from tunnel.account import Holding
 from tunnel.errors import TunnelError
 from tunnel.override import override
 from tunnel.streams import ByteStream, StreamOwner
@@ -50,24 +51,26 @@ class YamuxStream(ByteStream):
         "end_received",
         "end_sent",
         "stream_id",
-        "unread_bytes",
+        "unread",
         "withheld_bytes",
     )
 
-    def __init__(self, carrier: _Carrier, stream_id: int) -> None:
+    def __init__(self, carrier: _Carrier, stream_id: int, unread: Holding) -> None:
         self._carrier = carrier
         self._live = True
         self.end_sent = False
         self.end_received = False
         self.stream_id = stream_id
         self.owner = _NOBODY
-        self.unread_bytes = 0  # received, and not yet acknowledged by the owner
-        self.withheld_bytes = 0  # acknowledged, but the process holds too much to promise them again
+        self.unread = unread
+        """Received, and not yet acknowledged by the owner."""
+        self.withheld_bytes = 0
+        """Acknowledged, but the process holds too much to promise them again."""
 
     @property
     @override
     def held_bytes(self) -> int:
-        return self.unread_bytes + (self._carrier.session.buffered(self.stream_id) if self._live else 0)
+        return self.unread.size_bytes + (self._carrier.session.buffered(self.stream_id) if self._live else 0)
 
     @override
     def write(self, data: bytes, /) -> bool:
@@ -97,13 +100,17 @@ class YamuxStream(ByteStream):
     def lost(self, error: TunnelError) -> None:
         """The session or the peer ended it; only the carrier calls this."""
         self._live = False
+        self.unread.close()
         owner, self.owner = self.owner, _NOBODY
         owner.stream_lost(error)
 
     def forget(self) -> None:
         """No callback comes any more; only the carrier calls this."""
         self._live = False
+        self.unread.close()
         self.owner = _NOBODY
 
     def __repr__(self) -> str:
-        return f"<YamuxStream {self.stream_id} {'live' if self._live else 'over'}, {self.unread_bytes} bytes unread>"
+        return (
+            f"<YamuxStream {self.stream_id} {'live' if self._live else 'over'}, {self.unread.size_bytes} bytes unread>"
+        )

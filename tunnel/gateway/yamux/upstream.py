@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tunnel import http1, tls
+from tunnel.account import Account
 from tunnel.errors import TlsFailedError
 from tunnel.gateway.carrier import LinkSide
 from tunnel.gateway.yamux.stream import YamuxStream
@@ -20,6 +21,9 @@ class _Carrier(Protocol):
 
     @property
     def link(self) -> LinkSide: ...
+
+    @property
+    def account(self) -> Account: ...
 
     @property
     def clock(self) -> Callable[[], float]: ...
@@ -82,7 +86,7 @@ class YamuxUpstream(Upstream):
         if context is not None:
             name = target.server_name or f"{target.service}.{target.namespace}.svc.cluster.local"
             try:
-                bytestream = tls.TlsStream(stream, context, name)
+                bytestream = tls.TlsStream(stream, context, name, account=self._carrier.account)
             except TlsFailedError:
                 stream.reset()
                 raise
