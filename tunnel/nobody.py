@@ -1,4 +1,4 @@
-"""The sink of an exchange whose door shall hear nothing more: takes every call, and says nothing."""
+"""The sink of an exchange whose door must hear nothing more: it ignores every call."""
 
 from tunnel.errors import TunnelError
 from tunnel.override import override

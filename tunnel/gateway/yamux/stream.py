@@ -1,6 +1,6 @@
-"""One yamux stream as a `ByteStream`: knows its owner and what it holds, decides nothing.
+"""One yamux stream as a `ByteStream`: it knows its owner and what it holds, and decides nothing.
 
-After `reset`, and once it is lost, its owner is never called again.
+After `reset`, and once the stream is lost, its owner is never called again.
 """
 
 from typing import Protocol
@@ -13,7 +13,7 @@ from tunnel.yamux import Session
 
 
 class _Nobody:
-    """The owner of a stream that has none: takes nothing, says nothing."""
+    """The owner of a stream that has none: ignores every call."""
 
     def data_received(self, data: bytes, /) -> None: ...
 
@@ -28,7 +28,7 @@ _NOBODY: StreamOwner = _Nobody()
 
 
 class _Carrier(Protocol):
-    """What a stream asks of its session's owner."""
+    """What a stream asks of its carrier. `YamuxCarrier` documents it."""
 
     @property
     def session(self) -> Session: ...
@@ -65,7 +65,7 @@ class YamuxStream(ByteStream):
         self.unread = unread
         """Received, and not yet acknowledged by the owner."""
         self.withheld_bytes = 0
-        """Acknowledged, but the process holds too much to promise them again."""
+        """Acknowledged, but not returned to the agent: the process holds too much."""
 
     @property
     @override
@@ -93,19 +93,19 @@ class YamuxStream(ByteStream):
             self._carrier.acknowledge(self, size)
 
     def flush_credit(self) -> None:
-        """Return the credit that is due now, not at half a window."""
+        """Return all credit now, not only from half a window on."""
         if self._live:
             self._carrier.session.flush_credit(self.stream_id)
 
     def lost(self, error: TunnelError) -> None:
-        """The session or the peer ended it; only the carrier calls this."""
+        """The session or the peer ended the stream. Only the carrier calls this."""
         self._live = False
         self.unread.close()
         owner, self.owner = self.owner, _NOBODY
         owner.stream_lost(error)
 
     def forget(self) -> None:
-        """No callback comes any more; only the carrier calls this."""
+        """The owner is not called any more. Only the carrier calls this."""
         self._live = False
         self.unread.close()
         self.owner = _NOBODY

@@ -1,4 +1,4 @@
-"""HTTP/1.1 connections to one target over yamux streams, pooled while idle; TLS inside the stream where asked for."""
+"""HTTP/1.1 connections to one target over yamux streams, pooled while idle; with TLS in them for https targets."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -15,7 +15,7 @@ from tunnel.wire.routing_header import encode as encode_routing_header
 
 
 class _Carrier(Protocol):
-    """What an upstream asks of its carrier: `YamuxCarrier` says what each means."""
+    """What an upstream asks of its carrier. `YamuxCarrier` documents it."""
 
     active: int
 
@@ -74,7 +74,7 @@ class YamuxUpstream(Upstream):
 
     @property
     def idle(self) -> bool:
-        """No exchange under way, and no connection kept."""
+        """No exchange is running and no connection is pooled."""
         return not self._busy and not len(self.pool)
 
     def _connect(self) -> http1.Connection:
@@ -97,7 +97,7 @@ class YamuxUpstream(Upstream):
     def _idle(self, connection: http1.Connection) -> None:
         self._busy.discard(connection)
         self._carrier.active -= 1
-        # The next exchange shall begin with a whole window.
+        # The next exchange should start with a full window.
         self._streams[connection].flush_credit()
         self.pool.put(connection)
 
