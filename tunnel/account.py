@@ -1,18 +1,18 @@
-"""The process account: how many bytes this process really holds for others, against its marks.
+"""The account of a process: how many bytes it really holds for others, and its marks.
 
-Counted are bytes received and not yet taken by their consumer, messages being assembled, and bytes waiting to leave.
-Promised windows are not: 10,000 idle streams promise 2.5 GB and hold nothing. One account per process; every link
-counts into it.
+It counts bytes received and not yet taken by their consumer, messages being assembled, and bytes waiting to be sent.
+It does not count promised windows: 10,000 idle streams promise 2.5 GB and hold nothing. There is one account per
+process, and all links count into it.
 
-At the high mark new exchanges are refused, windows stop growing, and credit is withheld from consumers that lag. At
-the hard mark `on_hard_mark` is called, which resets who has held most for longest.
+Above the high mark new exchanges are refused, windows stop growing, and consumers that lag get no credit. Above the
+hard mark `on_hard_mark` is called; it resets the exchanges that have held most for longest.
 """
 
 from collections.abc import Callable
 
 
 class Account:
-    """Bytes held. Never blocks and never raises: it counts, answers, and calls for help at the hard mark."""
+    """Counts the bytes held. Never blocks and never raises."""
 
     __slots__ = ("hard_mark_bytes", "held_bytes", "high_mark_bytes", "on_hard_mark")
 
@@ -29,18 +29,18 @@ class Account:
         self.held_bytes = 0
 
     def adjust(self, delta_bytes: int) -> None:
-        """Hold so many more bytes, or fewer."""
+        """Count this many more bytes, or fewer if negative."""
         self.held_bytes += delta_bytes
         if self.held_bytes > self.hard_mark_bytes and delta_bytes > 0 and self.on_hard_mark is not None:
             self.on_hard_mark()
 
     @property
     def above_high_mark(self) -> bool:
-        """No new exchange, no credit for those who lag."""
+        """Whether new exchanges are refused and consumers that lag get no credit."""
         return self.held_bytes > self.high_mark_bytes
 
     def may_grow(self, extra_bytes: int) -> bool:
-        """Whether a receive window may grow by so much: not once half of the high mark is really held."""
+        """Whether a receive window may grow by this much: not above half of the high mark."""
         return self.held_bytes + extra_bytes < self.high_mark_bytes // 2
 
     def __repr__(self) -> str:
@@ -48,10 +48,10 @@ class Account:
 
 
 class Holding:
-    """What one place holds for others, counted into the account.
+    """The bytes that one place holds for others, counted in the account.
 
-    Every place that keeps bytes for somebody else owns one and says only how much it holds. `close` gives everything
-    back, and so does the end of the object: bytes cannot stay in the account after the place that held them is gone.
+    Each place that keeps bytes for others owns one, and only says how much it holds. `close` gives everything back,
+    and so does the end of the object: no bytes stay in the account once the place that held them is gone.
     """
 
     __slots__ = ("_account", "_closed", "size_bytes")

@@ -1,21 +1,21 @@
-"""What can go wrong between a door and a service, each with whose turn it is.
+"""What can go wrong between a door and a service.
 
-Every error names its scope and its blame; the doors map them to HTTP statuses and close codes in one table
+Each error names its scope and who is to blame. One table maps them to HTTP statuses and close codes
 (`app/rules/problems.py`). The text is for the operator's log, never for clients: it may name internal hosts.
 """
 
 
 class TunnelError(Exception):
-    """An exchange could not be carried to its end.
+    """An exchange did not complete.
 
-    `retryable`: no byte of an answer was seen, and the cause may be gone on another stream or link; whether
-    the request is safe to repeat is for the caller to say.
+    `retryable`: no byte of an answer was seen, and another stream or link may work. The caller decides whether the
+    request is safe to repeat.
     """
 
     retryable = False
 
     def after_answer_began(self) -> "TunnelError":
-        """The same, where bytes of an answer were seen: never to be tried again."""
+        """The same error once bytes of an answer were seen: not retryable."""
         if not self.retryable:
             return self
         error = type(self)(*self.args)
@@ -28,13 +28,13 @@ class NoAgentError(TunnelError):
 
 
 class LinkLostError(TunnelError):
-    """The agent's link ended while the exchange was under way (scope: link)."""
+    """The agent's link ended during the exchange (scope: link)."""
 
     retryable = True
 
 
 class StreamRefusedError(TunnelError):
-    """The stream ended before a byte of an answer came: a lost race with a closing connection, or a refused open."""
+    """The stream ended before any byte of an answer: the connection was just being closed, or the open was refused."""
 
     retryable = True
 
@@ -50,15 +50,15 @@ class TooManyWaitingError(TunnelError):
 
 
 class NoRoomError(TunnelError):
-    """The process holds too many bytes for others already (scope: node, blame: whoever does not read)."""
+    """The process already holds too many bytes for others (scope: node, blame: peers that do not read)."""
 
 
 class NotReadError(NoRoomError):
-    """What the agent sent is not read, and there is no room left to keep it (blame: client)."""
+    """The client does not read what the agent sent, and there is no room left to keep it (blame: client)."""
 
 
 class RequestRefusedError(TunnelError):
-    """The agent says that it cannot make this request of its service (blame: client)."""
+    """The agent says that it cannot send this request to its service (blame: client)."""
 
 
 class ServiceUnreachableError(TunnelError):
@@ -74,15 +74,15 @@ class BadAnswerError(TunnelError):
 
 
 class ClientTooSlowError(TunnelError):
-    """The client did not go on with its request's body (blame: client)."""
+    """The client stopped sending its request body (blame: client)."""
 
 
 class StoppingError(TunnelError):
-    """This process is about to stop (scope: node, blame: local)."""
+    """This process is stopping (scope: node, blame: local)."""
 
 
 class TlsFailedError(TunnelError):
-    """TLS with the service could not be agreed on, or its certificate is not the one the route wants."""
+    """The TLS handshake with the service failed, or its certificate is not the one that the route asks for."""
 
 
 class TooSlowError(TunnelError):

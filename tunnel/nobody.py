@@ -1,31 +1,32 @@
-"""The sink of an exchange whose door shall hear nothing more: takes every call, and says nothing."""
+"""The sink of an exchange whose door must hear nothing more: it ignores every call."""
 
 from tunnel.errors import TunnelError
+from tunnel.override import override
 from tunnel.port import Headers, ResponseHead, Sink
 
 
-class Nobody:
+class Nobody(Sink):
     """The sink of an exchange that is over."""
 
     __slots__ = ()
 
-    def head(self, head: ResponseHead, /) -> None:
-        """Not called."""
+    @override
+    def head(self, head: ResponseHead, /) -> None: ...
 
-    def data(self, data: bytes, /) -> None:
-        """Not called."""
+    @override
+    def data(self, data: bytes, /) -> None: ...
 
-    def trailers(self, headers: Headers, /) -> None:
-        """Not called."""
+    @override
+    def trailers(self, headers: Headers, /) -> None: ...
 
-    def end(self) -> None:
-        """Not called."""
+    @override
+    def end(self) -> None: ...
 
-    def failed(self, error: TunnelError, /) -> None:
-        """Not called."""
+    @override
+    def failed(self, error: TunnelError, /) -> None: ...
 
-    def writable(self) -> None:
-        """Not called."""
+    @override
+    def writable(self) -> None: ...
 
 
 NOBODY: Sink = Nobody()

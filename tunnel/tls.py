@@ -1,16 +1,16 @@
-"""TLS over a byte stream, and itself one: the gateway's end of an https service.
+"""TLS over a byte stream, and itself a byte stream: the client side, for https services.
 
-Sans-I/O: records go through memory, the stream below carries them. It never waits and holds no plaintext that
-came; what is written before the handshake is over is held (its writers are told False), then leaves.
+Sans-I/O: records pass through memory, and the inner stream carries them. It never waits, and it keeps no received
+plaintext. What is written before the end of the handshake is kept (`write` returns False), then sent.
 
-Invariants: it is the only owner of the inner stream. Credit: the encrypted bytes of a delivery are
-acknowledged below when the owner has acknowledged all the plaintext they gave, in order; those that gave none
-(handshake, an unfinished record) when no plaintext is outstanding. So an owner that stops stops the sender
-too, within one record (16 KiB), and a record never waits for credit that it holds itself.
+Invariants: it is the only owner of the inner stream. Credit: the encrypted bytes of a delivery are acknowledged to
+the inner stream once the owner has acknowledged all the plaintext from them, in order; bytes that gave no plaintext
+(the handshake, an unfinished record), once no plaintext is outstanding. So an owner that stops reading stops the
+sender within one record (16 KiB), and a record never waits for credit that it holds itself.
 
-An end without close_notify is a truncation (RFC 8446 section 6.1) and comes as `stream_lost`: else a body
-that ends with its connection could be cut short by anybody on the way and pass for complete. `write_end`
-sends close_notify; a TLS 1.2 service may answer that by dropping what it still had to say.
+An end without close_notify is a truncation (RFC 8446 section 6.1) and is reported as `stream_lost`: otherwise anybody
+on the path could cut a body that ends with its connection, and it would look complete. `write_end` sends
+close_notify; a TLS 1.2 service may then drop what it had not sent yet.
 """
 
 import contextlib
@@ -19,18 +19,20 @@ from collections import deque
 from functools import lru_cache
 from pathlib import Path
 
+from tunnel.account import Account, Holding
 from tunnel.errors import TlsFailedError, TunnelError
+from tunnel.override import override
 from tunnel.streams import ByteStream, StreamOwner
 
 READ_BYTES = 65536
-"""Asked of OpenSSL at once; it gives one record, at most 16 KiB."""
+"""The size of one read. OpenSSL returns one record, at most 16 KiB."""
 
 
 def client_context(*, ca_file: str | None, verify: bool) -> ssl.SSLContext:
-    """What to trust: the system's authorities, only those of `ca_file`, or, with `verify` off, anybody.
+    """Trusts the system's authorities, only those in `ca_file`, or, without `verify`, any certificate.
 
-    TLS 1.2 at least, HTTP/1.1 by ALPN. Cached by the arguments, until the file changes (authorities are
-    rotated while the gateway runs). Raises TlsFailedError for a file that cannot be used.
+    TLS 1.2 or newer, HTTP/1.1 by ALPN. Cached by its arguments until the file changes, because authorities are
+    rotated while the gateway runs. Raises TlsFailedError if the file cannot be used.
     """
     if not verify:
         return _context(None, 0, verify=False)
@@ -48,7 +50,7 @@ def _context(ca_file: str | None, _modified_ns: int, *, verify: bool) -> ssl.SSL
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    # A service that renegotiates could stall our writes at any time; TLS 1.3 has done away with it.
+    # A service that renegotiates could stall our writes at any time. TLS 1.3 has no renegotiation.
     context.options |= ssl.OP_NO_RENEGOTIATION
     if not verify:
         context.check_hostname = False
@@ -56,13 +58,13 @@ def _context(ca_file: str | None, _modified_ns: int, *, verify: bool) -> ssl.SSL
     return context
 
 
-class TlsStream:
-    """A `ByteStream` of plaintext over a `ByteStream` of TLS records, whose owner it becomes.
+class TlsStream(ByteStream, StreamOwner):
+    """A `ByteStream` of plaintext over a `ByteStream` of TLS records, which it owns.
 
-    The handshake starts at once; the new stream's owner is to be set before anything comes. A handshake that
-    fails, and a certificate that is not one for `server_hostname`, come as `stream_lost(TlsFailedError)`,
-    with the inner stream reset. Raises TlsFailedError, with `inner` untouched, for a name that TLS cannot use.
-    `write` may call `stream_lost` only where OpenSSL itself breaks down.
+    The handshake starts at once; set `owner` before anything is received. A failed handshake, or a certificate that
+    is not valid for `server_hostname`, is reported as `stream_lost(TlsFailedError)`, and the inner stream is reset.
+    Raises TlsFailedError, with `inner` untouched, for a name that TLS cannot use. `write` calls `stream_lost` only if
+    OpenSSL itself fails.
     """
 
     owner: StreamOwner
@@ -74,6 +76,7 @@ class TlsStream:
         "_established",
         "_given",
         "_held",
+        "_holding",
         "_incoming",
         "_inner",
         "_inner_writable",
@@ -83,10 +86,9 @@ class TlsStream:
         "_owner_waits",
         "_tls",
         "_uncounted_bytes",
-        "owner",
     )
 
-    def __init__(self, inner: ByteStream, context: ssl.SSLContext, server_hostname: str) -> None:
+    def __init__(self, inner: ByteStream, context: ssl.SSLContext, server_hostname: str, *, account: Account) -> None:
         self._inner = inner
         self._name = server_hostname
         self._incoming = ssl.MemoryBIO()
@@ -99,22 +101,24 @@ class TlsStream:
             msg = f"TLS with {server_hostname!r} cannot start: {error}"
             raise TlsFailedError(msg) from None
         self._held: list[bytes] = []
-        """Plaintext written before the handshake was over."""
+        """Plaintext written before the end of the handshake."""
+        self._holding = Holding(account)
+        """Counts `_held`. What was received and not acknowledged yet is counted by the inner stream."""
         self._given: deque[tuple[int, int]] = deque()
-        """Each delivery not yet acknowledged: plaintext still outstanding, encrypted bytes it stands for."""
+        """Each delivery not acknowledged yet: its outstanding plaintext, and the encrypted bytes it came from."""
         self._uncounted_bytes = 0
-        """Encrypted bytes received that no delivery stands for yet."""
+        """Encrypted bytes received that belong to no delivery yet."""
         self._established = False
         self._ended = False
-        """Our direction."""
+        """Our direction has ended."""
         self._end_held = False
         """Our close_notify waits for the handshake."""
         self._closed_by_peer = False
-        """By close_notify."""
+        """The peer sent close_notify."""
         self._over = False
         """Reset or lost: the owner is not called again."""
         self._owner_waits = False
-        """A write returned False, and `stream_writable` was not called since."""
+        """`write` returned False, and `stream_writable` has not been called since."""
         self._inner_writable = True
         inner.owner = self
         self._flush()
@@ -130,24 +134,26 @@ class TlsStream:
         return f"<TlsStream to {self._name}, {state}>"
 
     @property
+    @override
     def held_bytes(self) -> int:
-        """See `ByteStream.held_bytes`: of the records, which hardly differ from their plaintext."""
-        return self._inner.held_bytes
+        """Counted in encrypted bytes, which are hardly more than their plaintext."""
+        return self._inner.held_bytes + self._holding.size_bytes
 
     def write(self, data: bytes, /) -> bool:
-        """Encrypt and pass on; before the handshake is over, hold, and answer False."""
+        """Encrypt and pass on. Before the end of the handshake: keep it, and return False."""
         if self._over or self._ended or not data:
             return True
         if self._established:
             self._encrypt(data)
         else:
             self._held.append(data)
+            self._holding.add(len(data))
         writable = self._established and self._inner_writable
         self._owner_waits |= not writable
         return writable
 
     def write_end(self) -> None:
-        """Send close_notify and the inner stream's end, after what was written."""
+        """Send close_notify, then end the inner stream, after what was written."""
         if self._over or self._ended:
             return
         self._ended = True
@@ -163,7 +169,7 @@ class TlsStream:
             self._inner.reset()
 
     def acknowledge(self, size: int, /) -> None:
-        """The consumer took `size` bytes of plaintext. Raises ValueError for more than it was given."""
+        """The consumer took `size` bytes of plaintext. Raises ValueError for more than was delivered."""
         if self._over:
             return
         credit = 0
@@ -179,15 +185,15 @@ class TlsStream:
             self._given.popleft()
         self._return_credit(credit)
 
-    # What the inner stream tells its owner.
+    # --- called by the inner stream
 
     def data_received(self, data: bytes, /) -> None:
-        """Records, cut anywhere."""
+        """Take records, cut anywhere."""
         if self._over:
             return
         self._uncounted_bytes += len(data)
         if self._closed_by_peer:
-            self._return_credit(0)  # nothing is valid after close_notify; it is not kept either
+            self._return_credit(0)  # nothing is valid after close_notify, so it is dropped
             return
         self._incoming.write(data)
         if self._established or self._shake_hands():
@@ -195,7 +201,7 @@ class TlsStream:
         self._return_credit(0)
 
     def end_received(self) -> None:
-        """The inner stream ended: in order only after close_notify."""
+        """The inner stream ended; that is in order only after close_notify."""
         if self._over or self._closed_by_peer:
             return
         when = "without close_notify" if self._established else "during the handshake"
@@ -208,14 +214,14 @@ class TlsStream:
             self.owner.stream_lost(error)
 
     def stream_writable(self) -> None:
-        """The inner stream takes more."""
+        """The inner stream can take more."""
         self._inner_writable = True
         self._tell_writable()
 
-    # Inside.
+    # --- inside
 
     def _shake_hands(self) -> bool:
-        """Go on with the handshake; whether it is over, and well."""
+        """Continue the handshake. True: it is over, and succeeded."""
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -232,14 +238,15 @@ class TlsStream:
         self._established = True
         self._flush()
         held, self._held = self._held, []
+        self._holding.close()
         if held:
             self._encrypt(b"".join(held))
         return not self._over
 
     def _deliver(self) -> None:
-        """Give the owner what can be read, and how it ended, if it did."""
+        """Give the owner what can be read, and tell it if the stream ended."""
         plaintext, fault = self._decrypt()
-        self._flush()  # answers of TLS itself: key updates, alerts
+        self._flush()  # what TLS itself answers: key updates, alerts
         if self._end_held:
             self._end_held = False
             self._send_end()
@@ -254,7 +261,7 @@ class TlsStream:
         self._tell_writable()
 
     def _decrypt(self) -> tuple[bytes, str | None]:
-        """All the plaintext there is, and what went wrong after it, if anything."""
+        """All the plaintext there is, and the error after it, if any."""
         parts: list[bytes] = []
         fault = None
         try:
@@ -280,8 +287,8 @@ class TlsStream:
         self._flush()
 
     def _send_end(self) -> None:
-        # Only once all that came was read: unwrap takes a record that waits for a fault. By the time it
-        # complains that the peer's close_notify has not come, ours is out.
+        # Call unwrap() only when all received data was read: it treats unread data as an error. It also fails if the
+        # peer's close_notify has not arrived, but it has sent ours by then.
         with contextlib.suppress(ssl.SSLError):
             self._tls.unwrap()
         self._flush()
@@ -314,6 +321,7 @@ class TlsStream:
     def _drop(self) -> None:
         self._over = True
         self._held.clear()
+        self._holding.close()
         self._given.clear()
 
 

@@ -1,7 +1,7 @@
-"""Which dialect an agent is spoken with, and how its link comes to speak it (design, section 4).
+"""Chooses the dialect for an agent's link, and makes the link's carrier (tunnel/PROTOCOL.md, section 3).
 
-The operator's word on the token goes first, then the best of what the agent says it can. `chunk` is never tried on
-an agent that did not ask for it: messages that look alike make the existing agent crash.
+The `dialect` of the agent's token comes first, then the best that the agent says it supports. `chunk` is used only
+with agents that ask for it: messages that look like its own crash the existing agent.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ YAMUX, JSON, CHUNK = "yamux", "json", "chunk"
 
 
 def dialect_of(grant: Grant, features: Mapping[str, bool]) -> str:
-    """What to speak with an agent of this token and these features (`register`), or flags (`/ws`)."""
+    """The dialect for an agent with this token and these features (from `register`) or flags (from `/ws`)."""
     if grant.dialect != "auto":
         return grant.dialect
     if features.get("supports_yamux"):
@@ -28,14 +28,14 @@ def dialect_of(grant: Grant, features: Mapping[str, bool]) -> str:
 
 
 def can_speak(dialect: str, features: Mapping[str, bool]) -> bool:
-    """False for an agent whose features name another dialect alone: it would wait in vain for its messages."""
+    """False if the agent's features name only another dialect: it would wait forever for its messages."""
     chunks = bool(features.get("supports_stream_chunks"))
     only_yamux = bool(features.get("supports_yamux")) and not (chunks or features.get("supports_response_streaming"))
     return dialect == YAMUX or not (only_yamux or (dialect == JSON and chunks))
 
 
-def settle(gateway: Gateway, link: Link, dialect: str, features: Mapping[str, bool]) -> None:
-    """Let the link speak it: at once, or, with yamux, when the agent agrees (json with one that declines)."""
+def give_carrier(gateway: Gateway, link: Link, dialect: str, features: Mapping[str, bool]) -> None:
+    """Make the link use this dialect: yamux once the agent agrees (json if it declines), the others at once."""
     forgetful = bool(features.get("ends_exchanges_with_link"))
 
     def yamux() -> YamuxCarrier:

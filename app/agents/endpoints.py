@@ -17,7 +17,7 @@ from ..node.gateway import Gateway
 from ..rules import problems
 from ..rules.request import Request
 from ..settings import Grant, token_hash
-from .dialects import CHUNK, JSON, can_speak, dialect_of, settle
+from .dialects import CHUNK, JSON, can_speak, dialect_of, give_carrier
 from .socket import AgentLeftError, AgentSocket, AgentWebSocket
 
 logger = logging.getLogger("gateway.agents")
@@ -83,7 +83,7 @@ async def serve_agent(gateway: Gateway, request: Request, websocket: AgentWebSoc
         link = socket.new_link(cluster, register.agent_id[: messages.NAME_LIMIT] or None)
         link.agent_version = register.agent_version[: messages.NAME_LIMIT]
         gateway.registry.add(link)
-        settle(gateway, link, dialect, register.features)
+        give_carrier(gateway, link, dialect, register.features)
         await socket.serve(link)
     except (AgentLeftError, TimeoutError, messages.MessageError, OSError) as error:
         logger.info("agent at /agent: %s", str(error) or "did not register in time")
@@ -102,7 +102,7 @@ async def serve_controller(gateway: Gateway, request: Request, websocket: AgentW
         await socket.accept()
         async with asyncio.timeout(_CONTROLLER_SECONDS):
             link, dialect, features = await _stays(socket)
-        settle(gateway, link, dialect, features)
+        give_carrier(gateway, link, dialect, features)
         await socket.serve(link)
     except AgentLeftError:
         pass  # the usual end, also without a register: an agent that resumes
@@ -170,7 +170,7 @@ async def serve_gateway(gateway: Gateway, request: Request, websocket: AgentWebS
         link.agent_version = query.get("agent_version", [""])[0][:64]
         gateway.registry.add(link)
         flags = {name: values[0] == "true" for name, values in query.items()}
-        settle(gateway, link, dialect_of(grant, flags), flags)
+        give_carrier(gateway, link, dialect_of(grant, flags), flags)
         await socket.serve(link)
     except (AgentLeftError, OSError) as error:
         logger.info("agent at /ws: %s", error)

@@ -1,8 +1,8 @@
-"""What a link asks of the dialect that it speaks: to carry exchanges, each its own way, over one connection.
+"""A link and its carrier, as each sees the other. The carrier is the dialect that the link speaks.
 
-A carrier is fed what the agent sends and asked what to send next; it opens upstreams. All plain calls. The link
-keeps the connection, the control messages that every dialect has, and the keep-alive; a carrier never closes a
-link: it raises `BrokenRuleError`, and the link does.
+A carrier is fed what the agent sends, is asked what to send next, and opens upstreams. All are plain calls. The link
+owns the connection, the control messages that all dialects share, and the keep-alive. A carrier never closes a link:
+it raises `BrokenRuleError`, and the link closes itself.
 """
 
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from tunnel.wire.messages import Envelope
 
 
 class BrokenRuleError(Exception):
-    """The agent broke its protocol so that the link cannot go on; the text names the rule, for the operator's log.
+    """The agent broke its protocol and the link cannot go on. The text names the rule, for the operator's log.
 
-    `code` is what the link is closed with (RFC 6455 section 7.4.1).
+    `code` is the close code for the link (RFC 6455 section 7.4.1).
     """
 
     def __init__(self, rule: str, code: int = 1002) -> None:
@@ -29,7 +29,7 @@ class LinkSide(Protocol):
 
     @property
     def name(self) -> str:
-        """For logs and records, such as `link-7`; never used again."""
+        """For logs and records, such as `link-7`; no two links have the same."""
 
     @property
     def cluster(self) -> str:
@@ -37,11 +37,11 @@ class LinkSide(Protocol):
 
     @property
     def agent_id(self) -> str | None:
-        """None until the agent has said its name."""
+        """None until the agent has named itself."""
 
     @property
     def wake(self) -> Callable[[], None]:
-        """To be called when `Carrier.next_message` may have something to send."""
+        """Call it when `next_message` may have something to send."""
 
     @property
     def clock(self) -> Callable[[], float]:
@@ -54,41 +54,42 @@ class Carrier(Protocol):
     dialect: str
     """`yamux`, `json` or `chunk`."""
     active: int
-    """Exchanges under way: the load by which links are chosen."""
+    """The number of running exchanges. Links are chosen by it."""
     going_away: bool
-    """No new exchange: the agent is about to leave."""
+    """The agent is about to leave: it takes no new exchange."""
 
     @property
     def message_limit_bytes(self) -> int:
-        """The longest text message that the agent may send."""
+        """Of the longest text message that the agent may send."""
 
     @property
     def patience(self) -> float | None:
-        """Seconds that the agent may be silent after a ping; None: as long as the link's own timing says."""
+        """Seconds that the agent may be silent after a ping; None: the link's own timing applies."""
 
     def upstream(self, target: Target, /) -> Upstream:
-        """The upstream to a target; the same one each time while it is used."""
+        """The upstream to a target; the same one as long as it is in use."""
 
     def message_received(self, envelope: Envelope, text: str | bytes, /) -> bool:
-        """A text message of a type that the link does not know; `text` is all of it. False: nor does the carrier.
+        """Take a text message of a type that the link does not know; `text` is the whole message.
 
-        Raises BrokenRuleError, and MessageError for one that cannot be understood and is skipped.
+        False: the carrier does not know it either. Raises BrokenRuleError, and MessageError for a message that
+        cannot be understood and is skipped.
         """
 
     def bytes_received(self, data: bytes, /) -> None:
-        """A binary message. Raises BrokenRuleError, and MessageError."""
+        """Take a binary message. Raises BrokenRuleError and MessageError."""
 
     def next_message(self) -> str | bytes | None:
-        """What to send next, at most about 64 KiB where it can be divided; None when there is nothing."""
+        """The next message to send, at most about 64 KiB where it can be divided; None when there is none."""
 
     def probe(self, now: float, /) -> None:
-        """Ask the agent for a sign of life."""
+        """Send the agent a ping, of whatever kind the dialect has."""
 
     def tick(self, now: float, /) -> bool:
-        """Hold the dialect's deadlines; about twice a second. True: probe now, whatever the interval says."""
+        """Check the dialect's deadlines; called about twice a second. True: a probe is due now."""
 
     def lost(self, error: TunnelError, /) -> None:
-        """The link is gone: every exchange is told, or kept for the agent's next link. Idempotent.
+        """The link is gone: fail every exchange, or keep it for the agent's next link. Idempotent.
 
-        What `next_message` still gives afterwards is sent where the agent may yet hear us.
+        What `next_message` still returns afterwards is sent if the agent may still hear us.
         """

@@ -1,12 +1,12 @@
-"""One live connection of one agent, as the gateway sees it: what every dialect has; the rest is its carrier's.
+"""One live connection of one agent: the part that all dialects share. The rest is in the link's carrier.
 
-Push-style and without I/O: whoever holds the WebSocket feeds `text_received` and `bytes_received`, calls `tick` about
-twice a second, and, each time `wake` was called, sends what `next_message` gives, one message per loop turn, until it
-gives None. The reader never waits for a stream, the writer is the only one that sends.
+Push-style and without I/O. The owner of the WebSocket feeds `text_received` and `bytes_received`, calls `tick` about
+twice a second, and after each `wake` sends what `next_message` returns, one message per loop turn, until it returns
+None. The reader never waits for a stream. Only the writer sends.
 
-A link goes through `joining` (the handshake is done, the dialect not agreed on), `ready` (carries exchanges) and
-`closed` (for good). What ends it is told once, to `on_closed`. The dialect is settled once: by `speak`, or by the
-agent's answer to `greet`, which asks for yamux. Carriers come from outside; a link knows none of them.
+A link is `joining` (the dialect is not agreed yet), then `ready` (it carries exchanges), then `closed`, for good.
+`on_closed` is called once, with the reason. The dialect is chosen once: by `speak`, or by the agent's answer to
+`greet`, which asks for yamux. The link gets its carrier from outside and knows only the `Carrier` protocol.
 """
 
 import logging
@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 _numbers = count(1)
 
 _STREAM_WINDOW_BYTES = 1024 * 1024
-"""Asked of a yamux agent as its receive window per stream, for uploads: 1 MiB carries 10 MB/s over 100 ms of round
-trip. The existing agent promises all of it at once and never grows it."""
+"""The receive window per stream that we ask of a yamux agent, for uploads: 1 MiB carries 10 MB/s at a round trip of
+100 ms. The existing agent grants all of it at once and never more."""
 
 _QUEUED_TEXTS = 256
-"""Control messages waiting to leave. An agent that reads none of 256 acknowledgements reads nothing any more."""
+"""Control messages waiting to be sent. An agent that leaves 256 of them unread has stopped reading."""
 
 
 class State(Enum):
@@ -45,20 +45,20 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When a silent link is given up, in seconds."""
+    """When a silent link is closed, in seconds."""
 
     ping_interval: float = 5.0
-    """Between yamux pings; also what the agent is asked to use."""
+    """Between our pings; yamux agents are asked to use the same."""
     ping_timeout: float = 6.0
-    """Nothing at all received for so long after a ping: dead. 5 + 6, and 3 s of grace: the clients of a frozen agent
-    are told within 15 s."""
+    """A link that receives nothing for this long after a ping is dead. 5 + 6 + 3 s of reconnect grace: clients of a
+    frozen agent get their error within 15 s."""
     joining: float = 75.0
-    """Until ready. The existing agent may be silent for 30 s after a reconnect with open streams, and heartbeats
-    every 30 s."""
+    """Until the link is ready. The existing agent may be silent for 30 s after a reconnect (tunnel/PROTOCOL.md,
+    section 4) and sends a heartbeat every 30 s."""
 
 
 class Link:
-    """One agent's connection. See the module."""
+    """One agent's connection. A `LinkSide` for its carrier."""
 
     def __init__(
         self,
@@ -75,34 +75,34 @@ class Link:
         self.name = f"link-{next(_numbers)}"
         self.cluster = cluster
         self.agent_id = agent_id
-        """None until an agent on `/ws` sent its first heartbeat."""
+        """None until an agent on `/ws` has sent its first heartbeat."""
         self.agent_version = ""
         self.token_hash = b""
-        """Of the token that it was admitted with."""
+        """Of the token that admitted the agent."""
         self.state = State.JOINING
         self.suspect = False
-        """A newer link of this cluster came, and nothing was received since: takes no new exchange."""
+        """A newer link of this cluster connected and we have heard nothing since: takes no new exchange."""
         self.close_code: int | None = None
         self.close_reason = ""
         self.wake = wake
-        """There may be something to send."""
+        """Called when there may be something to send."""
         self._on_ready = on_ready
         self._on_identified = on_identified
         self._on_closed = on_closed
         self.clock = clock
         self._timing = timing or Timing()
         self._texts: deque[str] = deque()
-        self._carrier: Carrier | None = None  # once the dialect is settled
+        self._carrier: Carrier | None = None  # once the dialect is chosen
         self.born = self._last_tick = self._pinged_at = self.unavailable_since = clock()
         self._unanswered_since: float | None = None  # the first ping after which nothing at all was received
         self._unknown_types: set[str] = set()
-        self._yamux: Callable[[], Carrier] | None = None  # what is made of the agent's answer to our hello
+        self._yamux: Callable[[], Carrier] | None = None  # for an agent that accepts our hello
         self._otherwise: Callable[[], Carrier] | None = None
 
     # --- the WebSocket's side
 
     def text_received(self, text: str) -> None:
-        """One control message of the agent. What cannot be understood is logged and skipped, as the agent does."""
+        """Take one text message. One that we cannot understand is logged and skipped, as the agent does."""
         self._heard()
         limit = self._carrier.message_limit_bytes if self._carrier is not None else messages.ENVELOPE_LIMIT_BYTES
         if len(text) > limit:
@@ -117,7 +117,7 @@ class Link:
             self._rule_broken(error)
 
     def bytes_received(self, data: bytes) -> None:
-        """A binary message: the dialect's."""
+        """Take one binary message; what it means is up to the dialect."""
         self._heard()
         if self.state is not State.READY or self._carrier is None:
             logger.warning("%s: %d bytes before gateway_hello_ack skipped", self.name, len(data))
@@ -130,20 +130,20 @@ class Link:
             self._rule_broken(error)
 
     def next_message(self) -> str | bytes | None:
-        """What to send next: control texts first, then the carrier's; None when there is nothing."""
+        """The next message to send: control messages first, then the carrier's; None when there is none."""
         if self._texts:
             return self._texts.popleft()
         if self._carrier is None or (self.state is State.CLOSED and self.close_code is None):
             return None
-        return self._carrier.next_message()  # once closed by us: the resets of its streams
+        return self._carrier.next_message()  # after we closed the link, the resets of its streams
 
     def tick(self) -> None:
-        """Keep-alive and deadlines; about twice a second."""
+        """Check keep-alive and deadlines; call about twice a second."""
         now = self.clock()
         late = now - self._last_tick > 2.0
         self._last_tick = now
         if late:
-            # This process stood still (or its machine slept): what the agent sent meanwhile has not been read yet.
+            # This process was suspended: what the agent sent meanwhile has not been read yet.
             self._unanswered_since = None
         if self.state is State.JOINING:
             if now - self.born > self._timing.joining:
@@ -165,22 +165,22 @@ class Link:
     # --- the registry's side
 
     def greet(self, yamux: Callable[[], Carrier], otherwise: Callable[[], Carrier] | None = None) -> None:
-        """Ask for yamux; ready once the agent agrees. Once per connection: a second hello would replace its session.
+        """Ask for yamux; the link is ready once the agent agrees. Call once: a second hello would replace the session.
 
-        `yamux` makes the carrier for an agent that agrees, `otherwise` the one for an agent that declines.
+        `yamux` makes the carrier for an agent that agrees, `otherwise` the carrier for one that declines.
         """
         timing = self._timing
         config = messages.YamuxConfig(
             max_stream_window_size=_STREAM_WINDOW_BYTES,
             keep_alive_interval_seconds=max(1, round(timing.ping_interval)),
-            # Until it does, an agent that lost us may stay silent on its next link (agent-protocol.md section 9).
+            # An agent that lost us may stay silent on its next link for this long (tunnel/PROTOCOL.md, section 4).
             connection_timeout_seconds=max(5, round(timing.ping_timeout)),
         )
         self._yamux, self._otherwise = yamux, otherwise
         self.send_text("gateway_hello", messages.GatewayHello(use_yamux=True, yamux_config=config))
 
     def speak(self, carrier: Carrier) -> None:
-        """The dialect is settled: exchanges may come."""
+        """Use this dialect; exchanges may start."""
         if self.state is not State.JOINING:
             raise RuntimeError(f"{self.name} is {self.state.value}")
         self._carrier = carrier
@@ -190,7 +190,7 @@ class Link:
 
     @property
     def dialect(self) -> str:
-        """`yamux`, `json` or `chunk`; empty until it is settled."""
+        """`yamux`, `json` or `chunk`; empty until it is chosen."""
         return self._carrier.dialect if self._carrier is not None else ""
 
     def send_text(self, kind: str, payload: msgspec.Struct, request_id: str | None = None) -> None:
@@ -204,7 +204,7 @@ class Link:
         self.wake()
 
     def probe(self) -> None:
-        """Send a ping now: whoever is alive answers within a round trip."""
+        """Send a ping now; a live agent answers within a round trip."""
         if self.state is State.READY and self._carrier is not None:
             self._pinged_at = self.clock()
             if self._unanswered_since is None:
@@ -213,20 +213,20 @@ class Link:
             self.wake()
 
     def doubt(self) -> None:
-        """A newer connection of this cluster came: no new exchange until something is received."""
+        """A newer link of this cluster connected: take no new exchange until something is received."""
         self.suspect = True
         self.unavailable_since = self.clock()
         self.probe()
 
     def upstream(self, target: Target) -> Upstream:
-        """The upstream to `target` through this link. Raises NoAgentError when it does not carry any more."""
+        """The upstream to `target` through this link. Raises NoAgentError when the link carries nothing."""
         if self.state is not State.READY or self._carrier is None:
             raise NoAgentError(f"{self.name} is {self.state.value}")
         return self._carrier.upstream(target)
 
     @property
     def active(self) -> int:
-        """Exchanges under way: the load by which links are chosen."""
+        """The number of running exchanges. Links are chosen by it."""
         return self._carrier.active if self._carrier is not None else 0
 
     @property
@@ -236,7 +236,7 @@ class Link:
         return carrier is not None and self.state is State.READY and not self.suspect and not carrier.going_away
 
     def close(self, code: int, reason: str) -> None:
-        """End the link from our side: exchanges fail now, the WebSocket is closed with `code` after that."""
+        """Close the link: its exchanges fail now, then the WebSocket is closed with `code`."""
         if self.close_code is None:
             self.close_code, self.close_reason = code, reason
         self._end(reason)
@@ -282,7 +282,7 @@ class Link:
             self.unavailable_since = self.clock()
 
     def _reported(self, envelope: messages.Envelope) -> None:
-        """For the operator's log, and nothing else."""
+        """Only logged, for the operator."""
         if envelope.type == "error":
             notice = messages.decode_payload(envelope, messages.Notice)
             logger.warning("%s: agent reports: %.300s", self.name, notice.error)

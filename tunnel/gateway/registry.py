@@ -1,12 +1,12 @@
-"""The clusters' live links on this node, and which of them takes the next exchange.
+"""The live links of each cluster on this node, and which of them gets the next exchange.
 
-Put and remove go by identity and are idempotent: a link's cleanup never removes its successor. A request whose
-cluster lost its last link less than `reconnect_grace` ago waits for the next one, as does one that meets a node in
-its first seconds of life; how many may wait is bounded, and a waiting request's body has not been read.
+`add` and `remove` work by identity and are idempotent: a link's cleanup never removes its successor. A request waits
+for a link if its cluster lost its last one less than `reconnect_grace` ago, or if this node has just started. The
+number of waiting requests is bounded, and the body of a waiting request has not been read.
 
-Who is who (design, section 4): a link without an agent id takes the new exchanges until its first heartbeat names
-it, while the older links of its cluster are doubted: they take none until something is received from them. A link
-that names an agent which already has one replaces it; another id shares the load.
+Which link is which agent's (tunnel/PROTOCOL.md, section 1): a link without an agent id gets all new exchanges until
+its first heartbeat. Meanwhile the older links of its cluster are doubted: they get none until something is received
+from them. A link whose agent already has a link replaces it. Links of different agents share the load.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from tunnel.errors import NoAgentError, TooManyWaitingError
 from tunnel.gateway.link import Link
 
 _WAITING = 1_000
-"""Requests that may wait for one cluster's link: each holds a request head (64 KiB at most) and a task."""
+"""Requests that may wait for a link of one cluster. Each holds a request head (at most 64 KiB) and a task."""
 _WAITING_IN_ALL = 4 * _WAITING
 
 
 class _Cluster:
-    """One cluster's links, newest last, and who waits for the next."""
+    """The links of one cluster, newest last, and the requests that wait for one."""
 
     __slots__ = ("links", "lost_at", "waiters")
 
@@ -42,7 +42,7 @@ class Registry:
         self._waiting = 0
 
     def add(self, link: Link) -> None:
-        """Take in a link, in whatever state; older links of a cluster are doubted until they are heard."""
+        """Add a link, in any state. One without an agent id puts the cluster's older links in doubt."""
         cluster = self._clusters.setdefault(link.cluster, _Cluster())
         if link in cluster.links:
             return
@@ -53,7 +53,7 @@ class Registry:
         self.identified(link)
 
     def identified(self, link: Link) -> None:
-        """The link's agent id is known: an older link of the same agent is closed."""
+        """The link's agent id is known: close an older link of the same agent."""
         cluster = self._clusters.get(link.cluster)
         if cluster is None or link not in cluster.links or link.agent_id is None:
             return
@@ -64,13 +64,13 @@ class Registry:
                 other.close(1012, "replaced by a newer connection of the same agent")
 
     def ready(self, link: Link) -> None:
-        """The link takes exchanges, now or again: whoever waits for its cluster may try."""
+        """The link takes exchanges, now or again: wake the requests that wait for its cluster."""
         cluster = self._clusters.get(link.cluster)
         if cluster is not None:
             self._release(cluster)
 
     def remove(self, link: Link) -> None:
-        """Forget a link; idempotent, and by identity."""
+        """Remove exactly this link; idempotent."""
         cluster = self._clusters.get(link.cluster)
         if cluster is None or link not in cluster.links:
             return
@@ -79,10 +79,10 @@ class Registry:
             cluster.lost_at = self._clock()
 
     def select(self, name: str, *, avoid: str | None = None, preference: Callable[[Link], int] | None = None) -> Link:
-        """The link for the next exchange of a cluster: the newest unnamed one, else the least loaded.
+        """The link for the next exchange of a cluster: the newest link without an agent id, else the least loaded.
 
-        The link named `avoid` is taken only when there is no other; `preference` ranks links before their load,
-        higher first. Raises NoAgentError.
+        The link named `avoid` is chosen only if there is no other. `preference` ranks links before their load,
+        highest first. Raises NoAgentError.
         """
         cluster = self._clusters.get(name)
         best: Link | None = None
@@ -96,9 +96,9 @@ class Registry:
     async def wait(
         self, name: str, *, avoid: str | None = None, preference: Callable[[Link], int] | None = None
     ) -> Link:
-        """Like `select`, but wait for a link that may be on its way.
+        """Like `select`, but wait for a link that may be about to connect.
 
-        Raises NoAgentError once the grace is over, TooManyWaitingError when too many do already.
+        Raises NoAgentError once the grace is over, TooManyWaitingError when too many requests wait already.
         """
         while True:
             try:
@@ -120,7 +120,7 @@ class Registry:
                 cluster.waiters.discard(waiter)
 
     def seconds_of_grace(self, name: str) -> float:
-        """How long a request for this cluster may still wait for a link; 0: it gets its 503 now."""
+        """How long a request for this cluster may still wait for a link; 0: answer 503 now."""
         now = self._clock()
         since = self._started
         cluster = self._clusters.get(name)
@@ -128,12 +128,12 @@ class Registry:
             if cluster.lost_at is not None:
                 since = max(since, cluster.lost_at)
             if any(not link.available for link in cluster.links):
-                # One is joining, being probed, or going away: its successor may be on its way.
+                # One is joining, being probed, or going away: its successor may be about to connect.
                 since = max(since, *(link.unavailable_since for link in cluster.links))
         return max(0.0, since + self._grace - now)
 
     def close(self) -> None:
-        """Nobody waits any longer; idempotent."""
+        """End all waiting; idempotent."""
         self._grace = 0.0
         for cluster in self._clusters.values():
             self._release(cluster)
@@ -156,7 +156,7 @@ class Registry:
 
 
 def _rank(link: Link, avoid: str | None, preference: Callable[[Link], int] | None) -> tuple[bool, bool, int, int]:
-    """Lowest first; links of the same rank are given newest first."""
+    """The lowest is chosen; of equal ones the newest."""
     named = link.agent_id is not None
     wanted = preference(link) if preference is not None else 0
     return (link.name == avoid, named, -wanted, link.active if named else 0)

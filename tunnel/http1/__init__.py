@@ -1,6 +1,6 @@
-"""An HTTP/1.1 client over any byte stream, one exchange at a time, and the pool of its idle connections.
+"""An HTTP/1.1 client over any byte stream, one exchange at a time, and a pool of idle connections.
 
-Push-style and synchronous: no asyncio, no clock of its own (one is passed in), no sockets.
+Push-style and synchronous: no asyncio, no sockets, and the clock is passed in.
 """
 
 from tunnel.http1.connection import Connection

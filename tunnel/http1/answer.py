@@ -1,13 +1,12 @@
-"""Parses the answer to one request: bytes in, heads, body and trailers out.
+"""Parses the answer to one request: bytes in; heads, body and trailers out.
 
-llhttp (httptools) reads heads and chunked bodies. Lengths are counted and ends found here, because httptools
-cannot be told that the request was HEAD, does not say where an answer ends, and swallows blank lines between
-answers. Never calls a sink, never touches a stream. What was parsed waits in `heads`, `body` and `trailers`
-to be taken.
+llhttp (httptools) parses heads and chunked bodies. Lengths and ends are handled here, because httptools cannot be
+told that the request was HEAD, does not say where an answer ends, and swallows blank lines between answers. Never
+calls a sink, never touches a stream. What was parsed waits in `heads`, `body` and `trailers`.
 
-Invariants: no head is longer than `HEAD_LIMIT_BYTES`, and no chunk overhead or trailer section by more than
-the piece it came with; at most `INTERIM_LIMIT` interim answers; after `complete` nothing is parsed, and that
-more came is only noted, in `leftover`.
+Invariants: no head is longer than `HEAD_LIMIT_BYTES`, and chunk overhead and trailers exceed it by at most the piece
+they came with; there are at most `INTERIM_LIMIT` interim answers; after `complete` nothing is parsed, and `leftover`
+says whether more bytes came.
 """
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
@@ -17,7 +16,7 @@ from tunnel.http1.fields import Fields, read_fields, trailers_passed_on, without
 from tunnel.port import Headers, ResponseHead
 
 HEAD_LIMIT_BYTES = 64 * 1024
-"""One head, and likewise the overhead between two pieces of body: several times what common servers send."""
+"""Of one head, and of the overhead between two pieces of body: several times what common servers send."""
 INTERIM_LIMIT = 32
 """1xx answers before the final one; real services send one or two."""
 
@@ -73,11 +72,11 @@ class Answer:
         self.complete = False
         self.leftover = False
         self.persistent = False
-        """Delimits itself, and the service keeps its connection open after it."""
+        """The answer delimits itself, and the service keeps its connection open after it."""
         self.keep_alive_seconds: float | None = None
 
     def feed(self, data: bytes) -> None:
-        """Parse all of `data`, never empty. Raises BadAnswerError; the answer is then of no further use."""
+        """Parse all of `data`, which is never empty. Raises BadAnswerError; do not use the answer after that."""
         while self._phase == _HEAD:
             end = self._feed_head(data)
             if end is None or end == len(data):
@@ -98,7 +97,7 @@ class Answer:
             self.body += data
 
     def feed_end(self) -> None:
-        """The stream ended. Raises ServiceBrokeOffError when that leaves the answer incomplete."""
+        """The stream ended. Raises ServiceBrokeOffError if the answer is incomplete."""
         if self._phase in {_UNTIL_END, _TUNNEL}:
             self.complete = True
         elif not self.complete:
@@ -106,7 +105,7 @@ class Answer:
             raise ServiceBrokeOffError(f"the service closed in the midst of its answer's {where}")
 
     def close(self) -> None:
-        """Drop what was not taken, and the parser, which refers back to this object."""
+        """Drop what was not taken, and the parser, which has a reference to this object."""
         del self._parser
         self.heads = []
         self.body = b""
@@ -120,12 +119,12 @@ class Answer:
                 self.leftover = True  # llhttp tried to read on
             elif not self._head_over or self._phase != _HEAD:
                 raise BadAnswerError(f"not HTTP/1.1: {error}") from None
-            # else: the head of a 101, where llhttp stops in one of two ways
+            # else: the head of a 101, at which llhttp stops in one of two ways
 
     # --- heads
 
     def _feed_head(self, data: bytes) -> int | None:
-        """Parse no further than the head's end. Returns where in `data` that is, None when still to come."""
+        """Parse up to the end of the head. Returns where in `data` that is; None if it has not come yet."""
         before = self._before
         if not self._overhead:
             self.started = True
@@ -165,7 +164,7 @@ class Answer:
         self.persistent = version == "1.1" and not fields.close
         self.keep_alive_seconds = fields.keep_alive_seconds
         if status == 204 and (fields.chunked or fields.length is not None):
-            # A body that may not be there: should it come late, it would be taken for the next answer.
+            # A 204 has no body: one that comes anyway would be taken for the next answer.
             self.persistent = self.persistent and not fields.chunked and not fields.length
             fields.passed_on = without_length(fields.passed_on)
         self.heads.append(ResponseHead(status, fields.passed_on))
@@ -208,7 +207,7 @@ class Answer:
             self.body += b"".join(self._chunks)
             self._chunks.clear()
         if self.complete:
-            # llhttp swallows blank lines after the end. The right end is one empty line.
+            # llhttp swallows blank lines after the end. The correct end is one empty line.
             if self._before[1:] != _END_OF_HEAD or self._before[:1] in {b"\r", b"\n"}:
                 self.leftover = True
             return
@@ -220,7 +219,7 @@ class Answer:
     # --- told by llhttp
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One field of a head or of the trailers; llhttp leaves blanks behind the value."""
+        """One field of a head or of the trailers; llhttp leaves blanks after the value."""
         self._headers.append((name, value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
@@ -236,7 +235,7 @@ class Answer:
             self._overhead = 0
 
     def on_message_complete(self) -> None:
-        """The end of the last chunk's trailers; of a head already, where llhttp expects no body."""
+        """The end of the trailers; where llhttp expects no body, already the end of the head."""
         if self._phase == _CHUNKED and not self.complete:
             self.complete = True
             self.trailers = trailers_passed_on(self._headers)

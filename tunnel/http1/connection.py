@@ -1,11 +1,10 @@
 """One HTTP/1.1 connection over a byte stream: one exchange after the other, never two at once.
 
-The stream's owner. Between exchanges it only waits: any byte then is one that nobody asked for, and ends it.
-Never knows time but through its `clock`, and never chooses whether it is reused: `on_idle` and `on_closed`
-tell.
+It owns the stream. Between exchanges it only waits; a byte that arrives then closes the connection. It gets the time
+only from `clock`. It does not decide whether it is reused: it calls `on_idle` and `on_closed`.
 
-Invariants: `on_closed` is called once, whatever ends it; `on_idle` never after it. A connection that ends in
-order (request sent, answer complete, and the peer ended its direction) ends its own direction; any other is
+Invariants: `on_closed` is called once, whatever ends the connection, and `on_idle` never after it. A connection that
+ends in order (request sent, answer complete, and the peer ended its direction) ends its own direction; any other is
 reset.
 """
 
@@ -14,16 +13,17 @@ from collections.abc import Callable
 from tunnel.errors import StreamRefusedError, TunnelError
 from tunnel.http1.exchange import StreamExchange
 from tunnel.http1.request import encode_head
+from tunnel.override import override
 from tunnel.port import Exchange, RequestHead, Sink
-from tunnel.streams import ByteStream
+from tunnel.streams import ByteStream, StreamOwner
 
 
-class Connection:
-    """One HTTP/1.1 connection; a `StreamOwner`.
+class Connection(StreamOwner):
+    """One HTTP/1.1 connection.
 
-    `clock` returns seconds that never go back. `on_idle`: the exchange is over, and the connection may carry
-    another. `on_closed`: it will carry no more; the stream is ended or reset. Both may be called from within
-    any call here but `open`.
+    `clock` returns seconds and never goes back. `on_idle`: the exchange is over, and the connection may carry
+    another. `on_closed`: it carries no more; the stream is ended or reset. Any method here except `open` may call
+    them.
     """
 
     __slots__ = (
@@ -57,9 +57,9 @@ class Connection:
         self._closed = False
         self.idle_since = clock()
         self.keep_alive_seconds: float | None = None
-        """How long the service keeps an idle connection, where it said so (`Keep-Alive: timeout=N`)."""
+        """How long the service keeps an idle connection, if it says so (`Keep-Alive: timeout=N`)."""
         self.uses = 0
-        """Exchanges begun."""
+        """The number of exchanges started."""
         stream.owner = self
 
     def __repr__(self) -> str:
@@ -68,14 +68,14 @@ class Connection:
 
     @property
     def is_closed(self) -> bool:
-        """It will carry no more exchanges."""
+        """It carries no more exchanges."""
         return self._closed
 
     def open(self, head: RequestHead, sink: Sink) -> Exchange:
         """Write `head` and start the exchange.
 
-        Raises StreamRefusedError when the connection is closed by now, and BadRequestError (a ValueError) for
-        a head that must not be sent; nothing is written then, and the connection is as idle as before.
+        Raises StreamRefusedError if the connection is closed by now, and BadRequestError (a ValueError) for a head
+        that must not be sent. Nothing is written then, and the connection stays idle.
         """
         if self._closed:
             raise StreamRefusedError("the connection was closed while idle")
@@ -88,44 +88,44 @@ class Connection:
         return exchange
 
     def close(self) -> None:
-        """Give up an idle connection; idempotent. One that carries an exchange is left alone."""
+        """Close an idle connection; idempotent. Does nothing to one that carries an exchange."""
         if self._exchange is None:
             self.abort()
 
     # --- told by the stream
 
+    @override
     def data_received(self, data: bytes, /) -> None:
-        """See `StreamOwner.data_received`."""
         if self._exchange is not None:
             self._exchange.data_received(data)
         else:
             self._stream.acknowledge(len(data))
             self.abort()
 
+    @override
     def end_received(self) -> None:
-        """See `StreamOwner.end_received`."""
         self.input_ended = True
         if self._exchange is not None:
             self._exchange.end_received()
         else:
             self.finish()
 
+    @override
     def stream_lost(self, error: TunnelError, /) -> None:
-        """See `StreamOwner.stream_lost`."""
         if self._exchange is not None:
             self._exchange.stream_lost(error)
         else:
             self._close()
 
+    @override
     def stream_writable(self) -> None:
-        """See `StreamOwner.stream_writable`."""
         if self._exchange is not None:
             self._exchange.stream_writable()
 
     # --- told by the exchange, when it is over
 
     def become_idle(self, keep_alive_seconds: float | None) -> None:
-        """The next exchange may come."""
+        """The connection may carry the next exchange."""
         self._exchange = None
         if keep_alive_seconds is not None:
             self.keep_alive_seconds = keep_alive_seconds
@@ -133,9 +133,9 @@ class Connection:
         self._on_idle(self)
 
     def finish(self) -> None:
-        """No other exchange will come, and nothing of this one is missing.
+        """Close the connection after an exchange that ended in order.
 
-        A peer that has not ended its direction is not waited for: there is no clock here to bound the wait.
+        Does not wait for a peer that has not ended its direction: nothing here could bound the wait.
         """
         if not self._closed:
             if self.input_ended:
@@ -145,13 +145,13 @@ class Connection:
             self._close()
 
     def abort(self) -> None:
-        """The exchange is broken off, or none will come."""
+        """Reset the stream: the exchange broke off, or there will be none."""
         if not self._closed:
             self._stream.reset()
             self._close()
 
     def lose(self) -> None:
-        """The stream is gone under the exchange."""
+        """The stream was lost during the exchange."""
         self._close()
 
     def _close(self) -> None:

@@ -1,18 +1,17 @@
-"""One HTTP/1.1 exchange: the door's `Exchange`, from the written head to the answer's end.
+"""One HTTP/1.1 exchange: the door's `Exchange`, from the written head to the end of the answer.
 
-Belongs to a `Connection`, which hands it what the stream brings; after a 101 it is the stream's owner itself. Never
-calls the sink while paused (but for `failed` and `writable`), never after it is over, and never from within
+It belongs to a `Connection`, which passes on what the stream delivers. After a 101 it owns the stream itself. While
+paused it calls only `failed` and `writable` of the sink. It never calls the sink once it is over, nor from within
 `send_data`, `end` or `reset`.
 
-Invariants: every received byte is acknowledged once: when what was made of it is delivered and the sink did
-not pause, else on `resume`, and at the latest when the exchange is over. What comes while paused is held
-unparsed; the stream's window bounds it. Before the sink is told of the end, the connection is settled: it is
-back in the pool or closed, so the door may start its next exchange there and then. Once over, every method
-does nothing.
+Invariants: each received byte is acknowledged once: when its data is delivered and the sink did not pause, else on
+`resume`, and at the latest when the exchange is over. So the stream counts all bytes that wait here; what arrives
+while paused is kept unparsed, bounded by the stream's window. By the time the sink is told the end, the connection is
+back in the pool or closed, so the door may start its next exchange at once. Once over, every method does nothing.
 """
 
 from collections import deque
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn, Protocol
 
 from tunnel.errors import (
     BadAnswerError,
@@ -24,21 +23,34 @@ from tunnel.errors import (
 from tunnel.http1.answer import Answer
 from tunnel.http1.request import BodyLengthError
 from tunnel.nobody import NOBODY
-from tunnel.port import RequestHead, Sink
+from tunnel.override import override
+from tunnel.port import Exchange, RequestHead, Sink
 from tunnel.streams import ByteStream
-
-if TYPE_CHECKING:
-    from tunnel.http1.connection import Connection
 
 _SENT, _COUNTED, _CHUNKED, _RAW = range(4)
 
 
-class StreamExchange:
+class _Connection(Protocol):
+    """What an exchange asks of its connection. `Connection` documents it."""
+
+    uses: int
+    input_ended: bool
+
+    def become_idle(self, keep_alive_seconds: float | None) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def lose(self) -> None: ...
+
+
+class StreamExchange(Exchange):
     """An `Exchange` over one byte stream.
 
-    The request is sent once `body_length` bytes were given (at once when 0), or at `end` when the length is
-    unknown. More than that, or an `end` before, resets the exchange and raises BodyLengthError. After a 101,
-    `end` ends our direction; the exchange is over when both directions are.
+    The request is complete after `body_length` bytes (at once if 0), or at `end` if the length is unknown. More bytes,
+    or an early `end`, reset the exchange and raise BodyLengthError. After a 101, `end` ends our direction; the
+    exchange is over once both directions are.
     """
 
     __slots__ = (
@@ -58,7 +70,7 @@ class StreamExchange:
         "_waiting",
     )
 
-    def __init__(self, connection: "Connection", stream: ByteStream, head: RequestHead, sink: Sink) -> None:
+    def __init__(self, connection: _Connection, stream: ByteStream, head: RequestHead, sink: Sink) -> None:
         self._connection = connection
         self._stream = stream
         self._sink = sink
@@ -67,13 +79,13 @@ class StreamExchange:
         self._upload = _CHUNKED if head.body_length is None else _COUNTED if head.body_length else _SENT
         self._waiting: deque[bytes] = deque()
         self._taken = 0
-        """Bytes parsed and not yet acknowledged."""
+        """Bytes parsed and not acknowledged yet."""
         self._paused = False
         self._delivering = False
         self._blocked = False
         self._input_ended = False
         self._told_end = False
-        """Only after a 101: the service ended its direction, ours goes on."""
+        """Only after a 101: the service ended its direction; ours continues."""
         self._over = False
 
     def __repr__(self) -> str:
@@ -83,12 +95,12 @@ class StreamExchange:
     # --- told by the door
 
     @property
+    @override
     def held_bytes(self) -> int:
-        """See `Exchange.held_bytes`."""
         return 0 if self._over else self._stream.held_bytes
 
+    @override
     def send_data(self, data: bytes, /) -> bool:
-        """See `Exchange.send_data`. Raises BodyLengthError."""
         if self._over or not data:
             return True
         if self._upload == _COUNTED:
@@ -103,12 +115,12 @@ class StreamExchange:
             self._refuse_body("body after the end of the request")
         welcome = self._stream.write(data)
         if self._told_end:
-            return True  # no `writable` can follow
+            return True  # the sink is not called any more, so no `writable` can follow
         self._blocked = not welcome
         return welcome
 
+    @override
     def end(self) -> None:
-        """See `Exchange.end`. Raises BodyLengthError."""
         if self._over or self._upload == _SENT:
             return
         if self._upload == _COUNTED:
@@ -119,26 +131,26 @@ class StreamExchange:
             self._stream.write_end()
         self._upload = _SENT
         if self._told_end:
-            self._settle()
+            self._release()
             self._connection.finish()
 
+    @override
     def reset(self) -> None:
-        """See `Exchange.reset`."""
         if not self._over:
-            self._settle()
+            self._release()
             self._connection.abort()
 
+    @override
     def pause(self) -> None:
-        """See `Exchange.pause`."""
         self._paused = not self._over
 
+    @override
     def resume(self) -> None:
-        """See `Exchange.resume`."""
         if not self._paused:
             return
         self._paused = False
         if self._delivering:
-            return  # called from within the sink: the delivery under way goes on
+            return  # called by the sink during a delivery, which continues
         self._deliver()
         while self._waiting and not self._paused:
             self._take(self._waiting.popleft())
@@ -148,13 +160,13 @@ class StreamExchange:
     # --- told by the connection; after a 101, by the stream itself
 
     def data_received(self, data: bytes, /) -> None:
-        """The stream brought bytes."""
+        """Bytes arrived on the stream."""
         if self._paused:
             self._waiting.append(data)
         elif self._upload != _RAW or self._delivering:
             self._take(data)
         else:
-            # Behind a 101 there is nothing to parse: as `_take`, without a detour. WebSockets live here.
+            # After a 101 there is nothing to parse: `_take` without the detour. All WebSocket data goes this way.
             self._taken += len(data)
             self._delivering = True
             try:
@@ -174,8 +186,8 @@ class StreamExchange:
     def stream_lost(self, error: TunnelError, /) -> None:
         """The stream is gone, in both directions.
 
-        Before an answer on a connection used before it is the lost race that a new connection may win, whatever
-        ended it (TLS without its close_notify, for one).
+        On a reused connection, before any byte of an answer, the service was most likely just closing it, whatever
+        the error says (TLS without close_notify, for one): a new connection may succeed.
         """
         if self._over:
             return
@@ -216,17 +228,17 @@ class StreamExchange:
             self._deliver()
 
     def _deliver(self) -> None:
-        """Tell the sink what was parsed, up to where it pauses; acknowledge it unless it did."""
+        """Give the sink what was parsed until it pauses; acknowledge it if it did not."""
         answer = self._answer
         sink = self._sink
         self._delivering = True
         try:
-            # A reset from within the sink empties the answer.
+            # If the sink resets the exchange here, the answer is empty afterwards.
             while answer.heads and not self._paused:
                 head = answer.heads.pop(0)
                 if head.status == 101:
                     self._upload = _RAW
-                    self._stream.owner = self  # the connection has no more to say until the end
+                    self._stream.owner = self  # the connection has nothing to do until the end
                 sink.head(head)
             if answer.body and not self._paused:
                 body, answer.body = answer.body, b""
@@ -251,7 +263,7 @@ class StreamExchange:
             self._blocked = False
             self._acknowledge_all()
         else:
-            self._settle()
+            self._release()
             if self._upload != _SENT or self._answer.leftover:
                 self._connection.abort()
             elif self._answer.persistent and not self._input_ended:
@@ -267,7 +279,7 @@ class StreamExchange:
 
     def _fail(self, error: TunnelError) -> None:
         sink, tell = self._sink, not self._told_end
-        self._settle()
+        self._release()
         if self._input_ended and self._upload == _SENT:
             self._connection.finish()
         else:
@@ -279,14 +291,14 @@ class StreamExchange:
         self.reset()
         raise BodyLengthError(why)
 
-    def _settle(self) -> None:
-        """Be over: the sink is forgotten, and what it will never get is acknowledged."""
+    def _release(self) -> None:
+        """Be over: forget the sink, and acknowledge what it will never get."""
         self._over = True
         self._paused = False
         self._blocked = False
         self._acknowledge_all()
         self._answer.close()
-        self._sink = NOBODY  # a door and its exchange refer to each other: not for longer than they must
+        self._sink = NOBODY  # the door and its exchange refer to each other: break the cycle early
 
     def _acknowledge_all(self) -> None:
         size = self._taken

@@ -1,9 +1,8 @@
-"""What an answer's fields mean for this hop: its framing, whether the connection persists, what is not passed
-on.
+"""What the fields of an answer mean for this hop: framing, whether the connection persists, what is not passed on.
 
-Pure functions over lists of fields; no state, no I/O. llhttp has already refused names and values that are
-malformed, Content-Length beside Transfer-Encoding, and more than one Content-Length; what it lets through and
-we do not is refused here.
+Pure functions over lists of fields; no state, no I/O. llhttp has already refused malformed names and values,
+Content-Length together with Transfer-Encoding, and more than one Content-Length. What else we do not accept is
+refused here.
 """
 
 from dataclasses import dataclass
@@ -22,21 +21,21 @@ _OF_THIS_HOP = frozenset(
         b"upgrade",
     }
 )
-"""RFC 9110 section 7.6.1; `Proxy-Authenticate` is for the next client on the way, which is this gateway."""
+"""RFC 9110 section 7.6.1. `Proxy-Authenticate` is meant for the next client, which is this gateway."""
 _SPECIAL = _OF_THIS_HOP | {b"content-length"}
 _NOT_IN_TRAILERS = _SPECIAL | {b"host", b"trailer"}
 """RFC 9110 section 6.5.1: framing and routing."""
 _LONGEST_LENGTH_DIGITS = 18
-"""Below 2**63, for the sake of everyone behind us."""
+"""Below 2**63, which any client can hold."""
 _KNOWN_OPTIONS = frozenset({b"", b"close", b"keep-alive", b"content-length"})
 
 
 @dataclass(slots=True)
 class Fields:
-    """An answer's fields, read."""
+    """The fields of an answer, interpreted."""
 
     passed_on: Headers
-    """Without those of this hop, in their order."""
+    """All but those of this hop, in their order."""
     length: int | None = None
     chunked: bool = False
     close: bool = False
@@ -69,21 +68,21 @@ def read_fields(headers: Headers) -> Fields:
 
 
 def _obey_connection(fields: Fields, options: set[bytes]) -> None:
-    """Remove what the Connection field names; `options` are in lower case."""
+    """Remove the fields that Connection names; `options` are in lower case."""
     fields.close = b"close" in options
-    # Content-Length is meant for every recipient, whatever Connection says of it.
+    # Content-Length is for every recipient, whatever Connection says.
     named = options - _KNOWN_OPTIONS
     if named:
         fields.passed_on = [field for field in fields.passed_on if field[0].lower() not in named]
 
 
 def without_length(headers: Headers) -> Headers:
-    """For answers that must not announce a length: 1xx and 204 (RFC 9110 section 8.6)."""
+    """For 1xx and 204, which must not have a Content-Length (RFC 9110 section 8.6)."""
     return [field for field in headers if field[0].lower() != b"content-length"]
 
 
 def trailers_passed_on(headers: Headers) -> Headers:
-    """The trailer fields that may cross to the next hop."""
+    """The trailer fields that may go to the next hop."""
     return [field for field in headers if field[0].lower() not in _NOT_IN_TRAILERS]
 
 

@@ -1,10 +1,10 @@
-"""Idle connections to one target: last in, first out, so that those too many grow old and go.
+"""Idle connections to one target. Last in, first out, so that surplus ones expire.
 
-Holds no connection that carries an exchange, and starts none. Has no timer: `take` closes what it finds
-expired on its way, and `expire`, called now and then, the rest.
+It holds no connection that carries an exchange, and opens none. It has no timer: `take` closes the expired ones that
+it meets, and `expire`, called now and then, the others.
 
-Invariants: at most `max_idle` connections, each at most once; a connection leaves the pool before it is closed, so its
-`on_closed` may call `discard`.
+Invariants: at most `max_idle` connections, each at most once. A connection leaves the pool before it is closed, so
+its `on_closed` may call `discard`.
 """
 
 from collections.abc import Callable
@@ -15,9 +15,9 @@ from tunnel.http1.connection import Connection
 class Pool:
     """The idle connections of one link to one target.
 
-    `max_idle_seconds`: how long a connection is kept; shorter where the service said so (`Keep-Alive:
-    timeout=N`). `careful_idle_seconds`: how long at most for a request that must not be sent twice, since
-    services close idle connections unasked, and a request that meets the closing is lost.
+    `max_idle_seconds`: how long a connection is kept; less if the service says so (`Keep-Alive: timeout=N`).
+    `careful_idle_seconds`: how long one may have been idle for a request that must not be sent twice. Services close
+    idle connections at any time, and a request sent at that moment is lost.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Pool:
         self._max_idle_seconds = max_idle_seconds
         self._careful_idle_seconds = careful_idle_seconds
         self._max_idle = max_idle
-        self._idle: list[Connection] = []  # the one idle for longest first
+        self._idle: list[Connection] = []  # longest idle first
 
     def __len__(self) -> int:
         return len(self._idle)
@@ -41,13 +41,13 @@ class Pool:
         return f"<Pool of {len(self._idle)} idle connections>"
 
     def take(self, *, repeatable: bool) -> Connection | None:
-        """The connection that was put last, no longer in the pool; None where none is fit."""
+        """Take the connection that was put last; None if there is none fit for this request."""
         now = self._clock()
         while self._idle:
             connection = self._idle[-1]
             expired = self._is_expired(connection, now)
             if not expired and not repeatable and now - connection.idle_since > self._careful_idle_seconds:
-                return None  # and those below have idled longer still
+                return None  # the others have been idle for longer
             self._idle.pop()
             if not expired:
                 return connection
@@ -55,7 +55,7 @@ class Pool:
         return None
 
     def put(self, connection: Connection) -> None:
-        """Keep an idle connection; beyond `max_idle` the one idle for longest is closed for it."""
+        """Keep an idle connection; above `max_idle`, close the one idle for longest."""
         if connection.is_closed or connection in self._idle:
             return
         self._idle.append(connection)
@@ -63,12 +63,12 @@ class Pool:
             self._idle.pop(0).close()
 
     def discard(self, connection: Connection) -> None:
-        """Forget a connection, without closing it; idempotent."""
+        """Remove a connection without closing it; idempotent."""
         if connection in self._idle:
             self._idle.remove(connection)
 
     def expire(self) -> None:
-        """Close all that idled for too long."""
+        """Close those that have been idle for too long."""
         now = self._clock()
         self._close_all([connection for connection in self._idle if self._is_expired(connection, now)])
 

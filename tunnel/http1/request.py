@@ -1,9 +1,8 @@
-"""Serialises a request's head, and refuses what another parser could read differently.
+"""Encodes the head of a request, and refuses one that another parser could read differently.
 
-Never repairs: a head that is not plainly one request is refused whole, with nothing written. The only fields
-it adds are those of the framing, where they are missing: `Transfer-Encoding: chunked` for a body of unknown
-length, and `Content-Length` for a body of known length. So the framing on the wire is always the one
-`body_length` states.
+It never repairs: a head that is not clearly one request is refused whole, with nothing written. It adds only framing
+fields that are missing: `Transfer-Encoding: chunked` for a body of unknown length, `Content-Length` for one of known
+length. So the framing on the wire always agrees with `body_length`.
 """
 
 from tunnel.port import RequestHead
@@ -11,7 +10,7 @@ from tunnel.port import RequestHead
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """RFC 9110 section 5.6.2: methods and field names."""
 _IN_VALUES_NEVER = bytes(byte for byte in range(0x20) if byte != 0x09) + b"\x7f"
-"""RFC 9110 section 5.5: control characters, the tab excepted."""
+"""RFC 9110 section 5.5: control characters except tab."""
 _IN_TARGETS_NEVER = bytes(range(0x21)) + b"\x7f"
 
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
@@ -22,16 +21,16 @@ class BadRequestError(ValueError):
 
 
 class BodyLengthError(ValueError):
-    """More or less body than the head announced. The exchange has been reset, and its sink is not told."""
+    """More or less body than the head announced. The exchange was reset, and its sink is not called."""
 
 
 def is_repeatable(method: bytes) -> bool:
-    """Whether doing it twice does no more than doing it once (RFC 9110 section 9.2.2)."""
+    """Whether the method is idempotent (RFC 9110 section 9.2.2)."""
     return method in _REPEATABLE
 
 
 def encode_head(head: RequestHead) -> bytes:
-    """The request line and the fields, up to and with the empty line. Raises BadRequestError."""
+    """The request line and the fields, including the empty line. Raises BadRequestError."""
     method, target, headers = head.method, head.target, head.headers
     if not method or method.translate(None, _TOKEN) or method == b"CONNECT":
         raise BadRequestError("the method is not a token, or asks for a tunnel")
@@ -39,7 +38,7 @@ def encode_head(head: RequestHead) -> bytes:
         raise BadRequestError("the target is empty or has blanks or control characters")
     if target[0] != 0x2F and target != b"*":
         raise BadRequestError("the target is neither a path nor an asterisk")
-    # One pass each over all names and all values: field by field costs several times as much.
+    # One pass over all names and one over all values: checking field by field costs several times as much.
     names = b"\n".join([name for name, _ in headers])
     if names.translate(None, _TOKEN) != b"\n" * (len(headers) - 1):
         raise BadRequestError("a field name is not a token")
@@ -51,7 +50,7 @@ def encode_head(head: RequestHead) -> bytes:
 
 
 def _framing(head: RequestHead, names: list[bytes]) -> bytes:
-    """The framing field that is missing, if any, and the empty line; `names` are in lower case."""
+    """The missing framing field, if any, and the empty line; `names` are in lower case."""
     if b"" in names:
         raise BadRequestError("a field name is not a token")
     if b"transfer-encoding" in names:

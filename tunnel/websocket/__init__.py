@@ -1,6 +1,6 @@
 """RFC 6455 over a byte stream, sans-I/O: the opening handshake, frame borders, and whole messages.
 
-Never reads, waits, logs or looks at a clock: bytes in, events out, bytes out.
+It never reads, waits, logs or looks at a clock: bytes in, events out; calls in, bytes out.
 """
 
 from tunnel.websocket.connection import Connection, Role, State

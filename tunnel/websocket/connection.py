@@ -1,12 +1,12 @@
 """One end of a WebSocket after its handshake: frames in, whole messages out (RFC 6455 sections 5 to 8).
 
-It assembles, so it is the consumer of the bytes it is fed: the caller acknowledges them all at once. What it
-holds is bounded: one message of at most `max_message_bytes` (refused by its frame's head, before it is held),
-one control frame, one head, one pong. It speaks no extension.
+It assembles messages, so it is the consumer of its input: the caller acknowledges all bytes at once. What it holds
+is bounded: one message of at most `max_message_bytes` (refused by the head of its frame, before it is held), one
+control frame, one head, one pong. It speaks no extension. Section numbers are RFC 6455's.
 
-Invariants: `receive_data` never raises for what a peer sent; `Closed` and `Failed` are the last event;
-nothing is sent after our close frame. The caller sends `data_to_send` after each `receive_data`. A stream
-that ends while `state` is not CLOSED was cut off (1006, which is never on the wire).
+Invariants: `receive_data` never raises for what a peer sent; `Closed` and `Failed` are the last event; nothing is
+sent after our close frame. The caller sends `data_to_send` after each `receive_data`. A stream that ends while
+`state` is not CLOSED broke off (1006, which is never on the wire).
 """
 
 from enum import Enum
@@ -23,38 +23,38 @@ from tunnel.websocket.frames import (
 )
 
 MAX_MESSAGE_BYTES = 10 * 1024 * 1024
-"""The largest message either side of the tunnel's requirement allows; one per WebSocket may be held."""
+"""The default limit for a message. One per WebSocket may be held."""
 
 _FIN = 0x80
 _CONTROL = 0x08
 _MASKED = 0x80
 _OPCODE = 0x0F
-_TEXT, _BINARY = int(Opcode.TEXT), int(Opcode.BINARY)  # the enumeration's are slower to compute with
+_TEXT, _BINARY = int(Opcode.TEXT), int(Opcode.BINARY)  # computing with enum members is slower
 _WHOLE_TEXT = _FIN | Opcode.TEXT
 _WHOLE_BINARY = _FIN | Opcode.BINARY
 _FIRST_BYTES = {fin | opcode for opcode in Opcode for fin in (0, _FIN) if fin or opcode < _CONTROL}
-"""First bytes a frame may have: no reserved bit (5.2), a known opcode (5.2), no control fragment (5.5)."""
+"""Valid first bytes of a frame: no reserved bit (5.2), a known opcode (5.2), no control fragment (5.5)."""
 
 
 class Role(Enum):
-    """Which end we are: the client masks what it sends, the server does not (section 5.1)."""
+    """Which end we are. The client masks what it sends, the server does not (section 5.1)."""
 
     CLIENT = "client"
     SERVER = "server"
 
 
 class State(Enum):
-    """How far the closing handshake is (section 7.1)."""
+    """The state of the closing handshake (section 7.1)."""
 
     OPEN = "open"
     CLOSING = "closing"
-    """Our close frame went out, the peer's did not come yet; its messages may still."""
+    """We sent our close frame; the peer's has not come yet, but its messages may still come."""
     CLOSED = "closed"
-    """Both close frames are there, or the connection failed; what comes now is ignored."""
+    """Both close frames were sent, or the connection failed. Further input is ignored."""
 
 
 class Connection:
-    """Encodes what we say and decodes what the peer says. The constructor takes what bounds it."""
+    """Encodes what we send and decodes what the peer sends."""
 
     __slots__ = (
         "_client",
@@ -78,13 +78,13 @@ class Connection:
         self._head = b""
         """An unfinished head, at most 13 bytes."""
         self._message = bytearray()
-        """The message being assembled, what came of its present frame included."""
+        """The message being assembled, including what came of its current frame."""
         self._kind = 0
         """TEXT or BINARY between the fragments of a message, else 0."""
         self._control = bytearray()
-        """What came of a control frame's payload, at most 125 bytes."""
+        """The payload so far of a control frame, at most 125 bytes."""
         self._left = 0
-        """Bytes still to come of the frame under way, whose first byte and (turned) mask are kept below."""
+        """Bytes missing of the current frame; its first byte and (rotated) mask are kept below."""
         self._first = 0
         self._mask = b""
         self._owed_pong: bytes | None = None
@@ -100,9 +100,9 @@ class Connection:
         return len(self._message)
 
     def send_message(self, data: bytes | str) -> bytes:
-        """Encode a message, text from `str`; b"" once our close frame went out or the connection is over.
+        """Encode a message, text if `str`; b"" once our close frame was sent or the connection is over.
 
-        Raises UnicodeEncodeError for text that UTF-8 cannot hold (lone surrogates).
+        Raises UnicodeEncodeError for text that UTF-8 cannot encode (lone surrogates).
         """
         if self.state is not State.OPEN:
             return b""
@@ -111,18 +111,18 @@ class Connection:
         return encode_frame(_BINARY, data, masked=self._client)
 
     def send_ping(self, payload: bytes = b"") -> bytes:
-        """Encode a ping; b"" once our close frame went out. Raises ValueError above 125 bytes."""
+        """Encode a ping; b"" once our close frame was sent. Raises ValueError above 125 bytes."""
         return self._send_control(Opcode.PING, payload)
 
     def send_pong(self, payload: bytes = b"") -> bytes:
-        """Encode a pong nobody asked for; those owed come by themselves. As `send_ping`."""
+        """Encode an unsolicited pong; answers to pings are in `data_to_send`. Otherwise like `send_ping`."""
         return self._send_control(Opcode.PONG, payload)
 
     def close(self, code: int | None, reason: str = "") -> bytes:
-        """Encode our close frame, after what is still owed; b"" when it went out already.
+        """Encode what is still owed and our close frame; b"" if that was sent already.
 
-        None is a close without a code (the peer sees 1005). The reason is cut to 123 bytes. Raises
-        ValueError for codes that must not be sent (1004-1006, 1015, unregistered), and for a reason alone.
+        None is a close without a code (the peer sees 1005). The reason is cut to 123 bytes. Raises ValueError for
+        codes that must not be sent (1004-1006, 1015, unregistered), and for a reason without a code.
         """
         payload = close_payload(code, reason)
         if self.state is not State.OPEN:
@@ -132,7 +132,7 @@ class Connection:
         return owed + encode_frame(Opcode.CLOSE, payload, masked=self._client)
 
     def data_to_send(self) -> bytes:
-        """What we came to owe since the last call: the newest ping's pong (section 5.5.3), then our close."""
+        """What we owe since the last call: the pong for the newest ping (section 5.5.3), then our close frame."""
         data = self._owed_close
         if self._owed_pong is not None:
             data = encode_frame(Opcode.PONG, self._owed_pong, masked=self._client) + data
@@ -141,7 +141,7 @@ class Connection:
         return data
 
     def receive_data(self, data: bytes) -> list[Event]:
-        """Take the peer's next bytes, cut anywhere; what they completed, in order."""
+        """Take the peer's next bytes, cut anywhere. Returns what they completed, in order."""
         message = self.whole_message(data)
         if message is not None:
             return [Message(message)]
@@ -172,9 +172,9 @@ class Connection:
         return events
 
     def whole_message(self, data: bytes) -> bytes | str | None:
-        """The message, where the peer's next bytes are just one, whole, in one frame: the usual case, without events.
+        """The message, if the peer's next bytes are exactly one message in one frame: the usual case, without events.
 
-        None: they are anything else, a broken rule included; nothing was taken, and they are for `receive_data`.
+        None: they are something else, valid or not. Nothing was taken; give them to `receive_data`.
         """
         size = len(data)
         if size < 6 or self._left or self._head or self._kind or self.state is State.CLOSED:
@@ -224,7 +224,7 @@ class Connection:
         return None
 
     def _take_payload(self, data: bytes, events: list[Event]) -> int:
-        """Take what `data` begins with of the payload under way; how many bytes that was."""
+        """Take what `data` has of the current frame's payload. Returns how many bytes that was."""
         piece = data[: self._left]
         size = len(piece)
         self._left -= size
@@ -244,7 +244,7 @@ class Connection:
         return size
 
     def _end_frame(self, first: int, payload: bytes, events: list[Event]) -> None:
-        """A frame is complete; `payload` is what of it is not in `_message` yet."""
+        """A frame is complete; `payload` is the part of it that is not in `_message` yet."""
         if first & _CONTROL:
             self._control_received(first & _OPCODE, payload, events)
             return
@@ -294,7 +294,7 @@ class Connection:
         self._end(close_payload(code, reason))
 
     def _end(self, payload: bytes) -> None:
-        """Nothing more is taken; our close frame is owed, unless it went out."""
+        """Take nothing more, and owe our close frame unless it was sent."""
         if self.state is State.OPEN:
             self._owed_close = encode_frame(Opcode.CLOSE, payload, masked=self._client)
         self.state = State.CLOSED

@@ -1,4 +1,4 @@
-"""What a WebSocket connection tells its caller. Plain values; nothing refers to the connection."""
+"""What a WebSocket connection tells its caller. Plain values without a reference to the connection."""
 
 from dataclasses import dataclass
 
@@ -9,29 +9,24 @@ class Message:
 
     data: str | bytes
 
-    @property
-    def text(self) -> bool:
-        """Whether it was sent as text."""
-        return isinstance(self.data, str)
-
 
 @dataclass(slots=True)
 class Ping:
-    """A ping; its pong is owed, and in `Connection.data_to_send`."""
+    """A ping. Its pong is in `Connection.data_to_send`."""
 
     payload: bytes
 
 
 @dataclass(slots=True)
 class Pong:
-    """A pong, asked for or not."""
+    """A pong, solicited or not."""
 
     payload: bytes
 
 
 @dataclass(slots=True)
 class Closed:
-    """The peer's close frame; 1005 when it had no code. The last event of a connection."""
+    """The peer's close frame; 1005 if it had no code. The last event of a connection."""
 
     code: int
     reason: str
@@ -39,7 +34,7 @@ class Closed:
 
 @dataclass(slots=True)
 class Failed:
-    """The peer broke the rules; a close frame with this code is owed, unless ours is out. The last event."""
+    """The peer broke the rules. We owe a close frame with this code unless ours was sent. The last event."""
 
     code: int
     reason: str

@@ -1,7 +1,7 @@
-"""One RFC 6455 frame: its head read and written, its payload masked, and the payload of a close.
+"""One RFC 6455 frame: reads and writes its head, masks its payload, and reads and writes the payload of a close.
 
-Holds no state and judges little: what a frame means, and whether it may come now, is the connection's.
-Every integer is in network order (section 5.2).
+It has no state. What a frame means, and whether it is allowed now, is up to the connection. Section numbers are
+RFC 6455's. Every integer is in network order (section 5.2).
 """
 
 import os
@@ -34,7 +34,7 @@ CONTROL_LIMIT_BYTES = 125
 """The longest payload of a control frame (section 5.5)."""
 
 NO_CODE = 1005
-"""Stands for a close frame without a code; never on the wire (section 7.4.1)."""
+"""Means a close frame without a code; never on the wire (section 7.4.1)."""
 
 _FIN = 0x80
 _MASKED = 0x80
@@ -54,7 +54,7 @@ def _masks_of_a_pool(size: int) -> Iterator[tuple[bytes]]:
 
 
 _masks: Iterator[tuple[bytes]] = chain.from_iterable(map(_masks_of_a_pool, repeat(_POOL_BYTES)))
-"""Fresh masks without end, each used once: the system is asked for 256 at a time."""
+"""An endless supply of random masks, each used once; the system is asked for 256 at a time."""
 
 
 class Opcode(IntEnum):
@@ -69,9 +69,9 @@ class Opcode(IntEnum):
 
 
 def parse_head(data: bytes, at: int) -> tuple[int, int, int, int] | None:
-    """Read the head that starts at `at`: its first two bytes, the payload's length, and where the head ends.
+    """Read the head at `at`: its first two bytes, the length of the payload, and where the head ends.
 
-    The mask, where there is one, is the last four bytes of the head. None: the head is not complete.
+    The mask, if there is one, is the last four bytes of the head. None: the head is not complete.
     """
     left = len(data) - at
     if left < 2:
@@ -97,7 +97,7 @@ def parse_head(data: bytes, at: int) -> tuple[int, int, int, int] | None:
 
 
 def encode_frame(opcode: int, payload: bytes, *, masked: bool, fin: bool = True) -> bytes:
-    """Write one frame with the shortest length; the mask, if any, is fresh (section 5.3)."""
+    """Encode one frame with the shortest form of its length, and a new mask if masked (section 5.3)."""
     length = len(payload)
     first = opcode | _FIN if fin else opcode
     mask_bit = _MASKED if masked else 0
@@ -114,12 +114,12 @@ def encode_frame(opcode: int, payload: bytes, *, masked: bool, fin: bool = True)
 
 
 def is_valid_code(code: int) -> bool:
-    """Whether a close frame may carry `code`: the registered ones, 3000-3999 and 4000-4999 (section 7.4)."""
+    """Whether a close frame may have `code`: the registered ones, 3000-3999 and 4000-4999 (section 7.4)."""
     return 3000 <= code < 5000 or (1000 <= code <= 1014 and code not in {1004, 1005, 1006})
 
 
 def close_payload(code: int | None, reason: str) -> bytes:
-    """Write a close frame's payload; the reason is cut on a character's border where it is too long.
+    """Encode the payload of a close frame. A reason that is too long is cut between characters.
 
     Raises ValueError for a code that must not be sent, and for a reason without a code.
     """
@@ -138,7 +138,7 @@ def close_payload(code: int | None, reason: str) -> bytes:
 
 
 def parse_close(payload: bytes) -> tuple[int, str] | None:
-    """Read a close frame's payload: code (1005 when empty) and reason. None: one byte, or a forbidden code.
+    """Read the payload of a close frame: code (1005 if empty) and reason. None: one byte, or a forbidden code.
 
     Raises UnicodeDecodeError for a reason that is not UTF-8 (section 5.5.1).
     """

@@ -1,7 +1,7 @@
-"""The client's side of the opening handshake (RFC 6455 section 4.1): our fields, and the check of a 101's.
+"""The client's side of the opening handshake (RFC 6455 section 4.1): our fields, and the check of those in a 101.
 
-Never offers an extension, so none may be accepted. The request line, `Host` and everything else in the two
-heads are HTTP's business.
+It offers no extension, so the 101 must not accept one. The request line, `Host` and all other fields are left to
+HTTP.
 """
 
 import base64
@@ -15,7 +15,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class HandshakeError(BadAnswerError):
-    """The 101 does not agree to the WebSocket that was asked for; the text names the field."""
+    """The 101 does not accept the WebSocket that we asked for. The text names the field."""
 
 
 def new_key() -> bytes:
@@ -29,7 +29,7 @@ def accept_for(key: bytes) -> bytes:
 
 
 def handshake_headers(key: bytes, subprotocols: bytes | None) -> Headers:
-    """The handshake's own request fields; `subprotocols` is the offer, separated by commas."""
+    """The request fields of the handshake; `subprotocols` is the offer, separated by commas."""
     headers: Headers = [
         (b"Connection", b"Upgrade"),
         (b"Upgrade", b"websocket"),
@@ -42,7 +42,7 @@ def handshake_headers(key: bytes, subprotocols: bytes | None) -> Headers:
 
 
 def check_accept(key: bytes, headers: Headers, offered: list[bytes]) -> bytes | None:
-    """Check the fields of a 101; the subprotocol that was chosen from `offered`, or None.
+    """Check the fields of a 101. Returns the subprotocol that was chosen from `offered`, or None.
 
     Raises HandshakeError where section 4.1 says that the client must fail the connection.
     """

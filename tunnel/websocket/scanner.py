@@ -1,8 +1,8 @@
 """Finds the borders of frames in a byte stream that is cut anywhere, without keeping any payload.
 
-For a WebSocket whose bytes pass through unread: it counts the frames, and says where one of our own may be
-put in between. It judges nothing (the two ends do, and extensions may be theirs), holds at most one
-unfinished head (13 bytes), and costs the same for a frame of any size.
+For a WebSocket whose bytes pass through unparsed: it counts the frames and says where a frame of our own may be
+inserted. It checks no rule (the two ends do, and may use extensions), holds at most one unfinished head (13 bytes),
+and costs the same for a frame of any size.
 """
 
 from typing import NamedTuple
@@ -16,12 +16,12 @@ class FrameHead(NamedTuple):
     opcode: int
     fin: bool
     rsv: int
-    """The three reserved bits, as a number from 0 to 7; an extension's."""
+    """The three reserved bits, as a number from 0 to 7; extensions use them."""
     masked: bool
     length: int
     """Bytes of payload."""
     offset: int
-    """Where the frame's first byte is, counted from the stream's first."""
+    """Of the frame's first byte, counted from the first byte of the stream."""
 
 
 class FrameScanner:
@@ -31,11 +31,11 @@ class FrameScanner:
 
     def __init__(self) -> None:
         self.received_bytes = 0
-        """All that was fed."""
+        """The number of bytes fed."""
         self.border = 0
-        """The last border between frames among the bytes fed, as an offset from the stream's first byte."""
+        """The last border between frames in the bytes fed, counted from the first byte of the stream."""
         self._skip = 0
-        """Bytes of the present frame's payload still to come."""
+        """Bytes of the current frame's payload that have not come yet."""
         self._head = b""
 
     def __repr__(self) -> str:
@@ -44,11 +44,11 @@ class FrameScanner:
 
     @property
     def at_border(self) -> bool:
-        """Whether the bytes fed end with a whole frame (or none came yet)."""
+        """Whether the bytes fed end with a whole frame, or are none."""
         return self.border == self.received_bytes
 
     def feed(self, data: bytes) -> list[FrameHead]:
-        """Take the stream's next bytes; the heads that became complete with them, in order."""
+        """Take the next bytes of the stream. Returns the heads that they completed, in order."""
         self.received_bytes += len(data)
         skip = self._skip
         if len(data) < skip:

@@ -1,9 +1,10 @@
 """The JSON control messages between agent and gateway: one envelope per WebSocket text message.
 
-An envelope is `{"type", "request_id"?, "payload", "timestamp"}`. Decoding is lenient where the existing agent is
-(unknown keys, null or missing payloads) and names what is wrong otherwise; encoding is strict where it is strict:
-ids are strings, the payload is an object, the timestamp has a zone (a message that breaks these is dropped in
-silence at the far end). Heartbeats carry credentials: only the fields below are ever looked at, none is logged.
+An envelope is `{"type", "request_id"?, "payload", "timestamp"}` (tunnel/PROTOCOL.md, sections 2 and 3). Decoding is
+lenient where the existing agent is (unknown keys, null or missing payloads) and otherwise names what is wrong.
+Encoding is strict where that agent is: ids are strings, the payload is an object, the timestamp has a zone. The agent
+silently drops a message that breaks these rules. Heartbeats carry credentials: only the fields below are read, and
+none is logged.
 """
 
 from datetime import UTC, datetime
@@ -12,18 +13,18 @@ from typing import TypeVar
 import msgspec
 
 NAME_LIMIT = 128
-"""Characters of an agent's id, of a request's id and the like: they stand in logs, and are sent back."""
+"""Characters of an agent id, a request id and the like: these are logged and sent back."""
 
 ENVELOPE_LIMIT_BYTES = 1024 * 1024
-"""The longest control message taken from a yamux link; a heartbeat of the existing agent has some 2 KiB."""
+"""The longest control message accepted on a yamux link. A heartbeat of the existing agent has about 2 KiB."""
 
 
 class MessageError(ValueError):
-    """A control message that cannot be understood; the text names the rule, never the content."""
+    """A control message that cannot be understood. The text names the rule, never the content."""
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """What every message has; `payload` is decoded once its type is known."""
+    """What every message has. `payload` is decoded once the type is known."""
 
     type: str
     request_id: str | None = None
@@ -31,7 +32,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 class Register(msgspec.Struct, omit_defaults=True):
-    """agent -> gateway, `register`: who I am and what I can do."""
+    """agent -> gateway, `register`: who the agent is and what it supports."""
 
     agent_id: str = ""
     name: str = ""
@@ -53,7 +54,7 @@ class RegisterSuccess(msgspec.Struct, omit_defaults=True):
 
 
 class Heartbeat(msgspec.Struct):
-    """agent -> gateway, `heartbeat`: the fields we need; the rest may be secret and is not decoded."""
+    """agent -> gateway, `heartbeat`: the fields that we need. The rest may be secret and is not decoded."""
 
     agent_id: str = ""
     cluster_id: str = ""
@@ -75,14 +76,14 @@ class YamuxConfig(msgspec.Struct):
 
 
 class GatewayHello(msgspec.Struct):
-    """gateway -> agent, `gateway_hello`: shall binary messages be yamux? Once per connection."""
+    """gateway -> agent, `gateway_hello`: asks for yamux in binary messages. Once per connection."""
 
     use_yamux: bool = False
     yamux_config: YamuxConfig = msgspec.field(default_factory=YamuxConfig)
 
 
 class GatewayHelloAck(msgspec.Struct):
-    """agent -> gateway, `gateway_hello_ack`: binary messages are yamux from now on."""
+    """agent -> gateway, `gateway_hello_ack`: if `use_yamux`, binary messages are yamux from now on."""
 
     use_yamux: bool = False
 
@@ -96,7 +97,7 @@ class Notice(msgspec.Struct, omit_defaults=True):
 
 
 class StreamRefused(msgspec.Struct):
-    """our agent -> gateway, `stream_refused`: why a yamux stream got no connection; for the operator's log only."""
+    """our agent -> gateway, `stream_refused`: why a yamux stream got no connection. Only for the operator's log."""
 
     stream_id: int
     reason: str = ""
@@ -109,12 +110,12 @@ _encoder = msgspec.json.Encoder()
 
 
 def enveloped_bytes(message_bytes: int) -> int:
-    """How long the envelope is that carries so many bytes in base64, at most: what a link must take for it."""
+    """The largest envelope for this many bytes in base64: what a link must accept for them."""
     return (message_bytes + 2) // 3 * 4 + 64 * 1024
 
 
 def decode_envelope(text: str | bytes) -> Envelope:
-    """Decode one message's frame. Raises MessageError."""
+    """Decode the envelope of a message. Raises MessageError."""
     try:
         return _envelopes.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -133,7 +134,7 @@ def decode_payload(envelope: Envelope, kind: type[Payload]) -> Payload:
 
 
 def encode(kind: str, payload: msgspec.Struct, request_id: str | None = None) -> str:
-    """Encode one message, stamped with the time in UTC with its zone."""
+    """Encode one message, with the time in UTC and its zone."""
     envelope: dict[str, object] = {"type": kind}
     if request_id is not None:
         envelope["request_id"] = request_id

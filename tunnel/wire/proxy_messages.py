@@ -1,8 +1,8 @@
 """The JSON messages that carry exchanges in the `json` and `chunk` dialects, as both of our ends write and read them.
 
-Shapes only (agent-protocol.md sections 5 to 8; controller-websocket-requirements.md parts 3 to 6): each is the
-payload of an envelope (`messages.py`), except where the chunk dialect has its fields beside `type`. Bytes are
-base64, standard alphabet with padding. A field that is absent has its default; unknown ones are ignored.
+Only their shapes; tunnel/PROTOCOL.md, sections 5 and 6, says what they mean. Each is the payload of an envelope
+(`messages.py`), except where the chunk dialect has its fields beside `type`. Bytes are base64, standard alphabet with
+padding. An absent field has its default; unknown fields are ignored.
 """
 
 import binascii
@@ -20,7 +20,7 @@ MESSAGE_TYPES = frozenset((TEXT, BINARY, CLOSE, PING, PONG))
 
 
 class ProxyRequest(msgspec.Struct, omit_defaults=True):
-    """gateway -> agent, `proxy_request`: one HTTP request, or a WebSocket's handshake (section 5).
+    """gateway -> agent, `proxy_request`: one HTTP request, or a WebSocket handshake.
 
     `path` is percent-decoded, `query` raw and without `?`. Never with `timeout` or `deadline` on a WebSocket.
     """
@@ -63,7 +63,7 @@ class ResponseHeader(msgspec.Struct):
 
 
 class Response(msgspec.Struct, omit_defaults=True):
-    """agent -> gateway, `proxy_response`: a whole answer (section 7)."""
+    """agent -> gateway, `proxy_response`: a whole answer."""
 
     status: int
     headers: dict[str, list[str] | str] | None = None
@@ -84,7 +84,7 @@ class Nothing(msgspec.Struct):
 
 
 class WebSocketData(msgspec.Struct, omit_defaults=True):
-    """Either way, `proxy_websocket_data` (alias `ws_data`): one message, `[1 byte type][payload]` (section 8.3)."""
+    """Either way, `proxy_websocket_data` (alias `ws_data`): one message, `[1 byte type][payload]`."""
 
     data: str
     request_id: str = ""
@@ -93,21 +93,21 @@ class WebSocketData(msgspec.Struct, omit_defaults=True):
 
 
 class WebSocketClose(msgspec.Struct, omit_defaults=True):
-    """Either way, `proxy_websocket_close` (alias `ws_close`): clean up; the service sees 1000 (section 8.5)."""
+    """Either way, `proxy_websocket_close` (alias `ws_close`): clean up; the service sees 1000."""
 
     request_id: str = ""
     stream_id: str = ""
 
 
 class Backpressure(msgspec.Struct, omit_defaults=True):
-    """agent -> gateway, `backpressure`: one frame of this WebSocket was lost (section 8.7)."""
+    """agent -> gateway, `backpressure`: one frame of this WebSocket was lost."""
 
     request_id: str = ""
     reason: str = ""
 
 
 class StreamChunk(msgspec.Struct, omit_defaults=True):
-    """Either way, `proxy_stream_chunk` of the chunk dialect (the requirement's part 6.1)."""
+    """Either way, `proxy_stream_chunk` of the chunk dialect."""
 
     data: str = ""
     direction: str = ""
@@ -136,7 +136,7 @@ def decode_data(text: str) -> bytes:
 
 
 def encode_websocket_message(message_type: int, payload: bytes) -> bytes:
-    """`[1 byte type][payload]` (the requirement's part 4.2). Raises ValueError for a type that the wire has not."""
+    """`[1 byte type][payload]`. Raises ValueError for a type that the wire has not."""
     if message_type not in MESSAGE_TYPES:
         msg = f"{message_type} is no WebSocket message type; valid: {sorted(MESSAGE_TYPES)}"
         raise ValueError(msg)
@@ -144,7 +144,7 @@ def encode_websocket_message(message_type: int, payload: bytes) -> bytes:
 
 
 def decode_websocket_message(encoded: bytes) -> tuple[int, bytes]:
-    """The type and payload (the requirement's part 4.3). Raises MessageError where there is no valid type."""
+    """The type and payload. Raises MessageError where there is no valid type."""
     if not encoded or encoded[0] not in MESSAGE_TYPES:
         raise MessageError("no valid message type in front of the data")
     return encoded[0], encoded[1:]

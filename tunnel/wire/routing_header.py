@@ -1,12 +1,11 @@
-"""The first bytes of a yamux stream: which service the gateway wants to reach through it.
+"""The first bytes of a yamux stream: the service that the gateway wants to reach through it.
 
 `uint8 version=1 | uint8 protocol | uint16 port | 3 x (uint16 length + UTF-8): service name, namespace, tunnel
-id`, big endian (agent-protocol.md section 9). The existing agent takes exactly this and validates nothing of
-it.
+id`, big endian (tunnel/PROTOCOL.md, section 4). The existing agent accepts exactly this and validates nothing.
 
-Never says whether a name may be reached: that is for who reads it. Invariants of the decoder: it may be fed
-in pieces of any size; it holds at most `HEADER_LIMIT_BYTES` of an unfinished header; it never takes a byte
-that is not the header's (those are in `rest`).
+It does not say whether a name may be reached; its caller decides that. Invariants of the decoder: it may be fed in
+pieces of any size; it holds at most `HEADER_LIMIT_BYTES` of an unfinished header; what follows the header is in
+`rest`.
 """
 
 import struct
@@ -17,7 +16,7 @@ TCP = 1
 UDP = 2
 
 HEADER_LIMIT_BYTES = 1024
-"""Two DNS labels (63 bytes each) and a tunnel id of up to some hundred bytes fit several times over."""
+"""Several times what two DNS labels (63 bytes each) and a tunnel id of a few hundred bytes need."""
 
 _FIXED = struct.Struct(">BBH")
 _LENGTH = struct.Struct(">H")
@@ -25,12 +24,12 @@ _TEXTS = 3
 
 
 class RoutingHeaderError(ValueError):
-    """The bytes are no routing header; the text names the rule, never the content."""
+    """The bytes are not a routing header. The text names the rule, never the content."""
 
 
 @dataclass(slots=True, frozen=True)
 class RoutingHeader:
-    """What a stream is for. `protocol` is `TCP` or `UDP`, or a number that nobody has defined."""
+    """What a stream is for. `protocol` is `TCP`, `UDP`, or an undefined number."""
 
     service: str
     namespace: str
@@ -43,7 +42,7 @@ class RoutingHeader:
 
 
 def encode(service: str, namespace: str, port: int, tunnel_id: str = "") -> bytes:
-    """Encode the header of a TCP stream. Raises RoutingHeaderError when it would not be decodable."""
+    """Encode the header of a TCP stream. Raises RoutingHeaderError if it could not be decoded."""
     if not 0 < port < 65_536:
         msg = f"port {port} is not within 1 to 65535"
         raise RoutingHeaderError(msg)
@@ -61,7 +60,7 @@ def encode(service: str, namespace: str, port: int, tunnel_id: str = "") -> byte
 
 
 class Decoder:
-    """Finds the header at the start of a stream; one per stream, of no use after it was found or was bad."""
+    """Finds the header at the start of a stream. Use one per stream, until it found the header or raised."""
 
     __slots__ = ("_buffer", "rest", "size_bytes")
 
@@ -70,7 +69,7 @@ class Decoder:
         self.rest = b""
         """What followed the header in the piece that completed it."""
         self.size_bytes = 0
-        """The header's own length, once it was found."""
+        """The length of the header, once it was found."""
 
     def feed(self, data: bytes) -> RoutingHeader | None:
         """Take the next piece; None while the header is incomplete. Raises RoutingHeaderError."""
@@ -101,7 +100,7 @@ class Decoder:
         return RoutingHeader(service, namespace, port, tunnel_id, protocol)
 
     def _keep(self, buffer: bytes, needed: int) -> None:
-        """Keep what there is, unless the header it announces can never be taken."""
+        """Keep what there is, unless the header that it announces is too long."""
         if needed > HEADER_LIMIT_BYTES:
             msg = f"longer than {HEADER_LIMIT_BYTES} bytes"
             raise RoutingHeaderError(msg)

@@ -1,6 +1,6 @@
-"""Yamux v0, hashicorp's stream multiplexer, sans-I/O: both roles, the standard library only.
+"""Yamux v0, hashicorp's stream multiplexer, sans-I/O, in both roles.
 
-Nothing in this package does I/O, reads a clock, logs, or imports anything from outside of it.
+Nothing in this package does I/O, reads a clock, logs, or imports anything but the standard library.
 """
 
 from tunnel.yamux.errors import (

@@ -1,16 +1,16 @@
 """The bytes of one stream that wait for credit and for their turn.
 
-Chunks are kept as they came and cut by views: nothing is copied until the batch is joined, and a big chunk
-is never sliced into its own remainder. A list with an index, because an empty deque takes 760 bytes, and
-most streams are idle. Bounded by its user (`Limits.send_buffer_bytes`).
+Chunks are kept as they came and cut with memory views: nothing is copied until the batch is joined, and the rest of
+a big chunk is never copied. It is a list with an index, because an empty deque takes 760 bytes and most streams are
+idle. Its user bounds it (`Limits.send_buffer_bytes`).
 """
 
 _COMPACT_AFTER = 64
-"""Taken chunks stay in the list up to here, so that removal costs nothing per chunk."""
+"""This many taken chunks may stay in the list, so that removal costs almost nothing per chunk."""
 
 
 class SendBuffer:
-    """First in, first out; `size` is what waits."""
+    """First in, first out; `size` is the number of waiting bytes."""
 
     __slots__ = ("_chunks", "_first", "_offset", "size")
 
@@ -26,7 +26,7 @@ class SendBuffer:
         self.size += len(data)
 
     def take(self, size: int, parts: list[bytes | memoryview]) -> None:
-        """Move the first `size` bytes (at most what waits) to the end of `parts`."""
+        """Move the first `size` bytes, at most all, to the end of `parts`."""
         self.size -= size
         chunks = self._chunks
         while size:

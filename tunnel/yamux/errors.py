@@ -1,15 +1,15 @@
-"""What can go wrong in a yamux session, split by blame and by scope.
+"""What can go wrong in a yamux session, by blame and by scope.
 
-A `LocalError` is ours: a call that the session's or the stream's state does not allow; the session lives on.
-A `ProtocolError` is the peer's, and ends the whole session: after it only a go-away frame is left to send.
-Nothing else is raised for what a peer sends, whatever it sends.
+A `LocalError` is ours: the state of the session or stream does not allow the call; the session continues. A
+`ProtocolError` is the peer's and ends the session: only a go-away frame is left to send. Whatever a peer sends,
+nothing else is raised for it.
 """
 # The names are the package's interface, and read better in `except` clauses without the suffix.
 # ruff: noqa: N818
 
 
 class YamuxError(Exception):
-    """Anything that this package raises on purpose, apart from ValueError for impossible arguments."""
+    """Everything that this package raises on purpose, except ValueError for impossible arguments."""
 
 
 class LocalError(YamuxError):
@@ -21,7 +21,7 @@ class StreamClosed(LocalError):
 
 
 class GoneAway(LocalError):
-    """No stream can be opened any more: the peer said go-away, or the session ended with an error."""
+    """No stream can be opened any more: the peer sent a go-away, or the session ended with an error."""
 
 
 class TooManyStreams(LocalError):
@@ -29,7 +29,7 @@ class TooManyStreams(LocalError):
 
 
 class StreamIdsExhausted(LocalError):
-    """No stream can be opened any more: all 2^31 ids of our side are used. A new session is needed."""
+    """No stream can be opened any more: all 2^31 ids of our side are used. Start a new session."""
 
 
 class ProtocolError(YamuxError):
@@ -37,7 +37,7 @@ class ProtocolError(YamuxError):
 
 
 class InvalidVersion(ProtocolError):
-    """A header with a version other than 0: most likely the two ends lost step."""
+    """A header with a version other than 0: most likely the two ends are out of step."""
 
 
 class InvalidType(ProtocolError):
@@ -53,11 +53,11 @@ class DuplicateStream(ProtocolError):
 
 
 class WindowExceeded(ProtocolError):
-    """A data header that announces more than what is left of the stream's receive window."""
+    """A data header that announces more than is left of the stream's receive window."""
 
 
 class CreditOverflow(ProtocolError):
-    """A window update that lifts our credit above 2^32-1."""
+    """A window update that raises our credit above 2^32-1."""
 
 
 class UnexpectedFlag(ProtocolError):
@@ -65,4 +65,4 @@ class UnexpectedFlag(ProtocolError):
 
 
 class FloodError(ProtocolError):
-    """The peer asks for answers (pings, refused opens) faster than it takes them: `Limits.control_bytes`."""
+    """The peer asks for answers (pings, refused opens) faster than it reads them: `Limits.control_bytes`."""

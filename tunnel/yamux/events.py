@@ -1,10 +1,10 @@
 """What `Session.receive_data` reports, in the order in which it came.
 
-Plain records without behaviour. Not frozen: a frozen dataclass costs three times as much to build, and one
-`DataReceived` is built for every piece of data.
+Plain records without behaviour. They are not frozen, because a frozen dataclass costs three times as much to build,
+and each piece of data builds a `DataReceived`.
 
-Per stream: StreamOpened (the peer's streams only), DataReceived*, then StreamEnded, StreamReset or both in
-this order; nothing after StreamReset, and no data after StreamEnded. A stream that we reset ends silently.
+Per stream: StreamOpened (only for the peer's streams), DataReceived*, then StreamEnded, StreamReset, or both in this
+order. Nothing follows StreamReset, and no data follows StreamEnded. A stream that we reset ends without an event.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class StreamOpened:
 
 @dataclass(slots=True)
 class DataReceived:
-    """Bytes of a stream, never empty; to be acknowledged once, when their consumer took them."""
+    """Bytes of a stream, never empty. Acknowledge them once, when their consumer took them."""
 
     stream_id: int
     data: bytes
@@ -49,8 +49,8 @@ class PongReceived:
 
 @dataclass(slots=True)
 class GoAwayReceived:
-    """The peer takes no new streams. Code 0: live ones go on. 1 (protocol error) or 2 (internal error), and
-    any other: the peer has ended its session, nothing more is to be hoped for.
+    """The peer takes no new streams. Code 0: live streams continue. Any other code, such as 1 (protocol error) or
+    2 (internal error): the peer has ended its session.
     """
 
     code: int

@@ -2,8 +2,8 @@
 
     version u8 = 0 | type u8 | flags u16 | stream id u32 | length u32
 
-Only a data frame has a body, of `length` bytes. In a window update `length` is the credit granted, in a ping
-an opaque value that comes back, in a go-away the reason. What a frame means is decided elsewhere.
+Only a data frame has a body, of `length` bytes. In a window update `length` is the granted credit, in a ping an
+opaque value that is sent back, in a go-away the reason.
 """
 
 from struct import Struct
@@ -26,13 +26,11 @@ ACK: Final = 2
 FIN: Final = 4
 RST: Final = 8
 
-GO_AWAY_NORMAL: Final = 0
 GO_AWAY_PROTOCOL_ERROR: Final = 1
-GO_AWAY_INTERNAL_ERROR: Final = 2
 
 MAX_LENGTH: Final = 0xFFFF_FFFF
 
 
 def encode_header(kind: int, flags: int, stream_id: int, length: int) -> bytes:
-    """The twelve bytes of a header. Every value must fit its field (struct.error otherwise)."""
+    """The twelve bytes of a header. Raises struct.error for a value that does not fit its field."""
     return HEADER.pack(VERSION, kind, flags, stream_id, length)

@@ -1,8 +1,8 @@
-"""Stream ids: which one is ours next, and which of the peer's were used.
+"""Stream ids: our next one, and which of the peer's were used.
 
-The client's are odd, the server's even; 0 is the session. An id is used once. hashicorp takes an id before
-it queues the SYN, so two of its goroutines may send their SYNs in the other order: ids that were jumped over
-stay valid, the latest `_SKIPPED` of them. Bounded, whatever the peer jumps over.
+The client's ids are odd, the server's are even; 0 is the session. An id is used once. hashicorp takes an id before it
+queues the SYN, so two of its goroutines may send their SYNs in the wrong order. So skipped ids stay valid, the latest
+`_SKIPPED` of them; this bounds them, whatever the peer skips.
 """
 
 from enum import Enum
@@ -10,13 +10,13 @@ from enum import Enum
 from tunnel.yamux.errors import DuplicateStream, InvalidStreamId, StreamIdsExhausted
 
 _LAST = 0xFFFF_FFFE
-"""As hashicorp: an id at or above it is not opened."""
+"""As in hashicorp's: ids from here on are not opened."""
 _SKIPPED = 256
-"""As many SYNs as hashicorp has in flight at once (its accept backlog)."""
+"""As many SYNs as hashicorp has in flight (its accept backlog)."""
 
 
 class Role(Enum):
-    """Which end of the session this is; it decides only whose ids are odd."""
+    """Which end of the session this is. It only decides whose ids are odd."""
 
     CLIENT = "client"
     SERVER = "server"

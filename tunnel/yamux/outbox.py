@@ -1,13 +1,13 @@
-"""What waits to be written, and the order in which it leaves.
+"""What waits to be sent, and in which order.
 
-Order: answers (pongs, refusals, our pings, go-away), RSTs, window updates and ACKs; then the ready streams,
-in turns of one data frame each. A ready stream has something that could leave now: its SYN, data with
-credit, or a FIN. A stream without credit is not ready, so that no turn is wasted.
+Order: answers (pongs, refusals, our pings, go-away), RSTs, window updates and ACKs; then the ready streams, one data
+frame per turn. A ready stream has something to send now: its SYN, data and credit, or a FIN. A stream without credit
+is not ready, so no turn is wasted.
 
-Bounds: answers by `Limits.control_bytes` (the receiver looks at `answer_bytes`), RSTs by `Limits.max_streams`
-(they count as streams until they left), window updates by one per live stream: due credit is a number in the
-stream, not a frame. A stream is in each queue once, and leaves them all when it is over: an outbox that is
-not empty has a frame to write.
+Bounds: answers by `Limits.control_bytes` (the receiver checks `answer_bytes`); RSTs by `Limits.max_streams` (a stream
+counts until its RST was sent); window updates by one per live stream, because due credit is a number in the stream
+and not a frame. A stream is in each queue at most once and leaves all of them when it is over, so an outbox that is
+not empty has a frame to send.
 """
 
 from collections import OrderedDict, deque
@@ -16,11 +16,11 @@ from tunnel.yamux.frames import ACK, DATA, FIN, HEADER, HEADER_BYTES, RST, SYN, 
 from tunnel.yamux.stream import Move, State, Stream
 
 _SLIVER_BYTES = 1024
-"""At the end of a batch, data waits for the next one rather than leave in a frame smaller than this."""
+"""At the end of a batch, data waits for the next batch instead of going into a frame smaller than this."""
 
 
 class Outbox:
-    """The writing order of one session. Writing moves streams: `closed` and `drained` say which."""
+    """The sending order of one session. Sending changes streams: see `closed` and `drained`."""
 
     __slots__ = (
         "_answers",
@@ -44,21 +44,21 @@ class Outbox:
         self.buffered = 0
         """Bytes in all send buffers."""
         self.closed: list[Stream] = []
-        """Streams that closed with the FIN just written; the session takes them out of its table."""
+        """Streams that closed with the FIN just sent; the session removes them from its table."""
         self.drained: dict[int, None] = {}
-        """Ids of streams that were full and no longer are; in order, and gone with their stream."""
+        """Ids of streams that were full and no longer are, in order; removed with their stream."""
 
     def __bool__(self) -> bool:
         return bool(self._ready or self._updates or self._answers or self._resets)
 
     @property
     def answer_bytes(self) -> int:
-        """Queued answers: what a flood would swell."""
+        """Of the queued answers, which a flood of pings or opens makes grow."""
         return len(self._answers)
 
     @property
     def reset_count(self) -> int:
-        """Streams whose RST has not left."""
+        """Streams whose RST has not been sent."""
         return len(self._resets)
 
     def answer(self, kind: int, flags: int, stream_id: int, length: int) -> None:
@@ -66,39 +66,39 @@ class Outbox:
         self._answers += encode_header(kind, flags, stream_id, length)
 
     def update(self, stream: Stream) -> None:
-        """The stream has an ACK or credit to give."""
+        """The stream has an ACK or credit to send."""
         self._updates[stream.id] = stream
 
     def cancel_update(self, stream: Stream) -> None:
-        """Credit is of no use to the peer any more; an ACK still is."""
+        """The peer no longer needs credit; it may still need an ACK."""
         if not stream.ack_due:
             self._updates.pop(stream.id, None)
 
     def start(self, stream: Stream) -> None:
-        """The stream may send its SYN: it takes its first turn behind all others."""
+        """The stream may send its SYN: give it a turn after all others."""
         self._ready[stream.id] = stream
 
     def ready(self, stream: Stream) -> None:
-        """Give the stream a turn, behind all others, if it has something to write and no turn yet."""
+        """Give the stream a turn, after all others, if it has something to send and no turn yet."""
         if stream.wants_turn:
             self._ready[stream.id] = stream
 
     def append(self, stream: Stream, data: bytes) -> None:
-        """Queue data of a stream, and give it a turn where it has credit and none yet."""
+        """Queue data of a stream, and give the stream a turn if it has credit and no turn yet."""
         stream.buffer.append(data)
         self.buffered += len(data)
         if stream.credit > 0 and stream.state is not State.QUEUED:
             self._ready[stream.id] = stream
 
     def end(self, stream: Stream) -> None:
-        """A FIN is to follow what is buffered; nobody waits for the stream to drain any more."""
+        """A FIN follows what is buffered; the stream is no longer reported as drained."""
         stream.ending = True
         stream.full = False
         self.drained.pop(stream.id, None)
         self.ready(stream)
 
     def forget(self, stream: Stream) -> None:
-        """The stream is over: drop all that it has queued."""
+        """The stream is over: drop everything that it has queued."""
         self._updates.pop(stream.id, None)
         self._ready.pop(stream.id, None)
         self.drained.pop(stream.id, None)
@@ -106,7 +106,7 @@ class Outbox:
         stream.buffer.clear()
 
     def reset(self, stream: Stream) -> None:
-        """Drop all that the stream has queued, and queue its RST."""
+        """Drop everything that the stream has queued, and queue its RST."""
         self.forget(stream)
         self._resets.append(stream.id)
 
@@ -117,7 +117,7 @@ class Outbox:
         self.buffered = 0
 
     def take(self, limit: int) -> bytes:
-        """The next batch: whole frames, at most `limit` bytes of them."""
+        """The next batch: whole frames, at most `limit` bytes."""
         if limit < HEADER_BYTES:
             return b""
         parts: list[bytes | memoryview] = []
@@ -156,7 +156,7 @@ class Outbox:
         return room
 
     def _take_turn(self, stream: Stream, parts: list[bytes | memoryview], room: int) -> int:
-        """Write one frame of the stream, and a FIN behind its last data; 0 when the room is too small."""
+        """Write one frame of the stream, and a FIN after its last data; 0 if the room is too small."""
         size = min(stream.buffer.size, stream.credit, self._frame_bytes)
         written = 0
         if size:
@@ -187,7 +187,7 @@ class Outbox:
 
     @staticmethod
     def _opening_flags(stream: Stream) -> int:
-        """What the stream's first frame carries: SYN of the opener, ACK of the other side."""
+        """Flags for the stream's first frame: SYN from the opener, ACK from the other side."""
         if stream.state is State.QUEUED:
             stream.move(Move.SYN_SENT)
             return SYN

@@ -1,9 +1,9 @@
-"""The reading half of a session: cuts the byte stream into frames, and applies them to the streams.
+"""The receiving half of a session: splits the byte stream into frames and applies them to the streams.
 
-Holds less than a header's twelve bytes of what it was given: data is handed on in the pieces in which it
-came. A data frame is judged when its header is there, before its body. Frames for streams that are not in the
-table, or whose SYN was not written yet, are skipped without an answer, as in hashicorp's handleStreamMessage.
-So is data behind a FIN (two of hashicorp's goroutines may write and close at once); it uses up the window.
+It keeps at most 11 bytes, of an unfinished header; data is passed on in the pieces in which it came. A data frame is
+checked once its header is complete, before its body. Frames for streams that are not in the table, or whose SYN was
+not sent yet, are skipped without an answer, as hashicorp's handleStreamMessage does. So is data after a FIN (two of
+hashicorp's goroutines may write and close at the same time); it uses up the window.
 """
 
 from tunnel.yamux.errors import FloodError, InvalidType, InvalidVersion, UnexpectedFlag, WindowExceeded
@@ -37,7 +37,7 @@ from tunnel.yamux.windows import add_credit
 
 
 class Receiver:
-    """Turns the peer's bytes into events; raises a `ProtocolError` at the first frame that breaks a rule."""
+    """Turns the peer's bytes into events. Raises a `ProtocolError` at the first frame that breaks a rule."""
 
     __slots__ = (
         "_body_ends_stream",
@@ -57,14 +57,14 @@ class Receiver:
         self._pings = pings
         self._control_bytes = control_bytes
         self._now = 0.0
-        # What the byte stream is in the middle of: a header, or a body (of None: one to skip).
+        # Of the unfinished frame: its header so far, or what is left of its body (stream None: skip the body).
         self._header = b""
         self._body_left = 0
         self._body_stream: Stream | None = None
         self._body_ends_stream = False
 
     def read(self, data: bytes | memoryview, now: float, events: list[Event]) -> None:
-        """Append what `data` means to `events`."""
+        """Parse `data` and append its events to `events`."""
         self._now = now
         live = self._table.live
         position = 0
@@ -83,7 +83,7 @@ class Receiver:
                 if kind == DATA and not flags and 0 < length <= end - position:
                     stream = live.get(stream_id)
                     if stream is not None and stream.state is State.OPEN and length <= stream.window.remaining:
-                        # A whole frame of plain data, the usual case: as below, without a detour.
+                        # A whole frame of plain data is the usual case: the same as below, but faster.
                         stream.window.remaining -= length
                         events.append(DataReceived(stream_id, bytes(data[position : position + length])))
                         position += length
@@ -105,7 +105,7 @@ class Receiver:
     def _read_body(self, data: bytes | memoryview, left: int, events: list[Event]) -> None:
         self._body_left = left
         stream = self._body_stream
-        if stream is None or stream.state is State.CLOSED:  # reset, by us, since its header came
+        if stream is None or stream.state is State.CLOSED:  # we reset it after its header came
             return
         stream.window.announced = left
         events.append(DataReceived(stream.id, bytes(data)))
@@ -152,14 +152,14 @@ class Receiver:
             raise InvalidType(f"type {kind}")
 
     def _receive_syn(self, stream_id: int, events: list[Event]) -> None:
-        """A new stream, or a refusal; what else the frame brings is handled as for any stream, or skipped."""
+        """Admit or refuse a new stream. The rest of the frame is handled as for any stream, or skipped."""
         if self._table.admit(stream_id, self._now) is None:
             self._answer(WINDOW_UPDATE, RST, stream_id, 0)
         else:
             events.append(StreamOpened(stream_id))
 
     def _receive_flags(self, stream: Stream, flags: int, events: list[Event]) -> None:
-        """ACK, then FIN (behind the body, if there is one), then RST: hashicorp's order (processFlags)."""
+        """ACK, then FIN (after the body, if there is one), then RST: hashicorp's order (processFlags)."""
         if flags & (ACK | FIN | RST):
             self._table.acknowledge(stream)
         if flags & FIN:

@@ -1,14 +1,14 @@
 """A yamux v0 session, sans-I/O: bytes in, events out; calls in, bytes out.
 
-It never reads a clock (time is passed in), never waits, never logs, and holds no received data. The wire
-format and the rules are hashicorp's (github.com/hashicorp/yamux, session.go and stream.go). Where its
-receiver lets pass what its sender never does (parity and reuse of ids, overflow of credit), this one ends the session.
+It never reads a clock (time is passed in), never waits, never logs, and keeps no received data. The wire format and
+the rules are hashicorp's (github.com/hashicorp/yamux, session.go and stream.go). It is stricter where hashicorp's
+receiver accepts what its sender never sends (parity and reuse of ids, overflow of credit): it ends the session.
 
 Invariants:
-- a stream is in the table from `open_stream`, or its SYN, until both FINs passed, or an RST did;
-- never more data than the peer's credit, never two FINs, never an id twice, never an ACK from the opener;
+- a stream is in the table from `open_stream`, or its SYN, until both FINs or an RST have passed;
+- it never sends more data than the peer's credit, two FINs, an id twice, or an ACK as the opener;
 - a FIN is a frame of its own: hashicorp's reader may see the end before the data of the same frame;
-- after a `ProtocolError` the session holds one go-away frame, and nothing else.
+- after a `ProtocolError` the session holds one go-away frame and nothing else.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from tunnel.yamux.table import StreamTable
 class Session:
     """One end of a yamux connection.
 
-    `may_grow` is asked before a receive window grows, with the bytes it would add; it must not call back.
+    `may_grow` is asked, with the bytes to add, before a receive window grows. It must not call the session.
     """
 
     def __init__(
@@ -68,23 +68,13 @@ class Session:
         return self._pings.rtt
 
     @property
-    def stream_count(self) -> int:
-        """Live streams: those that wait to be opened and those to be accepted among them."""
-        return len(self._streams)
-
-    @property
     def buffered_bytes(self) -> int:
         """Bytes in all send buffers."""
         return self._outbox.buffered
 
     @property
-    def unacknowledged_opens(self) -> int:
-        """Streams of ours that the peer has not accepted yet; those that wait for a place do not count."""
-        return self._table.unacknowledged
-
-    @property
     def wants_to_send(self) -> bool:
-        """`data_to_send` would give something."""
+        """`data_to_send` would return something."""
         return bool(self._outbox)
 
     def buffered(self, stream_id: int) -> int:
@@ -95,27 +85,26 @@ class Session:
     # --- streams ---
 
     def open_stream(self) -> int:
-        """A new stream; it takes data at once, and nothing leaves before `data_to_send`.
+        """Open a stream. It takes data at once; nothing is sent before `data_to_send`.
 
-        Beyond `max_unacknowledged_opens` it waits inside the session for its turn.
-        Raises `GoneAway`, `TooManyStreams` or `StreamIdsExhausted`.
+        Above `max_unacknowledged_opens` it waits in the session for its turn. Raises `GoneAway`, `TooManyStreams` or
+        `StreamIdsExhausted`.
         """
         if self._table.peer_refuses or self._error is not None:
             raise GoneAway("the peer takes no new streams")
         return self._table.open(self._now).id
 
     def accept_stream(self, stream_id: int) -> None:
-        """Acknowledge a `StreamOpened`; idempotent, unknown ids are ignored (the peer may have reset it)."""
+        """Accept a stream of the peer. Idempotent; unknown ids are ignored (the peer may have reset it)."""
         stream = self._streams.get(stream_id)
         if stream is not None and stream.pending:
             self._table.accept(stream)
             self._outbox.update(stream)
 
     def send_data(self, stream_id: int, data: bytes | bytearray | memoryview) -> bool:
-        """Take all of `data`; False when the buffer is full now: wait for the id in `take_writable`.
+        """Take all of `data`. False: the buffer is full, so wait for the id in `take_writable`.
 
-        Accepts the stream if that was not done. Raises `StreamClosed` if it was ended or reset, or
-        never existed.
+        Accepts the stream if that was not done yet. Raises `StreamClosed` if it was ended or reset, or never existed.
         """
         stream = self._streams.get(stream_id)
         if stream is None or stream.ending:
@@ -131,7 +120,7 @@ class Session:
         return not stream.full
 
     def end_stream(self, stream_id: int) -> None:
-        """End our direction after what is buffered (FIN); idempotent, unknown ids are ignored."""
+        """End our direction (FIN) after what is buffered. Idempotent; unknown ids are ignored."""
         stream = self._streams.get(stream_id)
         if stream is None or stream.ending:
             return
@@ -141,9 +130,9 @@ class Session:
         self._outbox.end(stream)
 
     def reset_stream(self, stream_id: int) -> None:
-        """Abort both directions (RST), drop what is buffered; idempotent, unknown ids are ignored.
+        """Abort both directions (RST) and drop what is buffered. Idempotent; unknown ids are ignored.
 
-        Nothing more is reported of the stream. One that never got on the wire leaves no trace there.
+        No event of the stream is reported after this. For a stream whose SYN was not sent, nothing is sent.
         """
         stream = self._streams.get(stream_id)
         if stream is None:
@@ -156,10 +145,10 @@ class Session:
     # --- flow control ---
 
     def acknowledge(self, stream_id: int, size: int, now: float) -> bool:
-        """The consumer took `size` received bytes; at half a window the credit goes back, and the window may grow.
+        """The consumer took `size` received bytes. From half a window on, credit is returned; the window may grow.
 
-        True when that gave something to send. Unknown and ended streams are ignored. Raises ValueError for more
-        than was received.
+        True: there is something to send now. Unknown and ended streams are ignored. Raises ValueError for more than
+        was received.
         """
         self._now = now
         stream = self._streams.get(stream_id)
@@ -176,14 +165,14 @@ class Session:
         return True
 
     def flush_credit(self, stream_id: int) -> None:
-        """Return all acknowledged credit now: the stream goes back to a pool; its next user needs it."""
+        """Return all acknowledged credit now, for a stream that goes back to a pool: its next user needs it."""
         stream = self._streams.get(stream_id)
         if stream is not None and stream.window.consumed and stream.state is not State.REMOTE_ENDED:
             stream.window.release(self._now)
             self._outbox.update(stream)
 
     def take_writable(self) -> list[int]:
-        """Live streams, full before, whose buffers drained to half the mark since the last call."""
+        """Live streams that were full and have drained to half the mark since the last call."""
         drained = self._outbox.drained
         if not drained:
             return []
@@ -194,7 +183,7 @@ class Session:
     # --- the session ---
 
     def ping(self, now: float) -> int:
-        """Ask the peer for a `PongReceived`; the ping's id."""
+        """Send a ping; `PongReceived` follows. Returns its id."""
         self._now = now
         ping_id = self._pings.sent(now)
         if self._error is None:
@@ -202,15 +191,15 @@ class Session:
         return ping_id
 
     def go_away(self, code: int = 0) -> None:
-        """Take no new streams from the peer; live ones, and our own opens, go on. Idempotent."""
+        """Take no new streams from the peer. Live streams and our own opens continue. Idempotent."""
         if not self._table.refusing and self._error is None:
             self._outbox.answer(GO_AWAY, 0, 0, code)
             self._table.refusing = True
 
     def data_to_send(self, limit: int = 65_536) -> bytes:
-        """The next bytes for the wire, whole frames, at most `limit`; b"" when nothing may be sent now.
+        """The next whole frames to send, at most `limit` bytes; b"" if nothing can be sent now.
 
-        Control frames first, then the ready streams in turns. A limit too small for a frame gives b"".
+        Control frames come first, then the ready streams in turns. A limit too small for a frame gives b"".
         """
         outbox = self._outbox
         data = outbox.take(limit)
@@ -223,10 +212,10 @@ class Session:
     # --- receiving ---
 
     def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
-        """What the peer's bytes mean. They may be cut anywhere; parts of a data body are reported at once.
+        """Parse bytes of the peer, cut anywhere. Parts of a data body are reported at once.
 
-        Raises a `ProtocolError`, once; the session is over then, and ignores what comes after. What the same
-        call would have reported before it is lost with all streams.
+        Raises a `ProtocolError` once; the session is over then and ignores what comes after. Events from the same call
+        are lost, with all streams.
         """
         events: list[Event] = []
         if self._error is None:

@@ -1,7 +1,7 @@
 """One stream: which directions are open, and the table of its legal moves.
 
-A stream knows its own state, window, credit and buffer; it never touches queues or the wire. Whether an open
-was acknowledged is not part of the state: a FIN may come before the ACK.
+A stream knows its state, window, credit and buffer. It never touches queues or the wire. Whether an open was
+acknowledged is not part of the state, because a FIN may come before the ACK.
 """
 
 from enum import Enum, auto
@@ -16,17 +16,17 @@ class State(Enum):
     """Which directions of a stream are open."""
 
     QUEUED = auto()
-    """Opened by us, SYN not written: for the peer it does not exist."""
+    """Opened by us, SYN not sent: it does not exist for the peer."""
     OPEN = auto()
     LOCAL_ENDED = auto()
-    """Our FIN was written."""
+    """Our FIN was sent."""
     REMOTE_ENDED = auto()
     """The peer's FIN, and all data before it, was received."""
     CLOSED = auto()
 
 
 class Move(Enum):
-    """What changes a state. SENT is the moment of writing, not of asking."""
+    """What changes a state. SENT means written to a batch, not just asked for."""
 
     SYN_SENT = auto()
     FIN_SENT = auto()
@@ -37,7 +37,7 @@ class Move(Enum):
 
 MOVES: Final[dict[tuple[State, Move], State]] = {
     (State.QUEUED, Move.SYN_SENT): State.OPEN,
-    (State.QUEUED, Move.RST_SENT): State.CLOSED,  # without a frame: there is nothing to reset
+    (State.QUEUED, Move.RST_SENT): State.CLOSED,  # without a frame: the peer does not know the stream
     (State.OPEN, Move.FIN_SENT): State.LOCAL_ENDED,
     (State.OPEN, Move.FIN_RECEIVED): State.REMOTE_ENDED,
     (State.OPEN, Move.RST_SENT): State.CLOSED,
@@ -49,9 +49,9 @@ MOVES: Final[dict[tuple[State, Move], State]] = {
     (State.REMOTE_ENDED, Move.RST_SENT): State.CLOSED,
     (State.REMOTE_ENDED, Move.RST_RECEIVED): State.CLOSED,
 }
-"""Of what is missing, only a FIN in REMOTE_ENDED can be the peer's doing (hashicorp: ErrUnexpectedFlag).
+"""Of the missing moves, the peer can cause only a FIN in REMOTE_ENDED (hashicorp: ErrUnexpectedFlag).
 
-Frames for a QUEUED or CLOSED stream never get here: they are frames for an unknown stream.
+Frames for a QUEUED or CLOSED stream never get here: they count as frames for an unknown stream.
 """
 
 
@@ -81,16 +81,16 @@ class Stream:
         self.ending = False
         """`end_stream` was called: FIN follows the buffer."""
         self.full = False
-        """`send_data` said False, and the buffer has not drained since."""
+        """`send_data` returned False, and the buffer has not drained since."""
         self.holds_slot = False
-        """Opened by us, not acknowledged: counts towards `Limits.max_unacknowledged_opens`."""
+        """Opened by us and not acknowledged: counts towards `Limits.max_unacknowledged_opens`."""
         self.pending = False
-        """Opened by the peer, not accepted: counts towards `Limits.accept_backlog`."""
+        """Opened by the peer and not accepted: counts towards `Limits.accept_backlog`."""
         self.ack_due = False
-        """Accepted, the ACK not written."""
+        """Accepted, and the ACK was not sent yet."""
 
     def move(self, move: Move) -> None:
-        """Follow the table; raises `UnexpectedFlag` for a move that is not in it."""
+        """Apply the table. Raises `UnexpectedFlag` for a move that is not in it."""
         state = MOVES.get((self.state, move))
         if state is None:
             raise UnexpectedFlag(f"stream {self.id}: {move.name} in state {self.state.name}")
@@ -98,7 +98,7 @@ class Stream:
 
     @property
     def wants_turn(self) -> bool:
-        """Data with credit, or a FIN, could be written now. A queued stream waits for its SYN instead."""
+        """Data with credit, or a FIN, could be sent now. A queued stream has to send its SYN first."""
         if self.state is State.QUEUED:
             return False
         if self.buffer.size:

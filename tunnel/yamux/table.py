@@ -1,8 +1,8 @@
-"""The live streams of a session, and the places they take up.
+"""The live streams of a session, and the slots that they take.
 
-Three bounds meet here: live streams (those whose RST has not left among them), our opens that the peer has
-not acknowledged, and the peer's opens that the application has not accepted. Our opens without a place wait,
-in order; the peer's are refused. Removal is by identity and idempotent, and gives every place back.
+Three bounds apply here: on live streams (including those whose RST has not been sent), on our opens that the peer has
+not acknowledged, and on the peer's opens that the application has not accepted. Our opens without a slot wait in
+order; the peer's are refused. Removal works by identity, is idempotent, and frees every slot.
 """
 
 from collections import OrderedDict
@@ -16,7 +16,7 @@ from tunnel.yamux.windows import ReceiveWindow
 
 
 class StreamTable:
-    """Which streams there are; `live` is for looking up only."""
+    """The streams of a session. `live` is read-only for others."""
 
     __slots__ = (
         "_ids",
@@ -37,21 +37,21 @@ class StreamTable:
         self._waiting: OrderedDict[int, Stream] = OrderedDict()
         self.live: dict[int, Stream] = {}
         self.unacknowledged = 0
-        """Our opens, started and not acknowledged."""
+        """Our opens that were sent and are not acknowledged."""
         self.pending = 0
-        """The peer's opens, not accepted."""
+        """The peer's opens that are not accepted yet."""
         self.refusing = False
-        """We said go-away: the peer's opens are refused."""
+        """We sent a go-away: refuse the peer's opens."""
         self.peer_refuses = False
-        """The peer said go-away."""
+        """The peer sent a go-away."""
 
     @property
     def waiting(self) -> int:
-        """Our opens for which there is no place yet."""
+        """Our opens that have no slot yet."""
         return len(self._waiting)
 
     def open(self, now: float) -> Stream:
-        """A new stream of ours, started when there is a place.
+        """Open a stream of ours; it starts when there is a slot.
 
         Raises `TooManyStreams` or `StreamIdsExhausted`.
         """
@@ -63,7 +63,7 @@ class StreamTable:
         return stream
 
     def admit(self, stream_id: int, now: float) -> Stream | None:
-        """A new stream of the peer's; None when it is to be refused. Its id is used up either way.
+        """Add a stream of the peer; None means refuse it. Its id is used up either way.
 
         Raises `InvalidStreamId` or `DuplicateStream`.
         """
@@ -76,20 +76,20 @@ class StreamTable:
         return stream
 
     def accept(self, stream: Stream) -> None:
-        """The application took a pending stream: an ACK is due, and its place in the backlog is free."""
+        """The application accepted a pending stream: an ACK is due, and its slot in the backlog is free."""
         stream.pending = False
         stream.ack_due = True
         self.pending -= 1
 
     def acknowledge(self, stream: Stream) -> None:
-        """The peer took a stream of ours, or ended it: its place is free. No effect on others, or again."""
+        """The peer accepted or ended a stream of ours: its slot is free. Idempotent; ignores the peer's streams."""
         if stream.holds_slot:
             stream.holds_slot = False
             self.unacknowledged -= 1
             self._start_waiting()
 
     def remove(self, stream: Stream) -> None:
-        """The stream is closed: drop what it has queued, and free its places."""
+        """The stream is closed: drop what it has queued, and free its slots."""
         if self.live.get(stream.id) is not stream:
             return
         del self.live[stream.id]
@@ -101,7 +101,7 @@ class StreamTable:
         self.acknowledge(stream)
 
     def remove_queued(self) -> list[int]:
-        """Remove the streams that are not on the wire; their ids."""
+        """Remove the streams whose SYN was not sent; returns their ids."""
         self._waiting.clear()
         queued = [stream for stream in self.live.values() if stream.state is State.QUEUED]
         for stream in queued:

@@ -1,6 +1,6 @@
 """What holds for every message that our gateway sends to an existing agent, whatever the recording.
 
-The rules are the protocol's own (agent-protocol.md sections 0, 2, 5 to 8, 15): a message that breaks one of them is
+The rules are the protocol's own (tunnel/PROTOCOL.md): a message that breaks one of them is
 dropped by that agent in silence, is taken for a request of the Kubernetes API, or kills its process.
 """
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.tunnel.gateway.peer import Clock, Line
 from tests.tunnel.http1.fake import FakeSink
+from tests.tunnel.yamux.wire import live_streams
 from tunnel.errors import LinkLostError, NoAgentError
 from tunnel.gateway.link import State, Timing
 from tunnel.port import RequestHead, Target
@@ -272,7 +273,7 @@ def test_a_stream_that_the_agent_opens_is_refused():
     line.peer.session.send_data(stream_id, b"hello")
     line.run()
     assert line.link.state is State.READY
-    assert line.peer.session.stream_count == 0
+    assert live_streams(line.peer.session) == 0
     assert line.account.held_bytes == 0
 
 

@@ -1,5 +1,6 @@
 """Above the account's high mark: credit is withheld from a consumer that lags, and returned when there is room."""
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,13 +26,13 @@ def crowded() -> Iterator[tuple[Line, Account]]:
 class Holder:
     """A stream's owner that takes what it is told to take."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, size: int = 1_000_000) -> None:
         self.received = 0
         self.stream = line.link._carrier.open_stream()
         self.stream.owner = self
         line.run()
-        line.answer(bytes(1_000_000))
-        assert self.received == WINDOW  # all that may come as long as nothing is acknowledged
+        line.answer(bytes(size))
+        assert self.received == min(size, WINDOW)  # all that may come as long as nothing is acknowledged
 
     def data_received(self, data: bytes, /) -> None:
         self.received += len(data)
@@ -122,6 +123,19 @@ def test_a_consumer_that_keeps_up_is_not_held_back():
         line.run()
         line.answer(OK)
         assert other.outcome == "end"
+
+
+def test_a_stream_that_ended_both_ways_and_is_forgotten_holds_nothing():
+    """Its owner was to acknowledge the rest, and never did."""
+    line = Line(ready=True)
+    holder = Holder(line, 1_000)
+    holder.stream.write_end()
+    line.answer(b"", end=True)
+    assert line.account.held_bytes == holder.stream.held_bytes == 1_000
+    assert not line.link._carrier._streams
+    del holder
+    gc.collect()
+    assert line.account.held_bytes == 0
 
 
 def test_windows_do_not_grow_once_half_of_the_mark_is_held():

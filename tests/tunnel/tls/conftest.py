@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from tunnel.account import Account
 from tunnel.errors import TunnelError
 from tunnel.streams import StreamOwner
 from tunnel.tls import TlsStream, client_context
@@ -63,6 +64,7 @@ class Inner:
 
     def __init__(self) -> None:
         self.written = b""
+        self.held_bytes = 1_000
         self.room = True
         self.ended = False
         self.was_reset = False
@@ -130,7 +132,8 @@ class Dialogue:
         """By the service, encrypted."""
         self.service = Service(server)
         self.inner = Inner()
-        self.stream = TlsStream(self.inner, client, name)
+        self.account = Account()
+        self.stream = TlsStream(self.inner, client, name, account=self.account)
         self.owner = Owner(self.stream)
         self.stream.owner = self.owner
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tunnel.account import Account
 from tunnel.errors import TlsFailedError
 from tunnel.tls import TlsStream, client_context
 
@@ -48,5 +49,5 @@ def test_a_name_that_tls_cannot_use(talk, name: str):
     inner = talk().inner
     first = inner.owner
     with pytest.raises(TlsFailedError, match="cannot start"):
-        TlsStream(inner, client_context(ca_file=None, verify=False), name)
+        TlsStream(inner, client_context(ca_file=None, verify=False), name, account=Account())
     assert inner.owner is first

@@ -53,6 +53,19 @@ def test_byte_by_byte(talk):
     assert t.inner.acknowledged == t.sent_bytes
 
 
+def test_what_waits_for_the_handshake_is_counted(talk):
+    t, other = talk(), talk()
+    for stream in (t.stream, other.stream):
+        assert not stream.write(b"1234")
+        assert not stream.write(b"56")
+        assert stream.held_bytes == 1_000 + 6
+    assert (t.account.held_bytes, other.account.held_bytes) == (6, 6)
+    t.run()
+    assert (t.service.heard, t.account.held_bytes) == (b"123456", 0)
+    other.stream.reset()
+    assert other.account.held_bytes == 0
+
+
 def test_a_writer_that_was_told_to_wait_is_told_when_to_go_on(talk):
     t = talk()
     t.run()

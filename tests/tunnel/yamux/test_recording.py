@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tunnel.yamux.wire import body_of, said
+from tests.tunnel.yamux.wire import body_of, live_streams, said, unacknowledged_opens
 from tunnel.yamux import DataReceived, Role, Session, StreamEnded
 
 RECORDING = Path(__file__).parents[2] / "dialogues" / "14-yamux.jsonl"
@@ -58,7 +58,7 @@ def test_the_agents_side(cut):
     assert upgraded.endswith(b"\r\n\r\n\x81\x02hi" + b"\x88\x05\x0f\xa1bye")
     assert len(body_of(events, 10)) == 20_640
     assert said(session) == ["PING|ACK 0 0", "PING|ACK 0 1"]
-    assert (session.stream_count, session.unacknowledged_opens) == (5, 0)
+    assert (live_streams(session), unacknowledged_opens(session)) == (5, 0)
 
 
 def test_the_gateways_side():

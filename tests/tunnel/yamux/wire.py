@@ -71,6 +71,16 @@ def batches(session: Session, limit: int = 65_536) -> Iterator[bytes]:
     assert session.data_to_send(limit) == b""
 
 
+def live_streams(session: Session) -> int:
+    """How many there are: those that wait to be opened and those to be accepted among them."""
+    return len(session._streams)
+
+
+def unacknowledged_opens(session: Session) -> int:
+    """Streams of the session's own that the peer has not accepted; those that wait for a place do not count."""
+    return session._table.unacknowledged
+
+
 def pair(limits: Limits | None = None) -> tuple[Session, Session]:
     """A server and a client, as the gateway and the agent are."""
     return Session(Role.SERVER, limits), Session(Role.CLIENT, limits)

@@ -214,7 +214,8 @@ class ServiceExchange(Sink):
         if self._head is None:
             return
         if self._request.scheme.lower() == "https":
-            self._top = TlsStream(self._stream, client_context(ca_file=None, verify=False), self._server_name)
+            context = client_context(ca_file=None, verify=False)
+            self._top = TlsStream(self._stream, context, self._server_name, account=self._shared.account)
         connection = Connection(self._top, clock=self._loop.time, on_idle=self._idle, on_closed=_nothing)
         self._exchange = connection.open(self._head, self)
         self._opened(self._exchange)

@@ -1,4 +1,4 @@
-"""The yamux dialect: every exchange is a raw TCP connection to the service, and we speak HTTP/1.1 over it."""
+"""The yamux dialect: each exchange has a raw TCP connection to its service, and we speak HTTP/1.1 over it."""
 
 from tunnel.gateway.yamux.carrier import YamuxCarrier
 from tunnel.gateway.yamux.stream import YamuxStream

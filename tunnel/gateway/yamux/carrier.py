@@ -1,18 +1,19 @@
-"""The yamux session of one link: the only place that feeds it, drains it and maps its ids to streams.
+"""The yamux session of one link. Only this module feeds it, drains it and maps its ids to streams.
 
-Invariants: a stream's failure ends that stream only; a session error ends the link (`BrokenRuleError` leaves
-`bytes_received`, and the caller closes the link). Credit returns only through `YamuxStream.acknowledge`.
+Invariants: a failing stream ends only that stream; an error of the session ends the link (`bytes_received` raises
+BrokenRuleError, and the link closes). Credit is returned only through `YamuxStream.acknowledge`.
 """
 
 import contextlib
 import logging
 from collections.abc import Callable
 
-from tunnel.account import Account
+from tunnel.account import Account, Holding
 from tunnel.errors import LinkBusyError, LinkLostError, StreamRefusedError, TunnelError
-from tunnel.gateway.carrier import BrokenRuleError, LinkSide
+from tunnel.gateway.carrier import BrokenRuleError, Carrier, LinkSide
 from tunnel.gateway.yamux.stream import YamuxStream
 from tunnel.gateway.yamux.upstream import YamuxUpstream
+from tunnel.override import override
 from tunnel.port import Target
 from tunnel.wire import messages
 from tunnel.yamux import (
@@ -32,7 +33,7 @@ from tunnel.yamux import (
 logger = logging.getLogger(__name__)
 
 
-class YamuxCarrier:
+class YamuxCarrier(Carrier):
     """The yamux session of one link, on the gateway's side (even ids)."""
 
     dialect = "yamux"
@@ -44,21 +45,21 @@ class YamuxCarrier:
         self.link = link
         self._wake = link.wake
         self.clock = link.clock
-        self._account = account
-        self._buffered_bytes = 0  # of the session's send buffers, as last told to the account
+        self.account = account
+        self._unsent = Holding(account)  # in the session's send buffers
         self._streams: dict[int, YamuxStream] = {}
         self._upstreams: dict[Target, YamuxUpstream] = {}
-        self._unused: set[YamuxUpstream] = set()  # at the last look: gone with the next, for routes come and go
+        self._unused: set[YamuxUpstream] = set()  # at the last check; the next one drops them
         self._expired_at = link.clock()
         self._lost = False
         self._withheld: set[YamuxStream] = set()
-        self.active = 0  # exchanges under way, idle pooled connections not counted
+        self.active = 0  # running exchanges, without idle pooled connections
         self.going_away = False
 
     # --- the link's side
 
-    def bytes_received(self, data: bytes) -> None:
-        """Feed bytes of the agent. Raises BrokenRuleError: the session, and with it the link, is over."""
+    @override
+    def bytes_received(self, data: bytes, /) -> None:
         streams = self._streams
         try:
             events = self.session.receive_data(data, self.clock())
@@ -68,12 +69,10 @@ class YamuxCarrier:
             if type(event) is DataReceived:
                 stream = streams.get(event.stream_id)
                 if stream is not None:
-                    size = len(event.data)
-                    stream.unread_bytes += size
-                    self._account.adjust(size)
+                    stream.unread.add(len(event.data))
                     try:
                         stream.owner.data_received(event.data)
-                    except Exception:  # as `_tell`, which would be one more call for each piece of data
+                    except Exception:  # as `_tell` does; a call to it would cost more for each piece of data
                         logger.exception("stream %d failed in its owner", stream.stream_id)
                         self._give_up(stream)
             else:
@@ -81,62 +80,110 @@ class YamuxCarrier:
         if self.session.wants_to_send:
             self._wake()
 
-    def data_to_send(self, limit: int = 65_536) -> bytes:
-        """At most `limit` bytes of frames: control first, then the ready streams in turns."""
-        data = self.session.data_to_send(limit)
-        if data:
-            self._sent()
-        return data
-
+    @override
     def next_message(self) -> bytes | None:
-        """See `Carrier`."""
         data = self.session.data_to_send()
         if not data:
             return None
         self._sent()
         return data
 
-    def message_received(self, envelope: messages.Envelope, text: str | bytes, /) -> bool:  # noqa: ARG002
-        """No text message is this dialect's own."""
-        return False
+    @override
+    def message_received(self, envelope: messages.Envelope, text: str | bytes, /) -> bool:
+        return False  # the dialect has no text messages of its own
 
+    @override
     def upstream(self, target: Target, /) -> YamuxUpstream:
-        """The upstream to a target, with its pool."""
         upstream = self._upstreams.get(target)
         if upstream is None:
             upstream = self._upstreams[target] = YamuxUpstream(self, target)
         return upstream
 
+    @override
     def probe(self, now: float, /) -> None:
-        """Send a ping: it also measures the round trip."""
+        """Send a yamux ping, which also measures the round trip."""
         self.session.ping(now)
 
+    @override
     def tick(self, now: float, /) -> bool:
-        """Expire what idles, about once a second. True until the round trip is known: windows grow by it."""
+        """Expire what is idle, about once a second. True until the round trip is known: windows grow by it."""
         if now - self._expired_at >= 1.0:
             self._expired_at = now
-            self.expire()
+            self._expire()
         return self.session.rtt is None
 
+    @override
     def lost(self, error: TunnelError, /) -> None:
-        """The link is gone: every stream's owner is told, and nothing is held any more.
+        """Tell the owner of every stream, and hold nothing any more.
 
-        Where the agent may still hear us, resets are left to be sent: it would otherwise wait for those streams, in
-        silence, on its next link.
+        Resets are left to be sent in case the agent still hears us: otherwise it may wait for those streams, in
+        silence, on its next link (tunnel/PROTOCOL.md, section 4).
         """
         streams, self._streams = self._streams, {}
         for stream in streams.values():
             self.session.reset_stream(stream.stream_id)
-            self._release(stream)
             self._lose(stream, error)
         self._upstreams.clear()
         self._withheld.clear()
         self._lost = True
-        self._count()
+        self._unsent.close()
 
-    def expire(self) -> None:
-        """Close connections that idled too long, return credit that was withheld, forget upstreams that idle."""
-        if self._withheld and not self._account.above_high_mark:
+    # --- the streams' side
+
+    def open_stream(self) -> YamuxStream:
+        """Open a stream. Raises LinkLostError after a go-away, LinkBusyError when there is no room."""
+        if self.going_away or self._lost:
+            raise LinkLostError("the agent is going away")
+        try:
+            stream_id = self.session.open_stream()
+        except LocalError as error:
+            raise LinkBusyError(f"no stream could be opened: {error}") from None
+        stream = self._streams[stream_id] = YamuxStream(self, stream_id, Holding(self.account))
+        return stream
+
+    def send(self, stream_id: int, data: bytes) -> bool:
+        """Buffer data of a stream; False when its buffer is above its mark."""
+        try:
+            welcome = self.session.send_data(stream_id, data)
+        except LocalError:
+            return True  # the stream ended while its owner was writing; the owner was told, or ended it itself
+        self._unsent.add(len(data))
+        self._wake()
+        return welcome
+
+    def end(self, stream: YamuxStream) -> None:
+        """Queue the FIN of a stream."""
+        self.session.end_stream(stream.stream_id)
+        self._drop_if_over(stream)
+        self._wake()
+
+    def reset(self, stream: YamuxStream) -> None:
+        """Abort a stream; its owner is not called again."""
+        self._streams.pop(stream.stream_id, None)
+        stream.forget()
+        self.session.reset_stream(stream.stream_id)
+        self._unsent.set(self.session.buffered_bytes)
+        self._wake()
+
+    def acknowledge(self, stream: YamuxStream, size: int) -> None:
+        """Give credit back to the agent."""
+        unread = stream.unread
+        unread.add(-size)
+        if unread.size_bytes and self.account.above_high_mark:
+            # A consumer that lags gets its credit once there is room again. One that keeps up is never held back.
+            stream.withheld_bytes += size
+            self._withheld.add(stream)
+            return
+        size += stream.withheld_bytes
+        stream.withheld_bytes = 0
+        if self.session.acknowledge(stream.stream_id, size, self.clock()):
+            self._wake()
+
+    # --- inside
+
+    def _expire(self) -> None:
+        """Close connections idle for too long, return credit that was withheld, drop idle upstreams."""
+        if self._withheld and not self.account.above_high_mark:
             withheld, self._withheld = self._withheld, set()
             for stream in withheld:
                 stream.acknowledge(0)
@@ -150,68 +197,8 @@ class YamuxCarrier:
                     unused.add(upstream)
         self._unused = unused
 
-    @property
-    def stream_count(self) -> int:
-        """Streams in the table, idle ones included."""
-        return len(self._streams)
-
-    # --- the streams' side
-
-    def open_stream(self) -> YamuxStream:
-        """Begin a stream. Raises LinkLostError after a go-away, LinkBusyError when there is no room."""
-        if self.going_away or self._lost:
-            raise LinkLostError("the agent is going away")
-        try:
-            stream_id = self.session.open_stream()
-        except LocalError as error:
-            raise LinkBusyError(f"no stream could be opened: {error}") from None
-        stream = self._streams[stream_id] = YamuxStream(self, stream_id)
-        return stream
-
-    def send(self, stream_id: int, data: bytes) -> bool:
-        """Buffer for a stream; False when it is above its mark."""
-        try:
-            welcome = self.session.send_data(stream_id, data)
-        except LocalError:
-            return True  # it ended while the owner was writing; the owner was told, or ended it itself
-        self._buffered_bytes += len(data)
-        self._account.adjust(len(data))
-        self._wake()
-        return welcome
-
-    def end(self, stream: YamuxStream) -> None:
-        """Queue the FIN of a stream."""
-        self.session.end_stream(stream.stream_id)
-        self._drop_if_over(stream)
-        self._wake()
-
-    def reset(self, stream: YamuxStream) -> None:
-        """Abort a stream; its owner hears nothing more."""
-        self._streams.pop(stream.stream_id, None)
-        self._release(stream)
-        stream.forget()
-        self.session.reset_stream(stream.stream_id)
-        self._count()
-        self._wake()
-
-    def acknowledge(self, stream: YamuxStream, size: int) -> None:
-        """Give credit back to the agent."""
-        stream.unread_bytes -= size
-        self._account.held_bytes -= size  # less meets no mark: nothing for `adjust` to do
-        if stream.unread_bytes and self._account.above_high_mark:
-            # A consumer that lags gets its window back when there is room again; one that keeps up is not held.
-            stream.withheld_bytes += size
-            self._withheld.add(stream)
-            return
-        size += stream.withheld_bytes
-        stream.withheld_bytes = 0
-        if self.session.acknowledge(stream.stream_id, size, self.clock()):
-            self._wake()
-
-    # --- inside
-
     def _obey(self, event: Event) -> None:
-        """What happens to a stream or the session, once each; data has its own, shorter way."""
+        """Handle any event but data, for which `bytes_received` has a shorter path."""
         match event:
             case StreamEnded():
                 stream = self._streams.get(event.stream_id)
@@ -222,22 +209,21 @@ class YamuxCarrier:
             case StreamReset():
                 stream = self._streams.pop(event.stream_id, None)
                 if stream is not None:
-                    self._release(stream)
-                    self._count()
+                    self._unsent.set(self.session.buffered_bytes)
                     self._lose(stream, StreamRefusedError("the agent reset the stream"))
             case StreamOpened():
-                self.session.reset_stream(event.stream_id)  # agents open none
+                self.session.reset_stream(event.stream_id)  # agents must not open streams
             case GoAwayReceived():
                 self.going_away = True
                 for upstream in self._upstreams.values():
-                    upstream.pool.close()  # it waits for its streams, and these are nobody's
-                if event.code != 0:  # hashicorp's session ends with anything but "normal"
+                    upstream.pool.close()  # the agent waits for its streams to end, and these carry nothing
+                if event.code != 0:  # hashicorp ends its session with any code but 0
                     raise BrokenRuleError(f"the agent ended its session with code {event.code}")
             case _:
                 pass
 
     def _tell(self, stream: YamuxStream, callback: Callable[[], None]) -> None:
-        """Call an owner; a fault of its costs its stream, never the link."""
+        """Call an owner. If it fails, that costs its stream, never the link."""
         try:
             callback()
         except Exception:
@@ -247,7 +233,7 @@ class YamuxCarrier:
     def _give_up(self, stream: YamuxStream) -> None:
         owner = stream.owner
         stream.reset()
-        with contextlib.suppress(Exception):  # it failed already, and is logged
+        with contextlib.suppress(Exception):  # it has failed already, and that is logged
             owner.stream_lost(StreamRefusedError("internal error"))
 
     def _lose(self, stream: YamuxStream, error: TunnelError) -> None:
@@ -257,28 +243,17 @@ class YamuxCarrier:
             logger.exception("stream %d failed in its owner", stream.stream_id)
 
     def _sent(self) -> None:
-        """A batch left: count what is still buffered, and tell who has room again."""
-        self._count()
+        """A batch was sent: count what is still buffered, and tell streams that have room again."""
+        self._unsent.set(self.session.buffered_bytes)
         for stream_id in self.session.take_writable():
             stream = self._streams.get(stream_id)
             if stream is not None:
                 self._tell(stream, stream.owner.stream_writable)
 
     def _drop_if_over(self, stream: YamuxStream) -> None:
-        # What its owner still holds stays counted, and is acknowledged or released by it later.
+        # What its owner still holds stays counted until the owner acknowledges it, or the stream is gone.
         if stream.end_sent and stream.end_received:
             self._streams.pop(stream.stream_id, None)
-
-    def _release(self, stream: YamuxStream) -> None:
-        self._account.adjust(-stream.unread_bytes)
-        stream.unread_bytes = 0
-
-    def _count(self) -> None:
-        buffered = self.session.buffered_bytes if not self._lost else 0
-        change = buffered - self._buffered_bytes
-        if change:
-            self._buffered_bytes = buffered
-            self._account.adjust(change)
 
     def __repr__(self) -> str:
         return f"<YamuxCarrier {self.active} active, {self.session!r}>"

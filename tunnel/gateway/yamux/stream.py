@@ -1,17 +1,19 @@
-"""One yamux stream as a `ByteStream`: knows its owner and what it holds, decides nothing.
+"""One yamux stream as a `ByteStream`: it knows its owner and what it holds, and decides nothing.
 
-After `reset`, and once it is lost, its owner is never called again.
+After `reset`, and once the stream is lost, its owner is never called again.
 """
 
 from typing import Protocol
 
+from tunnel.account import Holding
 from tunnel.errors import TunnelError
-from tunnel.streams import StreamOwner
+from tunnel.override import override
+from tunnel.streams import ByteStream, StreamOwner
 from tunnel.yamux import Session
 
 
 class _Nobody:
-    """The owner of a stream that has none: takes nothing, says nothing."""
+    """The owner of a stream that has none: ignores every call."""
 
     def data_received(self, data: bytes, /) -> None: ...
 
@@ -22,11 +24,11 @@ class _Nobody:
     def stream_writable(self) -> None: ...
 
 
-_NOBODY = _Nobody()
+_NOBODY: StreamOwner = _Nobody()
 
 
 class _Carrier(Protocol):
-    """What a stream asks of its session's owner."""
+    """What a stream asks of its carrier. `YamuxCarrier` documents it."""
 
     @property
     def session(self) -> Session: ...
@@ -40,7 +42,7 @@ class _Carrier(Protocol):
     def acknowledge(self, stream: "YamuxStream", size: int) -> None: ...
 
 
-class YamuxStream:
+class YamuxStream(ByteStream):
     """One stream of the session, as a `ByteStream`."""
 
     __slots__ = (
@@ -48,62 +50,67 @@ class YamuxStream:
         "_live",
         "end_received",
         "end_sent",
-        "owner",
         "stream_id",
-        "unread_bytes",
+        "unread",
         "withheld_bytes",
     )
 
-    def __init__(self, carrier: _Carrier, stream_id: int) -> None:
+    def __init__(self, carrier: _Carrier, stream_id: int, unread: Holding) -> None:
         self._carrier = carrier
         self._live = True
         self.end_sent = False
         self.end_received = False
         self.stream_id = stream_id
-        self.owner: StreamOwner = _NOBODY
-        self.unread_bytes = 0  # received, and not yet acknowledged by the owner
-        self.withheld_bytes = 0  # acknowledged, but the process holds too much to promise them again
+        self.owner = _NOBODY
+        self.unread = unread
+        """Received, and not yet acknowledged by the owner."""
+        self.withheld_bytes = 0
+        """Acknowledged, but not returned to the agent: the process holds too much."""
 
     @property
+    @override
     def held_bytes(self) -> int:
-        """See `ByteStream.held_bytes`."""
-        return self.unread_bytes + (self._carrier.session.buffered(self.stream_id) if self._live else 0)
+        return self.unread.size_bytes + (self._carrier.session.buffered(self.stream_id) if self._live else 0)
 
+    @override
     def write(self, data: bytes, /) -> bool:
-        """Buffer `data`; False when the buffer is above its mark."""
         return not self._live or self._carrier.send(self.stream_id, data)
 
+    @override
     def write_end(self) -> None:
-        """End our direction."""
         if self._live and not self.end_sent:
             self.end_sent = True
             self._carrier.end(self)
 
+    @override
     def reset(self) -> None:
-        """Abort both directions."""
         if self._live:
             self._carrier.reset(self)
 
+    @override
     def acknowledge(self, size: int, /) -> None:
-        """Return credit for bytes that were consumed."""
         if self._live:
             self._carrier.acknowledge(self, size)
 
     def flush_credit(self) -> None:
-        """Return the credit that is due now, not at half a window."""
+        """Return all credit now, not only from half a window on."""
         if self._live:
             self._carrier.session.flush_credit(self.stream_id)
 
     def lost(self, error: TunnelError) -> None:
-        """The session or the peer ended it; only the carrier calls this."""
+        """The session or the peer ended the stream. Only the carrier calls this."""
         self._live = False
+        self.unread.close()
         owner, self.owner = self.owner, _NOBODY
         owner.stream_lost(error)
 
     def forget(self) -> None:
-        """No callback comes any more; only the carrier calls this."""
+        """The owner is not called any more. Only the carrier calls this."""
         self._live = False
+        self.unread.close()
         self.owner = _NOBODY
 
     def __repr__(self) -> str:
-        return f"<YamuxStream {self.stream_id} {'live' if self._live else 'over'}, {self.unread_bytes} bytes unread>"
+        return (
+            f"<YamuxStream {self.stream_id} {'live' if self._live else 'over'}, {self.unread.size_bytes} bytes unread>"
+        )

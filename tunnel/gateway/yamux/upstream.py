@@ -1,25 +1,43 @@
-"""HTTP/1.1 connections to one target over yamux streams, pooled while idle; TLS inside the stream where asked for."""
+"""HTTP/1.1 connections to one target over yamux streams, pooled while idle; with TLS in them for https targets."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import Protocol
 
 from tunnel import http1, tls
+from tunnel.account import Account
 from tunnel.errors import TlsFailedError
+from tunnel.gateway.carrier import LinkSide
 from tunnel.gateway.yamux.stream import YamuxStream
-from tunnel.port import Exchange, RequestHead, Sink, Target
+from tunnel.override import override
+from tunnel.port import Exchange, RequestHead, Sink, Target, Upstream
 from tunnel.streams import ByteStream
 from tunnel.wire.routing_header import encode as encode_routing_header
 
-if TYPE_CHECKING:
-    from tunnel.gateway.yamux.carrier import YamuxCarrier
+
+class _Carrier(Protocol):
+    """What an upstream asks of its carrier. `YamuxCarrier` documents it."""
+
+    active: int
+
+    @property
+    def link(self) -> LinkSide: ...
+
+    @property
+    def account(self) -> Account: ...
+
+    @property
+    def clock(self) -> Callable[[], float]: ...
+
+    def open_stream(self) -> YamuxStream: ...
 
 
-class YamuxUpstream:
+class YamuxUpstream(Upstream):
     """Carries exchanges to one target: HTTP/1.1 connections over streams, pooled while idle."""
 
     dialect = "yamux"
     upgrade_allowance = 0.0
 
-    def __init__(self, carrier: "YamuxCarrier", target: Target) -> None:
+    def __init__(self, carrier: _Carrier, target: Target) -> None:
         self._carrier = carrier
         self.target = target
         self.pool = http1.Pool(clock=carrier.clock)
@@ -28,17 +46,17 @@ class YamuxUpstream:
         self._routing_header = encode_routing_header(target.service, target.namespace, target.port)
 
     @property
+    @override
     def label(self) -> str:
-        """See `Upstream`."""
         return self._carrier.link.name
 
     @property
+    @override
     def agent_id(self) -> str | None:
-        """See `Upstream`."""
         return self._carrier.link.agent_id
 
+    @override
     def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
-        """Start an exchange on an idle connection, or on a new stream. Raises TunnelError."""
         connection = None
         if not fresh and not head.upgrade:
             repeatable = head.body_length == 0 and http1.is_repeatable(head.method)
@@ -56,7 +74,7 @@ class YamuxUpstream:
 
     @property
     def idle(self) -> bool:
-        """No exchange under way, and no connection kept."""
+        """No exchange is running and no connection is pooled."""
         return not self._busy and not len(self.pool)
 
     def _connect(self) -> http1.Connection:
@@ -68,7 +86,7 @@ class YamuxUpstream:
         if context is not None:
             name = target.server_name or f"{target.service}.{target.namespace}.svc.cluster.local"
             try:
-                bytestream = tls.TlsStream(stream, context, name)
+                bytestream = tls.TlsStream(stream, context, name, account=self._carrier.account)
             except TlsFailedError:
                 stream.reset()
                 raise
@@ -79,7 +97,7 @@ class YamuxUpstream:
     def _idle(self, connection: http1.Connection) -> None:
         self._busy.discard(connection)
         self._carrier.active -= 1
-        # The next exchange shall begin with a whole window.
+        # The next exchange should start with a full window.
         self._streams[connection].flush_credit()
         self.pool.put(connection)
 

@@ -296,7 +296,7 @@ async def test_a_fault_when_the_service_is_connected(conversation, monkeypatch, 
 
 
 async def test_tls_that_cannot_start(conversation, monkeypatch):
-    def refuse(inner, context, server_hostname):
+    def refuse(inner, context, server_hostname, *, account):
         assert server_hostname == "web.apps.svc.cluster.local"
         raise TlsFailedError("no such name")
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.tunnel.agent.gateway import Gateway
 from tests.tunnel.agent.world import AgentUnderTest, Service, echo, service_is_well, to
+from tests.tunnel.yamux.wire import live_streams
 from tunnel.agent.service.services import AllowPattern
 from tunnel.agent.yamux import splice
 
@@ -31,7 +32,7 @@ async def test_echo_and_half_close():
         stream.end()
         await stream.until(lambda s: s.ended)
         assert await service.failure() is None
-        await link.until(lambda: link.session.stream_count == 0)
+        await link.until(lambda: live_streams(link.session) == 0)
 
 
 async def test_header_in_single_bytes():
@@ -74,7 +75,7 @@ async def test_the_service_ends_first():
         stream.end()
         assert await service.failure() is None
         assert heard == [b"bye"]
-        await link.until(lambda: link.session.stream_count == 0)
+        await link.until(lambda: live_streams(link.session) == 0)
 
 
 async def test_a_reset_stream_resets_the_service():
@@ -113,7 +114,7 @@ async def test_refused_streams_end_without_a_byte_and_say_why(caplog):
             assert told["stream_id"] == stream.id
             assert reason in told["reason"]
             stream.end()
-        await link.until(lambda: link.session.stream_count == 0)
+        await link.until(lambda: live_streams(link.session) == 0)
         assert agent.account.held_bytes == 0
     assert "refused stream 2 to apps/down:80" in caplog.text
 
@@ -223,4 +224,4 @@ async def test_many_streams_at_once():
         for number, stream in enumerate(streams):
             assert await stream.read(11) == f"stream {number:04}".encode()
             stream.end()
-        await link.until(lambda: link.session.stream_count == 0)
+        await link.until(lambda: live_streams(link.session) == 0)
