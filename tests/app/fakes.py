@@ -12,7 +12,7 @@ from app.settings import Settings
 from tests.app.asgi_server import App
 from tunnel.account import Account
 from tunnel.errors import TunnelError
-from tunnel.gateway.link import State
+from tunnel.gateway.link import LinkState
 from tunnel.port import Headers, RequestHead, ResponseHead, Sink, Target
 
 TARGET = Target("c1", "apps", "web", 80)
@@ -116,7 +116,7 @@ class FakeLink:
         self.dialect = "yamux"
         self.upgrade_allowance = 0.0
         self.suspect = False
-        self.state = State.READY
+        self.state = LinkState.READY
         self.exchanges: list[FakeExchange] = []
         self.refuses: TunnelError | ValueError | None = None
         self.closed: tuple[int, str] | None = None

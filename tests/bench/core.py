@@ -126,7 +126,7 @@ ANSWER = (
 def exchanges(count: int) -> None:
     """GET, answered at once, on one kept connection."""
     stream, sink = NullStream(), NullSink()
-    connection = http1.Connection(stream, clock=lambda: 0.0, on_idle=lambda _: None, on_closed=lambda _: None)
+    connection = http1.HttpConnection(stream, clock=lambda: 0.0, on_idle=lambda _: None, on_closed=lambda _: None)
     headers = [(b"Host", b"a.example.test"), (b"Accept", b"*/*"), (b"X-Forwarded-For", b"192.0.2.1")]
     for _ in range(count):
         connection.open(RequestHead(b"GET", b"/small?n=1", headers), sink).end()

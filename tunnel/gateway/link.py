@@ -35,7 +35,7 @@ _QUEUED_TEXTS = 256
 """Control messages waiting to be sent. An agent that leaves 256 of them unread has stopped reading."""
 
 
-class State(Enum):
+class LinkState(Enum):
     """Where a link is in its life."""
 
     JOINING = "joining"
@@ -79,7 +79,7 @@ class Link:
         self.agent_version = ""
         self.token_hash = b""
         """Of the token that admitted the agent."""
-        self.state = State.JOINING
+        self.state = LinkState.JOINING
         self.suspect = False
         """A newer link of this cluster connected and we have heard nothing since: takes no new exchange."""
         self.close_code: int | None = None
@@ -119,7 +119,7 @@ class Link:
     def bytes_received(self, data: bytes) -> None:
         """Take one binary message; what it means is up to the dialect."""
         self._heard()
-        if self.state is not State.READY or self._carrier is None:
+        if self.state is not LinkState.READY or self._carrier is None:
             logger.warning("%s: %d bytes before gateway_hello_ack skipped", self.name, len(data))
             return
         try:
@@ -133,7 +133,7 @@ class Link:
         """The next message to send: control messages first, then the carrier's; None when there is none."""
         if self._texts:
             return self._texts.popleft()
-        if self._carrier is None or (self.state is State.CLOSED and self.close_code is None):
+        if self._carrier is None or (self.state is LinkState.CLOSED and self.close_code is None):
             return None
         return self._carrier.next_message()  # after we closed the link, the resets of its streams
 
@@ -145,11 +145,11 @@ class Link:
         if late:
             # This process was suspended: what the agent sent meanwhile has not been read yet.
             self._unanswered_since = None
-        if self.state is State.JOINING:
+        if self.state is LinkState.JOINING:
             if now - self.born > self._timing.joining:
                 self.close(1008, "registration timed out")
             return
-        if self.state is State.CLOSED or self._carrier is None:
+        if self.state is LinkState.CLOSED or self._carrier is None:
             return
         due = self._carrier.tick(now)
         patience = self._carrier.patience or self._timing.ping_timeout
@@ -181,10 +181,10 @@ class Link:
 
     def speak(self, carrier: Carrier) -> None:
         """Use this dialect; exchanges may start."""
-        if self.state is not State.JOINING:
+        if self.state is not LinkState.JOINING:
             raise RuntimeError(f"{self.name} is {self.state.value}")
         self._carrier = carrier
-        self.state = State.READY
+        self.state = LinkState.READY
         self.probe()
         self._on_ready(self)
 
@@ -195,7 +195,7 @@ class Link:
 
     def send_text(self, kind: str, payload: msgspec.Struct, request_id: str | None = None) -> None:
         """Queue one control message."""
-        if self.state is State.CLOSED:
+        if self.state is LinkState.CLOSED:
             return
         if len(self._texts) >= _QUEUED_TEXTS:
             self.close(1008, "agent does not read")
@@ -205,7 +205,7 @@ class Link:
 
     def probe(self) -> None:
         """Send a ping now; a live agent answers within a round trip."""
-        if self.state is State.READY and self._carrier is not None:
+        if self.state is LinkState.READY and self._carrier is not None:
             self._pinged_at = self.clock()
             if self._unanswered_since is None:
                 self._unanswered_since = self._pinged_at
@@ -220,7 +220,7 @@ class Link:
 
     def upstream(self, target: Target) -> Upstream:
         """The upstream to `target` through this link. Raises NoAgentError when the link carries nothing."""
-        if self.state is not State.READY or self._carrier is None:
+        if self.state is not LinkState.READY or self._carrier is None:
             raise NoAgentError(f"{self.name} is {self.state.value}")
         return self._carrier.upstream(target)
 
@@ -233,7 +233,7 @@ class Link:
     def available(self) -> bool:
         """Whether new exchanges may use this link."""
         carrier = self._carrier
-        return carrier is not None and self.state is State.READY and not self.suspect and not carrier.going_away
+        return carrier is not None and self.state is LinkState.READY and not self.suspect and not carrier.going_away
 
     def close(self, code: int, reason: str) -> None:
         """Close the link: its exchanges fail now, then the WebSocket is closed with `code`."""
@@ -247,7 +247,7 @@ class Link:
         self._unanswered_since = None
         if self.suspect:
             self.suspect = False
-            if self.state is State.READY:
+            if self.state is LinkState.READY:
                 self._on_ready(self)
 
     def _rule_broken(self, error: BrokenRuleError) -> None:
@@ -260,7 +260,7 @@ class Link:
                 self._heartbeat(messages.decode_payload(envelope, messages.Heartbeat))
             case "gateway_hello_ack":
                 ack = messages.decode_payload(envelope, messages.GatewayHelloAck)
-                if self.state is State.JOINING:
+                if self.state is LinkState.JOINING:
                     self._agreed(use_yamux=ack.use_yamux)
             case "ping":
                 if envelope.request_id is None or len(envelope.request_id) <= messages.NAME_LIMIT:
@@ -307,9 +307,9 @@ class Link:
             self._on_identified(self)
 
     def _end(self, reason: str) -> None:
-        if self.state is State.CLOSED:
+        if self.state is LinkState.CLOSED:
             return
-        self.state = State.CLOSED
+        self.state = LinkState.CLOSED
         self._texts.clear()
         self._on_closed(self, reason)
         error: TunnelError = LinkLostError(f"{self.name} of agent {self.agent_id} ended: {reason}")

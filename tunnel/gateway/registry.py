@@ -109,7 +109,7 @@ class Registry:
                     raise
             cluster = self._clusters.setdefault(name, _Cluster())
             if len(cluster.waiters) >= _WAITING or self._waiting >= _WAITING_IN_ALL:
-                raise TooManyWaitingError(f"{self._waiting} requests wait for agents already")
+                raise TooManyWaitingError(f"{self._waiting} requests are already waiting for agents")
             waiter = asyncio.get_running_loop().create_future()
             cluster.waiters.add(waiter)
             self._waiting += 1

@@ -102,7 +102,7 @@ class Answer:
             self.complete = True
         elif not self.complete:
             where = "head" if self._phase == _HEAD else "body"
-            raise ServiceBrokeOffError(f"the service closed in the midst of its answer's {where}")
+            raise ServiceBrokeOffError(f"the service closed in the middle of its answer's {where}")
 
     def close(self) -> None:
         """Drop what was not taken, and the parser, which has a reference to this object."""

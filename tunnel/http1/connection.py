@@ -18,7 +18,7 @@ from tunnel.port import Exchange, RequestHead, Sink
 from tunnel.streams import ByteStream, StreamOwner
 
 
-class Connection(StreamOwner):
+class HttpConnection(StreamOwner):
     """One HTTP/1.1 connection.
 
     `clock` returns seconds and never goes back. `on_idle`: the exchange is over, and the connection may carry
@@ -44,8 +44,8 @@ class Connection(StreamOwner):
         stream: ByteStream,
         *,
         clock: Callable[[], float],
-        on_idle: Callable[["Connection"], None],
-        on_closed: Callable[["Connection"], None],
+        on_idle: Callable[["HttpConnection"], None],
+        on_closed: Callable[["HttpConnection"], None],
     ) -> None:
         self._stream = stream
         self._clock = clock
@@ -64,7 +64,7 @@ class Connection(StreamOwner):
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "idle" if self._exchange is None else "active"
-        return f"<Connection {state}, {self.uses} uses>"
+        return f"<HttpConnection {state}, {self.uses} uses>"
 
     @property
     def is_closed(self) -> bool:

@@ -1,8 +1,8 @@
 """One HTTP/1.1 exchange: the door's `Exchange`, from the written head to the end of the answer.
 
-It belongs to a `Connection`, which passes on what the stream delivers. After a 101 it owns the stream itself. While
-paused it calls only `failed` and `writable` of the sink. It never calls the sink once it is over, nor from within
-`send_data`, `end` or `reset`.
+It belongs to an `HttpConnection`, which passes on what the stream delivers. After a 101 it owns the stream itself.
+While paused it calls only `failed` and `writable` of the sink. It never calls the sink once it is over, nor from
+within `send_data`, `end` or `reset`.
 
 Invariants: each received byte is acknowledged once: when its data is delivered and the sink did not pause, else on
 `resume`, and at the latest when the exchange is over. So the stream counts all bytes that wait here; what arrives
@@ -31,7 +31,7 @@ _SENT, _COUNTED, _CHUNKED, _RAW = range(4)
 
 
 class _Connection(Protocol):
-    """What an exchange asks of its connection. `Connection` documents it."""
+    """What an exchange asks of its connection. `HttpConnection` documents it."""
 
     uses: int
     input_ended: bool

@@ -88,7 +88,7 @@ def trailers_passed_on(headers: Headers) -> Headers:
 
 def _length(value: bytes) -> int:
     if len(value) > _LONGEST_LENGTH_DIGITS or not value.isdigit():
-        raise BadAnswerError("Content-Length is not a sensible number")
+        raise BadAnswerError("Content-Length is not a valid number")
     return int(value)
 
 

@@ -9,7 +9,7 @@ its `on_closed` may call `discard`.
 
 from collections.abc import Callable
 
-from tunnel.http1.connection import Connection
+from tunnel.http1.connection import HttpConnection
 
 
 class Pool:
@@ -32,7 +32,7 @@ class Pool:
         self._max_idle_seconds = max_idle_seconds
         self._careful_idle_seconds = careful_idle_seconds
         self._max_idle = max_idle
-        self._idle: list[Connection] = []  # longest idle first
+        self._idle: list[HttpConnection] = []  # longest idle first
 
     def __len__(self) -> int:
         return len(self._idle)
@@ -40,7 +40,7 @@ class Pool:
     def __repr__(self) -> str:
         return f"<Pool of {len(self._idle)} idle connections>"
 
-    def take(self, *, repeatable: bool) -> Connection | None:
+    def take(self, *, repeatable: bool) -> HttpConnection | None:
         """Take the connection that was put last; None if there is none fit for this request."""
         now = self._clock()
         while self._idle:
@@ -54,7 +54,7 @@ class Pool:
             connection.close()
         return None
 
-    def put(self, connection: Connection) -> None:
+    def put(self, connection: HttpConnection) -> None:
         """Keep an idle connection; above `max_idle`, close the one idle for longest."""
         if connection.is_closed or connection in self._idle:
             return
@@ -62,7 +62,7 @@ class Pool:
         if len(self._idle) > self._max_idle:
             self._idle.pop(0).close()
 
-    def discard(self, connection: Connection) -> None:
+    def discard(self, connection: HttpConnection) -> None:
         """Remove a connection without closing it; idempotent."""
         if connection in self._idle:
             self._idle.remove(connection)
@@ -76,13 +76,13 @@ class Pool:
         """Close all; idempotent."""
         self._close_all(list(self._idle))
 
-    def _close_all(self, doomed: list[Connection]) -> None:
+    def _close_all(self, doomed: list[HttpConnection]) -> None:
         for connection in doomed:
             self.discard(connection)
         for connection in doomed:
             connection.close()
 
-    def _is_expired(self, connection: Connection, now: float) -> bool:
+    def _is_expired(self, connection: HttpConnection, now: float) -> bool:
         limit = self._max_idle_seconds
         if connection.keep_alive_seconds is not None:
             limit = min(limit, connection.keep_alive_seconds)

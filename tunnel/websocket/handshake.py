@@ -57,10 +57,10 @@ def check_accept(key: bytes, headers: Headers, offered: list[bytes]) -> bytes | 
     if values.get(b"sec-websocket-accept") != [accept_for(key)]:
         raise HandshakeError("Sec-WebSocket-Accept does not answer our key")
     if any(values.get(b"sec-websocket-extensions", [])):
-        raise HandshakeError("Sec-WebSocket-Extensions accepts what was not offered")
+        raise HandshakeError("Sec-WebSocket-Extensions accepts an extension that was not offered")
     chosen = values.get(b"sec-websocket-protocol", [])
     if not chosen:
         return None
     if len(chosen) > 1 or chosen[0] not in offered:
-        raise HandshakeError("Sec-WebSocket-Protocol chooses what was not offered")
+        raise HandshakeError("Sec-WebSocket-Protocol chooses a protocol that was not offered")
     return chosen[0]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tunnel.gateway.link import Link, State
+from tunnel.gateway.link import Link, LinkState
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,8 +35,8 @@ class Source(Protocol):
 
 def link_state(link: Link) -> str:
     """`joining`, `ready`, `doubted` (a newer link of its cluster came; no new exchanges) or `leaving`."""
-    if link.state is State.JOINING:
+    if link.state is LinkState.JOINING:
         return "joining"
     if link.available:
         return "ready"
-    return "doubted" if link.suspect and link.state is State.READY else "leaving"
+    return "doubted" if link.suspect and link.state is LinkState.READY else "leaving"

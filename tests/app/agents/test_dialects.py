@@ -9,7 +9,7 @@ from app.agents.dialects import dialect_of
 from app.settings import Grant, token_hash
 from tests.app.dial import Dial, stage, text
 from tests.app.virtual import dialogue, quiet
-from tunnel.gateway.link import State
+from tunnel.gateway.link import LinkState
 
 REGISTER: dict[str, Any] = {"agent_id": "a1", "name": "c1"}
 CHUNKS = {"supports_stream_chunks": True}
@@ -55,10 +55,10 @@ async def test_an_agent_that_declines_yamux_is_spoken_with_in_json():
         dial = Dial(s, "/ws?cluster_uuid=c1&supports_yamux=true")
         await quiet()
         (link,) = s.gateway.registry.links()
-        assert (link.state, link.dialect, link.available) == (State.JOINING, "", False)
+        assert (link.state, link.dialect, link.available) == (LinkState.JOINING, "", False)
         dial.say(text("gateway_hello_ack", {"use_yamux": False}))
         await quiet()
-        assert (link.state, link.dialect, link.available) == (State.READY, "json", True)
+        assert (link.state, link.dialect, link.available) == (LinkState.READY, "json", True)
         dial.leave()
         await dial.over()
 
@@ -109,7 +109,7 @@ async def test_an_agent_of_the_requirement_stays_on_the_controller_socket(way: s
         assert (link.agent_id, link.dialect, link.available) == ("a1", "chunk", True)
         dial.leave()
         await dial.over()
-        assert link.state is State.CLOSED
+        assert link.state is LinkState.CLOSED
 
 
 @dialogue
@@ -138,6 +138,6 @@ async def test_an_agent_that_goes_away_gets_no_new_exchange():
         assert link.available
         dial.say(json.dumps({"type": "going_away", "payload": {}}))
         await quiet()
-        assert (link.available, link.state) == (False, State.READY)
+        assert (link.available, link.state) == (False, LinkState.READY)
         dial.leave()
         await dial.over()

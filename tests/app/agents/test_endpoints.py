@@ -16,7 +16,7 @@ from tests.app.asgi_server import Pairs, WebSocket, scope_of
 from tests.app.dial import ENDPOINTS, GRANTS, Dial, bearer, stage, text
 from tests.app.fakes import TARGET
 from tests.app.virtual import dialogue, quiet
-from tunnel.gateway.link import State
+from tunnel.gateway.link import LinkState
 
 
 def handshake(**scope: Any) -> Request:
@@ -228,13 +228,13 @@ async def test_our_agent_registers_and_stays():
         assert dial.told[0]["request_id"] == "r7"
         assert dial.told[0]["payload"]["cluster_id"] == dial.told[0]["payload"]["cluster_uuid"] == "c1"
         (link,) = s.gateway.registry.links("c1")
-        assert (link.agent_id, link.state) == ("a1", State.JOINING)
+        assert (link.agent_id, link.state) == ("a1", LinkState.JOINING)
         dial.say(text("gateway_hello_ack", {"use_yamux": True}))
         await quiet()
-        assert link.state is State.READY
+        assert link.state is LinkState.READY
         dial.leave(1001, "bye")
         await dial.over()
-        assert link.state is State.CLOSED
+        assert link.state is LinkState.CLOSED
         assert dial.closed is None
 
 
@@ -356,4 +356,4 @@ async def test_a_socket_that_cannot_be_written_ends_the_link():
         dial.sends_fail = True
         dial.say(text("ping", {}))
         await dial.over()
-        assert link.state is State.CLOSED
+        assert link.state is LinkState.CLOSED

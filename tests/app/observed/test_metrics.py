@@ -12,7 +12,7 @@ from app.rules import problems
 from app.rules.policy import DEFAULT_POLICY
 from tests.app.counted import Told, changed, record, samples
 from tunnel.account import Account
-from tunnel.gateway.link import Link, State
+from tunnel.gateway.link import Link, LinkState
 from tunnel.gateway.yamux import YamuxCarrier
 
 # --- exchanges
@@ -205,7 +205,7 @@ def link() -> Link:
         cluster="c1", wake=lambda: None, on_ready=lambda _: None, on_identified=lambda _: None,
         on_closed=lambda _, __: None, clock=lambda: 100.0,
     )  # fmt: skip
-    assert made.state is State.JOINING
+    assert made.state is LinkState.JOINING
     return made
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.tunnel.gateway.peer import Line
-from tunnel.gateway.link import State
+from tunnel.gateway.link import LinkState
 from tunnel.wire.messages import NAME_LIMIT
 
 
@@ -24,7 +24,7 @@ def test_a_ping_with_a_longer_id_is_not_answered_and_does_no_harm() -> None:
     line.say("ping", {}, "r" * (NAME_LIMIT + 1))
     line.collect()
     assert line.texts == []
-    assert line.link.state is State.READY
+    assert line.link.state is LinkState.READY
     line.say("ping")
     line.collect()
     assert [text["type"] for text in line.texts] == ["pong"]

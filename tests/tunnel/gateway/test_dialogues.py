@@ -17,7 +17,7 @@ from tests.tunnel.gateway.recording import (
     stage,
     understood,
 )
-from tunnel.gateway.link import State
+from tunnel.gateway.link import LinkState
 from tunnel.websocket import Closed, Connection, Message, Role
 
 RECORDINGS = [
@@ -48,7 +48,7 @@ async def test_the_agent_is_served(name: str, links: int, statuses: list[int]):
         live = s.gateway.registry.links(CLUSTER)
         assert len(live) == links
         assert [link.agent_id for link in live] == ["agent-0001"] * links
-        assert all(link.state is not State.CLOSED for link in live)
+        assert all(link.state is not LinkState.CLOSED for link in live)
         for call in on_gateway:
             assert len(call.told_of("heartbeat_ack")) == call.heartbeats
             assert len(call.told_of("gateway_hello")) == (call.status == 101)

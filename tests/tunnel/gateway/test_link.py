@@ -9,7 +9,7 @@ from tests.tunnel.gateway.peer import Clock, Line
 from tests.tunnel.http1.fake import FakeSink
 from tests.tunnel.yamux.wire import live_streams
 from tunnel.errors import LinkLostError, NoAgentError
-from tunnel.gateway.link import State, Timing
+from tunnel.gateway.link import LinkState, Timing
 from tunnel.port import RequestHead, Target
 from tunnel.wire.messages import ENVELOPE_LIMIT_BYTES
 
@@ -33,12 +33,12 @@ def test_hello_acknowledgement_ready():
     assert 1 <= config["keep_alive_interval_seconds"] <= 10
     assert config["connection_timeout_seconds"] > config["keep_alive_interval_seconds"]
     assert datetime.datetime.fromisoformat(hello["timestamp"]).tzinfo is not None
-    assert line.link.state is State.JOINING
+    assert line.link.state is LinkState.JOINING
     assert not line.link.available
     with pytest.raises(NoAgentError):
         line.link.upstream(TARGET)
     line.acknowledge_hello()
-    assert line.link.state is State.READY
+    assert line.link.state is LinkState.READY
     assert line.link.available
     assert line.told == ["ready"]
     line.run()
@@ -53,7 +53,7 @@ def test_an_agent_that_declines_is_not_ready(payload: object):
     line = Line()
     line.greet()
     line.say("gateway_hello_ack", payload)
-    assert line.link.state is State.JOINING
+    assert line.link.state is LinkState.JOINING
     assert line.told == []
 
 
@@ -61,7 +61,7 @@ def test_bytes_before_the_acknowledgement_are_skipped():
     line = Line()
     line.greet()
     line.link.bytes_received(b"\x00\x01\x02 junk that is no yamux")
-    assert line.link.state is State.JOINING
+    assert line.link.state is LinkState.JOINING
     line.acknowledge_hello()
     line.run()
     assert line.peer.pings == 1
@@ -71,9 +71,9 @@ def test_joining_takes_75_seconds_at_most():
     line = Line()
     line.greet()
     line.pass_time(74.5, answering=False)
-    assert line.link.state is State.JOINING
+    assert line.link.state is LinkState.JOINING
     line.pass_time(1.0, answering=False)
-    assert line.link.state is State.CLOSED
+    assert line.link.state is LinkState.CLOSED
     assert line.link.close_code == 1008
     assert line.told == ["closed: registration timed out"]
 
@@ -138,7 +138,7 @@ def test_what_cannot_be_understood_is_skipped(text: str):
     line = Line(ready=True)
     line.link.text_received(text)
     line.run()
-    assert line.link.state is State.READY
+    assert line.link.state is LinkState.READY
     assert line.told == []
     line.say("ping", {}, "still there")
     line.collect()
@@ -159,7 +159,7 @@ def test_an_oversize_text_closes(size: int, closed: bool):
     line = Line(ready=True)
     frame = '{"type":"unknown","payload":{"x":""}}'
     line.link.text_received(frame.replace('""', '"' + "x" * (size - len(frame)) + '"'))
-    assert (line.link.state is State.CLOSED) is closed
+    assert (line.link.state is LinkState.CLOSED) is closed
     assert line.link.close_code == (1009 if closed else None)
 
 
@@ -167,9 +167,9 @@ def test_an_agent_that_reads_nothing_is_closed():
     line = Line()
     for _ in range(256):
         line.say("ping")
-    assert line.link.state is State.JOINING
+    assert line.link.state is LinkState.JOINING
     line.say("ping")
-    assert line.link.state is State.CLOSED
+    assert line.link.state is LinkState.CLOSED
     assert line.link.close_code == 1008
 
 
@@ -237,13 +237,13 @@ def test_a_protocol_error_closes_this_link_only(junk: bytes):
     one.run()
     other.run()
     one.link.bytes_received(junk)
-    assert one.link.state is State.CLOSED
+    assert one.link.state is LinkState.CLOSED
     assert one.link.close_code == 1002
     assert isinstance(sink.error, LinkLostError)
     one.link.bytes_received(b"more")
     assert len(one.told) == 1
     other.answer(b"HTTP/1.1 204 No Content\r\n\r\n")
-    assert other.link.state is State.READY
+    assert other.link.state is LinkState.READY
     assert safe.outcome == "end"
     assert one.account.held_bytes == other.account.held_bytes == 0
 
@@ -272,7 +272,7 @@ def test_a_stream_that_the_agent_opens_is_refused():
     stream_id = line.peer.session.open_stream()
     line.peer.session.send_data(stream_id, b"hello")
     line.run()
-    assert line.link.state is State.READY
+    assert line.link.state is LinkState.READY
     assert live_streams(line.peer.session) == 0
     assert line.account.held_bytes == 0
 
@@ -283,7 +283,7 @@ def test_a_stream_that_the_agent_opens_is_refused():
 def test_an_agent_that_answers_is_kept():
     line = Line(ready=True)
     line.pass_time(300.0, answering=True)
-    assert line.link.state is State.READY
+    assert line.link.state is LinkState.READY
     assert 55 <= line.peer.pings <= 62
 
 
@@ -304,9 +304,9 @@ def test_a_silent_agent_is_given_up_before_15_seconds():
     line = Line(ready=True)
     line.pass_time(6.0, answering=True)  # freezes just after it answered
     line.pass_time(11.0, answering=False)
-    assert line.link.state is State.READY  # 5 s to the next ping, and 6 s after it
+    assert line.link.state is LinkState.READY  # 5 s to the next ping, and 6 s after it
     line.pass_time(0.5, answering=False)
-    assert line.link.state is State.CLOSED
+    assert line.link.state is LinkState.CLOSED
     assert line.link.close_code == 1001
     assert len(line.told) == 1
     assert line.told[0].startswith("closed: nothing received for ")
@@ -322,7 +322,7 @@ def test_any_sign_of_life_counts(sign: str):
         else:
             line.peer.session.ping(line.clock.now)
             line.deliver()
-    assert line.link.state is State.READY
+    assert line.link.state is LinkState.READY
 
 
 def test_a_late_tick_forgives():
@@ -331,18 +331,18 @@ def test_a_late_tick_forgives():
     line.pass_time(6.0, answering=False)
     line.clock.now += 60.0
     line.link.tick()
-    assert line.link.state is State.READY
+    assert line.link.state is LinkState.READY
     line.pass_time(5.0, answering=False)
-    assert line.link.state is State.READY
+    assert line.link.state is LinkState.READY
     line.pass_time(8.0, answering=False)
-    assert line.link.state is State.CLOSED
+    assert line.link.state is LinkState.CLOSED
 
 
 def test_timing_is_given():
     line = Line(timing=Timing(ping_interval=1.0, ping_timeout=2.0, joining=4.0), ready=True)
     line.pass_time(5.0, answering=True)
     line.pass_time(4.0, answering=False)
-    assert line.link.state is State.CLOSED
+    assert line.link.state is LinkState.CLOSED
 
 
 # --- doubt
@@ -361,7 +361,7 @@ def test_a_doubted_link_that_is_dead_is_given_up():
     line = Line(ready=True)
     line.link.doubt()
     line.pass_time(9.0, answering=False)
-    assert line.link.state is State.CLOSED
+    assert line.link.state is LinkState.CLOSED
     assert not line.link.available
 
 
@@ -392,4 +392,4 @@ def test_a_lost_websocket_has_no_close_code():
     line = Line(ready=True)
     line.link.lost("connection lost")
     assert line.link.close_code is None
-    assert line.link.state is State.CLOSED
+    assert line.link.state is LinkState.CLOSED

@@ -8,7 +8,7 @@ from tests.app.virtual import dialogue, quiet
 from tests.tunnel.gateway.peer import Clock, Line
 from tunnel.account import Account
 from tunnel.errors import NoAgentError, TooManyWaitingError
-from tunnel.gateway.link import Link, State
+from tunnel.gateway.link import Link, LinkState
 from tunnel.gateway.registry import Registry
 
 
@@ -101,7 +101,7 @@ def test_same_id_in_the_first_heartbeat_replaces():
     old.beat("a1")
     new = cluster.dial()
     new.beat("a1")
-    assert old.link.state is State.CLOSED
+    assert old.link.state is LinkState.CLOSED
     assert old.link.close_code == 1012
     assert cluster.registry.links("c1") == (new.link,)
     assert cluster.chosen() is new.link
@@ -129,7 +129,7 @@ def test_an_old_link_that_is_named_late_never_closes_a_newer_one():
     new = cluster.dial()
     new.beat("a1")
     old.beat("a1")
-    assert new.link.state is State.READY
+    assert new.link.state is LinkState.READY
     assert new.link in cluster.registry.links("c1")
 
 
@@ -139,7 +139,7 @@ def test_our_agent_names_itself_at_once():
     other = cluster.dial("a2")
     assert not old.link.suspect
     new = cluster.dial("a1", ready=False)
-    assert old.link.state is State.CLOSED
+    assert old.link.state is LinkState.CLOSED
     assert not other.link.suspect
     assert cluster.chosen() is other.link
     assert new.link in cluster.registry.links()
@@ -149,7 +149,7 @@ def test_the_same_id_in_another_cluster_is_somebody_else():
     cluster = Cluster()
     one = cluster.dial("a1", cluster="c1")
     two = cluster.dial("a1", cluster="c2")
-    assert one.link.state is two.link.state is State.READY
+    assert one.link.state is two.link.state is LinkState.READY
     assert cluster.chosen(cluster="c1") is one.link
     assert cluster.chosen(cluster="c2") is two.link
 
@@ -215,7 +215,7 @@ def test_adding_twice_is_adding_once():
     line = cluster.dial("a1")
     cluster.registry.add(line.link)
     assert cluster.registry.links() == (line.link,)
-    assert line.link.state is State.READY
+    assert line.link.state is LinkState.READY
 
 
 def test_a_stranger_is_neither_named_nor_removed():
@@ -225,7 +225,7 @@ def test_a_stranger_is_neither_named_nor_removed():
     cluster.registry.identified(stranger.link)
     cluster.registry.remove(stranger.link)
     cluster.registry.ready(stranger.link)
-    assert line.link.state is State.READY
+    assert line.link.state is LinkState.READY
     assert cluster.registry.links() == (line.link,)
 
 

@@ -8,7 +8,7 @@ from tests.tunnel.gateway.exchanges import OK, opened
 from tests.tunnel.gateway.peer import Line
 from tunnel.account import Account
 from tunnel.errors import TunnelError
-from tunnel.gateway.link import State
+from tunnel.gateway.link import LinkState
 
 WINDOW = 262_144
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n"
@@ -97,7 +97,7 @@ def test_withheld_credit_of_a_stream_that_is_over_is_forgotten():
         line.pass_time(1.5, answering=True)
         assert account.held_bytes == 0
         assert line.stream()[1].was_reset
-        assert line.link.state is State.READY
+        assert line.link.state is LinkState.READY
 
 
 def test_a_consumer_that_took_all_is_not_held_back():

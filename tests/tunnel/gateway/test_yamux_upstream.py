@@ -5,7 +5,7 @@ import pytest
 from tests.tunnel.gateway.exchanges import OK, TARGET, line_of, opened
 from tests.tunnel.http1.fake import FakeSink
 from tunnel.errors import LinkBusyError, LinkLostError
-from tunnel.gateway.link import State
+from tunnel.gateway.link import LinkState
 from tunnel.gateway.yamux import YamuxUpstream
 from tunnel.http1 import BadRequestError
 from tunnel.port import RequestHead, Target
@@ -285,7 +285,7 @@ def test_a_fault_of_one_sink_costs_its_stream_only(at: str, caplog: pytest.LogCa
             line.run()
         else:
             line.answer(OK, 0)
-        assert line.link.state is State.READY
+        assert line.link.state is LinkState.READY
         line.answer(OK, 1)
         assert sink.outcome == "end"
         assert "ZeroDivisionError" in caplog.text

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from tunnel.errors import TunnelError
-from tunnel.http1 import Connection
+from tunnel.http1 import HttpConnection
 from tunnel.port import Exchange, Headers, RequestHead, ResponseHead
 from tunnel.streams import StreamOwner
 
@@ -130,7 +130,7 @@ class Talk:
         self.now = 100.0
         self.told: list[str] = []
         self.stream = FakeStream()
-        self.connection = Connection(
+        self.connection = HttpConnection(
             self.stream,
             clock=lambda: self.now,
             on_idle=lambda connection: self.told.append("idle"),

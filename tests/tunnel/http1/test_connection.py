@@ -156,13 +156,13 @@ def test_a_hint_of_an_earlier_answer_stays() -> None:
 
 def test_the_representation_is_the_status_line() -> None:
     talk = Talk()
-    assert repr(talk.connection) == "<Connection idle, 0 uses>"
+    assert repr(talk.connection) == "<HttpConnection idle, 0 uses>"
     exchange, _ = talk.open(b"POST", body_length=5)
-    assert repr(talk.connection) == "<Connection active, 1 uses>"
+    assert repr(talk.connection) == "<HttpConnection active, 1 uses>"
     assert repr(exchange) == "<StreamExchange running, request unfinished>"
     exchange.send_data(b"hello")
     exchange.pause()
     assert repr(exchange) == "<StreamExchange paused, request sent>"
     exchange.reset()
-    assert repr(talk.connection) == "<Connection closed, 1 uses>"
+    assert repr(talk.connection) == "<HttpConnection closed, 1 uses>"
     assert repr(exchange) == "<StreamExchange over, request sent>"

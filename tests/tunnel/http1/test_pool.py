@@ -3,7 +3,7 @@
 import pytest
 
 from tests.tunnel.http1.fake import FakeStream
-from tunnel.http1 import Connection, Pool
+from tunnel.http1 import HttpConnection, Pool
 
 
 class Idle:
@@ -12,17 +12,17 @@ class Idle:
     def __init__(self, *, max_idle: int = 64) -> None:
         self.now = 0.0
         self.pool = Pool(clock=self.clock, max_idle=max_idle)
-        self.closed: list[Connection] = []
+        self.closed: list[HttpConnection] = []
 
     def clock(self) -> float:
         return self.now
 
-    def connection(self, *, put: bool = True) -> Connection:
-        def on_closed(connection: Connection) -> None:
+    def connection(self, *, put: bool = True) -> HttpConnection:
+        def on_closed(connection: HttpConnection) -> None:
             self.closed.append(connection)
             self.pool.discard(connection)
 
-        made = Connection(FakeStream(), clock=self.clock, on_idle=lambda _: None, on_closed=on_closed)
+        made = HttpConnection(FakeStream(), clock=self.clock, on_idle=lambda _: None, on_closed=on_closed)
         if put:
             self.pool.put(made)
         return made

@@ -19,7 +19,7 @@ from tunnel.agent.proxied.wire import Wire
 from tunnel.agent.service.services import Destination, NotReachableError, Services
 from tunnel.agent.service.stream import ServiceStream
 from tunnel.errors import TunnelError
-from tunnel.http1 import BodyLengthError, Connection
+from tunnel.http1 import BodyLengthError, HttpConnection
 from tunnel.override import override
 from tunnel.port import Exchange, Headers, RequestHead, Sink
 from tunnel.streams import ByteStream
@@ -216,11 +216,11 @@ class ServiceExchange(Sink):
         if self._request.scheme.lower() == "https":
             context = client_context(ca_file=None, verify=False)
             self._top = TlsStream(self._stream, context, self._server_name, account=self._shared.account)
-        connection = Connection(self._top, clock=self._loop.time, on_idle=self._idle, on_closed=_nothing)
+        connection = HttpConnection(self._top, clock=self._loop.time, on_idle=self._idle, on_closed=_nothing)
         self._exchange = connection.open(self._head, self)
         self._opened(self._exchange)
 
-    def _idle(self, connection: Connection) -> None:  # noqa: ARG002 (called so)
+    def _idle(self, connection: HttpConnection) -> None:  # noqa: ARG002 (called so)
         """The service would take another request, but there is none."""
         self._close_stream()
 
@@ -245,5 +245,5 @@ class ServiceExchange(Sink):
             self._shared.over(self)
 
 
-def _nothing(connection: Connection) -> None:
+def _nothing(connection: HttpConnection) -> None:
     """Nothing to do: the stream tells when it is gone."""

@@ -27,7 +27,7 @@ class _Nobody:
 _NOBODY: StreamOwner = _Nobody()
 
 
-class _Carrier(Protocol):
+class _CarrierOfStreams(Protocol):
     """What a stream asks of its carrier. `YamuxCarrier` documents it."""
 
     @property
@@ -55,7 +55,7 @@ class YamuxStream(ByteStream):
         "withheld_bytes",
     )
 
-    def __init__(self, carrier: _Carrier, stream_id: int, unread: Holding) -> None:
+    def __init__(self, carrier: _CarrierOfStreams, stream_id: int, unread: Holding) -> None:
         self._carrier = carrier
         self._live = True
         self.end_sent = False

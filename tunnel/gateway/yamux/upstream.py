@@ -14,7 +14,7 @@ from tunnel.streams import ByteStream
 from tunnel.wire.routing_header import encode as encode_routing_header
 
 
-class _Carrier(Protocol):
+class _CarrierOfUpstreams(Protocol):
     """What an upstream asks of its carrier. `YamuxCarrier` documents it."""
 
     active: int
@@ -37,12 +37,12 @@ class YamuxUpstream(Upstream):
     dialect = "yamux"
     upgrade_allowance = 0.0
 
-    def __init__(self, carrier: _Carrier, target: Target) -> None:
+    def __init__(self, carrier: _CarrierOfUpstreams, target: Target) -> None:
         self._carrier = carrier
         self.target = target
         self.pool = http1.Pool(clock=carrier.clock)
-        self._streams: dict[http1.Connection, YamuxStream] = {}
-        self._busy: set[http1.Connection] = set()
+        self._streams: dict[http1.HttpConnection, YamuxStream] = {}
+        self._busy: set[http1.HttpConnection] = set()
         self._routing_header = encode_routing_header(target.service, target.namespace, target.port)
 
     @property
@@ -77,7 +77,7 @@ class YamuxUpstream(Upstream):
         """No exchange is running and no connection is pooled."""
         return not self._busy and not len(self.pool)
 
-    def _connect(self) -> http1.Connection:
+    def _connect(self) -> http1.HttpConnection:
         target = self.target
         context = tls.client_context(ca_file=target.ca_file, verify=target.verify) if target.scheme == "https" else None
         stream = self._carrier.open_stream()
@@ -90,18 +90,20 @@ class YamuxUpstream(Upstream):
             except TlsFailedError:
                 stream.reset()
                 raise
-        connection = http1.Connection(bytestream, clock=self._carrier.clock, on_idle=self._idle, on_closed=self._closed)
+        connection = http1.HttpConnection(
+            bytestream, clock=self._carrier.clock, on_idle=self._idle, on_closed=self._closed
+        )
         self._streams[connection] = stream
         return connection
 
-    def _idle(self, connection: http1.Connection) -> None:
+    def _idle(self, connection: http1.HttpConnection) -> None:
         self._busy.discard(connection)
         self._carrier.active -= 1
         # The next exchange should start with a full window.
         self._streams[connection].flush_credit()
         self.pool.put(connection)
 
-    def _closed(self, connection: http1.Connection) -> None:
+    def _closed(self, connection: http1.HttpConnection) -> None:
         self._streams.pop(connection, None)
         if connection in self._busy:
             self._busy.discard(connection)
