@@ -19,7 +19,7 @@ from tunnel.agent.carrier import Carrier, Wiring
 from tunnel.agent.control import Control, DialogueError, Identity
 from tunnel.agent.liveness import Liveness
 from tunnel.agent.log import Quota
-from tunnel.agent.proxied.carrier import ExchangeCarrier
+from tunnel.agent.proxied.carrier import MessageCarrier
 from tunnel.agent.service.services import Services
 from tunnel.agent.yamux.carrier import SpliceCarrier
 from tunnel.agent.yamux.unagreed import Unagreed
@@ -212,7 +212,7 @@ class GatewayLink(WSListener):
         terms = self._terms
         if terms.dialect == "yamux":
             return Unagreed(self._wiring.note)
-        return ExchangeCarrier(
+        return MessageCarrier(
             self._wiring,
             dialect=terms.dialect,
             services=terms.services,

@@ -58,7 +58,7 @@ class _Chunk(msgspec.Struct):
     chunk: str = ""
 
 
-class ExchangeCarrier(Carrier):
+class MessageCarrier(Carrier):
     """All exchanges of one link."""
 
     def __init__(
@@ -107,7 +107,7 @@ class ExchangeCarrier(Carrier):
 
     def __repr__(self) -> str:
         state = "open draining" if self._draining else "open"
-        return f"<ExchangeCarrier {self._wire.dialect} {len(self._exchanges)} {state}>"
+        return f"<MessageCarrier {self._wire.dialect} {len(self._exchanges)} {state}>"
 
     # --- told by the link
 

@@ -28,7 +28,7 @@ from tunnel.tls import TlsStream, client_context
 log = logging.getLogger(__name__)
 
 TOO_LATE = "context deadline exceeded"
-"""Gateways answer 504 where an error contains these words."""
+"""Makes the gateway answer 504 (PROTOCOL.md, section 5)."""
 CANCELLED = "request cancelled"
 
 

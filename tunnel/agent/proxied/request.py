@@ -2,8 +2,8 @@
 
 Pure: reads no clock, dials nothing, and does not decide what may be reached (`services.py` does). The path comes
 percent-decoded (PROTOCOL.md, section 5) and is encoded again, as little as RFC 3986 allows; the query is sent as it
-came. A request that cannot be sent unambiguously is refused. Gateways choose their status by the first words of an
-error, so these stay as they are.
+came. A request that cannot be sent unambiguously is refused. Gateways choose the client's status by the first words of
+an error (the same section), so these stay as they are.
 """
 
 from urllib.parse import quote

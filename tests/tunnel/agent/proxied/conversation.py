@@ -9,7 +9,7 @@ from tunnel import websocket
 from tunnel.account import Account
 from tunnel.agent.carrier import Wiring
 from tunnel.agent.log import Quota
-from tunnel.agent.proxied.carrier import ExchangeCarrier
+from tunnel.agent.proxied.carrier import MessageCarrier
 from tunnel.agent.service import dial
 from tunnel.agent.service.services import ServiceEntry, Services
 from tunnel.wire import messages
@@ -151,7 +151,7 @@ class Conversation:
         self.services = []
         self.account = Account()
         entries = (ServiceEntry.parse("web.apps:80=10.0.0.1:8080"),)
-        self.carrier = ExchangeCarrier(
+        self.carrier = MessageCarrier(
             Wiring(
                 send_text=self._send,
                 send_bytes=unexpected,

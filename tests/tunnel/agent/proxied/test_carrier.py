@@ -253,9 +253,9 @@ async def test_binary_messages_are_noted(conversation):
 
 async def test_the_status_line(conversation, caplog):
     caplog.set_level(logging.DEBUG, "tunnel.agent")
-    assert repr(conversation.carrier) == f"<ExchangeCarrier {conversation.dialect} 0 open>"
+    assert repr(conversation.carrier) == f"<MessageCarrier {conversation.dialect} 0 open>"
     conversation.request()
-    assert repr(conversation.carrier) == f"<ExchangeCarrier {conversation.dialect} 1 open>"
+    assert repr(conversation.carrier) == f"<MessageCarrier {conversation.dialect} 1 open>"
     (await conversation.service()).say(OK)
     await conversation.over()
     assert "<ServiceRequest apps/web:80 over>" in caplog.text
@@ -275,7 +275,7 @@ async def test_a_fault_before_any_exchange_is_known(conversation, monkeypatch, c
         raise RuntimeError("a fault of ours")
 
     await conversation.websocket()
-    monkeypatch.setattr(carrier.ExchangeCarrier, "_found", broken)
+    monkeypatch.setattr(carrier.MessageCarrier, "_found", broken)
     conversation.frame(1, b"x")
     assert "a fault of ours" in caplog.text
     assert conversation.types()[-1] == OVER[conversation.dialect]
@@ -322,7 +322,7 @@ async def test_status_lines_of_what_waits(conversation):
     assert repr(conversation.carrier._queue) == "<SendQueue 1 exchanges wait>"
     assert repr(exchange._outgoing).startswith("<Outgoing ")
     conversation.carrier.drain()
-    assert repr(conversation.carrier) == f"<ExchangeCarrier {conversation.dialect} 1 open draining>"
+    assert repr(conversation.carrier) == f"<MessageCarrier {conversation.dialect} 1 open draining>"
     conversation.carrier.lost("over")
     assert repr(conversation.carrier._queue) == "<SendQueue 0 exchanges wait>"
     await conversation.over()
