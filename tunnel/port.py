@@ -145,6 +145,6 @@ class Upstream(Protocol):
     def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
         """Start an exchange. Raises TunnelError if none can be started, and has not called the sink then.
 
-        Raises BadRequestError for a head that must not be sent. `fresh`: use a new connection to the service (for a
+        Raises UnsendableHeadError for a head that must not be sent. `fresh`: use a new connection to the service (for a
         retry after a lost race).
         """

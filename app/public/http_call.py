@@ -15,8 +15,7 @@ from typing import Any
 
 from tunnel.account import Holding
 from tunnel.errors import BadAnswerError, ClientTooSlowError, NoRoomError, StoppingError, TooSlowError, TunnelError
-from tunnel.http1 import BadRequestError as UnsendableError
-from tunnel.http1 import is_repeatable
+from tunnel.http1 import UnsendableHeadError, is_repeatable
 from tunnel.port import Exchange, Headers, RequestHead, ResponseHead, Upstream
 
 from ..node.gateway import Gateway
@@ -208,7 +207,7 @@ class HttpCall:
                     if self._error is not None:
                         raise self._error
                     await self._waiter.wait()
-            except UnsendableError as error:
+            except UnsendableHeadError as error:
                 raise BadRequestError(str(error)) from None
             except TunnelError as error:
                 self._reset()

@@ -17,7 +17,7 @@ from tunnel.errors import (
     TooSlowError,
     TunnelError,
 )
-from tunnel.http1 import BadRequestError as UnsendableError
+from tunnel.http1 import UnsendableHeadError
 from tunnel.port import Exchange, Headers, RequestHead, ResponseHead, Upstream
 
 from ..node.gateway import Gateway
@@ -205,7 +205,7 @@ class WebSocketCall:
                         if self._error is not None:
                             raise self._error
                         await self._waiter.wait()
-            except UnsendableError as error:
+            except UnsendableHeadError as error:
                 raise BadRequestError(str(error)) from None
             except TimeoutError:
                 gateway.metrics.limit_hit(Limit.TIMEOUT_UPGRADE, self._record)

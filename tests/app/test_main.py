@@ -15,7 +15,7 @@ from app.settings import Grant, Settings, token_hash
 from tests.app.asgi_server import Call, Request, WebSocket, scope_of
 from tests.app.fakes import HOST, TARGET, FakeLink, Stage
 from tests.app.virtual import dialogue, left_behind, quiet
-from tunnel.http1 import BadRequestError as HeadRefusedError
+from tunnel.http1 import UnsendableHeadError
 
 HTML = [(b"accept", b"text/html")]
 UPGRADE = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
@@ -149,7 +149,7 @@ async def test_an_unsafe_websocket_is_refused_too():
 async def test_a_head_that_must_not_be_sent_on_is_the_clients_fault():
     """The last check before the wire: control characters, methods that are none, and the like."""
     async with Stage() as s:
-        s.link.refuses = HeadRefusedError("a field value has control characters")
+        s.link.refuses = UnsendableHeadError("a field value has control characters")
         request = await Request(s.app).start().over()
         assert request.status == 400
         assert json.loads(request.answer)["code"] == "bad_request"

@@ -6,6 +6,6 @@ Push-style and synchronous: no asyncio, no sockets, and the clock is passed in.
 from tunnel.http1.connection import HttpConnection
 from tunnel.http1.exchange import StreamExchange
 from tunnel.http1.pool import Pool
-from tunnel.http1.request import BadRequestError, BodyLengthError, is_repeatable
+from tunnel.http1.request import BodyLengthError, UnsendableHeadError, is_repeatable
 
-__all__ = ["BadRequestError", "BodyLengthError", "HttpConnection", "Pool", "StreamExchange", "is_repeatable"]
+__all__ = ["BodyLengthError", "HttpConnection", "Pool", "StreamExchange", "UnsendableHeadError", "is_repeatable"]

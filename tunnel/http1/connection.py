@@ -74,7 +74,7 @@ class HttpConnection(StreamOwner):
     def open(self, head: RequestHead, sink: Sink) -> Exchange:
         """Write `head` and start the exchange.
 
-        Raises StreamRefusedError if the connection is closed by now, and BadRequestError (a ValueError) for a head
+        Raises StreamRefusedError if the connection is closed by now, and UnsendableHeadError (a ValueError) for a head
         that must not be sent. Nothing is written then, and the connection stays idle.
         """
         if self._closed:

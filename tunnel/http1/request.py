@@ -16,7 +16,7 @@ _IN_TARGETS_NEVER = bytes(range(0x21)) + b"\x7f"
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 
 
-class BadRequestError(ValueError):
+class UnsendableHeadError(ValueError):
     """A request head that must not be sent. The text names the rule, never the content."""
 
 
@@ -30,21 +30,21 @@ def is_repeatable(method: bytes) -> bool:
 
 
 def encode_head(head: RequestHead) -> bytes:
-    """The request line and the fields, including the empty line. Raises BadRequestError."""
+    """The request line and the fields, including the empty line. Raises UnsendableHeadError."""
     method, target, headers = head.method, head.target, head.headers
     if not method or method.translate(None, _TOKEN) or method == b"CONNECT":
-        raise BadRequestError("the method is not a token, or asks for a tunnel")
+        raise UnsendableHeadError("the method is not a token, or asks for a tunnel")
     if not target or len(target.translate(None, _IN_TARGETS_NEVER)) != len(target):
-        raise BadRequestError("the target is empty or has blanks or control characters")
+        raise UnsendableHeadError("the target is empty or has blanks or control characters")
     if target[0] != 0x2F and target != b"*":
-        raise BadRequestError("the target is neither a path nor an asterisk")
+        raise UnsendableHeadError("the target is neither a path nor an asterisk")
     # One pass over all names and one over all values: checking field by field costs several times as much.
     names = b"\n".join([name for name, _ in headers])
     if names.translate(None, _TOKEN) != b"\n" * (len(headers) - 1):
-        raise BadRequestError("a field name is not a token")
+        raise UnsendableHeadError("a field name is not a token")
     values = b"".join([value for _, value in headers])
     if len(values.translate(None, _IN_VALUES_NEVER)) != len(values):
-        raise BadRequestError("a field value has control characters")
+        raise UnsendableHeadError("a field value has control characters")
     framing = _framing(head, names.lower().split(b"\n") if headers else [])
     return b"\r\n".join([b"%b %b HTTP/1.1" % (method, target), *map(b": ".join, headers), framing])
 
@@ -52,19 +52,19 @@ def encode_head(head: RequestHead) -> bytes:
 def _framing(head: RequestHead, names: list[bytes]) -> bytes:
     """The missing framing field, if any, and the empty line; `names` are in lower case."""
     if b"" in names:
-        raise BadRequestError("a field name is not a token")
+        raise UnsendableHeadError("a field name is not a token")
     if b"transfer-encoding" in names:
-        raise BadRequestError("Transfer-Encoding is not the caller's to set")
+        raise UnsendableHeadError("Transfer-Encoding is not the caller's to set")
     if names.count(b"host") > 1:
-        raise BadRequestError("more than one Host")
+        raise UnsendableHeadError("more than one Host")
     length = head.body_length
     if head.upgrade and length != 0:
-        raise BadRequestError("an upgrade has no body")
+        raise UnsendableHeadError("an upgrade has no body")
     if b"content-length" not in names:
         if length is None:
             return b"Transfer-Encoding: chunked\r\n\r\n"
         return b"Content-Length: %d\r\n\r\n" % length if length else b"\r\n"
     announced = head.headers[names.index(b"content-length")][1]
     if names.count(b"content-length") > 1 or length is None or announced != b"%d" % length:
-        raise BadRequestError("Content-Length is not the length of the body")
+        raise UnsendableHeadError("Content-Length is not the length of the body")
     return b"\r\n"

@@ -7,7 +7,7 @@ from tests.tunnel.http1.fake import FakeSink
 from tunnel.errors import LinkBusyError, LinkLostError
 from tunnel.gateway.link import LinkState
 from tunnel.gateway.yamux import YamuxUpstream
-from tunnel.http1 import BadRequestError
+from tunnel.http1 import UnsendableHeadError
 from tunnel.port import RequestHead, Target
 from tunnel.yamux import Limits
 
@@ -202,7 +202,7 @@ def test_the_link_is_lost():
 def test_a_head_that_must_not_be_sent_costs_nothing(head: RequestHead):
     with line_of() as line:
         sink = FakeSink()
-        with pytest.raises(BadRequestError):
+        with pytest.raises(UnsendableHeadError):
             line.link.upstream(TARGET).open(head, sink)
         assert sink.calls == []
         assert line.link.active == 0

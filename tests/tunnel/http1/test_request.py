@@ -3,7 +3,7 @@
 import pytest
 
 from tests.tunnel.http1.fake import Talk
-from tunnel.http1 import BadRequestError, BodyLengthError, is_repeatable
+from tunnel.http1 import BodyLengthError, UnsendableHeadError, is_repeatable
 from tunnel.http1.request import encode_head
 from tunnel.port import Headers, RequestHead
 
@@ -98,7 +98,7 @@ REFUSED_FIELDS: list[Headers] = [
 )
 def test_a_head_that_could_be_read_in_two_ways_is_refused_unwritten(head: RequestHead) -> None:
     talk = Talk()
-    with pytest.raises(BadRequestError):
+    with pytest.raises(UnsendableHeadError):
         talk.open(head.method, head.target, head.headers, body_length=head.body_length, upgrade=head.upgrade)
     assert talk.stream.written == b""
     assert (talk.fate, talk.stream.state, talk.connection.uses) == ("new", "open", 0)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from tunnel.http1 import BadRequestError
+from tunnel.http1 import UnsendableHeadError
 from tunnel.http1.request import encode_head
 from tunnel.port import Headers, RequestHead
 from tunnel.wire.messages import MessageError
@@ -119,7 +119,7 @@ class GatewayRequest(msgspec.Struct):
         head = RequestHead(method.encode(), self._target(), fields, length, upgrade=handshake is not None)
         try:
             encode_head(head)
-        except BadRequestError as error:
+        except UnsendableHeadError as error:
             raise RequestError(f"service request failed: {error}") from None
         return head
 

@@ -11,7 +11,7 @@ import re
 from urllib.parse import unquote_to_bytes
 
 from tunnel.errors import ServiceUnreachableError, TlsFailedError
-from tunnel.http1 import BadRequestError
+from tunnel.http1 import UnsendableHeadError
 from tunnel.http1.request import encode_head
 from tunnel.port import Headers, RequestHead, Target
 from tunnel.wire.proxy_messages import ProxyRequest
@@ -36,12 +36,12 @@ _NOT_SENT = frozenset(
 _SUBPROTOCOLS = b"sec-websocket-protocol"
 
 
-class UnsayableError(BadRequestError):
+class UnsayableError(UnsendableHeadError):
     """This dialect cannot carry the request unchanged. The text names the rule and the dialect."""
 
 
 def proxy_request(head: RequestHead, target: Target, dialect: str) -> ProxyRequest:
-    """The payload, without a body. Raises UnsayableError, BadRequestError, and TunnelError for a bad target."""
+    """The payload, without a body. Raises UnsayableError, UnsendableHeadError, and TunnelError for a bad target."""
     check_target(target, dialect)
     encode_head(head)  # refuses anything that is not clearly one request
     path, _, query = head.target.partition(b"?")

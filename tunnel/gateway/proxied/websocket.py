@@ -16,7 +16,7 @@ from tunnel.gateway.proxied.carrying import WebSocketCarrier
 from tunnel.gateway.proxied.exchange import ProxiedExchange
 from tunnel.gateway.proxied.frames import VANISHED, encoded_message, sound_close, switching_fields
 from tunnel.gateway.proxied.proxy_stream import DATA
-from tunnel.http1 import BadRequestError, BodyLengthError
+from tunnel.http1 import BodyLengthError, UnsendableHeadError
 from tunnel.override import override
 from tunnel.port import RequestHead, ResponseHead, Sink
 from tunnel.websocket.frames import CONTROL_LIMIT_BYTES, close_payload, encode_frame
@@ -49,7 +49,7 @@ class ProxiedWebSocket(ProxiedExchange):
     ) -> None:
         keys = [value for name, value in head.headers if name.lower() == b"sec-websocket-key"]
         if len(keys) != 1:
-            raise BadRequestError("a WebSocket handshake has one Sec-WebSocket-Key")
+            raise UnsendableHeadError("a WebSocket handshake has one Sec-WebSocket-Key")
         limit = carrier.max_message_bytes
         super().__init__(carrier, head, sink, whole_bytes=limit, interval_seconds=interval_seconds)
         self._key = keys[0]

@@ -7,7 +7,7 @@ import pytest
 
 from tests.app.virtual import quiet
 from tests.tunnel.gateway.proxied.agent import Door, Stage, conversation, data_of, encoded, open_websocket
-from tunnel.http1 import BadRequestError, BodyLengthError
+from tunnel.http1 import BodyLengthError, UnsendableHeadError
 from tunnel.websocket import Closed, Message, Pong
 
 
@@ -245,7 +245,7 @@ async def test_a_handshake_that_was_given_up_and_fails(stage: Stage):
 @conversation
 async def test_a_handshake_without_a_key(stage: Stage):
     agent = stage.agent()
-    with pytest.raises(BadRequestError):
+    with pytest.raises(UnsendableHeadError):
         Door(agent, [(b"Host", b"a.test")])
     assert agent.hear() == []
 

@@ -10,7 +10,7 @@ from tests.app.virtual import quiet
 from tests.tunnel.gateway.proxied.agent import TARGET, Stage, asked, conversation, encoded, frame, opened
 from tunnel.errors import LinkLostError, NoAgentError, TlsFailedError, TunnelError
 from tunnel.gateway.proxied.request import HTTP_TIMEOUT_MS
-from tunnel.http1 import BadRequestError
+from tunnel.http1 import UnsendableHeadError
 from tunnel.port import Target
 from tunnel.wire.messages import MessageError
 
@@ -326,6 +326,6 @@ async def test_a_lost_link_opens_nothing(stage: Stage):
 async def test_a_bad_head_opens_nothing(stage: Stage):
     agent = stage.agent()
     for headers in ([(b"bad name", b"1")], [(b"Name", b"a\r\nb")], [(b"Name", b"\xff")]):
-        with pytest.raises(BadRequestError):
+        with pytest.raises(UnsendableHeadError):
             opened(agent, headers=headers)
     assert agent.hear() == []

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tunnel.gateway.proxied.answer import AnswerHead, BadAnswerError, checked_headers, parse_frame
 from tunnel.gateway.proxied.request import UnsayableError, checked_query, decoded_path, proxy_request
-from tunnel.http1 import BadRequestError
+from tunnel.http1 import UnsendableHeadError
 from tunnel.port import RequestHead, Target
 from tunnel.wire import messages
 from tunnel.wire.proxy_messages import header_items
@@ -46,7 +46,7 @@ def test_paths_that_cannot_be_said(path: bytes, rule: str):
     with pytest.raises(UnsayableError, match=rule) as caught:
         decoded_path(path, "json")
     assert "json dialect" in str(caught.value)
-    assert isinstance(caught.value, BadRequestError)
+    assert isinstance(caught.value, UnsendableHeadError)
 
 
 @given(st.binary(max_size=40).map(lambda data: b"/" + data))
