@@ -66,7 +66,7 @@ class ProxiedUpstream(Upstream):
 
     @override
     def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
-        """Start an exchange. Raises TunnelError, and UnsendableHeadError for what the dialect cannot carry unchanged."""
+        """Start an exchange. Raises TunnelError; UnsendableHeadError for what the dialect cannot carry unchanged."""
         carrier, target = self.carrier, self.target
         if carrier.is_lost:
             raise LinkLostError(f"{carrier.name} is lost")
