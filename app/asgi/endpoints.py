@@ -14,11 +14,12 @@ from ..agents import endpoints as agents
 from ..agents.rest import ControlPlane
 from ..node.gateway import Gateway
 from ..operator.admin import Admin
-from ..public.refusals import refuse_request, refuse_websocket
-from ..public.routed import carry_request, carry_websocket
+from ..public.refusals import RefusedRequest, refuse_websocket
+from ..public.routed import carry_websocket, request_call
 from ..rules import problems
 from ..rules.routes import normalise_host
 from ..settings import Settings
+from .caller import AsgiCaller
 from .http_client import AsgiHttpClient
 from .reading import host_of, raw_path_of, read_scope, refusal_of
 from .websocket import AsgiWebSocket
@@ -60,7 +61,8 @@ class RoutedHosts(BaseRoute):
         if request.is_websocket:
             await carry_websocket(gateway, request, AsgiWebSocket(scope, receive, send), refused=refused)
         else:
-            await carry_request(gateway, request, AsgiHttpClient(scope, receive, send), refused=refused)
+            client = AsgiHttpClient(scope, receive, send)
+            await client.carry(request_call(gateway, request, client, refused=refused))
 
 
 class AgentEndpoints(BaseRoute):
@@ -105,7 +107,7 @@ class ControlPlaneEndpoints(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the call."""
         request = read_scope(scope, self._gateway.settings.trusted_proxies)
-        await self._calls.handle(request, AsgiHttpClient(scope, receive, send))
+        await self._calls.handle(request, AsgiCaller(scope, receive, send))
 
 
 class OperatorEndpoints(BaseRoute):
@@ -151,6 +153,7 @@ def no_route(gateway: Gateway) -> ASGIApp:
         if request.is_websocket:
             await refuse_websocket(gateway, request, AsgiWebSocket(scope, receive, send), problems.NO_ROUTE)
         else:
-            await refuse_request(gateway, request, AsgiHttpClient(scope, receive, send), problems.NO_ROUTE)
+            client = AsgiHttpClient(scope, receive, send)
+            await client.carry(RefusedRequest(gateway, request, client, problems.NO_ROUTE))
 
     return answer

@@ -1,46 +1,190 @@
-"""The client of one HTTP call under any ASGI server: an `HttpClient` around `receive` and `send`."""
+"""The client of one HTTP call under any ASGI server: an `HttpClient` around `receive` and `send`.
 
-from collections.abc import Awaitable, Callable
+One coroutine, in the server's own task, sends what the call gave it and waits on one future for more. A second task
+reads, only where a request has a body, or where its answer lets it wait so long that its client may leave meanwhile.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
 
 from tunnel.port import Headers
 
+from ..public.client_port import HttpListener
 from .types import Receive, Scope, Send
+
+logger = logging.getLogger("gateway")
+
+
+class BrokenOffError(Exception):
+    """Ends a response that has begun: the server cuts the connection, so the client sees it is incomplete."""
 
 
 class AsgiHttpClient:
-    """The client of one call. Adds no coroutine to what the server's own calls cost, except for a body's parts."""
+    """See the module."""
 
-    __slots__ = ("_receive", "_scope", "_send")
+    __slots__ = (
+        "_abort", "_broken", "_call", "_chunks", "_cut", "_ended", "_head", "_is_head_request", "_may_read", "_reader",
+        "_receive", "_runner", "_send", "_wake",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._scope = scope
         self._receive = receive
         self._send = send
+        self._abort: Callable[[], None] | None = (scope.get("extensions") or {}).get("gateway.abort")
+        self._is_head_request = scope["method"] == "HEAD"
+        self._call: HttpListener | None = None
+        self._head: tuple[int, Headers] | None = None  # given, and not sent yet
+        self._chunks: list[bytes] = []
+        self._ended = False
+        self._broken: str | None = None
+        self._cut = False
+        self._wake: asyncio.Future[None] | None = None
+        self._runner: asyncio.Task[Any] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._may_read: asyncio.Future[None] | None = None  # while the body is paused
 
-    def start(self, status: int, headers: Headers, /) -> Awaitable[None]:
-        """Send the answer's head."""
-        return self._send({"type": "http.response.start", "status": status, "headers": headers})
+    async def carry(self, call: HttpListener) -> None:
+        """Begin the call and carry it to its end. Raises BrokenOffError to have the server cut the connection."""
+        self._call = call
+        try:
+            call.begin()
+            await self._run(call)
+        except OSError:  # ASGI 2.4: the client has left
+            call.left()
+        except asyncio.CancelledError:
+            if not self._cut or self._runner is None:
+                call.broke()
+                raise
+            self._runner.uncancel()  # it was us, in `abort`
+        except BrokenOffError:
+            call.broken_off()
+            raise
+        except Exception:
+            call.broke()
+            raise
+        finally:
+            if self._reader is not None:
+                self._reader.cancel()
+                await asyncio.wait((self._reader,))
 
-    def send(self, body: bytes, /, *, more: bool) -> Awaitable[None]:
-        """Send a part of the answer's body."""
-        return self._send({"type": "http.response.body", "body": body, "more_body": more})
+    # --- told by the call
 
-    async def answer(self, status: int, headers: Headers, body: bytes, /) -> None:
-        """Send a whole answer. A body still to come is left unread: the server reads and drops it."""
-        await self.start(status, headers)
-        await self.send(b"" if self._scope["method"] == "HEAD" else body, more=False)
+    def start(self, status: int, fields: Headers, /) -> None:
+        """See `HttpClient.start`."""
+        self._head = (status, fields)
+        self._wake_up()
 
-    async def receive(self) -> tuple[bytes, bool] | None:
-        """The next part of the request's body."""
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            return None
-        return message.get("body", b""), message.get("more_body", False)
-
-    def abort(self) -> bool:
-        """Cut the connection where the server lets us: `app/server/http.py` adds the extension."""
-        abort: Callable[[], None] | None = (self._scope.get("extensions") or {}).get("gateway.abort")
-        if abort is None:
+    def retract(self) -> bool:
+        """See `HttpClient.retract`."""
+        if self._head is None:
             return False
-        abort()
+        self._head = None
+        self._chunks.clear()
+        self._ended = False
         return True
+
+    def send(self, data: bytes, /) -> None:
+        """See `HttpClient.send`."""
+        self._chunks.append(data)
+        self._wake_up()
+
+    def end(self) -> None:
+        """See `HttpClient.end`."""
+        self._ended = True
+        self._wake_up()
+
+    def answer(self, status: int, fields: Headers, body: bytes, /) -> None:
+        """See `HttpClient.answer`. A body still to come is left unread: the server reads and drops it."""
+        self._head = (status, fields)
+        if body and not self._is_head_request:
+            self._chunks.append(body)
+        self._ended = True
+        self._wake_up()
+
+    def break_off(self, why: str, /) -> None:
+        """See `HttpClient.break_off`."""
+        self._broken = why
+        self._wake_up()
+
+    def abort(self) -> None:
+        """See `HttpClient.abort`; where the server cannot, its task is cancelled, and it closes in its own way."""
+        self._cut = True
+        if self._abort is not None:
+            self._abort()
+            self._wake_up()
+        elif self._runner is not None:
+            self._runner.cancel()
+
+    def read_body(self) -> None:
+        """See `HttpClient.read_body`."""
+        if self._reader is None:
+            self._reader = asyncio.get_running_loop().create_task(self._read())
+
+    watch = read_body
+
+    def pause_body(self) -> None:
+        """See `HttpClient.pause_body`."""
+        if self._may_read is None:
+            self._may_read = asyncio.get_running_loop().create_future()
+
+    def resume_body(self) -> None:
+        """See `HttpClient.resume_body`."""
+        waiting, self._may_read = self._may_read, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
+
+    # --- the coroutines
+
+    async def _run(self, call: HttpListener) -> None:
+        while True:
+            if self._head is not None:
+                (status, fields), self._head = self._head, None
+                await self._pass_on(call, {"type": "http.response.start", "status": status, "headers": fields}, 0)
+            elif self._chunks or self._ended:
+                chunks, self._chunks = self._chunks, []
+                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                more = not self._ended
+                await self._pass_on(call, {"type": "http.response.body", "body": body, "more_body": more}, len(body))
+                if not more and self._broken is None:
+                    call.finished()
+                    return
+            elif self._broken is not None:
+                raise BrokenOffError(self._broken)
+            elif self._cut or call.is_over:
+                return
+            else:
+                self._wake = asyncio.get_running_loop().create_future()
+                if self._runner is None:
+                    self._runner = asyncio.current_task()
+                await self._wake
+
+    async def _pass_on(self, call: HttpListener, message: dict[str, Any], size_bytes: int) -> None:
+        call.sending()
+        await self._send(message)
+        call.sent(size_bytes)
+
+    async def _read(self) -> None:
+        call = self._call
+        assert call is not None  # noqa: S101  (it asked)
+        try:
+            while True:
+                if self._may_read is not None:
+                    await self._may_read
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    call.left()
+                    self._wake_up()
+                    return
+                if not call.body(message.get("body", b""), last=not message.get("more_body", False)):
+                    return
+        except Exception:  # a server's receive may raise what it likes: the call is over
+            logger.exception("reading a request's body failed")
+            call.left()
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        waiting, self._wake = self._wake, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)

@@ -135,26 +135,39 @@ class Gateway:
             for companion in self.companions:
                 companion.start()
 
-    async def choose(self, route: Route, request: Request, *, avoid: Upstream | None = None) -> Upstream:
+    def choose(self, route: Route, request: Request, *, avoid: Upstream | None = None) -> Upstream | None:
         """The upstream for an exchange, over another link than `avoid` where there is one.
 
-        Raises TunnelError; waits only within the grace.
+        None: there is none, but one may be on its way; see `wait_for_upstream`. Raises TunnelError.
         """
         if self.account.above_high_mark:
             raise NoRoomError(f"{self.account.held_bytes} bytes are held")
         target = route.target
+        policy = route.policy
+        preferred = preference(policy, request) if policy.sticky != "off" else None
+        try:
+            link = self.registry.select(
+                target.cluster, avoid=avoid.label if avoid is not None else None, preference=preferred
+            )
+        except NoAgentError:
+            if self.registry.seconds_of_grace(target.cluster) > 0:
+                return None
+            if self.draining:
+                raise StoppingError("the gateway is stopping") from None
+            raise
+        return link.upstream(target)
+
+    async def wait_for_upstream(self, route: Route, request: Request, *, avoid: Upstream | None = None) -> Upstream:
+        """Like `choose`, but wait, within the grace, for a link that may be on its way. Raises TunnelError."""
         avoided = avoid.label if avoid is not None else None
         preferred = preference(route.policy, request)
         try:
-            link = self.registry.select(target.cluster, avoid=avoided, preference=preferred)
+            link = await self.registry.wait(route.target.cluster, avoid=avoided, preference=preferred)
         except NoAgentError:
-            try:
-                link = await self.registry.wait(target.cluster, avoid=avoided, preference=preferred)
-            except NoAgentError:
-                if self.draining:
-                    raise StoppingError("the gateway is stopping") from None
-                raise
-        return link.upstream(target)
+            if self.draining:
+                raise StoppingError("the gateway is stopping") from None
+            raise
+        return link.upstream(route.target)
 
     def began(self, exchange: Exchanging) -> None:
         """Count an exchange in."""

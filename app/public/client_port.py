@@ -1,7 +1,7 @@
 """What the public side asks of its client, whichever door it came in through.
 
-`HttpClient` is the client of one HTTP call, `Handshake` that of a WebSocket until it is accepted or refused: both are
-awaited. `WebSocketClient` is the client's end of an open WebSocket: it knows the server's wire or its ASGI calls, and
+`HttpClient` is the client of one HTTP call; `Handshake`, which is awaited, that of a WebSocket until it is accepted or
+refused. `WebSocketClient` is the client's end of an open WebSocket: it knows the server's wire or its ASGI calls, and
 no policy. It tells its `Talk` of whole messages (`message`), of the room it has again (`client_writable`), and once of
 its end (`client_left`); while paused, of no message. Plain calls, no task and no await on the way.
 """
@@ -17,22 +17,77 @@ Message = str | bytes
 
 
 class HttpClient(Protocol):
-    """The client of one HTTP call. Its methods raise OSError once the client has left."""
+    """The client of one HTTP call. Plain calls; it tells its call (`HttpCall`) what follows:
 
-    def start(self, status: int, headers: Headers, /) -> Awaitable[None]:
-        """Send the answer's head: field names in lower case."""
+    `body` for each part of the request's body once `read_body` was called; `sending` and `sent` around what its server
+    does not take at once; then exactly one of `finished`, `broken_off` and `left`. It tells nothing before the call
+    that asked for it has returned.
+    """
 
-    def send(self, body: bytes, /, *, more: bool) -> Awaitable[None]:
-        """Send a part of the answer's body; returns once the server took it. `more` False: it was the last."""
+    def start(self, status: int, fields: Headers, /) -> None:
+        """Send the answer's head, joined with what follows in the same turn where the server lets us."""
 
-    def answer(self, status: int, headers: Headers, body: bytes, /) -> Awaitable[None]:
+    def retract(self) -> bool:
+        """Take back the head and what followed it. False: some of it was sent."""
+
+    def send(self, data: bytes, /) -> None:
+        """Send a part of the answer's body."""
+
+    def end(self) -> None:
+        """The answer is complete."""
+
+    def answer(self, status: int, fields: Headers, body: bytes, /) -> None:
         """Send a whole answer of our own, without its body where the request was a HEAD."""
 
-    def receive(self) -> Awaitable[tuple[bytes, bool] | None]:
-        """The next part of the request's body, and whether more comes; None once the client has left."""
+    def break_off(self, why: str, /) -> None:
+        """After what was sent so far cut the connection, so that the client sees that the answer is incomplete."""
 
-    def abort(self) -> bool:
-        """Cut the connection at once, unsent bytes and all. False: this server cannot."""
+    def abort(self) -> None:
+        """Cut the connection at once, unsent bytes and all, where the server can. The call is over."""
+
+    def read_body(self) -> None:
+        """Tell the parts of the request's body; idempotent."""
+
+    def pause_body(self) -> None:
+        """Tell no part until `resume_body`."""
+
+    def resume_body(self) -> None:
+        """Go on."""
+
+    def watch(self) -> None:
+        """Notice a client that leaves; idempotent. Not asked for before an answer has been waited for."""
+
+
+class HttpListener(Protocol):
+    """What the client of an HTTP call tells; `HttpCall` is one."""
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more is sent."""
+
+    def begin(self) -> None:
+        """The client is ready for the first call to it."""
+
+    def body(self, data: bytes, /, *, last: bool) -> bool:
+        """A part of the request's body. False: no more of it is wanted."""
+
+    def sending(self) -> None:
+        """The client's server was given bytes that it has not taken yet."""
+
+    def sent(self, size_bytes: int, /) -> None:
+        """It took them: so many bytes of the answer's body."""
+
+    def finished(self) -> None:
+        """It took the whole answer."""
+
+    def broken_off(self) -> None:
+        """After `break_off`: the connection is being cut."""
+
+    def left(self, why: str = "", /) -> None:
+        """The client is gone; idempotent."""
+
+    def broke(self) -> None:
+        """A fault of ours, or of the server's, ended the call; idempotent."""
 
 
 class Handshake(Protocol):

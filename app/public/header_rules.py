@@ -8,8 +8,11 @@ never forwarded.
 import re
 from collections.abc import Iterable
 
-from tunnel.port import Headers, RequestHead
+from tunnel.port import Headers, RequestHead, ResponseHead
 
+from ..observed.request_id import NAME as REQUEST_ID
+from ..observed.request_id import with_request_id
+from ..rules.policy import HeaderChanges
 from ..rules.request import Request
 from .forwarded import FORWARDED, forwarding, is_claim
 
@@ -21,7 +24,7 @@ _HOP_BY_HOP = frozenset(
         b"proxy-authenticate", b"proxy-authorization", b"http2-settings",
     )
 )  # fmt: skip
-_DROPPED = _HOP_BY_HOP | FORWARDED
+_DROPPED = _HOP_BY_HOP | FORWARDED | {REQUEST_ID}
 _PROTECTED = frozenset((b"host", b"content-length"))  # never dropped because `Connection` named them
 
 
@@ -46,34 +49,35 @@ def is_websocket_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 def checked_host(request: Request) -> str:
     """The one Host field, as sent; "" where there is none. Raises BadRequestError for several, or no host name."""
-    if len(request.all(b"host")) > 1:
+    if request.hosts > 1:
         raise BadRequestError("more than one Host header")
     if not _HOST.fullmatch(request.host):
         raise BadRequestError("Host is not a host name")
     return request.host.decode("latin-1")
 
 
-def request_head(request: Request) -> RequestHead:
+def request_head(request: Request, changes: HeaderChanges) -> RequestHead:
     """The head of an ordinary request, as the service is to see it. Raises BadRequestError."""
     headers: Headers = []
     length: int | None = 0
     chunked = False
-    dropped = _named_by_connection(request.fields)
+    dropped = _dropped(request.connection)
     trusted = request.trusted
     content_length: bytes | None = None
-    for name, value in request.fields:
+    for field in request.fields:
+        name, value = field
         if name == b"content-length":
             if not value.isdigit() or len(value) > 18 or (content_length is not None and content_length != value):
                 raise BadRequestError("ambiguous Content-Length")
             if content_length is None:
                 content_length = value
-                headers.append((name, value))
+                headers.append(field)
         elif name == b"transfer-encoding":
             if value.strip().lower() != b"chunked" or chunked:
                 raise BadRequestError("unsupported Transfer-Encoding")
             chunked = True
         elif name not in dropped and (trusted or not is_claim(name)):
-            headers.append((name, value))
+            headers.append(field)
     if chunked and content_length is not None:
         raise BadRequestError("both Content-Length and Transfer-Encoding")
     if chunked:
@@ -81,12 +85,12 @@ def request_head(request: Request) -> RequestHead:
     elif content_length is not None:
         length = int(content_length)
     headers.extend(_forwarding(request))
-    return RequestHead(request.method.encode("ascii"), request.target, headers, length)
+    return RequestHead(request.method.encode("ascii"), request.target, _own(request, changes, headers), length)
 
 
-def upgrade_head(request: Request, handshake: Headers) -> RequestHead:
+def upgrade_head(request: Request, changes: HeaderChanges, handshake: Headers) -> RequestHead:
     """The head of a WebSocket handshake of our own with the service: the client's fields, `handshake` for the rest."""
-    dropped = _named_by_connection(request.fields) | {b"content-length"}
+    dropped = _dropped(request.connection) | {b"content-length"}
     trusted = request.trusted
     headers = [
         (name, value)
@@ -95,7 +99,7 @@ def upgrade_head(request: Request, handshake: Headers) -> RequestHead:
     ]
     headers.extend(_forwarding(request))
     headers.extend(handshake)
-    return RequestHead(b"GET", request.target, headers, upgrade=True)
+    return RequestHead(b"GET", request.target, _own(request, changes, headers), upgrade=True)
 
 
 def response_headers(headers: Headers, *, keep_length: bool = True) -> Headers:
@@ -107,6 +111,27 @@ def response_headers(headers: Headers, *, keep_length: bool = True) -> Headers:
     ]
 
 
+def answer_fields(head: ResponseHead, request_id: str, changes: HeaderChanges, *, close: bool) -> Headers:
+    """The fields of an answer for its client: in lower case, with the id, and what the route changes.
+
+    `close`: the connection ends with this answer. A 304 may announce the length of what it does not send; servers would
+    wait for it.
+    """
+    fields = [
+        (lowered, value)
+        for lowered, value in [(name.lower(), value) for name, value in head.headers]
+        if lowered != REQUEST_ID
+    ]
+    if head.status == 304:
+        fields = [field for field in fields if field[0] != b"content-length"]
+    if close:
+        fields.append((b"connection", b"close"))
+    if changes.set or changes.remove:
+        return with_request_id(changes.apply(fields), request_id)
+    fields.append((REQUEST_ID, request_id.encode("ascii")))
+    return fields
+
+
 def is_event_stream(headers: Headers) -> bool:
     """Server-sent events: may be silent for as long as they like; a client that vanished is found by keep-alive."""
     return any(
@@ -116,7 +141,8 @@ def is_event_stream(headers: Headers) -> bool:
 
 def accept_headers(headers: Headers) -> Headers:
     """The fields of a 101 that belong to the client: all but the handshake's own and hop-by-hop ones."""
-    dropped = _named_by_connection([(name.lower(), value) for name, value in headers]) | {b"content-length"}
+    connection = b",".join(value for name, value in headers if name.lower() == b"connection")
+    dropped = _dropped(connection) | {b"content-length"}
     return [
         (name.lower(), value)
         for name, value in headers
@@ -124,17 +150,37 @@ def accept_headers(headers: Headers) -> Headers:
     ]
 
 
+def _own(request: Request, changes: HeaderChanges, headers: Headers) -> Headers:
+    """What the route changes, and the request's id as its only `X-Request-ID`."""
+    if changes.set or changes.remove:
+        return with_request_id(changes.apply(headers), request.request_id)
+    headers.append((REQUEST_ID, request.request_id.encode("ascii")))
+    return headers
+
+
+_strangers: dict[tuple[str, str, bytes], Headers] = {}
+_STRANGERS = 1_024
+"""Clients of whom the fields are remembered: an address, a scheme and a host of at most 255 bytes each."""
+
+
 def _forwarding(request: Request) -> Headers:
-    theirs = request.fields if request.trusted else ()
-    return forwarding(request.peer, request.peer_scheme, request.host, theirs=theirs)
+    if request.trusted or len(request.host) > 255:
+        theirs = request.fields if request.trusted else ()
+        return forwarding(request.peer, request.peer_scheme, request.host, theirs=theirs)
+    key = (request.peer, request.peer_scheme, request.host)
+    fields = _strangers.get(key)
+    if fields is None:
+        if len(_strangers) >= _STRANGERS:
+            _strangers.clear()
+        fields = _strangers[key] = forwarding(*key, theirs=())
+    return fields
 
 
-def _named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    named: set[bytes] = set()
-    for name, value in headers:
-        if name == b"connection":
-            named.update(_tokens(value))
-    return _DROPPED | (named - _PROTECTED) if named else _DROPPED
+def _dropped(connection: bytes) -> frozenset[bytes]:
+    """Hop-by-hop fields, and those that `Connection` names."""
+    if not connection or connection.lower() in (b"keep-alive", b"close"):
+        return _DROPPED
+    return _DROPPED | (frozenset(_tokens(connection)) - _PROTECTED)
 
 
 def _tokens(value: bytes) -> list[bytes]:

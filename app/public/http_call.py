@@ -1,142 +1,223 @@
-"""One HTTP request of a client: between the port's sink and exchange on one side, and the client on the other.
+"""One HTTP request of a client, as plain calls: the sink of its exchange on one side, an `HttpClient` on the other.
 
-`HttpCall.run` sends the answer; `Upload` reads the request's body beside it. The sink is paused while more than a
-frame waits for the client, so a service gets its credit back only as `await send()` takes its bytes. `tick`, called
-about twice a second, holds all deadlines: there is no timer per request.
+No task and no await: the client tells what came of the request's body and what was taken of the answer; the exchange
+tells the answer. Only waiting for a link is a task. `tick`, about twice a second, holds all deadlines.
 
-A broken answer is broken off by raising `BrokenOffError`, never ended cleanly.
+    state       may become                   because
+    CHOOSING    OPEN, REFUSED, LEFT          an upstream opened; none did; the client left
+    OPEN        CHOOSING                     the attempt failed and may be repeated, once
+    OPEN        ANSWERING, REFUSED, LEFT     the final head came; it failed; the client left
+    ANSWERING   OVER, BROKEN, LEFT           the client took the end; the exchange failed; the client left
+    REFUSED     OVER                         the client took our own answer, or left
+
+BROKEN, LEFT and OVER are final. While the client has not taken 16 KiB, the exchange is paused: a service gets its
+credit back only as the client's server takes the bytes. A broken answer is broken off, never ended cleanly.
 """
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Awaitable
-from typing import Any
+from enum import Enum
 
 from tunnel.account import Holding
-from tunnel.errors import BadAnswerError, ClientTooSlowError, NoRoomError, StoppingError, TooSlowError, TunnelError
+from tunnel.errors import BadAnswerError, NoRoomError, StoppingError, TunnelError
 from tunnel.http1 import UnsendableHeadError, is_repeatable
 from tunnel.port import Exchange, Headers, RequestHead, ResponseHead, Upstream
 
 from ..node.gateway import Gateway
 from ..node.stickiness import cookie_for
+from ..observed import access
 from ..observed.access import Record
 from ..observed.metrics import Limit, Stall, limit_of_error
-from ..observed.request_id import with_request_id
 from ..rules import problems
-from ..rules.policy import Policy
 from ..rules.request import Request
 from ..rules.routes import Route
-from . import records
 from .client_port import HttpClient
-from .header_rules import BadRequestError, is_event_stream, request_head, response_headers
+from .header_rules import BadRequestError, answer_fields, request_head
+from .http_deadlines import overdue
 from .refusals import page
-from .upload import BodyTooLargeError, ClientLeftError, Upload
-from .waiting import Waiter
+from .upload import BodyTooLargeError, Upload
 
 logger = logging.getLogger("gateway")
 
 _PAUSE_BYTES = 16 * 1024
-"""Held beyond this, the service gets no more credit. Less than a frame: a small answer is sent whole, in one go."""
+"""When the client has not taken this much, the exchange is paused. Less than one yamux frame."""
 
 
-class BrokenOffError(Exception):
-    """Ends a response that has begun: the server cuts the connection, so the client sees it is incomplete."""
+class ClientLeftError(Exception):
+    """The client went away; nobody is left to answer."""
 
 
-class HttpCall:
-    """One request with its answer: the sink of its exchange, and the coroutine that feeds the client."""
+class State(Enum):
+    """Where a call is; the module's table says what may follow."""
+
+    CHOOSING = "waiting for a link"
+    OPEN = "waiting for the answer"
+    ANSWERING = "answering"
+    REFUSED = "being refused"
+    BROKEN = "broken off"
+    LEFT = "left by its client"
+    OVER = "over"
+
+
+_FINAL = (State.BROKEN, State.LEFT, State.OVER)
+
+
+class HttpCall(Record):
+    """One request with its answer. It is its own record: what it counts is what the access log says."""
 
     is_websocket = False
 
     __slots__ = (
-        "_answer_began", "_chunks", "_client", "_done", "_error", "_exchange", "_gateway", "_head", "_held",
-        "_last_data", "_record", "_request", "_request_head", "_route", "_runner", "_sending_since",
-        "_stalled_by_client", "_upload", "_waiter", "started", "upstream",
+        "_client", "_done", "_error", "_exchange", "_gateway", "_head", "_held", "_last_data", "_opened_at",
+        "_request", "_request_head", "_retried", "_route", "_sending_since", "_stalled_by_client", "_upload",
+        "_waiting", "state", "upstream",
     )  # fmt: skip
 
-    def __init__(
-        self, gateway: Gateway, route: Route, request: Request, head: RequestHead, client: HttpClient, record: Record
-    ) -> None:
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __init__(self, gateway: Gateway, route: Route, request: Request, client: HttpClient) -> None:
+        now = asyncio.get_running_loop().time()
+        super().__init__(
+            "http", request.request_id, request.method, request.host, request.path, route.target, now, request.client
+        )
         self._gateway = gateway
-        self._record = record
-        self._stalled_by_client = Stall(gateway.metrics.stalled_by_client)
         self._route = route
         self._request = request
-        self._request_head = head
         self._client = client
-        stalled_by_service = Stall(gateway.metrics.stalled_by_service)
-        self._upload = Upload(head, client, route.policy.max_body_bytes, self._give_up, stalled_by_service)
+        self._request_head: RequestHead | None = None
+        self._upload: Upload | None = None  # of a request with a body
         self._exchange: Exchange | None = None
         self._head: ResponseHead | None = None
-        self._chunks: list[bytes] = []
         self._held = Holding(gateway.account)
-        self._answer_began = False
-        self._done = False
+        self._stalled_by_client = Stall(gateway.metrics.stalled_by_client)
+        self._waiting: asyncio.Task[None] | None = None  # for a link
         self._error: Exception | None = None
-        self._waiter = Waiter()
-        self._runner: asyncio.Task[Any] | None = None
+        self._retried = False
+        self._done = False  # the exchange told the end of the answer
         self._sending_since: float | None = None
-        self._last_data = 0.0
+        self._last_data = self._opened_at = now
+        self.state = State.CHOOSING
         self.upstream: Upstream | None = None
-        self.started = False
+
+    def begin(self) -> None:
+        """Choose an upstream and open the exchange. To be called once; `client` is told what follows."""
+        gateway, policy = self._gateway, self._route.policy
+        gateway.began(self)
+        if gateway.closing and not gateway.listeners:  # nobody stops listening for us: refuse what still comes
+            self._refuse(problems.STOPPING)
+            return
+        try:
+            head = self._request_head = request_head(self._request, policy.request_headers)
+        except BadRequestError as error:
+            self._refuse(problems.BAD_REQUEST, str(error))
+            return
+        if head.body_length != 0:
+            limit = policy.max_body_bytes
+            if limit is not None and head.body_length is not None and head.body_length > limit:
+                self._too_large(f"{head.body_length} bytes announced")
+                return
+            self._upload = Upload(head, self._client, limit, Stall(gateway.metrics.stalled_by_service))
+        self._choose(None)
 
     # --- the sink
 
     def head(self, head: ResponseHead, /) -> None:
-        """Keep the final head; a 100 lets the body go."""
-        self._answer_began = True
+        """The final head starts the answer; a 100 lets the request's body go."""
         if head.status >= 200:
-            self._head = head
-            self._last_data = asyncio.get_running_loop().time()
-            self._waiter.wake()
-        elif head.status == 100:
+            self._answer(head)
+        elif head.status == 100 and self._upload is not None:
             self._upload.continue_()
 
     def data(self, data: bytes, /) -> None:
-        """Hold the bytes until the client's transport took them."""
-        self._chunks.append(data)
+        """Pass the bytes on, and hold them until the client's server took them."""
         held = self._held
         held.add(len(data))
+        self._client.send(data)
         if held.size_bytes >= _PAUSE_BYTES and self._exchange is not None:
             self._exchange.pause()
-        self._waiter.wake()
 
     def trailers(self, headers: Headers, /) -> None:
-        """ASGI servers here cannot send them: dropped (RFC 9110 section 6.5.1 allows it)."""
+        """Dropped: the servers below ASGI cannot send them (RFC 9110 section 6.5.1 allows it)."""
 
     def end(self) -> None:
         """The answer is complete."""
         self._done = True
-        self._waiter.wake()
+        self._client.end()
 
-    def failed(self, error: Exception, /) -> None:
-        """The exchange is over."""
-        if self._error is None and not self._done:
-            self._error = error
-            self._waiter.wake()
+    def failed(self, error: TunnelError, /) -> None:
+        """The exchange is over, and not in order."""
+        self._fail(error)
 
     def writable(self) -> None:
-        """More of the body is welcome."""
-        self._upload.writable()
+        """The service takes more of the body."""
+        if self._upload is not None:
+            self._upload.writable()
+
+    # --- told by the client
+
+    def body(self, data: bytes, /, *, last: bool) -> bool:
+        """A part of the request's body came. False: no more of it is wanted."""
+        upload, exchange = self._upload, self._exchange
+        if upload is None or exchange is None or upload.ended or self._error is not None:
+            return self._error is None
+        try:
+            upload.pass_on(exchange, data, last=last)
+        except BodyTooLargeError as error:
+            self._too_large(str(error))
+        except BadRequestError as error:
+            self._reset()
+            self._fail(error)
+        return self._error is None
+
+    def sending(self) -> None:
+        """The client's server has bytes of ours that it has not taken yet."""
+        now = self._sending_since = asyncio.get_running_loop().time()
+        self._stalled_by_client.begin(now)
+
+    def sent(self, size_bytes: int) -> None:
+        """It took them."""
+        now = self._last_data = asyncio.get_running_loop().time()
+        self._sending_since = None
+        self._stalled_by_client.end(now)
+        if size_bytes and self.state is State.ANSWERING:
+            self.bytes_down += size_bytes
+            self._gateway.metrics.request_bytes_down += size_bytes
+            self._held.add(-size_bytes)
+            if not self._held.size_bytes and not self._done and self._exchange is not None:
+                self._exchange.resume()
+
+    def finished(self) -> None:
+        """The client's server took the whole answer."""
+        self._close(State.OVER)
+
+    def left(self, why: str = "") -> None:
+        """The client is gone; idempotent."""
+        if self.state in _FINAL:
+            return
+        if self.state is not State.REFUSED:
+            self.outcome, self.closed_by, self.detail = "client_left", "client", why
+        self._close(State.LEFT)
+
+    def broke(self) -> None:
+        """A fault of ours or of the server's ended the call."""
+        if self.state not in _FINAL:
+            self.status, self.outcome = self.status or 500, problems.INTERNAL.code
+            self._close(State.LEFT)
 
     # --- the gateway's side
 
     def stop(self, *, now: bool) -> None:
         """The gateway stops: requests finish, unless it is too late."""
-        if now:
-            self._record.closed_by = self._record.closed_by or "gateway"
+        if now and self.state not in _FINAL:
+            self.closed_by = self.closed_by or "gateway"
             self._give_up(StoppingError("the gateway is stopping"))
-            if self._sending_since is not None:
-                self._cut_client()
 
     def relieve(self) -> None:
-        """The process holds too much for us."""
-        self._gateway.metrics.limit_hit(Limit.HELD_HARD, self._record)
-        self._record.closed_by = "gateway"
+        """The process holds too much, and this call the largest share."""
+        self._gateway.metrics.limit_hit(Limit.HELD_HARD, self)
+        self.closed_by = "gateway"
         self._give_up(NoRoomError("too much was held for this exchange"))
-        if self._sending_since is not None:
-            self._cut_client()
 
     def tick(self, now: float) -> None:
         """Hold the deadlines; `now` is the loop's time."""
@@ -144,224 +225,210 @@ class HttpCall:
         if self._sending_since is not None:
             if now - self._sending_since > policy.http_write_timeout:
                 self._cut_client()
-        elif self._exchange is None or self._error is not None:
             return
-        else:
-            self._upload.watch()
-            self._hold_deadlines(now, policy)
-
-    def _hold_deadlines(self, now: float, policy: Policy) -> None:
-        if self._upload.stalled and now - self._upload.progress_at > policy.http_write_timeout:
-            self._exceeded(Limit.TIMEOUT_WRITE, "the service does not read the request's body")
-        elif self._head is None:
-            if now - self._upload.progress_at > policy.response_head_timeout:
-                self._no_head(policy.response_head_timeout)
-        elif (
-            not self._done
-            and now - max(self._last_data, self._upload.progress_at) > policy.idle_timeout
-            and not is_event_stream(self._head.headers)
-        ):
-            self._exceeded(Limit.TIMEOUT_IDLE, f"no byte of the answer for {policy.idle_timeout:g} s")
+        if self._exchange is None or self._error is not None or self.state in _FINAL:
+            return
+        if self._upload is None or not self._upload.waits_for_100:
+            self._client.watch()
+        late = overdue(
+            policy, now, self._head, self._upload,
+            opened_at=self._opened_at, last_data=self._last_data, done=self._done,
+        )  # fmt: skip
+        if late is not None:
+            self._gateway.metrics.limit_hit(late.limit, self)
+            if not late.by_client:
+                self.closed_by = "gateway"
+            self._give_up(late.error)
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that this exchange holds, here and in its stream."""
+        """Bytes that this call holds, here and in its stream."""
         return self._held.size_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
 
+    @property
+    def is_over(self) -> bool:
+        """Nothing more is sent."""
+        return self.state in _FINAL
+
     def __repr__(self) -> str:
-        state = "answering" if self.started else "waiting"
+        state = "answering" if self.state is State.ANSWERING else "waiting"
         return f"<HttpCall to {self._route.target}, {state}, {self.held_bytes} bytes held>"
 
-    # --- the coroutine
+    # --- opening
 
-    async def run(self) -> None:
-        """Carry the request to its end. Raises TunnelError while nothing was sent, BrokenOffError after that."""
-        self._runner = asyncio.current_task()
-        length, limit = self._request_head.body_length, self._route.policy.max_body_bytes
-        if length is not None and limit is not None and length > limit:
-            raise BodyTooLargeError(f"{length} bytes announced")
+    def _choose(self, avoid: Upstream | None) -> None:
+        self.state = State.CHOOSING
         try:
-            head = await self._open()
-            await self._start_answer(head)
-            await self._answer()
-        finally:
-            self._held.close()
-            if not (self._done and self._upload.ended):
-                self._reset()
-            await self._upload.aclose()
-
-    async def _open(self) -> ResponseHead:
-        """Start the exchange and wait for the final head; once more after a lost race, if it is safe."""
-        head = self._request_head
-        repeatable = self._upload.ended and is_repeatable(head.method)
-        avoid: Upstream | None = None
-        for attempt in (1, 2):
-            upstream = self.upstream = await self._gateway.choose(self._route, self._request, avoid=avoid)
-            self._record.via(upstream.label, upstream.agent_id, upstream.dialect, asyncio.get_running_loop().time())
-            opened = False
-            try:
-                self._exchange = upstream.open(head, self, fresh=attempt > 1)
-                opened = True
-                self._upload.begin(self._exchange)
-                while self._head is None:
-                    if self._error is not None:
-                        raise self._error
-                    await self._waiter.wait()
-            except UnsendableHeadError as error:
-                raise BadRequestError(str(error)) from None
-            except TunnelError as error:
-                self._reset()
-                # Where nothing could be opened nothing was sent, so any request may be tried elsewhere.
-                again = error.retryable and not self._answer_began and (repeatable or not opened)
-                if attempt == 2 or not again:
-                    raise
-                logger.info("%s: tried again on another stream: %s", upstream.label, error)
-                avoid, self._error = upstream, None
-            else:
-                return self._head
-        raise AssertionError  # the second attempt returns or raises
-
-    async def _start_answer(self, head: ResponseHead) -> None:
-        if self._error is not None:
-            raise self._error
-        if head.status > 599:
-            raise BadAnswerError(f"status {head.status}")  # no server could send it on
-        record = self._record
-        record.head_at = asyncio.get_running_loop().time()
-        record.status = head.status
-        # 304 may announce the length of what it does not send; servers would wait for it.
-        headers = response_headers(head.headers, keep_length=head.status != 304)
-        if self._gateway.draining:
-            headers.append((b"connection", b"close"))
-        if self.upstream is not None:
-            headers.extend(cookie_for(self._route, self._request, self.upstream))
-        headers = with_request_id(self._route.policy.response_headers.apply(headers), record.request_id)
-        await self._pass_on(self._client.start(head.status, headers))
-        self.started = True
-
-    async def _answer(self) -> None:
-        record = self._record
-        while True:
-            chunks, self._chunks = self._chunks, []
-            done = self._done
-            if chunks or done:
-                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                record.bytes_down += len(body)
-                self._gateway.metrics.request_bytes_down += len(body)
-                await self._pass_on(self._client.send(body, more=not done))
-                if done and self._error is None:
-                    return
-            if isinstance(self._error, ClientLeftError):
-                raise self._error
-            if self._error is not None:
-                if (limit := limit_of_error(self._error)) is not None and not record.limit:
-                    self._gateway.metrics.limit_hit(limit, record)
-                raise BrokenOffError(str(self._error)) from self._error
-            if chunks:
-                self._held.add(-len(body))
-                self._last_data = asyncio.get_running_loop().time()
-                if not self._chunks and self._exchange is not None:
-                    self._exchange.resume()
-            if not self._chunks and not self._done and self._error is None:
-                await self._waiter.wait()
-
-    async def _pass_on(self, sending: Awaitable[None]) -> None:
-        now = self._sending_since = asyncio.get_running_loop().time()
-        self._stalled_by_client.begin(now)
-        try:
-            await sending
-        except OSError as error:  # the client has left
-            raise ClientLeftError from error
-        except asyncio.CancelledError:
-            if not isinstance(self._error, ClientLeftError) or self._runner is None:
-                raise
-            self._runner.uncancel()  # it was us, in _cut_client
-            raise ClientLeftError("took nothing for too long") from None
-        finally:
-            self._sending_since = None
-            self._stalled_by_client.end(asyncio.get_running_loop().time())
-
-    def _give_up(self, error: Exception) -> None:
-        if isinstance(error, BodyTooLargeError):
-            self._gateway.metrics.limit_hit(Limit.BODY_SIZE, self._record)
-            self._record.closed_by = "gateway"
-        self._reset()
-        self.failed(error)
-
-    def _no_head(self, seconds: float) -> None:
-        if self._upload.ended or self._upload.stalled:
-            self._exceeded(Limit.TIMEOUT_HEAD, f"no answer within {seconds:g} s")
+            upstream = self._gateway.choose(self._route, self._request, avoid=avoid)
+        except TunnelError as error:
+            self._fail(error)
+            return
+        if upstream is None:
+            self._waiting = asyncio.get_running_loop().create_task(self._wait(avoid))
         else:
-            self._gateway.metrics.limit_hit(Limit.TIMEOUT_HEAD, self._record)
-            self._give_up(ClientTooSlowError(f"no byte of the body for {seconds:g} s"))
+            self._open(upstream)
 
-    def _exceeded(self, limit: Limit, text: str) -> None:
-        self._gateway.metrics.limit_hit(limit, self._record)
-        self._record.closed_by = "gateway"
-        self._give_up(TooSlowError(text))
+    async def _wait(self, avoid: Upstream | None) -> None:
+        try:
+            upstream = await self._gateway.wait_for_upstream(self._route, self._request, avoid=avoid)
+        except TunnelError as error:
+            self._waiting = None
+            self._fail(error)
+        else:
+            self._waiting = None
+            self._open(upstream)
+
+    def _open(self, upstream: Upstream) -> None:
+        head, upload = self._request_head, self._upload
+        assert head is not None  # noqa: S101  (`begin` made it)
+        self.upstream = upstream
+        now = self._opened_at = asyncio.get_running_loop().time()
+        self.via(upstream.label, upstream.agent_id, upstream.dialect, now)
+        try:
+            exchange = upstream.open(head, self, fresh=self._retried)
+        except UnsendableHeadError as error:
+            self._refuse(problems.BAD_REQUEST, str(error))
+            return
+        except TunnelError as error:
+            self._fail(error, opened=False)
+            return
+        self._exchange = exchange
+        self.state = State.OPEN
+        if upload is None:
+            exchange.end()
+        else:
+            upload.begin(now)
+
+    def _may_retry(self, error: Exception, *, opened: bool) -> bool:
+        """Only once, and only what is safe: where nothing could be opened nothing was sent (RFC 9110 9.2.2)."""
+        if self._retried or not isinstance(error, TunnelError) or not error.retryable or self._head is not None:
+            return False
+        head = self._request_head
+        return not opened or (self._upload is None and head is not None and is_repeatable(head.method))
+
+    # --- answering
+
+    def _answer(self, head: ResponseHead) -> None:
+        if head.status > 599:
+            self._reset()
+            self._fail(BadAnswerError(f"status {head.status}"))  # no server could send it on
+            return
+        self._head = head
+        self.state = State.ANSWERING
+        self._last_data = self.head_at = asyncio.get_running_loop().time()
+        self.status = head.status
+        policy = self._route.policy
+        fields = answer_fields(head, self.request_id, policy.response_headers, close=self._gateway.draining)
+        if policy.sticky == "cookie" and self.upstream is not None:
+            fields.extend(cookie_for(self._route, self._request, self.upstream))
+        self._client.start(head.status, fields)
+
+    def _refuse(self, problem: problems.Problem, detail: str = "") -> None:
+        """Answer with a page of ours. `detail` is shown."""
+        self.state = State.REFUSED
+        self.status, self.outcome = problem.status, problem.code
+        close = self._gateway.draining or problem is problems.BAD_REQUEST
+        status, fields, body = page(self._request, problem, detail, close=close)
+        self._client.answer(status, fields, body)
+
+    # --- ending
+
+    def _fail(self, error: Exception, *, opened: bool = True) -> None:
+        """Try again where that is safe, answer with an error where nothing was sent, else break the answer off."""
+        if self._error is not None or self.state in _FINAL or self.state is State.REFUSED:
+            return
+        if self.state is State.ANSWERING:
+            if self._done or not self._client.retract():
+                self._break_off(error)
+                return
+            self.state, self.status = State.OPEN, 0  # nothing was sent yet
+        if self._may_retry(error, opened=opened and self.state is State.OPEN):
+            self._reset()
+            avoid = self.upstream
+            self._exchange = None
+            self._retried = True
+            logger.info("%s: tried again on another stream: %s", self.link, error)
+            self._choose(avoid)
+            return
+        self._error = error
+        self._reset()
+        if isinstance(error, BadRequestError):
+            self._refuse(problems.BAD_REQUEST, str(error))
+            return
+        self.detail = str(error)
+        assert isinstance(error, TunnelError)  # noqa: S101
+        if (limit := limit_of_error(error)) is not None and not self.limit:
+            self._gateway.metrics.limit_hit(limit, self)
+        self._refuse(problems.problem_of(error))
+
+    def _break_off(self, error: Exception) -> None:
+        """An answer that has begun ends here, and its client sees that it is incomplete."""
+        if self._done:
+            return
+        self._error = error
+        self._reset()
+        if (limit := limit_of_error(error)) is not None and not self.limit:
+            self._gateway.metrics.limit_hit(limit, self)
+        self.outcome, self.detail = "broken_off", str(error)
+        self.closed_by = self.closed_by or "service"
+        self._client.break_off(str(error))
+
+    def broken_off(self) -> None:
+        """The client was given what came before the fault, and its connection is being cut."""
+        self._close(State.BROKEN)
+
+    def _too_large(self, detail: str) -> None:
+        self._gateway.metrics.limit_hit(Limit.BODY_SIZE, self)
+        self.closed_by = "gateway"
+        self._reset()
+        if self.state is State.ANSWERING:
+            self._break_off(BodyTooLargeError(detail))
+            return
+        self._error = BodyTooLargeError(detail)
+        self.detail = detail
+        self._refuse(problems.BODY_TOO_LARGE)
+
+    def _give_up(self, error: TunnelError) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
+        self._reset()
+        self._retried = True
+        self._fail(error)
+        if self._sending_since is not None:
+            self._cut_client()
 
     def _cut_client(self) -> None:
-        """The client takes nothing: its connection is aborted where the server lets us, and left where not."""
-        self._gateway.metrics.limit_hit(Limit.TIMEOUT_WRITE, self._record)
+        """The client takes nothing: cut its connection where the server lets us, and end the call in any case."""
+        self._gateway.metrics.limit_hit(Limit.TIMEOUT_WRITE, self)
         self._reset()
-        self._error = ClientLeftError("took nothing for too long")
-        self._sending_since = None
-        if not self._client.abort() and self._runner is not None:
-            self._runner.cancel()
+        self._error = self._error or ClientLeftError()
+        self._client.abort()
+        self.left("took nothing for too long")
 
     def _reset(self) -> None:
         if self._exchange is not None:
             self._exchange.reset()
 
-    def sum_up(self) -> None:
-        """Write into the record what was counted on the way."""
-        record = self._record
-        record.bytes_up = self._upload.bytes_sent
-        self._gateway.metrics.request_bytes_up += self._upload.bytes_sent
-        record.stalled_by_client_seconds = self._stalled_by_client.seconds
-        record.stalled_by_service_seconds = self._upload.stall.seconds
-
-
-async def carry(gateway: Gateway, route: Route, request: Request, client: HttpClient) -> None:
-    """Carry one HTTP request of a routed host to its service. Raises what must break the connection off."""
-    record = records.begin(request, route.target)
-
-    async def answer(problem: problems.Problem, detail: str = "") -> None:
-        record.status, record.outcome = problem.status, problem.code
-        with contextlib.suppress(OSError):
-            close = gateway.draining or problem is problems.BAD_REQUEST
-            await client.answer(*page(request, problem, detail, close=close))
-
-    call: HttpCall | None = None
-    try:
-        if gateway.closing and not gateway.listeners:  # nobody stops listening for us: what still comes is turned away
-            await answer(problems.STOPPING)
+    def _close(self, state: State) -> None:
+        """Count, log, let go of everything; once."""
+        if self.state in _FINAL:
             return
-        head = request_head(request)
-        head.headers = with_request_id(route.policy.request_headers.apply(head.headers), request.request_id)
-        call = HttpCall(gateway, route, request, head, client, record)
-        gateway.began(call)
-        await call.run()
-    except ClientLeftError as error:
-        record.outcome, record.closed_by, record.detail = "client_left", "client", str(error)
-    except BadRequestError as error:
-        await answer(problems.BAD_REQUEST, str(error))
-    except BodyTooLargeError as error:
-        record.detail = str(error)
-        if not record.limit:
-            gateway.metrics.limit_hit(Limit.BODY_SIZE, record)
-        await answer(problems.BODY_TOO_LARGE)
-    except TunnelError as error:
-        await answer(records.failed(gateway, record, error))
-    except BrokenOffError as error:
-        record.outcome, record.detail = "broken_off", str(error)
-        record.closed_by = record.closed_by or "service"
-        raise
-    except Exception:
-        record.status, record.outcome = record.status or 500, problems.INTERNAL.code
-        raise
-    finally:
-        if call is not None:
-            gateway.ended(call)
-            call.sum_up()
-        records.end(gateway, record)
+        self.state = state
+        upload, now = self._upload, asyncio.get_running_loop().time()
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if not (self._done and (upload is None or upload.ended)):
+            self._reset()
+        self._held.close()
+        if upload is not None:
+            upload.close(now)
+            self.bytes_up = upload.bytes_sent
+            self._gateway.metrics.request_bytes_up += upload.bytes_sent
+            self.stalled_by_service_seconds = upload.stall.seconds
+        self._stalled_by_client.end(now)
+        self.stalled_by_client_seconds = self._stalled_by_client.seconds
+        self.ended_at = now
+        self._gateway.ended(self)
+        self._gateway.metrics.ended(self)
+        access.emit(self)

@@ -13,12 +13,18 @@ def read_request(
 ) -> Request:  # fmt: skip
     """The request of a door that has its parts. `proxies`: whose word about their clients is believed."""
     client, scheme, trusted = client_facts(peer, peer_scheme, fields, proxies)
-    host = b""
+    hosts: list[bytes] = []
+    connection: list[bytes] = []
+    upgrade: list[bytes] = []
     for name, value in fields:
         if name == b"host":
-            host = value
-            break
+            hosts.append(value)
+        elif name == b"connection":
+            connection.append(value)
+        elif name == b"upgrade":
+            upgrade.append(value)
     return Request(
-        method, host, path, query, fields, peer, peer_scheme, client, scheme, trusted,
-        request_id_of(fields, trusted), subprotocols, is_websocket, prefix,
+        method, hosts[0] if hosts else b"", path, query, len(hosts), b",".join(connection), b",".join(upgrade),
+        fields, peer, peer_scheme, client, scheme, trusted, request_id_of(fields, trusted), subprotocols,
+        is_websocket, prefix,
     )  # fmt: skip

@@ -4,11 +4,13 @@ What is refused before its route is known has no target, but it has an answer, a
 The host that was asked for stands in the access line alone, never in a label: clients send what they like.
 """
 
+import asyncio
 import contextlib
 
 from tunnel.port import Headers
 
 from ..node.gateway import Gateway
+from ..observed.access import Record
 from ..observed.request_id import with_request_id
 from ..rules import problems
 from ..rules.problems import Problem
@@ -26,18 +28,59 @@ def page(request: Request, problem: Problem, detail: str = "", *, close: bool = 
     return status, headers, body
 
 
-async def refuse_request(
-    gateway: Gateway, request: Request, client: HttpClient, problem: Problem, detail: str = ""
-) -> None:
-    """Answer a request that has no route; `detail` is shown."""
-    record = records.begin(request, None)
-    record.status, record.outcome, record.detail = problem.status, problem.code, detail
-    try:
-        with contextlib.suppress(OSError):  # the client has left
-            close = gateway.draining or problem is problems.BAD_REQUEST
-            await client.answer(*page(request, problem, detail, close=close))
-    finally:
-        records.end(gateway, record)
+class RefusedRequest(Record):
+    """A request that has no route, and the answer that it gets. `detail` is shown."""
+
+    __slots__ = ("_client", "_gateway", "_problem", "_request")
+
+    def __init__(
+        self, gateway: Gateway, request: Request, client: HttpClient, problem: Problem, detail: str = ""
+    ) -> None:
+        now = asyncio.get_running_loop().time()
+        super().__init__(
+            "http", request.request_id, request.method, request.host, request.path, None, now, request.client
+        )
+        self.status, self.outcome, self.detail = problem.status, problem.code, detail
+        self._gateway = gateway
+        self._request = request
+        self._client = client
+        self._problem = problem
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is answered, or its client left."""
+        return self.ended_at is not None
+
+    def begin(self) -> None:
+        """Answer."""
+        close = self._gateway.draining or self._problem is problems.BAD_REQUEST
+        self._client.answer(*page(self._request, self._problem, self.detail, close=close))
+
+    def body(self, data: bytes, /, *, last: bool) -> bool:  # noqa: ARG002
+        """Nobody wants it."""
+        return False
+
+    def sending(self) -> None:
+        """Nothing to do."""
+
+    def sent(self, size_bytes: int, /) -> None:
+        """Nothing to do."""
+
+    def finished(self) -> None:
+        """It is over: counted, and written into the access log."""
+        if self.ended_at is None:
+            records.end(self._gateway, self)
+
+    def broken_off(self) -> None:
+        """Not called: nothing is broken off here."""
+
+    def left(self, why: str = "", /) -> None:  # noqa: ARG002
+        """The client is gone."""
+        self.finished()
+
+    def broke(self) -> None:
+        """The server failed."""
+        self.finished()
 
 
 async def refuse_websocket(

@@ -8,24 +8,26 @@ from ..rules import problems
 from ..rules.problems import Problem
 from ..rules.request import Request
 from ..rules.routes import Route, UnsafePathError, normalise_host
-from . import http_call, websocket_call
-from .client_port import Handshake, HttpClient
+from . import websocket_call
+from .client_port import Handshake, HttpClient, HttpListener
 from .header_rules import BadRequestError, checked_host, is_websocket_upgrade
-from .refusals import refuse_request, refuse_websocket
+from .http_call import HttpCall
+from .refusals import RefusedRequest, refuse_websocket
 
 
-async def carry_request(gateway: Gateway, request: Request, client: HttpClient, *, refused: str = "") -> None:
-    """Carry a request to its service. `refused`: what the server found wrong with it; it is answered 400."""
+def request_call(gateway: Gateway, request: Request, client: HttpClient, *, refused: str = "") -> HttpListener:
+    """The call of a request: to its service, or one that answers why not.
+
+    `refused`: what the server found wrong with the request; it is answered 400.
+    """
     try:
         route = _route_of(gateway, request, refused)
     except _NoRouteError as error:
-        await refuse_request(gateway, request, client, error.problem, error.detail)
-        return
-    if is_websocket_upgrade(request.fields):
+        return RefusedRequest(gateway, request, client, error.problem, error.detail)
+    if request.upgrade and is_websocket_upgrade(request.fields):
         # A server without WebSocket support hands the handshake over as plain HTTP.
-        await refuse_request(gateway, request, client, problems.NO_WEBSOCKETS)
-        return
-    await http_call.carry(gateway, route, request, client)
+        return RefusedRequest(gateway, request, client, problems.NO_WEBSOCKETS)
+    return HttpCall(gateway, route, request, client)
 
 
 async def carry_websocket(gateway: Gateway, request: Request, client: Handshake, *, refused: str = "") -> None:

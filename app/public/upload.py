@@ -1,12 +1,8 @@
-"""A request's body, from the client to the exchange; and, after it, the client that may leave.
-
-Reads only while the exchange takes: a service that does not read holds its client back. The watcher of a request
-without a body starts only when the answer is not there at once, so most requests never cost a second task.
+"""The body of one request, on its way from the client to the exchange: its limit, its pace, and the 100 that it may
+wait for. Plain calls; a service that does not read holds its client back.
 """
 
 import asyncio
-import logging
-from collections.abc import Callable
 
 from tunnel.http1 import BodyLengthError
 from tunnel.port import Exchange, RequestHead
@@ -14,16 +10,9 @@ from tunnel.port import Exchange, RequestHead
 from ..observed.metrics import Stall
 from .client_port import HttpClient
 from .header_rules import BadRequestError
-from .waiting import Waiter
-
-logger = logging.getLogger("gateway")
 
 _CONTINUE_SECONDS = 1.0
 """How long a body waits for the service's 100 (RFC 9110 section 10.1.1: not indefinitely)."""
-
-
-class ClientLeftError(Exception):
-    """The client went away; nobody is left to be told."""
 
 
 class BodyTooLargeError(Exception):
@@ -31,107 +20,81 @@ class BodyTooLargeError(Exception):
 
 
 class Upload:
-    """The body of one request. `failed` is told at most once, with why the exchange is over."""
+    """See the module. `progress_at` is the loop's time when bytes were last taken."""
 
     __slots__ = (
-        "_client", "_exchange", "_failed", "_limit", "_task", "_waiter", "_waits_for_100",
-        "bytes_sent", "ended", "progress_at", "stall", "stalled",
-    )  # fmt: skip
+        "_client",
+        "_limit",
+        "_timer",
+        "bytes_sent",
+        "ended",
+        "progress_at",
+        "stall",
+        "stalled",
+        "waits_for_100",
+    )
 
-    def __init__(
-        self, head: RequestHead, client: HttpClient, limit_bytes: int | None, failed: Callable[[Exception], None],
-        stall: Stall,
-    ) -> None:  # fmt: skip
+    def __init__(self, head: RequestHead, client: HttpClient, limit_bytes: int | None, stall: Stall) -> None:
         self._client = client
         self._limit = limit_bytes
-        self._failed = failed
+        self._timer: asyncio.TimerHandle | None = None
+        self.waits_for_100 = any(name == b"expect" and value.lower() == b"100-continue" for name, value in head.headers)
         self.stall = stall
-        self._exchange: Exchange | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._waiter = Waiter()
-        self.ended = head.body_length == 0
+        self.bytes_sent = 0
+        self.progress_at = 0.0
+        self.ended = False
         """The whole body was given to the exchange."""
         self.stalled = False
         """The exchange is full: the service does not read."""
-        self._waits_for_100 = not self.ended and any(
-            name == b"expect" and value.lower() == b"100-continue" for name, value in head.headers
-        )
-        self.bytes_sent = 0
-        self.progress_at = 0.0
-        """The loop's time when bytes were last taken."""
 
-    def begin(self, exchange: Exchange) -> None:
-        """Send the body to `exchange`; for a request without one again for its second attempt."""
-        self._exchange = exchange
-        self.progress_at = asyncio.get_running_loop().time()
-        if self.ended:
-            exchange.end()
-        else:
-            self.watch()
-
-    def watch(self) -> None:
-        """Read, if nobody does yet: the body, or whether the client leaves. For one without a body the tick asks."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
+    def begin(self, now: float) -> None:
+        """The exchange is open: read the body, or wait for the service's 100 first."""
+        self.progress_at = now
+        if not self.waits_for_100:
+            self._client.read_body()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_CONTINUE_SECONDS, self.continue_)
 
     def continue_(self) -> None:
         """The service's 100 came, or is not waited for any longer."""
-        if self._waits_for_100:
-            self._waits_for_100 = False
-            self._waiter.wake()
+        if self.waits_for_100:
+            self.waits_for_100 = False
+            self._stop_timer()
+            self._client.read_body()
+
+    def pass_on(self, exchange: Exchange, data: bytes, *, last: bool) -> None:
+        """Give a part to the exchange. Raises BodyTooLargeError; BadRequestError if the length is not as announced."""
+        now = asyncio.get_running_loop().time()
+        try:
+            if data:
+                self.bytes_sent += len(data)
+                if self._limit is not None and self.bytes_sent > self._limit:
+                    raise BodyTooLargeError(f"more than {self._limit} bytes")
+                self.progress_at = now
+                if not exchange.send_data(data) and not last:
+                    self.stalled = True
+                    self.stall.begin(now)
+                    self._client.pause_body()
+            if last:
+                exchange.end()
+                self.ended = True
+        except BodyLengthError as error:
+            raise BadRequestError(str(error)) from None
 
     def writable(self) -> None:
         """The exchange takes more."""
-        self.stalled = False
-        self.progress_at = asyncio.get_running_loop().time()
-        self.stall.end(self.progress_at)
-        self._waiter.wake()
+        now = self.progress_at = asyncio.get_running_loop().time()
+        if self.stalled:
+            self.stalled = False
+            self.stall.end(now)
+            self._client.resume_body()
 
-    async def aclose(self) -> None:
-        """Nothing is read any more."""
-        self.stall.end(asyncio.get_running_loop().time())
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+    def close(self, now: float) -> None:
+        """Nothing more is passed on; idempotent."""
+        self.stall.end(now)
+        self._stop_timer()
 
-    async def _run(self) -> None:
-        try:
-            if self._waits_for_100:
-                timer = asyncio.get_running_loop().call_later(_CONTINUE_SECONDS, self.continue_)
-                try:
-                    await self._waiter.wait()
-                finally:
-                    timer.cancel()
-            while True:
-                if self.stalled:
-                    await self._waiter.wait()
-                part = await self._client.receive()
-                if part is None:
-                    self._failed(ClientLeftError())
-                    return
-                if not self.ended:
-                    body, more = part
-                    self._pass_on(body, last=not more)
-        except (BodyTooLargeError, BadRequestError) as error:
-            self._failed(error)
-        except Exception:  # a server's receive may raise what it likes: the exchange is over
-            logger.exception("reading a request's body failed")
-            self._failed(ClientLeftError())
-
-    def _pass_on(self, body: bytes, *, last: bool) -> None:
-        assert self._exchange is not None  # noqa: S101  (begin comes first)
-        try:
-            if body:
-                self.bytes_sent += len(body)
-                if self._limit is not None and self.bytes_sent > self._limit:
-                    raise BodyTooLargeError(f"more than {self._limit} bytes")
-                self.progress_at = asyncio.get_running_loop().time()
-                self.stalled = not self._exchange.send_data(body)
-                if self.stalled:
-                    self.stall.begin(self.progress_at)
-            if last:
-                self._exchange.end()
-                self.ended = True
-                self.stalled = False
-        except BodyLengthError as error:
-            raise BadRequestError(str(error)) from None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

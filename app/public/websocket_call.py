@@ -192,11 +192,13 @@ class WebSocketCall:
         offered = self._request.subprotocols
         protocols = ", ".join(offered).encode("latin-1") if offered else None
         handshake = websocket.handshake_headers(key, protocols)
-        request: RequestHead = upgrade_head(self._request, handshake)
-        request.headers = with_request_id(route.policy.request_headers.apply(request.headers), self._record.request_id)
+        request: RequestHead = upgrade_head(self._request, route.policy.request_headers, handshake)
         avoid: Upstream | None = None
         for attempt in (1, 2):
-            upstream = self.upstream = await gateway.choose(route, self._request, avoid=avoid)
+            upstream = gateway.choose(route, self._request, avoid=avoid)
+            if upstream is None:
+                upstream = await gateway.wait_for_upstream(route, self._request, avoid=avoid)
+            self.upstream = upstream
             self._record.via(upstream.label, upstream.agent_id, upstream.dialect, asyncio.get_running_loop().time())
             try:
                 self._exchange = upstream.open(request, self, fresh=attempt > 1)

@@ -23,6 +23,12 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The raw path as it came, without the prefix under which the gateway is mounted; never empty."""
     query: bytes
     """The raw query, without its `?`; empty where there is none."""
+    hosts: int
+    """How many Host fields there are: more than one is an error."""
+    connection: bytes
+    """The values of Connection, joined with commas (RFC 9110 section 5.3); empty where there is none."""
+    upgrade: bytes
+    """The values of Upgrade, joined with commas."""
     fields: Headers
     """The field lines in their order, names in lower case, repetitions kept (RFC 9110 section 5.3)."""
     peer: str

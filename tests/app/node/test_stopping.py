@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.public.http_call import BrokenOffError
+from app.asgi.http_client import BrokenOffError
 from app.settings import Grant, token_hash
 from tests.app.asgi_server import Request, WebSocket
 from tests.app.fake_service import opened, parted

@@ -9,6 +9,7 @@ from app.asgi.reading import read_scope
 from app.public import header_rules
 from app.public.forwarded import Networks
 from app.public.header_rules import BadRequestError
+from app.rules.policy import NO_CHANGES
 from app.rules.request import Request
 from tests.app.asgi_server import CLIENT, Pairs, scope_of
 from tunnel.port import Headers, RequestHead
@@ -50,7 +51,7 @@ def read(scope: dict[str, Any], proxies: Networks = NOBODY) -> Request:
 
 
 def head(headers: Pairs | None = None, proxies: Networks = NOBODY, target: str = "/p?q", **scope: Any) -> RequestHead:
-    return header_rules.request_head(read(scope_of("http", target, headers=headers, **scope), proxies))
+    return header_rules.request_head(read(scope_of("http", target, headers=headers, **scope), proxies), NO_CHANGES)
 
 
 def values(headers: Headers, name: bytes) -> list[bytes]:
@@ -58,8 +59,8 @@ def values(headers: Headers, name: bytes) -> list[bytes]:
 
 
 def own(headers: Headers) -> Headers:
-    """Without the fields about the connection, and without Host."""
-    about = {b"host", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
+    """Without the fields about the connection, without Host and the id."""
+    about = {b"x-request-id", b"host", b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"}
     return [pair for pair in headers if pair[0] not in about]
 
 
@@ -222,10 +223,10 @@ def test_other_claims_of_a_stranger_never_reach_the_service(name: bytes):
     handshake = [(b"upgrade", b"websocket")]
     for proxies, passed in ((NOBODY, []), (PROXIES, [b"198.51.100.7"])):
         request = read(scope_of("http", headers=claim), proxies)
-        assert values(header_rules.request_head(request).headers, name) == passed
-        assert values(header_rules.upgrade_head(request, handshake).headers, name) == passed
+        assert values(header_rules.request_head(request, NO_CHANGES).headers, name) == passed
+        assert values(header_rules.upgrade_head(request, NO_CHANGES, handshake).headers, name) == passed
     stranger = read(scope_of("http", headers=claim, client=("198.51.100.9", 1)), PROXIES)
-    assert values(header_rules.request_head(stranger).headers, name) == []
+    assert values(header_rules.request_head(stranger, NO_CHANGES).headers, name) == []
 
 
 @pytest.mark.parametrize("name", [b"x-real-ips", b"x-forwarded", b"forwarded-to", b"x-request-start", b"proxying"])
@@ -289,7 +290,7 @@ def test_upgrade_head_is_a_handshake_of_our_own():
         (b"cookie", b"a=b"),
     ]
     scope = scope_of("websocket", "/ws?t=1", headers=sent, scheme="wss")
-    made = header_rules.upgrade_head(read(scope), [(b"Sec-WebSocket-Key", b"ours")])
+    made = header_rules.upgrade_head(read(scope), NO_CHANGES, [(b"Sec-WebSocket-Key", b"ours")])
     assert own(made.headers) == [
         (b"origin", b"https://app.example.test"),
         (b"cookie", b"a=b"),

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from app.public.http_call import BrokenOffError
+from app.asgi.http_client import BrokenOffError
 from tests.app.asgi_server import Request
 from tests.app.fakes import Stage
 from tests.app.virtual import dialogue, left_behind, quiet

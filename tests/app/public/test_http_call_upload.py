@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.public.http_call import BrokenOffError
+from app.asgi.http_client import BrokenOffError
 from tests.app.asgi_server import Pairs, Request
 from tests.app.fakes import FakeExchange, Stage
 from tests.app.virtual import dialogue, left_behind, quiet

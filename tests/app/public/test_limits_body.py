@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from app.public.http_call import BrokenOffError
+from app.asgi.http_client import BrokenOffError
 from app.rules.policy import HeaderChanges
 from tests.app.asgi_server import Pairs, Request, WebSocket
 from tests.app.fake_service import FakeService, opened, parted

@@ -9,7 +9,7 @@ import logging
 
 import pytest
 
-from app.public.http_call import BrokenOffError
+from app.asgi.http_client import BrokenOffError
 from tests.app.asgi_server import Request, WebSocket
 from tests.app.fake_service import FakeService, opened, parted
 from tests.app.fakes import FakeExchange, FakeLink, Stage

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from app.public.http_call import BrokenOffError
+from app.asgi.http_client import BrokenOffError
 from tests.app.asgi_server import Request
 from tests.app.fakes import Stage
 from tests.app.limits import Lines, abortable, hits

@@ -10,7 +10,7 @@ import json
 from typing import Any
 from urllib.parse import quote
 
-from app.public.http_call import BrokenOffError
+from app.asgi.http_client import BrokenOffError
 from tests.app.asgi_server import Request, WebSocket
 from tests.app.fakes import Stage
 from tests.tunnel.gateway import sound
