@@ -6,11 +6,11 @@ import pytest
 
 from app.public.http_call import BrokenOffError
 from app.settings import Grant, token_hash
-from tests.app.asgi_server import Request, WebSocket
-from tests.app.fake_service import opened, parted
-from tests.app.fakes import Stage
-from tests.app.limits import Lines
-from tests.app.virtual import dialogue, left_behind, quiet
+from tests.app.public.limits import Lines
+from tests.app.stage import Stage
+from tests.fakes.asgi import Request, WebSocket
+from tests.fakes.loop import dialogue, left_behind, quiet
+from tests.fakes.service import opened, parted
 from tunnel.websocket import Closed
 
 

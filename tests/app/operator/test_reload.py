@@ -13,7 +13,7 @@ import pytest
 from app.node.gateway import Gateway
 from app.operator.reload import NEEDS_RESTART, POLL_SECONDS, Reloader
 from app.settings import Settings, load, token_hash
-from tests.app.virtual import dialogue, left_behind, quiet
+from tests.fakes.loop import dialogue, left_behind, quiet
 
 GOOD = """
 [[agents]]

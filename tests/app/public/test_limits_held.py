@@ -10,11 +10,13 @@ import logging
 import pytest
 
 from app.public.http_call import BrokenOffError
-from tests.app.asgi_server import Request, WebSocket
-from tests.app.fake_service import FakeService, opened, parted
-from tests.app.fakes import FakeExchange, FakeLink, Stage
-from tests.app.limits import Lines, hits
-from tests.app.virtual import dialogue, quiet
+from tests.app.public.limits import Lines, hits
+from tests.app.stage import Stage
+from tests.fakes.asgi import Request, WebSocket
+from tests.fakes.exchange import FakeExchange
+from tests.fakes.link import FakeLink
+from tests.fakes.loop import dialogue, quiet
+from tests.fakes.service import FakeService, opened, parted
 from tunnel.errors import LinkBusyError, NotReadError
 from tunnel.websocket import Closed, Message
 

@@ -10,8 +10,9 @@ import pytest
 
 from app.server import http
 from app.server.http import cut_off
-from tests.app.server.uvicorn_connection import Application, Connection, FakeTransport
-from tests.app.virtual import dialogue, quiet
+from tests.app.server.uvicorn_connection import Application, Connection
+from tests.fakes.loop import dialogue, quiet
+from tests.fakes.transport import FakeTransport
 
 GET = ("GET / HTTP/1.1", "Host: h")
 CLOSE = b"\r\nconnection: close\r\n"
@@ -113,7 +114,7 @@ async def test_an_end_within_a_request_is_the_connections_end(sent: bytes):
     with Connection(app) as client:
         client.protocol.data_received(sent)
         assert client.protocol.eof_received() is False
-        client.protocol.connection_lost(None)
+        client.transport.lose()
         app.go.set()
         await quiet()
 
@@ -248,7 +249,7 @@ async def test_a_client_that_resets_leaves_no_timer():
     with Connection(app) as client:
         client.send(*GET)
         assert client.protocol.eof_received() is True
-        client.protocol.connection_lost(ConnectionResetError())
+        client.transport.lose(ConnectionResetError())
         app.go.set()
         await quiet()
         assert client.protocol not in client.state.connections

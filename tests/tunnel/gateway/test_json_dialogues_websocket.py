@@ -5,13 +5,13 @@ import json
 import logging
 
 import pytest
+from tests.tunnel.gateway.json_recording import JsonPlayback
+from tests.tunnel.gateway.test_json_dialogues import served
 
 from app.rules.policy import Policy
-from tests.app.virtual import dialogue
+from tests.fakes.loop import dialogue
 from tests.tunnel.gateway import sound
-from tests.tunnel.gateway.json_recording import JsonPlayback
 from tests.tunnel.gateway.recording import CLUSTER, HOST, stage
-from tests.tunnel.gateway.test_json_dialogues import served
 
 
 def data_sent(playback: JsonPlayback, theirs: str) -> list[bytes]:
