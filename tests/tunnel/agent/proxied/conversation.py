@@ -4,7 +4,7 @@ import asyncio
 import json
 from base64 import b64decode, b64encode
 
-from tests.tunnel.agent.gateway import SECONDS
+from tests.fakes.gateway import SECONDS
 from tunnel import websocket
 from tunnel.account import Account
 from tunnel.agent.carrier import Wiring

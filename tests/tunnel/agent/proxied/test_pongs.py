@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.tunnel.agent.gateway import SECONDS
+from tests.fakes.gateway import SECONDS
 from tests.tunnel.agent.proxied.conversation import b64
 from tunnel.agent.proxied import pongs
 from tunnel.agent.proxied.pongs import Pongs
