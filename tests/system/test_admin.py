@@ -11,8 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from tests.system.clients import RawClient, http_client, websocket
 from tests.system.conftest import tunnel_only
 from tests.system.harness import DOMAIN, LOOPBACK, Stack, free_port
+from tests.system.outcomes import status
 from tests.system.process import wait_until
-from tests.system.test_agent_gone import status
 from tests.system.test_drain import ADMIN, BEARER, ask, ready
 
 pytestmark = [pytest.mark.anyio, tunnel_only]
@@ -67,7 +67,7 @@ async def test_on_loopback_it_needs_no_token_and_counts_what_was_carried(own_sta
     before = metrics_of(admin_port)
     assert total(before, "websocket_connections_active") == 0
     async with http_client() as http, websocket(stack.url("ws", "/echo", "ws")) as client:
-        assert (await status(http, stack))[0] == 200
+        assert await status(http, stack) == 200
         await client.send("twelve bytes")
         assert await client.recv() == "twelve bytes"
         during = metrics_of(admin_port)

@@ -7,7 +7,6 @@ connections, and its clients try those again; nothing else.
 import asyncio
 import shutil
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
@@ -31,7 +30,6 @@ WEBSOCKETS = 50
 DRAIN_SECONDS = 2.0
 """HAProxy asks every 200 ms and believes the second answer: 0.6 s, and as much again to spare."""
 AWAY_SECONDS = 1.0
-GRACE_SECONDS = 3.0
 REQUEST = f"GET /small?n=1 HTTP/1.1\r\nHost: plain.{DOMAIN}\r\n".encode()
 BODY = b"small 1"
 
@@ -117,7 +115,6 @@ class Load:
         self._kept = [Connection(port) for _ in range(KEPT_ALIVE)]
         self._free = list(self._kept)
         self.outcomes: Counter[str] = Counter()
-        self.longest = 0.0
         self.refused = 0
 
     async def run(self, seconds: float, per_second: int) -> None:
@@ -136,9 +133,7 @@ class Load:
             await connection.close()
 
     async def _one(self, kept: Connection | None) -> None:
-        begun = time.monotonic()
         self.outcomes[await self._outcome(kept)] += 1
-        self.longest = max(self.longest, time.monotonic() - begun)
         if kept is not None:
             self._free.append(kept)
 
@@ -245,7 +240,6 @@ async def roll(cluster: Cluster, nodes: list[str], seconds: float) -> None:
         assert not running.done(), "the load ended before the last node was back"
         await running
         assert load.outcomes == {"ok": seconds * PER_SECOND}
-        assert load.longest < GRACE_SECONDS
         for listener in listeners:
             if listener.node not in nodes:
                 assert not listener.reading.done()
@@ -272,15 +266,13 @@ def start_ours(stack: Stack) -> Process:
     return stack.start_agent()
 
 
-def restarted(stack: Stack) -> float:
-    """The only node goes and comes; for how long it was away."""
+def restarted(stack: Stack) -> None:
+    """The only node goes and comes."""
     stack.gateway.signal(signal.SIGTERM)
     assert stack.gateway.wait_end() == 0
-    gone = time.monotonic()
     # So long it is away, at least: this is the fault under test, not a wait for something.
     asyncio.run(asyncio.sleep(AWAY_SECONDS))
     stack.start_gateway()
-    return time.monotonic() - gone
 
 
 @pytest.mark.parametrize("start", [start_ours, start_existing], ids=["our agent", "existing agent"])
@@ -292,11 +284,9 @@ async def test_the_only_node_is_restarted_and_requests_wait_for_its_agent(
     load = Load(stack.port, again=True)
     running = asyncio.ensure_future(load.run(6, PER_SECOND))
     await asyncio.to_thread(stack.gateway.wait_line, "/small 200 in")
-    away = await asyncio.to_thread(restarted, stack)
-    assert AWAY_SECONDS <= away < 2 * AWAY_SECONDS + 2
+    await asyncio.to_thread(restarted, stack)
     await asyncio.to_thread(stack.gateway.wait_line, "/small 200 in")
     assert not running.done()
     await running
     assert load.refused > 0
     assert load.outcomes == {"ok": 6 * PER_SECOND}
-    assert load.longest < away + GRACE_SECONDS + 1

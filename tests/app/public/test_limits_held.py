@@ -257,6 +257,18 @@ async def test_a_request_waits_for_an_agent_as_long_as_the_grace(back_after: flo
         assert hits(s) == {}
 
 
+@pytest.mark.parametrize("kind", [Request, WebSocket])
+@dialogue
+async def test_after_the_grace_nobody_waits(kind: type[Request | WebSocket]):
+    async with Stage(links=0, reconnect_grace=3.0) as s:
+        await Request(s.app).start().over()
+        later = kind(s.app).start()
+        await quiet()
+        assert later.is_over
+        status = later.status if isinstance(later, Request) else (later.refusal or (0,))[0]
+        assert status == 503
+
+
 @dialogue
 async def test_a_thousand_may_wait_for_an_agent_and_no_more(caplog: pytest.LogCaptureFixture):
     lines = Lines(caplog)
