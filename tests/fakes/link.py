@@ -28,7 +28,8 @@ class FakeLink:
         self.state = LinkState.READY
         self.exchanges: list[FakeExchange] = []
         self.refuses: TunnelError | ValueError | None = None
-        self.closed: tuple[int, str] | None = None
+        self.token_hash = ""
+        self.closes: list[tuple[int, str]] = []
 
     def upstream(self, target: Target) -> "FakeLink":
         assert target == TARGET
@@ -46,7 +47,12 @@ class FakeLink:
     def doubt(self) -> None: ...
 
     def close(self, code: int, reason: str) -> None:
-        self.closed = self.closed or (code, reason)
+        self.closes.append((code, reason))
+
+    @property
+    def closed(self) -> tuple[int, str] | None:
+        """The first close, which counts."""
+        return self.closes[0] if self.closes else None
 
     @property
     def only(self) -> FakeExchange:

@@ -271,24 +271,21 @@ class Socket:
         self.options.append((level, name, value, self._transport.aborted))
 
 
-class Socketed(FakeTransport):
-    def __init__(self, error: OSError | None = None) -> None:
-        super().__init__()
-        self.socket = Socket(self, error)
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return self.socket if name == "socket" else super().get_extra_info(name, default)
+def with_socket(error: OSError | None = None) -> FakeTransport:
+    transport = FakeTransport()
+    transport.socket = Socket(transport, error)
+    return transport
 
 
 def test_the_kernel_forgets_what_it_holds_before_the_transport_is_aborted():
-    transport = Socketed()
+    transport = with_socket()
     cut_off(transport)
     assert transport.aborted
     (option,) = transport.socket.options
     assert option == (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0), False)
 
 
-@pytest.mark.parametrize("transport", [Socketed(OSError("gone")), FakeTransport()])
+@pytest.mark.parametrize("transport", [with_socket(OSError("gone")), FakeTransport()])
 def test_a_socket_that_is_gone_or_none_is_aborted_all_the_same(transport: FakeTransport):
     cut_off(transport)
     assert transport.aborted

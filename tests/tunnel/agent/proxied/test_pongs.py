@@ -106,7 +106,7 @@ async def test_an_upload_that_lags(conversation, way):
     conversation.carrier.ping_received(lambda: answers.append(1))
     assert answers == []
     if way == "taken":
-        service.take()
+        service.catch_up()
     else:
         conversation.tell("proxy_cancel")
     assert answers == [1]
