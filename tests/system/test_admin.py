@@ -79,7 +79,7 @@ async def test_on_loopback_it_needs_no_token_and_counts_what_was_carried(own_sta
     assert total(during, "websocket_message_duration_seconds_count") == 2
     assert during["gateway_requests_total", "GET", "ok", "2xx"] == 1
     assert during["gateway_requests_total", "GET", "ok", "1xx"] == 1, "the handshake"
-    wait_until(lambda: total(metrics_of(admin_port), "websocket_connections_active") == 0, 5, "the WebSocket is gone")
+    wait_until(lambda: total(metrics_of(admin_port), "websocket_connections_active") == 0, 30, "the WebSocket is gone")
 
 
 def test_metrics_name_no_secret_and_no_address(own_stack: Make, admin_port: int, token_file: str) -> None:

@@ -196,7 +196,7 @@ def test_after_the_delay_requests_are_served_and_websockets_refused(make: Make) 
             assert client.answer().status == 200
         stack.gateway.signal(signal.SIGTERM)
         stack.gateway.wait_line("draining:")
-        wait_until(lambda: refuses(stack), 5, "new connections are refused")
+        wait_until(lambda: refuses(stack), 30, "new connections are refused")
         http.request("GET /small?n=2 HTTP/1.1", "plain")
         answer = http.answer()
         assert (answer.status, answer.body, answer.one("connection")) == (200, b"small 2", "close")
@@ -234,7 +234,7 @@ def test_no_descriptor_is_left_when_it_is_drained(make: Make) -> None:
         assert gateway.num_fds() >= before + 2
         stream.finish()
     assert json.loads(drain(stack, wait="?wait=20").body)["drained"]
-    wait_until(lambda: gateway.num_fds() < before, 5, f"fewer than {before} descriptors: the listener's is gone too")
+    wait_until(lambda: gateway.num_fds() < before, 30, f"fewer than {before} descriptors: the listener's is gone too")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -243,7 +243,7 @@ def test_a_running_request_finishes_and_then_the_process_ends(make: Make, number
     with EventStream(stack, "finishes") as stream:
         stack.gateway.signal(number)
         stack.gateway.wait_line(f"{number.name}: stopping")
-        wait_until(lambda: refuses(stack), 5, "new connections are refused")
+        wait_until(lambda: refuses(stack), 30, "new connections are refused")
         stream.push("one-more")
         stream.finish()
     ends_cleanly(stack.gateway)
@@ -368,5 +368,5 @@ async def test_readiness_of_a_cluster_follows_its_agent(make: Make) -> None:
     async with http_client() as http:
         assert await status(http, stack) == 200
     agent.kill()
-    wait_until(lambda: ready(stack, "?cluster=c1")[0] == 503, 5, "its agent is gone")
+    wait_until(lambda: ready(stack, "?cluster=c1")[0] == 503, 30, "its agent is gone")
     assert ready(stack) == (200, b"ready\n")

@@ -39,7 +39,7 @@ async def test_a_service_s_close_is_not_told_so_the_idle_limit_ends_its_client(
                 with pytest.raises(ConnectionClosed):
                     await client.recv()
             assert client.close_code == 1001
-        wait_until(lambda: len(positions(stack.gateway, "limit timeout_idle")) == 2, 5, "the log names the limit")
+        wait_until(lambda: len(positions(stack.gateway, "limit timeout_idle")) == 2, 30, "the log names the limit")
         agent.wait("section 8.6: the service closed")
         agent.wait("section 8.6: the service dropped")
         async with http_client() as http:

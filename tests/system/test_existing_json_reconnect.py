@@ -71,7 +71,7 @@ async def test_an_answer_comes_on_the_next_link(tmp_path: Path, processes: Proce
             requests = await waiting.stats()
             links = serving(stack.gateway)
             relay.drop()
-            wait_until(lambda: serving(stack.gateway) > links, 5, "the agent is back")
+            wait_until(lambda: serving(stack.gateway) > links, 30, "the agent is back")
             await waiting.let_go()
             assert await task == (200, b"arrived")
             assert await waiting.stats() == requests
@@ -107,7 +107,7 @@ async def test_an_upload_under_way_is_cancelled_on_the_next_link(tmp_path: Path,
                 links = serving(stack.gateway)
                 relay.drop()
                 assert (await asyncio.to_thread(client.answer)).status == 502
-                wait_until(lambda: serving(stack.gateway) > links, 5, "the agent is back")
+                wait_until(lambda: serving(stack.gateway) > links, 30, "the agent is back")
                 await connections(http, stack, 1)
                 assert await status(http, stack) == 200
         assert agent.count("section 5.") == 0
@@ -141,7 +141,7 @@ async def test_two_restarts_of_the_gateway(tmp_path: Path, processes: Processes)
                 stack.gateway.signal(how)
                 stack.gateway.wait_end()
                 stack.start_gateway()
-                wait_until(lambda: serving(stack.gateway) == 1, 10, "the agent is back")
+                wait_until(lambda: serving(stack.gateway) == 1, 30, "the agent is back")
             assert await status(http, stack) == 200
 
 
@@ -160,7 +160,7 @@ async def test_503_at_the_handshake_and_it_comes_back(tmp_path: Path, processes:
         agent.wait("section 10: handshake answered 503", times=2)
         links = serving(stack.gateway)
         relay.target = stack.port
-        wait_until(lambda: serving(stack.gateway) > links, 10, "the agent is back")
+        wait_until(lambda: serving(stack.gateway) > links, 30, "the agent is back")
         async with http_client() as http:
             assert await status(http, stack) == 200
         assert agent.count("section 10: stranded") == 0
