@@ -5,12 +5,12 @@ import json
 import logging
 
 import pytest
-from tests.tunnel.gateway.json_recording import JsonPlayback
-from tests.tunnel.gateway.test_json_dialogues import served
 
 from app.rules.policy import Policy
 from tests.fakes.loop import dialogue
 from tests.tunnel.gateway import sound
+from tests.tunnel.gateway.json.recording import JsonPlayback
+from tests.tunnel.gateway.json.test_dialogues import served
 from tests.tunnel.gateway.recording import CLUSTER, HOST, stage
 
 
