@@ -7,8 +7,8 @@ import pytest
 
 from app.agents.dialects import dialect_of
 from app.settings import Grant, token_hash
-from tests.app.dial import Dial, stage, text
-from tests.app.virtual import dialogue, quiet
+from tests.app.agents.dial import Dial, stage, text
+from tests.fakes.loop import dialogue, quiet
 from tunnel.gateway.link import LinkState
 
 REGISTER: dict[str, Any] = {"agent_id": "a1", "name": "c1"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.agents.rest import BODY_BYTES, BODY_SECONDS, SYNC_BODY_BYTES
 from app.settings import Grant, Settings, token_hash
-from tests.app.calls import (
+from tests.app.agents.calls import (
     GRANTS,
     REGISTER,
     SYNC,
@@ -23,7 +23,7 @@ from tests.app.calls import (
     sync_body,
     told,
 )
-from tests.app.virtual import dialogue, quiet
+from tests.fakes.loop import dialogue, quiet
 
 # --- who may do what
 

@@ -9,13 +9,14 @@ from starlette.routing import Mount
 
 from app.rules.routes import Route, RouteTable
 from app.settings import Grant, token_hash
-from tests.app.asgi_server import App, Pairs, Request, WebSocket
-from tests.app.counted import samples
-from tests.app.fakes import HOST, TARGET, Stage
-from tests.app.limits import Lines
+from tests.app.observed.counted import samples
 from tests.app.observed.test_request_id import is_new
+from tests.app.public.limits import Lines
 from tests.app.server.uvicorn_connection import Connection
-from tests.app.virtual import dialogue, quiet
+from tests.app.stage import HOST, Stage
+from tests.fakes.asgi import App, Pairs, Request, WebSocket
+from tests.fakes.link import TARGET
+from tests.fakes.loop import dialogue, quiet
 
 UPGRADE = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
 TWO_READINGS = RouteTable([Route(HOST, b"/api", TARGET), Route(HOST, b"/admin", TARGET)])
