@@ -229,7 +229,7 @@ class Conversation:
     # --- the coroutine
 
     async def run(self, early: bytes, error: TunnelError | None = None, *, ended: bool = False) -> None:
-        """Pass messages both ways until the end. `early`: frames that came with the 101; the rest: how it ended since."""
+        """Pass messages both ways. `early`: frames that came with the 101; `error`, `ended`: the exchange is over."""
         if early:
             self.take(early)
         if error is not None:

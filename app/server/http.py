@@ -203,7 +203,7 @@ class GatewayHttp(HttpToolsProtocol):
         hosts = [value for name, value in self.headers if name == b"host"]
         port = _SCHEMES.get(scheme)
         if port is None or len(hosts) != 1 or _name_and_port(authority, port) != _name_and_port(hosts[0], port):
-            self._extensions["gateway.refused"] = "the authority of the request target does not match Host"
+            self._extensions["gateway.refused"] = "the target's authority does not match Host"
 
     def on_message_complete(self) -> None:
         """The request is complete; the next head may follow."""

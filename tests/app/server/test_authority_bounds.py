@@ -5,7 +5,7 @@ import pytest
 from tests.app.server.uvicorn_connection import Application, Connection
 from tests.app.virtual import dialogue, quiet
 
-REFUSAL = "the authority of the request target does not match Host"
+REFUSAL = "the target's authority does not match Host"
 
 
 def answered() -> Application:
