@@ -50,7 +50,7 @@ class AgentWebSocket(Protocol):
 
     @property
     def can_refuse(self) -> bool:
-        """Whether the server can answer the handshake with a response of ours."""
+        """Whether the server can answer the handshake with our response."""
 
     def begin(self) -> Awaitable[bool]:
         """Wait for the server to hand over the handshake. False: the agent has left."""

@@ -33,7 +33,7 @@ class AsgiWebSocket:
 
     @property
     def can_refuse(self) -> bool:
-        """Whether the server can answer a handshake with a response of ours."""
+        """Whether the server can answer a handshake with our response."""
         return "websocket.http.response" in self._extensions
 
     async def refuse(self, status: int, headers: Headers, body: bytes, /) -> None:

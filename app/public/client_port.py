@@ -26,7 +26,7 @@ class HttpClient(Protocol):
         """Send a part of the answer's body; returns once the server has taken it. `more` is False for the last part."""
 
     def answer(self, status: int, headers: Headers, body: bytes, /) -> Awaitable[None]:
-        """Send a whole answer of our own, without its body where the request was a HEAD."""
+        """Send a whole answer of the gateway's own, without its body if the request was a HEAD."""
 
     def receive(self) -> Awaitable[tuple[bytes, bool] | None]:
         """The next part of the request's body, and whether more follows. None: the client has left."""

@@ -75,7 +75,7 @@ class ClientChannel(WebSocketClient):
     @override
     async def leave(self) -> None:
         self._listener = None
-        self.resume_reading()  # the closing handshake goes on
+        self.resume_reading()  # the closing handshake continues
 
     # --- called by the conversation
 

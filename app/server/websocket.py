@@ -119,7 +119,7 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     async def receive(self) -> ASGIReceiveEvent:
-        """The application's next event. Parsing goes on once the application has taken it."""
+        """The application's next event. Parsing continues once the application has taken it."""
         event = await super().receive()
         if self._waiting:
             self.transport.pause_reading()
