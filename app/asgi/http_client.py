@@ -8,7 +8,7 @@ from .types import Receive, Scope, Send
 
 
 class AsgiHttpClient:
-    """The client of one call. `start` and `send` return the server's own awaitables, without a coroutine around them."""
+    """The client of one call. `start` and `send` return the server's own awaitables, not a coroutine."""
 
     __slots__ = ("_receive", "_scope", "_send")
 

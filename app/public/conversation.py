@@ -365,7 +365,7 @@ class Conversation:
         self._close_both(1008, "rate limit exceeded", to_service=1008)
 
     def _await_service_close(self) -> None:
-        """Wait for the service to end the connection, as RFC 6455 section 7.1.1 requires of a server."""
+        """Wait for the service to end the connection, as RFC 6455 section 7.1.1 asks of a server."""
         self._client_done = True
         self._ready = False
         self._down.unblock()

@@ -19,7 +19,7 @@ from .waiting import Waiter
 logger = logging.getLogger("gateway")
 
 _CONTINUE_SECONDS = 1.0
-"""How long a body waits for the service's 100. RFC 9110 section 10.1.1 forbids waiting forever."""
+"""How long a body waits for the service's 100. RFC 9110 section 10.1.1: not indefinitely."""
 
 
 class ClientLeftError(Exception):
