@@ -8,7 +8,7 @@ from .types import Receive, Scope, Send
 
 
 class AsgiHttpClient:
-    """The client of one call. Adds no coroutine to what the server's own calls cost, except for a body's parts."""
+    """The client of one call. `start` and `send` return the server's own awaitables, not a coroutine."""
 
     __slots__ = ("_receive", "_scope", "_send")
 
@@ -26,7 +26,7 @@ class AsgiHttpClient:
         return self._send({"type": "http.response.body", "body": body, "more_body": more})
 
     async def answer(self, status: int, headers: Headers, body: bytes, /) -> None:
-        """Send a whole answer. A body still to come is left unread: the server reads and drops it."""
+        """Send a whole answer. An unread request body is left to the server, which reads and drops it."""
         await self.start(status, headers)
         await self.send(b"" if self._scope["method"] == "HEAD" else body, more=False)
 
@@ -38,7 +38,7 @@ class AsgiHttpClient:
         return message.get("body", b""), message.get("more_body", False)
 
     def abort(self) -> bool:
-        """Cut the connection where the server lets us: `app/server/http.py` adds the extension."""
+        """Abort the connection, if the server has our extension (`app/server/http.py`)."""
         abort: Callable[[], None] | None = (self._scope.get("extensions") or {}).get("gateway.abort")
         if abort is None:
             return False

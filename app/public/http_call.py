@@ -1,10 +1,10 @@
-"""One HTTP request of a client: between the port's sink and exchange on one side, and the client on the other.
+"""One HTTP request of a client, between the port's sink and exchange on one side and the client on the other.
 
-`HttpCall.run` sends the answer; `Upload` reads the request's body beside it. The sink is paused while more than a
-frame waits for the client, so a service gets its credit back only as `await send()` takes its bytes. `tick`, called
-about twice a second, holds all deadlines: there is no timer per request.
+`HttpCall.run` sends the answer while `Upload` reads the request's body. The exchange is paused while a frame or more
+waits for the client, so a service gets credit back only as `await send()` takes its bytes. `tick` runs about twice a
+second and checks all deadlines: there is no timer per request.
 
-A broken answer is broken off by raising `BrokenOffError`, never ended cleanly.
+An incomplete answer ends with `BrokenOffError`, never cleanly.
 """
 
 import asyncio
@@ -37,15 +37,15 @@ from .waiting import Waiter
 logger = logging.getLogger("gateway")
 
 _PAUSE_BYTES = 16 * 1024
-"""Held beyond this, the service gets no more credit. Less than a frame: a small answer is sent whole, in one go."""
+"""From here on the service gets no more credit. Less than a frame, so a small answer is still sent in one write."""
 
 
 class BrokenOffError(Exception):
-    """Ends a response that has begun: the server cuts the connection, so the client sees it is incomplete."""
+    """Ends an answer that has begun. The server cuts the connection, so the client sees that it is incomplete."""
 
 
 class HttpCall:
-    """One request with its answer: the sink of its exchange, and the coroutine that feeds the client."""
+    """One request and its answer: the sink of the exchange, and the coroutine that sends to the client."""
 
     is_websocket = False
 
@@ -66,7 +66,7 @@ class HttpCall:
         self._request_head = head
         self._client = client
         stalled_by_service = Stall(gateway.metrics.stalled_by_service)
-        self._upload = Upload(head, client, route.policy.max_body_bytes, self._give_up, stalled_by_service)
+        self._upload = Upload(head, client, route.policy.max_body_bytes, self._fail, stalled_by_service)
         self._exchange: Exchange | None = None
         self._head: ResponseHead | None = None
         self._chunks: list[bytes] = []
@@ -84,7 +84,7 @@ class HttpCall:
     # --- the sink
 
     def head(self, head: ResponseHead, /) -> None:
-        """Keep the final head; a 100 lets the body go."""
+        """Keep the final head; a 100 releases the request's body."""
         self._answer_began = True
         if head.status >= 200:
             self._head = head
@@ -94,7 +94,7 @@ class HttpCall:
             self._upload.continue_()
 
     def data(self, data: bytes, /) -> None:
-        """Hold the bytes until the client's transport took them."""
+        """Hold the bytes until the client's transport has taken them."""
         self._chunks.append(data)
         held = self._held
         held.add(len(data))
@@ -103,7 +103,7 @@ class HttpCall:
         self._waiter.wake()
 
     def trailers(self, headers: Headers, /) -> None:
-        """ASGI servers here cannot send them: dropped (RFC 9110 section 6.5.1 allows it)."""
+        """Dropped, as RFC 9110 section 6.5.1 allows: the ASGI servers we run under cannot send trailers."""
 
     def end(self) -> None:
         """The answer is complete."""
@@ -117,29 +117,29 @@ class HttpCall:
             self._waiter.wake()
 
     def writable(self) -> None:
-        """More of the body is welcome."""
+        """The exchange can take more of the body."""
         self._upload.writable()
 
     # --- the gateway's side
 
     def stop(self, *, now: bool) -> None:
-        """The gateway stops: requests finish, unless it is too late."""
+        """The gateway is stopping: let the request finish, or end it if `now`."""
         if now:
             self._record.closed_by = self._record.closed_by or "gateway"
-            self._give_up(StoppingError("the gateway is stopping"))
+            self._fail(StoppingError("the gateway is stopping"))
             if self._sending_since is not None:
                 self._cut_client()
 
     def relieve(self) -> None:
-        """The process holds too much for us."""
+        """The process holds too many bytes: end this exchange."""
         self._gateway.metrics.limit_hit(Limit.HELD_HARD, self._record)
         self._record.closed_by = "gateway"
-        self._give_up(NoRoomError("too much was held for this exchange"))
+        self._fail(NoRoomError("too much was held for this exchange"))
         if self._sending_since is not None:
             self._cut_client()
 
     def tick(self, now: float) -> None:
-        """Hold the deadlines; `now` is the loop's time."""
+        """Check the deadlines; `now` is the loop's time."""
         policy = self._route.policy
         if self._sending_since is not None:
             if now - self._sending_since > policy.http_write_timeout:
@@ -148,11 +148,11 @@ class HttpCall:
             return
         else:
             self._upload.watch()
-            self._hold_deadlines(now, policy)
+            self._check_deadlines(now, policy)
 
-    def _hold_deadlines(self, now: float, policy: Policy) -> None:
+    def _check_deadlines(self, now: float, policy: Policy) -> None:
         if self._upload.stalled and now - self._upload.progress_at > policy.http_write_timeout:
-            self._exceeded(Limit.TIMEOUT_WRITE, "the service does not read the request's body")
+            self._exceeded(Limit.TIMEOUT_WRITE, "the service does not read the request body")
         elif self._head is None:
             if now - self._upload.progress_at > policy.response_head_timeout:
                 self._no_head(policy.response_head_timeout)
@@ -165,7 +165,7 @@ class HttpCall:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that this exchange holds, here and in its stream."""
+        """Bytes held by this exchange, here and in its stream."""
         return self._held.size_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
 
     def __repr__(self) -> str:
@@ -175,7 +175,7 @@ class HttpCall:
     # --- the coroutine
 
     async def run(self) -> None:
-        """Carry the request to its end. Raises TunnelError while nothing was sent, BrokenOffError after that."""
+        """Carry the request until its end. Raises TunnelError before the answer began, BrokenOffError after that."""
         self._runner = asyncio.current_task()
         length, limit = self._request_head.body_length, self._route.policy.max_body_bytes
         if length is not None and limit is not None and length > limit:
@@ -191,7 +191,7 @@ class HttpCall:
             await self._upload.aclose()
 
     async def _open(self) -> ResponseHead:
-        """Start the exchange and wait for the final head; once more after a lost race, if it is safe."""
+        """Start the exchange and wait for the final head. Try once more after a failure, if that is safe."""
         head = self._request_head
         repeatable = self._upload.ended and is_repeatable(head.method)
         avoid: Upstream | None = None
@@ -211,7 +211,7 @@ class HttpCall:
                 raise BadRequestError(str(error)) from None
             except TunnelError as error:
                 self._reset()
-                # Where nothing could be opened nothing was sent, so any request may be tried elsewhere.
+                # If nothing was opened, nothing was sent: any request may be tried again.
                 again = error.retryable and not self._answer_began and (repeatable or not opened)
                 if attempt == 2 or not again:
                     raise
@@ -225,11 +225,11 @@ class HttpCall:
         if self._error is not None:
             raise self._error
         if head.status > 599:
-            raise BadAnswerError(f"status {head.status}")  # no server could send it on
+            raise BadAnswerError(f"status {head.status}")  # no server can send that
         record = self._record
         record.head_at = asyncio.get_running_loop().time()
         record.status = head.status
-        # 304 may announce the length of what it does not send; servers would wait for it.
+        # A 304 may give the length of a body that it does not have; servers would wait for that body.
         headers = response_headers(head.headers, keep_length=head.status != 304)
         if self._gateway.draining:
             headers.append((b"connection", b"close"))
@@ -275,13 +275,13 @@ class HttpCall:
         except asyncio.CancelledError:
             if not isinstance(self._error, ClientLeftError) or self._runner is None:
                 raise
-            self._runner.uncancel()  # it was us, in _cut_client
-            raise ClientLeftError("took nothing for too long") from None
+            self._runner.uncancel()  # _cut_client cancelled us
+            raise ClientLeftError("the client did not read for too long") from None
         finally:
             self._sending_since = None
             self._stalled_by_client.end(asyncio.get_running_loop().time())
 
-    def _give_up(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> None:
         if isinstance(error, BodyTooLargeError):
             self._gateway.metrics.limit_hit(Limit.BODY_SIZE, self._record)
             self._record.closed_by = "gateway"
@@ -293,18 +293,18 @@ class HttpCall:
             self._exceeded(Limit.TIMEOUT_HEAD, f"no answer within {seconds:g} s")
         else:
             self._gateway.metrics.limit_hit(Limit.TIMEOUT_HEAD, self._record)
-            self._give_up(ClientTooSlowError(f"no byte of the body for {seconds:g} s"))
+            self._fail(ClientTooSlowError(f"no byte of the request body for {seconds:g} s"))
 
     def _exceeded(self, limit: Limit, text: str) -> None:
         self._gateway.metrics.limit_hit(limit, self._record)
         self._record.closed_by = "gateway"
-        self._give_up(TooSlowError(text))
+        self._fail(TooSlowError(text))
 
     def _cut_client(self) -> None:
-        """The client takes nothing: its connection is aborted where the server lets us, and left where not."""
+        """The client does not read: abort its connection if the server can, else cancel the coroutine."""
         self._gateway.metrics.limit_hit(Limit.TIMEOUT_WRITE, self._record)
         self._reset()
-        self._error = ClientLeftError("took nothing for too long")
+        self._error = ClientLeftError("the client did not read for too long")
         self._sending_since = None
         if not self._client.abort() and self._runner is not None:
             self._runner.cancel()
@@ -314,7 +314,7 @@ class HttpCall:
             self._exchange.reset()
 
     def sum_up(self) -> None:
-        """Write into the record what was counted on the way."""
+        """Write the counts into the record."""
         record = self._record
         record.bytes_up = self._upload.bytes_sent
         self._gateway.metrics.request_bytes_up += self._upload.bytes_sent
@@ -323,7 +323,7 @@ class HttpCall:
 
 
 async def carry(gateway: Gateway, route: Route, request: Request, client: HttpClient) -> None:
-    """Carry one HTTP request of a routed host to its service. Raises what must break the connection off."""
+    """Carry one HTTP request for a routed host to its service. Any exception it raises must cut the connection."""
     record = records.begin(request, route.target)
 
     async def answer(problem: problems.Problem, detail: str = "") -> None:
@@ -334,7 +334,7 @@ async def carry(gateway: Gateway, route: Route, request: Request, client: HttpCl
 
     call: HttpCall | None = None
     try:
-        if gateway.closing and not gateway.listeners:  # nobody stops listening for us: what still comes is turned away
+        if gateway.closing and not gateway.listeners:  # the server still accepts requests: refuse them here
             await answer(problems.STOPPING)
             return
         head = request_head(request)

@@ -1,7 +1,7 @@
-"""Answers of our own: error pages, and the refusal of what has no route.
+"""The gateway's own answers: error pages, and refusals of requests that have no route.
 
-What is refused before its route is known has no target, but it has an answer, a request id, an access line and a count.
-The host that was asked for stands in the access line alone, never in a label: clients send what they like.
+A request that is refused before its route is known has no target, but it still gets an answer, a request id, a line in
+the access log and a count. Its host appears in the access log only, never in a metric label: clients can send anything.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from .client_port import Handshake, HttpClient
 
 
 def page(request: Request, problem: Problem, detail: str = "", *, close: bool = False) -> tuple[int, Headers, bytes]:
-    """Status, fields and body of an error answer; `detail` is shown. `close`: say that the connection ends with it."""
+    """Status, fields and body of an error answer; the client sees `detail`. `close` adds `Connection: close`."""
     status, headers, body = problems.render(problem, request.fields, detail)
     headers = with_request_id(headers, request.request_id)
     if close:
@@ -29,7 +29,7 @@ def page(request: Request, problem: Problem, detail: str = "", *, close: bool = 
 async def refuse_request(
     gateway: Gateway, request: Request, client: HttpClient, problem: Problem, detail: str = ""
 ) -> None:
-    """Answer a request that has no route; `detail` is shown."""
+    """Answer a request that has no route; the client sees `detail`."""
     record = records.begin(request, None)
     record.status, record.outcome, record.detail = problem.status, problem.code, detail
     try:
@@ -43,7 +43,7 @@ async def refuse_request(
 async def refuse_websocket(
     gateway: Gateway, request: Request, client: Handshake, problem: Problem, detail: str = ""
 ) -> None:
-    """Refuse a WebSocket handshake that has no route; `detail` is shown."""
+    """Refuse a WebSocket handshake that has no route; the client sees `detail`."""
     record = records.begin(request, None)
     try:
         if not await client.begin():

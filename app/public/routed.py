@@ -1,6 +1,6 @@
-"""What comes for a routed host: its route is found, and it is carried there, or refused.
+"""Requests for a routed host: find the route, then carry the request to its service or refuse it.
 
-Paths of a routed host belong to the routed service, all of them.
+All paths of a routed host belong to the routed services.
 """
 
 from ..node.gateway import Gateway
@@ -15,7 +15,7 @@ from .refusals import refuse_request, refuse_websocket
 
 
 async def carry_request(gateway: Gateway, request: Request, client: HttpClient, *, refused: str = "") -> None:
-    """Carry a request to its service. `refused`: what the server found wrong with it; it is answered 400."""
+    """Carry a request to its service. `refused`: what the server found wrong with it; answered with 400."""
     try:
         route = _route_of(gateway, request, refused)
     except _NoRouteError as error:
@@ -29,7 +29,7 @@ async def carry_request(gateway: Gateway, request: Request, client: HttpClient, 
 
 
 async def carry_websocket(gateway: Gateway, request: Request, client: Handshake, *, refused: str = "") -> None:
-    """Carry a WebSocket to its service. `refused`: as in `carry_request`."""
+    """Carry a WebSocket to its service. `refused` is as in `carry_request`."""
     try:
         route = _route_of(gateway, request, refused)
     except _NoRouteError as error:
@@ -39,7 +39,7 @@ async def carry_websocket(gateway: Gateway, request: Request, client: Handshake,
 
 
 class _NoRouteError(Exception):
-    """There is nowhere to carry it; answer with this problem."""
+    """The request has no route; answer with this problem."""
 
     def __init__(self, problem: Problem, detail: str = "") -> None:
         super().__init__(detail)

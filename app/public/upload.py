@@ -1,7 +1,7 @@
-"""A request's body, from the client to the exchange; and, after it, the client that may leave.
+"""Reads a request's body from the client into the exchange, then watches for the client to leave.
 
-Reads only while the exchange takes: a service that does not read holds its client back. The watcher of a request
-without a body starts only when the answer is not there at once, so most requests never cost a second task.
+Reads only while the exchange has room, so a service that does not read slows its client down. For a request without a
+body the watcher starts only if the answer takes a while, so most requests never cost a second task.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from .waiting import Waiter
 logger = logging.getLogger("gateway")
 
 _CONTINUE_SECONDS = 1.0
-"""How long a body waits for the service's 100 (RFC 9110 section 10.1.1: not indefinitely)."""
+"""How long a body waits for the service's 100. RFC 9110 section 10.1.1: not indefinitely."""
 
 
 class ClientLeftError(Exception):
-    """The client went away; nobody is left to be told."""
+    """The client has left; there is nobody to answer."""
 
 
 class BodyTooLargeError(Exception):
@@ -31,7 +31,7 @@ class BodyTooLargeError(Exception):
 
 
 class Upload:
-    """The body of one request. `failed` is told at most once, with why the exchange is over."""
+    """The body of one request. Calls `failed` at most once, with the error that ends the exchange."""
 
     __slots__ = (
         "_client", "_exchange", "_failed", "_limit", "_task", "_waiter", "_waits_for_100",
@@ -50,18 +50,18 @@ class Upload:
         self._task: asyncio.Task[None] | None = None
         self._waiter = Waiter()
         self.ended = head.body_length == 0
-        """The whole body was given to the exchange."""
+        """The exchange has the whole body."""
         self.stalled = False
-        """The exchange is full: the service does not read."""
+        """The exchange is full because the service does not read."""
         self._waits_for_100 = not self.ended and any(
             name == b"expect" and value.lower() == b"100-continue" for name, value in head.headers
         )
         self.bytes_sent = 0
         self.progress_at = 0.0
-        """The loop's time when bytes were last taken."""
+        """The loop's time when the exchange last took bytes."""
 
     def begin(self, exchange: Exchange) -> None:
-        """Send the body to `exchange`; for a request without one again for its second attempt."""
+        """Send the body to `exchange`. A request without a body calls it again for the second attempt."""
         self._exchange = exchange
         self.progress_at = asyncio.get_running_loop().time()
         if self.ended:
@@ -70,25 +70,25 @@ class Upload:
             self.watch()
 
     def watch(self) -> None:
-        """Read, if nobody does yet: the body, or whether the client leaves. For one without a body the tick asks."""
+        """Start the reading task if there is none. `HttpCall.tick` calls it for a request without a body."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     def continue_(self) -> None:
-        """The service's 100 came, or is not waited for any longer."""
+        """The service's 100 arrived, or we stop waiting for it."""
         if self._waits_for_100:
             self._waits_for_100 = False
             self._waiter.wake()
 
     def writable(self) -> None:
-        """The exchange takes more."""
+        """The exchange has room again."""
         self.stalled = False
         self.progress_at = asyncio.get_running_loop().time()
         self.stall.end(self.progress_at)
         self._waiter.wake()
 
     async def aclose(self) -> None:
-        """Nothing is read any more."""
+        """Stop reading."""
         self.stall.end(asyncio.get_running_loop().time())
         if self._task is not None:
             self._task.cancel()
@@ -114,7 +114,7 @@ class Upload:
                     self._pass_on(body, last=not more)
         except (BodyTooLargeError, BadRequestError) as error:
             self._failed(error)
-        except Exception:  # a server's receive may raise what it likes: the exchange is over
+        except Exception:  # a server's receive may raise anything; it ends the exchange
             logger.exception("reading a request's body failed")
             self._failed(ClientLeftError())
 

@@ -89,7 +89,7 @@ async def test_an_agent_of_another_dialect_is_not_left_waiting(dialect: str, fea
         dial.say(text("register", {**REGISTER, "features": features}, "r"))
         await dial.over()
         assert dial.kinds == ["error"]
-        assert f"spoken with in {dialect}" in dial.told[0]["payload"]["error"]
+        assert f"speaks {dialect} with" in dial.told[0]["payload"]["error"]
         assert dial.closed is not None
         assert dial.closed[0] == 1008
         assert s.gateway.registry.links() == ()

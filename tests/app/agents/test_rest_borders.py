@@ -241,7 +241,7 @@ async def test_tcp_tunnels_are_honestly_refused():
         status, answer = await told(s, TUNNELS, {"tunnel_id": "tcp-1"})
         assert (status, answer["code"]) == (501, "no_tcp_tunnels")
         tunnels = [{"tunnel_id": "tcp-1", "protocol": "TCP"}, {"protocol": "UDP"}]
-        reason = "TCP tunnels are not served here."
+        reason = "This gateway does not serve TCP tunnels."
         assert await told(s, f"{TUNNELS}/sync", {"cluster_uuid": "a", "tunnels": tunnels}) == (
             200,
             {

@@ -5,7 +5,7 @@ import pytest
 from tests.app.server.uvicorn_connection import Application, Connection
 from tests.fakes.loop import dialogue, quiet
 
-REFUSAL = "the target's authority is not the Host's"
+REFUSAL = "the target's authority does not match Host"
 
 
 def answered() -> Application:
