@@ -43,7 +43,7 @@ class ServiceEnd:
         self._write(self.codec.send_ping())
 
     def answer(self) -> None:
-        """Send the codec's pending answers: pongs, the answer to a close. While the stream is full, it keeps the newest."""
+        """Send the codec's pending answers (pongs, our close). While the stream is full, it keeps the newest."""
         if not self.full:
             self._write(self.codec.data_to_send())
 
