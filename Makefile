@@ -1,4 +1,4 @@
-# Everything a newcomer needs: Python 3.11 or newer with venv, and make. Each target does its own set-up.
+# You need Python 3.11 or newer with venv, and make. Each target sets up everything else itself.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,43 +7,43 @@ ARGS ?=
 
 .PHONY: help demo run agent test test-unit test-all check fix bench soak lock manifests clean
 
-help:  ## list the targets
+help:  ## list all commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-demo: $(VENV)/.demo  ## gateway, agent and real applications on this machine; Ctrl-C ends them
+demo: $(VENV)/.demo  ## run gateway, agent and real applications on this machine; Ctrl-C stops them
 	@$(BIN)/python -m app.demo
 
-run: $(VENV)/.demo  ## the gateway, with CONFIG=gateway.toml and ARGS="..."
+run: $(VENV)/.demo  ## run the gateway, with CONFIG=gateway.toml and ARGS="..."
 	$(BIN)/python -m app --config $(CONFIG) $(ARGS)
 
-agent: $(VENV)/.demo  ## the agent, with ARGS="--gateway ws://127.0.0.1:8080/agent --token ... --cluster ..."
+agent: $(VENV)/.demo  ## run the agent, with ARGS="--gateway ws://127.0.0.1:8080/agent --token ... --cluster ..."
 	$(BIN)/python -m tunnel.agent $(ARGS)
 
-test: $(VENV)/.dev  ## the tests, under 10 minutes
+test: $(VENV)/.dev  ## run all tests except the slow ones (less than 10 minutes)
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-test-unit: $(VENV)/.dev  ## the tests without sockets, under a minute
+test-unit: $(VENV)/.dev  ## run the tests that need no sockets (less than a minute)
 	$(BIN)/python -m pytest -m "not slow and not system" $(ARGS)
 
-# The whole run has our agent speak yamux; then the system tests once more over each of the other two dialects.
-test-all: $(VENV)/.dev  ## the full matrix: fuzzers and long runs too, the system tests over each dialect
+# The first run uses yamux. The system tests then run again with each of the other two dialects.
+test-all: $(VENV)/.dev  ## run every test: fuzzers and long runs too, and the system tests with each dialect
 	$(BIN)/python -m pytest $(ARGS)
 	SYSTEM_DIALECT=json $(BIN)/python -m pytest tests/system -m "not slow"
 	SYSTEM_DIALECT=chunk $(BIN)/python -m pytest tests/system -m "not slow"
 
-check: $(VENV)/.dev  ## lint, format and types; writes nothing
+check: $(VENV)/.dev  ## check lint, format and types; changes nothing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-fix: $(VENV)/.dev  ## what can be mended by itself
+fix: $(VENV)/.dev  ## fix lint and format, as far as ruff can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev  ## benchmarks, as ratios to peers in the same run
+bench: $(VENV)/.dev  ## run the benchmarks, as ratios to other programs in the same run
 	$(BIN)/python -m tests.bench $(ARGS)
 
-lock: $(VENV)/.dev  ## renew the locks after a change of pyproject.toml
+lock: $(VENV)/.dev  ## update the lock files after a change of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile $(LOCK) -o requirements.txt
 	$(BIN)/uv pip compile $(LOCK) --extra demo -o requirements-demo.txt
@@ -52,10 +52,10 @@ lock: $(VENV)/.dev  ## renew the locks after a change of pyproject.toml
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
         --no-header --no-annotate pyproject.toml
 
-soak: $(VENV)/.dev  ## ten minutes of faults of every kind; SECONDS=60 for less
+soak: $(VENV)/.dev  ## run ten minutes of traffic with faults of every kind; SECONDS=60 for a shorter run
 	SOAK_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest tests/soak $(ARGS)
 
-manifests: $(VENV)/.dev  ## the plain Kubernetes manifests, rendered from the charts
+manifests: $(VENV)/.dev  ## render the plain Kubernetes manifests from the charts
 	$(BIN)/python k8s/render.py $(ARGS)
 
 clean:  ## remove the virtual environment and caches

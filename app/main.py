@@ -1,7 +1,7 @@
-"""The ASGI application: `uvicorn app.main:app`, or `create_app(settings)` to mount inside another.
+"""The ASGI application: `uvicorn app.main:app`, or `create_app(settings)` to mount it inside another application.
 
-Real Starlette routes carry it: paths of a routed host belong to the routed service, all of them; `/healthz` and
-`/readyz` answer on every other host; the agents' endpoints only on the control hosts.
+Starlette routes dispatch the calls. All paths of a routed host belong to its services; `/healthz` and `/readyz` answer
+on every other host; the agents' and operator's endpoints answer only on the control hosts.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ from .settings import ConfigurationError, Settings, load, web_concurrency
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
-    """The gateway as an ASGI application; `app.state.gateway` is its `Gateway`, whose `aclose` ends it.
+    """The gateway as an ASGI application. `app.state.gateway` is its `Gateway`; call its `aclose` to end it.
 
-    Without settings they come from the environment. Raises ConfigurationError.
+    Reads the settings from the environment if none are given. Raises ConfigurationError.
     """
     gateway = Gateway(settings if settings is not None else load())
 
@@ -36,7 +36,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         cluster = request.query_params.get("cluster")
         if gateway.draining:
             return PlainTextResponse("draining\n", 503)
-        # Without a cluster it does not depend on agents: a rollout that waits for them would never end.
+        # Without `cluster` this must not depend on agents: a rollout that waits for them would never end.
         if cluster is not None and not any(link.available for link in gateway.registry.links(cluster)):
             return PlainTextResponse("no agent of this cluster\n", 503)
         return PlainTextResponse("ready\n")
@@ -69,13 +69,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
 
 
 async def _internal_error(request: Request, _: Exception) -> Response:
-    """A fault of ours, before anything was sent; Starlette raises it again for the server's log."""
+    """Answer a bug in the gateway, if nothing was sent yet. Starlette raises it again for the server's log."""
     status, headers, body = problems.render(problems.INTERNAL, request.scope["headers"])
     return Response(body, status, {name.decode(): value.decode() for name, value in headers})
 
 
 def _served() -> Starlette:
-    """`app` for a server. Where there can be none, says why in one line and ends the process."""
+    """`app` for a server. If it cannot be made, print the reason in one line and end the process."""
     asked = workers.asked_for(sys.argv, web_concurrency())
     if workers.is_worker() and asked > 1:
         workers.refuse(asked)

@@ -1,9 +1,9 @@
-"""uvicorn, set up for a gateway: what plain `uvicorn app.main:app` gets by default, and should not, is named here.
+"""uvicorn set up for a gateway, in place of the defaults that plain `uvicorn app.main:app` has.
 
-On SIGTERM or SIGINT the gateway drains first (not ready but serving for `drain_delay`, then WebSockets are told 1012
-and requests finish within `shutdown_grace`), and the links close last; a second signal stops at once. uvicorn alone
-would close the agents' links at the first. SIGHUP reads the configuration again. `admin_bind` is a second listener of
-the same process.
+On SIGTERM or SIGINT the gateway drains first: it serves for `drain_delay` while not ready, then closes WebSockets with
+1012 and lets requests finish within `shutdown_grace`. The links close last. A second signal stops at once. (uvicorn
+alone would close the agents' links at the first signal.) SIGHUP reads the configuration again. `admin_bind` is a second
+listener in the same process.
 """
 
 import asyncio
@@ -28,23 +28,23 @@ from .settings.hosts import is_loopback
 logger = logging.getLogger("gateway")
 
 _LINGER_SECONDS = 0.25
-"""For requests on connections that were accepted as the listener closed."""
+"""Time for requests on connections that were accepted just before the listener closed."""
 _SERVER_GRACE_SECONDS = 2
-"""For uvicorn, after our own drain: nothing should be left."""
+"""Time for uvicorn after our own drain, when nothing should be left."""
 
 
 class AdminServer(uvicorn.Server):
-    """The operator's listener; its life is the gateway server's."""
+    """The operator's listener. The gateway's server starts and stops it."""
 
     _running: asyncio.Task[None] | None = None
 
     async def begin(self) -> bool:
-        """Listen; False when it cannot, and the reason is in the log."""
+        """Listen. False: it cannot, and the log says why."""
         self.config.load()
         self.lifespan = self.config.lifespan_class(self.config)
         try:
             await self.startup()
-        except SystemExit:  # uvicorn's way to say that the port is taken
+        except SystemExit:  # uvicorn raises it if the port is taken
             return False
         self._running = asyncio.get_running_loop().create_task(self.main_loop())
         return True
@@ -59,7 +59,7 @@ class AdminServer(uvicorn.Server):
 
 
 class GatewayServer(uvicorn.Server):
-    """A uvicorn server whose signals are ours."""
+    """A uvicorn server that drains the gateway on a signal."""
 
     def __init__(self, config: uvicorn.Config, gateway: Gateway, reloader: Reloader, admin: AdminServer | None) -> None:
         super().__init__(config)
@@ -71,7 +71,7 @@ class GatewayServer(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Ours instead of uvicorn's: the process ends with status 0, and drains before the server stops."""
+        """Handle signals in place of uvicorn: drain before the server stops, and end with status 0."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
@@ -99,10 +99,10 @@ class GatewayServer(uvicorn.Server):
             self.should_exit = True
 
     async def _stop_listening(self) -> None:
-        """New connections go elsewhere, or are refused and tried again.
+        """Refuse new connections, then close the old ones.
 
-        Requests that are on their way on fresh connections are still served; then idle connections are closed, and
-        busy ones close with their answer: none may find us after the links are gone.
+        Requests on connections that were just accepted are still served. Then idle connections are closed at once and
+        busy ones after their answer, so that no request arrives after the links are gone.
         """
         for server in self.servers:
             server.close()
@@ -112,7 +112,7 @@ class GatewayServer(uvicorn.Server):
                 connection.shutdown()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so in one line."""
+        """Start, and log one line when ready."""
         if self._admin is not None and not await self._admin.begin():
             raise SystemExit(1)
         await super().startup(sockets)
@@ -125,13 +125,13 @@ class GatewayServer(uvicorn.Server):
         """Stop, the operator's listener last."""
         await super().shutdown(sockets)
         if self.force_exit:
-            await self.lifespan.shutdown()  # uvicorn leaves it out then, and logs its cancellation as an error
+            await self.lifespan.shutdown()  # uvicorn skips this on a forced exit and then logs an error
         if self._admin is not None:
             await self._admin.end()
 
 
 def serve(settings: Settings, host: str, port: int) -> int:
-    """Serve until a signal; the exit status."""
+    """Serve until a signal. Returns the exit status."""
     log.configure(settings.log_level, settings.log_format)
     app = create_app(settings)
     gateway: Gateway = app.state.gateway
@@ -143,9 +143,9 @@ def serve(settings: Settings, host: str, port: int) -> int:
         ws=GatewayWebSocket,
         loop="uvloop",
         log_config=None,
-        access_log=False,  # ours says where it went
-        proxy_headers=False,  # it would believe X-Forwarded-For of anyone on loopback; we have trusted_proxies
-        server_header=False,  # the service's own Server and Date pass
+        access_log=False,  # we write our own
+        proxy_headers=False,  # uvicorn would trust X-Forwarded-For from any program on loopback; use trusted_proxies
+        server_header=False,  # the service sends its own Server and Date
         date_header=False,
         ws_max_size=settings.server_message_bytes,
         ws_per_message_deflate=False,  # 18 KiB instead of up to 116 KiB for each idle WebSocket
@@ -153,14 +153,14 @@ def serve(settings: Settings, host: str, port: int) -> int:
         ws_ping_timeout=settings.client_ping_timeout,
         timeout_graceful_shutdown=_SERVER_GRACE_SECONDS,
         backlog=4096,
-        timeout_keep_alive=75,  # longer than proxies keep an idle connection to us: they must be the ones that close it
+        timeout_keep_alive=75,  # longer than proxies keep idle connections, so that the proxy closes first
     )
     server = GatewayServer(config, gateway, app.state.reloader, _admin_server(settings, gateway))
     try:
         server.run()
     except KeyboardInterrupt:
         return 0
-    except SystemExit as stop:  # uvicorn's way to say that it could not start: the line is in the log
+    except SystemExit as stop:  # uvicorn could not start; the log says why
         return 1 if stop.code else 0
     return 0 if server.started else 1
 

@@ -1,8 +1,8 @@
-"""`python k8s/render.py [--check]`: the plain manifests, rendered from the charts with the values in `k8s/examples/`.
+"""`python k8s/render.py [--check]`: renders the plain manifests from the charts, with the values in `k8s/examples/`.
 
-Needs no cluster and no helm (PyPI: helm-python-sdk). `--check` writes nothing, and ends with 1 when a file in
-`k8s/manifests/` is not what the charts give now. Invariant: what only Helm understands (its labels and hooks) is not in
-the manifests, for they are not Helm's.
+Needs no cluster and no helm (it uses helm-python-sdk from PyPI). `--check` writes nothing, and ends with status 1 if a
+file in `k8s/manifests/` differs from what the charts give now. The manifests contain nothing that only Helm
+understands, such as its labels and hooks.
 """
 
 import argparse
@@ -16,19 +16,19 @@ ORDER = (
     "ConfigMap", "Secret", "PersistentVolumeClaim", "Service", "Deployment", "PodDisruptionBudget", "NetworkPolicy",
     "Ingress", "HTTPRoute",
 )  # fmt: skip
-"""What others refer to comes first."""
+"""Objects that others refer to come first."""
 MANIFESTS = {
     "gateway.yaml": ("gateway", ["gateway.yaml"], ()),
     "gateway-ingress.yaml": ("gateway", ["gateway.yaml", "gateway-ingress.yaml"], ("Ingress",)),
     "gateway-httproute.yaml": ("gateway", ["gateway.yaml", "gateway-httproute.yaml"], ("HTTPRoute",)),
     "agent.yaml": ("agent", ["agent.yaml"], ()),
 }
-"""File -> chart, its values (later ones win), and the kinds to keep (none: all)."""
+"""File -> chart, its value files (later ones win), and the kinds to keep (empty: all)."""
 _HELMS_OWN = ("helm.sh/", "app.kubernetes.io/managed-by:")
 
 
 def values_of(names: list[str]) -> dict[str, object]:
-    """The values of these files in `k8s/examples/`, the later ones over the earlier, by their top keys."""
+    """The merged values of these files in `k8s/examples/`. A later file replaces whole top-level keys."""
     merged: dict[str, object] = {}
     for name in names:
         merged |= helm_python.values_from_yaml((HERE / "examples" / name).read_text(encoding="utf-8"))
@@ -36,7 +36,7 @@ def values_of(names: list[str]) -> dict[str, object]:
 
 
 def objects_of(rendered: dict[str, str]) -> list[tuple[str, str]]:
-    """(kind, text) of every object in a chart's output, in the order to apply them."""
+    """(kind, text) of every object in a chart's output, in the order in which to apply them."""
     found = []
     for path, text in sorted(rendered.items()):
         if path.endswith((".yaml", ".yml")):
@@ -48,7 +48,7 @@ def objects_of(rendered: dict[str, str]) -> list[tuple[str, str]]:
 
 
 def manifest(chart: str, values: dict[str, object], kinds: tuple[str, ...] = ()) -> str:
-    """One file: the chart's objects of these kinds, without what is Helm's own."""
+    """One file: the chart's objects of these kinds, without Helm's own labels and annotations."""
     with helm_python.Chart.load(HERE / chart) as loaded:
         rendered = loaded.render(values, name=loaded.name, namespace="tunnel")
     texts = [
@@ -60,8 +60,8 @@ def manifest(chart: str, values: dict[str, object], kinds: tuple[str, ...] = ())
 
 
 def rendered() -> dict[str, str]:
-    """File name -> what it must hold."""
-    head = "# Rendered from k8s/{} with k8s/examples/{} by `make manifests`. Change those, not this.\n---\n"
+    """File name -> its content."""
+    head = "# Rendered from k8s/{} with k8s/examples/{} by `make manifests`. Edit those files, not this one.\n---\n"
     return {
         name: head.format(chart, " and ".join(files)) + manifest(chart, values_of(files), kinds)
         for name, (chart, files, kinds) in MANIFESTS.items()
@@ -70,8 +70,8 @@ def rendered() -> dict[str, str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the manifests, or check them."""
-    parser = argparse.ArgumentParser(description="The plain manifests, rendered from the charts.")
-    parser.add_argument("--check", action="store_true", help="write nothing; 1 when a file is out of date")
+    parser = argparse.ArgumentParser(description="Render the plain manifests from the charts.")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is out of date")
     check = parser.parse_args(arguments).check
     stale = []
     for name, text in rendered().items():

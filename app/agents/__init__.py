@@ -1,1 +1,1 @@
-"""Agents' sockets, and the REST calls of the existing agent."""
+"""Agents' WebSockets, and the REST calls of the existing agent."""

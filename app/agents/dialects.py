@@ -1,4 +1,4 @@
-"""Chooses the dialect for an agent's link, and makes the link's carrier (tunnel/PROTOCOL.md, section 3).
+"""Chooses the dialect for an agent's link, and makes the link's carrier (tunnel/PROTOCOL.md section 3).
 
 The `dialect` of the agent's token comes first, then the best that the agent says it supports. `chunk` is used only
 with agents that ask for it: messages that look like its own crash the existing agent.

@@ -1,8 +1,8 @@
 """The endpoints that agents dial: `/agent` (ours), `/api/v1/clusters/agent/ws` and `/ws` (the existing agent's).
 
-Who is let in, for which cluster, and what it is told; `AgentSocket` does the talking after that. A handshake is
-never answered with 401 or 403 unless the token is on the file's revoked list: the existing agent would stay away
-until its pod restarts. Whatever else is wrong is 503.
+Decides which agents are admitted and for which cluster; `AgentSocket` carries the link after that. A handshake gets 401
+only if its token is marked `revoked`, and never 403: the existing agent would stay away until its pod restarts. Every
+other refusal is 503, and the agent tries again.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ logger = logging.getLogger("gateway.agents")
 
 _REGISTER_SECONDS = 30.0
 _CONTROLLER_SECONDS = 120.0
-"""The existing agent leaves the controller socket at once; one that stays has nothing to do there."""
+"""The existing agent leaves the controller socket at once. We close one that stays longer and does nothing."""
 
 _REFUSED = problems.Problem(
-    503, "agent_refused", "Agent refused", "The token is unknown here, or does not cover the cluster it names.",
-    "The operator compares the agent's token and cluster with [[agents]] in the gateway's configuration.", 5,
+    503, "agent_refused", "Agent refused", "The agent's token is unknown here, or does not cover the agent's cluster.",
+    "Ask the operator to compare the agent's token and cluster with [[agents]] in the gateway's configuration.", 5,
 )  # fmt: skip
 _REVOKED = problems.Problem(
-    401, "token_revoked", "Token revoked", "This agent's token was revoked.", "The operator gives it a new one."
+    401, "token_revoked", "Token revoked", "This agent's token was revoked.", "Ask the operator for a new token."
 )
 
 
 def authorise(gateway: Gateway, request: Request) -> Grant | problems.Problem:
-    """The grant of the handshake's bearer token, or what to answer."""
+    """The grant of the handshake's bearer token, or the problem to answer with."""
     if gateway.closing:
         return problems.STOPPING
     grant = gateway.settings.grants.get(token_hash(request.bearer_token))
@@ -46,7 +46,7 @@ def authorise(gateway: Gateway, request: Request) -> Grant | problems.Problem:
 
 
 def cluster_of(grant: Grant, *claims: str) -> str | None:
-    """The cluster that an agent speaks for: the first claim its token covers, else the token's only one."""
+    """The agent's cluster: the first claim that its token covers, else the token's only cluster."""
     for claim in claims:
         if claim in grant.clusters:
             return claim
@@ -73,7 +73,7 @@ async def serve_agent(gateway: Gateway, request: Request, websocket: AgentWebSoc
             return
         dialect = dialect_of(grant, register.features)
         if not can_speak(dialect, register.features):
-            text = f"this token's agents are spoken with in {dialect}, which is not what this agent offers"
+            text = f"the gateway speaks {dialect} with this token's agents, and this agent does not offer it"
             logger.warning("agent %.80r refused: %s", register.agent_id, text)
             await socket.send_text(messages.encode("error", messages.Notice(error=text), envelope.request_id))
             await socket.close(1008, text)
@@ -91,9 +91,9 @@ async def serve_agent(gateway: Gateway, request: Request, websocket: AgentWebSoc
 
 
 async def serve_controller(gateway: Gateway, request: Request, websocket: AgentWebSocket) -> None:
-    """The existing agent's controller socket: register, be told where the gateway is, leave.
+    """The existing agent's controller socket: it registers, learns the gateway's address, and leaves.
 
-    One that stays, and says so by a heartbeat, is served here without yamux; so is an agent of the chunk dialect.
+    An agent that stays and sends a heartbeat is served here in json, and an agent that speaks chunk is served in chunk.
     """
     if await _admitted(gateway, request, websocket) is None:
         return
@@ -105,14 +105,14 @@ async def serve_controller(gateway: Gateway, request: Request, websocket: AgentW
         give_carrier(gateway, link, dialect, features)
         await socket.serve(link)
     except AgentLeftError:
-        pass  # the usual end, also without a register: an agent that resumes
+        pass  # the usual end; an agent that resumes leaves without a register
     except (TimeoutError, messages.MessageError, OSError) as error:
-        logger.info("controller socket: %s", str(error) or "nothing more to do")
+        logger.info("controller socket: %s", str(error) or "the agent registered and did nothing more")
         await socket.close(1000, "")
 
 
 async def _stays(socket: AgentSocket) -> tuple[Link, str, Mapping[str, bool]]:
-    """Register whoever registers, until one stays: its link, and what to speak.
+    """Answer registrations until the agent stays. Returns its link, dialect and features.
 
     Raises AgentLeftError, MessageError.
     """
@@ -132,7 +132,7 @@ async def _stays(socket: AgentSocket) -> tuple[Link, str, Mapping[str, bool]]:
         agent_id = register.agent_id[: messages.NAME_LIMIT]
         cluster = cluster_of(grant, register.cluster_id, register.name) or ""
         if not cluster:
-            # Its texts matter: "not registered" or "cluster not found" would make it forget its id.
+            # The close reason matters: "not registered" or "cluster not found" would make the agent forget its id.
             logger.warning("agent %.80r names no cluster that its token covers", register.agent_id)
             await socket.close(1008, "the token covers several clusters, and the agent names none of them")
             raise AgentLeftError("no cluster named")
@@ -152,7 +152,7 @@ async def _stays(socket: AgentSocket) -> tuple[Link, str, Mapping[str, bool]]:
 
 
 async def serve_gateway(gateway: Gateway, request: Request, websocket: AgentWebSocket) -> None:
-    """The existing agent's gateway socket: identity is the token and `cluster_uuid`."""
+    """The existing agent's gateway socket: the token and `cluster_uuid` say who it is."""
     grant = await _admitted(gateway, request, websocket)
     if grant is None:
         return
@@ -177,12 +177,12 @@ async def serve_gateway(gateway: Gateway, request: Request, websocket: AgentWebS
 
 
 async def _still_granted(socket: AgentSocket) -> Grant:
-    """The grant as it is now: the configuration may have changed since the handshake. Raises AgentLeftError."""
+    """The token's grant now: the configuration may have changed since the handshake. Raises AgentLeftError."""
     grant = authorise(socket.gateway, socket.request)
     if isinstance(grant, Grant):
         return grant
     await socket.close(1008, grant.code)
-    raise AgentLeftError(f"not let in any more: {grant.code}")
+    raise AgentLeftError(f"its token is no longer accepted: {grant.code}")
 
 
 async def _admitted(gateway: Gateway, request: Request, websocket: AgentWebSocket) -> Grant | None:
@@ -196,7 +196,7 @@ async def _admitted(gateway: Gateway, request: Request, websocket: AgentWebSocke
 
 
 async def turn_away(request: Request, websocket: AgentWebSocket, problem: problems.Problem) -> None:
-    """Refuse an agent's handshake with this status; where the server can only say 403, accept, then close."""
+    """Refuse an agent's handshake with this status. If the server can only send 403, accept and then close."""
     await websocket.begin()
     if websocket.can_refuse or problem.status == 401:
         await websocket.refuse(*problems.render(problem, request.fields))
@@ -206,7 +206,10 @@ async def turn_away(request: Request, websocket: AgentWebSocket, problem: proble
 
 
 def _gateway_url(gateway: Gateway, request: Request) -> str:
-    """Where the existing agent finds `/ws`: by `public_url`, else as it reached us. A wrong scheme makes it exit."""
+    """The address of `/ws` for the existing agent, from `public_url`, else from this request.
+
+    A wrong scheme makes that agent exit.
+    """
     if gateway.settings.public_url is not None:
         scheme, _, rest = gateway.settings.public_url.partition("://")
         return f"{'wss' if scheme.lower() == 'https' else 'ws'}://{rest}/ws"

@@ -1,9 +1,9 @@
-"""The REST calls of the existing agent: routes that it registers, and what it asks for besides.
+"""The REST calls of the existing agent: routes that it registers, and the other addresses it asks.
 
-Thin: who calls (`agents.authorise`), a bounded body, then `app/learned/` decides. Only on control hosts. Success of the
-routes' calls is 200 exactly, and only once it is committed: that agent takes 201 for an error and tries three times. A
-refused route of a sync refuses that route alone and is named in the answer; a refused sync would cost all others.
-Whatever passes by itself is 503, an unknown token too; 401 only for a revoked one. Tokens never reach a log.
+Thin: authorise the caller, read a bounded body, let `app/learned/` decide. Answers on control hosts only. Success of a
+route call is exactly 200, sent only after the change is committed: the agent takes 201 for an error and tries three
+times. A bad route in a sync is refused alone and named in the answer, and the others still count. A temporary failure
+is 503, and so is an unknown token; 401 is only for a revoked token. Tokens never reach a log.
 """
 
 import asyncio
@@ -30,54 +30,58 @@ logger = logging.getLogger("gateway.agents")
 
 BODY_BYTES = 1024 * 1024
 SYNC_BODY_BYTES = 4 * 1024 * 1024
-"""Some 5,000 ingresses with their annotations."""
+"""About 5,000 ingresses with their annotations."""
 BODY_SECONDS = 30.0
-"""The agent's own limit for a call."""
+"""The agent's own timeout for a call."""
 _CLAIMS_PER_TURN = 50
-"""Checked in half a millisecond: the event loop belongs to everyone."""
+"""Checking this many takes half a millisecond; then other work on the event loop gets a turn."""
 _REJECTED_SHOWN = 1_000
 
 _Answer = tuple[int, object]
 
 _FAULTS = {
     Fault.INVALID: problems.Problem(
-        422, Fault.INVALID.value, "Not a route", "The route cannot be served.", "Mend the ingress that it comes from."
+        422, Fault.INVALID.value, "Not a route", "The gateway cannot serve this route.",
+        "Fix the ingress that it comes from.",
     ),
     Fault.NOT_ALLOWED: problems.Problem(
         403, Fault.NOT_ALLOWED.value, "Not this agent's", "The agent's token does not allow this.",
-        "The operator compares clusters and hosts of the token's [[agents]] entry.",
+        "Ask the operator to check clusters and hosts in the token's [[agents]] entry.",
     ),
     Fault.TAKEN: problems.Problem(
-        409, Fault.TAKEN.value, "Held by another cluster", "Agents of another cluster registered this host.",
-        "Unregister it there, or wait until its registration expires.",
+        409, Fault.TAKEN.value, "Held by another cluster", "Another cluster has registered this host.",
+        "Unregister it in that cluster, or wait until that registration expires.",
     ),
     Fault.TOO_MANY: problems.Problem(
-        409, Fault.TOO_MANY.value, "Too many routes", "A bound of learned routes is reached.",
-        "Route with wildcards or shorter prefixes, or in the gateway's file.",
+        409, Fault.TOO_MANY.value, "Too many routes", "The gateway's limit for registered routes is reached.",
+        "Use wildcards or shorter prefixes, or ask the operator to add [[routes]] entries to the gateway's file.",
     ),
 }  # fmt: skip
 _NOT_JSON = problems.Problem(
-    400, "bad_body", "Not understood", "The body is not what this call takes.", "Compare the agent's version."
-)
-_TOO_LARGE = problems.Problem(413, "body_too_large", "Too large", "The body is too long.", "Send less.")
-_TOO_SLOW = problems.Problem(408, "request_timeout", "Too slow", "The body did not come in time.", "Try again.")
+    400, "bad_body", "Not understood", "The body is not valid for this call.",
+    "Check that this agent's version works with this gateway.",
+)  # fmt: skip
+_TOO_LARGE = problems.Problem(413, "body_too_large", "Too large", "The body is too large.", "Send a smaller body.")
+_TOO_SLOW = problems.Problem(408, "request_timeout", "Too slow", "The body did not arrive in time.", "Try again.")
 _NOT_STORED = problems.Problem(
-    503, "not_stored", "Not kept", "The route is served, but could not be written down.",
-    "The operator looks at the gateway's log and the disk under state_dir.", 5,
+    503, "not_stored", "Not stored", "The gateway serves the route, but could not write it to disk.",
+    "Ask the operator to check the gateway's log and the disk under state_dir.", 5,
 )  # fmt: skip
 _WRONG_METHOD = problems.Problem(
-    405, "method_not_allowed", "Not like this", "This address takes another method.", "Mend the program."
-)
+    405, "method_not_allowed", "Wrong method", "This address does not take this method.",
+    "Use a method that the Allow header names.",
+)  # fmt: skip
 _NO_TCP_TUNNELS = problems.Problem(
-    501, "no_tcp_tunnels", "No TCP tunnels", "TCP tunnels are not served here.", "Route HTTP and WebSockets."
-)
+    501, "no_tcp_tunnels", "No TCP tunnels", "This gateway does not serve TCP tunnels.",
+    "Use it for HTTP and WebSockets.",
+)  # fmt: skip
 _NO_IP_INTEL = problems.Problem(
-    404, "no_ip_intel", "Not known here", "Addresses are not looked up here.", "Nothing needs to be done."
+    404, "no_ip_intel", "Not available", "This gateway does not look up IP addresses.", "You need not do anything."
 )
 
 
 class _RefusedError(Exception):
-    """The call ends with this problem."""
+    """Answer the call with this problem."""
 
     def __init__(self, problem: problems.Problem, detail: str = "") -> None:
         super().__init__(detail)
@@ -86,17 +90,17 @@ class _RefusedError(Exception):
 
 
 class _LeftError(Exception):
-    """The agent has left; nobody is to be answered."""
+    """The agent has left; there is nobody to answer."""
 
 
 class Caller(Protocol):
-    """Who made a call: the rest of its body, and the way back."""
+    """The agent that made a call: its request body, and the way to answer it."""
 
     def receive(self) -> Awaitable[tuple[bytes, bool] | None]:
-        """The next part of the body, and whether more comes; None once the caller has left."""
+        """The next part of the body, and whether more follows. None: the caller has left."""
 
     def answer(self, status: int, headers: Headers, body: bytes, /) -> Awaitable[None]:
-        """Send the answer, without its body where the call was a HEAD."""
+        """Send the answer, without its body if the call was a HEAD."""
 
 
 class ControlPlane:
@@ -128,7 +132,7 @@ class ControlPlane:
         try:
             found = self._found(request.path)
             if found is None:
-                raise _RefusedError(problems.NO_ROUTE)  # noqa: TRY301  (every answer is written in one place)
+                raise _RefusedError(problems.NO_ROUTE)  # noqa: TRY301  (the handler below writes every refusal)
             name, methods = found
             call = methods.get(request.method)
             if call is None:
@@ -145,7 +149,7 @@ class ControlPlane:
             status, rendered, body = problems.render(problem, request.fields, detail)
             headers += rendered
             if problem in (_TOO_LARGE, _TOO_SLOW):
-                headers.append((b"connection", b"close"))  # the rest of the body is not worth reading
+                headers.append((b"connection", b"close"))  # the rest of the body will not be read
         if status == 204:
             headers = []
         await caller.answer(status, headers, body)
@@ -174,7 +178,7 @@ class ControlPlane:
             raise
         if body.routing_mode == bodies.DIRECT:
             await gateway.learned.unregister(claim.host, (cluster,), who, path=claim.path)
-            return 200, {"success": True, "stored": False, "message": "direct routes do not come through here"}
+            return 200, {"success": True, "stored": False, "message": "direct routes do not use this gateway"}
         learned = await gateway.learned.register(claim, who)
         return 200, {"success": True, "stored": True, "in_force": gateway.is_in_force(claim),
                      "host": claim.host, "path": claim.path, "expires_at": learned.expires_at}  # fmt: skip
@@ -210,14 +214,14 @@ class ControlPlane:
     async def _checked(
         self, settings: Settings, grant: Grant, cluster: str, body: bodies.SyncBody
     ) -> tuple[list[Claim], list[tuple[bodies.Named, ClaimError]]]:
-        """What the token allows of a sync, and what not; nothing is wanted of a direct one."""
+        """Split a sync into the routes that the token allows and those it does not. A direct sync has no routes."""
         accepted: list[Claim] = []
         rejected: list[tuple[bodies.Named, ClaimError]] = []
         if body.routing_mode == bodies.DIRECT:
             return accepted, rejected
         for number, named in enumerate(bodies.named_by_sync(body), 1):
             if number > ROUTES_IN_ALL:
-                raise ClaimError(Fault.TOO_MANY, f"a sync names {ROUTES_IN_ALL} routes at the most")
+                raise ClaimError(Fault.TOO_MANY, f"a sync may name at most {ROUTES_IN_ALL} routes")
             try:
                 accepted.append(claims.checked(grant, settings.control_hosts, cluster, named))
             except ClaimError as error:
@@ -234,7 +238,7 @@ class ControlPlane:
         who = self._who(request, *grant.clusters)
         return 200, {"success": True, "removed": await self._gateway.learned.unregister(host, grant.clusters, who)}
 
-    # --- TCP tunnels, of which there are none, and addresses
+    # --- TCP tunnels and address look-ups, which this gateway does not serve
 
     async def _list_tunnels(self, request: Request, _: Caller, name: str) -> _Answer:
         claims.checked_cluster(self._grant(request), name)
@@ -259,7 +263,7 @@ class ControlPlane:
     async def _ip_intel(self, _: Request, __: Caller, ___: str) -> _Answer:
         raise _RefusedError(_NO_IP_INTEL)
 
-    # --- who calls, and with what
+    # --- the caller and its body
 
     def _grant(self, request: Request) -> Grant:
         grant = authorise(self._gateway, request)
@@ -269,7 +273,7 @@ class ControlPlane:
         raise _RefusedError(grant)
 
     def _who(self, request: Request, *clusters: str) -> str:
-        """The agents that dialled in with this token, else where the call came from, for the log."""
+        """The caller, for the log: the connected agents with this token, else the peer's address."""
         digest = token_hash(request.bearer_token)
         links = [link for cluster in clusters for link in self._gateway.registry.links(cluster)]
         agents = sorted({link.agent_id for link in links if link.token_hash == digest and link.agent_id})
@@ -277,7 +281,7 @@ class ControlPlane:
         return f"{name} of cluster {' or '.join(clusters)}"
 
     async def _body(self, request: Request, caller: Caller, limit_bytes: int) -> bytes:
-        """The whole body, counted into the account while it comes."""
+        """Read the whole body; its bytes count in the process's account while it arrives."""
         account = self._gateway.account
         if account.above_high_mark:
             raise _RefusedError(problems.BUSY)
@@ -306,7 +310,7 @@ class ControlPlane:
 
 
 def _problem_of(error: Exception) -> tuple[problems.Problem, str]:
-    """What is answered, and the detail that is shown with it."""
+    """The problem to answer with, and the detail to show."""
     if isinstance(error, ClaimError):
         return _FAULTS[error.fault], str(error)
     if isinstance(error, _RefusedError):

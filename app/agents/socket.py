@@ -1,7 +1,7 @@
-"""One agent's WebSocket: accepts, reads for its link, and writes what the link wants to send.
+"""One agent's WebSocket: accepts it, reads for its link, and writes what the link wants to send.
 
-The only place that awaits an agent's WebSocket. The reader never waits for the writer; a measured part leaves per
-loop turn. A peer that reads nothing cannot hold it at the end: the last frames have a second.
+Nothing else awaits an agent's WebSocket. The reader never waits for the writer, and the writer sends a bounded amount
+per loop turn. The last frames get one second, so a peer that does not read cannot keep the socket open.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from ..settings import token_hash
 logger = logging.getLogger("gateway.agents")
 
 _FLUSH_SECONDS = 1.0
-"""For the last frames of a link, and for its close frame."""
+"""Time for the last frames of a link, and again for its close frame."""
 _LARGE_MESSAGE_BYTES = 32 * 1024
 _TURN_BYTES = 32 * 1024
-"""Of messages in one loop turn; the one that crosses it is the last."""
+"""Sent in one loop turn; the message that crosses this limit is the last of the turn."""
 
 
 class AgentLeftError(Exception):
@@ -33,27 +33,27 @@ class AgentLeftError(Exception):
 
 
 class Channel(Protocol):
-    """An agent's WebSocket below ASGI, where the server has one (`app/server/websocket.py`)."""
+    """An agent's WebSocket without ASGI, if the server has one (`app/server/websocket.py`)."""
 
     divides: bool
-    """Whether large binary messages come in parts."""
+    """Whether large binary messages arrive in parts."""
 
     def start(self, on_message: Callable[[str | bytes], None], on_writable: Callable[[], None]) -> None:
-        """Messages go to `on_message` from now on."""
+        """Start to pass messages to `on_message`."""
 
     def send(self, message: str | bytes) -> bool:
         """Write one message; False: wait for `on_writable`."""
 
 
 class AgentWebSocket(Protocol):
-    """One agent's WebSocket, whichever door it came in through. Sending raises OSError once it is gone."""
+    """One agent's WebSocket, from either door. Sending raises OSError once the agent is gone."""
 
     @property
     def can_refuse(self) -> bool:
-        """Whether the server can answer the handshake with a response of ours."""
+        """Whether the server can answer the handshake with our response."""
 
     def begin(self) -> Awaitable[bool]:
-        """Wait until the server hands over the handshake. False: the agent has left."""
+        """Wait for the server to hand over the handshake. False: the agent has left."""
 
     def accept(self) -> Awaitable[None]:
         """Answer 101."""
@@ -62,10 +62,10 @@ class AgentWebSocket(Protocol):
         """Answer the handshake with this response."""
 
     def channel(self) -> Channel | None:
-        """The WebSocket past the server's own messages; None where there is no such way. Once, right after `accept`."""
+        """The server's own channel for this WebSocket; None if it has none. Call it once, right after `accept`."""
 
     def receive(self) -> Awaitable[str | bytes]:
-        """The next message. Raises AgentLeftError with how it ended."""
+        """The next message. Raises AgentLeftError with the reason when the WebSocket has ended."""
 
     def send(self, message: str | bytes, /) -> Awaitable[None]:
         """Send one message."""
@@ -81,26 +81,26 @@ class AgentSocket:
         self.gateway = gateway
         self.request = request
         self._websocket = websocket
-        self._loop = asyncio.get_running_loop()  # asking for it at each wake-up is a system call (getpid)
+        self._loop = asyncio.get_running_loop()  # kept, because each get_running_loop() is a system call (getpid)
         self._wake = asyncio.Event()
-        self._over = asyncio.Event()  # the link ended, whoever ended it
+        self._over = asyncio.Event()  # the link has ended
         self._announced = False
         self._channel: Channel | None = None
         self._flush_turn: asyncio.Handle | None = None
         self._full = False
         self.link: Link | None = None
         self.last_text = ""
-        """Of the envelope last returned."""
+        """Text of the last envelope that `envelope` returned."""
 
     async def accept(self) -> None:
-        """Take the handshake. Raises AgentLeftError."""
+        """Accept the handshake. Raises AgentLeftError."""
         if not await self._websocket.begin():
-            raise AgentLeftError("left before the handshake")
+            raise AgentLeftError("the agent left before the handshake")
         await self._websocket.accept()
         self._channel = self._websocket.channel()
 
     async def envelope(self, *kinds: str) -> messages.Envelope:
-        """The next control message of one of these types; others are skipped. Raises AgentLeftError, MessageError."""
+        """The next control message of one of these types; skips others. Raises AgentLeftError, MessageError."""
         while True:
             message = await self._websocket.receive()
             envelope = messages.decode_envelope(message)
@@ -109,17 +109,17 @@ class AgentSocket:
                 return envelope
 
     async def send_text(self, text: str) -> None:
-        """Send one control message, before a link does the sending."""
+        """Send one control message, before there is a link that sends."""
         await self._websocket.send(text)
 
     async def close(self, code: int, reason: str) -> None:
-        """Close; nothing more is sent."""
-        short = reason.encode()[:123].decode(errors="ignore")  # what a close frame has room for
+        """Close the WebSocket."""
+        short = reason.encode()[:123].decode(errors="ignore")  # a close frame has no room for more
         with contextlib.suppress(OSError, RuntimeError):
             await self._websocket.close(code, short)
 
     def new_link(self, cluster: str, agent_id: str | None) -> Link:
-        """The link that this socket feeds."""
+        """Make the link that this socket serves."""
         registry = self.gateway.registry
         self.link = Link(
             cluster=cluster,
@@ -150,7 +150,7 @@ class AgentSocket:
         try:
             done, _ = await asyncio.wait((reader, writer, over), return_when=asyncio.FIRST_COMPLETED)
             if link.close_code is not None:
-                # The streams' resets go out first; a peer that reads nothing must not hold us here.
+                # Send the streams' resets first, but do not let a peer that does not read hold us here.
                 await asyncio.wait((writer,), timeout=_FLUSH_SECONDS)
             for task in done:
                 if (error := task.exception()) is not None:
@@ -177,7 +177,7 @@ class AgentSocket:
             else:
                 link.bytes_received(message)
 
-    # --- past ASGI, where the server has a channel
+    # --- on the server's own channel
 
     def _take(self, message: str | bytes) -> None:
         link = self.link
@@ -188,7 +188,7 @@ class AgentSocket:
                 link.text_received(message)
             else:
                 link.bytes_received(message)
-        except Exception:  # a fault of ours ends this link, and no other
+        except Exception:  # a bug in the gateway ends only this link
             logger.exception("%s failed", link.name)
             link.close(1011, "internal error")
 
@@ -203,9 +203,9 @@ class AgentSocket:
         self._wake_up()
 
     def _flush(self) -> None:
-        """What there is to send, up to a turn's measure.
+        """Send what the link has, up to one turn's limit.
 
-        Not one message per turn: to look for the next one in a turn of its own costs a poll of the whole loop.
+        Several messages per turn, because each turn costs a poll of the whole event loop.
         """
         self._flush_turn = None
         link, channel = self.link, self._channel
@@ -221,10 +221,10 @@ class AgentSocket:
                 self._wake_up()
                 return
         if link.close_code is not None:
-            self._wake.set()  # nothing is left to be sent
+            self._wake.set()  # everything is sent
 
     async def _write(self, link: Link) -> None:
-        """The only one that sends: one message per loop turn."""
+        """Send the link's messages until it is closed."""
         wake = self._wake
         if self._channel is not None:
             self._wake_up()
@@ -248,7 +248,7 @@ class AgentSocket:
             self._channel.divides = link.dialect == "yamux"
         self.gateway.registry.ready(link)
         if self._announced:
-            return  # it was doubted, and heard again
+            return  # a doubted link has become ready again
         self._announced = True
         self.gateway.metrics.link_joined(link.cluster)
 

@@ -1,1 +1,1 @@
-"""The ASGI door: a request's scope becomes a call, and what comes back goes out through `send`. Mounts anywhere."""
+"""The ASGI door: turns a scope into a call and sends the answer through `send`. Mounts anywhere."""

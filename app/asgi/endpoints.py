@@ -1,7 +1,7 @@
-"""The application's routes: which call is whose.
+"""The application's routes: who answers which call.
 
-Every call for a routed host belongs to its service, whatever the path. Our own endpoints answer only on the control
-hosts (see `is_control_host`), the operator's only where there is an admin token.
+Every call for a routed host goes to its service, whatever the path. Our own endpoints answer only on the control hosts
+(see `is_control_host`), and the operator's only if there is an admin token.
 """
 
 import ipaddress
@@ -33,19 +33,19 @@ _AGENT_PATHS = {
 }
 
 _WRONG_HOST = problems.Problem(
-    503, "not_a_control_host", "Not an address for agents", "Agents are not served under this host.",
-    "The operator sets public_url or control_hosts to the host that agents dial.", 5,
+    503, "not_a_control_host", "Not an address for agents", "The gateway does not serve agents on this host.",
+    "Ask the operator to set public_url or control_hosts to the host that the agent dials.", 5,
 )  # fmt: skip
 
 
 class RoutedHosts(BaseRoute):
-    """Every call whose host is routed, whatever its path: the way into the tunnel."""
+    """Every call for a routed host, whatever its path: the way into the tunnel."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Full for a routed host, and for what the server's protocol found wrong."""
+        """Full for a routed host, and for a request that the server's protocol wants refused."""
         if scope["type"] in ("http", "websocket"):
             host = normalise_host(host_of(scope).decode("latin-1"))
             if self._gateway.routes_of(host) is not None or refusal_of(scope):
@@ -53,7 +53,7 @@ class RoutedHosts(BaseRoute):
         return Match.NONE, {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Carry the request or the WebSocket."""
+        """Carry the request or WebSocket, or refuse it."""
         gateway = self._gateway
         gateway.open()
         request = read_scope(scope, gateway.settings.trusted_proxies)
@@ -78,13 +78,13 @@ class AgentEndpoints(BaseRoute):
         return Match.NONE, {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the agent; on a host that is not ours 503, never 403: it must not stay away for good."""
+        """Serve the agent. On another host answer 503, never 403: after a 403 an agent may stay away for good."""
         gateway = self._gateway
         request = read_scope(scope, gateway.settings.trusted_proxies)
         websocket = AsgiWebSocket(scope, receive, send)
         if not is_control_host(gateway.settings, scope):
             logger.warning(
-                "agent refused: Host %.100r is not a control host; set public_url or control_hosts", request.host
+                "agent refused: Host %.100r is not a control host; set public_url or control_hosts to it", request.host
             )
             await agents.turn_away(request, websocket, _WRONG_HOST)
             return
@@ -111,14 +111,14 @@ class ControlPlaneEndpoints(BaseRoute):
 
 
 class OperatorEndpoints(BaseRoute):
-    """What the admin token opens, on the control hosts; nothing here where it has a listener of its own."""
+    """The endpoints that need the admin token, on the control hosts; off if `admin_bind` gives them a listener."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._router = Router(routes=Admin(gateway).routes, default=no_route(gateway))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Full for an operator's path on a control host, once there is an admin token."""
+        """Full for an operator's path on a control host, if there is an admin token."""
         settings = self._gateway.settings
         if scope["type"] != "http" or settings.admin_token_hash is None or settings.admin_bind is not None:
             return Match.NONE, {}
@@ -134,7 +134,7 @@ class OperatorEndpoints(BaseRoute):
 
 
 def is_control_host(settings: Settings, scope: Scope) -> bool:
-    """Whether our own endpoints answer here: a control host, or the IP address the connection came in on."""
+    """Whether our own endpoints answer on this Host: a control host, or the IP address that the client connected to."""
     host = normalise_host(host_of(scope).decode("latin-1"))
     if host in settings.control_hosts:
         return True
@@ -146,7 +146,7 @@ def is_control_host(settings: Settings, scope: Scope) -> bool:
 
 
 def no_route(gateway: Gateway) -> ASGIApp:
-    """The answer to what no route took."""
+    """The answer to calls that no route takes."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         request = read_scope(scope, gateway.settings.trusted_proxies)

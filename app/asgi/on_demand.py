@@ -1,9 +1,9 @@
-"""An application under a module's name that is made when a server asks for it, not when the module is imported.
+"""Makes an application when a server asks for `module:name`, not when the module is imported.
 
-Servers look for `module:name` in two ways. uvicorn and most others call `getattr`. hypercorn evaluates the name in the
-module's namespace, which no attribute access sees: there it finds a stand-in. Either way the application is made before
-the server listens, and an exception or SystemExit ends the start. A module's `__getattr__` cannot do both, because
-Python calls it only for a name that is not in the namespace.
+Servers look the name up in two ways. uvicorn and most others call `getattr`. hypercorn evaluates the name in the
+module's namespace and finds a stand-in there. Either way the application is made before the server listens, and an
+exception or SystemExit ends the start. A module's `__getattr__` cannot do both, because Python calls it only for a name
+that is not in the namespace.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 
 def provide(module: ModuleType, name: str, make: Callable[[], Starlette]) -> None:
-    """Let `module.name` be what `make` returns: called on first use, and again after it has raised."""
+    """Make `module.name` what `make` returns. `make` runs on first use, and again if it has raised."""
     namespace = vars(module)
 
     def get(_: object = None) -> Starlette:
@@ -30,7 +30,7 @@ def provide(module: ModuleType, name: str, make: Callable[[], Starlette]) -> Non
 
 
 class _StandIn:
-    """What the namespace holds. A server that asks whether it is an ASGI application looks up `__call__`."""
+    """The object in the namespace. A server that checks whether it is an ASGI application looks up `__call__`."""
 
     def __init__(self, get: Callable[[], Starlette]) -> None:
         self._get = get

@@ -1,4 +1,4 @@
-"""A request read from its ASGI scope: the only place that knows where a scope keeps which fact."""
+"""Reads a `Request` from an ASGI scope. No other module knows which fact a scope keeps where."""
 
 from urllib.parse import quote, unquote_to_bytes
 
@@ -9,7 +9,7 @@ from .types import Scope
 
 
 def read_scope(scope: Scope, proxies: Networks) -> Request:
-    """The request of an `http` or `websocket` scope. `proxies`: whose word about their clients is believed."""
+    """The request of an `http` or `websocket` scope. `proxies`: the networks whose forwarding headers we trust."""
     is_websocket = scope["type"] == "websocket"
     client = scope.get("client")
     return read_request(
@@ -27,7 +27,7 @@ def read_scope(scope: Scope, proxies: Networks) -> Request:
 
 
 def host_of(scope: Scope) -> bytes:
-    """The first Host field, as sent; empty where there is none. For choosing a route before the request is read."""
+    """The first Host field as sent; empty if there is none. Used to choose a route before the request is read."""
     for name, value in scope["headers"]:
         if name == b"host":
             host: bytes = value
@@ -36,9 +36,9 @@ def host_of(scope: Scope) -> bytes:
 
 
 def raw_path_of(scope: Scope) -> bytes:
-    """The path as it came, without the prefix under which we are mounted.
+    """The path as received, without the prefix under which we are mounted.
 
-    `raw_path` where the server gives it, else `path` encoded anew (the ASGI specification makes it optional).
+    This is `raw_path`; if the server does not give that (the ASGI specification makes it optional), `path` re-encoded.
     """
     raw: bytes | None = scope.get("raw_path")
     if raw is None:
@@ -47,7 +47,7 @@ def raw_path_of(scope: Scope) -> bytes:
     raw = raw.partition(b"?")[0]
     prefix: str = scope.get("root_path", "")
     if prefix:
-        # The prefix is decoded text, the path is not: compare as many segments.
+        # The prefix is decoded text and the path is not, so compare the same number of segments.
         segments = raw.split(b"/")
         depth = prefix.count("/") + 1
         if unquote_to_bytes(b"/".join(segments[:depth])) == prefix.encode():
@@ -56,6 +56,6 @@ def raw_path_of(scope: Scope) -> bytes:
 
 
 def refusal_of(scope: Scope) -> str:
-    """Why the server's protocol wants this answered with 400; empty for what it found in order."""
+    """Why the server's protocol wants a 400 for this request; empty if it found nothing wrong."""
     reason: str = (scope.get("extensions") or {}).get("gateway.refused", "")
     return reason

@@ -1,4 +1,4 @@
-"""A WebSocket under any ASGI server, from its handshake on: a client's `Handshake`, and an agent's socket."""
+"""A WebSocket under any ASGI server: the `Handshake` of a client, and the `AgentWebSocket` of an agent."""
 
 from collections.abc import Awaitable
 from typing import Any
@@ -13,7 +13,7 @@ from .websocket_client import AsgiWebSocketClient
 
 
 class AsgiWebSocket:
-    """One WebSocket around `receive` and `send`; past ASGI once it is open, where the server lets us."""
+    """One WebSocket around `receive` and `send`. Once open, it bypasses ASGI if the server has a channel for it."""
 
     __slots__ = ("_extensions", "_receive", "_send")
 
@@ -23,7 +23,7 @@ class AsgiWebSocket:
         self._send = send
 
     async def begin(self) -> bool:
-        """Wait until the server hands over the handshake."""
+        """Wait for the server to hand over the handshake. False: the peer has left."""
         event = await self._receive()
         return bool(event["type"] == "websocket.connect")
 
@@ -33,11 +33,11 @@ class AsgiWebSocket:
 
     @property
     def can_refuse(self) -> bool:
-        """Whether the server can answer a handshake with a response of ours."""
+        """Whether the server can answer a handshake with our response."""
         return "websocket.http.response" in self._extensions
 
     async def refuse(self, status: int, headers: Headers, body: bytes, /) -> None:
-        """Answer the handshake with this response where the server can, else with its 403."""
+        """Answer the handshake with this response if the server can, else with the server's 403."""
         if self.can_refuse:
             await self._send({"type": "websocket.http.response.start", "status": status, "headers": headers})
             await self._send({"type": "websocket.http.response.body", "body": body})
@@ -47,7 +47,7 @@ class AsgiWebSocket:
     # --- an open one
 
     def open(self, max_message_bytes: int, account: Account, /) -> WebSocketClient:
-        """The client's end: past ASGI where the server has a channel for it, else around `receive` and `send`."""
+        """The client's end: the server's own channel if it has one, else one around `receive` and `send`."""
         become_client = self._extensions.get("gateway.client")
         if become_client is not None:
             client: WebSocketClient = become_client(max_message_bytes, account)
@@ -55,7 +55,7 @@ class AsgiWebSocket:
         return AsgiWebSocketClient(self._receive, self._send, self._extensions.get("gateway.abort"))
 
     def channel(self) -> Channel | None:
-        """The agent's side past ASGI; None where the server has none."""
+        """The server's own channel for an agent's WebSocket; None if it has none."""
         become_channel = self._extensions.get("gateway.channel")
         if become_channel is None:
             return None
@@ -63,7 +63,7 @@ class AsgiWebSocket:
         return channel
 
     async def receive(self) -> str | bytes:
-        """The next message. Raises AgentLeftError with how it ended."""
+        """The next message. Raises AgentLeftError with the reason when the WebSocket has ended."""
         message = await self._receive()
         if message["type"] == "websocket.disconnect":
             raise AgentLeftError(f"closed with {message.get('code', 1006)} {message.get('reason') or ''}".strip())
@@ -76,5 +76,5 @@ class AsgiWebSocket:
         return self._send({"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message})
 
     def close(self, code: int, reason: str, /) -> Awaitable[None]:
-        """Close, or refuse with 403 where nothing was accepted."""
+        """Close; before `accept` this refuses the handshake with 403."""
         return self._send({"type": "websocket.close", "code": code, "reason": reason})

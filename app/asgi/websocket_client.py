@@ -1,7 +1,7 @@
-"""The client's end of a WebSocket under any ASGI server: two coroutines around `receive` and `send`.
+"""The client's end of a WebSocket under any ASGI server: two tasks around `receive` and `send`.
 
-One message is with the server at a time, and one is read ahead while reading is paused: so a client that leaves then is
-noticed. ASGI cannot send a close frame without a code: 1005 crosses as 1000.
+The server has one message at a time. While reading is paused, one message is read ahead, so that we notice a client
+that leaves. ASGI cannot send a close frame without a code: 1005 is sent as 1000.
 """
 
 import asyncio
@@ -10,17 +10,19 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from ..public.client_port import Message, Talk
+from tunnel.override import override
+
+from ..public.client_port import Message, WebSocketClient, WebSocketListener
 from .types import Receive, Send
 
 logger = logging.getLogger("gateway")
 
 _TURN_MESSAGES = 64
-"""After so many messages without a wait the other exchanges have their turn."""
+"""After this many messages without a wait, other exchanges get a turn."""
 
 
-class AsgiWebSocketClient:
-    """The client's end of one WebSocket. `abort` cuts its connection, where the server has that."""
+class AsgiWebSocketClient(WebSocketClient):
+    """The client's end of one WebSocket. `abort` aborts its connection; None if the server cannot."""
 
     held_bytes = 0
     unsent_bytes = 0
@@ -35,91 +37,91 @@ class AsgiWebSocketClient:
         self._may_read.set()
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, talk: Talk) -> None:
-        """Begin to read and to write."""
+    @override
+    def start(self, listener: WebSocketListener, /) -> None:
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(_guarded(each(talk), talk)) for each in (self._read, self._write)]
+        self._tasks = [loop.create_task(_guarded(each(listener), listener)) for each in (self._read, self._write)]
 
+    @override
     async def leave(self) -> None:
-        """Nothing is told any more."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    # --- told by the conversation
+    # --- called by the conversation
 
+    @override
     def send(self, message: Message, /) -> bool:
-        """See `WebSocketClient.send`."""
         self._queue.append({"type": "websocket.send", "text" if isinstance(message, str) else "bytes": message})
         return False
 
+    @override
     def send_now(self, message: Message, /) -> bool:
-        """See `WebSocketClient.send_now`."""
         self.send(message)
         return self.flush()
 
+    @override
     def flush(self) -> bool:
-        """See `WebSocketClient.flush`."""
         self._given.set()
         return False
 
+    @override
     def close(self, code: int, reason: str, /) -> bool:
-        """See `WebSocketClient.close`."""
         self._queue.append({"type": "websocket.close", "code": 1000 if code == 1005 else code, "reason": reason})
         return self.flush()
 
+    @override
     def abort(self) -> None:
-        """See `WebSocketClient.abort`; a server that cannot is left to close in its own way."""
         if self._abort is not None:
             self._abort()
 
+    @override
     def pause_reading(self) -> None:
-        """See `WebSocketClient.pause_reading`."""
         self._may_read.clear()
 
+    @override
     def resume_reading(self) -> None:
-        """See `WebSocketClient.resume_reading`."""
         self._may_read.set()
 
-    # --- the coroutines
+    # --- the tasks
 
-    async def _read(self, talk: Talk) -> None:
+    async def _read(self, listener: WebSocketListener) -> None:
         received = 0
         while True:
             event = await self._receive()
             if event["type"] == "websocket.disconnect":
                 code = event.get("code") or 1005
                 if code == 1005 and "reason" not in event:
-                    code = 1006  # uvicorn's way to say that the connection ended without a close frame
-                talk.client_left(code, event.get("reason") or "")
+                    code = 1006  # this is how uvicorn reports a connection that ended without a close frame
+                listener.client_left(code, event.get("reason") or "")
                 return
             await self._may_read.wait()
             text = event.get("text")
-            talk.message(text if text is not None else event.get("bytes") or b"")
+            listener.message(text if text is not None else event.get("bytes") or b"")
             received += 1
             if received % _TURN_MESSAGES == 0:
                 await asyncio.sleep(0)
 
-    async def _write(self, talk: Talk) -> None:
+    async def _write(self, listener: WebSocketListener) -> None:
         sent = 0
         while True:
             await self._given.wait()
             self._given.clear()
             while self._queue:
                 await self._send(self._queue.popleft())
-            talk.client_writable()
+            listener.client_writable()
             sent += 1
             if sent % _TURN_MESSAGES == 0:
                 await asyncio.sleep(0)
 
 
-async def _guarded(running: Coroutine[Any, Any, None], talk: Talk) -> None:
-    """A direction that fails ends the conversation."""
+async def _guarded(running: Coroutine[Any, Any, None], listener: WebSocketListener) -> None:
+    """Run one direction. If it fails, the client counts as gone."""
     try:
         await running
     except OSError:  # ASGI 2.4: the client has left
-        talk.client_left(1006, "")
+        listener.client_left(1006, "")
     except Exception:
         logger.exception("a WebSocket's client failed")
-        talk.client_left(1006, "")
+        listener.client_left(1006, "")

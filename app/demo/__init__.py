@@ -1,1 +1,1 @@
-"""`make demo`: gateway, agent and real applications behind them on this machine, by one command."""
+"""`make demo`: the gateway, an agent and real applications on this machine, with one command."""

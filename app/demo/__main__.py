@@ -1,7 +1,7 @@
-"""`python -m app.demo`: starts a gateway, an agent and applications behind it, and shows what goes through.
+"""`python -m app.demo`: starts a gateway, an agent and applications behind it, and shows their output.
 
-Everything listens on 127.0.0.1; nothing is left behind after Ctrl-C but the installed Uptime Kuma in the user's
-cache. The applications' names end in `.localhost`, which browsers resolve to this machine.
+Everything listens on 127.0.0.1. After Ctrl-C nothing is left except Uptime Kuma, installed in the user's cache. The
+applications' names end in `.localhost`, which browsers resolve to this machine.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from pathlib import Path
 from . import kuma
 
 _GATEWAY = (__package__ or "").rpartition(".")[0]
-"""The package that this one is in: `app` in a checkout, `tunnel_gateway` where the wheel is installed."""
+"""The parent package: `app` in a checkout, `tunnel_gateway` in an installed wheel."""
 _COLOURS = {"gateway": 36, "agent": 35, "chat": 33, "kuma": 32}
 _CONFIGURATION = """\
 [[agents]]
@@ -49,20 +49,20 @@ class Demo:
         self._tty = sys.stdout.isatty()
 
     def say(self, name: str, line: str) -> None:
-        """One line of output, with who says it."""
+        """Print one line with the name of the process that wrote it."""
         tag = f"{name:>8}"
         colour = _COLOURS.get(name)
         print(f"\x1b[{colour}m{tag}\x1b[0m  {line}" if self._tty and colour else f"{tag}  {line}", flush=True)
 
     async def start(self, name: str, command: list[str], ready: str | None = None, cwd: Path | None = None) -> None:
-        """Start a process; its output is shown. Returns once a line has `ready` in it. Raises RuntimeError."""
+        """Start a process and show its output. Returns once a line contains `ready`. Raises RuntimeError."""
         process = await asyncio.create_subprocess_exec(
             *command,
             cwd=cwd,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches us alone: we end them in order
+            start_new_session=True,  # Ctrl-C reaches only us, and we stop the processes in order
         )
         self._processes.append(process)
         seen = asyncio.Event()
@@ -74,7 +74,7 @@ class Demo:
             waiter.cancel()
             ended.cancel()
             if not seen.is_set():
-                raise RuntimeError(f"{name} did not start; its last lines are above")
+                raise RuntimeError(f"{name} did not start; see its last lines above")
 
     async def _read(
         self, name: str, process: asyncio.subprocess.Process, ready: str | None, seen: asyncio.Event
@@ -84,14 +84,14 @@ class Demo:
             line = raw.decode("utf-8", "replace").rstrip()
             if ready is not None and ready in line:
                 seen.set()
-            if name != "kuma":  # it is talkative
+            if name != "kuma":  # it logs too much
                 self.say(name, line)
         status = await process.wait()
         if status not in (0, -signal.SIGTERM):
             self.say(name, f"ended with status {status}")
 
     async def stop(self) -> None:
-        """End all of them, the last one first."""
+        """Stop all processes, the last one first."""
         for process in reversed(self._processes):
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -105,9 +105,9 @@ class Demo:
         await asyncio.gather(*self._readers)
 
     async def uptime_kuma(self, port: int, url: str) -> None:
-        """Install Uptime Kuma where Node is present, and start it."""
+        """Install and start Uptime Kuma, if Node.js is installed."""
         if (reason := kuma.missing()) is not None:
-            self.say("demo", f"Uptime Kuma is left out: {reason}. The chat above is complete without it.")
+            self.say("demo", f"Uptime Kuma is skipped: {reason}. The chat above works without it.")
             return
         self.say("demo", "Uptime Kuma: installing from npm (a minute or two the first time) ...")
         try:
@@ -115,13 +115,13 @@ class Demo:
             command = kuma.command(program, port, self._folder / "kuma")
             await self.start("kuma", command, ready="Listening on", cwd=program)
         except (kuma.KumaError, RuntimeError) as error:
-            self.say("demo", f"Uptime Kuma is left out: {error}")
+            self.say("demo", f"Uptime Kuma is skipped: {error}")
             return
         self.say("demo", f"Uptime Kuma is ready:  {url}")
 
 
 def _free_port(wanted: int = 0) -> int:
-    """`wanted` if it is free, else one that is."""
+    """`wanted` if it is free, else another free port."""
     for port in (wanted, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -133,7 +133,7 @@ def _free_port(wanted: int = 0) -> int:
 
 
 async def run() -> int:
-    """Run the demonstration until Ctrl-C; the exit status."""
+    """Run the demonstration until Ctrl-C. Returns the exit status."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -157,7 +157,7 @@ async def run() -> int:
             await demo.start("agent", agent, ready="ready")
             demo.say("demo", "")
             demo.say("demo", f"Chat (Socket.IO):      http://chat.localhost:{port}/")
-            demo.say("demo", "Open it in a browser. Below: what goes through. Ctrl-C ends everything.")
+            demo.say("demo", "Open it in a browser. The traffic is shown below. Press Ctrl-C to stop.")
             demo.say("demo", "")
             kuma_task = asyncio.create_task(demo.uptime_kuma(kuma_port, f"http://kuma.localhost:{port}/"))
             await stop.wait()

@@ -1,7 +1,7 @@
-"""A chat on Socket.IO (python-socketio, unmodified): the demonstration's application, as a service in a cluster.
+"""A chat on Socket.IO (python-socketio, unmodified): the demonstration's service.
 
-It knows nothing of the tunnel. The page speaks Socket.IO 5 over a WebSocket in a few lines of its own, so that no
-script from elsewhere is needed; any Socket.IO client may join, by WebSocket or by polling.
+It knows nothing about the tunnel. The page implements Socket.IO 5 over a WebSocket in a few lines, so that it loads no
+script from elsewhere. Any Socket.IO client can join, over a WebSocket or by polling.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _PAGE = Path(__file__).with_name("chat.html").read_text(encoding="utf-8")
 
 
 class Chat:
-    """The application's state: who is here."""
+    """The application and its state: who is connected."""
 
     def __init__(self) -> None:
         self.server = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins=[])
@@ -30,22 +30,22 @@ class Chat:
         self.server.on("say", self.say)
 
     async def connect(self, sid: str, _environ: dict[str, object]) -> None:
-        """Somebody came."""
+        """Somebody has joined."""
         self.people.add(sid)
         await self.server.emit("said", f"{sid[:4]} is here")
 
     async def disconnect(self, sid: str, *_reason: object) -> None:
-        """Somebody left."""
+        """Somebody has left."""
         self.people.discard(sid)
         await self.server.emit("said", f"{sid[:4]} left")
 
     async def say(self, sid: str, text: object) -> str:
-        """Tell everybody; the acknowledgement goes to the sender."""
+        """Send the text to everybody, and an acknowledgement to the sender."""
         await self.server.emit("said", f"{sid[:4]}: {str(text)[:500]}")
         return "heard"
 
     async def clock(self) -> None:
-        """Push the time, once a second."""
+        """Send the time to everybody, once a second."""
         while True:
             await self.server.emit("clock", {"time": time.strftime("%H:%M:%S"), "people": len(self.people)})
             await asyncio.sleep(1)

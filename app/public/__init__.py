@@ -1,1 +1,1 @@
-"""One exchange of a client, whichever door it came in through: calls, opening and retry, header rules, refusals."""
+"""One exchange of a client, from either door: HTTP calls, WebSockets, opening and retry, header rules, refusals."""

@@ -1,9 +1,9 @@
-"""What the public side asks of its client, whichever door it came in through.
+"""What the public side needs from a client, whichever door the client came in through.
 
-`HttpClient` is the client of one HTTP call; `Handshake`, which is awaited, that of a WebSocket until it is accepted or
-refused. `WebSocketClient` is the client's end of an open WebSocket: it knows the server's wire or its ASGI calls, and
-no policy. It tells its `Talk` of whole messages (`message`), of the room it has again (`client_writable`), and once of
-its end (`client_left`); while paused, of no message. Plain calls, no task and no await on the way.
+`HttpClient` is the client of one HTTP call; it makes plain calls to its `HttpListener`. `Handshake`, which is awaited,
+is the client of a WebSocket until it is accepted or refused. `WebSocketClient` is the client's end of an open one: it
+knows the server's wire or its ASGI calls, and no policy. It makes plain calls to its `WebSocketListener`: `message` for
+each whole message, except while paused; `client_writable` when its buffer has drained; `client_left` once, at the end.
 """
 
 from collections.abc import Awaitable
@@ -91,68 +91,70 @@ class HttpListener(Protocol):
 
 
 class Handshake(Protocol):
-    """The client of a WebSocket until it is accepted or refused. Its methods raise OSError once the client has left."""
+    """A client's WebSocket until it is accepted or refused. Its methods raise OSError once the client has left."""
 
     def begin(self) -> Awaitable[bool]:
-        """Wait until the server hands over the handshake. False: the client has left."""
+        """Wait for the server to hand over the handshake. False: the client has left."""
 
     def accept(self, subprotocol: str | None, headers: Headers, /) -> Awaitable[None]:
         """Answer 101."""
 
     def refuse(self, status: int, headers: Headers, body: bytes, /) -> Awaitable[None]:
-        """Answer with this response where the server can, else with its own 403."""
+        """Answer with this response if the server can, else with the server's own 403."""
 
     def open(self, max_message_bytes: int, account: Account, /) -> "WebSocketClient":
-        """The client's end of the WebSocket. Once, right after `accept`."""
+        """The client's end of the WebSocket. Call it once, right after `accept`."""
 
 
 class WebSocketClient(Protocol):
     """The client's end of one WebSocket."""
 
-    def start(self, talk: "Talk", /) -> None:
-        """Tell `talk` from now on."""
+    __slots__ = ()
+
+    def start(self, listener: "WebSocketListener", /) -> None:
+        """Start to call `listener`."""
 
     async def leave(self) -> None:
-        """Tell nothing any more."""
+        """Make no more calls to the listener."""
 
     @property
     def held_bytes(self) -> int:
-        """What came of the client and was not told yet."""
+        """Bytes received from the client and not yet passed to the listener."""
 
     @property
     def unsent_bytes(self) -> int:
-        """What the server still has to write, where it can be known: a client takes something while this falls."""
+        """Bytes that the server still has to write, if known. While it falls, the client is reading."""
 
     def send(self, message: Message, /) -> bool:
-        """Take a message; it leaves with the next `flush`. False: flush before the next one."""
+        """Queue a message; the next `flush` writes it. False: flush before the next message."""
 
     def send_now(self, message: Message, /) -> bool:
-        """`send` and `flush` in one."""
+        """`send` and `flush` in one call."""
 
     def flush(self) -> bool:
-        """Write what was given. False: nothing more before `client_writable`."""
+        """Write all queued messages. False: send nothing more before `client_writable`."""
 
     def close(self, code: int, reason: str, /) -> bool:
-        """Close in order, after what was given (1005: without a code). False: said once `client_writable` comes."""
+        """Send a close frame after the queued messages (1005: without a code). False: wait for `client_writable`."""
 
     def abort(self) -> None:
-        """Cut the connection at once, unsent bytes and all, where the server can."""
+        """Abort the connection and drop unsent bytes, if the server can."""
 
     def pause_reading(self) -> None:
-        """Tell no message until `resume_reading`; idempotent."""
+        """Pass on no message until `resume_reading`; idempotent."""
 
     def resume_reading(self) -> None:
-        """Go on; tells nothing before it has returned. Idempotent."""
+        """Pass on messages again, but not before this call has returned; idempotent."""
 
 
-class Talk(Protocol):
-    """What a client's end tells."""
+class WebSocketListener(Protocol):
+    """The calls that a `WebSocketClient` makes; a `Conversation` takes them."""
 
     def message(self, data: Message, /) -> None:
         """A whole message."""
 
     def client_writable(self) -> None:
-        """After `flush` or `close` returned False: all of it was taken."""
+        """All data is drained, after `flush` or `close` returned False."""
 
     def client_left(self, code: int, reason: str, /) -> None:
-        """The client closed, with 1005 where it gave no code, or is gone (1006); idempotent."""
+        """The client closed (1005: it gave no code) or vanished (1006); idempotent."""

@@ -1,9 +1,9 @@
 """A WebSocket after the service's 101: messages on the client's side, RFC 6455 frames on the service's.
 
-Plain calls from both sides, no task and no queue of its own; only its end is awaited (`run`). Close codes and reasons
+Both sides make plain calls; there is no task and no queue here, and only `run` is awaited. Close codes and reasons
 cross both ways: 1005 as an empty close, a vanished peer as 1011, a lost agent as 1012. The codec consumes the service's
-bytes and assembles messages under a cap, so a message larger than a window passes; while the client takes nothing, the
-exchange is paused and no credit goes back. `tick` holds all deadlines.
+bytes and assembles messages under a cap, so a message larger than a window can pass. While the client's buffer is full,
+the exchange is paused and no credit goes back to the service. `tick` checks all deadlines.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from .mailbox import Mailbox, size_of
 from .passage import Passage
 from .service_end import ServiceEnd
 
-_CLOSE_SECONDS = 5.0  # for the service to answer our close frame; then its stream is reset
+_CLOSE_SECONDS = 5.0  # time for the service to answer our close frame; then its stream is reset
 
 
 class Conversation:
-    """One open WebSocket. The record says in the end who closed it, how, and what passed."""
+    """One open WebSocket. When it ends, the record says who closed it, with which code, and how much passed."""
 
     def __init__(
         self, exchange: Exchange, policy: Policy, client: WebSocketClient, *,
@@ -44,31 +44,31 @@ class Conversation:
         self._service = ServiceEnd(exchange, policy.max_message_bytes, self._up)
         self._active_at = time.monotonic()
         self._pinged = False
-        # How it ends.
-        self._close: tuple[int, str] | None = None  # what the client is to be closed with, after the messages
-        self._telling = False  # the client is being closed
-        self._parting = False  # the client is told, or gone: what the service still says is dropped
-        self._parting_timer: asyncio.TimerHandle | None = None
+        # The end.
+        self._close: tuple[int, str] | None = None  # code and reason for the client, sent after the waiting messages
+        self._closing_client = False  # the close was handed to the client and is not drained yet
+        self._client_done = False  # the client was closed or has left: data from the service is dropped
+        self._close_timer: asyncio.TimerHandle | None = None
         # Service to client.
         self._mailbox = Mailbox(account)
-        self._ready = True  # the client takes messages
-        self._admitted = False  # the oldest message waited for the rate already
-        self._given: list[tuple[int, float]] = []  # size and arrival of what the client has and did not take
+        self._ready = True  # the client can take messages
+        self._admitted = False  # the rate limit has already admitted the oldest message
+        self._given: list[tuple[int, float]] = []  # size and arrival of messages handed over and not yet drained
         self._unsent_bytes = 0
         # Client to service.
         self._written: tuple[int, float] | None = None  # size and arrival of the message that filled the stream
-        self._slowed: tuple[Message, int, float] | None = None  # the message that waits for the rate
+        self._slowed: tuple[Message, int, float] | None = None  # the message held back by the rate limit
 
-    # --- told by the exchange
+    # --- called by the exchange
 
     def take(self, data: bytes) -> None:
-        """Frames of the service."""
+        """Frames from the service."""
         codec = self._service.codec
         self._active_at = now = time.monotonic()
         self._pinged = False
         if self._ready and not self._down.limited and not self._mailbox.held_bytes:
             message = codec.whole_message(data)
-            if message is not None:  # the usual case, without a detour
+            if message is not None:  # the common case takes the short path
                 if self._client.send_now(message):
                     self._down.passed(size_of(message), now, time.monotonic())
                 else:
@@ -80,22 +80,22 @@ class Conversation:
                 case websocket.Message():
                     self._mailbox.put(event.data, now)
                 case websocket.Closed():
-                    self._end(event.code, event.reason, "service")
+                    self._set_close(event.code, event.reason, "service")
                 case websocket.Failed():
                     if event.code == 1009:
                         self._hit(Limit.MESSAGE_SIZE)
-                    self._end(1009 if event.code == 1009 else 1011, event.reason, "gateway")
+                    self._set_close(1009 if event.code == 1009 else 1011, event.reason, "gateway")
                 case _:
-                    pass  # pings are answered by the codec; pongs show that the service is there
+                    pass  # the codec answers pings; a pong only shows that the service is alive
         self._mailbox.assembling(codec.buffered_bytes)
         if events:
             self._service.answer()
             self._advance()
 
     def service_ended(self) -> None:
-        """The service ended its stream; in order only after a close frame."""
+        """The service ended its stream. That is a clean end only after a close frame."""
         self._service.ended = True
-        self._end(1011, "service vanished", "service")
+        self._set_close(1011, "service vanished", "service")
         self._advance()
 
     def failed(self, error: TunnelError) -> None:
@@ -106,28 +106,28 @@ class Conversation:
         lost_link = isinstance(error, LinkLostError)
         reason = "connection to the cluster lost" if lost_link else "connection to the service lost"
         self._record.detail = self._record.detail or str(error)
-        self._end(problems.problem_of(error).close_code, reason, "gateway" if lost_link else "service")
+        self._set_close(problems.problem_of(error).close_code, reason, "gateway" if lost_link else "service")
         self._advance()
 
     def writable(self) -> None:
-        """The stream has drained: owed answers first, then the client's next message."""
+        """The stream has drained: send the codec's pending answers first, then the client's next message."""
         self._service.drained()
         if not self._service.full:
             self._passed_up()
             self._read_on()
 
-    # --- told by the client
+    # --- called by the client
 
     def message(self, data: Message, /) -> None:
-        """A whole message of the client."""
-        if self._close is not None or self._parting:
-            return  # the service does not listen any more
+        """A whole message from the client."""
+        if self._close is not None or self._client_done:
+            return  # the service no longer reads
         self._active_at = now = time.monotonic()
         self._pinged = False
         size = size_of(data)
         if size > self._policy.max_message_bytes:
             self._hit(Limit.MESSAGE_SIZE)
-            self._shut(1009, "message too large", to_service=1009)
+            self._close_both(1009, "message too large", to_service=1009)
             self._advance()
             return
         wait = self._up.admit(size) if self._up.limited else 0.0
@@ -142,80 +142,80 @@ class Conversation:
             self._client.pause_reading()
 
     def client_writable(self) -> None:
-        """The client took what it was given."""
+        """The client's buffer has drained."""
         self._down.unblock()
-        if self._parting:
+        if self._client_done:
             return
         given, self._given = self._given, []
         self._passed_down(given)
         self._mailbox.passing(0)
-        if self._telling:
-            self._part()
+        if self._closing_client:
+            self._await_service_close()
         else:
             self._ready = True
             self._advance()
 
     def client_left(self, code: int, reason: str, /) -> None:
-        """The client closed, or is gone: tell the service how, and wait for its answer for a while; idempotent."""
-        if self._parting:
+        """The client closed or vanished: pass that on to the service and give it time to answer; idempotent."""
+        if self._client_done:
             return
         if self._slowed is not None:
-            self._forward_slowed()  # it was said before
+            self._forward_slowed()  # the client sent it before the close
         if self._close is None:
             self._record.close_code = self._record.close_code or code
             self._record.closed_by = self._record.closed_by or "client"
             if code == 1009:
-                self._hit(Limit.MESSAGE_SIZE)  # the codec or the server refused a message
+                self._hit(Limit.MESSAGE_SIZE)  # our codec, or the server, refused a message
                 self._record.closed_by = "gateway"
             if not self._service.ended:
                 self._service.close(code, reason)
-        self._part()
+        self._await_service_close()
 
-    # --- told by the gateway
+    # --- called by the gateway
 
     def stop(self, *, now: bool) -> None:
-        """The gateway stops: the client is told 1012, the service that its client leaves."""
-        self._shut(1012, "gateway is restarting", to_service=1001)
+        """The gateway is stopping: close the client with 1012 and the service with 1001 (going away)."""
+        self._close_both(1012, "gateway is restarting", to_service=1001)
         if now:
             self._service.lose()
             self._service.reset()
             self._mailbox.clear()
-            if not self._telling and not self._parting:
+            if not self._closing_client and not self._client_done:
                 self._close_client()
         self._advance()
 
     def relieve(self) -> None:
-        """The process holds too much for this one: who does not even take the close is cut off."""
+        """The process holds too many bytes: close this WebSocket, and abort a client that does not drain its buffer."""
         self._hit(Limit.HELD_HARD)
         self._mailbox.clear()
         stuck = self._down.blocked_since is not None
-        self._shut(1013, "gateway is out of room", to_service=1001)
+        self._close_both(1013, "gateway is out of room", to_service=1001)
         self.stop(now=True)
         if stuck:
             self._client.abort()
 
     def tick(self, now: float) -> None:
-        """Hold the deadlines."""
+        """Check the deadlines."""
         policy = self._policy
         sending, writing = self._down.blocked_since, self._up.blocked_since
-        if sending is not None and not self._parting:
+        if sending is not None and not self._client_done:
             unsent = self._client.unsent_bytes
             if unsent < self._unsent_bytes:
-                self._down.blocked_since = now  # slow, but it takes something
+                self._down.blocked_since = now  # slow, but still reading
             elif now - sending > policy.websocket_write_timeout:
                 self._cut_client()
             self._unsent_bytes = unsent
         elif writing is not None and now - writing > policy.websocket_write_timeout and self._close is None:
             self._hit(Limit.TIMEOUT_WRITE)
-            self._end(1011, "the service does not read", "gateway")
+            self._set_close(1011, "the service does not read", "gateway")
             self._service.lose()
             self._service.reset()
             self._advance()
-        elif self._close is None and not self._parting:
+        elif self._close is None and not self._client_done:
             silent = now - self._active_at
             if silent > policy.idle_timeout:
                 self._hit(Limit.TIMEOUT_IDLE)
-                self._shut(1001, "idle", to_service=1001)
+                self._close_both(1001, "idle", to_service=1001)
                 self._advance()
             elif silent > policy.idle_timeout / 2 and not self._pinged and not self._service.full:
                 self._pinged = True
@@ -223,13 +223,13 @@ class Conversation:
 
     @property
     def held_bytes(self) -> int:
-        """Messages for the client and of it, those being assembled, and what the stream holds."""
+        """Messages waiting in either direction, those being assembled, and what the stream holds."""
         return self._mailbox.held_bytes + self._client.held_bytes + self._service.held_bytes
 
-    # --- its life
+    # --- the coroutine
 
     async def run(self, early: bytes, error: TunnelError | None = None, *, ended: bool = False) -> None:
-        """Pass messages both ways to the end; `early`: frames that came with the 101, and the service's end with it."""
+        """Pass messages both ways. `early`: frames that came with the 101; `error`, `ended`: the exchange is over."""
         if early:
             self.take(early)
         if error is not None:
@@ -241,11 +241,11 @@ class Conversation:
         try:
             await self._over
         finally:
-            self._parting = True
+            self._client_done = True
             self._ready = False
             self._mailbox.close()
-            if self._parting_timer is not None:
-                self._parting_timer.cancel()
+            if self._close_timer is not None:
+                self._close_timer.cancel()
             self._record.stalled_by_client_seconds = self._down.end()
             self._record.stalled_by_service_seconds = self._up.end()
             self._service.reset()
@@ -253,8 +253,8 @@ class Conversation:
     # --- service to client
 
     def _advance(self) -> None:
-        """Pass on what the client takes; then its close, where it is to be closed, or the service's next bytes."""
-        if self._parting:
+        """Pass on what the client can take. When nothing waits, close the client or resume the service."""
+        if self._client_done:
             self._end_service()
             return
         while self._ready and self._mailbox and not self._down.slowed:
@@ -273,11 +273,11 @@ class Conversation:
                 self._close_client()
             elif self._service.paused:
                 self._service.resume()
-        elif not self._parting:
+        elif not self._client_done:
             self._service.pause()
 
     def _wait_for(self, given: list[tuple[int, float]]) -> None:
-        """What the client was given has passed once it takes more."""
+        """Count these messages as passed once the client has drained them."""
         self._given = given
         self._mailbox.passing(sum([size for size, _ in given]))
         self._wait_for_client()
@@ -289,7 +289,7 @@ class Conversation:
         self._unsent_bytes = self._client.unsent_bytes
 
     def _may_pass(self, size: int) -> bool:
-        """Whether the rate lets the oldest message pass now; else it waits, or all is over."""
+        """Whether the rate limit lets the oldest message pass now. If not, delay it or close the WebSocket."""
         wait = self._down.admit(size) if self._down.limited and not self._admitted else 0.0
         self._admitted = False
         if wait is None:
@@ -306,16 +306,16 @@ class Conversation:
 
     def _close_client(self) -> None:
         assert self._close is not None  # noqa: S101
-        self._telling = True
+        self._closing_client = True
         self._ready = False
         self._record.close_code = self._close[0]
         if self._client.close(*self._close):
-            self._part()
+            self._await_service_close()
         else:
             self._wait_for_client()
 
     def _cut_client(self) -> None:
-        """The client takes nothing: its connection is aborted where the server lets us, and left where not."""
+        """The client does not read: abort its connection if the server can, else leave the connection to the server."""
         self._hit(Limit.TIMEOUT_WRITE)
         self._record.close_code, self._record.closed_by = 1006, "gateway"
         self._client.abort()
@@ -332,7 +332,7 @@ class Conversation:
             self._up.passed(size, arrived, time.monotonic())
 
     def _forward_slowed(self) -> None:
-        """The rate has room for the message that waited for it, or nobody waits for that any more."""
+        """Forward the message that the rate limit held back."""
         self._up.hurry()
         waited, self._slowed = self._slowed, None
         if waited is not None and self._close is None:
@@ -346,37 +346,37 @@ class Conversation:
 
     # --- inside
 
-    def _end(self, code: int, reason: str, by: Literal["client", "service", "gateway"]) -> None:
-        """How the client is to be closed; the first reason stays. Nobody is slowed down any more."""
+    def _set_close(self, code: int, reason: str, by: Literal["client", "service", "gateway"]) -> None:
+        """Set how the client will be closed; the first call wins. No message is delayed after that."""
         if self._close is None:
             self._close = (code, reason)
             self._record.closed_by = self._record.closed_by or by
         self._admitted = self._down.hurry() or self._admitted
 
-    def _shut(self, code: int, reason: str, *, to_service: int) -> None:
-        """End both sides, by our own decision."""
+    def _close_both(self, code: int, reason: str, *, to_service: int) -> None:
+        """Close both sides, by our own decision."""
         if self._close is None:
-            self._end(code, reason, "gateway")
+            self._set_close(code, reason, "gateway")
             self._service.close(to_service, "")
 
     def _exceeded(self) -> None:
         self._hit(Limit.MESSAGES_RATE)
         self._mailbox.clear()
-        self._shut(1008, "rate limit exceeded", to_service=1008)
+        self._close_both(1008, "rate limit exceeded", to_service=1008)
 
-    def _part(self) -> None:
-        """Let the closing handshake end: the service ends the connection, as RFC 6455 section 7.1.1 has it."""
-        self._parting = True
+    def _await_service_close(self) -> None:
+        """Wait for the service to end the connection, as RFC 6455 section 7.1.1 asks of a server."""
+        self._client_done = True
         self._ready = False
         self._down.unblock()
         self._mailbox.close()
         if not self._service.lost:
-            self._parting_timer = asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._finish)
+            self._close_timer = asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._finish)
             self._service.resume()
         self._end_service()
 
     def _end_service(self) -> None:
-        """End the exchange once the service has; in order, where it is still there."""
+        """End the exchange once the service has ended its side."""
         if self._service.ended and not self._over.done():
             self._service.end()
             self._finish()

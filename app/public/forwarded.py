@@ -1,7 +1,7 @@
-"""Who the client is: what the connection says, or what a trusted proxy says of it, and the fields that pass it on.
+"""Who the client is, according to its connection or to a trusted proxy, and the header fields that tell the service.
 
-A claim about the client (`X-Forwarded-*`, `Forwarded`, `X-Real-IP`) is believed and passed on only where the connection
-comes from one of the trusted proxies. The service always gets exactly one field of each kind, set here.
+Fields that describe the client (`X-Forwarded-*`, `Forwarded`, `X-Real-IP`) are believed and passed on only if the
+connection comes from a trusted proxy. The service always gets exactly one field of each kind, set here.
 """
 
 import ipaddress
@@ -51,7 +51,7 @@ def is_address(text: str) -> bool:
 
 
 def is_claim(name: bytes) -> bool:
-    """Whether this field says where a request comes from. `_` counts as `-`: CGI reads both alike (RFC 3875 4.1.18)."""
+    """Whether this field says where a request comes from. `_` counts as `-`, as in CGI (RFC 3875 section 4.1.18)."""
     if name[:1] not in (b"x", b"p", b"f"):
         return False
     plain = name.replace(b"_", b"-")
@@ -59,7 +59,7 @@ def is_claim(name: bytes) -> bool:
 
 
 def forwarding(peer: str, scheme: str, host: bytes, *, theirs: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Our `X-Forwarded-*` and `Forwarded` (RFC 7239), appended to `theirs`: the fields of a trusted proxy, or none."""
+    """Our `X-Forwarded-*` and `Forwarded` (RFC 7239), appended to `theirs`, the fields of a trusted proxy if any."""
     # RFC 7239 section 6: IPv6 in brackets and quotes.
     node = f'"[{peer}]"' if ":" in peer else peer
     element = f'for={node};proto={scheme};host="{host.decode("latin-1")}"'.encode("latin-1")

@@ -1,8 +1,8 @@
-"""Header rules between a client and a service, once for both doors.
+"""Header rules between a client and a service, shared by both doors.
 
 Pure functions over a `Request` and raw field lists. Hop-by-hop fields (RFC 9110 section 7.6.1) and those that
-`Connection` names go first, then ours are set; `Host` is kept. Ambiguous framing (RFC 9112 section 6.3) is refused,
-never forwarded.
+`Connection` names are removed first, then ours are set; `Host` is kept. Ambiguous framing (RFC 9112 section 6.3) is
+refused, never forwarded.
 """
 
 import re
@@ -25,7 +25,7 @@ _HOP_BY_HOP = frozenset(
     )
 )  # fmt: skip
 _DROPPED = _HOP_BY_HOP | FORWARDED | {REQUEST_ID}
-_PROTECTED = frozenset((b"host", b"content-length"))  # never dropped because `Connection` named them
+_PROTECTED = frozenset((b"host", b"content-length"))  # kept even if `Connection` names them
 
 
 class BadRequestError(ValueError):
@@ -35,7 +35,7 @@ class BadRequestError(ValueError):
 def is_websocket_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether this is a WebSocket handshake: `Upgrade: websocket` and `upgrade` among the tokens of `Connection`.
 
-    Names and tokens in any case, fields repeated or joined (RFC 6455 section 4.2.1).
+    Case does not matter, and fields may be repeated or joined (RFC 6455 section 4.2.1).
     """
     upgrade = connection = False
     for name, value in headers:
@@ -48,7 +48,7 @@ def is_websocket_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def checked_host(request: Request) -> str:
-    """The one Host field, as sent; "" where there is none. Raises BadRequestError for several, or no host name."""
+    """The Host field as sent; "" if there is none. Raises BadRequestError for several fields or an invalid name."""
     if request.hosts > 1:
         raise BadRequestError("more than one Host header")
     if not _HOST.fullmatch(request.host):
@@ -57,7 +57,7 @@ def checked_host(request: Request) -> str:
 
 
 def request_head(request: Request, changes: HeaderChanges) -> RequestHead:
-    """The head of an ordinary request, as the service is to see it. Raises BadRequestError."""
+    """The head of an ordinary request, as the service will see it. Raises BadRequestError."""
     headers: Headers = []
     length: int | None = 0
     chunked = False
@@ -89,7 +89,7 @@ def request_head(request: Request, changes: HeaderChanges) -> RequestHead:
 
 
 def upgrade_head(request: Request, changes: HeaderChanges, handshake: Headers) -> RequestHead:
-    """The head of a WebSocket handshake of our own with the service: the client's fields, `handshake` for the rest."""
+    """The head of our own WebSocket handshake with the service: the client's other fields, then `handshake`."""
     dropped = _dropped(request.connection) | {b"content-length"}
     trusted = request.trusted
     headers = [
@@ -103,7 +103,7 @@ def upgrade_head(request: Request, changes: HeaderChanges, handshake: Headers) -
 
 
 def response_headers(headers: Headers, *, keep_length: bool = True) -> Headers:
-    """An answer's fields in ASGI's form: lower-case names; hop-by-hop fields are gone already."""
+    """An answer's fields with lower-case names, as ASGI wants them. Hop-by-hop fields were removed before."""
     return [
         (lowered, value)
         for lowered, value in ((name.lower(), value) for name, value in headers)
@@ -133,14 +133,14 @@ def answer_fields(head: ResponseHead, request_id: str, changes: HeaderChanges, *
 
 
 def is_event_stream(headers: Headers) -> bool:
-    """Server-sent events: may be silent for as long as they like; a client that vanished is found by keep-alive."""
+    """Whether these are server-sent events, which may be silent for any time; TCP keep-alive finds dead clients."""
     return any(
         name.lower() == b"content-type" and value.lower().startswith(b"text/event-stream") for name, value in headers
     )
 
 
 def accept_headers(headers: Headers) -> Headers:
-    """The fields of a 101 that belong to the client: all but the handshake's own and hop-by-hop ones."""
+    """The fields of a 101 to pass to the client: all except the handshake's own and hop-by-hop fields."""
     connection = b",".join(value for name, value in headers if name.lower() == b"connection")
     dropped = _dropped(connection) | {b"content-length"}
     return [

@@ -20,13 +20,12 @@ from enum import Enum
 
 from tunnel.account import Holding
 from tunnel.errors import BadAnswerError, NoRoomError, StoppingError, TunnelError
-from tunnel.http1 import UnsendableHeadError, is_repeatable
-from tunnel.port import Exchange, Headers, RequestHead, ResponseHead, Upstream
+from tunnel.http1 import is_repeatable
+from tunnel.port import Exchange, Headers, ResponseHead
 
 from ..node.gateway import Gateway
 from ..node.stickiness import cookie_for
 from ..observed import access
-from ..observed.access import Record
 from ..observed.metrics import Limit, Stall, limit_of_error
 from ..rules import problems
 from ..rules.request import Request
@@ -34,6 +33,7 @@ from ..rules.routes import Route
 from .client_port import HttpClient
 from .header_rules import BadRequestError, answer_fields, request_head
 from .http_deadlines import overdue
+from .opening_call import OpeningCall
 from .refusals import page
 from .upload import BodyTooLargeError, Upload
 
@@ -62,43 +62,29 @@ class State(Enum):
 _FINAL = (State.BROKEN, State.LEFT, State.OVER)
 
 
-class HttpCall(Record):
+class HttpCall(OpeningCall):
     """One request with its answer. It is its own record: what it counts is what the access log says."""
 
     is_websocket = False
 
     __slots__ = (
-        "_client", "_done", "_error", "_exchange", "_gateway", "_head", "_held", "_last_data", "_opened_at",
-        "_request", "_request_head", "_retried", "_route", "_sending_since", "_stalled_by_client", "_upload",
-        "_waiting", "state", "upstream",
+        "_client", "_done", "_error", "_head", "_held", "_last_data", "_sending_since", "_stalled_by_client", "_upload",
+        "state",
     )  # fmt: skip
-
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
 
     def __init__(self, gateway: Gateway, route: Route, request: Request, client: HttpClient) -> None:
         now = asyncio.get_running_loop().time()
-        super().__init__(
-            "http", request.request_id, request.method, request.host, request.path, route.target, now, request.client
-        )
-        self._gateway = gateway
-        self._route = route
-        self._request = request
+        super().__init__(gateway, route, request, now)
         self._client = client
-        self._request_head: RequestHead | None = None
         self._upload: Upload | None = None  # of a request with a body
-        self._exchange: Exchange | None = None
         self._head: ResponseHead | None = None
         self._held = Holding(gateway.account)
         self._stalled_by_client = Stall(gateway.metrics.stalled_by_client)
-        self._waiting: asyncio.Task[None] | None = None  # for a link
         self._error: Exception | None = None
-        self._retried = False
         self._done = False  # the exchange told the end of the answer
         self._sending_since: float | None = None
-        self._last_data = self._opened_at = now
+        self._last_data = now
         self.state = State.CHOOSING
-        self.upstream: Upstream | None = None
 
     def begin(self) -> None:
         """Choose an upstream and open the exchange. To be called once; `client` is told what follows."""
@@ -108,7 +94,7 @@ class HttpCall(Record):
             self._refuse(problems.STOPPING)
             return
         try:
-            head = self._request_head = request_head(self._request, policy.request_headers)
+            head = request_head(self._request, policy.request_headers)
         except BadRequestError as error:
             self._refuse(problems.BAD_REQUEST, str(error))
             return
@@ -118,12 +104,13 @@ class HttpCall(Record):
                 self._too_large(f"{head.body_length} bytes announced")
                 return
             self._upload = Upload(head, self._client, limit, Stall(gateway.metrics.stalled_by_service))
-        self._choose(None)
+        self._choose(head, self)
 
     # --- the sink
 
     def head(self, head: ResponseHead, /) -> None:
         """The final head starts the answer; a 100 lets the request's body go."""
+        self._answer_began = True
         if head.status >= 200:
             self._answer(head)
         elif head.status == 100 and self._upload is not None:
@@ -256,55 +243,15 @@ class HttpCall(Record):
 
     # --- opening
 
-    def _choose(self, avoid: Upstream | None) -> None:
-        self.state = State.CHOOSING
-        try:
-            upstream = self._gateway.choose(self._route, self._request, avoid=avoid)
-        except TunnelError as error:
-            self._fail(error)
-            return
-        if upstream is None:
-            self._waiting = asyncio.get_running_loop().create_task(self._wait(avoid))
-        else:
-            self._open(upstream)
-
-    async def _wait(self, avoid: Upstream | None) -> None:
-        try:
-            upstream = await self._gateway.wait_for_upstream(self._route, self._request, avoid=avoid)
-        except TunnelError as error:
-            self._waiting = None
-            self._fail(error)
-        else:
-            self._waiting = None
-            self._open(upstream)
-
-    def _open(self, upstream: Upstream) -> None:
-        head, upload = self._request_head, self._upload
-        assert head is not None  # noqa: S101  (`begin` made it)
-        self.upstream = upstream
-        now = self._opened_at = asyncio.get_running_loop().time()
-        self.via(upstream.label, upstream.agent_id, upstream.dialect, now)
-        try:
-            exchange = upstream.open(head, self, fresh=self._retried)
-        except UnsendableHeadError as error:
-            self._refuse(problems.BAD_REQUEST, str(error))
-            return
-        except TunnelError as error:
-            self._fail(error, opened=False)
-            return
-        self._exchange = exchange
+    def _opened(self, exchange: Exchange, now: float) -> None:
         self.state = State.OPEN
-        if upload is None:
+        if self._upload is None:
             exchange.end()
         else:
-            upload.begin(now)
+            self._upload.begin(now)
 
-    def _may_retry(self, error: Exception, *, opened: bool) -> bool:
-        """Only once, and only what is safe: where nothing could be opened nothing was sent (RFC 9110 9.2.2)."""
-        if self._retried or not isinstance(error, TunnelError) or not error.retryable or self._head is not None:
-            return False
-        head = self._request_head
-        return not opened or (self._upload is None and head is not None and is_repeatable(head.method))
+    def _is_repeatable(self) -> bool:
+        return self._upload is None and is_repeatable(self.method.encode("ascii"))
 
     # --- answering
 
@@ -333,7 +280,7 @@ class HttpCall(Record):
 
     # --- ending
 
-    def _fail(self, error: Exception, *, opened: bool = True) -> None:
+    def _fail(self, error: Exception, /, *, opened: bool = True) -> None:
         """Try again where that is safe, answer with an error where nothing was sent, else break the answer off."""
         if self._error is not None or self.state in _FINAL or self.state is State.REFUSED:
             return
@@ -342,13 +289,7 @@ class HttpCall(Record):
                 self._break_off(error)
                 return
             self.state, self.status = State.OPEN, 0  # nothing was sent yet
-        if self._may_retry(error, opened=opened and self.state is State.OPEN):
-            self._reset()
-            avoid = self.upstream
-            self._exchange = None
-            self._retried = True
-            logger.info("%s: tried again on another stream: %s", self.link, error)
-            self._choose(avoid)
+        if self._try_again(error, self, opened=opened):
             return
         self._error = error
         self._reset()
@@ -389,9 +330,7 @@ class HttpCall(Record):
         self._refuse(problems.BODY_TOO_LARGE)
 
     def _give_up(self, error: TunnelError) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+        self._stop_waiting()
         self._reset()
         self._retried = True
         self._fail(error)
@@ -406,18 +345,13 @@ class HttpCall(Record):
         self._client.abort()
         self.left("took nothing for too long")
 
-    def _reset(self) -> None:
-        if self._exchange is not None:
-            self._exchange.reset()
-
     def _close(self, state: State) -> None:
         """Count, log, let go of everything; once."""
         if self.state in _FINAL:
             return
         self.state = state
         upload, now = self._upload, asyncio.get_running_loop().time()
-        if self._waiting is not None:
-            self._waiting.cancel()
+        self._stop_waiting()
         if not (self._done and (upload is None or upload.ended)):
             self._reset()
         self._held.close()

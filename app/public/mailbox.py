@@ -1,4 +1,4 @@
-"""What a WebSocket's service has said and its client has not taken yet, counted into the process account."""
+"""Messages from a WebSocket's service that its client has not taken yet, counted in the process's account."""
 
 from collections import deque
 
@@ -7,12 +7,13 @@ from tunnel.account import Account, Holding
 from .client_port import Message
 
 _MESSAGE_BYTES = 128
-"""What a message costs besides its payload: empty ones are held, too."""
+"""Overhead of one message, so that empty messages are counted too."""
 
 
 class Mailbox:
-    """Whole messages in order, each with when it was whole; and the sizes of the one that is being assembled, and of
-    those that the client was given and has not taken.
+    """Whole messages in order, each with the time it was complete.
+
+    Also counts the message being assembled, and the bytes handed to the client and not yet drained.
     """
 
     __slots__ = ("_closed", "_held", "_messages", "assembling_bytes", "passing_bytes")
@@ -26,45 +27,45 @@ class Mailbox:
 
     @property
     def held_bytes(self) -> int:
-        """All that waits, is being assembled, or was given to the client and not taken."""
+        """Bytes of all waiting messages, of the one being assembled, and of those not yet drained."""
         return self._held.size_bytes
 
     def put(self, message: Message, now: float) -> None:
-        """A message is whole; dropped once nobody will take it."""
+        """Add a whole message. Dropped after `close`."""
         if not self._closed:
             self._messages.append((message, now))
             self._held.add(len(message) + _MESSAGE_BYTES)
 
     @property
     def first(self) -> Message:
-        """The oldest message, which stays. Raises IndexError when there is none."""
+        """The oldest message, without removing it. Raises IndexError if there is none."""
         return self._messages[0][0]
 
     def take(self) -> tuple[Message, float]:
-        """The oldest message. Raises IndexError when there is none."""
+        """Remove the oldest message; returns it and its arrival time. Raises IndexError if there is none."""
         message, arrived = self._messages.popleft()
         self._held.add(-len(message) - _MESSAGE_BYTES)
         return message, arrived
 
     def assembling(self, size_bytes: int) -> None:
-        """So much of the next message is there."""
+        """Set how many bytes of the next message have arrived."""
         if size_bytes != self.assembling_bytes and not self._closed:
             self._held.add(size_bytes - self.assembling_bytes)
             self.assembling_bytes = size_bytes
 
     def passing(self, size_bytes: int) -> None:
-        """So much is with the client, who does not take it."""
+        """Set how many bytes were handed to the client and are not yet drained."""
         if size_bytes != self.passing_bytes and not self._closed:
             self._held.add(size_bytes - self.passing_bytes)
             self.passing_bytes = size_bytes
 
     def clear(self) -> None:
-        """Nobody will take what waits."""
+        """Drop all waiting messages."""
         while self._messages:
             self.take()
 
     def close(self) -> None:
-        """Nobody will take anything any more; idempotent."""
+        """Drop everything and take nothing more; idempotent."""
         self._messages.clear()
         self.assembling_bytes = self.passing_bytes = 0
         self._held.close()
@@ -75,7 +76,7 @@ class Mailbox:
 
 
 def size_of(message: Message) -> int:
-    """Bytes of payload: of text in UTF-8, which costs a pass only where it is not ASCII."""
+    """Bytes of payload; text counts as UTF-8. Only text that is not ASCII has to be encoded for this."""
     if isinstance(message, str) and not message.isascii():
         return len(message.encode())
     return len(message)

@@ -1,6 +1,6 @@
-"""One direction of one WebSocket: what passed, at which rate it may, and how long it waited for the receiving side.
+"""One direction of one WebSocket: its counts, its rate limit, and the time it waited for the receiving side.
 
-Counts and keeps time; what is passed on, and what follows from a limit, is the conversation's.
+Only counts and measures. The conversation passes the messages on and acts on the limits.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from ..rules.policy import Policy, rate_limit
 
 
 class Passage:
-    """See the module. Its waits end at the latest with `end`."""
+    """One direction of one WebSocket. `end` cancels whatever still waits."""
 
     __slots__ = (
         "_direction",
@@ -43,19 +43,19 @@ class Passage:
         self._timer: asyncio.TimerHandle | None = None
         self.limited = self._rate is not None
         self.blocked_since: float | None = None
-        """Since when the receiving side takes nothing."""
+        """When the receiving side stopped reading; None while it reads."""
 
     @property
     def slowed(self) -> bool:
-        """A message waits for the rate."""
+        """Whether the rate limit is holding a message back."""
         return self._timer is not None
 
     def passed(self, size_bytes: int, arrived: float, now: float) -> None:
-        """A message that was whole at `arrived` has passed."""
+        """Count a message that was complete at `arrived` and has now been passed on."""
         traffic, record = self._traffic, self._record
         traffic.messages += 1
         traffic.bytes += size_bytes
-        seconds, durations = now - arrived, traffic.durations  # added here, to save a call per message
+        seconds, durations = now - arrived, traffic.durations  # inlined: this runs for every message
         durations.counts[bisect_left(durations.borders, seconds)] += 1
         durations.total += seconds
         if self._up:
@@ -68,35 +68,35 @@ class Passage:
             access.emit_message(self._record, self._direction, size_bytes)
 
     def admit(self, size_bytes: int) -> float | None:
-        """Seconds that a message has to wait for the rate (0: none); None: the limit is crossed."""
+        """Seconds that the rate limit delays a message (0: none). None: the limit is exceeded."""
         return self._rate.admit(size_bytes, time.monotonic()) if self._rate is not None else 0.0
 
     def slow_down(self, seconds: float, then: Callable[[], None]) -> None:
-        """A message waits so long for the rate, and is passed on by `then`."""
+        """Hold a message back for `seconds`, then call `then`, which passes it on."""
         self._metrics.limit_hit(Limit.MESSAGES_RATE)
         self._timer = asyncio.get_running_loop().call_later(seconds, then)
 
     def hurry(self) -> bool:
-        """Nothing waits for the rate any more; whether something did."""
+        """Cancel the wait for the rate limit. Returns whether a message was waiting."""
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
         return timer is not None
 
     def block(self) -> None:
-        """The receiving side takes nothing from now on; idempotent."""
+        """The receiving side has stopped reading; idempotent."""
         if self.blocked_since is None:
             self.blocked_since = time.monotonic()
             self._stall.begin(self.blocked_since)
 
     def unblock(self) -> None:
-        """It takes something again; idempotent."""
+        """The receiving side reads again; idempotent."""
         if self.blocked_since is not None:
             self.blocked_since = None
             self._stall.end(time.monotonic())
 
     def end(self) -> float:
-        """All is over: the seconds it waited for the receiving side."""
+        """Cancel all waits. Returns the seconds spent waiting for the receiving side."""
         self.hurry()
         self.unblock()
         return self._stall.seconds

@@ -1,4 +1,4 @@
-"""How a door makes its request: the parts that it found, and the facts that follow from them, settled once."""
+"""How a door makes its `Request`: the parts it parsed, and the facts that follow from them, worked out once."""
 
 from tunnel.port import Headers
 
@@ -11,7 +11,7 @@ def read_request(
     *, method: str, path: bytes, query: bytes, fields: Headers, peer: str, peer_scheme: str, proxies: Networks,
     subprotocols: tuple[str, ...] = (), is_websocket: bool = False, prefix: str = "",
 ) -> Request:  # fmt: skip
-    """The request of a door that has its parts. `proxies`: whose word about their clients is believed."""
+    """Make a request from its parts. `proxies`: the networks whose forwarding headers we trust."""
     client, scheme, trusted = client_facts(peer, peer_scheme, fields, proxies)
     hosts: list[bytes] = []
     connection: list[bytes] = []

@@ -1,6 +1,6 @@
-"""An exchange's record, from its request to its line: begun alike and closed alike, whatever the exchange is.
+"""Begins and ends the record of an exchange, the same way for HTTP calls and WebSockets.
 
-`app/observed/access.py` says what a record is and how it is written; here it meets the request and the gateway.
+`app/observed/access.py` defines the record and writes its line.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from ..rules.request import Request
 
 
 def begin(request: Request, target: Target | None) -> Record:
-    """The record of what begins now; `target` None where no route was found."""
+    """A record that begins now. `target` is None if no route was found."""
     return Record(
         kind="websocket" if request.is_websocket else "http",
         request_id=request.request_id,
@@ -31,7 +31,7 @@ def begin(request: Request, target: Target | None) -> Record:
 
 
 def failed(gateway: Gateway, record: Record, error: TunnelError) -> problems.Problem:
-    """What went wrong before there was an answer: noted, counted where it is a limit, and what to answer."""
+    """Note an error that came before any answer, and count it if it was a limit. Returns what to answer."""
     record.detail = str(error)
     if (limit := limit_of_error(error)) is not None and not record.limit:
         gateway.metrics.limit_hit(limit, record)
@@ -39,7 +39,7 @@ def failed(gateway: Gateway, record: Record, error: TunnelError) -> problems.Pro
 
 
 def end(gateway: Gateway, record: Record) -> None:
-    """It is over: counted, and written into the access log."""
+    """End the record: count the exchange and write its line to the access log."""
     record.ended_at = asyncio.get_running_loop().time()
     gateway.metrics.ended(record)
     access.emit(record)

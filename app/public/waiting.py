@@ -1,14 +1,14 @@
-"""One coroutine that waits until somebody says that something has changed.
+"""Lets one coroutine wait until something has changed.
 
-Who waits looks first at what it waits for, and again after each `wake`: one that nobody waits for is not kept. One
-waiter at a time; costs a future per wait, and neither a task nor a timer.
+A wake-up without a waiter is dropped, so the coroutine checks its condition before it waits and after each wake-up.
+One waiter at a time. A wait costs one future, and neither a task nor a timer.
 """
 
 import asyncio
 
 
 class Waiter:
-    """Where one coroutine waits."""
+    """One coroutine's place to wait."""
 
     __slots__ = ("_future",)
 
@@ -16,8 +16,8 @@ class Waiter:
         self._future: asyncio.Future[None] | None = None
 
     async def wait(self) -> None:
-        """Until the next `wake`."""
-        assert self._future is None  # noqa: S101  (the first one would wait for ever)
+        """Wait for the next `wake`."""
+        assert self._future is None  # noqa: S101  (the first waiter would wait forever)
         future = self._future = asyncio.get_running_loop().create_future()
         try:
             await future
@@ -25,7 +25,7 @@ class Waiter:
             self._future = None
 
     def wake(self) -> None:
-        """Something has changed; idempotent."""
+        """Wake the waiter, if there is one; idempotent."""
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 

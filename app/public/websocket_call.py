@@ -1,7 +1,7 @@
-"""One WebSocket of a client: its handshake, and its refusals; what follows is a `Conversation`.
+"""One WebSocket of a client, until its handshake is accepted or refused; a `Conversation` carries the rest.
 
-The client is accepted only after the service's 101, with the subprotocol that the service chose; a refusal reaches
-the client as that status, headers and body.
+The client is accepted only after the service's 101, with the subprotocol that the service chose. If the service
+refuses, the client gets the service's status, headers and body.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from .refusals import page
 from .waiting import Waiter
 
 _REFUSAL_BYTES = 1024 * 1024
-"""Of a refused upgrade's body: servers hold it whole before they send it."""
+"""Limit for the body of a refused handshake: servers hold it whole before they send it."""
 
 
 class WebSocketCall:
@@ -53,9 +53,9 @@ class WebSocketCall:
         self._record = record
         self._exchange: Exchange | None = None
         self._head: ResponseHead | None = None
-        self._talk: Conversation | None = None
-        self._body: list[bytes] = []  # of a refusal; or frames that came with the 101
-        self._held = Holding(gateway.account)  # of that body
+        self._conversation: Conversation | None = None
+        self._body: list[bytes] = []  # the body of a refusal, or frames that came with the 101
+        self._held = Holding(gateway.account)  # the bytes of `_body`
         self._ended = False
         self._error: TunnelError | None = None
         self._waiter = Waiter()
@@ -70,78 +70,78 @@ class WebSocketCall:
             self._waiter.wake()
 
     def data(self, data: bytes, /) -> None:
-        """Frames, once open; before that the body of a refusal."""
-        if self._talk is not None:
-            self._talk.take(data)
+        """Frames of an open WebSocket, or the body of a refusal."""
+        if self._conversation is not None:
+            self._conversation.take(data)
             return
         self._body.append(data)
         self._held.add(len(data))
         if self._head is not None and self._head.status == 101 and self._exchange is not None:
             self._exchange.pause()
         elif self._held.size_bytes > _REFUSAL_BYTES:
-            self._give_up(ServiceBrokeOffError("the refusal's body is too large"))
+            self._fail(ServiceBrokeOffError(f"the refused handshake's body is larger than {_REFUSAL_BYTES} bytes"))
         self._waiter.wake()
 
     def trailers(self, headers: Headers, /) -> None:
-        """Of a refusal: dropped."""
+        """The trailers of a refusal are dropped."""
 
     def end(self) -> None:
-        """The refusal is complete; or the service ended its stream."""
+        """The refusal is complete, or the service ended its stream."""
         self._ended = True
-        if self._talk is not None:
-            self._talk.service_ended()
+        if self._conversation is not None:
+            self._conversation.service_ended()
         self._waiter.wake()
 
     def failed(self, error: TunnelError, /) -> None:
         """The exchange is over."""
         if self._error is None:
             self._error = error
-        if self._talk is not None:
-            self._talk.failed(error)
+        if self._conversation is not None:
+            self._conversation.failed(error)
         self._waiter.wake()
 
     def writable(self) -> None:
         """The stream has drained."""
-        if self._talk is not None:
-            self._talk.writable()
+        if self._conversation is not None:
+            self._conversation.writable()
 
     # --- the gateway's side
 
     def stop(self, *, now: bool) -> None:
-        """The gateway stops: a handshake is refused, a conversation told."""
-        if self._talk is not None:
-            self._talk.stop(now=now)
+        """The gateway is stopping: refuse a handshake, close an open WebSocket."""
+        if self._conversation is not None:
+            self._conversation.stop(now=now)
         else:
-            self._give_up(StoppingError("the gateway is stopping"))
+            self._fail(StoppingError("the gateway is stopping"))
 
     def relieve(self) -> None:
-        """The process holds too much for us."""
-        if self._talk is not None:
-            self._talk.relieve()
+        """The process holds too many bytes: end this exchange."""
+        if self._conversation is not None:
+            self._conversation.relieve()
         else:
             self._gateway.metrics.limit_hit(Limit.HELD_HARD, self._record)
-            self._give_up(NoRoomError("too much was held for this handshake"))
+            self._fail(NoRoomError("too much was held for this handshake"))
 
     def tick(self, now: float) -> None:
-        """Hold the conversation's deadlines; the handshake has its own."""
-        if self._talk is not None:
-            self._talk.tick(now)
+        """Check the conversation's deadlines; the handshake has its own timeout."""
+        if self._conversation is not None:
+            self._conversation.tick(now)
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that this exchange holds, here and in its stream."""
-        if self._talk is not None:
-            return self._talk.held_bytes
+        """Bytes held by this exchange, here and in its stream."""
+        if self._conversation is not None:
+            return self._conversation.held_bytes
         return self._held.size_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
 
     def __repr__(self) -> str:
-        state = "open" if self._talk is not None else "shaking hands"
+        state = "open" if self._conversation is not None else "shaking hands"
         return f"<WebSocketCall to {self._route.target}, {state}, {self.held_bytes} bytes held>"
 
     # --- the coroutine
 
     async def run(self) -> None:
-        """Carry the WebSocket to its end. Raises TunnelError while the client was neither accepted nor answered."""
+        """Carry the WebSocket until its end. Raises TunnelError before the client was accepted or answered."""
         record = self._record
         try:
             key = websocket.new_key()
@@ -168,26 +168,26 @@ class WebSocketCall:
             record.closed_by = record.closed_by or "client"
         finally:
             self._held.close()
-            if self._talk is None and self._exchange is not None:
+            if self._conversation is None and self._exchange is not None:
                 self._exchange.reset()
 
     async def _converse(self) -> None:
         exchange, policy, account = self._exchange, self._route.policy, self._gateway.account
-        assert exchange is not None  # noqa: S101  (there was a 101)
+        assert exchange is not None  # noqa: S101  (it has answered 101)
         client = self._client.open(policy.max_message_bytes, account)
-        talk = self._talk = Conversation(
+        conversation = self._conversation = Conversation(
             exchange, policy, client, account=account, metrics=self._gateway.metrics, record=self._record
         )
         early, self._body = b"".join(self._body), []
         self._held.set(0)
-        client.start(talk)
+        client.start(conversation)
         try:
-            await talk.run(early, self._error, ended=self._ended)
+            await conversation.run(early, self._error, ended=self._ended)
         finally:
             await client.leave()
 
     async def _shake_hands(self, key: bytes) -> ResponseHead:
-        """Open the service's side; once more after a lost race. Returns its answer. Raises TunnelError."""
+        """Open the service's side and return its answer. Tries once more after a lost race. Raises TunnelError."""
         gateway, route = self._gateway, self._route
         offered = self._request.subprotocols
         protocols = ", ".join(offered).encode("latin-1") if offered else None
@@ -211,7 +211,7 @@ class WebSocketCall:
                 raise BadRequestError(str(error)) from None
             except TimeoutError:
                 gateway.metrics.limit_hit(Limit.TIMEOUT_UPGRADE, self._record)
-                raise TooSlowError("no answer to the WebSocket handshake") from None
+                raise TooSlowError("the service did not answer the WebSocket handshake in time") from None
             except TunnelError as error:
                 if self._exchange is not None:
                     self._exchange.reset()
@@ -223,14 +223,14 @@ class WebSocketCall:
         raise AssertionError  # the second attempt returns or raises
 
     async def _refuse(self, head: ResponseHead) -> None:
-        """Give the service's refusal to the client as it is, where the server can say it."""
+        """Pass the service's refusal to the client unchanged, if the server can send it."""
         try:
             async with asyncio.timeout(self._route.policy.upgrade_timeout):
                 while not self._ended and self._error is None:
                     await self._waiter.wait()
         except TimeoutError:
             self._gateway.metrics.limit_hit(Limit.TIMEOUT_UPGRADE, self._record)
-            raise TooSlowError("the refusal of the WebSocket handshake does not end") from None
+            raise TooSlowError("the body of the refused WebSocket handshake did not end in time") from None
         if self._error is not None:
             raise self._error
         if not 300 <= head.status < 600:
@@ -240,14 +240,14 @@ class WebSocketCall:
         headers = with_request_id(headers, self._record.request_id)
         await self._client.refuse(head.status, headers, b"".join(self._body))
 
-    def _give_up(self, error: TunnelError) -> None:
+    def _fail(self, error: TunnelError) -> None:
         if self._exchange is not None:
             self._exchange.reset()
         self.failed(error)
 
 
 async def carry(gateway: Gateway, route: Route, request: Request, client: Handshake) -> None:
-    """Carry one WebSocket of a routed host."""
+    """Carry one WebSocket for a routed host to its service."""
     record = records.begin(request, route.target)
 
     async def answer(problem: problems.Problem, detail: str = "") -> None:

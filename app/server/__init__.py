@@ -1,1 +1,1 @@
-"""The protocols under uvicorn's `Server`, and their channels past ASGI; nothing else here knows uvicorn."""
+"""The protocol classes under uvicorn's `Server`, and their channels, which bypass ASGI. The only room with uvicorn."""

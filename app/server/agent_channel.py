@@ -1,8 +1,8 @@
-"""An agent's WebSocket below ASGI: messages as calls, frames as writes, no task and no queue between.
+"""An agent's WebSocket without ASGI: messages arrive as calls and frames leave as writes, without a task or a queue.
 
-Takes over the reading side of uvicorn's WebSocket protocol right after the accept, and writes frames beside it; the
-closing handshake, keep-alive pings and the end of the connection stay uvicorn's. Work is done in slices, so that no
-agent can hold the event loop.
+Takes over the reading side of uvicorn's WebSocket protocol right after the accept, and writes frames itself. uvicorn
+keeps the closing handshake, the keep-alive pings and the end of the connection. Works in slices, so that no agent can
+block the event loop.
 """
 
 from collections import deque
@@ -16,40 +16,40 @@ from tunnel import websocket
 from .turns import Left, Turns, slices
 
 _SLICE_BYTES = 64 * 1024
-"""Of an agent's bytes per turn: 5,000 of the smallest yamux frames, some 15 ms."""
+"""Bytes of an agent parsed per turn: 5,000 of the smallest yamux frames, about 15 ms."""
 
 
 class AgentChannel:
-    """An agent's WebSocket below ASGI: messages as calls, frames as writes, no task and no queue between.
+    """One agent's WebSocket.
 
-    Until `start` messages still go to the ASGI queue (the registration); the end of the connection always does.
+    Before `start`, messages go to the ASGI queue (the registration). The end of the connection always goes there.
     """
 
     def __init__(self, protocol: WebSocketsSansIOProtocol) -> None:
         self._protocol = protocol
         self._codec = websocket.Connection(websocket.Role.SERVER, max_message_bytes=protocol.config.ws_max_size)
         self._waiting: deque[bytes] = deque()
-        self._parts: deque[bytes] = deque()  # of a large message, the first of them next
+        self._parts: deque[bytes] = deque()  # the rest of a large message, in order
         self._turns = Turns(protocol.loop, protocol.transport, self._work)
         self._on_message: Callable[[str | bytes], None] | None = None
         self.on_writable: Callable[[], None] = lambda: None
         self.divides = True
-        """Large binary messages are handed on in parts, a turn of the loop for each: borders mean nothing to yamux."""
+        """Whether to pass on large binary messages in parts, one per loop turn. yamux ignores message borders."""
 
     def start(self, on_message: Callable[[str | bytes], None], on_writable: Callable[[], None]) -> None:
-        """Messages go to `on_message` from now on; `on_writable` after `send` returned False."""
+        """Start to pass messages to `on_message`; call `on_writable` once there is room after `send` returned False."""
         self._on_message = on_message
         self.on_writable = on_writable
 
     def send(self, message: str | bytes) -> bool:
-        """Write one message; False when the transport's buffer is above its mark."""
+        """Write one message. False: the transport's buffer is above its mark."""
         protocol = self._protocol
         if not protocol.transport.is_closing() and not protocol.close_sent:
             protocol.transport.write(self._codec.send_message(message))
         return protocol.writable.is_set()
 
     def connection_lost(self) -> None:
-        """Nothing is delivered any more; idempotent."""
+        """The connection is gone: deliver nothing more; idempotent."""
         self._waiting.clear()
         self._parts.clear()
         self._on_message = None
@@ -57,14 +57,14 @@ class AgentChannel:
         self._turns.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the agent, in slices of bounded work; the order is kept."""
+        """Bytes from the agent. Parsed in order, in slices of bounded work."""
         if self._turns.idle and self._on_message is not None and len(data) <= _SLICE_BYTES:
             message = self._codec.whole_message(data)
             if message is not None:
-                self._on_message(message)  # the usual case, without a detour
+                self._on_message(message)  # the common case takes the short path
             else:
-                self._obey_all(self._codec.receive_data(data))
-                self._turns.settle(self._left())
+                self._handle_all(self._codec.receive_data(data))
+                self._turns.schedule(self._left())
             return
         self._waiting.extend(slices(data, _SLICE_BYTES))
         self._turns.run()
@@ -73,7 +73,7 @@ class AgentChannel:
         if self._parts and self._on_message is not None:
             self._on_message(self._parts.popleft())
         elif self._waiting and not self._protocol.transport.is_closing():
-            self._obey_all(self._codec.receive_data(self._waiting.popleft()))
+            self._handle_all(self._codec.receive_data(self._waiting.popleft()))
         return self._left()
 
     def _left(self) -> Left:
@@ -81,18 +81,18 @@ class AgentChannel:
             return Left.MORE
         return Left.BLOCKED if self._protocol.read_paused else Left.NOTHING
 
-    def _obey_all(self, events: list[websocket.Event]) -> None:
-        """Obey what a slice brought, and answer it."""
+    def _handle_all(self, events: list[websocket.Event]) -> None:
+        """Handle the events of one slice, and send the codec's answers."""
         protocol = self._protocol
         for event in events:
-            self._obey(event)
+            self._handle(event)
         owed = self._codec.data_to_send()
         if owed and not protocol.close_sent and not protocol.transport.is_closing():
             protocol.transport.write(owed)
         if self._codec.state is websocket.State.CLOSED:
             protocol.transport.close()
 
-    def _obey(self, event: websocket.Event) -> None:
+    def _handle(self, event: websocket.Event) -> None:
         protocol = self._protocol
         match event:
             case websocket.Message() if self._on_message is not None:
@@ -114,4 +114,4 @@ class AgentChannel:
             case websocket.Closed() | websocket.Failed():
                 protocol.queue.put_nowait({"type": "websocket.disconnect", "code": event.code, "reason": event.reason})
             case _:
-                pass  # pings are answered by the codec
+                pass  # the codec answers pings

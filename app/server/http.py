@@ -1,16 +1,17 @@
-"""uvicorn's HTTP protocol class, with what a gateway needs besides: what of it is used here is named in
-tests/app/server/test_uvicorn_contract.py, because it is not uvicorn's public interface.
+"""uvicorn's HTTP protocol class with the limits and fixes that a gateway needs.
 
-- `gateway.abort` in the ASGI scope's extensions cuts a connection at once, unsent bytes and all: uvicorn flushes
-  before it closes, and a client that never reads would never be rid of. TCP keep-alive finds clients that vanished.
-- An upgrade offer other than WebSocket is dropped and answered normally; the parser alone would take the request's
-  body for another request.
-- Heads are bounded in bytes, fields and time.
+It uses parts of uvicorn that are not public; tests/app/server/test_uvicorn_contract.py names each of them.
+
+- `gateway.abort` in the ASGI scope's extensions aborts a connection and drops unsent bytes. uvicorn flushes before it
+  closes, so we could not get rid of a client that does not read. TCP keep-alive finds clients that vanished.
+- An upgrade offer for anything but WebSocket is dropped and the request answered normally. The parser alone would take
+  the request's body for another request.
+- Heads are limited in bytes, fields and time.
 - Trailers of a request never become headers.
-- A target with an authority of its own (`GET http://host/path`) goes on as its path where that is the Host; where not,
-  `gateway.refused` in the extensions says why the application is to answer 400.
+- A target in absolute form (`GET http://host/path`) is reduced to its path if it names the Host. If it does not,
+  `gateway.refused` in the extensions says why the application must answer 400.
 - A client that ends its sending side with its request still gets the answer; see `eof_received`.
-- An answer of ours to what the parser refuses is never written into another request's answer.
+- A 400 or 431 for bytes that the parser refuses is never written into the answer to another request.
 """
 
 import asyncio
@@ -27,20 +28,20 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from ..public.header_rules import is_websocket_upgrade
 
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
-"""A vanished client is noticed after 60 + 4 x 15 s."""
+"""Finds a vanished client after 60 + 4 x 15 s."""
 
 _UNSENT_BYTES = 128 * 1024
-"""What the kernel may hold of a connection that is not on its way yet: more only makes what comes later wait."""
+"""Bytes that the kernel may hold unsent for a connection. More would only delay what is written later."""
 
 _HEAD_BYTES = 128 * 1024
-"""Of an unfinished head; a read of a socket brings up to 256 KiB, which may be a whole one."""
+"""Limit for an unfinished head. A read brings up to 256 KiB, so a complete head may be larger."""
 _HEAD_FIELDS = 256
 _HEAD_SECONDS = 20.0
 
 _HALF_CLOSE_SECONDS = 0.5
-"""Who only ends the sending side does so with the request; an end that comes later is a client that left."""
+"""A client that half-closes does so within this time after its request. After a later end we assume that it left."""
 _HALF_CLOSED_SECONDS = 5.0
-"""Such a client looks like one that left, until bytes sent to it come back as a reset: the answer begins by then."""
+"""The answer to a half-closed client must begin within this time: until we send something, it may as well have left."""
 
 _LINGER_NOT = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 _SCHEMES = {b"http": b"80", b"https": b"443"}
@@ -54,13 +55,13 @@ class GatewayHttp(HttpToolsProtocol):
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
     _too_many_fields = False
-    _message_ended = False  # within the bytes at hand: how many of them are of the next head, the parser does not tell
-    _asked = b""  # the request's target as it came
+    _message_ended = False  # in the bytes just fed: the parser does not say how many of them belong to the next head
+    _asked = b""  # the request's target as received
     _received_at = 0.0
     _half_closed_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client connected: its first head has a deadline."""
+        """A client connected: start the deadline for its first head."""
         super().connection_made(transport)
         keep_alive(transport)
         self._head_timer = self.loop.call_later(_HEAD_SECONDS, transport.abort)
@@ -71,11 +72,11 @@ class GatewayHttp(HttpToolsProtocol):
         if self._half_closed_timer is not None:
             self._half_closed_timer.cancel()
             self._half_closed_timer = None
-        self._unset_keepalive_if_required()  # uvicorn forgets it after a reset
+        self._unset_keepalive_if_required()  # uvicorn forgets to cancel it after a reset
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the client."""
+        """Bytes from the client."""
         self._unset_keepalive_if_required()
         self._received_at = self.loop.time()
         self._message_ended = False
@@ -92,7 +93,7 @@ class GatewayHttp(HttpToolsProtocol):
             self._refuse(too_large=self._too_many_fields)
             return
         if self.flow.read_paused:
-            self._received_at = math.inf  # an end that came with it is seen when reading goes on: it counts as prompt
+            self._received_at = math.inf  # we see an end of input only after reading resumes: count it as prompt
         if self._in_head:
             self._head_bytes += 1 if self._message_ended else len(data)
             if self._head_bytes > _HEAD_BYTES:
@@ -101,12 +102,12 @@ class GatewayHttp(HttpToolsProtocol):
                 self._head_timer = self.loop.call_later(_HEAD_SECONDS, self.transport.abort)
 
     def _refuse(self, *, too_large: bool) -> None:
-        """What came is no request, or the rest of one is wrong: the connection ends, with an answer where one fits."""
+        """The parser refused the input: close the connection, with an answer if none is under way."""
         if self.transport.is_closing():
             return
         cycle = self._under_way()
         if self.pipeline or (cycle is not None and cycle.response_started):
-            self.transport.close()  # anything written now would be taken for a part of another answer
+            self.transport.close()  # anything written now would look like part of another answer
         elif too_large:
             self.transport.write(_TOO_LARGE)
             self.transport.close()
@@ -114,15 +115,15 @@ class GatewayHttp(HttpToolsProtocol):
             self.send_400_response("Invalid HTTP request received.")
 
     def _under_way(self) -> RequestResponseCycle | None:
-        """The last request that came, until it is answered."""
-        cycle = cast("RequestResponseCycle | None", self.cycle)  # there is none at first
+        """The last request received, until it is answered."""
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
         return None if cycle is None or cycle.response_complete else cycle
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client sends no more: nobody tells whether it left or waits for its answer. True keeps the connection.
+        """The client sends no more: it has either left or waits for its answer. True keeps the connection.
 
-        Kept is who ended with a complete request that is still being answered, until the answer's end; a client that
-        left after all resets the connection when it is sent something, or is found by TCP keep-alive.
+        Keeps a client that ended right after a complete request, until its answer ends. If that client has left after
+        all, its system resets the connection when we send something, or TCP keep-alive finds out.
         """
         cycle = self._under_way()
         if (
@@ -139,16 +140,16 @@ class GatewayHttp(HttpToolsProtocol):
         return True
 
     def _look_at_half_closed(self) -> None:
-        """It was sent something, or counts as gone."""
+        """Abort the half-closed client if its answer has not begun."""
         self._half_closed_timer = None
-        if self.pipeline:  # the answers before the last one come on
+        if self.pipeline:  # earlier answers are still under way
             self._half_closed_timer = self.loop.call_later(_HALF_CLOSED_SECONDS, self._look_at_half_closed)
         elif not self.cycle.response_started:
             self.transport.abort()
 
     def _go_on_without_upgrade(self, rest: bytes) -> None:
-        """The parser takes what follows an upgrade for another protocol: give it the request without the offer."""
-        if self.parser.get_method() == b"CONNECT":  # it is never anything else, and nobody here is a forward proxy
+        """Feed the request to a new parser without its upgrade offer: the old one would not parse what follows."""
+        if self.parser.get_method() == b"CONNECT":  # always a tunnel request, and we are not a forward proxy
             self._refuse(too_large=False)
             return
         version = self.parser.get_http_version()
@@ -168,18 +169,18 @@ class GatewayHttp(HttpToolsProtocol):
             self._head_timer = None
 
     def on_message_begin(self) -> None:
-        """A request begins: its scope is new."""
+        """A request begins: set up its scope."""
         super().on_message_begin()
         self._in_head = True
         self._extensions: dict[str, object] = {"gateway.abort": self.cut_off}
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
 
     def cut_off(self) -> None:
-        """End the connection at once; what the kernel holds for a client that never reads goes, too."""
+        """Abort the connection, and drop what the kernel holds unsent."""
         cut_off(self.transport)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A field of the head; those of the trailer section are dropped (RFC 9110 section 6.5.1)."""
+        """A header field. Fields of the trailer section are dropped (RFC 9110 section 6.5.1)."""
         if self._in_head:
             super().on_header(name, value)
             if len(self.headers) > _HEAD_FIELDS:
@@ -187,7 +188,7 @@ class GatewayHttp(HttpToolsProtocol):
                 raise ValueError("too many fields")
 
     def on_headers_complete(self) -> None:
-        """The head is complete; with an upgrade offer the parser stops here, and `data_received` goes on."""
+        """The head is complete. With an upgrade offer the parser stops here, and `data_received` takes over."""
         self._asked = self.url
         if self.url[:1] != b"/" and self.url != b"*" and self.parser.get_method() != b"CONNECT":
             self._take_absolute()
@@ -197,15 +198,15 @@ class GatewayHttp(HttpToolsProtocol):
             super().on_headers_complete()
 
     def _take_absolute(self) -> None:
-        """A target in absolute form (RFC 9112 section 3.2.2): its path alone, if it names the Host."""
+        """Reduce a target in absolute form (RFC 9112 section 3.2.2) to its path, or refuse one of another host."""
         scheme, authority, self.url = _parts(self.url)
         hosts = [value for name, value in self.headers if name == b"host"]
         port = _SCHEMES.get(scheme)
         if port is None or len(hosts) != 1 or _name_and_port(authority, port) != _name_and_port(hosts[0], port):
-            self._extensions["gateway.refused"] = "the target's authority is not the Host's"
+            self._extensions["gateway.refused"] = "the target's authority does not match Host"
 
     def on_message_complete(self) -> None:
-        """The request is complete; the next one's head may come."""
+        """The request is complete; the next head may follow."""
         self._message_ended = True
         if not self.parser.should_upgrade():
             super().on_message_complete()
@@ -218,14 +219,14 @@ class GatewayHttp(HttpToolsProtocol):
         )
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand over to the WebSocket protocol, with the one offer that it takes."""
+        """Hand over to the WebSocket protocol, with WebSocket as the only upgrade offer."""
         headers = [item for item in self.scope["headers"] if item[0] not in (b"upgrade", b"connection")]
         self.scope["headers"] = [*headers, (b"upgrade", b"websocket"), (b"connection", b"upgrade")]
         super().handle_websocket_upgrade()
 
 
 def keep_alive(transport: asyncio.Transport) -> None:
-    """Switch TCP keep-alive on, with times that fit a gateway where the system lets us set them."""
+    """Switch TCP keep-alive on, with our times if the system lets us set them."""
     sock = transport.get_extra_info("socket")
     if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -240,22 +241,22 @@ def keep_alive(transport: asyncio.Transport) -> None:
 
 
 def cut_off(transport: asyncio.Transport) -> None:
-    """Abort, and have the kernel forget what it holds unsent: it would go on trying for minutes."""
+    """Abort, and make the kernel drop what it holds unsent: otherwise it would retry for minutes."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
-        with contextlib.suppress(OSError):  # gone already
+        with contextlib.suppress(OSError):  # already gone
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
     transport.abort()
 
 
 def _without_offer(connection: bytes) -> bytes:
-    """A `Connection` field without what names an upgrade; the fields it names beside that stay hop-by-hop."""
+    """A `Connection` field without its upgrade tokens; the other fields that it names stay hop-by-hop."""
     tokens = [token.strip() for token in connection.split(b",")]
     return b", ".join(token for token in tokens if token.lower() not in (b"upgrade", b"http2-settings"))
 
 
 def _parts(target: bytes) -> tuple[bytes, bytes, bytes]:
-    """Scheme, authority, and path with query of a target in absolute form."""
+    """Scheme, authority, and path with query, of a target in absolute form."""
     scheme, _, rest = target.partition(b"://")
     end = min((rest.index(mark) for mark in (b"/", b"?", b"#") if mark in rest), default=len(rest))
     path = rest[end:]

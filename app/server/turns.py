@@ -1,7 +1,7 @@
-"""A connection's work in slices: one slice in each turn of the event loop, and no reading while work is left.
+"""Does a connection's work in slices, one per turn of the event loop, and reads nothing while work is left.
 
-So nobody who sends a flood holds up the others: what is held of a connection is one read of its socket. Knows neither
-bytes nor frames: `work` does one slice, and says what is left.
+So a peer that sends a flood cannot hold up the others, and a connection holds at most one read of its socket. Knows
+neither bytes nor frames: `work` does one slice and returns what is left.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ class Left(Enum):
     NOTHING = "read on"
     MORE = "another turn"
     BLOCKED = "read nothing until woken"
-    NOT_OURS = "somebody else decides about reading"
+    NOT_OURS = "leave reading as it is"
 
 
 class Turns:
@@ -31,21 +31,21 @@ class Turns:
 
     @property
     def idle(self) -> bool:
-        """No turn is due."""
+        """Whether no turn is due."""
         return self._due is None
 
     def run(self) -> None:
-        """Do a slice now, unless a turn is due anyway."""
+        """Do a slice now, unless a turn is due."""
         if self._due is None:
-            self.settle(self._work())
+            self.schedule(self._work())
 
     def wake(self) -> None:
-        """Go on in the next turn; idempotent."""
+        """Do a slice in the next turn; idempotent."""
         if self._due is None:
             self._due = self._loop.call_soon(self._turn)
 
-    def settle(self, left: Left) -> None:
-        """Read on, or not, after a slice of work."""
+    def schedule(self, left: Left) -> None:
+        """After a slice of work, resume or pause reading, and wake if there is more to do."""
         transport = self._transport
         if left is Left.NOTHING:
             if not transport.is_closing():
@@ -56,7 +56,7 @@ class Turns:
                 self.wake()
 
     def cancel(self) -> None:
-        """The connection is gone; idempotent."""
+        """Cancel the turn that is due; idempotent."""
         if self._due is not None:
             self._due.cancel()
             self._due = None

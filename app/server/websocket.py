@@ -1,11 +1,12 @@
-"""uvicorn's WebSocket protocol class, with what a gateway needs besides: what of it is used here is named in
-tests/app/server/test_uvicorn_contract.py, because it is not uvicorn's public interface.
+"""uvicorn's WebSocket protocol class with the limits and fixes that a gateway needs.
 
-- A WebSocket can leave ASGI behind once it is accepted: an agent's by `gateway.channel`, a client's by
-  `gateway.client`. Half of what a message costs is spared.
-- What a client sends before it is accepted waits, unread, for the accept.
-- WebSocket handshakes that the parser refuses are answered. Floods of tiny messages are taken in slices, so that one
-  client cannot hold the event loop.
+It uses parts of uvicorn that are not public; tests/app/server/test_uvicorn_contract.py names each of them.
+
+- An accepted WebSocket can bypass ASGI: an agent's through `gateway.channel`, a client's through `gateway.client`. This
+  halves the cost per message.
+- Data that a client sends before the accept stays unread until then.
+- WebSocket handshakes that the parser refuses get an answer.
+- Floods of tiny messages are parsed in slices, so that one client cannot block the event loop.
 """
 
 import asyncio
@@ -26,26 +27,26 @@ from .turns import Left, Turns
 
 _SLICE_BYTES = 16 * 1024
 _SLICE_FRAMES = 64
-"""A slice that brought more frames than this has the rest wait for a turn of the event loop."""
+"""After a slice with more frames than this, the rest waits for the next turn of the event loop."""
 _TINY_SLICE_BYTES = 1024
-"""After such a slice: some 170 empty messages, 5 ms of work."""
+"""Size of the slices after that: about 170 empty messages, 5 ms of work."""
 
 
 class GatewayWebSocket(WebSocketsSansIOProtocol):
-    """A WebSocket; see `AgentChannel` and `ClientChannel` for what becomes of it."""
+    """A WebSocket. After the accept it may become an `AgentChannel` or a `ClientChannel`."""
 
     _waiting = b""
     _slice_bytes = _SLICE_BYTES
-    _frames = 0  # taken since the last turn
+    _frames = 0  # parsed in this slice
     _channel: AgentChannel | ClientChannel | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A connection came, or was handed over with its handshake."""
+        """A connection arrived, or the HTTP protocol handed it over."""
         super().connection_made(transport)
         self._turns = Turns(self.loop, transport, self._work)
 
     def handle_connect(self, event: Request) -> None:
-        """A handshake came; its task starts in the next turn of the loop."""
+        """A handshake arrived. Its task starts in the next turn of the loop."""
         super().handle_connect(event)
         if self.handshake_initiated and not self.close_sent:
             extensions = cast("dict[str, object]", self.scope["extensions"])
@@ -55,17 +56,17 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
                 extensions["gateway.client"] = self.become_client
 
     def become_channel(self) -> AgentChannel:
-        """The peer is an agent: its messages go past ASGI. To be called right after the accept."""
+        """The peer is an agent: its messages bypass ASGI. Call it right after the accept."""
         channel = self._channel = AgentChannel(self)
         return channel
 
     def become_client(self, max_message_bytes: int, account: Account) -> ClientChannel:
-        """The peer is a client: its messages go past ASGI, uncompressed. To be called right after the accept."""
+        """The peer is a client: its messages bypass ASGI, uncompressed. Call it right after the accept."""
         channel = self._channel = ClientChannel(self, max_message_bytes, account)
         return channel
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the client: a slice now, the rest in later turns where there are many messages."""
+        """Bytes from the peer: parse a slice now, and after many messages the rest in later turns."""
         if self._channel is not None and not self._waiting:
             self._channel.data_received(data)
             return
@@ -76,7 +77,7 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
             self._turns.run()
 
     async def send(self, message: ASGISendEvent) -> None:
-        """The application's event; what came before the accept is taken in the next turn."""
+        """Send the application's event. After the accept, data that arrived before it is parsed in the next turn."""
         await super().send(message)
         self._go_on()
 
@@ -101,7 +102,7 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
         return Left.NOT_OURS if self.read_paused else Left.NOTHING
 
     def handle_ping(self) -> None:
-        """A ping: answered, unless the client reads nothing of what it was sent already."""
+        """Answer a ping, unless the client does not read."""
         self._frames += 1
         pong = b"".join(self.conn.data_to_send())
         if self.writable.is_set():
@@ -118,7 +119,7 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
         super().send_receive_event_to_app()
 
     async def receive(self) -> ASGIReceiveEvent:
-        """The application's next event; the slices go on once it has taken what there was."""
+        """The application's next event. Parsing continues once the application has taken it."""
         event = await super().receive()
         if self._waiting:
             self.transport.pause_reading()
@@ -134,13 +135,13 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
             self._channel.connection_lost()
 
     def shutdown(self) -> None:
-        """The server stops."""
+        """The server is stopping."""
         super().shutdown()
         if isinstance(self._channel, ClientChannel):
             self._channel.ended(1012)
 
     def keepalive_timeout(self) -> None:
-        """The client has not answered a ping."""
+        """The client did not answer a ping."""
         super().keepalive_timeout()
         if isinstance(self._channel, ClientChannel):
             self._channel.ended(1006)
@@ -153,12 +154,12 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
             self._channel.on_writable()
 
     def _go_on(self) -> None:
-        """The rest of the slices has its turn, once the client is accepted."""
+        """Wake the slices that wait, once the handshake is complete."""
         if self._waiting and not self.read_paused and self.handshake_complete:
             self._turns.wake()
 
     def _answer_refused(self) -> None:
-        """A handshake that the parser refused has an answer, which uvicorn does not send."""
+        """Send the answer to a handshake that the parser refused, which uvicorn does not."""
         if self.handshake_initiated or self.conn.handshake_exc is None or self.transport.is_closing():
             return
         output = b"".join(self.conn.data_to_send())

@@ -1,6 +1,7 @@
-"""One process is one node: the agents' links live in it, so a second worker would know none of them.
+"""Refuses to start several workers on one port, and says why.
 
-Several workers on one port are therefore refused at the start, with the reason, until nodes can find each other.
+One process is one node: agents' links live in one process, so a second worker would have none of them. This holds until
+nodes can find each other.
 """
 
 import multiprocessing
@@ -12,14 +13,14 @@ from typing import NoReturn
 
 _REASON = (
     "more than one worker process is not supported: an agent's link lives in one process, and the others would answer "
-    "503 for its cluster. Start one worker; more nodes need their own port and a link of each agent (several --gateway)"
+    "503 for its cluster. Start one worker. For more nodes, give each its own port and each agent a --gateway for each"
 )
 _STARTUP_FAILED = 3
-"""A worker's exit status that makes uvicorn stop all of them; it would replace a worker that ends with any other."""
+"""The exit status of a worker that makes uvicorn stop all workers. After any other status it starts a new one."""
 
 
 def asked_for(arguments: Sequence[str], web_concurrency: str | None) -> int:
-    """How many workers a server's command line, or WEB_CONCURRENCY, asks for; 1 when it says nothing."""
+    """The number of workers that a server's command line or WEB_CONCURRENCY asks for; 1 by default."""
     for index, argument in enumerate(arguments):
         name, separator, value = argument.partition("=")
         if name in ("--workers", "-w"):
@@ -34,9 +35,9 @@ def is_worker() -> bool:
 
 
 def is_spokesman(workers: int) -> bool:
-    """Whether this one of so many workers says why it ends: the first, so that it is said once.
+    """Whether this worker prints the reason. Only the first one does, so that it is printed once.
 
-    The first failure ends all workers by SIGTERM. Where that would silence the first one, each says it.
+    The first failure ends all workers by SIGTERM. If that could silence the first worker, every worker prints it.
     """
     number = multiprocessing.current_process().name.rpartition("-")[2]
     is_other = number.isdigit() and 1 < int(number) <= workers
@@ -44,10 +45,10 @@ def is_spokesman(workers: int) -> bool:
 
 
 def refuse(workers: int) -> NoReturn:
-    """End this one of so many workers, and with it the server that started it."""
+    """End this worker, and with it the server that started it."""
     if is_spokesman(workers):
         sys.stderr.write(f"tunnel-gateway: {_REASON}\n")
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not SystemExit: uvicorn asks its workers for a sign of life, and waits 5 s for one that is winding down.
+    # Not SystemExit: uvicorn pings its workers and waits 5 s for one that is shutting down.
     os._exit(_STARTUP_FAILED)

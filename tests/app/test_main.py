@@ -12,9 +12,10 @@ from starlette.routing import Mount
 from app import main
 from app.rules.routes import Route, RouteTable
 from app.settings import Grant, Settings, token_hash
-from tests.app.asgi_server import Call, Request, WebSocket, scope_of
-from tests.app.fakes import HOST, TARGET, FakeLink, Stage
-from tests.app.virtual import dialogue, left_behind, quiet
+from tests.app.stage import HOST, Stage
+from tests.fakes.asgi import Call, Request, WebSocket, scope_of
+from tests.fakes.link import TARGET, FakeLink
+from tests.fakes.loop import dialogue, left_behind, quiet
 from tunnel.http1 import UnsendableHeadError
 
 HTML = [(b"accept", b"text/html")]

@@ -10,10 +10,11 @@ from starlette.applications import Starlette
 from starlette.routing import Host, Mount
 
 from app.settings import Grant, load, token_hash
-from tests.app.asgi_server import App, Call, Request, WebSocket
-from tests.app.counted import samples
-from tests.app.fakes import HOST, FakeExchange, Stage
-from tests.app.virtual import dialogue, left_behind, quiet
+from tests.app.observed.counted import samples
+from tests.app.stage import HOST, Stage
+from tests.fakes.asgi import App, Call, Request, WebSocket
+from tests.fakes.exchange import FakeExchange
+from tests.fakes.loop import dialogue, left_behind, quiet
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "mounting.md"

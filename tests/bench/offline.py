@@ -83,7 +83,10 @@ ROWS: dict[str, Callable[[int], bytes]] = {"small": small, "browser": browser}
 
 
 class Wire(asyncio.Transport):
-    """A connection of which we are the far end: what the product writes, and the way to send it something."""
+    """A connection of which we are the far end: what the product writes, and the way to send it something.
+
+    Not the transport of tests/fakes: each of its instructions is counted with the product's, in every release alike.
+    """
 
     def __init__(self, server: Any, address: str) -> None:
         super().__init__({"peername": (address, 50_123), "sockname": ("192.0.2.1", 8080)})

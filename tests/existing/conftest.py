@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.existing.replay import FakeGateway
+from tests.existing.replay import RecordedGateway
 from tests.existing.services import Services
 
 
@@ -20,6 +20,6 @@ async def services() -> AsyncIterator[Services]:
 
 
 @pytest.fixture
-async def gateway() -> AsyncIterator[FakeGateway]:
-    async with FakeGateway() as running:
+async def gateway() -> AsyncIterator[RecordedGateway]:
+    async with RecordedGateway() as running:
         yield running

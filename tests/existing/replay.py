@@ -11,21 +11,20 @@ import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator, Callable
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.http11 import Request, Response
+from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request
 
 from tests.existing import normalise
 from tests.existing.services import Services
+from tests.fakes.gateway import SECONDS, FakeGateway
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "dialogues"
 CLUSTER = "11111111-2222-3333-4444-555555555555"
 CONTROLLER = "/api/v1/clusters/agent/ws"
-SECONDS = 15.0
 REFUSED_PORT = 1
 """Nobody listens there."""
 _SERVICE_NOTES = (
@@ -54,46 +53,24 @@ def recorded(name: str) -> list[Line]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-class FakeGateway:
+class RecordedGateway(FakeGateway):
     """Takes what the agent opens, and answers nothing by itself but the registration."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.opened: asyncio.Queue[ServerConnection] = asyncio.Queue()
-        self.handshakes: asyncio.Queue[Request] = asyncio.Queue()
-        self.refusals: list[int] = []
-        self.port = 0
         self.gateway_url: str | None = ""
         self.register: dict[str, Any] = {}
-        self._server: Server | None = None
 
-    async def __aenter__(self) -> Self:
-        self._server = await serve(
-            self._handle,
-            "127.0.0.1",
-            0,
-            process_request=self._decide,
-            compression=None,
-            ping_interval=None,
-            max_size=None,
-            max_queue=None,
-        )
-        self.port = next(iter(self._server.sockets)).getsockname()[1]
+    async def start(self) -> None:
+        await super().start()
         if self.gateway_url == "":
-            self.gateway_url = f"ws://127.0.0.1:{self.port}/ws"
-        return self
+            self.gateway_url = f"{self.url}/ws"
 
-    async def __aexit__(self, *_: object) -> None:
-        assert self._server is not None
-        self._server.close(close_connections=True)
-        await self._server.wait_closed()
+    def may_refuse(self, request: Request) -> bool:
+        return request.path != CONTROLLER
 
-    def _decide(self, connection: ServerConnection, request: Request) -> Response | None:
-        self.handshakes.put_nowait(request)
-        if self.refusals and request.path != CONTROLLER:
-            return connection.respond(HTTPStatus(self.refusals.pop(0)), "no\n")
-        return None
-
-    async def _handle(self, connection: ServerConnection) -> None:
+    async def connected(self, connection: ServerConnection, /) -> None:
         assert connection.request is not None
         if connection.request.path == CONTROLLER:
             with contextlib.suppress(Exception):
@@ -116,10 +93,10 @@ class FakeGateway:
         async with asyncio.timeout(SECONDS):
             return await self.opened.get()
 
-    async def handshake(self) -> Request:
-        """The next handshake, refused ones included."""
-        async with asyncio.timeout(SECONDS):
-            return await self.handshakes.get()
+    async def paths(self, count: int) -> list[str]:
+        """Of the first handshakes, refused ones included."""
+        await self.handshake(count)
+        return [request.path for request in self.handshakes[:count]]
 
 
 class Standin:
@@ -165,7 +142,7 @@ class Standin:
 
 @contextlib.asynccontextmanager
 async def started(
-    gateway: FakeGateway, services: Services, *options: str, cluster: bool = True
+    gateway: RecordedGateway, services: Services, *options: str, cluster: bool = True
 ) -> AsyncIterator[Standin]:
     """The process, with the services of the recordings under their recorded names; `cluster`: has a Kubernetes API."""
     routes = {"web.default:18090": services.web, "web.default:18091": services.slow, "web.default:18999": REFUSED_PORT}
@@ -174,7 +151,7 @@ async def started(
         arguments.append(f"--api-server=127.0.0.1:{services.api}")
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "tests.existing", "--gateway", f"ws://127.0.0.1:{gateway.port}", "--token", "TEST-TOKEN"),
+        *("-m", "tests.existing", "--gateway", gateway.url, "--token", "TEST-TOKEN"),
         *("--cluster", CLUSTER, "--seed", "7", *arguments, *options),
         cwd=ROOT,
         stdin=asyncio.subprocess.DEVNULL,
@@ -217,7 +194,7 @@ async def silent(connection: ServerConnection, name: str = "is-it-silent") -> No
 class Replay:
     """One recording, played from the first gateway socket on."""
 
-    def __init__(self, gateway: FakeGateway, services: Services) -> None:
+    def __init__(self, gateway: RecordedGateway, services: Services) -> None:
         self._gateway = gateway
         self._services = services
         self._connection: ServerConnection | None = None
@@ -297,7 +274,7 @@ async def ask(connection: ServerConnection, request_id: str, path: str, **payloa
     )
 
 
-async def begun(gateway: FakeGateway) -> ServerConnection:
+async def begun(gateway: RecordedGateway) -> ServerConnection:
     """The gateway socket, its first heartbeat taken."""
     connection = await gateway.connection()
     assert (await answer(connection))["type"] == "heartbeat"

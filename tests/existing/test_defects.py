@@ -11,7 +11,7 @@ from websockets.protocol import State
 from tests.existing.replay import (
     ROUTE,
     UPGRADE,
-    FakeGateway,
+    RecordedGateway,
     answer,
     answers,
     ask,
@@ -47,7 +47,7 @@ async def after_heartbeats(connection: ServerConnection) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-async def test_stream_data_after_a_101_kills_the_process(streamed: bool, gateway: FakeGateway, services: Services):
+async def test_stream_data_after_a_101_kills_the_process(streamed: bool, gateway: RecordedGateway, services: Services):
     async with started(gateway, services) as standin:
         connection = await begun(gateway)
         await opened(connection, "w-1", streamed=streamed)
@@ -56,7 +56,7 @@ async def test_stream_data_after_a_101_kills_the_process(streamed: bool, gateway
         await standin.line("panic: send on closed channel")
 
 
-async def test_chunk_on_a_streaming_websocket_blocks_for_good(gateway: FakeGateway, services: Services):
+async def test_chunk_on_a_streaming_websocket_blocks_for_good(gateway: RecordedGateway, services: Services):
     async with started(gateway, services, *FAST_HEARTBEAT):
         connection = await begun(gateway)
         await send(connection, "proxy_request", "w-1", **UPGRADE, streaming=True)
@@ -68,7 +68,7 @@ async def test_chunk_on_a_streaming_websocket_blocks_for_good(gateway: FakeGatew
         assert not pong.done()
 
 
-async def test_slow_upload_blocks_everything_pongs_included(gateway: FakeGateway, services: Services):
+async def test_slow_upload_blocks_everything_pongs_included(gateway: RecordedGateway, services: Services):
     async with started(gateway, services, *FAST_HEARTBEAT):
         connection = await begun(gateway)
         await ask(connection, "r-1", "/hold", method="POST", streaming=True)
@@ -86,7 +86,7 @@ async def test_slow_upload_blocks_everything_pongs_included(gateway: FakeGateway
             await pong
 
 
-async def test_upload_that_is_not_ended_hangs_beyond_every_limit(gateway: FakeGateway, services: Services):
+async def test_upload_that_is_not_ended_hangs_beyond_every_limit(gateway: RecordedGateway, services: Services):
     async with started(gateway, services, "--service-limit", "0.2") as standin:
         connection = await begun(gateway)
         for number, kind in enumerate(("proxy_request_chunk", "proxy_cancel", "proxy_request_stream_end")):
@@ -101,7 +101,7 @@ async def test_upload_that_is_not_ended_hangs_beyond_every_limit(gateway: FakeGa
         await silent(connection)
 
 
-async def test_limit_of_a_services_whole_answer(gateway: FakeGateway, services: Services):
+async def test_limit_of_a_services_whole_answer(gateway: RecordedGateway, services: Services):
     async with started(gateway, services, "--service-limit", "0.3"):
         connection = await begun(gateway)
         await ask(connection, "r-1", "/slow", query="t=20", timeout="1m0s")
@@ -119,7 +119,7 @@ async def test_limit_of_a_services_whole_answer(gateway: FakeGateway, services: 
 
 
 @pytest.mark.parametrize("limit", [{"timeout": 150}, {"timeout": "150ms"}, {"deadline": "2001-01-01T00:00:00Z"}])
-async def test_limits_of_the_request(limit: dict[str, object], gateway: FakeGateway, services: Services):
+async def test_limits_of_the_request(limit: dict[str, object], gateway: RecordedGateway, services: Services):
     async with started(gateway, services):
         connection = await begun(gateway)
         await ask(connection, "r-1", "/slow", query="t=20", **limit)
@@ -129,7 +129,7 @@ async def test_limits_of_the_request(limit: dict[str, object], gateway: FakeGate
         await answers(connection, "proxy_response_header", "proxy_response_chunk", "proxy_response_end")
 
 
-async def test_timeout_of_a_websocket_is_told_to_nobody(gateway: FakeGateway, services: Services):
+async def test_timeout_of_a_websocket_is_told_to_nobody(gateway: RecordedGateway, services: Services):
     async with started(gateway, services) as standin:
         connection = await begun(gateway)
         await opened(connection, "w-1", timeout=300)
@@ -138,7 +138,7 @@ async def test_timeout_of_a_websocket_is_told_to_nobody(gateway: FakeGateway, se
         await silent(connection)
 
 
-async def test_same_id_is_served_twice(gateway: FakeGateway, services: Services):
+async def test_same_id_is_served_twice(gateway: RecordedGateway, services: Services):
     async with started(gateway, services):
         connection = await begun(gateway)
         for _ in range(2):
@@ -149,7 +149,7 @@ async def test_same_id_is_served_twice(gateway: FakeGateway, services: Services)
         assert kinds == ["chunk", "chunk", "end", "end", "header", "header"]
 
 
-async def test_pings_of_the_gateways_are_answered_by_nobody(gateway: FakeGateway, services: Services):
+async def test_pings_of_the_gateways_are_answered_by_nobody(gateway: RecordedGateway, services: Services):
     async with started(gateway, services, "--reorder-ms", "0"):
         connection = await begun(gateway)
         await opened(connection, "w-1")
@@ -159,7 +159,7 @@ async def test_pings_of_the_gateways_are_answered_by_nobody(gateway: FakeGateway
         assert frame["data"] == "AWhp"
 
 
-async def test_unprefixed_data_is_prefixed_or_misread(gateway: FakeGateway, services: Services):
+async def test_unprefixed_data_is_prefixed_or_misread(gateway: RecordedGateway, services: Services):
     async with started(gateway, services, "--reorder-ms", "0") as standin:
         connection = await begun(gateway)
         await opened(connection, "w-1")
@@ -173,7 +173,7 @@ async def test_unprefixed_data_is_prefixed_or_misread(gateway: FakeGateway, serv
         await silent(connection)
 
 
-async def test_burst_is_reordered_and_complete_below_the_queues_size(gateway: FakeGateway, services: Services):
+async def test_burst_is_reordered_and_complete_below_the_queues_size(gateway: RecordedGateway, services: Services):
     async with started(gateway, services):
         connection = await begun(gateway)
         await opened(connection, "w-1")
@@ -186,7 +186,7 @@ async def test_burst_is_reordered_and_complete_below_the_queues_size(gateway: Fa
         assert order != sorted(order)
 
 
-async def test_compression_towards_a_service_that_agrees(gateway: FakeGateway, services: Services):
+async def test_compression_towards_a_service_that_agrees(gateway: RecordedGateway, services: Services):
     extensions: list[str] = []
 
     async def echo(socket: ServerConnection) -> None:
@@ -206,7 +206,7 @@ async def test_compression_towards_a_service_that_agrees(gateway: FakeGateway, s
     assert "server_no_context_takeover" in extensions[0]
 
 
-async def test_silent_gateway_is_abandoned_and_its_socket_left_open(gateway: FakeGateway, services: Services):
+async def test_silent_gateway_is_abandoned_and_its_socket_left_open(gateway: RecordedGateway, services: Services):
     async with started(gateway, services, "--read-timeout", "0.3", "--reconnect", "0.01") as standin:
         first = await begun(gateway)
         second = await begun(gateway)
@@ -215,14 +215,14 @@ async def test_silent_gateway_is_abandoned_and_its_socket_left_open(gateway: Fak
         await silent(second)
 
 
-async def test_any_close_code_is_redialled(gateway: FakeGateway, services: Services):
+async def test_any_close_code_is_redialled(gateway: RecordedGateway, services: Services):
     async with started(gateway, services, "--reconnect", "0.01"):
         for code in (1000, 1001, 1008, 4001):
             await (await begun(gateway)).close(code)
         await silent(await begun(gateway))
 
 
-async def test_error_that_makes_the_agent_forget_its_cluster(gateway: FakeGateway, services: Services):
+async def test_error_that_makes_the_agent_forget_its_cluster(gateway: RecordedGateway, services: Services):
     async with started(gateway, services, *FAST_HEARTBEAT) as standin:
         connection = await begun(gateway)
         await send(connection, "error", error="Agent NOT registered")
@@ -233,7 +233,7 @@ async def test_error_that_makes_the_agent_forget_its_cluster(gateway: FakeGatewa
         assert kinds == ["proxy_response_header", "proxy_response_chunk", "proxy_response_end"]
 
 
-async def test_first_gateway_dial_that_fails_ends_the_process(gateway: FakeGateway, services: Services):
+async def test_first_gateway_dial_that_fails_ends_the_process(gateway: RecordedGateway, services: Services):
     gateway.refusals = [503]
     async with started(gateway, services) as standin:
         assert await standin.status() == 1
@@ -248,7 +248,7 @@ async def test_registration_without_a_cluster_id_or_with_another_id_fails(servic
             await socket.send(json.dumps(document))
         await socket.wait_closed()
 
-    wrong = FakeGateway()
+    wrong = RecordedGateway()
     async with serve(misanswer, "127.0.0.1", 0) as server:
         wrong.port = next(iter(server.sockets)).getsockname()[1]
         async with started(wrong, services) as standin:
@@ -257,7 +257,7 @@ async def test_registration_without_a_cluster_id_or_with_another_id_fails(servic
             await standin.line("registration failed: missing cluster_id")
 
 
-async def test_stays_on_the_controller_socket_without_a_gateway_url(gateway: FakeGateway, services: Services):
+async def test_stays_on_the_controller_socket_without_a_gateway_url(gateway: RecordedGateway, services: Services):
     gateway.gateway_url = None
     async with started(gateway, services, "--reconnect", "0.01"):
         connection = await begun(gateway)

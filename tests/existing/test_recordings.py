@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.existing import normalise
-from tests.existing.replay import FakeGateway, Line, Replay, answer, begun, recorded, silent, started
+from tests.existing.replay import Line, RecordedGateway, Replay, answer, begun, recorded, silent, started
 from tests.existing.services import Services
 
 pytestmark = [pytest.mark.system, pytest.mark.anyio, pytest.mark.timeout(60)]
@@ -34,7 +34,7 @@ OPTIONS = {"15b": ["--reconnect", "0.65"]}
 
 
 @pytest.mark.parametrize("name", COMPARED)
-async def test_recording(name: str, gateway: FakeGateway, services: Services):
+async def test_recording(name: str, gateway: RecordedGateway, services: Services):
     async with started(gateway, services, "--yamux", "true", *OPTIONS.get(name, [])):
         replay = Replay(gateway, services)
         await replay.play(recorded(name))
@@ -42,7 +42,7 @@ async def test_recording(name: str, gateway: FakeGateway, services: Services):
         await silent(replay.connection)
 
 
-async def test_registration(gateway: FakeGateway, services: Services):
+async def test_registration(gateway: RecordedGateway, services: Services):
     lines = recorded("01")
     wanted = json.loads(next(line["text"] for line in lines if '"register"' in line.get("text", "")))
     async with started(gateway, services):
@@ -53,23 +53,23 @@ async def test_registration(gateway: FakeGateway, services: Services):
         assert request_id.endswith("_agent-0001")
         del wanted["request_id"], wanted["timestamp"], got["timestamp"]
         assert got == wanted
-        assert [(await gateway.handshake()).path.split("?")[0] for _ in range(2)] == [
+        assert [path.split("?")[0] for path in await gateway.paths(2)] == [
             "/api/v1/clusters/agent/ws",
             "/ws",
         ]
 
 
-async def test_resume(gateway: FakeGateway, services: Services):
+async def test_resume(gateway: RecordedGateway, services: Services):
     handshakes = [line for line in recorded("03") if "path" in line]
     wanted = [line["path"] + (f"?{line['query']}" if line["query"] else "") for line in handshakes]
     cached = f"ws://127.0.0.1:{gateway.port}/ws?shard=3"
     async with started(gateway, services, "--entry", "resume", "--gateway", cached, "--yamux", "true"):
         await silent(await begun(gateway))
-        assert [(await gateway.handshake()).path for _ in range(2)] == wanted
+        assert await gateway.paths(2) == wanted
         assert gateway.register == {}
 
 
-async def test_resume_that_fails_registers(gateway: FakeGateway, services: Services):
+async def test_resume_that_fails_registers(gateway: RecordedGateway, services: Services):
     gateway.refusals = [401]
     async with started(gateway, services, "--entry", "gateway") as standin:
         await silent(await begun(gateway))
@@ -77,7 +77,7 @@ async def test_resume_that_fails_registers(gateway: FakeGateway, services: Servi
         assert gateway.register["type"] == "register"
 
 
-async def test_redials_with_doubled_delays_after_503(gateway: FakeGateway, services: Services):
+async def test_redials_with_doubled_delays_after_503(gateway: RecordedGateway, services: Services):
     wanted = [line["status"] for line in recorded("17") if line.get("status") and line["socket"] == "gateway"][1:]
     async with started(gateway, services, "--reconnect", "0.05") as standin:
         connection = await gateway.connection()
@@ -85,11 +85,11 @@ async def test_redials_with_doubled_delays_after_503(gateway: FakeGateway, servi
         connection.transport.abort()
         connection = await gateway.connection()
         await standin.line("section 10: handshake answered 503", times=3)
-        assert [(await gateway.handshake()).path[:3] for _ in range(6)] == ["/ap", *["/ws"] * 5]
+        assert [path[:3] for path in await gateway.paths(6)] == ["/ap", *["/ws"] * 5]
         assert (await answer(connection))["type"] == "heartbeat"
 
 
-async def test_is_stranded_by_401_until_an_old_ping_loop_tries_once_more(gateway: FakeGateway, services: Services):
+async def test_is_stranded_by_401_until_an_old_ping_loop_tries_once_more(gateway: RecordedGateway, services: Services):
     async with started(gateway, services, "--reconnect", "0.05", "--ping", "0.3") as standin:
         connection = await gateway.connection()
         gateway.refusals = [401, 401]
@@ -106,7 +106,7 @@ def lengthened(text: str) -> str:
     return json.dumps(message)
 
 
-async def test_burst_to_a_slow_service_is_reordered_and_cut(gateway: FakeGateway, services: Services):
+async def test_burst_to_a_slow_service_is_reordered_and_cut(gateway: RecordedGateway, services: Services):
     lines = recorded("10")
     requests = [line for line in lines if line["dir"] == "gateway>agent" and line.get("socket") == "gateway"]
     opening, *frames, after, close = [line["text"] for line in requests if line["event"] == "text"]

@@ -10,7 +10,7 @@ from websockets.asyncio.server import ServerConnection
 from tests.existing.replay import (
     ROUTE,
     UPGRADE,
-    FakeGateway,
+    RecordedGateway,
     answer,
     answers,
     ask,
@@ -41,7 +41,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-async def test_refused_messages_are_named_and_not_answered(gateway: FakeGateway, services: Services):
+async def test_refused_messages_are_named_and_not_answered(gateway: RecordedGateway, services: Services):
     async with started(gateway, services) as standin:
         connection = await begun(gateway)
         for number, (line, changes) in enumerate(REFUSED):
@@ -52,7 +52,7 @@ async def test_refused_messages_are_named_and_not_answered(gateway: FakeGateway,
         assert services.notes == []
 
 
-async def test_good_message_after_all(gateway: FakeGateway, services: Services):
+async def test_good_message_after_all(gateway: RecordedGateway, services: Services):
     async with started(gateway, services) as standin:
         connection = await begun(gateway)
         for stamp in (None, "2026-01-02T03:04:05Z", "2026-01-02T03:04:05.123456+00:00"):
@@ -73,7 +73,7 @@ async def test_good_message_after_all(gateway: FakeGateway, services: Services):
     ],
 )
 async def test_incomplete_routes_go_to_the_kubernetes_api(
-    route: dict[str, Any], gateway: FakeGateway, services: Services
+    route: dict[str, Any], gateway: RecordedGateway, services: Services
 ):
     async with started(gateway, services) as standin:
         connection = await begun(gateway)
@@ -83,7 +83,7 @@ async def test_incomplete_routes_go_to_the_kubernetes_api(
         await standin.line("section 5.1: r-1 goes to the Kubernetes API")
 
 
-async def test_without_a_cluster_there_are_only_errors(gateway: FakeGateway, services: Services):
+async def test_without_a_cluster_there_are_only_errors(gateway: RecordedGateway, services: Services):
     async with started(gateway, services, cluster=False):
         connection = await begun(gateway)
         await ask(connection, "r-1", "/hello", service_port="18090")
@@ -110,7 +110,9 @@ async def test_without_a_cluster_there_are_only_errors(gateway: FakeGateway, ser
         ({"scheme": "https"}, None),
     ],
 )
-async def test_requests_that_fail(changes: dict[str, Any], text: str | None, gateway: FakeGateway, services: Services):
+async def test_requests_that_fail(
+    changes: dict[str, Any], text: str | None, gateway: RecordedGateway, services: Services
+):
     async with started(gateway, services):
         connection = await begun(gateway)
         await ask(connection, "r-1", "/hello", **changes) if "path" not in changes else await send(
@@ -125,7 +127,7 @@ async def binary_body(connection: ServerConnection, name: bytes) -> None:
     await connection.send(len(name).to_bytes(2) + name + b"abc")
 
 
-async def test_binary_body(gateway: FakeGateway, services: Services):
+async def test_binary_body(gateway: RecordedGateway, services: Services):
     async with started(gateway, services) as standin:
         connection = await begun(gateway)
         await binary_body(connection, b"r-1")
@@ -139,7 +141,7 @@ async def test_binary_body(gateway: FakeGateway, services: Services):
         await silent(connection)
 
 
-async def test_chunks_and_cancels_of_nothing(gateway: FakeGateway, services: Services):
+async def test_chunks_and_cancels_of_nothing(gateway: RecordedGateway, services: Services):
     async with started(gateway, services) as standin:
         connection = await begun(gateway)
         await send(connection, "proxy_request_chunk", "x", data="eA==")
@@ -156,7 +158,7 @@ async def test_chunks_and_cancels_of_nothing(gateway: FakeGateway, services: Ser
         await standin.line("section 5.3: chunk of r-1 is not base64")
 
 
-async def test_frames_and_closes_of_nothing(gateway: FakeGateway, services: Services):
+async def test_frames_and_closes_of_nothing(gateway: RecordedGateway, services: Services):
     async with started(gateway, services) as standin:
         connection = await begun(gateway)
         await send(connection, "ws_data", "w-1", data="AWhp")
@@ -170,7 +172,7 @@ async def test_frames_and_closes_of_nothing(gateway: FakeGateway, services: Serv
         await silent(connection)
 
 
-async def test_kubernetes_websocket_by_request_loses_its_headers(gateway: FakeGateway, services: Services):
+async def test_kubernetes_websocket_by_request_loses_its_headers(gateway: RecordedGateway, services: Services):
     path = "/api/v1/namespaces/default/pods/web-0/exec"
     headers = {"Authorization": ["Bearer TEST-USER-TOKEN"], "Sec-WebSocket-Protocol": ["v5.channel.k8s.io"]}
     async with started(gateway, services) as standin:
@@ -191,7 +193,7 @@ async def test_kubernetes_websocket_by_request_loses_its_headers(gateway: FakeGa
         await standin.line("section 8.8: headers of", 2)
 
 
-async def test_hello_is_for_those_who_claim_yamux(gateway: FakeGateway, services: Services):
+async def test_hello_is_for_those_who_claim_yamux(gateway: RecordedGateway, services: Services):
     async with started(gateway, services) as standin:
         connection = await begun(gateway)
         assert connection.request is not None

@@ -65,14 +65,14 @@ def test_every_object_in_the_schemas_is_closed() -> None:
 
 
 WRONG: list[tuple[str, Values, str]] = [
-    ("gateway", {"replicas": 2}, "cannot find the agents of one another yet"),
-    ("gateway", {"replicas": 0}, "cannot find the agents of one another yet"),
-    ("gateway", {"replicas": "one only: gateway processes cannot find the agents of one another yet"}, "/replicas"),
+    ("gateway", {"replicas": 2}, "cannot find the agents of another one yet"),
+    ("gateway", {"replicas": 0}, "cannot find the agents of another one yet"),
+    ("gateway", {"replicas": "must be 1: a gateway process cannot find the agents of another one yet"}, "/replicas"),
     ("gateway", {"publicUrl": ""}, "publicUrl: is required"),
     ("gateway", {"publicUrl": "tunnel.example.com"}, "/publicUrl"),
     ("gateway", {"publicUrl": "https://a/?q"}, "/publicUrl"),
     ("gateway", {"terminationGracePeriodSeconds": 39}, "terminationGracePeriodSeconds: 39 is too short"),
-    ("gateway", {"shutdownGrace": 60, "terminationGracePeriodSeconds": 60}, "at least 5 s more"),
+    ("gateway", {"shutdownGrace": 60, "terminationGracePeriodSeconds": 60}, "set at least 5 s more"),
     ("gateway", {"drainDelay": -1}, "/drainDelay"),
     ("gateway", {"trustedProxies": ["proxy.example.com"]}, "/trustedProxies/0"),
     ("gateway", {"heldBytesLimit": 1000}, "/heldBytesLimit"),
@@ -90,7 +90,7 @@ WRONG: list[tuple[str, Values, str]] = [
     ("gateway", {"routes": [ROUTE | {"port": "80"}]}, "/routes/0/port"),
     ("gateway", {"routes": [ROUTE | {"service": "a.b"}]}, "/routes/0/service"),
     ("gateway", {"routes": [ROUTE | {"max_websockets": 0}]}, "/routes/0/max_websockets"),
-    ("gateway", {"routes": [ROUTE | {"scheme": "https", "ca_file": "x.pem"}]}, "x.pem is not among caFiles"),
+    ("gateway", {"routes": [ROUTE | {"scheme": "https", "ca_file": "x.pem"}]}, "x.pem is not in caFiles"),
     ("gateway", {"caFiles": {"x.pem": "-----BEGIN PRIVATE KEY-----"}}, "/caFiles/x.pem"),
     ("gateway", {"caFiles": {"gateway.toml": "-----BEGIN CERTIFICATE-----"}}, "gateway.toml"),
     ("gateway", {"extra": {"public_url": "https://x"}}, "'public_url' not allowed"),
@@ -103,7 +103,7 @@ WRONG: list[tuple[str, Values, str]] = [
     ("gateway", {"persistence": {"size": "big"}}, "/persistence/size"),
     ("gateway", {"temporaryFiles": {"size": ""}}, "/temporaryFiles/size"),
     ("gateway", {"service": {"type": "ExternalName"}}, "/service/type"),
-    ("gateway", {"service": {"externalTrafficPolicy": "Local"}}, "needs the type NodePort or LoadBalancer"),
+    ("gateway", {"service": {"externalTrafficPolicy": "Local"}}, "needs service.type NodePort or LoadBalancer"),
     ("gateway", {"ingress": {"enabled": True}}, "ingress.hosts: is empty"),
     ("gateway", {"ingress": {"enabled": True, "hosts": ["*"]}}, "/ingress/hosts/0"),
     ("gateway", {"httpRoute": {"enabled": True}}, "httpRoute.parentRefs: is empty"),
@@ -117,7 +117,7 @@ WRONG: list[tuple[str, Values, str]] = [
     ("agent", {"cluster": ""}, "cluster: is required"),
     ("agent", {"token": {"existingSecret": ""}}, "token: give either existingSecret or value"),
     ("agent", {"token": {"value": "both"}}, "token: give either existingSecret or value"),
-    ("agent", {"allow": []}, "reaches only what it is told to"),
+    ("agent", {"allow": []}, "reaches only what they name"),
     ("agent", {"allow": ["kuma:3001"]}, "/allow/0"),
     ("agent", {"services": ["kuma=10.0.0.1"]}, "/services/0"),
     ("agent", {"replicas": 0}, "/replicas"),
@@ -157,9 +157,9 @@ def test_the_checks_hold_where_the_schema_is_switched_off(tmp_path_factory: pyte
     with helm_python.Chart.load(folder) as bare:
         for values, reason in (
             ({"replicas": 2}, "replicas: must be 1"),
-            ({"agents": [{"token": "plain", "clusters": ["c"]}]}, "a plain token has no place in a ConfigMap"),
-            ({"extra": {"public_url": "https://x"}}, "extra.public_url: this key has a value of its own"),
-            ({"extra": {"routes": []}}, "extra.routes: this key has a value of its own"),
+            ({"agents": [{"token": "plain", "clusters": ["c"]}]}, "a plain token must not be in a ConfigMap"),
+            ({"extra": {"public_url": "https://x"}}, "extra.public_url: this key is not allowed here"),
+            ({"extra": {"routes": []}}, "extra.routes: this key is not allowed here"),
         ):
             with pytest.raises(helm_python.HelmRenderError, match=reason):
                 bare.render({"publicUrl": "https://tunnel.example.com"} | values, name="x")

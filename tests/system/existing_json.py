@@ -82,7 +82,7 @@ def start(
         *("--gateway", f"ws://{LOOPBACK}:{port or stack.port}", "--token", TOKEN, "--cluster", "c1"),
         *("--agent-id", agent_id, "--seed", "7", *services, *shortened, *options),
     )
-    wait_until(lambda: serving(stack.gateway) > before, 15, f"{process!r} serves")
+    wait_until(lambda: serving(stack.gateway) > before, 30, f"{process!r} serves")
     return Standin(process)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import select
-import time
 from dataclasses import dataclass, field
 
 from tests.system.clients import RawClient, http_client, websocket
@@ -24,7 +23,6 @@ class Seen:
     wrong: list[str] = field(default_factory=list)
     answered: int = 0
     messages: list[str | bytes] = field(default_factory=list)
-    slowest_seconds: float = 0.0
 
 
 async def small_requests(stack: Stack, seen: Seen) -> None:
@@ -35,10 +33,8 @@ async def small_requests(stack: Stack, seen: Seen) -> None:
 
         async def client() -> None:
             for number in numbers:
-                begun = time.monotonic()
                 async with http.get(stack.url("plain", f"/small?n={number}")) as answer:
                     body = await answer.read()
-                seen.slowest_seconds = max(seen.slowest_seconds, time.monotonic() - begun)
                 seen.answered += 1
                 if answer.status != 200 or body != f"small {number}".encode():
                     seen.wrong.append(f"{number}: {answer.status} {body[:200]!r}")

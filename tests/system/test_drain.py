@@ -9,7 +9,6 @@ import errno
 import json
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -24,18 +23,16 @@ from websockets.exceptions import ConnectionClosed
 from tests.system.clients import Answer, RawClient, http_client, websocket
 from tests.system.conftest import tunnel_only
 from tests.system.harness import LOOPBACK, Stack
+from tests.system.outcomes import status
 from tests.system.process import Process, wait_until
-from tests.system.test_agent_gone import status
 
 pytestmark = [pytest.mark.anyio, tunnel_only]
 
 ADMIN = "admin-token-of-the-system-tests"
 BEARER = f"Authorization: Bearer {ADMIN}"
 WEBSOCKETS = 60
-AT_ONCE_SECONDS = 2.0
-SERVER_GRACE_SECONDS = 2.0
-BUSY_SECONDS = 2.0
-"""What a busy machine may add."""
+HOUR_SECONDS = 3600.0
+"""A delay or a grace that no test waits for."""
 VERSION = "Sec-WebSocket-Version: 13"
 UNCLEAN = ("Traceback", "ResourceWarning", "was never", "Task was destroyed", "exception ignored", "Cancel ")
 
@@ -75,15 +72,11 @@ def drain(stack: Stack, *arguments: str, token: str = ADMIN, wait: str = "") -> 
     return ask(stack.port, f"POST /-/drain{wait} HTTP/1.1", f"Authorization: Bearer {token}", *arguments)
 
 
-def ends_cleanly(gateway: Process, seconds: float) -> float:
-    """Wait for its end, with status 0 and nothing on its conscience; the seconds that it took."""
-    begun = time.monotonic()
-    assert gateway.wait_end(seconds + 15) == 0
-    took = time.monotonic() - begun
+def ends_cleanly(gateway: Process) -> None:
+    """Wait for its end, with status 0 and nothing on its conscience; far sooner than a grace of an hour ends."""
+    assert gateway.wait_end() == 0
     unclean = [line for line in gateway.output() if any(word in line for word in UNCLEAN)]
     assert unclean == []
-    assert took < seconds
-    return took
 
 
 def line_number(gateway: Process, *words: str) -> int:
@@ -153,7 +146,7 @@ def test_without_an_admin_token_there_is_no_such_address(own_stack: Make) -> Non
 
 
 def test_while_it_drains_it_is_not_ready_serves_on_and_closes_connections(make: Make) -> None:
-    stack = make(drain_delay=60.0)
+    stack = make(drain_delay=HOUR_SECONDS)
     assert drain(stack).status == 202
     assert ready(stack) == (503, b"draining\n")
     assert ready(stack, "?cluster=c1") == (503, b"draining\n")
@@ -169,7 +162,7 @@ def test_while_it_drains_it_is_not_ready_serves_on_and_closes_connections(make: 
     stack.gateway.signal(signal.SIGTERM)
     stack.gateway.wait_line("SIGTERM: stopping")
     stack.gateway.signal(signal.SIGTERM)
-    ends_cleanly(stack.gateway, AT_ONCE_SECONDS)
+    ends_cleanly(stack.gateway)
 
 
 def handshake(client: RawClient) -> Answer:
@@ -180,7 +173,7 @@ def handshake(client: RawClient) -> Answer:
 
 
 def test_a_websocket_opens_during_the_delay(make: Make) -> None:
-    stack = make(drain_delay=60.0)
+    stack = make(drain_delay=HOUR_SECONDS)
     assert drain(stack).status == 202
     with RawClient(stack.address("ws")) as client:
         assert handshake(client).status == 101
@@ -192,7 +185,7 @@ def test_a_websocket_opens_during_the_delay(make: Make) -> None:
 
 def test_after_the_delay_requests_are_served_and_websockets_refused(make: Make) -> None:
     """On connections that were open already: new ones are refused by then."""
-    stack = make(shutdown_grace=30.0)
+    stack = make(shutdown_grace=HOUR_SECONDS)
     with (
         EventStream(stack, "holds") as stream,
         RawClient(stack.address("plain")) as http,
@@ -203,18 +196,18 @@ def test_after_the_delay_requests_are_served_and_websockets_refused(make: Make) 
             assert client.answer().status == 200
         stack.gateway.signal(signal.SIGTERM)
         stack.gateway.wait_line("draining:")
-        wait_until(lambda: refuses(stack), 5, "new connections are refused")
+        wait_until(lambda: refuses(stack), 30, "new connections are refused")
         http.request("GET /small?n=2 HTTP/1.1", "plain")
         answer = http.answer()
         assert (answer.status, answer.body, answer.one("connection")) == (200, b"small 2", "close")
         refused = handshake(other)
         assert (refused.status, refused.one("retry-after")) == (503, "2")
         stream.finish()
-        ends_cleanly(stack.gateway, AT_ONCE_SECONDS)
+        ends_cleanly(stack.gateway)
 
 
 def test_the_command_waits_and_then_a_sigterm_ends_it_at_once(make: Make, tmp_path: Path) -> None:
-    stack = make(shutdown_grace=30.0)
+    stack = make(shutdown_grace=HOUR_SECONDS)
     arguments = ["--url", f"http://{LOOPBACK}:{stack.port}", "--wait", "20"]
     arguments += ["--admin-token-file", str(tmp_path / "admin-token")]
     with EventStream(stack, "runs") as stream:
@@ -229,7 +222,7 @@ def test_the_command_waits_and_then_a_sigterm_ends_it_at_once(make: Make, tmp_pa
     assert refuses(stack)
     assert stack.gateway.popen.poll() is None
     stack.gateway.signal(signal.SIGTERM)
-    ends_cleanly(stack.gateway, AT_ONCE_SECONDS)
+    ends_cleanly(stack.gateway)
 
 
 def test_no_descriptor_is_left_when_it_is_drained(make: Make) -> None:
@@ -241,34 +234,30 @@ def test_no_descriptor_is_left_when_it_is_drained(make: Make) -> None:
         assert gateway.num_fds() >= before + 2
         stream.finish()
     assert json.loads(drain(stack, wait="?wait=20").body)["drained"]
-    wait_until(lambda: gateway.num_fds() < before, 5, f"fewer than {before} descriptors: the listener's is gone too")
+    wait_until(lambda: gateway.num_fds() < before, 30, f"fewer than {before} descriptors: the listener's is gone too")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_running_request_finishes_and_then_the_process_ends(make: Make, number: signal.Signals) -> None:
-    stack = make(shutdown_grace=30.0)
+    stack = make(shutdown_grace=HOUR_SECONDS)
     with EventStream(stack, "finishes") as stream:
         stack.gateway.signal(number)
         stack.gateway.wait_line(f"{number.name}: stopping")
-        wait_until(lambda: refuses(stack), 5, "new connections are refused")
+        wait_until(lambda: refuses(stack), 30, "new connections are refused")
         stream.push("one-more")
         stream.finish()
-    ends_cleanly(stack.gateway, AT_ONCE_SECONDS)
+    ends_cleanly(stack.gateway)
     assert line_number(stack.gateway, "/sse", " 200 ") < line_number(stack.gateway, "is gone: gateway is stopping")
 
 
 def test_an_endless_download_is_broken_off_at_the_end_of_the_grace(make: Make) -> None:
-    grace = 1.0
-    stack = make(shutdown_grace=grace)
+    stack = make(shutdown_grace=1.0)
     with RawClient(stack.address("plain")) as client:
         client.request(f"GET /download?size={10**13}&how=chunked HTTP/1.1", "plain")
         assert client.answer_head().status == 200
-        begun = time.monotonic()
         stack.gateway.signal(signal.SIGTERM)
         assert not read_away(client).endswith(b"0\r\n\r\n")
-        took = time.monotonic() - begun
-    assert grace <= took < grace + BUSY_SECONDS
-    ends_cleanly(stack.gateway, AT_ONCE_SECONDS)
+    ends_cleanly(stack.gateway)
 
 
 def read_away(client: RawClient) -> bytes:
@@ -283,15 +272,12 @@ def read_away(client: RawClient) -> bytes:
 
 
 def test_a_client_that_never_reads_does_not_hold_the_process(make: Make) -> None:
-    grace = 1.0
-    stack = make(shutdown_grace=grace)
+    stack = make(shutdown_grace=1.0)
     with RawClient(stack.address("plain"), receive_buffer_bytes=4096) as client:
         client.request(f"GET /download?size={10**13}&id=stuck HTTP/1.1", "plain")
         assert client.answer_head().status == 200
         stack.gateway.signal(signal.SIGTERM)
-        begun = time.monotonic()
-        assert stack.gateway.wait_end(30) == 0
-    assert time.monotonic() - begun < grace + SERVER_GRACE_SECONDS + BUSY_SECONDS
+        assert stack.gateway.wait_end() == 0
 
 
 async def open_all(stack: Stack, count: int, closing: AsyncExitStack) -> list[ClientConnection]:
@@ -303,26 +289,22 @@ async def open_all(stack: Stack, count: int, closing: AsyncExitStack) -> list[Cl
     return clients
 
 
-async def closed_at(client: ClientConnection) -> float:
+async def closed(client: ClientConnection) -> None:
     with pytest.raises(ConnectionClosed):
         await client.recv()
-    return time.monotonic()
 
 
-async def test_websockets_are_told_1012_one_after_the_other_and_the_link_last(make: Make) -> None:
-    grace = 10.0
-    stack = make(shutdown_grace=grace)
+async def test_websockets_are_told_1012_and_the_link_last(make: Make) -> None:
+    """How they are spread over the grace is in tests/app/node/test_stopping.py."""
+    stack = make(shutdown_grace=HOUR_SECONDS)
     async with AsyncExitStack() as closing:
         clients = await open_all(stack, WEBSOCKETS, closing)
-        waiting = [asyncio.ensure_future(closed_at(client)) for client in clients]
-        begun = time.monotonic()
+        waiting = [asyncio.ensure_future(closed(client)) for client in clients]
         stack.gateway.signal(signal.SIGTERM)
-        times = sorted(await asyncio.gather(*waiting))
+        await asyncio.gather(*waiting)
         told = {(client.close_code, client.close_reason) for client in clients}
     assert told == {(1012, "gateway is restarting")}
-    assert times[-1] - times[0] > WEBSOCKETS / 100 * 0.8
-    assert times[-1] - begun < grace / 2 + BUSY_SECONDS
-    assert await asyncio.to_thread(ends_cleanly, stack.gateway, AT_ONCE_SECONDS + BUSY_SECONDS) >= 0
+    await asyncio.to_thread(ends_cleanly, stack.gateway)
     lines = stack.gateway.output()
     ended = [number for number, line in enumerate(lines) if "closed by the gateway with 1012" in line]
     assert len(ended) == WEBSOCKETS
@@ -335,20 +317,20 @@ async def test_the_service_is_told_that_its_client_leaves(make: Make) -> None:
         await client.send("alive")
         assert await client.recv() == "alive"
         stack.gateway.signal(signal.SIGTERM)
-        await closed_at(client)
+        await closed(client)
     async with http_client() as http, http.get(stack.control("ws", "/closed?id=left")) as answer:
         assert "1001" in await answer.text()
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_stops_at_once(make: Make, second: signal.Signals) -> None:
-    stack = make(shutdown_grace=60.0)
+    stack = make(shutdown_grace=HOUR_SECONDS)
     with EventStream(stack, "endless") as stream:
         stack.gateway.signal(signal.SIGTERM)
         stack.gateway.wait_line("draining: 1 exchanges")
         stream.push("waited-for")
         stack.gateway.signal(second)
-        ends_cleanly(stack.gateway, AT_ONCE_SECONDS)
+        ends_cleanly(stack.gateway)
         assert not stream.client.read_end().endswith(b"0\r\n\r\n")
     assert [line for line in stack.gateway.output() if "second signal: stopping at once" in line]
 
@@ -356,7 +338,7 @@ def test_a_second_signal_stops_at_once(make: Make, second: signal.Signals) -> No
 @pytest.fixture
 def idle_clients(make: Make) -> Iterator[tuple[Stack, list[RawClient]]]:
     """A gateway with kept-alive connections on which nothing happens."""
-    stack = make()
+    stack = make(shutdown_grace=HOUR_SECONDS)
     clients = [RawClient(stack.address("plain")) for _ in range(20)]
     for client in clients:
         client.request("GET /small?n=1 HTTP/1.1", "plain")
@@ -369,7 +351,7 @@ def idle_clients(make: Make) -> Iterator[tuple[Stack, list[RawClient]]]:
 def test_kept_alive_connections_do_not_delay_the_end(idle_clients: tuple[Stack, list[RawClient]]) -> None:
     stack, clients = idle_clients
     stack.gateway.signal(signal.SIGTERM)
-    ends_cleanly(stack.gateway, AT_ONCE_SECONDS)
+    ends_cleanly(stack.gateway)
     assert [client.read_end() for client in clients] == [b""] * len(clients)
 
 
@@ -384,7 +366,7 @@ async def test_readiness_of_a_cluster_follows_its_agent(make: Make) -> None:
     assert ready(stack, "?cluster=c1") == (200, b"ready\n")
     assert ready(stack, "?cluster=c2") == ready(stack, "?cluster=") == (503, b"no agent of this cluster\n")
     async with http_client() as http:
-        assert (await status(http, stack))[0] == 200
+        assert await status(http, stack) == 200
     agent.kill()
-    wait_until(lambda: ready(stack, "?cluster=c1")[0] == 503, 5, "its agent is gone")
+    wait_until(lambda: ready(stack, "?cluster=c1")[0] == 503, 30, "its agent is gone")
     assert ready(stack) == (200, b"ready\n")

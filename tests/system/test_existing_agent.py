@@ -26,9 +26,9 @@ from tests.system.clients import RawClient, http_client, websocket
 from tests.system.conftest import tunnel_only
 from tests.system.harness import LOOPBACK, NAMESPACE, TOKEN, Service, Stack, free_port
 from tests.system.neighbours import stop_reading
+from tests.system.outcomes import SILENT, WEBSOCKETS, closing_after, positions, status, why_gone
 from tests.system.process import Process, Processes, wait_until
 from tests.system.relay import Relay
-from tests.system.test_agent_gone import closing_after, status
 from tests.system.test_two_agents import second_service
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60), tunnel_only]
@@ -38,15 +38,16 @@ SIZE_BYTES = 100_000_000
 AT_ONCE = 100
 MESSAGES = 1000
 IN_FLIGHT = 100
-GRACE_SECONDS = 3.0
 REDIAL_SECONDS = 2.5
 """The longest of its first three delays: what may pass after a restart of the gateway that took a few seconds."""
 SESSION_SECONDS = 5.0 + 13.0
 """Keep-alive and its timeout, as our hello asks: so long after a crash the agent knows of its session's end."""
 PATIENCE_SECONDS = 30.0
 """For how long it waits for the streams of a lost connection."""
-DELAY_SECONDS = 1.5
-"""What a busy machine may add."""
+STREAMS_LEFT = "streams still open"
+"""What it says when that is over."""
+DELAY_SECONDS = 15.0
+"""What a busy machine may add before a test is given up."""
 
 Make = Callable[..., Stack]
 
@@ -88,12 +89,6 @@ def count(process: Process, needle: str) -> int:
 
 def wait_count(process: Process, needle: str, times: int, seconds: float) -> None:
     wait_until(lambda: count(process, needle) >= times, seconds, f"{process!r} says {needle!r} {times} times")
-
-
-def moment(gateway: Process, needle: str) -> float:
-    """The time of day, in seconds, of the first line with `needle`."""
-    hours, minutes, seconds = gateway.wait_line(needle).split()[0].split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +140,7 @@ def pooled(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Crash:
 async def test_while_it_is_silent_requests_get_503_after_the_grace(pooled: Crash, silent: Crash) -> None:
     own, agent = silent
     async with http_client() as http:
-        code, waited = await status(http, own)
-    assert code == 503
-    assert waited < GRACE_SECONDS + DELAY_SECONDS
+        assert await status(http, own) == 503
     assert count(agent, "yamux ready") == 1
 
 
@@ -164,7 +157,7 @@ async def test_it_is_told_the_public_url_or_else_the_address_that_it_used(own_st
             "registered"
         )
         async with http_client() as http:
-            assert (await status(http, stack))[0] == 200
+            assert await status(http, stack) == 200
         assert relay.connections == (1 if public else 2)
 
 
@@ -172,7 +165,7 @@ def test_its_heartbeats_are_acknowledged(own_stack: Make) -> None:
     stack = own_stack().start(agent=False)
     with Relay(stack.port, watch=b'"type":"heartbeat_ack"') as relay:
         start_existing(stack, "--heartbeat", "0.1", port=relay.port)
-        wait_until(lambda: relay.watched >= 5, 5, "five heartbeats are acknowledged")
+        wait_until(lambda: relay.watched >= 5, 30, "five heartbeats are acknowledged")
 
 
 def test_small_answers_heads_cookies_and_paths_arrive_as_they_were(stack: Stack) -> None:
@@ -258,8 +251,8 @@ async def test_a_close_by_the_service_reaches_the_client(stack: Stack) -> None:
 
 
 async def test_a_service_that_refuses_the_connection_is_a_502(stack: Stack, http: aiohttp.ClientSession) -> None:
-    assert (await status(http, stack, "closed"))[0] == 502
-    assert (await status(http, stack))[0] == 200
+    assert await status(http, stack, "closed") == 502
+    assert await status(http, stack) == 200
 
 
 async def test_the_service_sees_its_client_leave(stack: Stack, http: aiohttp.ClientSession) -> None:
@@ -283,7 +276,7 @@ async def test_it_resumes_at_the_gateway_whose_address_it_kept(own_stack: Make) 
     stack = own_stack().start(agent=False)
     agent = start_existing(stack, "--gateway", f"ws://{LOOPBACK}:{stack.port}/ws", "--cluster-id", "c1")
     async with http_client() as http:
-        assert (await status(http, stack))[0] == 200
+        assert await status(http, stack) == 200
     assert count(agent, "registered") == count(agent, "resume failed") == 0
 
 
@@ -294,23 +287,20 @@ async def test_it_is_back_after_the_gateways_restart(own_stack: Make, how: signa
     agent = start_existing(stack)
     async with http_client() as http:
         if how is signal.SIGTERM:
-            assert (await status(http, stack))[0] == 200
+            assert await status(http, stack) == 200
         stack.gateway.signal(how)
         stack.gateway.wait_end()
         stack.start_gateway()
         wait_count(agent, "yamux ready", 2, REDIAL_SECONDS + DELAY_SECONDS)
-        assert (await status(http, stack))[0] == 200
+        assert await status(http, stack) == 200
 
 
 async def test_killed_it_costs_websockets_a_1012_and_503_follows_the_grace(own_stack: Make) -> None:
     stack = own_stack().start(agent=False)
-    codes, seconds = await closing_after(stack, start_existing(stack).kill)
-    assert (set(codes), seconds < 1) == ({1012}, True)
+    assert await closing_after(stack, start_existing(stack).kill) == [1012] * WEBSOCKETS
+    assert not why_gone(stack.gateway).startswith(SILENT)
     async with http_client() as http:
-        code, waited = await status(http, stack)
-        assert (code, waited < GRACE_SECONDS + DELAY_SECONDS) == (503, True)
-        code, waited = await status(http, stack)
-        assert (code, waited < DELAY_SECONDS) == (503, True)
+        assert [await status(http, stack) for _ in range(2)] == [503, 503]
 
 
 async def test_an_unknown_token_is_a_503_and_it_keeps_trying(own_stack: Make) -> None:
@@ -331,7 +321,7 @@ async def test_an_unknown_token_is_a_503_and_it_keeps_trying(own_stack: Make) ->
         relay.target = stack.port
         wait_count(agent, "yamux ready", 2, REDIAL_SECONDS + DELAY_SECONDS)
         async with http_client() as http:
-            assert (await status(http, stack))[0] == 200
+            assert await status(http, stack) == 200
     assert count(agent, "given up") == 0
 
 
@@ -341,7 +331,7 @@ async def test_two_of_them_share_a_cluster(own_stack: Make) -> None:
     start_existing(stack)
     with Relay(stack.port, watch=b'"type":"heartbeat_ack"') as relay:
         start_existing(stack, agent_id="go-2", port=relay.port, services={"plain": other})
-        wait_until(lambda: relay.watched > 0, 5, "the second one is known by its name")
+        wait_until(lambda: relay.watched > 0, 30, "the second one is known by its name")
         async with http_client() as http:
             urls = [stack.url("plain", f"/sse?channel={number}") for number in range(20)]
             answers = [await http.get(url) for url in urls]
@@ -353,18 +343,18 @@ async def test_two_of_them_share_a_cluster(own_stack: Make) -> None:
 async def test_after_a_crash_with_an_idle_connection_it_serves_once_its_session_is_over(pooled: Crash) -> None:
     own, agent = pooled
     wait_count(agent, "yamux ready", 2, SESSION_SECONDS + DELAY_SECONDS)
-    assert moment(own.gateway, "serves cluster") - moment(own.gateway, "ready:") < SESSION_SECONDS + DELAY_SECONDS
+    assert count(agent, STREAMS_LEFT) == 0, "it did not wait for its patience to end"
     async with http_client() as http:
-        assert (await status(http, own))[0] == 200
+        assert await status(http, own) == 200
     assert count(agent, "gateway connected") == 2
 
 
 async def test_the_gateway_bears_the_long_silence_and_serves_after_it(silent: Crash) -> None:
     own, agent = silent
-    agent.wait_line("streams still open", seconds=PATIENCE_SECONDS + DELAY_SECONDS)
+    agent.wait_line(STREAMS_LEFT, seconds=PATIENCE_SECONDS + DELAY_SECONDS)
     wait_count(agent, "yamux ready", 2, DELAY_SECONDS)
+    assert positions(agent, STREAMS_LEFT)[0] < positions(agent, "yamux ready")[1], "silent until its patience ended"
     async with http_client() as http:
-        assert (await status(http, own))[0] == 200
-    assert moment(own.gateway, "serves cluster") - moment(own.gateway, "ready:") > PATIENCE_SECONDS - DELAY_SECONDS
+        assert await status(http, own) == 200
     assert count(agent, "gateway connected") == 2
     assert count(own.gateway, "is gone") == 0

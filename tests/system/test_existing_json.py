@@ -15,9 +15,9 @@ from tests.system.clients import RawClient, http_client, websocket
 from tests.system.conftest import tunnel_only
 from tests.system.existing_json import OneCluster, Standin, start
 from tests.system.harness import Service, Stack, free_port
+from tests.system.outcomes import status
 from tests.system.process import Processes
 from tests.system.socketio_client import TRANSPORTS, connected
-from tests.system.test_agent_gone import status
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60), tunnel_only]
 
@@ -155,7 +155,7 @@ async def test_socketio(stack: Stack, transports: list[str], final: str) -> None
 
 
 async def test_what_the_service_refuses(stack: Stack, http: aiohttp.ClientSession) -> None:
-    assert (await status(http, stack, "closed"))[0] == 502
+    assert await status(http, stack, "closed") == 502
     async with http.get(stack.url("plain", "/nowhere")) as answer:
         assert (answer.status, await answer.read()) == (404, b"no such path here")
     with RawClient(stack.address("ws")) as client:

@@ -125,7 +125,7 @@ async def test_after_aclose_nothing_of_it_is_left(own_stack: Make, framework: st
             assert other.answer().status == 503
         with pytest.raises(Exception, match="1012"):
             await client.recv()
-    wait_until(lambda: mounted.left() == before, 5, "nothing is left: no task, no timer, no socket")
+    wait_until(lambda: mounted.left() == before, 30, "nothing is left: no task, no timer, no socket")
     assert mounted.get("/small?n=1")[0] == 503
     assert mounted.left() == before, "and it does not open again"
 

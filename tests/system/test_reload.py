@@ -42,7 +42,7 @@ class Gateway:
         other = self.file.with_name("next.toml")
         other.write_text(text, encoding="utf-8")
         other.replace(self.file)
-        wait_until(lambda: len(self.lines(needle)) > before, 10, needle)
+        wait_until(lambda: len(self.lines(needle)) > before, 30, needle)
         return self.lines(needle)[-1]
 
 

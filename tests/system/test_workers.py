@@ -112,4 +112,4 @@ def test_without_any_configuration_it_starts_and_routes_nothing(processes: Proce
         client.request("GET / HTTP/1.1", "nobody")
         assert client.answer().status == 404
     server.signal(signal.SIGTERM)
-    wait_until(lambda: server.popen.poll() is not None, 10, "uvicorn ends")
+    wait_until(lambda: server.popen.poll() is not None, 30, "uvicorn ends")

@@ -1,6 +1,6 @@
-"""Uptime Kuma from npm, pinned by the lock file beside this one: installed once per user, outside the checkout.
+"""Uptime Kuma from npm, pinned by the lock file in this folder and installed once per user, outside the checkout.
 
-Used by the demonstration and by the tests. Needs node and npm; its SQLite module is compiled where npm has no binary.
+Used by the demonstration and the tests. Needs node and npm. npm compiles the SQLite module if it has no binary for it.
 """
 
 import fcntl
@@ -13,21 +13,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _HERE = Path(__file__).parent
-_WHOLE = "installed"  # written last: a folder without it was cut off
+_WHOLE = "installed"  # written last: without it the installation is incomplete
 
 
 class KumaError(Exception):
-    """It cannot be had here; the text says why."""
+    """Uptime Kuma cannot be installed here; the text says why."""
 
 
 def missing() -> str | None:
-    """What this machine lacks to run it; None: nothing."""
+    """What is missing on this machine; None: nothing."""
     lacking = [program for program in ("node", "npm") if shutil.which(program) is None]
     return f"{' and '.join(lacking)} not found" if lacking else None
 
 
 def install() -> Path:
-    """The folder of the installed program; takes a minute or two the first time. Raises KumaError."""
+    """Install it if needed and return the program's folder. The first time takes a minute or two. Raises KumaError."""
     if (reason := missing()) is not None:
         raise KumaError(reason)
     files = [_HERE / "package.json", _HERE / "package-lock.json"]
@@ -44,7 +44,7 @@ def install() -> Path:
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
             if done.returncode != 0:
                 raise KumaError(f"npm ci failed: {done.stderr.strip()[-500:]}")
-            # This release misplaces its migrations.
+            # This release has its migrations in the wrong folder.
             for script in (program / "db").glob("*.sql"):
                 if not (program / "db" / "old_migrations" / script.name).exists():
                     shutil.copy(script, program / "db" / "old_migrations")
@@ -53,7 +53,7 @@ def install() -> Path:
 
 
 def command(program: Path, port: int, data: Path) -> list[str]:
-    """The command line that serves on 127.0.0.1:`port` with an empty database in `data`; to be run in `program`."""
+    """The command line that serves on 127.0.0.1:`port` with its database in `data`. Run it in the folder `program`."""
     data.mkdir(parents=True, exist_ok=True)
     (data / "db-config.json").write_text('{"type":"sqlite"}')
     node = shutil.which("node") or "node"

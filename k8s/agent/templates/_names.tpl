@@ -3,7 +3,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* The name of all objects: the release's, with the chart's behind it unless it is in there already. */}}
+{{/* The name of all objects: the release's name, then the chart's name unless the first contains it. */}}
 {{- define "agent.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
@@ -14,7 +14,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What selects our pods: never changes over a release's life. */}}
+{{/* The labels that select our pods. They must never change for a release. */}}
 {{- define "agent.selector" -}}
 app.kubernetes.io/name: {{ include "agent.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -1,6 +1,6 @@
 {{/*
-One value as TOML. JSON's strings, numbers and booleans are TOML too; a map becomes an inline table. (toToml would
-write every number as a float, for that is what Helm makes of them.)
+One value as TOML. JSON strings, numbers and booleans are valid TOML; a map becomes an inline table. (toToml would write
+every number as a float, because Helm turns numbers into floats.)
 */}}
 {{- define "toml.value" -}}
 {{- if kindIs "map" . -}}
@@ -8,17 +8,17 @@ write every number as a float, for that is what Helm makes of them.)
 {{- else if kindIs "slice" . -}}
 [{{ range $i, $item := . }}{{ if $i }}, {{ end }}{{ include "toml.value" $item }}{{ end }}]
 {{- else if kindIs "invalid" . -}}
-{{- fail "gateway.toml: TOML has no null; leave the key out" -}}
+{{- fail "gateway.toml: TOML has no null; remove the key" -}}
 {{- else -}}
 {{- toJson . -}}
 {{- end -}}
 {{- end -}}
 
-{{/* The lines of a [[table]]. A plain token is stopped here too: the schema's check can be switched off. */}}
+{{/* The lines of a [[table]]. It refuses a plain token too, because the schema's check can be switched off. */}}
 {{- define "toml.entry" -}}
 {{- $entry := . -}}
 {{- if hasKey $entry "token" -}}
-{{- fail "agents: a plain token has no place in a ConfigMap; give token_sha256" -}}
+{{- fail "agents: a plain token must not be in a ConfigMap; give token_sha256 instead" -}}
 {{- end -}}
 {{- range $key := keys $entry | sortAlpha }}
 {{ $key }} = {{ include "toml.value" (index $entry $key) }}
@@ -30,7 +30,7 @@ write every number as a float, for that is what Helm makes of them.)
 {{- if contains ":" .host -}}[{{ .host }}]{{- else -}}{{ .host }}{{- end -}}:{{ .port }}
 {{- end -}}
 
-{{/* The admin listener: beyond the pod only where there is a token. */}}
+{{/* The admin listener. Without a token it listens on the pod's loopback only. */}}
 {{- define "gateway.adminHost" -}}
 {{- if include "gateway.adminSecret" . -}}{{ .Values.listen }}{{- else -}}127.0.0.1{{- end -}}
 {{- end -}}
@@ -50,7 +50,7 @@ write every number as a float, for that is what Helm makes of them.)
 {{- $_ := set $settings "admin_token_file" (ternary "/run/secrets/tunnel-gateway/token" "" (not (empty (include "gateway.adminSecret" .)))) -}}
 {{- range $key, $value := .Values.extra -}}
 {{- if or (hasKey $settings $key) (has $key (list "agents" "routes")) -}}
-{{- fail (printf "extra.%s: this key has a value of its own in the chart" $key) -}}
+{{- fail (printf "extra.%s: this key is not allowed here; the chart has its own value for it" $key) -}}
 {{- end -}}
 {{- $_ := set $settings $key $value -}}
 {{- end -}}
@@ -61,9 +61,9 @@ write every number as a float, for that is what Helm makes of them.)
 {{- end -}}
 
 {{/*
-What a running gateway cannot take up (app/operator/reload.py, NEEDS_RESTART). Its checksum stands on the pod, so that a change of
-these restarts it. There is none of the whole ConfigMap: routes and tokens are read again by the running gateway, and a
-restart would cut every WebSocket.
+The keys that a running gateway cannot change (app/operator/reload.py, NEEDS_RESTART). The pod has their checksum, so a
+change of these restarts it. The rest of the ConfigMap has no checksum: the running gateway reads routes and tokens again,
+and a restart would close every WebSocket.
 */}}
 {{- define "gateway.needsRestart" -}}
 {{- pick (include "gateway.settings" . | fromJson) "admin_bind" "client_ping_interval" "client_ping_timeout" "held_bytes_hard_limit" "held_bytes_limit" "log_format" "log_level" "reconnect_grace" "spool_bytes_limit" "state_dir" | toJson -}}

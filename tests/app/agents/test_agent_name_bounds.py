@@ -3,8 +3,8 @@
 import pytest
 
 from tests.app.agents.test_endpoints import Dial, stage, text
-from tests.app.asgi_server import WebSocket
-from tests.app.virtual import dialogue, quiet
+from tests.fakes.asgi import WebSocket
+from tests.fakes.loop import dialogue, quiet
 from tunnel.wire.messages import NAME_LIMIT
 
 

@@ -5,7 +5,7 @@ from collections import deque
 from typing import Any, cast
 
 from app.agents.socket import AgentSocket
-from tests.app.virtual import dialogue
+from tests.fakes.loop import dialogue
 
 KIB = 1024
 

@@ -7,8 +7,8 @@ import pytest
 
 from app.agents.dialects import dialect_of
 from app.settings import Grant, token_hash
-from tests.app.dial import Dial, stage, text
-from tests.app.virtual import dialogue, quiet
+from tests.app.agents.dial import Dial, stage, text
+from tests.fakes.loop import dialogue, quiet
 from tunnel.gateway.link import LinkState
 
 REGISTER: dict[str, Any] = {"agent_id": "a1", "name": "c1"}
@@ -89,7 +89,7 @@ async def test_an_agent_of_another_dialect_is_not_left_waiting(dialect: str, fea
         dial.say(text("register", {**REGISTER, "features": features}, "r"))
         await dial.over()
         assert dial.kinds == ["error"]
-        assert f"spoken with in {dialect}" in dial.told[0]["payload"]["error"]
+        assert f"speaks {dialect} with" in dial.told[0]["payload"]["error"]
         assert dial.closed is not None
         assert dial.closed[0] == 1008
         assert s.gateway.registry.links() == ()

@@ -12,10 +12,10 @@ from app.rules import problems
 from app.rules.request import Request
 from app.rules.routes import Route, RouteTable
 from app.settings import Grant, Settings, token_hash
-from tests.app.asgi_server import Pairs, WebSocket, scope_of
-from tests.app.dial import ENDPOINTS, GRANTS, Dial, bearer, stage, text
-from tests.app.fakes import TARGET
-from tests.app.virtual import dialogue, quiet
+from tests.app.agents.dial import ENDPOINTS, GRANTS, Dial, bearer, stage, text
+from tests.fakes.asgi import Pairs, WebSocket, scope_of
+from tests.fakes.link import TARGET
+from tests.fakes.loop import dialogue, quiet
 from tunnel.gateway.link import LinkState
 
 

@@ -12,7 +12,7 @@ from app.learned.routes import LIFETIME_SECONDS, LOOK_SECONDS
 from app.rules.policy import Policy
 from app.rules.routes import Route, RouteTable
 from app.settings import ConfigurationError, Settings
-from tests.app.calls import (
+from tests.app.agents.calls import (
     GRANTS,
     REGISTER,
     SYNC,
@@ -26,7 +26,7 @@ from tests.app.calls import (
     told,
     visit,
 )
-from tests.app.virtual import dialogue
+from tests.fakes.loop import dialogue
 from tests.tunnel.gateway.recording import CLUSTER, Playback
 from tests.tunnel.gateway.recording import stage as recorded_stage
 from tunnel.port import Target

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.agents.rest import BODY_BYTES, BODY_SECONDS, SYNC_BODY_BYTES
 from app.settings import Grant, Settings, token_hash
-from tests.app.calls import (
+from tests.app.agents.calls import (
     GRANTS,
     REGISTER,
     SYNC,
@@ -23,7 +23,7 @@ from tests.app.calls import (
     sync_body,
     told,
 )
-from tests.app.virtual import dialogue, quiet
+from tests.fakes.loop import dialogue, quiet
 
 # --- who may do what
 
@@ -241,7 +241,7 @@ async def test_tcp_tunnels_are_honestly_refused():
         status, answer = await told(s, TUNNELS, {"tunnel_id": "tcp-1"})
         assert (status, answer["code"]) == (501, "no_tcp_tunnels")
         tunnels = [{"tunnel_id": "tcp-1", "protocol": "TCP"}, {"protocol": "UDP"}]
-        reason = "TCP tunnels are not served here."
+        reason = "This gateway does not serve TCP tunnels."
         assert await told(s, f"{TUNNELS}/sync", {"cluster_uuid": "a", "tunnels": tunnels}) == (
             200,
             {

@@ -11,8 +11,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from app.asgi import on_demand
-from tests.app.asgi_server import Request
-from tests.app.virtual import dialogue
+from tests.fakes.asgi import Request
+from tests.fakes.loop import dialogue
 
 
 async def say_made(_: HttpRequest) -> PlainTextResponse:

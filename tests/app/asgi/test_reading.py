@@ -7,7 +7,7 @@ import pytest
 
 from app.asgi.reading import host_of, raw_path_of, read_scope, refusal_of
 from app.rules.request import Request
-from tests.app.asgi_server import scope_of
+from tests.fakes.asgi import scope_of
 
 PROXIES = (ipaddress.ip_network("203.0.113.0/24"), ipaddress.ip_network("2001:db8::/32"))
 

@@ -11,8 +11,9 @@ from tunnel.port import Target
 def handshake(client: str = "192.0.2.1", origin: bytes | None = None) -> Request:
     fields = [(b"host", b"a.test")] + ([(b"origin", origin)] if origin is not None else [])
     return Request(
-        method="GET", host=b"a.test", path=b"/", query=b"", fields=fields, peer=client, peer_scheme="http",
-        client=client, scheme="http", trusted=False, request_id="r1", is_websocket=True,
+        method="GET", host=b"a.test", path=b"/", query=b"", hosts=1, connection=b"", upgrade=b"", fields=fields,
+        peer=client, peer_scheme="http", client=client, scheme="http", trusted=False, request_id="r1",
+        is_websocket=True,
     )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.node.exchanges import TICK_SECONDS, Exchanges
-from tests.app.virtual import dialogue, quiet
+from tests.fakes.loop import dialogue, quiet
 from tunnel.account import Account
 
 

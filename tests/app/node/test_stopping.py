@@ -6,11 +6,11 @@ import pytest
 
 from app.asgi.http_client import BrokenOffError
 from app.settings import Grant, token_hash
-from tests.app.asgi_server import Request, WebSocket
-from tests.app.fake_service import opened, parted
-from tests.app.fakes import Stage
-from tests.app.limits import Lines
-from tests.app.virtual import dialogue, left_behind, quiet
+from tests.app.public.limits import Lines
+from tests.app.stage import Stage
+from tests.fakes.asgi import Request, WebSocket
+from tests.fakes.loop import dialogue, left_behind, quiet
+from tests.fakes.service import opened, parted
 from tunnel.websocket import Closed
 
 
@@ -225,6 +225,22 @@ async def test_websockets_are_told_one_after_the_other():
 
 
 @dialogue
+async def test_websockets_are_told_within_half_of_the_grace():
+    """However many there are, each has the other half to close in order."""
+    async with Stage() as s:
+        calls = [(await opened(s))[0] for _ in range(50)]
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain.run(0.2))
+        await asyncio.sleep(0.05)
+        assert 20 <= sum(call.closed is not None for call in calls) <= 30
+        await asyncio.sleep(0.05)
+        assert all(call.closed is not None for call in calls)
+        assert not drain.done()
+        await drain
+        for call in calls:
+            await call.over()
+
+
+@dialogue
 async def test_an_answer_that_does_not_end_within_the_grace_is_broken_off(caplog: pytest.LogCaptureFixture):
     lines = Lines(caplog)
     async with Stage() as s:
@@ -233,7 +249,12 @@ async def test_an_answer_that_does_not_end_within_the_grace_is_broken_off(caplog
         s.exchange.answer(200)
         s.exchange.bring(b"half")
         await quiet()
-        await s.gateway.drain.run(5.0)
+        drain = asyncio.get_running_loop().create_task(s.gateway.drain.run(5.0))
+        await asyncio.sleep(4.9)
+        assert not request.is_over
+        assert not s.exchange.resets
+        await asyncio.sleep(0.2)
+        assert drain.done()
         with pytest.raises(BrokenOffError):
             await request.over()
         assert not request.complete

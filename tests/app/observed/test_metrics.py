@@ -10,7 +10,7 @@ from app.observed.metrics import Distribution, Limit, Metrics, Snapshot, Stall, 
 from app.public.passage import Passage
 from app.rules import problems
 from app.rules.policy import DEFAULT_POLICY
-from tests.app.counted import Told, changed, record, samples
+from tests.app.observed.counted import Told, changed, record, samples
 from tunnel.account import Account
 from tunnel.gateway.link import Link, LinkState
 from tunnel.gateway.yamux import YamuxCarrier

@@ -9,7 +9,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from app.observed.metrics import Limit, Metrics, Snapshot, code_class
 from app.observed.metrics.labels import ClusterLabels
-from tests.app.counted import Told, changed, record, samples
+from tests.app.observed.counted import Told, changed, record, samples
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "observability.md").read_text(encoding="utf-8")
 

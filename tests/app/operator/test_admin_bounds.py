@@ -7,9 +7,9 @@ from starlette.applications import Starlette
 
 from app.operator.admin import create_admin_app
 from app.settings import token_hash
-from tests.app.asgi_server import App, Pairs, Request
-from tests.app.fakes import Stage
-from tests.app.virtual import dialogue
+from tests.app.stage import Stage
+from tests.fakes.asgi import App, Pairs, Request
+from tests.fakes.loop import dialogue
 
 ENDPOINTS = [("GET", "/metrics"), ("POST", "/-/drain")]
 

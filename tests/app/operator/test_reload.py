@@ -13,7 +13,8 @@ import pytest
 from app.node.gateway import Gateway
 from app.operator.reload import NEEDS_RESTART, POLL_SECONDS, Reloader
 from app.settings import Settings, load, token_hash
-from tests.app.virtual import dialogue, left_behind, quiet
+from tests.fakes.link import FakeLink
+from tests.fakes.loop import dialogue, left_behind, quiet
 
 GOOD = """
 [[agents]]
@@ -28,21 +29,6 @@ namespace = "apps"
 service = "web"
 port = 80
 """
-
-
-class Link:
-    """What a reload sees of a link."""
-
-    def __init__(self, token: str) -> None:
-        self.name = f"link of {token}"
-        self.cluster, self.agent_id, self.available, self.suspect, self.born = "c1", None, True, False, 0.0
-        self.token_hash = token_hash(token)
-        self.closed: list[tuple[int, str]] = []
-
-    def close(self, code: int, reason: str) -> None:
-        self.closed.append((code, reason))
-
-    def doubt(self) -> None: ...
 
 
 class World:
@@ -81,8 +67,9 @@ class World:
     def hosts(self) -> frozenset[str]:
         return self.gateway.settings.routes.hosts
 
-    def link(self, token: str) -> Link:
-        link = Link(token)
+    def link(self, token: str) -> FakeLink:
+        link = FakeLink(agent_id=None)
+        link.token_hash = token_hash(token)
         self.gateway.registry.add(link)  # type: ignore[arg-type]
         return link
 
@@ -122,7 +109,7 @@ def test_a_wrong_file_changes_nothing(tmp_path: Path, wrong: str | None, caplog:
     text = world.reloader.reload()
     assert text.startswith(f"configuration not changed: {world.file}")
     assert world.gateway.settings is world.first
-    assert link.closed == []
+    assert link.closes == []
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("ERROR", text)]
     assert (world.reloader.applied, world.reloader.refused) == (0, 1)
 
@@ -136,7 +123,7 @@ def test_an_emptied_file_changes_nothing(tmp_path: Path, emptied: str, caplog: p
     text = world.reloader.reload()
     assert text.startswith("configuration not changed: the file has no routes and no agents any more")
     assert world.gateway.settings is world.first
-    assert link.closed == []
+    assert link.closes == []
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("ERROR", text)]
     assert (world.reloader.applied, world.reloader.refused) == (0, 1)
     world.write(world.good(host="b"))
@@ -182,13 +169,13 @@ def test_links_of_a_revoked_token_end_and_those_of_a_dropped_one_stay(tmp_path: 
     revoked, dropped = world.link("t"), world.link("u")
     world.write(world.good(revoked="true"))
     world.reloader.reload()
-    assert revoked.closed == [(1008, "token revoked")]
-    assert dropped.closed == []
+    assert revoked.closes == [(1008, "token revoked")]
+    assert dropped.closes == []
     assert "1 links stay open, but their tokens are not in the configuration any more" in caplog.text
     world.write(world.good(token="v"))
     world.reloader.reload()
-    assert len(revoked.closed) == 1
-    assert dropped.closed == []
+    assert len(revoked.closes) == 1
+    assert dropped.closes == []
 
 
 OTHER: dict[str, Any] = {

@@ -6,10 +6,10 @@ import pytest
 
 from app.rules.routes import Route, RouteTable
 from app.settings import token_hash
-from tests.app.asgi_server import Request
-from tests.app.calls import REGISTER, register_body, stage, told
-from tests.app.fakes import Stage
-from tests.app.virtual import dialogue
+from tests.app.agents.calls import REGISTER, register_body, stage, told
+from tests.app.stage import Stage
+from tests.fakes.asgi import Request
+from tests.fakes.loop import dialogue
 from tunnel.port import Target
 
 TOKEN = "0123456789abcdef"

@@ -11,7 +11,7 @@ from app.public.forwarded import Networks
 from app.public.header_rules import BadRequestError
 from app.rules.policy import NO_CHANGES
 from app.rules.request import Request
-from tests.app.asgi_server import CLIENT, Pairs, scope_of
+from tests.fakes.asgi import CLIENT, Pairs, scope_of
 from tunnel.port import Headers, RequestHead
 
 NOBODY: Networks = ()

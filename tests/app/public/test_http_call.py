@@ -7,9 +7,9 @@ import logging
 import pytest
 
 from app.asgi.http_client import BrokenOffError
-from tests.app.asgi_server import Request
-from tests.app.fakes import Stage
-from tests.app.virtual import dialogue, left_behind, quiet
+from tests.app.stage import Stage
+from tests.fakes.asgi import Request
+from tests.fakes.loop import dialogue, left_behind, quiet
 from tunnel.errors import (
     BadAnswerError,
     LinkBusyError,

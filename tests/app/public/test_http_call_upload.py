@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from app.asgi.http_client import BrokenOffError
-from tests.app.asgi_server import Pairs, Request
-from tests.app.fakes import FakeExchange, Stage
-from tests.app.virtual import dialogue, left_behind, quiet
+from tests.app.stage import Stage
+from tests.fakes.asgi import Pairs, Request
+from tests.fakes.exchange import FakeExchange
+from tests.fakes.loop import dialogue, left_behind, quiet
 from tunnel.errors import LinkLostError
 
 CHUNKED = [(b"transfer-encoding", b"chunked")]

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.app.asgi_server import Request
-from tests.app.fakes import Stage
-from tests.app.virtual import dialogue, quiet
+from tests.app.stage import Stage
+from tests.fakes.asgi import Request
+from tests.fakes.loop import dialogue, quiet
 from tunnel.errors import (
     BadAnswerError,
     LinkBusyError,

@@ -7,11 +7,12 @@ import pytest
 
 from app.asgi.http_client import BrokenOffError
 from app.rules.policy import HeaderChanges
-from tests.app.asgi_server import Pairs, Request, WebSocket
-from tests.app.fake_service import FakeService, opened, parted
-from tests.app.fakes import FakeLink, Stage
-from tests.app.limits import Lines, hits
-from tests.app.virtual import dialogue, quiet
+from tests.app.public.limits import Lines, hits
+from tests.app.stage import Stage
+from tests.fakes.asgi import Pairs, Request, WebSocket
+from tests.fakes.link import FakeLink
+from tests.fakes.loop import dialogue, quiet
+from tests.fakes.service import FakeService, opened, parted
 
 CHUNKED = [(b"transfer-encoding", b"chunked")]
 

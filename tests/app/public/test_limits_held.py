@@ -10,11 +10,13 @@ import logging
 import pytest
 
 from app.asgi.http_client import BrokenOffError
-from tests.app.asgi_server import Request, WebSocket
-from tests.app.fake_service import FakeService, opened, parted
-from tests.app.fakes import FakeExchange, FakeLink, Stage
-from tests.app.limits import Lines, hits
-from tests.app.virtual import dialogue, quiet
+from tests.app.public.limits import Lines, hits
+from tests.app.stage import Stage
+from tests.fakes.asgi import Request, WebSocket
+from tests.fakes.exchange import FakeExchange
+from tests.fakes.link import FakeLink
+from tests.fakes.loop import dialogue, quiet
+from tests.fakes.service import FakeService, opened, parted
 from tunnel.errors import LinkBusyError, NotReadError
 from tunnel.websocket import Closed, Message
 
@@ -253,6 +255,18 @@ async def test_a_request_waits_for_an_agent_as_long_as_the_grace(back_after: flo
             await quiet()
             await parted(call, service)
         assert hits(s) == {}
+
+
+@pytest.mark.parametrize("kind", [Request, WebSocket])
+@dialogue
+async def test_after_the_grace_nobody_waits(kind: type[Request | WebSocket]):
+    async with Stage(links=0, reconnect_grace=3.0) as s:
+        await Request(s.app).start().over()
+        later = kind(s.app).start()
+        await quiet()
+        assert later.is_over
+        status = later.status if isinstance(later, Request) else (later.refusal or (0,))[0]
+        assert status == 503
 
 
 @dialogue

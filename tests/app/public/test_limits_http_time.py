@@ -6,10 +6,10 @@ import json
 import pytest
 
 from app.asgi.http_client import BrokenOffError
-from tests.app.asgi_server import Request
-from tests.app.fakes import Stage
-from tests.app.limits import Lines, abortable, hits
-from tests.app.virtual import dialogue, quiet
+from tests.app.public.limits import Lines, abortable, hits
+from tests.app.stage import Stage
+from tests.fakes.asgi import Request
+from tests.fakes.loop import dialogue, quiet
 from tunnel.errors import ServiceBrokeOffError
 
 GRAIN = 0.501

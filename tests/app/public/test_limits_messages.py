@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.app.asgi_server import WebSocket
-from tests.app.fake_service import FakeService, opened, parted
-from tests.app.fakes import Stage
-from tests.app.limits import Lines, hits
-from tests.app.virtual import dialogue, quiet
+from tests.app.public.limits import Lines, hits
+from tests.app.stage import Stage
+from tests.fakes.asgi import WebSocket
+from tests.fakes.loop import dialogue, quiet
+from tests.fakes.service import FakeService, opened, parted
 from tunnel.websocket import Closed, Message
 
 Pair = tuple[WebSocket, FakeService]

@@ -9,11 +9,12 @@ import pytest
 
 from app.rules.policy import Policy
 from app.rules.routes import Route, RouteTable
-from tests.app.asgi_server import Pairs, WebSocket
-from tests.app.fake_service import FakeService, opened, parted
-from tests.app.fakes import HOST, TARGET, Stage
-from tests.app.limits import Lines, hits
-from tests.app.virtual import dialogue, quiet
+from tests.app.public.limits import Lines, hits
+from tests.app.stage import HOST, Stage
+from tests.fakes.asgi import Pairs, WebSocket
+from tests.fakes.link import TARGET
+from tests.fakes.loop import dialogue, quiet
+from tests.fakes.service import FakeService, opened, parted
 from tunnel.errors import LinkLostError, ServiceUnreachableError
 
 

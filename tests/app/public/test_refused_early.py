@@ -9,13 +9,14 @@ from starlette.routing import Mount
 
 from app.rules.routes import Route, RouteTable
 from app.settings import Grant, token_hash
-from tests.app.asgi_server import App, Pairs, Request, WebSocket
-from tests.app.counted import samples
-from tests.app.fakes import HOST, TARGET, Stage
-from tests.app.limits import Lines
+from tests.app.observed.counted import samples
 from tests.app.observed.test_request_id import is_new
+from tests.app.public.limits import Lines
 from tests.app.server.uvicorn_connection import Connection
-from tests.app.virtual import dialogue, quiet
+from tests.app.stage import HOST, Stage
+from tests.fakes.asgi import App, Pairs, Request, WebSocket
+from tests.fakes.link import TARGET
+from tests.fakes.loop import dialogue, quiet
 
 UPGRADE = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
 TWO_READINGS = RouteTable([Route(HOST, b"/api", TARGET), Route(HOST, b"/admin", TARGET)])
@@ -28,11 +29,11 @@ REFUSED: list[Any] = [
     pytest.param({"target": "/%61dmin"}, 400, "unsafe_path", id="an encoded prefix"),
     pytest.param({"headers": [(b"host", b"b.test")]}, 400, "bad_request", id="two Hosts"),
     pytest.param(
-        {"target": "/api", "extensions": {"gateway.refused": "the target's authority is not the Host's"}},
+        {"target": "/api", "extensions": {"gateway.refused": "the target's authority does not match Host"}},
         400, "bad_request", id="another authority",
     ),
     pytest.param(
-        {"host": "nobody.test", "extensions": {"gateway.refused": "the target's authority is not the Host's"}},
+        {"host": "nobody.test", "extensions": {"gateway.refused": "the target's authority does not match Host"}},
         400, "bad_request", id="another authority, and no route",
     ),
 ]  # fmt: skip

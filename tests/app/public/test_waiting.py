@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.public.waiting import Waiter
-from tests.app.virtual import dialogue, quiet
+from tests.fakes.loop import dialogue, quiet
 
 
 @dialogue

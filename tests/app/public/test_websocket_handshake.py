@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from tests.app.asgi_server import WebSocket
-from tests.app.fake_service import FakeService, opened, parted
-from tests.app.fakes import Stage
-from tests.app.virtual import dialogue, quiet
+from tests.app.stage import Stage
+from tests.fakes.asgi import WebSocket
+from tests.fakes.loop import dialogue, quiet
+from tests.fakes.service import FakeService, opened, parted
 from tunnel.errors import (
     BadAnswerError,
     LinkBusyError,

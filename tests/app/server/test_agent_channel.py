@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any
 
 from app.server.agent_channel import AgentChannel
-from tests.app.browser import HIGH_WATER, Wire
 from tests.app.server.uvicorn_connection import Connection
-from tests.app.virtual import dialogue, quiet
+from tests.fakes.loop import dialogue, quiet
+from tests.fakes.transport import HIGH_WATER, FakeTransport
 from tunnel import websocket
 from tunnel.websocket import Message, Pong
 from tunnel.websocket.frames import encode_frame
@@ -18,9 +18,8 @@ class Agent:
     """A connection whose application becomes a channel with the accept, and waits for its end."""
 
     def __init__(self) -> None:
-        self.wire = Wire()
+        self.wire = FakeTransport()
         self.connection = Connection(self, self.wire, ws_ping_interval=None, ws_per_message_deflate=False)
-        self.wire.protocol = self.connection.protocol
         self.codec = websocket.Connection(websocket.Role.CLIENT)
         self.told: list[str | bytes] = []
         self.drained = 0

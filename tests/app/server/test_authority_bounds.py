@@ -3,9 +3,9 @@
 import pytest
 
 from tests.app.server.uvicorn_connection import Application, Connection
-from tests.app.virtual import dialogue, quiet
+from tests.fakes.loop import dialogue, quiet
 
-REFUSAL = "the target's authority is not the Host's"
+REFUSAL = "the target's authority does not match Host"
 
 
 def answered() -> Application:
@@ -80,7 +80,7 @@ async def test_an_offer_to_upgrade_does_not_hide_it(offer: str):
         await quiet()
         (scope,) = app.scopes
         assert (scope["type"], scope["extensions"]["gateway.refused"]) == ("http", REFUSAL)
-        assert client.transport.protocol is None
+        assert client.transport.protocol is client.protocol
 
 
 @dialogue

@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-from tests.app.browser import HIGH_WATER, Browser, browsing, told
-from tests.app.fake_service import FakeService
-from tests.app.fakes import Stage
-from tests.app.limits import Lines, hits
-from tests.app.virtual import dialogue, quiet
+from tests.app.public.limits import Lines, hits
+from tests.app.server.browser import Browser, browsing, told
+from tests.app.stage import Stage
+from tests.fakes.loop import dialogue, quiet
+from tests.fakes.service import FakeService
+from tests.fakes.transport import HIGH_WATER
 from tunnel.websocket import Closed, Message, Opcode, Ping, Pong
 from tunnel.websocket.frames import encode_frame
 

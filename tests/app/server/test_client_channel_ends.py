@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from tests.app.browser import HIGH_WATER, browsing, told
-from tests.app.fakes import Stage
-from tests.app.limits import Lines, hits
-from tests.app.virtual import dialogue, quiet
+from tests.app.public.limits import Lines, hits
+from tests.app.server.browser import browsing, told
+from tests.app.stage import Stage
+from tests.fakes.loop import dialogue, quiet
+from tests.fakes.transport import HIGH_WATER
 from tunnel.errors import LinkLostError
 from tunnel.websocket import Closed, Message, Ping
 from tunnel.websocket.frames import encode_frame

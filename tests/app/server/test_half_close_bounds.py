@@ -10,8 +10,9 @@ import pytest
 
 from app.server import http
 from app.server.http import cut_off
-from tests.app.server.uvicorn_connection import Application, Connection, FakeTransport
-from tests.app.virtual import dialogue, quiet
+from tests.app.server.uvicorn_connection import Application, Connection
+from tests.fakes.loop import dialogue, quiet
+from tests.fakes.transport import FakeTransport
 
 GET = ("GET / HTTP/1.1", "Host: h")
 CLOSE = b"\r\nconnection: close\r\n"
@@ -113,7 +114,7 @@ async def test_an_end_within_a_request_is_the_connections_end(sent: bytes):
     with Connection(app) as client:
         client.protocol.data_received(sent)
         assert client.protocol.eof_received() is False
-        client.protocol.connection_lost(None)
+        client.transport.lose()
         app.go.set()
         await quiet()
 
@@ -248,7 +249,7 @@ async def test_a_client_that_resets_leaves_no_timer():
     with Connection(app) as client:
         client.send(*GET)
         assert client.protocol.eof_received() is True
-        client.protocol.connection_lost(ConnectionResetError())
+        client.transport.lose(ConnectionResetError())
         app.go.set()
         await quiet()
         assert client.protocol not in client.state.connections
@@ -270,24 +271,21 @@ class Socket:
         self.options.append((level, name, value, self._transport.aborted))
 
 
-class Socketed(FakeTransport):
-    def __init__(self, error: OSError | None = None) -> None:
-        super().__init__()
-        self.socket = Socket(self, error)
-
-    def get_extra_info(self, name: str, default: object = None) -> object:
-        return self.socket if name == "socket" else super().get_extra_info(name, default)
+def with_socket(error: OSError | None = None) -> FakeTransport:
+    transport = FakeTransport()
+    transport.socket = Socket(transport, error)
+    return transport
 
 
 def test_the_kernel_forgets_what_it_holds_before_the_transport_is_aborted():
-    transport = Socketed()
+    transport = with_socket()
     cut_off(transport)
     assert transport.aborted
     (option,) = transport.socket.options
     assert option == (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0), False)
 
 
-@pytest.mark.parametrize("transport", [Socketed(OSError("gone")), FakeTransport()])
+@pytest.mark.parametrize("transport", [with_socket(OSError("gone")), FakeTransport()])
 def test_a_socket_that_is_gone_or_none_is_aborted_all_the_same(transport: FakeTransport):
     cut_off(transport)
     assert transport.aborted

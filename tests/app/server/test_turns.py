@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from app.server.turns import Left, Turns, slices
-from tests.app.virtual import dialogue
+from tests.fakes.loop import dialogue
 
 
 class Reading:

@@ -8,8 +8,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from app.server.websocket import GatewayWebSocket
-from tests.app.server.uvicorn_connection import Application, Connection, FakeTransport, config
-from tests.app.virtual import dialogue, quiet
+from tests.app.server.uvicorn_connection import Application, Connection, config
+from tests.fakes.loop import dialogue, quiet
+from tests.fakes.transport import FakeTransport
 
 
 @dialogue
@@ -163,7 +164,7 @@ def test_a_client_that_vanished_is_told_from_one_that_closed(how: str, told: dic
             protocol = client.upgrade()
             await quiet()
             if how == "vanishes":
-                protocol.connection_lost(None)
+                client.transport.lose()
             elif how == "is shut down":
                 protocol.shutdown()
             else:

@@ -24,7 +24,7 @@ from app.serve import AdminServer, GatewayServer
 from app.server.http import GatewayHttp
 from app.server.websocket import GatewayWebSocket
 from tests.app.server.uvicorn_connection import Application, Connection, config
-from tests.app.virtual import dialogue, quiet
+from tests.fakes.loop import dialogue, quiet
 
 ROOT = Path(__file__).parents[3]
 MINOR = "0.54."

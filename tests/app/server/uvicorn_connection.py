@@ -9,6 +9,7 @@ from uvicorn.server import ServerState
 
 from app.server.http import GatewayHttp
 from app.server.websocket import GatewayWebSocket
+from tests.fakes.transport import FakeTransport
 
 
 def config(app: Callable[..., Any], **options: Any) -> uvicorn.Config:
@@ -18,39 +19,6 @@ def config(app: Callable[..., Any], **options: Any) -> uvicorn.Config:
     )
     made.load()
     return made
-
-
-class FakeTransport(asyncio.Transport):
-    """Where the bytes of a connection go."""
-
-    def __init__(self) -> None:
-        super().__init__({"peername": ("203.0.113.9", 50_123), "sockname": ("192.0.2.1", 8080)})
-        self.written = b""
-        self.closed = False
-        self.aborted = False
-        self.protocol: Any = None
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += bytes(data)
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-    def abort(self) -> None:
-        self.closed = self.aborted = True
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        self.protocol = protocol
 
 
 class Application:
@@ -80,15 +48,14 @@ class Connection:
         self.state = ServerState()
         self.transport = transport or FakeTransport()
         self.protocol = GatewayHttp(config(application, **options), self.state, {})
+        self.transport.protocol = self.protocol
         self.protocol.connection_made(self.transport)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        last = self.transport.protocol or self.protocol
-        if last in self.state.connections:
-            last.connection_lost(None)
+        self.transport.lose()
 
     def send(self, *lines: str) -> None:
         self.protocol.data_received("\r\n".join([*lines, "", ""]).encode())

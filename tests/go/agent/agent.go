@@ -2,6 +2,10 @@
 // that speaks yamux can see it: registration, resume, heartbeats, pings, reconnection, and raw TCP
 // streams over hashicorp/yamux, quirks included where a gateway has to live with them.
 //
+// There is a second stand-in, in Python (tests/existing), because they prove different things: this one runs
+// yamux on the libraries of the original, that one the JSON path from recordings of the original. What both
+// say is compared with the same recordings by tests/existing/test_stand_ins.py.
+//
 // It never answers proxy_request or any other message of the JSON proxy path, never talks to Kubernetes,
 // never asks a DNS server for a service, and never writes the token to its log.
 package agent

@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-import http
 import json
 
-from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
+from tests.fakes.gateway import SECONDS, FakeGateway
 from tunnel.wire.routing_header import encode
 from tunnel.yamux import (
     DataReceived,
@@ -19,9 +18,6 @@ from tunnel.yamux import (
     StreamEnded,
     StreamReset,
 )
-
-SECONDS = 10
-"""How long any one thing may take in a test."""
 
 
 class Stream:
@@ -169,82 +165,33 @@ class ServedLink:
                 self._tell()
 
 
-class Gateway:
-    """Listens for agents. `statuses` are answers for the next handshakes instead of 101."""
+class Gateway(FakeGateway):
+    """Registers each agent, and offers it yamux unless `hello` is None."""
 
     def __init__(self, tls=None):
-        self.tls = tls
+        super().__init__(tls)
         self.limits = Limits()
         self.hello = {
             "use_yamux": True,
             "yamux_config": {"max_stream_window_size": 1_048_576, "keep_alive_interval_seconds": 3},
         }
         self.answering = True
-        self.statuses = []
-        self.handshakes = []
         self.links = []
-        self.port = 0
-        self._server = None
-        self._changed = asyncio.Event()
 
     @property
     def url(self):
-        return f"{'wss' if self.tls else 'ws'}://127.0.0.1:{self.port}/agent"
-
-    async def __aenter__(self):
-        await self.start()
-        return self
-
-    async def __aexit__(self, *exception):
-        await self.stop()
-
-    async def start(self):
-        self._server = await serve(
-            self._serve,
-            "127.0.0.1",
-            self.port,
-            ssl=self.tls,
-            process_request=self._check,
-            compression=None,
-            ping_interval=None,
-            max_size=None,
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
-
-    async def stop(self):
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-            self._server = None
+        return f"{super().url}/agent"
 
     async def link(self, number=1, *, serving=True):
         """The `number`th link, once it serves."""
-        async with asyncio.timeout(SECONDS):
-            while len(self.links) < number:
-                self._changed.clear()
-                await self._changed.wait()
+        await self.until(lambda: len(self.links) >= number)
         link = self.links[number - 1]
         if serving:
             await link.until(lambda: link.yamux if self.hello is not None else link.of_type("heartbeat"))
         return link
 
-    async def handshake(self, number):
-        """The headers of the `number`th handshake, refused ones too."""
-        async with asyncio.timeout(SECONDS):
-            while len(self.handshakes) < number:
-                self._changed.clear()
-                await self._changed.wait()
-        return self.handshakes[number - 1]
-
-    def _check(self, connection, request):
-        self.handshakes.append(request)
-        self._changed.set()
-        if self.statuses:
-            return connection.respond(http.HTTPStatus(self.statuses.pop(0)), "not now\n")
-        return None
-
-    async def _serve(self, websocket):
+    async def connected(self, websocket, /):
         link = ServedLink(self, websocket)
         self.links.append(link)
-        self._changed.set()
+        self.changed()
         await link.run()

@@ -9,7 +9,8 @@ import pytest
 import trustme
 from websockets.exceptions import ConnectionClosed
 
-from tests.tunnel.agent.gateway import SECONDS, Gateway
+from tests.fakes.gateway import SECONDS
+from tests.tunnel.agent.gateway import Gateway
 from tests.tunnel.agent.world import AgentUnderTest, Service, echo, service_is_well, to
 
 pytestmark = [pytest.mark.system, pytest.mark.anyio]
@@ -55,7 +56,7 @@ async def test_comes_back_after_the_gateway_was_away():
 
 async def test_keeps_trying_when_refused_and_reads_the_token_again(caplog):
     async with Gateway() as gateway:
-        gateway.statuses = [503, 404]
+        gateway.refusals = [503, 404]
         agent = AgentUnderTest(gateway)
         agent.tokens = ["old-secret"]
         async with agent:
@@ -91,7 +92,7 @@ async def said(caplog, part):
 
 async def test_a_revoked_token_is_said_and_waited_for(caplog):
     async with Gateway() as gateway:
-        gateway.statuses = [401]
+        gateway.refusals = [401]
         async with AgentUnderTest(gateway):
             line = await said(caplog, "401")
         assert len(gateway.handshakes) == 1
@@ -101,7 +102,7 @@ async def test_a_revoked_token_is_said_and_waited_for(caplog):
 
 async def test_redirects_are_not_followed(caplog):
     async with Gateway() as gateway:
-        gateway.statuses = [302]
+        gateway.refusals = [302]
         async with AgentUnderTest(gateway):
             await gateway.link()
     assert "the gateway answered 302" in caplog.text

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tunnel.agent.gateway import SECONDS, Gateway
+from tests.fakes.gateway import SECONDS
+from tests.tunnel.agent.gateway import Gateway
 from tests.tunnel.agent.world import Service, echo
 
 pytestmark = [pytest.mark.system, pytest.mark.anyio]

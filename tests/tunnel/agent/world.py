@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from tests.tunnel.agent.gateway import SECONDS
+from tests.fakes.gateway import SECONDS
 from tunnel.account import Account
 from tunnel.agent.control import Identity
 from tunnel.agent.keeper import Access, Keeper

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.fakes.sink import FakeSink
 from tests.tunnel.gateway.peer import Line
-from tests.tunnel.http1.fake import FakeSink
 from tunnel.port import Exchange, Headers, RequestHead, Target
 from tunnel.yamux import Limits
 

@@ -7,6 +7,7 @@ import json
 import struct
 from typing import Any
 
+from tests.fakes.clock import Clock
 from tunnel.account import Account
 from tunnel.gateway.link import Link
 from tunnel.gateway.yamux import YamuxCarrier
@@ -25,16 +26,6 @@ from tunnel.yamux import (
 
 _DATA, _PING = 0, 2
 _SYN = 1
-
-
-class Clock:
-    """Time that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 5_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class PeerStream:

@@ -13,11 +13,12 @@ from typing import Any
 from app.rules.policy import DEFAULT_POLICY, Policy
 from app.rules.routes import Route, RouteTable
 from app.settings import Grant, token_hash
-from tests.app.asgi_server import Request, WebSocket
-from tests.app.fakes import Stage
-from tests.app.virtual import quiet
+from tests.app.stage import Stage
+from tests.fakes.asgi import Request, WebSocket
+from tests.fakes.clock import Clock
+from tests.fakes.loop import quiet
 from tests.tunnel.gateway import sound
-from tests.tunnel.gateway.peer import Clock, Peer
+from tests.tunnel.gateway.peer import Peer
 from tunnel.port import Target
 
 FOLDER = Path(__file__).parents[2] / "dialogues"

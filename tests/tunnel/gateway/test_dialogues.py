@@ -5,8 +5,8 @@ import struct
 
 import pytest
 
-from tests.app.asgi_server import Request, WebSocket
-from tests.app.virtual import dialogue, quiet
+from tests.fakes.asgi import Request, WebSocket
+from tests.fakes.loop import dialogue, quiet
 from tests.tunnel.gateway.recording import (
     CLUSTER,
     HOST,

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
-from tests.tunnel.gateway.peer import Clock, Line
-from tests.tunnel.http1.fake import FakeSink
+from tests.fakes.clock import Clock
+from tests.fakes.sink import FakeSink
+from tests.tunnel.gateway.peer import Line
 from tests.tunnel.yamux.wire import live_streams
 from tunnel.errors import LinkLostError, NoAgentError
 from tunnel.gateway.link import LinkState, Timing

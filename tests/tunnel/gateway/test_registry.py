@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from tests.app.virtual import dialogue, quiet
-from tests.tunnel.gateway.peer import Clock, Line
+from tests.fakes.clock import Clock
+from tests.fakes.loop import dialogue, quiet
+from tests.tunnel.gateway.peer import Line
 from tunnel.account import Account
 from tunnel.errors import NoAgentError, TooManyWaitingError
 from tunnel.gateway.link import Link, LinkState

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.tunnel.http1.fake import ask
+from tests.tunnel.http1.talk import ask
 from tunnel.http1.answer import INTERIM_LIMIT
 from tunnel.port import Headers
 

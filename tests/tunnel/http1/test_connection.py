@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.tunnel.http1.fake import FakeSink, Talk
+from tests.fakes.sink import FakeSink
+from tests.tunnel.http1.talk import Talk
 from tunnel.errors import LinkLostError, ServiceUnreachableError, StreamRefusedError
 from tunnel.port import RequestHead
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.tunnel.http1.fake import FakeSink, Talk, cut
+from tests.fakes.sink import FakeSink
+from tests.tunnel.http1.talk import Talk, cut
 from tunnel.errors import LinkLostError, StreamRefusedError
 from tunnel.port import Exchange
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.tunnel.http1.fake import FakeStream
+from tests.fakes.stream import FakeStream
 from tunnel.http1 import HttpConnection, Pool
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.tunnel.http1.fake import FakeSink, Talk, cut
+from tests.fakes.sink import FakeSink
+from tests.tunnel.http1.talk import Talk, cut
 from tunnel.errors import BadAnswerError, ServiceBrokeOffError, ServiceUnreachableError
 
 names = st.sampled_from([b"X-A", b"x-b", b"Set-Cookie", b"ETag", b"X-A"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.tunnel.http1.fake import Talk
+from tests.tunnel.http1.talk import Talk
 from tunnel.http1 import BodyLengthError, UnsendableHeadError, is_repeatable
 from tunnel.http1.request import encode_head
 from tunnel.port import Headers, RequestHead

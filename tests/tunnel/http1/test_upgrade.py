@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.tunnel.http1.fake import Talk, cut
+from tests.tunnel.http1.talk import Talk, cut
 from tunnel.errors import LinkLostError
 
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\nX-A: b\r\n\r\n"

@@ -69,9 +69,9 @@ def test_what_waits_for_the_handshake_is_counted(talk):
 def test_a_writer_that_was_told_to_wait_is_told_when_to_go_on(talk):
     t = talk()
     t.run()
-    t.inner.room = False
+    t.inner.is_writable = False
     assert not t.stream.write(b"a")
-    t.inner.room = True
+    t.inner.is_writable = True
     assert t.stream.write(b"b")
     t.inner.owner.stream_writable()
     assert t.owner.events == ["writable"]
@@ -92,12 +92,12 @@ def test_writes_wait_for_the_handshake(talk):
 
 def test_a_full_stream_below_stops_the_writer(talk):
     t = talk()
-    t.inner.room = False
+    t.inner.is_writable = False
     t.stream.write(b"held ")
     t.run()
     assert t.owner.events == []
     assert not t.stream.write(b"taken all the same")
-    t.inner.room = True
+    t.inner.is_writable = True
     t.inner.owner.stream_writable()
     assert t.owner.events == ["writable"]
     t.run()

@@ -4,7 +4,8 @@ import asyncio
 import json
 from base64 import b64decode, b64encode
 
-from tests.tunnel.agent.gateway import SECONDS
+from tests.fakes.gateway import SECONDS
+from tests.fakes.transport import FakeTransport
 from tunnel import websocket
 from tunnel.account import Account
 from tunnel.agent.carrier import Wiring
@@ -27,52 +28,25 @@ def unexpected(*arguments):
     raise AssertionError(arguments)
 
 
-class Service(asyncio.Transport):
-    """The service's end of one connection; a transport that writes nowhere."""
+class Service(FakeTransport):
+    """The service's end of one connection. `unsent` is what its buffer seems to hold, whatever was written."""
 
     def __init__(self, conversation, protocol):
-        super().__init__()
+        super().__init__(protocol)
         self._conversation = conversation
-        self.protocol = protocol
-        self.heard = b""
         self.unsent = 0
-        self.ended = False
-        self.aborted = False
-        self.closed = False
-        self.reading = True
 
     # What the agent does with it.
 
     def write(self, data):
-        self.heard += data
+        super().write(data)
         self._conversation.changed.set()
-
-    def write_eof(self):
-        self.ended = True
 
     def get_write_buffer_size(self):
         return self.unsent
 
-    def is_closing(self):
-        return self.closed
-
-    def pause_reading(self):
-        self.reading = False
-
-    def resume_reading(self):
-        self.reading = True
-
-    def close(self):
-        if not self.closed:
-            self.closed = True
-            asyncio.get_running_loop().call_soon(self._lost)
-
-    def abort(self):
-        self.aborted = True
-        self.close()
-
-    def _lost(self):
-        self.protocol.connection_lost(None)
+    def lose(self, error=None):
+        super().lose(error)
         self._conversation.changed.set()
 
     # What the test does with it.
@@ -83,15 +57,15 @@ class Service(asyncio.Transport):
     def end(self):
         self.protocol.eof_received()
 
-    def vanish(self):
-        self.closed = True
-        self.protocol.connection_lost(None)
-
     def become_slow(self):
         self.protocol.pause_writing()
 
-    def take(self):
+    def catch_up(self):
         self.protocol.resume_writing()
+
+    @property
+    def heard(self):
+        return self.written
 
     @property
     def head(self):

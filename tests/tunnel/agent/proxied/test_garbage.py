@@ -29,7 +29,7 @@ payloads = st.one_of(
 )  # fmt: skip
 answers = st.sampled_from([
     b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\nx", b"ok", b"\x81\x01x", b"\x88\x00",
-    b"HTTP/1.1 101 Yes\r\n\r\n", b"nonsense", "end", "vanish", "slow", "take", "full", "room",
+    b"HTTP/1.1 101 Yes\r\n\r\n", b"nonsense", "end", "lose", "slow", "take", "full", "room",
 ])  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def act(service, step):
         case "slow":
             service.become_slow()
         case "take":
-            service.take()
+            service.catch_up()
         case _:
             getattr(service, step)()
 

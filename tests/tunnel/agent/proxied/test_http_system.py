@@ -7,7 +7,7 @@ import ssl
 import pytest
 import trustme
 
-from tests.tunnel.agent.gateway import SECONDS
+from tests.fakes.gateway import SECONDS
 from tests.tunnel.agent.proxied.conversation import b64
 from tests.tunnel.agent.proxied.messages import (
     Messages,

@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from tests.tunnel.agent.gateway import SECONDS
+from tests.fakes.gateway import SECONDS
 from tests.tunnel.agent.proxied.messages import (
     Messages,
     agent,

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.tunnel.agent.gateway import SECONDS
+from tests.fakes.gateway import SECONDS
 from tests.tunnel.agent.proxied.conversation import b64
 from tunnel.agent.proxied import pongs
 from tunnel.agent.proxied.pongs import Pongs
@@ -106,7 +106,7 @@ async def test_an_upload_that_lags(conversation, way):
     conversation.carrier.ping_received(lambda: answers.append(1))
     assert answers == []
     if way == "taken":
-        service.take()
+        service.catch_up()
     else:
         conversation.tell("proxy_cancel")
     assert answers == [1]

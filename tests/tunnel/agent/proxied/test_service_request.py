@@ -196,7 +196,7 @@ async def test_a_slow_service_gets_it_all_in_the_end(conversation):
     for number in range(100):
         conversation.tell("proxy_request_chunk", {"data": b64(b"%04d" % number)})
     conversation.tell("proxy_request_stream_end")
-    service.take()
+    service.catch_up()
     assert service.head[1] == b"".join(b"4\r\n%04d\r\n" % number for number in range(100)) + b"0\r\n\r\n"
     service.say(OK)
     await conversation.over()
@@ -249,7 +249,7 @@ async def test_an_answer_that_came_before_its_connection_broke_is_whole(conversa
     conversation.carrier.pause()
     service.say(OK[:-5])
     service.say(b"hello")
-    service.vanish()
+    service.lose()
     conversation.carrier.resume()
     assert conversation.types() == ["proxy_response_header", "proxy_response_chunk", "proxy_response_end"]
     await conversation.over()
@@ -288,7 +288,7 @@ async def test_a_service_that_breaks_off(conversation):
     conversation.request()
     service = await conversation.service()
     service.say(OK[:-2])
-    service.vanish()
+    service.lose()
     assert conversation.types() == ["proxy_response_header", "proxy_response_chunk", "proxy_response_abort"]
     assert conversation.payload("proxy_response_abort")["error"].startswith("unexpected EOF: ")
     await conversation.over()

@@ -55,7 +55,7 @@ async def test_a_gateway_that_takes_answers_whole(whole):
     assert whole.types() == ["proxy_response"]
     assert whole.payload("proxy_response")["status"] == 101
     whole.leave()
-    whole.services[0].vanish()
+    whole.services[0].lose()
     await whole.over()
 
 
@@ -67,7 +67,7 @@ async def test_frames_before_the_101_wait_for_it(conversation):
     assert service.head[1] == b""
     peer = Peer(service).accept()
     assert peer.events() == [Message("early"), Message("too")]
-    service.vanish()
+    service.lose()
     await conversation.over()
 
 
@@ -80,7 +80,7 @@ async def test_a_burst_is_complete_and_in_order(conversation):
     for text in sent:
         peer.say(text)
     assert [payload.decode() for _, payload in conversation.frames()] == sent
-    conversation.services[0].vanish()
+    conversation.services[0].lose()
     await conversation.over()
 
 
@@ -91,11 +91,11 @@ async def test_a_slow_service_gets_a_burst_in_order(conversation):
     for number in range(500):
         conversation.frame(BINARY, b"%03d" % number)
     conversation.frame(CLOSE, close(4001, "bye"))
-    service.take()
+    service.catch_up()
     events = peer.events()
     assert [event.data for event in events[:-1]] == [b"%03d" % number for number in range(500)]
     assert events[-1] == Closed(4001, "bye")
-    service.vanish()
+    service.lose()
     await conversation.over()
 
 
@@ -127,7 +127,7 @@ async def test_the_services_close_is_reported(conversation, code, reason, payloa
     assert not conversation.services[0].aborted
 
 
-@pytest.mark.parametrize("way", ["end", "vanish"])
+@pytest.mark.parametrize("way", ["end", "lose"])
 async def test_a_service_that_is_gone_is_reported(conversation, way):
     peer = await conversation.websocket()
     peer.say("last")
@@ -160,7 +160,7 @@ async def test_pings(conversation):
     assert conversation.frames() == [(PONG, b"gateway")]
     conversation.frame(PONG, b"answer")
     assert peer.events() == [Pong(b"answer")]
-    conversation.services[0].vanish()
+    conversation.services[0].lose()
     await conversation.over()
 
 
@@ -336,7 +336,7 @@ async def test_the_timeout_is_for_the_handshake(conversation):
     await conversation.until(lambda: conversation.types("r-2"))
     peer.say("still here")
     assert conversation.frames() == [(TEXT, b"still here")]
-    conversation.services[0].vanish()
+    conversation.services[0].lose()
     await conversation.over()
 
 
@@ -369,7 +369,7 @@ async def test_a_full_link_stops_the_service(conversation):
     conversation.carrier.resume()
     assert service.reading
     assert conversation.frames() == [(BINARY, b"a" * 70_000), (BINARY, b"b" * 70_000)]
-    service.vanish()
+    service.lose()
     await conversation.over()
 
 

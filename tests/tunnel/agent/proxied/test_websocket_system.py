@@ -7,7 +7,7 @@ import pytest
 from websockets.asyncio.server import serve
 from websockets.exceptions import ConnectionClosed
 
-from tests.tunnel.agent.gateway import SECONDS
+from tests.fakes.gateway import SECONDS
 from tests.tunnel.agent.proxied.conversation import OVER
 from tests.tunnel.agent.proxied.messages import Messages, agent, gateway_without_yamux
 

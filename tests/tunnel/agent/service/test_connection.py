@@ -58,7 +58,7 @@ class World:
                 raise failure
             self.service = Service(self, protocol)
             if sock is not None:
-                self.service.get_extra_info = lambda name, default=None: sock if name == "socket" else default
+                self.service.socket = sock
             protocol.connection_made(self.service)
 
         monkeypatch.setattr(dial, "connect", connect)
@@ -112,7 +112,7 @@ async def test_a_slow_service_and_its_room(monkeypatch):
     world.service.become_slow()
     assert not world.connection.write(b"b")
     assert world.connection.waiting_bytes == 7
-    world.service.take()
+    world.service.catch_up()
     assert world.connection.write(b"c")
     assert world.service.heard == b"abc"
     assert world.owner.told == ["writable"]
@@ -140,7 +140,7 @@ async def test_after_a_close_only_the_end_is_told(monkeypatch):
     world.connection.close()
     world.connection.close()
     world.service.say(b"late")
-    world.service.take()
+    world.service.catch_up()
     assert world.service.protocol.eof_received() is False
     assert await world.lost() == [("lost", type(None))]
     assert not world.service.aborted

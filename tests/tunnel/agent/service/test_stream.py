@@ -54,7 +54,7 @@ class World:
                 raise failure
             self.service = Service(self, protocol)
             if sock is not None:
-                self.service.get_extra_info = lambda name, default=None: sock
+                self.service.socket = sock
             protocol.connection_made(self.service)
 
         monkeypatch.setattr(dial, "connect", connect)
@@ -94,7 +94,7 @@ async def test_what_waits_in_the_transport_is_counted(monkeypatch):
     assert world.stream.write(b"x") is False
     assert world.account.held_bytes == 1000
     world.service.unsent = 0
-    world.service.take()
+    world.service.catch_up()
     assert world.account.held_bytes == 0
     assert world.owner.told == ["writable"]
     assert world.stream.write(b"y") is True
@@ -130,7 +130,7 @@ async def test_a_service_that_takes_no_last_bytes_is_cut_off(monkeypatch):
     monkeypatch.setattr(stream, "CLOSING_SECONDS", 0.001)
     world = await World(monkeypatch).connect()
     monkeypatch.setattr(Service, "close", lambda self: None)  # waits for its buffer
-    monkeypatch.setattr(Service, "abort", lambda self: self.vanish())
+    monkeypatch.setattr(Service, "abort", lambda self: self.lose())
     world.stream.close()
     world.stream.close()
     await world.changed.wait()

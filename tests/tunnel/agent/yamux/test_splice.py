@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from tests.fakes.transport import FakeTransport
 from tests.tunnel.agent.broken import BrokenSocket
 from tunnel.account import Account
 from tunnel.agent.service import dial
@@ -51,49 +52,13 @@ class FakeOutlet:
         self.over.set()
 
 
-class FakeTransport(asyncio.Transport):
-    """A transport that records. Above `mark` bytes in one write it calls pause_writing, as asyncio's do."""
-
-    def __init__(self):
-        super().__init__()
-        self.done = []
-        self.mark = 100
-        self.protocol = None
-        self.socket = None
-
-    def get_extra_info(self, name, default=None):
-        return self.socket if name == "socket" else default
-
-    def write(self, data):
-        self.done.append(bytes(data))
-        if len(data) > self.mark:
-            self.protocol.pause_writing()
-
-    def write_eof(self):
-        self.done.append("eof")
-
-    def close(self):
-        self.done.append("close")
-
-    def abort(self):
-        self.done.append("abort")
-
-    def pause_reading(self):
-        self.done.append("pause")
-
-    def resume_reading(self):
-        self.done.append("resume")
-
-    def is_closing(self):
-        return "close" in self.done or "abort" in self.done
-
-
 class Ends:
     """A splice, both its ends, and a dial that waits for `connect` or `fail`."""
 
     def __init__(self, monkeypatch):
         self.outlet = FakeOutlet()
         self.transport = FakeTransport()
+        self.transport.stuck, self.transport.high_water = True, 100
         self.account = Account()
         self.splice = Splice(self.outlet, SERVICES, self.account, dial_seconds=5)
         self._dialled = asyncio.get_running_loop().create_future()
@@ -168,7 +133,7 @@ async def test_a_slow_service_holds_its_credit_back(ends):
     ends.splice.data_from_gateway(b"x" * 101)
     ends.splice.data_from_gateway(b"y" * 50)
     assert (ends.outlet.acknowledged, ends.held) == (taken + 100, 151)
-    ends.service.resume_writing()
+    ends.transport.take(251)
     assert (ends.outlet.acknowledged, ends.held) == (taken + 251, 0)
     ends.service.resume_writing()
     assert ends.outlet.acknowledged == taken + 251
@@ -193,7 +158,7 @@ async def test_the_gateway_ends_first(ends):
     assert ends.transport.done == ["eof"]
     ends.service.data_received(b"answer")
     assert ends.service.eof_received() is False  # the transport closes by itself
-    ends.service.connection_lost(None)
+    ends.transport.lose()
     assert ends.outlet.told == [("data", b"answer"), "end", "closed"]
 
 
@@ -204,7 +169,7 @@ async def test_the_service_ends_first(ends):
     ends.splice.data_from_gateway(b"more")
     ends.splice.end_from_gateway()
     assert ends.transport.done == [b"more", "close"]
-    ends.service.connection_lost(None)
+    ends.transport.lose()
     assert ends.outlet.told == ["end", "closed"]
 
 
@@ -219,7 +184,7 @@ async def test_an_end_during_the_dial_comes_after_the_bytes(ends):
 async def test_a_broken_service_connection_resets_the_stream(ends):
     ends = await ends()
     await ends.open()
-    ends.service.connection_lost(ConnectionResetError("gone"))
+    ends.transport.lose(ConnectionResetError("gone"))
     assert ends.outlet.told == ["reset", "closed"]
 
 
@@ -227,7 +192,7 @@ async def test_what_a_broken_connection_still_had_comes_before_the_reset(ends):
     ends = await ends()
     ends.transport.socket = BrokenSocket(b"answered early")
     await ends.open()
-    ends.service.connection_lost(BrokenPipeError("gone"))
+    ends.transport.lose(BrokenPipeError("gone"))
     ends.transport.socket.close()
     assert ends.outlet.told == [("data", b"answered early"), "reset", "closed"]
 
@@ -240,7 +205,7 @@ async def test_a_reset_aborts_the_service_connection_and_drops_what_is_held(ends
     ends.splice.lost("reset")
     ends.splice.lost("link lost")
     assert ends.transport.done[1:] == ["abort"]
-    ends.service.connection_lost(None)
+    ends.transport.lose()
     ends.service.data_received(b"late")
     ends.service.resume_writing()
     ends.splice.writable()

@@ -14,8 +14,8 @@ import struct
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tests.app.virtual import dialogue, quiet
-from tests.tunnel.http1.fake import FakeSink
+from tests.fakes.loop import dialogue, quiet
+from tests.fakes.sink import FakeSink
 from tunnel.account import Account
 from tunnel.gateway.chunk import ChunkCarrier
 from tunnel.gateway.json import JsonCarrier

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from tests.app.virtual import quiet
+from tests.fakes.loop import quiet
 from tests.tunnel.gateway.proxied.agent import Stage, conversation
 from tunnel.errors import TooSlowError
 from tunnel.gateway.proxied.answer import AnswerHead

@@ -5,10 +5,11 @@ from typing import Any, Self
 
 import pytest
 
-from tests.app.asgi_server import Request, WebSocket
-from tests.app.fakes import HOST, FakeLink
-from tests.app.fakes import Stage as Application
-from tests.app.virtual import dialogue, quiet
+from tests.app.stage import HOST
+from tests.app.stage import Stage as Application
+from tests.fakes.asgi import Request, WebSocket
+from tests.fakes.link import FakeLink
+from tests.fakes.loop import dialogue, quiet
 from tests.tunnel.gateway.proxied.agent import Agent, encoded
 from tunnel.gateway.proxied.shared import Proxied
 from tunnel.port import Target, Upstream

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.app.virtual import quiet
+from tests.fakes.loop import quiet
 from tests.tunnel.gateway.proxied.agent import Agent, Door, Stage, conversation, frame, opened
 from tunnel.http1 import BodyLengthError
 from tunnel.port import Exchange

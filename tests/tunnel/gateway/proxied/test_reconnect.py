@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.app.virtual import quiet
+from tests.fakes.loop import quiet
 from tests.tunnel.gateway.proxied.agent import Agent, Door, Stage, asked, conversation, open_websocket, opened
 from tunnel.gateway.proxied.http import ANSWER_SECONDS, COLLECTED_BYTES
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.app.virtual import quiet
+from tests.fakes.loop import quiet
+from tests.fakes.sink import FakeSink
 from tests.tunnel.gateway.proxied.agent import HANDSHAKE, Agent, Door, Stage, conversation
-from tests.tunnel.http1.fake import FakeSink
 from tunnel.port import Exchange, RequestHead, Target
 from tunnel.websocket import Closed
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.app.virtual import quiet
+from tests.fakes.loop import quiet
 from tests.tunnel.gateway.proxied.agent import Stage, asked, conversation, encoded, open_websocket, opened
 from tests.tunnel.gateway.proxied.spooling import FaultyDisk, HandExecutor
 from tunnel.gateway.proxied.http import COLLECTED_BYTES

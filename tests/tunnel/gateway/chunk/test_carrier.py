@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from tests.app.virtual import quiet
+from tests.fakes.loop import quiet
 from tests.tunnel.gateway.proxied.agent import Door, Stage, asked, conversation, encoded, open_websocket, opened
 from tunnel.gateway.proxied.lanes import HIGH_BYTES
 from tunnel.websocket import Closed, Message, Ping, Pong

@@ -5,8 +5,8 @@ from typing import Any
 
 from app.rules.routes import RouteTable
 from app.settings import Grant, token_hash
-from tests.app.asgi_server import Pairs, Request
-from tests.app.fakes import Stage
+from tests.app.stage import Stage
+from tests.fakes.asgi import Pairs, Request
 
 REGISTER, SYNC, UNREGISTER = (f"/api/v1/gateway/routes/{call}" for call in ("register", "sync", "unregister"))
 TUNNELS = "/api/v1/clusters/agent/a/tunnels"

@@ -7,11 +7,11 @@ import logging
 import pytest
 
 from app.rules.policy import Policy
-from tests.app.virtual import dialogue
+from tests.fakes.loop import dialogue
 from tests.tunnel.gateway import sound
-from tests.tunnel.gateway.json_recording import JsonPlayback
+from tests.tunnel.gateway.json.recording import JsonPlayback
+from tests.tunnel.gateway.json.test_dialogues import served
 from tests.tunnel.gateway.recording import CLUSTER, HOST, stage
-from tests.tunnel.gateway.test_json_dialogues import served
 
 
 def data_sent(playback: JsonPlayback, theirs: str) -> list[bytes]:

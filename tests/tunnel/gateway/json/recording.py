@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 from app.asgi.http_client import BrokenOffError
-from tests.app.asgi_server import Request, WebSocket
-from tests.app.fakes import Stage
+from tests.app.stage import Stage
+from tests.fakes.asgi import Request, WebSocket
 from tests.tunnel.gateway import sound
 from tests.tunnel.gateway.recording import HOST, NOT_SENT_BY_US, REFUSED_HOST, SLOW_HOST, AgentCall, Playback
 

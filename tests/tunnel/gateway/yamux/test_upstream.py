@@ -2,8 +2,8 @@
 
 import pytest
 
+from tests.fakes.sink import FakeSink
 from tests.tunnel.gateway.exchanges import OK, TARGET, line_of, opened
-from tests.tunnel.http1.fake import FakeSink
 from tunnel.errors import LinkBusyError, LinkLostError
 from tunnel.gateway.link import LinkState
 from tunnel.gateway.yamux import YamuxUpstream

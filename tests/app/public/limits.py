@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.app.asgi_server import Call
-from tests.app.counted import samples
-from tests.app.fakes import Stage
+from tests.app.observed.counted import samples
+from tests.app.stage import Stage
+from tests.fakes.asgi import Call
 
 
 def hits(stage: Stage) -> dict[str, int]:

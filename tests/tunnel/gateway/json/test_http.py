@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.app.virtual import quiet
+from tests.fakes.loop import quiet
 from tests.tunnel.gateway.proxied.agent import TARGET, Stage, asked, conversation, encoded, frame, opened
 from tunnel.errors import LinkLostError, NoAgentError, TlsFailedError, TunnelError
 from tunnel.gateway.proxied.request import HTTP_TIMEOUT_MS

@@ -1,85 +1,24 @@
 """A client's WebSocket on the gateway's own protocols, without a socket: frames by hand in, out of a fake wire."""
 
-import asyncio
 from typing import Any, Self
 
 from app.server.websocket import GatewayWebSocket
-from tests.app.fake_service import FakeService
-from tests.app.fakes import HOST, Stage
-from tests.app.server.uvicorn_connection import Connection, FakeTransport
-from tests.app.virtual import quiet
+from tests.app.server.uvicorn_connection import Connection
+from tests.app.stage import HOST, Stage
+from tests.fakes.loop import quiet
+from tests.fakes.service import FakeService
+from tests.fakes.transport import FakeTransport
 from tunnel import websocket
 from tunnel.websocket import Closed, Event, Message
-
-HIGH_WATER = 64 * 1024
-
-
-class Wire(FakeTransport):
-    """A transport with a buffer: while `stuck`, nothing leaves it. Tells its protocol as uvloop's does."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.buffer = b""
-        self.stuck = False
-        self.reading = True
-        self.writes = 0
-        self.lost = False
-        self._full = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        assert not self.closed, "nothing is written after the close"
-        self.writes += 1
-        self.buffer += bytes(data)
-        if not self.stuck:
-            self.take(len(self.buffer))
-        elif len(self.buffer) > HIGH_WATER and not self._full:
-            self._full = True
-            self.protocol.pause_writing()
-
-    def take(self, size: int) -> None:
-        """The client reads so many bytes."""
-        self.written += self.buffer[:size]
-        self.buffer = self.buffer[size:]
-        if self._full and len(self.buffer) <= HIGH_WATER // 4:
-            self._full = False
-            self.protocol.resume_writing()
-        if self.closed and not self.buffer:
-            self.lose()
-
-    def close(self) -> None:
-        super().close()
-        if not self.buffer:
-            asyncio.get_running_loop().call_soon(self.lose)
-
-    def abort(self) -> None:
-        super().abort()
-        self.buffer = b""
-        asyncio.get_running_loop().call_soon(self.lose)
-
-    def lose(self, error: Exception | None = None) -> None:
-        """The connection is gone."""
-        if not self.lost:
-            self.lost = self.closed = True
-            self.protocol.connection_lost(error)
-
-    def get_write_buffer_size(self) -> int:
-        return len(self.buffer)
-
-    def pause_reading(self) -> None:
-        self.reading = False
-
-    def resume_reading(self) -> None:
-        self.reading = True
 
 
 class Browser:
     """One client."""
 
     def __init__(self, stage: Stage, **options: Any) -> None:
-        self.wire = Wire()
+        self.wire = FakeTransport()
         options = {"ws_ping_interval": None, "ws_per_message_deflate": False, **options}
         self.connection = Connection(stage.app, self.wire, **options)
-        self.wire.protocol = self.connection.protocol
         self.codec = websocket.Connection(websocket.Role.CLIENT)
         self._read = 0
 

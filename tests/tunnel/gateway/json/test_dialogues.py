@@ -5,11 +5,11 @@ import logging
 import pytest
 
 from app.rules import problems
-from tests.app.asgi_server import Request
-from tests.app.virtual import dialogue
 from tests.existing.services import octets, text_body
+from tests.fakes.asgi import Request
+from tests.fakes.loop import dialogue
 from tests.tunnel.gateway import sound
-from tests.tunnel.gateway.json_recording import NEVER_SENT, NOT_ASKED, JsonPlayback, body_of
+from tests.tunnel.gateway.json.recording import NEVER_SENT, NOT_ASKED, JsonPlayback, body_of
 from tests.tunnel.gateway.recording import CLUSTER, HOST, stage
 from tunnel.gateway.proxied.http import CHUNK_BYTES, COLLECTED_BYTES
 

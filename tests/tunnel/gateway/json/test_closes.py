@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from tests.app.virtual import quiet
+from tests.fakes.loop import quiet
 from tests.tunnel.gateway.proxied.agent import Door, Stage, conversation, data_of, encoded, open_websocket
 from tunnel.http1 import BodyLengthError, UnsendableHeadError
 from tunnel.websocket import Closed, Message, Pong

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.app.virtual import quiet
+from tests.fakes.loop import quiet
 from tests.tunnel.gateway.proxied.agent import (
     HANDSHAKE,
     KEY,

@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from app.settings import Grant, token_hash
-from tests.app.asgi_server import Pairs, WebSocket
-from tests.app.fakes import Stage
+from tests.app.stage import Stage
+from tests.fakes.asgi import Pairs, WebSocket
 
 GRANTS = {
     token_hash("good"): Grant(("c1",)),

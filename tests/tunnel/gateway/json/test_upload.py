@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.app.virtual import quiet
+from tests.fakes.loop import quiet
 from tests.tunnel.gateway.proxied.agent import Agent, Stage, conversation, opened
 from tunnel.errors import LinkBusyError
 from tunnel.gateway.proxied.http import CHUNK_BYTES, COLLECTED_BYTES

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.app.virtual import quiet
+from tests.fakes.loop import quiet
 from tests.tunnel.gateway.proxied.agent import Stage, asked, conversation, encoded, frame
 from tunnel.gateway.proxied.answer import HEAD_JSON_LIMIT_BYTES, HEAD_LIMIT_BYTES
 from tunnel.wire.messages import MessageError

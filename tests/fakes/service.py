@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from tests.app.asgi_server import WebSocket
-from tests.app.fakes import FakeExchange, Stage
-from tests.app.virtual import quiet
+from tests.app.stage import Stage
+from tests.fakes.asgi import WebSocket
+from tests.fakes.exchange import FakeExchange
+from tests.fakes.loop import quiet
 from tunnel import websocket
 from tunnel.port import Headers
 from tunnel.websocket import Connection, Event, Role

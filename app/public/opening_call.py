@@ -1,0 +1,128 @@
+"""A call that is its own record, and opens its exchange: chooses an upstream, and tries once more where that is safe.
+
+Choosing is a plain call where a link is there; only waiting for one, within the grace, is a task.
+"""
+
+import asyncio
+import logging
+
+from tunnel.errors import TunnelError
+from tunnel.http1 import UnsendableHeadError
+from tunnel.port import Exchange, RequestHead, Sink, Upstream
+
+from ..node.gateway import Gateway
+from ..observed.access import Record
+from ..rules import problems
+from ..rules.request import Request
+from ..rules.routes import Route
+
+logger = logging.getLogger("gateway")
+
+
+class OpeningCall(Record):
+    """What calls have in common until the service answers. A subclass is the sink, and says what follows."""
+
+    __slots__ = (
+        "_answer_began", "_exchange", "_gateway", "_opened_at", "_request", "_request_head", "_retried", "_route",
+        "_waiting", "upstream",
+    )  # fmt: skip
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __init__(self, gateway: Gateway, route: Route, request: Request, now: float) -> None:
+        super().__init__(
+            "http", request.request_id, request.method, request.host, request.path, route.target, now, request.client
+        )
+        self._gateway = gateway
+        self._route = route
+        self._request = request
+        self._request_head: RequestHead | None = None
+        self._exchange: Exchange | None = None
+        self._waiting: asyncio.Task[None] | None = None  # for a link
+        self._opened_at = now
+        self._retried = False
+        self._answer_began = False  # with an interim answer, or the final one
+        self.upstream: Upstream | None = None
+
+    # --- what a subclass says
+
+    def _opened(self, exchange: Exchange, now: float) -> None:
+        """The exchange is open: end the request, or send its body."""
+        raise NotImplementedError
+
+    def _refuse(self, problem: problems.Problem, detail: str = "") -> None:
+        """Answer with an error of our own. `detail` is shown."""
+        raise NotImplementedError
+
+    def _fail(self, error: Exception, /, *, opened: bool = True) -> None:
+        """An attempt failed. `opened` False: nothing was sent."""
+        raise NotImplementedError
+
+    def _is_repeatable(self) -> bool:
+        """Whether the request may reach the service twice (RFC 9110 section 9.2.2), and can be sent again."""
+        raise NotImplementedError
+
+    # --- opening
+
+    def _choose(self, head: RequestHead, sink: Sink, avoid: Upstream | None = None) -> None:
+        """Open an exchange over another link than that of `avoid` where there is one."""
+        self._request_head = head
+        try:
+            upstream = self._gateway.choose(self._route, self._request, avoid=avoid)
+        except TunnelError as error:
+            self._fail(error, opened=False)
+            return
+        if upstream is None:
+            self._waiting = asyncio.get_running_loop().create_task(self._wait(head, sink, avoid))
+        else:
+            self._open(head, sink, upstream)
+
+    async def _wait(self, head: RequestHead, sink: Sink, avoid: Upstream | None) -> None:
+        try:
+            upstream = await self._gateway.wait_for_upstream(self._route, self._request, avoid=avoid)
+            self._waiting = None
+            self._open(head, sink, upstream)
+        except TunnelError as error:
+            self._waiting = None
+            self._fail(error, opened=False)
+        except Exception:
+            logger.exception("a call failed while it waited for a link")
+            self._refuse(problems.INTERNAL)
+
+    def _open(self, head: RequestHead, sink: Sink, upstream: Upstream) -> None:
+        self.upstream = upstream
+        now = self._opened_at = asyncio.get_running_loop().time()
+        self.via(upstream.label, upstream.agent_id, upstream.dialect, now)
+        try:
+            exchange = upstream.open(head, sink, fresh=self._retried)
+        except UnsendableHeadError as error:
+            self._refuse(problems.BAD_REQUEST, str(error))
+        except TunnelError as error:
+            self._fail(error, opened=False)
+        else:
+            self._exchange = exchange
+            self._opened(exchange, now)
+
+    def _try_again(self, error: Exception, sink: Sink, *, opened: bool) -> bool:
+        """Make the second attempt, where it is safe: where nothing was opened nothing was sent. False: it is not."""
+        head, upstream = self._request_head, self.upstream
+        if self._retried or self._answer_began or head is None or upstream is None:
+            return False
+        if not isinstance(error, TunnelError) or not error.retryable or (opened and not self._is_repeatable()):
+            return False
+        self._reset()
+        self._exchange = None
+        self._retried = True
+        logger.info("%s: trying again on another stream: %s", upstream.label, error)
+        self._choose(head, sink, upstream)
+        return True
+
+    def _reset(self) -> None:
+        if self._exchange is not None:
+            self._exchange.reset()
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None

@@ -1,0 +1,87 @@
+"""One exchange of which the test is the far end: it writes down what the door does, and tells the door's sink."""
+
+from tunnel.account import Account
+from tunnel.errors import TunnelError
+from tunnel.port import Headers, RequestHead, ResponseHead, Sink
+
+
+class FakeExchange:
+    """One exchange; the sink is told through it, so that calls after its end are caught."""
+
+    def __init__(self, head: RequestHead, sink: Sink, *, fresh: bool) -> None:
+        self.head = head
+        self.fresh = fresh
+        self.data: list[bytes] = []
+        self.welcome = True
+        self.ended = 0
+        self.resets = 0
+        self.paused = False
+        self.log: list[str] = []
+        self.held_bytes = 0
+        self.account: Account | None = None
+        self._sink = sink
+        self._told_end = False
+
+    # --- told by the door
+
+    def send_data(self, data: bytes, /) -> bool:
+        assert self.resets == 0
+        assert self.ended == 0
+        self.data.append(data)
+        return self.welcome
+
+    def end(self) -> None:
+        self.ended += 1
+
+    def reset(self) -> None:
+        self.resets += 1
+        self.hold(0)
+
+    def pause(self) -> None:
+        self.paused = True
+        self.log.append("pause")
+
+    def resume(self) -> None:
+        if self.paused:
+            self.log.append("resume")
+        self.paused = False
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self.data)
+
+    def hold(self, size: int, account: Account | None = None) -> None:
+        """So many bytes are held for it from now on; a reset lets go of them, as a stream's does."""
+        self.account = account or self.account
+        delta, self.held_bytes = size - self.held_bytes, size
+        if self.account is not None:
+            self.account.adjust(delta)
+
+    # --- told to the door
+
+    @property
+    def sink(self) -> Sink:
+        assert not self.resets, "the sink of a reset exchange is never called"
+        assert not self._told_end, "the sink is never called after the end"
+        return self._sink
+
+    def answer(self, status: int = 200, headers: Headers | None = None) -> None:
+        self.sink.head(ResponseHead(status, headers or []))
+
+    def bring(self, *pieces: bytes) -> None:
+        for data in pieces:
+            self.sink.data(data)
+
+    def finish(self) -> None:
+        sink = self.sink
+        self._told_end = True
+        sink.end()
+
+    def fail(self, error: TunnelError) -> None:
+        sink = self.sink
+        self._told_end = True
+        sink.failed(error)
+
+    def drained(self) -> None:
+        self.welcome = True
+        self.sink.writable()
