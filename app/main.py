@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from .asgi import on_demand
+from .asgi.application import GatewayApplication
 from .asgi.endpoints import AgentEndpoints, ControlPlaneEndpoints, OperatorEndpoints, RoutedHosts, no_route
 from .node.gateway import Gateway
 from .operator.reload import Reloader
@@ -53,14 +54,15 @@ def create_app(settings: Settings | None = None) -> Starlette:
     if gateway.settings.file is not None:
         gateway.companions.append(reloader)
     routes = [
-        RoutedHosts(gateway),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         AgentEndpoints(gateway),
         ControlPlaneEndpoints(gateway),
         OperatorEndpoints(gateway),
     ]
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Exception: _internal_error})
+    app = GatewayApplication(
+        RoutedHosts(gateway), routes=routes, lifespan=lifespan, exception_handlers={Exception: _internal_error}
+    )
     app.router.default = no_route(gateway)
     app.router.redirect_slashes = False
     app.state.gateway = gateway

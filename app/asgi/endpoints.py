@@ -20,11 +20,15 @@ from ..rules import problems
 from ..rules.routes import normalise_host
 from ..settings import Settings
 from .caller import AsgiCaller
-from .http_client import AsgiHttpClient
+from .http_client import AsgiHttpClient, BrokenOffError
 from .reading import host_of, raw_path_of, read_scope, refusal_of
 from .websocket import AsgiWebSocket
 
 logger = logging.getLogger("gateway")
+
+_KNOWN_HOSTS = 1_024
+_HOST_BYTES = 256
+"""A Host field of a routed host: a name of at most 253 bytes, a port, a trailing dot."""
 
 _AGENT_PATHS = {
     b"/agent": agents.serve_agent,
@@ -43,14 +47,32 @@ class RoutedHosts(BaseRoute):
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._known: dict[bytes, str] = {}
+        """Host fields of routed hosts, as sent -> normalised; at most `_KNOWN_HOSTS`."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Full for a routed host, and for a request that the server's protocol wants refused."""
-        if scope["type"] in ("http", "websocket"):
-            host = normalise_host(host_of(scope).decode("latin-1"))
-            if self._gateway.routes_of(host) is not None or refusal_of(scope):
-                return Match.FULL, {}
-        return Match.NONE, {}
+        return (Match.FULL if self.takes(scope) else Match.NONE), {}
+
+    def takes(self, scope: Scope) -> bool:
+        """Whether this call is for a routed host, or one that the server's protocol wants refused."""
+        if scope["type"] not in ("http", "websocket"):
+            return False
+        sent = host_of(scope)
+        host = self._known.get(sent)
+        if host is not None:
+            if self._gateway.routes_of(host) is not None:
+                return True
+            del self._known[sent]  # routed until the last reload
+            return bool(refusal_of(scope))
+        host = normalise_host(sent.decode("latin-1"))
+        if self._gateway.routes_of(host) is None:
+            return bool(refusal_of(scope))
+        if len(sent) < _HOST_BYTES:
+            if len(self._known) >= _KNOWN_HOSTS:
+                self._known.clear()
+            self._known[sent] = host
+        return True
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry the request or WebSocket, or refuse it."""
@@ -60,9 +82,16 @@ class RoutedHosts(BaseRoute):
         refused = refusal_of(scope)
         if request.is_websocket:
             await carry_websocket(gateway, request, AsgiWebSocket(scope, receive, send), refused=refused)
-        else:
-            client = AsgiHttpClient(scope, receive, send)
+            return
+        client = AsgiHttpClient(scope, receive, send)
+        try:
             await client.carry(request_call(gateway, request, client, refused=refused))
+        except BrokenOffError:
+            raise
+        except Exception:  # a bug; the server logs it
+            if not client.started:
+                await client.answer_now(*problems.render(problems.INTERNAL, request.fields))
+            raise
 
 
 class AgentEndpoints(BaseRoute):

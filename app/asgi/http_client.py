@@ -26,7 +26,7 @@ class AsgiHttpClient:
 
     __slots__ = (
         "_abort", "_broken", "_call", "_chunks", "_cut", "_ended", "_head", "_is_head_request", "_may_read", "_reader",
-        "_receive", "_runner", "_send", "_wake",
+        "_receive", "_runner", "_send", "_wake", "started",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,6 +40,8 @@ class AsgiHttpClient:
         self._ended = False
         self._broken: str | None = None
         self._cut = False
+        self.started = False
+        """The answer's head was given to the server."""
         self._wake: asyncio.Future[None] | None = None
         self._runner: asyncio.Task[Any] | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -68,6 +70,11 @@ class AsgiHttpClient:
             if self._reader is not None:
                 self._reader.cancel()
                 await asyncio.wait((self._reader,))
+
+    async def answer_now(self, status: int, fields: Headers, body: bytes) -> None:
+        """Send a whole answer, whatever becomes of the call."""
+        await self._send({"type": "http.response.start", "status": status, "headers": fields})
+        await self._send({"type": "http.response.body", "body": b"" if self._is_head_request else body})
 
     # --- told by the call
 
@@ -135,35 +142,40 @@ class AsgiHttpClient:
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
+    @property
+    def _has_something(self) -> bool:
+        """There is something to send."""
+        return self._ended or bool(self._chunks) or self._head is not None
+
     # --- the coroutines
 
     async def _run(self, call: HttpListener) -> None:
+        send = self._send
         while True:
-            if self._head is not None:
-                (status, fields), self._head = self._head, None
-                await self._pass_on(call, {"type": "http.response.start", "status": status, "headers": fields}, 0)
-            elif self._chunks or self._ended:
+            if self._has_something:
+                call.sending()
+                if self._head is not None:
+                    (status, fields), self._head = self._head, None
+                    self.started = True
+                    await send({"type": "http.response.start", "status": status, "headers": fields})
                 chunks, self._chunks = self._chunks, []
                 body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                more = not self._ended
-                await self._pass_on(call, {"type": "http.response.body", "body": body, "more_body": more}, len(body))
-                if not more and self._broken is None:
+                ended = self._ended
+                if body or ended:
+                    await send({"type": "http.response.body", "body": body, "more_body": not ended})
+                call.sent(len(body))
+                if ended and self._broken is None:
                     call.finished()
                     return
-            elif self._broken is not None:
+            if self._broken is not None and not self._has_something:
                 raise BrokenOffError(self._broken)
-            elif self._cut or call.is_over:
+            if self._cut or call.is_over:
                 return
-            else:
+            if not self._has_something:
                 self._wake = asyncio.get_running_loop().create_future()
-                if self._runner is None:
+                if self._abort is None:
                     self._runner = asyncio.current_task()
                 await self._wake
-
-    async def _pass_on(self, call: HttpListener, message: dict[str, Any], size_bytes: int) -> None:
-        call.sending()
-        await self._send(message)
-        call.sent(size_bytes)
 
     async def _read(self) -> None:
         call = self._call

@@ -86,7 +86,9 @@ class Registry:
         """
         cluster = self._clusters.get(name)
         best: Link | None = None
-        if cluster is not None:
+        if cluster is not None and len(cluster.links) == 1:
+            best = cluster.links[0] if cluster.links[0].available else None
+        elif cluster is not None:
             candidates = (link for link in reversed(cluster.links) if link.available)
             best = min(candidates, key=lambda link: _rank(link, avoid, preference), default=None)
         if best is None:
