@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60), tunnel_only]
 
 REDIAL_SECONDS = 0.1
 LOST = ("section 10: ",)
+HEARTBEAT_ACK = b'"type":"heartbeat_ack"'
 
 
 class Waiting:
@@ -63,15 +64,19 @@ class Waiting:
 async def test_an_answer_comes_on_the_next_link(tmp_path: Path, processes: Processes, method: str) -> None:
     """And what was asked is not asked again."""
     stack = own(tmp_path, processes)
-    with Relay(stack.port) as relay, existing(stack, port=relay.port, reconnect=REDIAL_SECONDS) as agent:
+    with (
+        Relay(stack.port, watch=HEARTBEAT_ACK) as relay,
+        existing(stack, port=relay.port, reconnect=REDIAL_SECONDS) as agent,
+    ):
         agent.provoked(*LOST)
         async with http_client() as http:
             waiting = Waiting(http, stack, method, "late")
             task = await waiting.begin()
             requests = await waiting.stats()
-            links = serving(stack.gateway)
+            wait_until(lambda: relay.watched > 0, 30, "its first heartbeat is acknowledged")
+            heard = relay.watched
             relay.drop()
-            wait_until(lambda: serving(stack.gateway) > links, 30, "the agent is back")
+            wait_until(lambda: relay.watched > heard, 30, "the agent has said something on its next link")
             await waiting.let_go()
             assert await task == (200, b"arrived")
             assert await waiting.stats() == requests

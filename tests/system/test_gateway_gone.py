@@ -13,16 +13,16 @@ from tests.system.outcomes import status
 
 pytestmark = [pytest.mark.anyio, tunnel_only]
 
-LONGEST_DELAY_SECONDS = 2.0
-"""What the agent says of itself while a gateway is away for a second or two."""
+FIRST_DELAY_SECONDS = 0.3
+"""The agent's pauses begin below this, and at most double: a gateway that is back is soon dialled."""
 
 Make = Callable[..., Stack]
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_gateway_that_was_away_serves_the_first_request_again(own_stack: Make, how: signal.Signals) -> None:
-    """Its agent dials again soon enough for a request that came first: `test_reconnect.py` has the delays."""
-    stack = own_stack().start()
+    """The request came first, and waits for the agent, which dials soon."""
+    stack = own_stack(reconnect_grace=60).start()
     async with http_client() as http:
         assert await status(http, stack) == 200
     stack.gateway.signal(how)
@@ -32,7 +32,9 @@ async def test_a_gateway_that_was_away_serves_the_first_request_again(own_stack:
     async with http_client() as http:
         assert await status(http, stack) == 200
     delays = [float(line.split()[-2]) for line in stack.agent.output() if "next attempt in" in line]
-    assert 0 < max(delays) < LONGEST_DELAY_SECONDS
+    assert delays
+    for number, seconds in enumerate(delays):
+        assert seconds <= FIRST_DELAY_SECONDS * 2**number
 
 
 async def test_a_gateway_asked_to_stop_closes_websockets_in_order_and_ends_with_0(own_stack: Make) -> None:

@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.anyio, tunnel_only]
 
 PER_SECOND = 200
 KEPT_ALIVE = 20
+AT_ONCE = 500
+"""Requests under way, half as many as may wait for an agent: a slow machine makes the load slower."""
 WEBSOCKETS = 50
 DRAIN_SECONDS = 2.0
 """HAProxy asks every 200 ms and believes the second answer: 0.6 s, and as much again to spare."""
@@ -115,6 +117,7 @@ class Load:
         self._kept = [Connection(port) for _ in range(KEPT_ALIVE)]
         self._free = list(self._kept)
         self._finish = asyncio.Event()
+        self._room = asyncio.Semaphore(AT_ONCE)
         self.begun = 0
         self.running: set[int] = set()
         """The numbers of the requests without an outcome; the first has 0."""
@@ -132,6 +135,7 @@ class Load:
         tasks: set[asyncio.Task[None]] = set()
         while self.begun < least or not self._finish.is_set():
             await asyncio.sleep(started + self.begun / PER_SECOND - loop.time())  # the pace of the load
+            await self._room.acquire()
             kept = self._free.pop() if self.begun % 2 and self._free else None
             task = loop.create_task(self._one(self.begun, kept))
             self.begun += 1
@@ -145,6 +149,7 @@ class Load:
         self.running.add(number)
         self.outcomes[await self._outcome(kept)] += 1
         self.running.discard(number)
+        self._room.release()
         if kept is not None:
             self._free.append(kept)
 
@@ -296,7 +301,7 @@ def restarted(stack: Stack) -> None:
 async def test_the_only_node_is_restarted_and_requests_wait_for_its_agent(
     own_stack: Callable[..., Stack], start: Callable[[Stack], Process]
 ) -> None:
-    stack = own_stack().start(agent=False)
+    stack = own_stack(reconnect_grace=60).start(agent=False)
     start(stack)
     load = Load(stack.port, again=True)
     running = asyncio.ensure_future(load.run(1_200))
