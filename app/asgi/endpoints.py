@@ -14,6 +14,7 @@ from ..agents import endpoints as agents
 from ..agents.rest import ControlPlane
 from ..node.gateway import Gateway
 from ..operator.admin import Admin
+from ..public.header_rules import is_host
 from ..public.refusals import RefusedRequest, refuse_websocket
 from ..public.routed import carry_websocket, request_call
 from ..rules import problems
@@ -48,7 +49,7 @@ class RoutedHosts(BaseRoute):
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._known: dict[bytes, str] = {}
-        """Host fields of routed hosts, as sent -> normalised; at most `_KNOWN_HOSTS`."""
+        """Valid Host fields of routed hosts, as sent -> normalised; at most `_KNOWN_HOSTS`."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Full for a routed host, and for a request that the server's protocol wants refused."""
@@ -68,7 +69,7 @@ class RoutedHosts(BaseRoute):
         host = normalise_host(sent.decode("latin-1"))
         if self._gateway.routes_of(host) is None:
             return bool(refusal_of(scope))
-        if len(sent) < _HOST_BYTES:
+        if len(sent) < _HOST_BYTES and is_host(sent):
             if len(self._known) >= _KNOWN_HOSTS:
                 self._known.clear()
             self._known[sent] = host
@@ -79,13 +80,14 @@ class RoutedHosts(BaseRoute):
         gateway = self._gateway
         gateway.open()
         request = read_scope(scope, gateway.settings.trusted_proxies)
-        refused = refusal_of(scope)
+        host, refused = self._known.get(request.host), refusal_of(scope)
         if request.is_websocket:
-            await carry_websocket(gateway, request, AsgiWebSocket(scope, receive, send), refused=refused)
+            websocket = AsgiWebSocket(scope, receive, send)
+            await carry_websocket(gateway, request, websocket, host=host, refused=refused)
             return
         client = AsgiHttpClient(scope, receive, send)
         try:
-            await client.carry(request_call(gateway, request, client, refused=refused))
+            await client.carry(request_call(gateway, request, client, host=host, refused=refused))
         except BrokenOffError:
             raise
         except Exception:  # a bug; the server logs it

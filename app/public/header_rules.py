@@ -47,11 +47,16 @@ def is_websocket_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return upgrade and connection
 
 
+def is_host(field: bytes) -> bool:
+    """Whether a Host field has only the characters of a host and a port."""
+    return _HOST.fullmatch(field) is not None
+
+
 def checked_host(request: Request) -> str:
     """The Host field as sent; "" if there is none. Raises BadRequestError for several fields or an invalid name."""
     if request.hosts > 1:
         raise BadRequestError("more than one Host header")
-    if not _HOST.fullmatch(request.host):
+    if not is_host(request.host):
         raise BadRequestError("Host is not a host name")
     return request.host.decode("latin-1")
 

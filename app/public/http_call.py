@@ -146,8 +146,10 @@ class HttpCall(OpeningCall):
     def body(self, data: bytes, /, *, last: bool) -> bool:
         """A part of the request's body came. False: no more of it is wanted."""
         upload, exchange = self._upload, self._exchange
-        if upload is None or exchange is None or upload.ended or self._error is not None:
-            return self._error is None
+        if self.state not in (State.OPEN, State.ANSWERING):
+            return self.state is State.CHOOSING
+        if upload is None or exchange is None or upload.ended:
+            return True
         try:
             upload.pass_on(exchange, data, last=last)
         except BodyTooLargeError as error:
@@ -155,7 +157,7 @@ class HttpCall(OpeningCall):
         except BadRequestError as error:
             self._reset()
             self._fail(error)
-        return self._error is None
+        return self.state in (State.OPEN, State.ANSWERING)
 
     def sending(self) -> None:
         """The client's server has bytes of ours that it has not taken yet."""
@@ -202,6 +204,8 @@ class HttpCall(OpeningCall):
 
     def relieve(self) -> None:
         """The process holds too much, and this call the largest share."""
+        if self.state in (*_FINAL, State.REFUSED):
+            return
         self._gateway.metrics.limit_hit(Limit.HELD_HARD, self)
         self.closed_by = "gateway"
         self._give_up(NoRoomError("too much was held for this exchange"))

@@ -15,13 +15,16 @@ from .http_call import HttpCall
 from .refusals import RefusedRequest, refuse_websocket
 
 
-def request_call(gateway: Gateway, request: Request, client: HttpClient, *, refused: str = "") -> HttpListener:
+def request_call(
+    gateway: Gateway, request: Request, client: HttpClient, *, host: str | None = None, refused: str = ""
+) -> HttpListener:
     """The call of a request: to its service, or one that answers why not.
 
-    `refused`: what the server found wrong with the request; it is answered 400.
+    `host`: the Host field, checked and normalised, where the door knows it. `refused`: what the server found wrong with
+    the request; it is answered 400.
     """
     try:
-        route = _route_of(gateway, request, refused)
+        route = _route_of(gateway, request, host, refused)
     except _NoRouteError as error:
         return RefusedRequest(gateway, request, client, error.problem, error.detail)
     if request.upgrade and is_websocket_upgrade(request.fields):
@@ -30,10 +33,12 @@ def request_call(gateway: Gateway, request: Request, client: HttpClient, *, refu
     return HttpCall(gateway, route, request, client)
 
 
-async def carry_websocket(gateway: Gateway, request: Request, client: Handshake, *, refused: str = "") -> None:
-    """Carry a WebSocket to its service. `refused`: as in `carry_request`."""
+async def carry_websocket(
+    gateway: Gateway, request: Request, client: Handshake, *, host: str | None = None, refused: str = ""
+) -> None:
+    """Carry a WebSocket to its service. `host`, `refused`: as in `request_call`."""
     try:
-        route = _route_of(gateway, request, refused)
+        route = _route_of(gateway, request, host, refused)
     except _NoRouteError as error:
         await refuse_websocket(gateway, request, client, error.problem, error.detail)
         return
@@ -49,11 +54,13 @@ class _NoRouteError(Exception):
         self.detail = detail
 
 
-def _route_of(gateway: Gateway, request: Request, refused: str) -> Route:
+def _route_of(gateway: Gateway, request: Request, host: str | None, refused: str) -> Route:
     if refused:
         raise _NoRouteError(problems.BAD_REQUEST, refused)
     try:
-        route = gateway.route_of(normalise_host(checked_host(request)), request.path)
+        if host is None or request.hosts > 1:
+            host = normalise_host(checked_host(request))
+        route = gateway.route_of(host, request.path)
     except UnsafePathError:
         raise _NoRouteError(problems.UNSAFE_PATH) from None
     except BadRequestError as error:

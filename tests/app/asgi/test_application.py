@@ -1,0 +1,75 @@
+"""Calls for routed hosts go past the middleware stack. Everything else sees Starlette, and so does an inspector."""
+
+import dataclasses
+
+import pytest
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.asgi.endpoints import RoutedHosts
+from app.public import routed
+from tests.app.stage import HOST, Stage
+from tests.fakes.asgi import Request, scope_of
+from tests.fakes.loop import dialogue, quiet
+
+
+class Counted:
+    """A middleware that counts the calls through it."""
+
+    calls = 0
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        Counted.calls += 1
+        await self.app(scope, receive, send)
+
+
+@dialogue
+async def test_routed_hosts_pass_the_middleware_by():
+    async with Stage() as s:
+        assert isinstance(s.app, Starlette)
+        s.app.add_middleware(Counted)
+        Counted.calls = 0
+        answered = Request(s.app, target="/healthz", host="other.test").start()
+        await answered.over()
+        assert (answered.status, Counted.calls) == (200, 1)
+        carried = Request(s.app, target="/healthz", host=HOST).start()
+        await quiet()
+        s.exchange.answer(204)
+        s.exchange.finish()
+        await carried.over()
+        assert (carried.status, Counted.calls) == (204, 1)
+
+
+@dialogue
+async def test_the_routes_are_real_ones():
+    async with Stage() as s:
+        assert isinstance(s.app, Starlette)
+        assert isinstance(s.app.routes[0], RoutedHosts)
+        assert {getattr(route, "path", None) for route in s.app.routes} >= {"/healthz", "/readyz"}
+
+
+@dialogue
+async def test_a_bug_before_the_answer_is_an_error_page_and_reaches_the_server(monkeypatch: pytest.MonkeyPatch):
+    async with Stage() as s:
+
+        def fail(*_: object, **__: object) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(routed.HttpCall, "begin", fail)
+        request = Request(s.app, host=HOST).start()
+        with pytest.raises(RuntimeError, match="a bug"):
+            await request.over()
+        assert (request.status, b"internal_error" in request.answer) == (500, True)
+
+
+@dialogue
+async def test_a_known_host_is_checked_again_once_it_is_not_routed():
+    async with Stage() as s:
+        route = RoutedHosts(s.gateway)
+        scope = scope_of("http", "/", host=f"{HOST.upper()}.:80")
+        assert [route.takes(scope), route.takes(scope)] == [True, True]
+        s.gateway.apply(dataclasses.replace(s.gateway.settings, control_hosts=frozenset({HOST})))
+        assert route.takes(scope) is False

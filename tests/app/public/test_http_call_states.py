@@ -1,0 +1,222 @@
+"""Every state of an HTTP call meets everything that it can be told. No sockets, no ASGI, no server: plain calls."""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from app.public.http_call import HttpCall, State
+from app.public.reading import read_request
+from tests.app.stage import HOST, Stage
+from tests.fakes.http_client import FakeHttpClient
+from tests.fakes.loop import dialogue
+from tunnel.errors import ServiceBrokeOffError, ServiceUnreachableError, StreamRefusedError
+
+
+class World:
+    """A gateway with one fake link, and one call of a client."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.client = FakeHttpClient()
+        self.calls: list[HttpCall] = []
+
+    def call(self, method: str = "POST", **fields: str) -> HttpCall:
+        route = self.stage.gateway.route_of(HOST, b"/")
+        assert route is not None
+        named = [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
+        request = read_request(
+            method=method, path=b"/", query=b"", fields=[(b"host", HOST.encode()), *named], peer="203.0.113.9",
+            peer_scheme="http", proxies=(),
+        )  # fmt: skip
+        self.calls.append(HttpCall(self.stage.gateway, route, request, self.client))
+        return self.calls[-1]
+
+
+@contextlib.asynccontextmanager
+async def world(links: int = 1, **settings: object) -> AsyncIterator[World]:
+    async with Stage(links, **settings) as stage:
+        made = World(stage)
+        yield made
+        for call in made.calls:
+            call.left()  # what every door says in the end; the stage then looks whether anything is left
+
+
+def choosing(w: World) -> HttpCall:
+    """Its cluster has lost its link just now."""
+    w.stage.link.available = False
+    call = w.call(transfer_encoding="chunked")
+    call.begin()
+    return call
+
+
+def opened(w: World) -> HttpCall:
+    call = w.call(transfer_encoding="chunked")
+    call.begin()
+    return call
+
+
+def answering(w: World) -> HttpCall:
+    call = opened(w)
+    w.stage.exchange.answer(200)
+    w.stage.exchange.bring(b"first")
+    w.client.taken = True
+    call.sending()
+    call.sent(5)
+    return call
+
+
+def refused(w: World) -> HttpCall:
+    call = opened(w)
+    w.stage.exchange.fail(ServiceUnreachableError("no such name"))
+    return call
+
+
+def broken(w: World) -> HttpCall:
+    call = answering(w)
+    w.stage.exchange.fail(ServiceBrokeOffError("gone"))
+    call.broken_off()
+    return call
+
+
+def left(w: World) -> HttpCall:
+    call = opened(w)
+    call.left()
+    return call
+
+
+def over(w: World) -> HttpCall:
+    call = answering(w)
+    call.body(b"", last=True)
+    w.stage.exchange.finish()
+    call.finished()
+    return call
+
+
+REACH: dict[str, Callable[[World], HttpCall]] = {
+    "CHOOSING": choosing, "OPEN": opened, "ANSWERING": answering, "REFUSED": refused, "BROKEN": broken, "LEFT": left,
+    "OVER": over,
+}  # fmt: skip
+
+FAR = 1_000_000.0
+
+INPUTS: dict[str, Callable[[HttpCall], object]] = {
+    "a part of the body": lambda call: call.body(b"part", last=False),
+    "the last part": lambda call: call.body(b"last", last=True),
+    "sending": lambda call: call.sending(),
+    "sent": lambda call: call.sent(0),
+    "finished": lambda call: call.finished(),
+    "broken off": lambda call: call.broken_off(),
+    "left": lambda call: call.left(),
+    "broke": lambda call: call.broke(),
+    "writable": lambda call: call.writable(),
+    "stop": lambda call: call.stop(now=False),
+    "stop now": lambda call: call.stop(now=True),
+    "relieve": lambda call: call.relieve(),
+    "tick": lambda call: call.tick(0.0),
+    "tick, far too late": lambda call: call.tick(FAR),
+}
+
+FINAL = ("BROKEN", "LEFT", "OVER")
+
+MOVES = {
+    ("CHOOSING", "finished"): "OVER", ("CHOOSING", "broken off"): "BROKEN", ("CHOOSING", "left"): "LEFT",
+    ("CHOOSING", "broke"): "LEFT", ("CHOOSING", "stop now"): "REFUSED", ("CHOOSING", "relieve"): "REFUSED",
+    ("OPEN", "finished"): "OVER", ("OPEN", "broken off"): "BROKEN", ("OPEN", "left"): "LEFT", ("OPEN", "broke"): "LEFT",
+    ("OPEN", "stop now"): "REFUSED", ("OPEN", "relieve"): "REFUSED", ("OPEN", "tick, far too late"): "REFUSED",
+    ("ANSWERING", "finished"): "OVER", ("ANSWERING", "broken off"): "BROKEN", ("ANSWERING", "left"): "LEFT",
+    ("ANSWERING", "broke"): "LEFT",
+    ("REFUSED", "finished"): "OVER", ("REFUSED", "broken off"): "BROKEN", ("REFUSED", "left"): "LEFT",
+    ("REFUSED", "broke"): "LEFT",
+}  # fmt: skip
+"""Whatever is not here leaves the state as it is."""
+
+
+@pytest.mark.parametrize("name", INPUTS)
+@pytest.mark.parametrize("state", REACH)
+@dialogue
+async def test_every_state_meets_everything(state: str, name: str, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "gateway.access")
+    async with world(reconnect_grace=5.0) as w:
+        call = REACH[state](w)
+        assert call.state is State[state]
+        lines = len(caplog.records)
+        INPUTS[name](call)
+        assert call.state.name == MOVES.get((state, name), state)
+        assert len(caplog.records) - lines == (call.state.name in FINAL and state not in FINAL)
+        assert (call in w.stage.gateway.exchanges) == (call.state.name not in FINAL)
+        call.left()
+        assert len([record for record in caplog.records if record.name == "gateway.access"]) == 1, "one line a call"
+        assert call.held_bytes == 0
+
+
+@pytest.mark.parametrize("name", ["stop now", "relieve", "tick, far too late"])
+@dialogue
+async def test_an_answer_that_has_begun_is_broken_off(name: str):
+    async with world() as w:
+        call = answering(w)
+        INPUTS[name](call)
+        assert w.client.log[-1] == "break off"
+        assert w.stage.exchange.resets > 0
+        call.broken_off()
+        assert (call.outcome, call.closed_by) == ("broken_off", "gateway")
+
+
+@pytest.mark.parametrize("name", ["stop now", "relieve", "tick, far too late"])
+@dialogue
+async def test_a_client_that_takes_nothing_is_cut_off(name: str):
+    async with world() as w:
+        call = answering(w)
+        call.sending()
+        INPUTS[name](call)
+        assert w.client.log[-1] == "abort"
+        assert (call.state, call.outcome, call.closed_by) == (State.LEFT, "client_left", "client")
+
+
+@dialogue
+async def test_a_failure_before_the_head_was_taken_is_an_error_page():
+    async with world() as w:
+        call = opened(w)
+        w.stage.exchange.answer(200)
+        w.stage.exchange.fail(ServiceBrokeOffError("gone"))
+        assert w.client.log[-2:] == ["retract", "answer 502"]
+        assert (call.state, call.status, call.outcome) == (State.REFUSED, 502, "service_broke_off")
+
+
+@dialogue
+async def test_an_interim_answer_forbids_the_second_attempt():
+    async with world(links=2) as w:
+        call = w.call("GET")
+        call.begin()
+        first = next(link for link in w.stage.links if link.exchanges)
+        first.only.answer(103)
+        first.only.fail(StreamRefusedError("reset"))
+        assert call.state is State.REFUSED
+        assert sum(len(link.exchanges) for link in w.stage.links) == 1
+
+
+@dialogue
+async def test_the_second_attempt_goes_elsewhere_and_there_is_no_third():
+    async with world(links=2) as w:
+        call = w.call("GET")
+        call.begin()
+        first, second = sorted(w.stage.links, key=lambda link: not link.exchanges)
+        first.only.fail(StreamRefusedError("reset"))
+        assert (call.state, second.only.fresh) == (State.OPEN, True)
+        second.only.fail(StreamRefusedError("reset"))
+        assert (call.state, call.status) == (State.REFUSED, 502)
+
+
+@dialogue
+async def test_a_slow_client_holds_the_exchange():
+    async with world() as w:
+        call = answering(w)
+        w.stage.exchange.bring(bytes(10_000), bytes(10_000))
+        assert (w.stage.exchange.paused, call.held_bytes) == (True, 20_000)
+        call.sending()
+        call.sent(10_000)
+        assert w.stage.exchange.paused
+        call.sending()
+        call.sent(10_000)
+        assert (w.stage.exchange.paused, call.held_bytes) == (False, 0)
