@@ -112,9 +112,21 @@ class HttpCall(OpeningCall):
         """The final head starts the answer; a 100 lets the request's body go."""
         self._answer_began = True
         if head.status >= 200:
-            self._answer(head)
+            fields = self._begin_answer(head)
+            if fields is not None:
+                self._client.start(head.status, fields)
         elif head.status == 100 and self._upload is not None:
             self._upload.continue_()
+
+    def whole(self, status: int, headers: Headers, block: bytes, body: bytes, /) -> None:  # noqa: ARG002
+        """The whole answer came in one call."""
+        self._answer_began = True
+        head = ResponseHead(status, headers)
+        fields = self._begin_answer(head)
+        if fields is not None:
+            self._held.add(len(body))
+            self._done = True
+            self._client.answer(status, fields, body)
 
     def data(self, data: bytes, /) -> None:
         """Pass the bytes on, and hold them until the client's server took them."""
@@ -259,11 +271,12 @@ class HttpCall(OpeningCall):
 
     # --- answering
 
-    def _answer(self, head: ResponseHead) -> None:
+    def _begin_answer(self, head: ResponseHead) -> Headers | None:
+        """The fields for the client; None where the answer cannot be passed on, and the call is refused."""
         if head.status > 599:
             self._reset()
             self._fail(BadAnswerError(f"status {head.status}"))  # no server could send it on
-            return
+            return None
         self._head = head
         self.state = State.ANSWERING
         self._last_data = self.head_at = asyncio.get_running_loop().time()
@@ -272,7 +285,7 @@ class HttpCall(OpeningCall):
         fields = answer_fields(head, self.request_id, policy.response_headers, close=self._gateway.draining)
         if policy.sticky == "cookie" and self.upstream is not None:
             fields.extend(cookie_for(self._route, self._request, self.upstream))
-        self._client.start(head.status, fields)
+        return fields
 
     def _refuse(self, problem: problems.Problem, detail: str = "") -> None:
         """Answer with a page of ours. `detail` is shown."""
