@@ -4,7 +4,6 @@ Invariants: a failing stream ends only that stream; an error of the session ends
 BrokenRuleError, and the link closes). Credit is returned only through `YamuxStream.acknowledge`.
 """
 
-import contextlib
 import logging
 from collections.abc import Callable
 
@@ -17,7 +16,6 @@ from tunnel.override import override
 from tunnel.port import Target
 from tunnel.wire import messages
 from tunnel.yamux import (
-    DataReceived,
     Event,
     GoAwayReceived,
     Limits,
@@ -31,6 +29,9 @@ from tunnel.yamux import (
 )
 
 logger = logging.getLogger(__name__)
+
+_UNCOUNTED_BYTES = 16 * 1024
+"""Waiting to be sent, and counted only with the next batch or tick: most leave before that."""
 
 
 class YamuxCarrier(Carrier):
@@ -60,23 +61,12 @@ class YamuxCarrier(Carrier):
 
     @override
     def bytes_received(self, data: bytes, /) -> None:
-        streams = self._streams
         try:
             events = self.session.receive_data(data, self.clock())
         except ProtocolError as error:
             raise BrokenRuleError(f"yamux: {error}") from None
         for event in events:
-            if type(event) is DataReceived:
-                stream = streams.get(event.stream_id)
-                if stream is not None:
-                    stream.unread.add(len(event.data))
-                    try:
-                        stream.owner.data_received(event.data)
-                    except Exception:  # as `_tell` does; a call to it would cost more for each piece of data
-                        logger.exception("stream %d failed in its owner", stream.stream_id)
-                        self._give_up(stream)
-            else:
-                self._obey(event)
+            self._obey(event)
         if self.session.wants_to_send:
             self._wake()
 
@@ -85,7 +75,8 @@ class YamuxCarrier(Carrier):
         data = self.session.data_to_send()
         if not data:
             return None
-        self._sent()
+        if self.session.buffered_bytes or self._unsent.size_bytes:
+            self._sent()
         return data
 
     @override
@@ -107,6 +98,7 @@ class YamuxCarrier(Carrier):
     @override
     def tick(self, now: float, /) -> bool:
         """Expire what is idle, about once a second. True until the round trip is known: windows grow by it."""
+        self._unsent.set(self.session.buffered_bytes)
         if now - self._expired_at >= 1.0:
             self._expired_at = now
             self._expire()
@@ -139,6 +131,7 @@ class YamuxCarrier(Carrier):
         except LocalError as error:
             raise LinkBusyError(f"no stream could be opened: {error}") from None
         stream = self._streams[stream_id] = YamuxStream(self, stream_id, Holding(self.account))
+        self.session.deliver_to(stream_id, stream.deliver)
         return stream
 
     def send(self, stream_id: int, data: bytes) -> bool:
@@ -147,7 +140,9 @@ class YamuxCarrier(Carrier):
             welcome = self.session.send_data(stream_id, data)
         except LocalError:
             return True  # the stream ended while its owner was writing; the owner was told, or ended it itself
-        self._unsent.add(len(data))
+        waiting_bytes = self.session.buffered_bytes
+        if waiting_bytes - self._unsent.size_bytes > _UNCOUNTED_BYTES:
+            self._unsent.set(waiting_bytes)
         self._wake()
         return welcome
 
@@ -165,18 +160,13 @@ class YamuxCarrier(Carrier):
         self._unsent.set(self.session.buffered_bytes)
         self._wake()
 
-    def acknowledge(self, stream: YamuxStream, size: int) -> None:
+    def withhold(self, stream: YamuxStream) -> None:
+        """Look after a stream that withholds credit: it gets it back once there is room again."""
+        self._withheld.add(stream)
+
+    def credit(self, stream_id: int, size: int) -> None:
         """Give credit back to the agent."""
-        unread = stream.unread
-        unread.add(-size)
-        if unread.size_bytes and self.account.above_high_mark:
-            # A consumer that lags gets its credit once there is room again. One that keeps up is never held back.
-            stream.withheld_bytes += size
-            self._withheld.add(stream)
-            return
-        size += stream.withheld_bytes
-        stream.withheld_bytes = 0
-        if self.session.acknowledge(stream.stream_id, size, self.clock()):
+        if self.session.acknowledge(stream_id, size, self.clock()):
             self._wake()
 
     # --- inside
@@ -198,7 +188,7 @@ class YamuxCarrier(Carrier):
         self._unused = unused
 
     def _obey(self, event: Event) -> None:
-        """Handle any event but data, for which `bytes_received` has a shorter path."""
+        """Handle an event. Data is none: the session gives it to its stream."""
         match event:
             case StreamEnded():
                 stream = self._streams.get(event.stream_id)
@@ -227,14 +217,7 @@ class YamuxCarrier(Carrier):
         try:
             callback()
         except Exception:
-            logger.exception("stream %d failed in its owner", stream.stream_id)
-            self._give_up(stream)
-
-    def _give_up(self, stream: YamuxStream) -> None:
-        owner = stream.owner
-        stream.reset()
-        with contextlib.suppress(Exception):  # it has failed already, and that is logged
-            owner.stream_lost(StreamRefusedError("internal error"))
+            stream.owner_failed()
 
     def _lose(self, stream: YamuxStream, error: TunnelError) -> None:
         try:
