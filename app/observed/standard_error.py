@@ -1,0 +1,192 @@
+"""Standard error as the log of a process of our own writes to it: never blocking, and whole lines at a time.
+
+Lines that come in one turn of the event loop leave together, in one system call. What a full pipe does not take is
+held, up to `HELD_BYTES`; then lines are dropped and counted, and once the pipe is read again a callback says how
+many. Only `finish` waits, and not for long.
+
+Others may share the pipe, so its file description is not made non-blocking: their writes would fail. A pipe or a
+terminal is opened once more, which gives a description of our own; a socket is told with each write not to block;
+where neither is possible, each write is at most PIPE_BUF bytes and comes after `poll` found room for them. Writes to
+a pipe never exceed PIPE_BUF, so that lines of several processes do not mix.
+"""
+
+import asyncio
+import contextlib
+import os
+import select
+import socket
+import stat
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+HELD_BYTES = 4 * 1024 * 1024
+"""What may wait for a reader: a second of JSON lines at 5,000 requests a second."""
+RETRY_SECONDS = 0.05
+"""After a full pipe, when no further line comes."""
+FINISH_SECONDS = 1.0
+"""How long the end of the process may wait for a reader."""
+_PIPE_BYTES = select.PIPE_BUF
+
+
+class StandardError:
+    """One descriptor, its gathered lines, and what it did not take yet. Any thread may write."""
+
+    def __init__(self, descriptor: int, on_read_again: Callable[[int], None]) -> None:
+        """`on_read_again` is called with the number of lines dropped since the last call."""
+        self._send, self._piece_bytes = _sender(descriptor)
+        self._descriptor = descriptor
+        self._on_read_again = on_read_again
+        self._gathered: list[bytes] = []
+        self._held: deque[bytes] = deque()
+        self._held_bytes = 0
+        self._untold = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._called = False
+        """`_flush_gathered` is called at the end of this turn."""
+        self._retrying = False
+        self._lock = threading.RLock()
+        self._flushing = False
+        self.lines_dropped = 0
+        """Since the start."""
+
+    def gather(self, line: bytes) -> None:
+        """Write a line, which ends with a newline, at the end of this turn of the loop; at once where no loop runs."""
+        self._gathered.append(line)
+        if not self._called:
+            try:
+                self._loop = asyncio.get_running_loop()
+            except RuntimeError:
+                self.flush()
+            else:
+                self._called = True
+                self._loop.call_soon(self._flush_gathered)
+
+    def write(self, line: bytes) -> None:
+        """Write a line now, after those that were gathered."""
+        self._gathered.append(line)
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what the descriptor takes now."""
+        with self._lock:
+            if self._flushing:  # a line that came up while we write: the outer call takes it too
+                return
+            self._flushing = True
+            try:
+                taken = self._flush()
+            finally:
+                self._flushing = False
+            untold = 0
+            if taken and not self._held:
+                untold, self._untold = self._untold, 0
+        if untold:
+            self._on_read_again(untold)  # not under our lock: it logs, and holds the lock of a handler then
+        if self._held:
+            self._retry()
+
+    def finish(self) -> None:
+        """Write everything, and wait for the reader if need be: for the end of the process."""
+        deadline = time.monotonic() + FINISH_SECONDS
+        self.flush()
+        while self._held and (left := deadline - time.monotonic()) > 0:
+            if not _has_room(self._descriptor, left):
+                return
+            self.flush()
+
+    def _flush_gathered(self) -> None:
+        self._called = False
+        self.flush()
+
+    def _flush(self) -> bool:
+        """Send what can be sent; whether the last piece was taken whole."""
+        taken = True
+        while True:
+            if self._gathered:
+                lines = self._gathered[:]
+                del self._gathered[: len(lines)]  # not `clear`: another thread may have appended one in between
+                self._hold(lines)
+            if not self._held:
+                return taken
+            piece = self._held[0]
+            try:
+                sent = self._send(piece)
+            except BlockingIOError:
+                return False
+            except OSError:  # the reader has gone, the disk is full: it will not be better in a moment
+                sent, taken = len(piece), False
+                self._drop(piece)
+            else:
+                taken = sent == len(piece)
+            self._held_bytes -= sent
+            if sent == len(piece):
+                self._held.popleft()
+            else:
+                self._held[0] = piece[sent:]
+
+    def _hold(self, lines: list[bytes]) -> None:
+        """Join the lines to pieces that are sent at once."""
+        start = size = 0
+        for number, line in enumerate(lines):
+            size += len(line)
+            if size > self._piece_bytes and number > start:
+                self._hold_piece(b"".join(lines[start:number]))
+                start, size = number, len(line)
+        self._hold_piece(b"".join(lines[start:]))
+
+    def _hold_piece(self, piece: bytes) -> None:
+        if self._held_bytes + len(piece) > HELD_BYTES:
+            self._drop(piece)
+        else:
+            self._held.append(piece)
+            self._held_bytes += len(piece)
+
+    def _drop(self, piece: bytes) -> None:
+        lines = piece.count(b"\n")
+        self.lines_dropped += lines
+        self._untold += lines
+
+    def _retry(self) -> None:
+        """Try again a little later, though no further line may come."""
+        with contextlib.suppress(RuntimeError):  # no loop yet, or none any more: `finish` comes in the end
+            loop = self._loop = self._loop or asyncio.get_running_loop()
+            if not self._retrying:
+                loop.call_soon_threadsafe(loop.call_later, RETRY_SECONDS, self._flush_held)
+                self._retrying = True
+
+    def _flush_held(self) -> None:
+        self._retrying = False
+        self.flush()
+
+
+def _sender(descriptor: int) -> tuple[Callable[[bytes], int], int]:
+    """How to write to it without blocking, and how much at most in one piece.
+
+    The callable returns how many bytes were taken, and raises OSError: BlockingIOError where there is no room.
+    """
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISSOCK(mode):
+        connection = socket.socket(fileno=os.dup(descriptor))
+        return lambda piece: connection.send(piece, socket.MSG_DONTWAIT), _PIPE_BYTES
+    if not stat.S_ISFIFO(mode) and not os.isatty(descriptor):
+        return lambda piece: os.write(descriptor, piece), HELD_BYTES
+    try:
+        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        own = os.open(f"/proc/self/fd/{descriptor}", flags)
+    except OSError:  # no /proc, or it belongs to another user
+        return lambda piece: _send_polled(descriptor, piece), _PIPE_BYTES
+    return lambda piece: os.write(own, piece), _PIPE_BYTES
+
+
+def _send_polled(descriptor: int, piece: bytes) -> int:
+    if not _has_room(descriptor, 0):
+        raise BlockingIOError
+    return os.write(descriptor, piece[:_PIPE_BYTES])
+
+
+def _has_room(descriptor: int, seconds: float) -> bool:
+    """Whether a write of PIPE_BUF bytes would not block, or would fail; waits for it."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(int(seconds * 1000)))
