@@ -1,7 +1,8 @@
 """Lines of the access log, made straight from a record: no `LogRecord`, no dictionary of fields.
 
 Byte for byte what `logging` and our formatters make of the same record. The usual line, of a request that went well
-and whose texts are plain, is one format; any other is made by the same functions as through `logging`.
+and whose texts are plain, is one format, with the parts that requests have in common made beforehand. Any other line is
+made by the same functions as through `logging`.
 """
 
 import logging
@@ -10,31 +11,41 @@ from typing import Final
 
 import msgspec
 
-from tunnel.port import Target
-
 from .access import ending, logger, opening
 from .lines import Moments, json_line, text_line
 from .record import TEXT_LIMIT, Recorded
 
-_TARGETS = 4_096
-"""Targets whose texts are kept. A route has one; more than these are made again."""
+_WAYS = 4_096
+"""Ways whose texts are kept. One is a host, a method, a route's target and an agent."""
+_NAMES = {level: logging.getLevelName(level) for level in (logging.INFO, logging.WARNING)}
 
-_LEVELS = {level: logging.getLevelName(level) for level in (logging.INFO, logging.WARNING)}
+
+def _is_plain(*texts: str) -> bool:
+    """Whether they stand in a line as they are, in JSON too."""
+    text = "".join(texts)
+    return len(text) <= TEXT_LIMIT and text.isprintable() and '"' not in text and "\\" not in text
 
 
-class _TargetTexts:
-    """What lines say of one target."""
+class _Way:
+    """What the lines of requests on one way have in common."""
 
-    __slots__ = ("fields", "port", "target", "text")
+    __slots__ = ("asked", "fields", "is_plain", "link", "target", "through")
 
-    def __init__(self, target: Target | None) -> None:
-        self.target = target
-        """Kept, so that its identity stays its own."""
-        self.text = str(target) if target is not None else "-"
+    def __init__(self, record: Recorded) -> None:
+        target = self.target = record.target
+        """Kept, so that no other target gets its identity."""
+        host, agent = record.host.decode("latin-1"), record.agent
         service, namespace, cluster = (target.service, target.namespace, target.cluster) if target else ("", "", "")
-        self.fields = f'"service":"{service}","namespace":"{namespace}","cluster_id":"{cluster}"'
-        """Only right where the text is plain."""
-        self.port = target.port if target is not None else "null"
+        self.is_plain = _is_plain(
+            record.method, host, str(target), service, namespace, cluster, record.link, agent, record.dialect
+        ) and bool(host)  # without a host, lines show a dash
+        self.asked = f"{record.method} {host}"
+        self.through = f"to {target or '-'} by {agent or record.link or 'no agent'}, id "
+        self.fields = (
+            f'"service":"{service}","namespace":"{namespace}","cluster_id":"{cluster}","kind":"http",'
+            f'"method":"{record.method}","port":{target.port if target else "null"},"client":"'
+        )
+        self.link = f'","link":"{record.link}","dialect":"{record.dialect}","agent":"{agent}","status":'
 
 
 class AccessLines:
@@ -45,73 +56,83 @@ class AccessLines:
         self._encoding: Final = encoding
         self._clock: Final = clock
         self._moments: Final = Moments(utc=self._json)
-        self._targets: dict[int, _TargetTexts] = {}
+        self._heads: Final = {
+            level: f'","level":"{name.lower()}","logger":"{logger.name}","message":"'
+            if self._json
+            else text_line("", name, logger.name, "")
+            for level, name in _NAMES.items()
+        }
+        self._ways: dict[tuple[str, bytes, int, str, str, str], _Way] = {}
 
     def line(self, record: Recorded, level: int, *, opened: bool) -> bytes:
         """The line of an exchange that opened or ended, at this moment."""
         moment = self._moments.of(self._clock())
-        line = None if opened else self._usual(record, moment, _LEVELS[level])
-        if line is None:
-            message = opening(record) if opened else ending(record)
-            if self._json:
-                fields = {"event": "opened" if opened else "ended", **record.fields()}
-                line = json_line(moment, _LEVELS[level], logger.name, message, fields)
-            else:
-                line = text_line(moment, _LEVELS[level], logger.name, message)
-        return f"{line}\n".encode(self._encoding, "backslashreplace")
+        if (
+            record.outcome == "ok" and record.kind == "http" and not record.detail and not record.limit
+            and record.stalled_by_client_seconds < 0.1 and record.stalled_by_service_seconds < 0.1
+        ):  # fmt: skip
+            line = self._usual(record, moment, level)
+            if line is not None:
+                return line
+        message, name = opening(record) if opened else ending(record), _NAMES[level]
+        if self._json:
+            fields = {"event": "opened" if opened else "ended", **record.fields()}
+            text = json_line(moment, name, logger.name, message, fields)
+        else:
+            text = text_line(moment, name, logger.name, message)
+        return f"{text}\n".encode(self._encoding, "backslashreplace")
 
-    def _usual(self, record: Recorded, moment: str, level: str) -> str | None:
-        """The line of a request that went well, if its texts are plain. None: it needs more care."""
-        by_client, by_service = record.stalled_by_client_seconds, record.stalled_by_service_seconds
-        if (
-            record.outcome != "ok" or record.kind != "http" or record.detail or record.limit or not record.host
-            or by_client >= 0.1 or by_service >= 0.1
-        ):  # fmt: skip
-            return None
-        target = self._texts(record.target)
+    def _usual(self, record: Recorded, moment: str, level: int) -> bytes | None:
+        """The line of a request that went well. None if its texts need more care."""
+        key = (record.method, record.host, id(record.target), record.link, record.agent, record.dialect)
+        way = self._ways.get(key) or self._new_way(key, record)
         path = record.path.partition(b"?")[0].decode("latin-1")
-        host, agent, ended_at = record.host.decode("latin-1"), record.agent, record.ended_at
-        seconds = ended_at - record.began if ended_at is not None else 0.0
-        message = (
-            f"{record.method} {host}{path} {record.status or '-'} in {seconds * 1000:.0f} ms, "
-            f"{record.bytes_up} bytes up, {record.bytes_down} down, to {target.text} by "
-            f"{agent or record.link or 'no agent'}, id {record.request_id}"
-        )
-        if not self._json:
-            plain = len(message) <= TEXT_LIMIT and message.isprintable()
-            return f"{moment} {level:<7} gateway.access  {message}" if plain else None
-        texts = f"{message}{record.client}{record.link}{record.dialect}{agent}"
-        if (
-            len(texts) > TEXT_LIMIT or not texts.isprintable() or '"' in texts or "\\" in texts
-            or record.close_code is not None or record.closed_by
-        ):  # fmt: skip
+        if not way.is_plain or len(path) > TEXT_LIMIT or not path.isprintable():
             return None
-        link_at, head_at, began = record.link_at, record.head_at, record.began
+        ended_at = record.ended_at
+        seconds = ended_at - record.began if ended_at is not None else 0.0
+        if self._json:
+            line = self._usual_json(record, moment + self._heads[level], way, path, seconds)
+            return line.encode(self._encoding, "backslashreplace") if line is not None else None
         return (
-            f'{{"time":"{moment}","level":"{level.lower()}","logger":"gateway.access","message":"{message}",'
-            f'"event":"ended","request_id":"{record.request_id}","host":"{host}","path":"{path}",{target.fields},'
-            f'"kind":"http","method":"{record.method}","port":{target.port},"client":"{record.client}",'
-            f'"link":"{record.link}","dialect":"{record.dialect}","agent":"{agent}","status":{record.status or "null"},'
-            f'"close_code":null,"closed_by":null,"outcome":"ok","limit":null,"detail":"",'
+            f"{moment}{self._heads[level]}{way.asked}{path} {record.status or '-'} in {round(seconds * 1000)} ms, "
+            f"{record.bytes_up} bytes up, {record.bytes_down} down, {way.through}{record.request_id}\n"
+        ).encode(self._encoding, "backslashreplace")
+
+    def _usual_json(self, record: Recorded, head: str, way: _Way, path: str, seconds: float) -> str | None:
+        client, request_id = record.client, record.request_id
+        if not _is_plain(path, client) or record.close_code is not None or record.closed_by:
+            return None
+        began, link_at, head_at = record.began, record.link_at, record.head_at
+        return (
+            f'{{"time":"{head}{way.asked}{path} {record.status or "-"} in {round(seconds * 1000)} ms, '
+            f'{record.bytes_up} bytes up, {record.bytes_down} down, {way.through}{request_id}",'
+            f'"event":"ended","request_id":"{request_id}","host":"{record.host.decode("latin-1")}","path":"{path}",'
+            f"{way.fields}{client}{way.link}{record.status or 'null'},"
+            '"close_code":null,"closed_by":null,"outcome":"ok","limit":null,"detail":"",'
             f'"bytes_up":{record.bytes_up},"bytes_down":{record.bytes_down},'
             f'"messages_up":{record.messages_up},"messages_down":{record.messages_down},'
             f'"seconds":{_json_seconds(seconds)},'
             f'"link_seconds":{_json_seconds(link_at - began) if link_at is not None else "null"},'
             f'"head_seconds":{_json_seconds(head_at - began) if head_at is not None else "null"},'
-            f'"stalled_by_client_seconds":{_json_seconds(by_client)},'
-            f'"stalled_by_service_seconds":{_json_seconds(by_service)}}}'
+            f'"stalled_by_client_seconds":{_json_seconds(record.stalled_by_client_seconds)},'
+            f'"stalled_by_service_seconds":{_json_seconds(record.stalled_by_service_seconds)}}}\n'
         )
 
-    def _texts(self, target: Target | None) -> _TargetTexts:
-        found = self._targets.get(id(target))
-        if found is None:
-            if len(self._targets) >= _TARGETS:
-                self._targets.clear()
-            found = self._targets[id(target)] = _TargetTexts(target)
-        return found
+    def _new_way(self, key: tuple[str, bytes, int, str, str, str], record: Recorded) -> _Way:
+        way = _Way(record)
+        if way.is_plain:  # else it may be of any length
+            if len(self._ways) >= _WAYS:
+                self._ways.clear()
+            self._ways[key] = way
+        return way
 
 
 def _json_seconds(seconds: float) -> str:
-    """As msgspec writes it, which differs from Python for what is very short or very long."""
-    seconds = round(seconds, 6)
-    return repr(seconds) if seconds == 0.0 or 0.0001 <= seconds < 1e15 else msgspec.json.encode(seconds).decode()
+    """To the microsecond, as msgspec writes the rounded number."""
+    if seconds == 0.0:
+        return "0.0"
+    if 0.0001 <= seconds < 1e9:  # there it has no exponent, and every digit counts
+        text = f"{seconds:.6f}".rstrip("0")
+        return f"{text}0" if text[-1] == "." else text
+    return msgspec.json.encode(round(seconds, 6)).decode()

@@ -21,24 +21,20 @@ class Moments:
     def __init__(self, *, utc: bool) -> None:
         """`utc`: as RFC 3339 in UTC; else the local time of day."""
         self._utc = utc
-        self._kept = (-1, "")  # the second and its text: one attribute, because several threads log
-        self._end = "+00:00" if utc else ""
+        self._kept = (0, "")  # a second and its text: one attribute, because several threads log
+        self._ends = [f".{milli:03}{'+00:00' if utc else ''}" for milli in range(1_000)]
 
     def of(self, created: float) -> str:
         """The text of a time in Unix seconds."""
-        second = int(created)
-        micro = round((created - second) * 1_000_000)
-        if micro == 1_000_000:
-            second, micro = second + 1, 0
-        kept, text = self._kept
-        if second != kept:
-            text = self._text(second)
+        second, text = self._kept
+        passed = created - second
+        if not 0.0 <= passed < 1.0 or not text:
+            second = int(created)
+            passed = created - second
+            moment = datetime.fromtimestamp(second, UTC)
+            text = moment.isoformat()[:19] if self._utc else f"{moment.astimezone():%H:%M:%S}"
             self._kept = (second, text)
-        return f"{text}.{micro // 1000:03}{self._end}"
-
-    def _text(self, second: int) -> str:
-        moment = datetime.fromtimestamp(second, UTC)
-        return moment.isoformat()[:19] if self._utc else f"{moment.astimezone():%H:%M:%S}"
+        return text + self._ends[int(passed * 1_000)]
 
 
 def text_line(moment: str, level: str, logger: str, message: str, *, suppressed: int = 0) -> str:

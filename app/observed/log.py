@@ -139,19 +139,21 @@ class _Shortcut:
         self._filters = handler.filters[:]
         self._handlers = [handler]
         self._root = logging.getLogger()
-        self._above = access.logger.parent or self._root
 
     def write(self, record: access.Recorded, level: int, *, opened: bool) -> bool:
-        """As `access.Shortcut` says."""
-        own, above, handler = access.logger, self._above, self._handler
-        if (
-            own.handlers or own.filters or not own.propagate
-            or own.parent is not above or above.handlers or not above.propagate or above.parent is not self._root
-            or self._root.handlers != self._handlers or handler.filters != self._filters or handler.level > level
-        ):  # fmt: skip
+        """As `access.Shortcut` says. Who else listens is looked at once a turn of the loop."""
+        output = self._output
+        if not output.gathers and not self._is_open():
             return False
-        self._output.gather(self._lines.line(record, level, opened=opened))
+        output.gather(self._lines.line(record, level, opened=opened))
         return True
+
+    def _is_open(self) -> bool:
+        own, above, handler = access.logger, logger, self._handler
+        return not (
+            own.handlers or own.filters or not own.propagate or above.handlers or not above.propagate
+            or self._root.handlers != self._handlers or handler.filters != self._filters or handler.level
+        )  # fmt: skip
 
 
 _output: StandardError | None = None
@@ -160,6 +162,8 @@ _output: StandardError | None = None
 def configure(level: str, style: str) -> None:
     """Send all log lines, uvicorn's too, to standard error in one style. For a process of our own."""
     global _output  # noqa: PLW0603  (a process has one standard error)
+    if _output is not None:
+        _output.close()
     _output = _standard_error()
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
     handler = _Handler(_output, encoding) if _output is not None else logging.StreamHandler(sys.stderr)
@@ -198,4 +202,4 @@ def _standard_error() -> StandardError | None:
 
 
 def _say_dropped(lines: int) -> None:
-    logger.warning("%d lines of the log were dropped: standard error was not read", lines)
+    logger.warning("%d lines of the log were dropped: standard error did not take them", lines)

@@ -24,6 +24,7 @@ class Recorded(Protocol):
 
     kind: Kind
     request_id: str
+    """Letters, digits and signs that need no quoting: `request_id.py` lets nothing else in."""
     method: str
     host: bytes
     """As the client sent it, with its port."""

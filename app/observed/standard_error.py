@@ -35,7 +35,7 @@ class StandardError:
 
     def __init__(self, descriptor: int, on_read_again: Callable[[int], None]) -> None:
         """`on_read_again` is called with the number of lines dropped since the last call."""
-        self._send, self._piece_bytes = _sender(descriptor)
+        self._send, self._piece_bytes, self._close = _sender(descriptor)
         self._descriptor = descriptor
         self._on_read_again = on_read_again
         self._gathered: list[bytes] = []
@@ -43,8 +43,8 @@ class StandardError:
         self._held_bytes = 0
         self._untold = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._called = False
-        """`_flush_gathered` is called at the end of this turn."""
+        self.gathers = False
+        """A line was gathered in this turn of the loop, and `_flush_gathered` comes at its end."""
         self._retrying = False
         self._lock = threading.RLock()
         self._flushing = False
@@ -54,13 +54,13 @@ class StandardError:
     def gather(self, line: bytes) -> None:
         """Write a line, which ends with a newline, at the end of this turn of the loop; at once where no loop runs."""
         self._gathered.append(line)
-        if not self._called:
+        if not self.gathers:
             try:
                 self._loop = asyncio.get_running_loop()
             except RuntimeError:
                 self.flush()
             else:
-                self._called = True
+                self.gathers = True
                 self._loop.call_soon(self._flush_gathered)
 
     def write(self, line: bytes) -> None:
@@ -95,35 +95,44 @@ class StandardError:
                 return
             self.flush()
 
+    def close(self) -> None:
+        """Give back what was opened; the descriptor itself stays open. Nothing is written afterwards. Idempotent."""
+        self._close()
+        self._close = _nothing
+        self._send = len
+
     def _flush_gathered(self) -> None:
-        self._called = False
+        self.gathers = False
         self.flush()
 
     def _flush(self) -> bool:
-        """Send what can be sent; whether the last piece was taken whole."""
-        taken = True
+        """Send what can be sent; whether the last piece was taken."""
+        taken = is_full = False
         while True:
-            if self._gathered:
-                lines = self._gathered[:]
-                del self._gathered[: len(lines)]  # not `clear`: another thread may have appended one in between
-                self._hold(lines)
-            if not self._held:
-                return taken
-            piece = self._held[0]
-            try:
-                sent = self._send(piece)
-            except BlockingIOError:
-                return False
-            except OSError:  # the reader has gone, the disk is full: it will not be better in a moment
-                sent, taken = len(piece), False
-                self._drop(piece)
-            else:
+            while self._held and not is_full:
+                piece = self._held[0]
+                try:
+                    sent = self._send(piece)
+                except BlockingIOError:
+                    break
+                except OSError:  # the reader has gone, the disk is full: it will not be better in a moment
+                    self._held.popleft()
+                    self._held_bytes -= len(piece)
+                    self._drop(piece)
+                    taken = False
+                    continue
+                self._held_bytes -= sent
                 taken = sent == len(piece)
-            self._held_bytes -= sent
-            if sent == len(piece):
-                self._held.popleft()
-            else:
-                self._held[0] = piece[sent:]
+                is_full = not taken
+                if taken:
+                    self._held.popleft()
+                else:
+                    self._held[0] = piece[sent:]
+            lines = self._gathered[:]  # only now: what was held made room
+            if not lines:
+                return taken
+            del self._gathered[: len(lines)]  # not `clear`: another thread may have appended one in between
+            self._hold(lines)
 
     def _hold(self, lines: list[bytes]) -> None:
         """Join the lines to pieces that are sent at once."""
@@ -138,9 +147,12 @@ class StandardError:
     def _hold_piece(self, piece: bytes) -> None:
         if self._held_bytes + len(piece) > HELD_BYTES:
             self._drop(piece)
+            return
+        if self._held and len(self._held[-1]) + len(piece) <= self._piece_bytes:
+            self._held[-1] += piece
         else:
             self._held.append(piece)
-            self._held_bytes += len(piece)
+        self._held_bytes += len(piece)
 
     def _drop(self, piece: bytes) -> None:
         lines = piece.count(b"\n")
@@ -160,23 +172,30 @@ class StandardError:
         self.flush()
 
 
-def _sender(descriptor: int) -> tuple[Callable[[bytes], int], int]:
-    """How to write to it without blocking, and how much at most in one piece.
+_Sender = tuple[Callable[[bytes], int], int, Callable[[], object]]
 
-    The callable returns how many bytes were taken, and raises OSError: BlockingIOError where there is no room.
+
+def _sender(descriptor: int) -> _Sender:
+    """How to write to it without blocking, how much at most in one piece, and how to close what was opened for it.
+
+    The first returns how many bytes were taken, and raises OSError: BlockingIOError where there is no room.
     """
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISSOCK(mode):
         connection = socket.socket(fileno=os.dup(descriptor))
-        return lambda piece: connection.send(piece, socket.MSG_DONTWAIT), _PIPE_BYTES
+        return lambda piece: connection.send(piece, socket.MSG_DONTWAIT), _PIPE_BYTES, connection.close
     if not stat.S_ISFIFO(mode) and not os.isatty(descriptor):
-        return lambda piece: os.write(descriptor, piece), HELD_BYTES
+        return lambda piece: os.write(descriptor, piece), HELD_BYTES, _nothing
     try:
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         own = os.open(f"/proc/self/fd/{descriptor}", flags)
     except OSError:  # no /proc, or it belongs to another user
-        return lambda piece: _send_polled(descriptor, piece), _PIPE_BYTES
-    return lambda piece: os.write(own, piece), _PIPE_BYTES
+        return lambda piece: _send_polled(descriptor, piece), _PIPE_BYTES, _nothing
+    return lambda piece: os.write(own, piece), _PIPE_BYTES, lambda: os.close(own)
+
+
+def _nothing() -> None:
+    """Nothing was opened."""
 
 
 def _send_polled(descriptor: int, piece: bytes) -> int:

@@ -5,6 +5,7 @@ numbers (`counts.py`), label values are bounded (`labels.py`), and gauges are re
 time. Every method is a synchronous call on the gateway's event loop. No method raises because of its arguments.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -17,7 +18,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from .. import log
-from ..record import Recorded, seconds_of
+from ..record import Recorded
 from .counts import REQUEST_SECONDS, Distribution, StallTotal, Traffic
 from .labels import LINK_STATES, OTHER, OUTCOMES, SIDES, ClusterLabels, Limit, code_class, method_label, status_class
 from .snapshot import Snapshot, Source
@@ -61,7 +62,8 @@ class Metrics:
         record.opened = True
         self.websockets_active += 1
         self._requests["GET", "1xx", "ok"] += 1
-        self._head(record)
+        if record.head_at is not None:
+            self._head_seconds.add(record.head_at - record.began)
 
     def ended(self, record: Recorded) -> None:
         """An exchange has ended, in whatever way. Called once for each."""
@@ -72,12 +74,18 @@ class Metrics:
             self._closes[side, code_class(record.close_code)] += 1
             return
         key = (record.method, record.status, record.outcome)
-        if key in self._counted:
+        try:
             self._counted[key] += 1
-        else:
+        except KeyError:
             self._count_first(key)
-        self._request_seconds.add(seconds_of(record))
-        self._head(record)
+        began, head_at, ended_at = record.began, record.head_at, record.ended_at
+        all_seconds, seconds = self._request_seconds, ended_at - began if ended_at is not None else 0.0
+        all_seconds.counts[bisect_left(all_seconds.borders, seconds)] += 1  # here: a call each for every request
+        all_seconds.total += seconds
+        if head_at is not None:
+            all_seconds, seconds = self._head_seconds, head_at - began
+            all_seconds.counts[bisect_left(all_seconds.borders, seconds)] += 1
+            all_seconds.total += seconds
 
     def limit_hit(self, limit: Limit, record: Recorded | None = None) -> None:
         """An exchange reached a limit. If the limit ends the exchange, its record names the limit."""
@@ -120,10 +128,6 @@ class Metrics:
         yield from self._state(self._source.snapshot() if self._source is not None else Snapshot())
 
     # --- inside
-
-    def _head(self, record: Recorded) -> None:
-        if record.head_at is not None:
-            self._head_seconds.add(record.head_at - record.began)
 
     def _count_first(self, key: tuple[str | bytes, int, str]) -> None:
         """A request of a kind that was not seen since the last scrape, or of one that nobody knows."""
