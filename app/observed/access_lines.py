@@ -68,12 +68,27 @@ class AccessLines:
         """The line of an exchange that opened or ended, at this moment."""
         moment = self._moments.of(self._clock())
         if (
-            record.outcome == "ok" and record.kind == "http" and not record.detail and not record.limit
-            and record.stalled_by_client_seconds < 0.1 and record.stalled_by_service_seconds < 0.1
+            record.outcome != "ok" or record.kind != "http" or record.detail or record.limit
+            or record.stalled_by_client_seconds >= 0.1 or record.stalled_by_service_seconds >= 0.1
         ):  # fmt: skip
-            line = self._usual(record, moment, level)
-            if line is not None:
-                return line
+            return self._any(record, moment, level, opened=opened)
+        key = (record.method, record.host, id(record.target), record.link, record.agent, record.dialect)
+        way = self._ways.get(key) or self._new_way(key, record)
+        path = record.path.decode("latin-1")
+        if not way.is_plain or not path.isprintable() or "?" in path or len(path) > TEXT_LIMIT:
+            return self._any(record, moment, level, opened=opened)
+        ended_at = record.ended_at
+        seconds = ended_at - record.began if ended_at is not None else 0.0
+        if self._json:
+            line = self._usual_json(record, moment + self._heads[level], way, path, seconds)
+            return line or self._any(record, moment, level, opened=opened)
+        return (
+            f"{moment}{self._heads[level]}{way.asked}{path} {record.status or '-'} in {round(seconds * 1000)} ms, "
+            f"{record.bytes_up} bytes up, {record.bytes_down} down, {way.through}{record.request_id}\n"
+        ).encode(self._encoding, "backslashreplace")
+
+    def _any(self, record: Recorded, moment: str, level: int, *, opened: bool) -> bytes:
+        """A line that is made with care."""
         message, name = opening(record) if opened else ending(record), _NAMES[level]
         if self._json:
             fields = {"event": "opened" if opened else "ended", **record.fields()}
@@ -82,24 +97,8 @@ class AccessLines:
             text = text_line(moment, name, logger.name, message)
         return f"{text}\n".encode(self._encoding, "backslashreplace")
 
-    def _usual(self, record: Recorded, moment: str, level: int) -> bytes | None:
-        """The line of a request that went well. None if its texts need more care."""
-        key = (record.method, record.host, id(record.target), record.link, record.agent, record.dialect)
-        way = self._ways.get(key) or self._new_way(key, record)
-        path = record.path.partition(b"?")[0].decode("latin-1")
-        if not way.is_plain or len(path) > TEXT_LIMIT or not path.isprintable():
-            return None
-        ended_at = record.ended_at
-        seconds = ended_at - record.began if ended_at is not None else 0.0
-        if self._json:
-            line = self._usual_json(record, moment + self._heads[level], way, path, seconds)
-            return line.encode(self._encoding, "backslashreplace") if line is not None else None
-        return (
-            f"{moment}{self._heads[level]}{way.asked}{path} {record.status or '-'} in {round(seconds * 1000)} ms, "
-            f"{record.bytes_up} bytes up, {record.bytes_down} down, {way.through}{record.request_id}\n"
-        ).encode(self._encoding, "backslashreplace")
-
-    def _usual_json(self, record: Recorded, head: str, way: _Way, path: str, seconds: float) -> str | None:
+    def _usual_json(self, record: Recorded, head: str, way: _Way, path: str, seconds: float) -> bytes | None:
+        """None: its texts need more care."""
         client, request_id = record.client, record.request_id
         if not _is_plain(path, client) or record.close_code is not None or record.closed_by:
             return None
@@ -117,7 +116,7 @@ class AccessLines:
             f'"head_seconds":{_json_seconds(head_at - began) if head_at is not None else "null"},'
             f'"stalled_by_client_seconds":{_json_seconds(record.stalled_by_client_seconds)},'
             f'"stalled_by_service_seconds":{_json_seconds(record.stalled_by_service_seconds)}}}\n'
-        )
+        ).encode(self._encoding, "backslashreplace")
 
     def _new_way(self, key: tuple[str, bytes, int, str, str, str], record: Recorded) -> _Way:
         way = _Way(record)

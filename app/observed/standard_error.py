@@ -27,7 +27,8 @@ RETRY_SECONDS = 0.05
 """After a full pipe, when no further line comes."""
 FINISH_SECONDS = 1.0
 """How long the end of the process may wait for a reader."""
-_PIPE_BYTES = select.PIPE_BUF
+_PIPE_BYTES: int = getattr(select, "PIPE_BUF", 512)
+"""What a pipe takes whole or not at all. 512 is the least of POSIX."""
 
 
 class StandardError:
@@ -135,14 +136,14 @@ class StandardError:
             self._hold(lines)
 
     def _hold(self, lines: list[bytes]) -> None:
-        """Join the lines to pieces that are sent at once."""
-        start = size = 0
-        for number, line in enumerate(lines):
-            size += len(line)
-            if size > self._piece_bytes and number > start:
-                self._hold_piece(b"".join(lines[start:number]))
-                start, size = number, len(line)
-        self._hold_piece(b"".join(lines[start:]))
+        """Join the lines to pieces that are sent at once, cut where a line ends."""
+        data, size, start = b"".join(lines), self._piece_bytes, 0
+        while len(data) - start > size:
+            end = data.rfind(b"\n", start, start + size) + 1 or data.find(b"\n", start) + 1 or len(data)
+            self._hold_piece(data[start:end])
+            start = end
+        if start < len(data):
+            self._hold_piece(data[start:])
 
     def _hold_piece(self, piece: bytes) -> None:
         if self._held_bytes + len(piece) > HELD_BYTES:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import select
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from app.observed.standard_error import StandardError
 from tests.app.virtual import dialogue
 
 PIPE_BUF = select.PIPE_BUF
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sets the sizes of pipes")
 
 
 class Pipe:
