@@ -20,6 +20,7 @@ from .node.gateway import Gateway
 from .observed import log
 from .operator.admin import create_admin_app
 from .operator.reload import Reloader
+from .server.collector import Collector
 from .server.http import GatewayHttp
 from .server.websocket import GatewayWebSocket
 from .settings import Settings
@@ -67,6 +68,7 @@ class GatewayServer(uvicorn.Server):
         self._reloader = reloader
         self._admin = admin
         self._stopping: asyncio.Task[None] | None = None
+        self._collector = Collector(lambda: (len(gateway.exchanges), *gateway.metrics.activity()))
         gateway.listeners.append(self._stop_listening)
 
     @contextlib.contextmanager
@@ -118,11 +120,13 @@ class GatewayServer(uvicorn.Server):
         await super().startup(sockets)
         if self.should_exit:
             return
+        self._collector.start()
         address = self.servers[0].sockets[0].getsockname()
         log.READY.info("ready: http://%s:%d", *address[:2])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, the operator's listener last."""
+        self._collector.stop()
         await super().shutdown(sockets)
         if self.force_exit:
             await self.lifespan.shutdown()  # uvicorn skips this on a forced exit and then logs an error
@@ -133,6 +137,13 @@ class GatewayServer(uvicorn.Server):
 def serve(settings: Settings, host: str, port: int) -> int:
     """Serve until a signal. Returns the exit status."""
     log.configure(settings.log_level, settings.log_format)
+    try:
+        return _serve(settings, host, port)
+    finally:
+        log.finish()  # before Python writes a traceback, if there is one
+
+
+def _serve(settings: Settings, host: str, port: int) -> int:
     app = create_app(settings)
     gateway: Gateway = app.state.gateway
     config = uvicorn.Config(

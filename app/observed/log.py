@@ -4,15 +4,17 @@
 Quoted input cannot forge a line. Warnings that repeat are limited in rate; the access log is not.
 """
 
-import json
 import logging
-import re
 import sys
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
 
-import msgspec
+from . import access
+from .access_lines import AccessLines
+from .lines import Moments, json_line, text_line
+from .standard_error import StandardError
+
+logger = logging.getLogger("gateway")
 
 READY = logging.getLogger("gateway.start")
 """For the line that says that the program is ready. Printed at every log level."""
@@ -23,58 +25,38 @@ _LINES_PER_WINDOW = 20
 _KINDS = 1_000
 """Kinds of warnings to remember. The sources have fewer; only a library that formats its texts first makes more."""
 
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, line separators, overrides of the writing direction, and lone surrogates."""
-
 
 class TextFormatter(logging.Formatter):
     """`12:00:00.123 INFO    gateway  message`."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._moments = Moments(utc=False)
+
     def format(self, record: logging.LogRecord) -> str:
         """One line, followed by the traceback if there is one."""
-        moment = datetime.fromtimestamp(record.created, UTC).astimezone()
-        message = _UNPRINTABLE.sub(_escape, record.getMessage())
-        line = f"{moment:%H:%M:%S}.{int(record.msecs):03} {record.levelname:<7} {record.name:<15} {message}"
+        moment = self._moments.of(record.created)
         suppressed = getattr(record, "suppressed", 0)
-        if suppressed:
-            line += f" [and {suppressed} more of this kind]"
+        line = text_line(moment, record.levelname, record.name, record.getMessage(), suppressed=suppressed)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line: time (RFC 3339, UTC), level, logger, message, the event's own fields, and error.
+    """One JSON object per line: time (RFC 3339, UTC), level, logger, message, the event's own fields, and error."""
 
-    A field cannot replace one of the first four.
-    """
+    def __init__(self) -> None:
+        super().__init__()
+        self._moments = Moments(utc=True)
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, always."""
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
         fields = getattr(record, "fields", None)
-        if isinstance(fields, Mapping):
-            line = line | {str(name): value for name, value in fields.items() if name not in line}
-        suppressed = getattr(record, "suppressed", 0)
-        if suppressed:
-            line["suppressed"] = suppressed
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        try:
-            return _UNPRINTABLE.sub(_escape_json, msgspec.json.encode(line, enc_hook=str).decode())
-        except UnicodeEncodeError:  # a lone surrogate: agents may send what is not text
-            return json.dumps(line, default=str)
-
-
-def _escape(found: re.Match[str]) -> str:
-    return repr(found.group())[1:-1]
-
-
-def _escape_json(found: re.Match[str]) -> str:
-    return f"\\u{ord(found.group()):04x}"
+        return json_line(
+            self._moments.of(record.created), record.levelname, record.name, record.getMessage(),
+            fields if isinstance(fields, Mapping) else {},
+            suppressed=getattr(record, "suppressed", 0),
+            error=self.formatException(record.exc_info) if record.exc_info else None,
+        )  # fmt: skip
 
 
 _NOISE = (
@@ -128,9 +110,63 @@ class FloodGuard(logging.Filter):
         return False
 
 
+class _Handler(logging.Handler):
+    """Writes to standard error at once, after the lines that were gathered."""
+
+    def __init__(self, output: StandardError, encoding: str) -> None:
+        super().__init__()
+        self._output = output
+        self._encoding = encoding
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._output.write(f"{self.format(record)}\n".encode(self._encoding, "backslashreplace"))
+        except Exception:  # noqa: BLE001  (as every handler of `logging` does)
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Write what is gathered or held. `logging` calls it at the end of the process."""
+        self._output.finish()
+
+
+class _Shortcut:
+    """Access lines past `logging`, as long as nobody but `configure` has set anything for them."""
+
+    def __init__(self, output: StandardError, lines: AccessLines, handler: logging.Handler) -> None:
+        self._output = output
+        self._lines = lines
+        self._handler = handler
+        self._filters = handler.filters[:]
+        self._handlers = [handler]
+        self._root = logging.getLogger()
+
+    def write(self, record: access.Recorded, level: int, *, opened: bool) -> bool:
+        """As `access.Shortcut` says. Who else listens is looked at once a turn of the loop."""
+        output = self._output
+        if not output.gathers and not self._is_open():
+            return False
+        output.gather(self._lines.line(record, level, opened=opened))
+        return True
+
+    def _is_open(self) -> bool:
+        own, above, handler = access.logger, logger, self._handler
+        return not (
+            own.handlers or own.filters or not own.propagate or above.handlers or not above.propagate
+            or self._root.handlers != self._handlers or handler.filters != self._filters or handler.level
+        )  # fmt: skip
+
+
+_output: StandardError | None = None
+
+
 def configure(level: str, style: str) -> None:
-    """Send all log lines, uvicorn's too, to standard error in one style."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Send all log lines, uvicorn's too, to standard error in one style. For a process of our own."""
+    global _output  # noqa: PLW0603  (a process has one standard error)
+    if _output is not None:
+        _output.close()
+    _output = _standard_error()
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    handler = _Handler(_output, encoding) if _output is not None else logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     handler.addFilter(FloodGuard())
     root = logging.getLogger()
@@ -141,3 +177,29 @@ def configure(level: str, style: str) -> None:
     server.setLevel(max(logging.WARNING, root.level))
     server.addFilter(_ServerNoise())
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+    lines = AccessLines(style, encoding, time.time)
+    access.shorten(_Shortcut(_output, lines, handler) if _output is not None else None)
+
+
+def finish() -> None:
+    """Write what is still gathered or held, and wait for a slow reader for a second: for the end of the process."""
+    if _output is not None:
+        _output.finish()
+
+
+def lines_dropped() -> int:
+    """Lines that standard error did not take, since the start of the process."""
+    return _output.lines_dropped if _output is not None else 0
+
+
+def _standard_error() -> StandardError | None:
+    """None where it has no descriptor: it was closed at the start, or replaced by an object."""
+    try:
+        sys.stderr.flush()
+        return StandardError(sys.stderr.fileno(), _say_dropped)
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _say_dropped(lines: int) -> None:
+    logger.warning("%d lines of the log were dropped: standard error did not take them", lines)

@@ -64,7 +64,7 @@ class Receiver:
         self._body_stream: Stream | None = None
         self._body_ends_stream = False
 
-    def read(self, data: bytes | memoryview, now: float, events: list[Event]) -> None:
+    def read(self, data: bytes | memoryview, now: float, events: list[Event]) -> None:  # noqa: PLR0912  (a call a frame costs more)
         """Parse `data` and append its events to `events`."""
         self._now = now
         live = self._table.live

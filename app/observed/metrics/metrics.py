@@ -5,6 +5,7 @@ numbers (`counts.py`), label values are bounded (`labels.py`), and gauges are re
 time. Every method is a synchronous call on the gateway's event loop. No method raises because of its arguments.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -16,10 +17,14 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from ..access import Record
+from .. import log
+from ..record import Recorded
 from .counts import REQUEST_SECONDS, Distribution, StallTotal, Traffic
 from .labels import LINK_STATES, OTHER, OUTCOMES, SIDES, ClusterLabels, Limit, code_class, method_label, status_class
 from .snapshot import Snapshot, Source
+
+_KINDS = 512
+"""Kinds of requests to count apart from their labels. Services choose the statuses, so the kinds have to be bounded."""
 
 
 class Metrics:
@@ -36,6 +41,9 @@ class Metrics:
         self.stalled_by_service = StallTotal()
         self.websockets_active = 0
         self._requests: Counter[tuple[str, str, str]] = Counter()
+        """By the values of their labels, as of the last `_label_requests`."""
+        self._counted: dict[tuple[str | bytes, int, str], int] = {}
+        """The requests since then, by method, status and outcome. Methods and outcomes are known ones."""
         self._request_seconds = Distribution(REQUEST_SECONDS)
         self._head_seconds = Distribution(REQUEST_SECONDS)
         self._limits = dict.fromkeys(Limit, 0)
@@ -49,14 +57,15 @@ class Metrics:
 
     # --- reported by the public side and by agents' sockets
 
-    def websocket_opened(self, record: Record) -> None:
+    def websocket_opened(self, record: Recorded) -> None:
         """The client got its 101. Exactly one `ended` with this record follows."""
         record.opened = True
         self.websockets_active += 1
         self._requests["GET", "1xx", "ok"] += 1
-        self._head(record)
+        if record.head_at is not None:
+            self._head_seconds.add(record.head_at - record.began)
 
-    def ended(self, record: Record) -> None:
+    def ended(self, record: Recorded) -> None:
         """An exchange has ended, in whatever way. Called once for each."""
         if record.opened:
             record.opened = False
@@ -64,12 +73,21 @@ class Metrics:
             side = record.closed_by if record.closed_by in SIDES else OTHER
             self._closes[side, code_class(record.close_code)] += 1
             return
-        outcome = record.outcome if record.outcome in OUTCOMES else OTHER
-        self._requests[method_label(record.method), status_class(record.status), outcome] += 1
-        self._request_seconds.add(record.seconds)
-        self._head(record)
+        key = (record.method, record.status, record.outcome)
+        try:
+            self._counted[key] += 1
+        except KeyError:
+            self._count_first(key)
+        began, head_at, ended_at = record.began, record.head_at, record.ended_at
+        all_seconds, seconds = self._request_seconds, ended_at - began if ended_at is not None else 0.0
+        all_seconds.counts[bisect_left(all_seconds.borders, seconds)] += 1  # here: a call each for every request
+        all_seconds.total += seconds
+        if head_at is not None:
+            all_seconds, seconds = self._head_seconds, head_at - began
+            all_seconds.counts[bisect_left(all_seconds.borders, seconds)] += 1
+            all_seconds.total += seconds
 
-    def limit_hit(self, limit: Limit, record: Record | None = None) -> None:
+    def limit_hit(self, limit: Limit, record: Recorded | None = None) -> None:
         """An exchange reached a limit. If the limit ends the exchange, its record names the limit."""
         self._limits[limit] += 1
         if record is not None:
@@ -82,6 +100,14 @@ class Metrics:
     def watch(self, source: Source) -> None:
         """Read the gauges from `source` from now on."""
         self._source = source
+
+    def activity(self) -> tuple[int, ...]:
+        """Numbers that stay the same only while no exchange begins, ends or carries anything."""
+        up, down = self.client_to_service, self.service_to_client
+        return (
+            sum(self._request_seconds.counts), self.websockets_active, sum(self._closes.values()),
+            up.messages, down.messages, self.request_bytes_up, self.request_bytes_down,
+        )  # fmt: skip
 
     # --- read by Prometheus
 
@@ -103,10 +129,21 @@ class Metrics:
 
     # --- inside
 
-    def _head(self, record: Record) -> None:
-        seconds = record.head_seconds
-        if seconds is not None:
-            self._head_seconds.add(seconds)
+    def _count_first(self, key: tuple[str | bytes, int, str]) -> None:
+        """A request of a kind that was not seen since the last scrape, or of one that nobody knows."""
+        method, status, outcome = key
+        if method_label(method) == OTHER:
+            method = OTHER
+        key = (method, status, outcome if outcome in OUTCOMES else OTHER)
+        if len(self._counted) >= _KINDS and key not in self._counted:
+            self._label_requests()
+        self._counted[key] = self._counted.get(key, 0) + 1
+
+    def _label_requests(self) -> None:
+        """Give the requests since the last call their labels."""
+        for (method, status, outcome), count in self._counted.items():
+            self._requests[method_label(method), status_class(status), outcome] += count
+        self._counted.clear()
 
     def _websockets(self) -> Iterator[Metric]:
         up, down = self.client_to_service, self.service_to_client
@@ -122,6 +159,7 @@ class Metrics:
                        ("by", "code_class"), self._closes.items())  # fmt: skip
 
     def _exchanges(self) -> Iterator[Metric]:
+        self._label_requests()
         yield _counter("gateway_requests", "HTTP requests that ended, and WebSocket handshakes",
                        ("method", "status_class", "outcome"), self._requests.items())  # fmt: skip
         yield _histogram("gateway_request_duration_seconds", "From a request's head to the end of its answer",
@@ -152,6 +190,8 @@ class Metrics:
         yield _gauge("gateway_spooled_bytes_limit", "Limit of the bytes in files", state.spooled_bytes_limit)
         yield _gauge("gateway_learned_routes", "Routes that agents registered", state.learned_routes)
         yield _gauge("gateway_draining", "1 while the gateway drains", int(state.draining))
+        yield _counter("gateway_log_lines_dropped", "Lines of the log that standard error did not take", (),
+                       (((), log.lines_dropped()),))  # fmt: skip
 
 
 class _Families(Collector):

@@ -217,6 +217,7 @@ class YamuxCarrier(Carrier):
         try:
             callback()
         except Exception:
+            logger.exception("stream %d failed in its owner", stream.stream_id)
             stream.owner_failed()
 
     def _lose(self, stream: YamuxStream, error: TunnelError) -> None:

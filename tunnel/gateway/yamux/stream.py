@@ -134,14 +134,14 @@ class YamuxStream(ByteStream):
         try:
             self.owner.data_received(data)
         except Exception:
+            logger.exception("stream %d failed in its owner", self.stream_id)
             self.owner_failed()
         if self._delivered_bytes:
             self.unread.add(self._delivered_bytes)
             self._delivered_bytes = 0
 
     def owner_failed(self) -> None:
-        """Log the exception that the owner raised, and end the stream with it."""
-        logger.exception("stream %d failed in its owner", self.stream_id)
+        """The owner raised an exception, which is logged: end the stream, and no other."""
         owner = self.owner
         self.reset()
         with contextlib.suppress(Exception):  # it has failed already, and that is logged

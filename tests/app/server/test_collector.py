@@ -1,0 +1,163 @@
+"""The garbage collector of a process of our own: counted, not timed."""
+
+import asyncio
+import gc
+from collections.abc import Iterator
+from types import SimpleNamespace
+from unittest import mock
+
+import pytest
+import uvicorn
+from tests.app.virtual import dialogue
+
+from app.main import create_app
+from app.serve import GatewayServer
+from app.server.collector import LATEST_SECONDS, PAUSE_SECONDS, THRESHOLDS, TICK_SECONDS, Collector
+from app.settings import Settings
+
+
+@pytest.fixture
+def full() -> Iterator[list[int]]:
+    """An entry for each full collection."""
+    seen: list[int] = []
+
+    def count(phase: str, info: dict[str, int]) -> None:
+        if phase == "start" and info["generation"] == 2:
+            seen.append(1)
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(count)
+    yield seen
+    gc.callbacks.remove(count)
+    assert gc.get_threshold() == thresholds
+    assert gc.get_freeze_count() == 0
+
+
+class Gateway:
+    """What happens at one, as a number that grows."""
+
+    def __init__(self) -> None:
+        self.happened = 0
+
+    def activity(self) -> int:
+        return self.happened
+
+
+@dialogue
+async def test_what_is_there_at_the_start_is_collected_and_frozen(full: list[int]):
+    made = Collector(Gateway().activity)
+    made.start()
+    try:
+        assert len(full) == 1
+        assert gc.get_freeze_count() > 1_000
+        assert gc.get_threshold() == THRESHOLDS
+        made.start()
+        assert len(full) == 1
+    finally:
+        made.stop()
+    made.stop()
+
+
+@dialogue
+async def test_a_circle_that_came_later_is_found(full: list[int]):
+    gateway = Gateway()
+    made = Collector(gateway.activity)
+    made.start()
+    try:
+        circle: list[object] = [gateway]
+        circle.append(circle)
+        assert any(circle is item for item in gc.get_objects())
+        gone = id(circle)
+        del circle
+        gateway.happened += 1
+        await asyncio.sleep(PAUSE_SECONDS + 2 * TICK_SECONDS)
+        assert len(full) == 2
+        assert not [item for item in gc.get_objects() if id(item) == gone and type(item) is list and gateway in item]
+    finally:
+        made.stop()
+
+
+@dialogue
+async def test_idle_means_that_nothing_happened_for_a_second(full: list[int]):
+    gateway = Gateway()
+    made = Collector(gateway.activity)
+    made.start()
+    try:
+        for _ in range(int(PAUSE_SECONDS) * 2):
+            await asyncio.sleep(TICK_SECONDS)
+            gateway.happened += 1
+        assert len(full) == 1
+        await asyncio.sleep(2.5 * TICK_SECONDS)
+        assert len(full) == 2
+    finally:
+        made.stop()
+
+
+@dialogue
+async def test_once_while_it_is_idle_and_at_most_every_30_s(full: list[int]):
+    gateway = Gateway()
+    made = Collector(gateway.activity)
+    made.start()
+    try:
+        await asyncio.sleep(10 * PAUSE_SECONDS)
+        assert len(full) == 1  # nothing happened at all
+        gateway.happened += 1
+        await asyncio.sleep(10 * PAUSE_SECONDS)
+        assert len(full) == 2
+        for _ in range(10):  # short bursts with pauses between
+            gateway.happened += 1
+            await asyncio.sleep(PAUSE_SECONDS / 2)
+        assert 5 <= len(full) - 2 <= 6
+    finally:
+        made.stop()
+
+
+@dialogue
+async def test_a_gateway_that_is_never_idle_has_one_every_ten_minutes(full: list[int]):
+    gateway = Gateway()
+    made = Collector(gateway.activity)
+    made.start()
+    try:
+        for _ in range(int(3 * LATEST_SECONDS) + 10):
+            gateway.happened += 1
+            await asyncio.sleep(TICK_SECONDS)
+        assert len(full) == 1 + 3
+    finally:
+        made.stop()
+
+
+# --- where it is used
+
+
+async def start(server: uvicorn.Server, _: object = None) -> None:
+    """uvicorn's part, without a socket."""
+    listener = SimpleNamespace(getsockname=lambda: ("127.0.0.1", 8080))
+    server.servers = [SimpleNamespace(sockets=[listener])]  # type: ignore[list-item]
+
+
+async def stop(_server: uvicorn.Server, _: object = None) -> None:
+    """uvicorn's part."""
+
+
+@dialogue
+async def test_the_server_of_our_own_uses_it(full: list[int]):
+    app = create_app(Settings())
+    with mock.patch.object(uvicorn.Server, "startup", start), mock.patch.object(uvicorn.Server, "shutdown", stop):
+        server = GatewayServer(uvicorn.Config(app), app.state.gateway, app.state.reloader, None)
+        await server.startup()
+        assert gc.get_threshold() == THRESHOLDS
+        assert len(full) == 1
+        app.state.gateway.metrics.request_bytes_down += 1
+        await asyncio.sleep(PAUSE_SECONDS + 2 * TICK_SECONDS)
+        assert len(full) == 2
+        await server.shutdown()
+    await app.state.gateway.aclose()
+
+
+@dialogue
+async def test_an_application_that_mounts_us_keeps_its_own(full: list[int]):
+    thresholds = gc.get_threshold()
+    app = create_app(Settings())
+    async with app.router.lifespan_context(app):
+        await asyncio.sleep(2 * LATEST_SECONDS)
+        assert (gc.get_threshold(), gc.get_freeze_count(), full) == (thresholds, 0, [])
