@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.app.virtual import dialogue
 
 from app.observed import standard_error
 from app.observed.standard_error import StandardError
+from tests.fakes.loop import dialogue
 
 PIPE_BUF = select.PIPE_BUF
 

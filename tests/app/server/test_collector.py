@@ -8,12 +8,12 @@ from unittest import mock
 
 import pytest
 import uvicorn
-from tests.app.virtual import dialogue
 
 from app.main import create_app
 from app.serve import GatewayServer
 from app.server.collector import LATEST_SECONDS, PAUSE_SECONDS, THRESHOLDS, TICK_SECONDS, Collector
 from app.settings import Settings
+from tests.fakes.loop import dialogue
 
 
 @pytest.fixture
