@@ -46,8 +46,10 @@ class RoutedHosts(BaseRoute):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Full for a routed host, and for a request that the server's protocol wants refused."""
         if scope["type"] in ("http", "websocket"):
+            if refusal_of(scope):
+                return Match.FULL, {}
             host = normalise_host(host_of(scope).decode("latin-1"))
-            if self._gateway.routes_of(host) is not None or refusal_of(scope):
+            if self._gateway.routes_of(host) is not None:
                 return Match.FULL, {}
         return Match.NONE, {}
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from tunnel.port import Headers, RequestHead
 
 from ..rules.request import Request
+from ..rules.routes import HOST_FIELD_BYTES
 from .forwarded import FORWARDED, forwarding, is_claim
 
 _HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]*")
@@ -48,7 +49,7 @@ def checked_host(request: Request) -> str:
     """The Host field as sent; "" if there is none. Raises BadRequestError for several fields or an invalid name."""
     if len(request.all(b"host")) > 1:
         raise BadRequestError("more than one Host header")
-    if not _HOST.fullmatch(request.host):
+    if len(request.host) > HOST_FIELD_BYTES or not _HOST.fullmatch(request.host):
         raise BadRequestError("Host is not a host name")
     return request.host.decode("latin-1")
 

@@ -60,6 +60,8 @@ def convert(kind: object, value: object, path: KeyPath) -> object:
 
 def shown(value: object) -> str:
     """A value for an error text: on one line and of bounded length."""
+    if isinstance(value, str):
+        value = value[: _SHOWN_CHARACTERS + 1]
     text = {True: "true", False: "false"}[value] if isinstance(value, bool) else ascii(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
 
