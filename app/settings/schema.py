@@ -22,6 +22,7 @@ Text = Annotated[
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="seconds, above 0 and at most 86400")]
 Grace = Annotated[float, Meta(ge=0, le=86_400, description="seconds, from 0 to 86400")]
 PerSecond = Annotated[float, Meta(gt=0, le=1e12, description="a number per second above 0")]
+PerMinute = Annotated[float, Meta(ge=1, le=60_000, description="a number per minute, from 1 to 60000")]
 Count = Annotated[int, Meta(ge=1, le=2**53, description="a whole number, 1 or more")]
 MessageBytes = Annotated[int, Meta(ge=1024, le=1024 * MIB, description="bytes, from 1024 to 1073741824")]
 WindowBytes = Annotated[int, Meta(ge=262_144, le=64 * MIB, description="bytes, from 262144 to 67108864")]
@@ -104,6 +105,9 @@ class File(PolicyKeys, kw_only=True):
     held_bytes_hard_limit: HeldBytes | UnsetType = UNSET
     spool_bytes_limit: SpoolBytes | UnsetType = UNSET
     max_websockets_per_cluster: Count | Unlimited | UnsetType = UNSET
+    max_links_per_cluster: Count | UnsetType = UNSET
+    max_links_per_token: Count | UnsetType = UNSET
+    max_syncs_per_minute: PerMinute | UnsetType = UNSET
     link_ping_interval: Seconds | UnsetType = UNSET
     link_ping_timeout: Seconds | UnsetType = UNSET
     client_ping_interval: Seconds | UnsetType = UNSET
