@@ -6,9 +6,10 @@ import pytest
 
 from app.rules import routes
 from app.rules.routes import HOST_CHARACTERS, Route, RouteTable
-from tests.app.asgi_server import Request
-from tests.app.fakes import TARGET, Stage
-from tests.app.virtual import dialogue, quiet
+from tests.app.stage import Stage
+from tests.fakes.asgi import Request
+from tests.fakes.link import TARGET
+from tests.fakes.loop import dialogue, quiet
 
 TABLE = RouteTable([Route("*.example.test", b"/", TARGET), Route("app.example.test", b"/", TARGET)])
 LABELS = "a." * 60_000 + "example.test"

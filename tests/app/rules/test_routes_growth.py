@@ -3,7 +3,7 @@
 from typing import SupportsIndex
 
 from app.rules.routes import HOST_CHARACTERS, HostIndex, Route
-from tests.app.growth import FACTOR, grows_linearly
+from tests.fakes.growth import FACTOR, grows_linearly
 from tunnel.port import Target
 
 TARGET = Target("c1", "apps", "web", 80)
