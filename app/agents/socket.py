@@ -220,7 +220,7 @@ class AgentSocket:
             if sent >= _TURN_BYTES:
                 self._wake_up()
                 return
-        if link.close_code is not None:
+        if link.has_said_all:
             self._wake.set()  # everything is sent
 
     async def _write(self, link: Link) -> None:
@@ -233,7 +233,7 @@ class AgentSocket:
         while True:
             message = link.next_message()
             if message is None:
-                if link.close_code is not None:
+                if link.has_said_all:
                     return
                 wake.clear()
                 await wake.wait()
