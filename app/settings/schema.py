@@ -4,6 +4,9 @@ A key that is absent takes its default from `Settings` or `Policy`. An optional 
 0 is refused; a route that lifts the file's limit says `"unlimited"`.
 """
 
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -121,9 +124,16 @@ class File(PolicyKeys, kw_only=True):
     routes: list[RouteEntry] = []
 
 
-def keys_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
+@cache
+def fields_of(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The fields of a table. msgspec resolves all annotations anew each time it is asked."""
+    return msgspec.structs.fields(kind)
+
+
+@cache
+def keys_of(kind: type[msgspec.Struct]) -> Mapping[str, Any]:
     """The types of a table's keys, by name, in their order of definition."""
-    return {info.name: info.type for info in msgspec.structs.fields(kind)}
+    return MappingProxyType({info.name: info.type for info in fields_of(kind)})
 
 
 PLAIN_KEYS = tuple(
