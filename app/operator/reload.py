@@ -145,7 +145,7 @@ class Reloader:
         except ConfigurationError as error:
             self._refuse(str(error))
         except Exception:
-            logger.exception("the configuration could not be reloaded")
+            logger.exception("the reload failed")
         if self._again:
             self._again = False
             self._reload_aside()
