@@ -6,6 +6,7 @@ other refusal is 503, and the agent tries again.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from urllib.parse import parse_qs
@@ -14,6 +15,7 @@ from tunnel.gateway.link import Link
 from tunnel.wire import messages
 
 from ..node.gateway import Gateway
+from ..node.seats import TOO_MANY
 from ..rules import problems
 from ..rules.request import Request
 from ..settings import Grant, token_hash
@@ -58,6 +60,16 @@ async def serve_agent(gateway: Gateway, request: Request, websocket: AgentWebSoc
     grant = await _admitted(gateway, request, websocket)
     if grant is None:
         return
+    known = cluster_of(grant)  # where the token covers several, the agent says which one
+    with contextlib.ExitStack() as seats:
+        if await _seated(gateway, request, websocket, seats, known):
+            await _serve_agent(gateway, request, websocket, seats, known)
+
+
+async def _serve_agent(
+    gateway: Gateway, request: Request, websocket: AgentWebSocket, seats: contextlib.ExitStack, known: str | None
+) -> None:
+    """An agent whose token has a seat; `known`: the cluster that has one, too."""
     socket = AgentSocket(gateway, request, websocket)
     try:
         await socket.accept()
@@ -78,6 +90,8 @@ async def serve_agent(gateway: Gateway, request: Request, websocket: AgentWebSoc
             await socket.send_text(messages.encode("error", messages.Notice(error=text), envelope.request_id))
             await socket.close(1008, text)
             return
+        if cluster != known:
+            await _seat_later(socket, seats, token=None, cluster=cluster)
         success = messages.RegisterSuccess(cluster_id=cluster, cluster_uuid=cluster, name=register.name)
         await socket.send_text(messages.encode("register_success", success, envelope.request_id))
         link = socket.new_link(cluster, register.agent_id[: messages.NAME_LIMIT] or None)
@@ -100,10 +114,11 @@ async def serve_controller(gateway: Gateway, request: Request, websocket: AgentW
     socket = AgentSocket(gateway, request, websocket)
     try:
         await socket.accept()
-        async with asyncio.timeout(_CONTROLLER_SECONDS):
-            link, dialect, features = await _stays(socket)
-        give_carrier(gateway, link, dialect, features)
-        await socket.serve(link)
+        with contextlib.ExitStack() as seats:
+            async with asyncio.timeout(_CONTROLLER_SECONDS):
+                link, dialect, features = await _stays(socket, seats)
+            give_carrier(gateway, link, dialect, features)
+            await socket.serve(link)
     except AgentLeftError:
         pass  # the usual end; an agent that resumes leaves without a register
     except (TimeoutError, messages.MessageError, OSError) as error:
@@ -111,7 +126,7 @@ async def serve_controller(gateway: Gateway, request: Request, websocket: AgentW
         await socket.close(1000, "")
 
 
-async def _stays(socket: AgentSocket) -> tuple[Link, str, Mapping[str, bool]]:
+async def _stays(socket: AgentSocket, seats: contextlib.ExitStack) -> tuple[Link, str, Mapping[str, bool]]:
     """Answer registrations until the agent stays. Returns its link, dialect and features.
 
     Raises AgentLeftError, MessageError.
@@ -123,6 +138,7 @@ async def _stays(socket: AgentSocket) -> tuple[Link, str, Mapping[str, bool]]:
         if envelope.type == "heartbeat":
             if not cluster:
                 continue
+            await _seat_later(socket, seats, token=token_hash(socket.request.bearer_token), cluster=cluster)
             link = socket.new_link(cluster, agent_id or None)
             gateway.registry.add(link)
             link.text_received(socket.last_text)
@@ -146,6 +162,7 @@ async def _stays(socket: AgentSocket) -> tuple[Link, str, Mapping[str, bool]]:
         logger.info("agent %.80r registered for cluster %s", register.agent_id, cluster)
         await socket.send_text(messages.encode("register_success", success, envelope.request_id))
         if chunks:
+            await _seat_later(socket, seats, token=token_hash(socket.request.bearer_token), cluster=cluster)
             link = socket.new_link(cluster, agent_id or None)
             gateway.registry.add(link)
             return link, CHUNK, register.features
@@ -163,17 +180,43 @@ async def serve_gateway(gateway: Gateway, request: Request, websocket: AgentWebS
         logger.warning("agent refused: its token does not cover cluster_uuid %.80r", claim)
         await turn_away(request, websocket, _REFUSED)
         return
-    socket = AgentSocket(gateway, request, websocket)
-    try:
-        await socket.accept()
-        link = socket.new_link(cluster, None)
-        link.agent_version = query.get("agent_version", [""])[0][:64]
-        gateway.registry.add(link)
-        flags = {name: values[0] == "true" for name, values in query.items()}
-        give_carrier(gateway, link, dialect_of(grant, flags), flags)
-        await socket.serve(link)
-    except (AgentLeftError, OSError) as error:
-        logger.info("agent at /ws: %s", error)
+    with contextlib.ExitStack() as seats:
+        if not await _seated(gateway, request, websocket, seats, cluster):
+            return
+        socket = AgentSocket(gateway, request, websocket)
+        try:
+            await socket.accept()
+            link = socket.new_link(cluster, None)
+            link.agent_version = query.get("agent_version", [""])[0][:64]
+            gateway.registry.add(link)
+            flags = {name: values[0] == "true" for name, values in query.items()}
+            give_carrier(gateway, link, dialect_of(grant, flags), flags)
+            await socket.serve(link)
+        except (AgentLeftError, OSError) as error:
+            logger.info("agent at /ws: %s", error)
+
+
+async def _seated(
+    gateway: Gateway, request: Request, websocket: AgentWebSocket, seats: contextlib.ExitStack, cluster: str | None
+) -> bool:
+    """Take the seats of one more link; False: there is none, and the agent was turned away with 503."""
+    seat = gateway.seats.take(gateway.settings, token=token_hash(request.bearer_token), cluster=cluster)
+    if isinstance(seat, str):
+        logger.warning("agent from %s refused with 503: too many links: %s", request.peer, seat)
+        await turn_away(request, websocket, TOO_MANY)
+        return False
+    seats.callback(seat.release)
+    return True
+
+
+async def _seat_later(socket: AgentSocket, seats: contextlib.ExitStack, *, token: bytes | None, cluster: str) -> None:
+    """The seats of an agent that was accepted before its cluster was known. Raises AgentLeftError: there is none."""
+    seat = socket.gateway.seats.take(socket.gateway.settings, token=token, cluster=cluster)
+    if isinstance(seat, str):
+        logger.warning("agent from %s closed with 1013: too many links: %s", socket.request.peer, seat)
+        await socket.close(1013, TOO_MANY.code)
+        raise AgentLeftError("too many links")
+    seats.callback(seat.release)
 
 
 async def _still_granted(socket: AgentSocket) -> Grant:

@@ -4,11 +4,13 @@ Thin: authorise the caller, read a bounded body, let `app/learned/` decide. Answ
 route call is exactly 200, sent only after the change is committed: the agent takes 201 for an error and tries three
 times. A bad route in a sync is refused alone and named in the answer, and the others still count. A temporary failure
 is 503, and so is an unknown token; 401 is only for a revoked token. Tokens never reach a log.
+Syncs of one cluster take turns (`syncs.py`), and each lets others run after every few routes.
 """
 
 import asyncio
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 from urllib.parse import unquote
@@ -25,6 +27,7 @@ from ..rules import problems
 from ..rules.request import Request
 from ..settings import Grant, Settings, token_hash
 from .endpoints import authorise
+from .syncs import Syncs
 
 logger = logging.getLogger("gateway.agents")
 
@@ -108,6 +111,7 @@ class ControlPlane:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._syncs = Syncs(time.monotonic)
         call = Callable[[Request, Caller, str], Awaitable[_Answer]]
         tunnels = r"/api/v1/clusters/agent/([^/]+)/tunnels"
         table: dict[str, dict[str, call]] = {
@@ -186,9 +190,19 @@ class ControlPlane:
     async def _sync(self, request: Request, caller: Caller, _: str) -> _Answer:
         self._grant(request)
         body = bodies.decoded(bodies.SyncBody, await self._body(request, caller, SYNC_BODY_BYTES))
+        cluster = claims.checked_cluster(self._grant(request), body.cluster_uuid)
+        token, per_minute = token_hash(request.bearer_token), self._gateway.settings.max_syncs_per_minute
+        if not await self._syncs.begin(cluster, token, per_minute):
+            return 200, {"success": True, "superseded": True, "accepted": 0, "rejected_count": 0, "rejected": []}
+        try:
+            return await self._synced(request, body)
+        finally:
+            self._syncs.end(cluster)
+
+    async def _synced(self, request: Request, body: bodies.SyncBody) -> _Answer:
         gateway = self._gateway
         while True:
-            settings, grant = gateway.settings, self._grant(request)
+            settings, grant = gateway.settings, self._grant(request)  # they may have changed while it waited
             cluster = claims.checked_cluster(grant, body.cluster_uuid)
             accepted, rejected = await self._checked(settings, grant, cluster, body)
             if gateway.settings is settings:
@@ -220,12 +234,13 @@ class ControlPlane:
         if body.routing_mode == bodies.DIRECT:
             return accepted, rejected
         for number, named in enumerate(bodies.named_by_sync(body), 1):
-            if number > ROUTES_IN_ALL:
-                raise ClaimError(Fault.TOO_MANY, f"a sync may name at most {ROUTES_IN_ALL} routes")
-            try:
-                accepted.append(claims.checked(grant, settings.control_hosts, cluster, named))
-            except ClaimError as error:
-                rejected.append((named, error))
+            if named is not None:
+                if len(accepted) + len(rejected) >= ROUTES_IN_ALL:
+                    raise ClaimError(Fault.TOO_MANY, f"a sync may name at most {ROUTES_IN_ALL} routes")
+                try:
+                    accepted.append(claims.checked(grant, settings.control_hosts, cluster, named))
+                except ClaimError as error:
+                    rejected.append((named, error))
             if number % _CLAIMS_PER_TURN == 0:
                 await asyncio.sleep(0)
         return accepted, rejected
@@ -252,7 +267,8 @@ class ControlPlane:
         claims.checked_cluster(self._grant(request), name)
         body = bodies.decoded(bodies.TunnelSyncBody, await self._body(request, caller, BODY_BYTES))
         rejected = [
-            {"tunnel_id": tunnel.tunnel_id or "", "reason": _NO_TCP_TUNNELS.what} for tunnel in body.tunnels or ()
+            {"tunnel_id": tunnel.tunnel_id or "", "reason": _NO_TCP_TUNNELS.what}
+            for tunnel in (body.tunnels or ())[:_REJECTED_SHOWN]
         ]
         return 200, {"accepted": [], "rejected": rejected}
 

@@ -88,6 +88,7 @@ class AgentSocket:
         self._channel: Channel | None = None
         self._flush_turn: asyncio.Handle | None = None
         self._full = False
+        self._close_sent = False
         self.link: Link | None = None
         self.last_text = ""
         """Text of the last envelope that `envelope` returned."""
@@ -113,7 +114,10 @@ class AgentSocket:
         await self._websocket.send(text)
 
     async def close(self, code: int, reason: str) -> None:
-        """Close the WebSocket."""
+        """Close the WebSocket; idempotent."""
+        if self._close_sent:
+            return
+        self._close_sent = True
         short = reason.encode()[:123].decode(errors="ignore")  # a close frame has no room for more
         with contextlib.suppress(OSError, RuntimeError):
             await self._websocket.close(code, short)
@@ -220,7 +224,7 @@ class AgentSocket:
             if sent >= _TURN_BYTES:
                 self._wake_up()
                 return
-        if link.close_code is not None:
+        if link.has_said_all:
             self._wake.set()  # everything is sent
 
     async def _write(self, link: Link) -> None:
@@ -233,7 +237,7 @@ class AgentSocket:
         while True:
             message = link.next_message()
             if message is None:
-                if link.close_code is not None:
+                if link.has_said_all:
                     return
                 wake.clear()
                 await wake.wait()

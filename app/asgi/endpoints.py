@@ -59,16 +59,18 @@ class RoutedHosts(BaseRoute):
         """Whether this call is for a routed host, or one that the server's protocol wants refused."""
         if scope["type"] not in ("http", "websocket"):
             return False
+        if refusal_of(scope):
+            return True
         sent = host_of(scope)
         host = self._known.get(sent)
         if host is not None:
             if self._gateway.routes_of(host) is not None:
                 return True
             del self._known[sent]  # routed until the last reload
-            return bool(refusal_of(scope))
+            return False
         host = normalise_host(sent.decode("latin-1"))
         if self._gateway.routes_of(host) is None:
-            return bool(refusal_of(scope))
+            return False
         if len(sent) < _HOST_BYTES and is_host(sent):
             if len(self._known) >= _KNOWN_HOSTS:
                 self._known.clear()

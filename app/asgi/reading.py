@@ -5,6 +5,7 @@ from urllib.parse import quote, unquote_to_bytes
 from ..public.forwarded import Networks
 from ..public.reading import read_request
 from ..rules.request import Request
+from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, normalise_host
 from .types import Scope
 
 
@@ -56,6 +57,14 @@ def raw_path_of(scope: Scope) -> bytes:
 
 
 def refusal_of(scope: Scope) -> str:
-    """Why the server's protocol wants a 400 for this request; empty if it found nothing wrong."""
+    """Why this is answered with 400 before anything looks at its host; empty where nothing is wrong.
+
+    The server's protocol may have found a reason; a host that is too long is one under any server.
+    """
     reason: str = (scope.get("extensions") or {}).get("gateway.refused", "")
-    return reason
+    host = host_of(scope)
+    if reason or len(host) <= HOST_CHARACTERS:
+        return reason
+    if len(host) <= HOST_FIELD_BYTES and len(normalise_host(host.decode("latin-1"))) <= HOST_CHARACTERS:
+        return ""
+    return f"the host is longer than {HOST_CHARACTERS} characters"

@@ -82,9 +82,9 @@ def checked(grant: Grant, control_hosts: Collection[str], cluster: str, named: N
     host = learnable_host(grant, control_hosts, named.host)
     # Kubernetes compares prefixes by their elements, so /shop/ is /shop. Exact and controller-specific paths count as
     # prefixes here, because the ingress controller behind the target checks the path again.
-    path = named.path.rstrip("/") or "/"
-    if len(path) > PREFIX_CHARACTERS:
+    if len(named.path) > PREFIX_CHARACTERS:
         raise ClaimError(Fault.INVALID, f"path: longer than {PREFIX_CHARACTERS} characters; use a shorter prefix")
+    path = named.path.rstrip("/") or "/"
     if (wrong := wrong_prefix(path)) is not None:
         raise ClaimError(Fault.INVALID, f"path: {wrong}")
     if (fault := wrong_target(named.namespace, named.service)) is not None:

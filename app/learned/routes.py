@@ -2,7 +2,7 @@
 
 Invariants: a cluster holds a host with all its paths. The host goes to another cluster only when none of its paths is
 both unexpired and covered by a token of the cluster that holds it. A wildcard also holds the hosts below it. No method
-awaits between reading and changing the routes, and each returns after its changes are committed. Routes that no token
+awaits between reading and changing a route, and each returns after its changes are committed. Routes that no token
 covers any more are kept but not served. Everything is bounded: routes per cluster and in all, paths per host, and
 remembered refusals.
 
@@ -13,11 +13,11 @@ import asyncio
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
-from ..rules.routes import HostIndex, Route
+from ..rules.routes import Route
 from ..settings import Settings
 from .claims import Claim, ClaimError, Fault, covers, is_sound
+from .served import Host, Served, above
 from .store import Change, Drop, Learned, Store
 
 logger = logging.getLogger("gateway.routes")
@@ -35,14 +35,9 @@ _REFUSALS_REMEMBERED = 1_000
 _LEAP_SECONDS = 60.0
 """A jump of the wall clock between two ticks: it was set, or the machine slept."""
 _LINES_PER_TURN = 50
-
-
-@dataclass(slots=True)
-class _Host:
-    """One host, and the cluster that holds it."""
-
-    cluster: str
-    paths: dict[str, Learned] = field(default_factory=dict)
+_HOSTS_PER_LOOK = 500
+_ROUTES_PER_TURN = 50
+"""Of a sync: 2 ms. What a turn changes is in force and on its way to the file when the turn ends."""
 
 
 class _Changes:
@@ -67,11 +62,13 @@ class LearnedRoutes:
         """The store's routes are served at once. `clock`: seconds of the wall clock. Raises ConfigurationError."""
         self._store = store
         self._clock = clock
-        self._hosts: dict[str, _Host] = {}
+        self._hosts: dict[str, Host] = {}
         self._per_cluster: Counter[str] = Counter()
-        self._index = HostIndex()
+        self._count = 0  # kept, because every new route asks for it
+        self._served = Served(self._hosts)
         self._refused: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._next_look = 0.0
+        self._to_look_at: list[str] = []  # hosts, by the look for expired routes that is on its way
         self._ahead: float | None = None  # wall clock minus the loop's clock
         self._told_of_memory = False
         self._owed: list[Change] = []  # to write as soon as the loop runs
@@ -84,7 +81,7 @@ class LearnedRoutes:
 
     def of_host(self, host: str) -> list[Route] | None:
         """The routes of a normalised host, longest prefix first. None when the host is not learned."""
-        return self._index.of_host(host)
+        return self._served.of_host(host)
 
     @property
     def clusters(self) -> set[str]:
@@ -92,7 +89,7 @@ class LearnedRoutes:
         return set(self._per_cluster)
 
     def __len__(self) -> int:
-        return self._per_cluster.total()
+        return self._count
 
     def __iter__(self) -> Iterator[Learned]:
         """Every learned route, sorted by host and path."""
@@ -118,22 +115,41 @@ class LearnedRoutes:
     ) -> list[tuple[Claim, ClaimError]]:
         """Learn these routes, and remove the cluster's other routes, as far as the patterns cover their hosts.
 
-        Returns the refused claims, for the caller to `refuse` when it suits. Raises StoreError.
+        Done in turns of the loop, each whole in itself: other calls may come in between, and what a call of the same
+        cluster learned meanwhile stays. Returns the refused claims, for the caller to `refuse` when it suits. Raises
+        StoreError.
         """
         wanted = {(claim.host, claim.path): claim for claim in claims}
-        changes = _Changes()
         patterns = tuple(patterns)
-        for name, host in list(self._hosts.items()):
-            if host.cluster == cluster and covers(patterns, name):
-                gone = [path for path in host.paths if (name, path) not in wanted]
-                self._drop(name, gone, changes, f"not in the sync of {who}")
+        newest = self._clock() + LIFETIME_SECONDS  # what expires later was learned while this call ran
+        names = list(self._hosts)
+        written: asyncio.Future[None] | None = None
+        for begin in range(0, len(names), _ROUTES_PER_TURN):
+            changes = _Changes()
+            for name in names[begin : begin + _ROUTES_PER_TURN]:
+                host = self._hosts.get(name)
+                if host is not None and host.cluster == cluster and covers(patterns, name):
+                    gone = [
+                        path for path, learned in host.paths.items()
+                        if (name, path) not in wanted and learned.expires_at <= newest
+                    ]  # fmt: skip
+                    self._drop(name, gone, changes, f"not in the sync of {who}")
+            written = self._put_in_force(changes) or written
+            await self._log(changes)
+            await asyncio.sleep(0)
         refused = []
-        for claim in wanted.values():
-            try:
-                self._put(claim, changes, who)
-            except ClaimError as error:
-                refused.append((claim, error))
-        await self._commit(changes)
+        asked = list(wanted.values())
+        for begin in range(0, len(asked), _ROUTES_PER_TURN):
+            changes = _Changes()
+            for claim in asked[begin : begin + _ROUTES_PER_TURN]:
+                try:
+                    self._put(claim, changes, who)
+                except ClaimError as error:
+                    refused.append((claim, error))
+            written = self._put_in_force(changes) or written
+            await self._log(changes)
+            await asyncio.sleep(0)
+        await self._wait_for(self._put_in_force(_Changes()) or written)
         return refused
 
     async def unregister(self, name: str, clusters: Iterable[str], who: str, *, path: str | None = None) -> int:
@@ -173,21 +189,7 @@ class LearnedRoutes:
 
     def apply(self, settings: Settings) -> None:
         """Use other settings from now on: the policy, and what tokens cover."""
-        self._policy = settings.policy
-        patterns: dict[str, list[str]] = {}
-        for grant in settings.grants.values():
-            if not grant.revoked:
-                for cluster in grant.clusters:
-                    patterns.setdefault(cluster, []).extend(grant.hosts)
-        self._patterns = patterns
-        self._index = HostIndex()
-        self._reindex(self._hosts)
-        uncovered = [name for name, host in self._hosts.items() if not self._is_covered(name, host)]
-        if uncovered:
-            logger.warning(
-                "%d learned hosts are not served: no token covers them any more; %.200s is one of them",
-                len(uncovered), uncovered[0],
-            )  # fmt: skip
+        self._served.apply(settings)
 
     def tick(self, now: float) -> None:
         """Remove expired routes, about once a minute. `now`: the loop's time."""
@@ -204,18 +206,23 @@ class LearnedRoutes:
         """Remove routes that were not renewed in time, a limited number at once. Returns whether there may be more."""
         now = self._clock()
         changes = _Changes()
-        for name, host in list(self._hosts.items()):
-            gone = [path for path, learned in host.paths.items() if learned.expires_at <= now]
-            self._drop(name, gone, changes, "expired")
-            if len(changes.lines) >= _LINES_PER_TURN:
-                break
-        self._reindex(changes.hosts)
+        looked_at = 0
+        if not self._to_look_at:
+            self._to_look_at = list(self._hosts)
+        while self._to_look_at and looked_at < _HOSTS_PER_LOOK and len(changes.lines) < _LINES_PER_TURN:
+            looked_at += 1
+            name = self._to_look_at.pop()
+            host = self._hosts.get(name)
+            if host is not None:
+                gone = [path for path, learned in host.paths.items() if learned.expires_at <= now]
+                self._drop(name, gone, changes, "expired")
+        self._served.refresh(changes.hosts)
         for level, text, values in changes.lines:
             logger.log(level, text, *values)
         stored, self._owed = self._owed + changes.stored, []
         if self._store is not None and (stored or self._store.behind):
             self._store.write(stored)
-        return len(changes.lines) >= _LINES_PER_TURN
+        return bool(self._to_look_at)
 
     def _follow_clock(self, now: float) -> None:
         """Move the lifetimes along when the wall clock jumps ahead, because no agent could renew during the jump.
@@ -239,7 +246,7 @@ class LearnedRoutes:
     def _put(self, claim: Claim, changes: _Changes, who: str) -> Learned:
         """Learn or renew one route. Raises ClaimError; then nothing has changed."""
         cluster = claim.target.cluster
-        for name in _above(claim.host):
+        for name in above(claim.host):
             other = self._hosts.get(name)
             if other is not None and other.cluster != cluster and self._is_held(name, other):
                 raise ClaimError(Fault.TAKEN, f"{name} belongs to another cluster")
@@ -251,39 +258,41 @@ class LearnedRoutes:
             self._drop(claim.host, list(host.paths), changes, f"no longer held by {host.cluster}, taken over by {who}")
             host = None
         if host is None:
-            host = self._hosts[claim.host] = _Host(cluster)
+            host = self._hosts[claim.host] = Host(cluster)
         learned = Learned(claim, self._clock() + LIFETIME_SECONDS)
         host.paths[claim.path] = learned
         changes.stored.append(learned)
         if old is None:
             self._per_cluster[cluster] += 1
+            self._count += 1
         if old is None or old.claim != claim:
             changes.hosts[claim.host] = None
             changes.log(logging.INFO, "route %s%s learned from %s: %s", claim.host, claim.path, who, claim.target)
         self._refused.pop((cluster, claim.host + claim.path), None)
         return learned
 
-    def _check_room(self, cluster: str, host: _Host | None) -> None:
+    def _check_room(self, cluster: str, host: Host | None) -> None:
         same = host is not None and host.cluster == cluster
         if host is not None and same and len(host.paths) >= PATHS_PER_HOST:
             raise ClaimError(Fault.TOO_MANY, f"a host may have at most {PATHS_PER_HOST} learned paths")
         if self._per_cluster[cluster] >= ROUTES_PER_CLUSTER:
             raise ClaimError(Fault.TOO_MANY, f"a cluster may have at most {ROUTES_PER_CLUSTER} learned routes")
-        if len(self) >= ROUTES_IN_ALL:
+        if self._count >= ROUTES_IN_ALL:
             raise ClaimError(Fault.TOO_MANY, f"the gateway may have at most {ROUTES_IN_ALL} learned routes")
 
-    def _is_held(self, name: str, host: _Host) -> bool:
+    def _is_held(self, name: str, host: Host) -> bool:
         now = self._clock()
         return self._is_covered(name, host) and any(learned.expires_at > now for learned in host.paths.values())
 
-    def _is_covered(self, name: str, host: _Host) -> bool:
-        return covers(self._patterns.get(host.cluster, ()), name)
+    def _is_covered(self, name: str, host: Host) -> bool:
+        return self._served.covers(name, host.cluster)
 
     def _drop(self, name: str, paths: Iterable[str], changes: _Changes, why: str) -> None:
         host = self._hosts[name]
         for path in paths:
             del host.paths[path]
             self._per_cluster[host.cluster] -= 1
+            self._count -= 1
             changes.hosts[name] = None
             changes.stored.append(Drop(name, path))
             changes.log(logging.INFO, "route %s%s of cluster %s removed: %s", name, path, host.cluster, why)
@@ -294,25 +303,24 @@ class LearnedRoutes:
 
     # --- index, store and log
 
-    def _reindex(self, names: Iterable[str]) -> None:
-        for name in names:
-            host = self._hosts.get(name)
-            if host is None or not self._is_covered(name, host):
-                self._index.put(name, ())
-            else:
-                self._index.put(
-                    name,
-                    [Route(name, path.encode(), one.claim.target, self._policy) for path, one in host.paths.items()],
-                )
-
     def _everything(self) -> list[Learned]:
         return [learned for host in self._hosts.values() for learned in host.paths.values()]
 
     async def _commit(self, changes: _Changes) -> None:
         """Put the changes in force at once, and return when they are on disk. Raises StoreError."""
-        self._reindex(changes.hosts)
+        written = self._put_in_force(changes)
+        await self._log(changes)
+        await self._wait_for(written)
+
+    def _put_in_force(self, changes: _Changes) -> "asyncio.Future[None] | None":
+        """Serve the changes, and have them written; None where nothing is to be written."""
+        self._served.refresh(changes.hosts)
         store = self._store
-        written = store.write(changes.stored) if store is not None and (changes.stored or store.behind) else None
+        if store is None or not (changes.stored or store.behind):
+            return None
+        return store.write(changes.stored)
+
+    async def _log(self, changes: _Changes) -> None:
         if self._store is None and self._hosts and not self._told_of_memory:
             self._told_of_memory = True
             logger.warning("learned routes are kept in memory only; to keep them over a restart, set state_dir")
@@ -320,6 +328,9 @@ class LearnedRoutes:
             logger.log(level, text, *values)
             if number % _LINES_PER_TURN == 0:
                 await asyncio.sleep(0)
+
+    async def _wait_for(self, written: "asyncio.Future[None] | None") -> None:
+        """A write takes all earlier ones with it. Raises StoreError."""
         if written is not None:
             await asyncio.shield(written)  # other calls may share this commit, so a cancelled caller must not cancel it
 
@@ -328,7 +339,7 @@ class LearnedRoutes:
         now = self._clock()
         for learned in self._store.load() if self._store is not None else ():
             claim = learned.claim
-            host = self._hosts.get(claim.host) or _Host(claim.target.cluster)
+            host = self._hosts.get(claim.host) or Host(claim.target.cluster)
             if not is_sound(claim) or host.cluster != claim.target.cluster:
                 logger.warning("route %.300r of the file is not valid, and was removed", f"{claim.host}{claim.path}")
                 self._owed.append(Drop(claim.host, claim.path))
@@ -339,17 +350,6 @@ class LearnedRoutes:
                 self._hosts[claim.host] = host
                 host.paths[claim.path] = Learned(claim, min(learned.expires_at, now + LIFETIME_SECONDS))
                 self._per_cluster[host.cluster] += 1
+                self._count += 1
         if self._hosts:
             logger.info("%d learned routes of %d hosts are served again", len(self), len(self._hosts))
-
-
-def _above(host: str) -> Iterator[str]:
-    """The host itself, and every wildcard above it.
-
-    >>> list(_above("a.b.test"))
-    ['a.b.test', '*.b.test', '*.test']
-    """
-    yield host
-    rest = host.removeprefix("*.")
-    while rest := rest.partition(".")[2]:
-        yield "*." + rest

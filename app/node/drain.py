@@ -66,7 +66,7 @@ class Drain:
         deadline = asyncio.get_running_loop().time() + grace_seconds
         await self._tell_websockets(grace_seconds)
         await self._exchanges.wait_until_none(deadline)
-        self._abort()
+        await self._abort()
         logger.info("drained")
 
     async def _tell_websockets(self, grace_seconds: float) -> None:
@@ -77,16 +77,16 @@ class Drain:
             exchange.stop(now=False)
             await asyncio.sleep(pause)
 
-    def _abort(self) -> None:
+    async def _abort(self) -> None:
         self._registry.close()
-        self._exchanges.abort()
+        await self._exchanges.abort()
         for link in self._registry.links():
             link.close(1012, "gateway is stopping")
 
     async def aclose(self) -> None:
         """Abort every exchange, close every link, and wait until they have ended. Idempotent."""
         self.draining = self.closing = True
-        self._abort()
+        await self._abort()
         if self._task is not None and not self._task.done():
             self._task.cancel()
             await asyncio.wait((self._task,))

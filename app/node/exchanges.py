@@ -1,19 +1,32 @@
 """The ledger of one node's exchanges: which are running, and how much each has held for how long.
 
-Every half second it ticks each exchange, so that the exchange can check its own deadlines. At the hard mark of the
-account it resets exchanges, the one that has held most for longest first, until the account is below the mark.
+Every half second it looks at those that asked for it, so that they can check their deadlines. An exchange is awake or
+asleep. Awake, it is looked at each time: a new one, one that holds bytes, and one that gave no time for the next look.
+Asleep, it is on the wheel until its deadline, or until something happens to it and it calls `wake`; it holds nothing.
+So the cost follows what is due or held, and ten thousand idle WebSockets cost nothing. Many looks at once are divided
+among turns of the loop.
+
+At the hard mark of the account it resets exchanges, the one that has held most for longest first, until the account is
+below the mark.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator
 from typing import Protocol
 
 from tunnel.account import Account
+from tunnel.slices import work_off
+
+from .wheel import Wheel
 
 logger = logging.getLogger("gateway")
 
 TICK_SECONDS = 0.5
+
+LOOKS_PER_TURN = 32
+"""A look costs some microseconds, ending the exchange 160: 5 ms if all of them end."""
 
 
 class Exchanging(Protocol):
@@ -24,8 +37,12 @@ class Exchanging(Protocol):
     def stop(self, *, now: bool) -> None:
         """Close a WebSocket with 1012, let a request finish. `now`: abort either."""
 
-    def tick(self, now: float) -> None:
-        """Check the deadlines. Called every `TICK_SECONDS` with the loop's time."""
+    def tick(self, now: float) -> float | None:
+        """Check the deadlines; `now` is the loop's time. Returns when to look again; None: after `TICK_SECONDS`.
+
+        One that gives a time further away sleeps until then. It must call `Exchanges.wake` before it holds a byte, and
+        when an earlier deadline begins.
+        """
 
     def relieve(self) -> None:
         """Give up: the process holds too much, and this exchange holds the largest share."""
@@ -38,34 +55,65 @@ class Exchanging(Protocol):
 class Exchanges:
     """The running exchanges. Iterates over a copy, so the loop body may end them."""
 
-    __slots__ = ("_account", "_none_left", "_relief_called", "_running")
+    __slots__ = ("_account", "_awake", "_looking", "_none_left", "_relief_called", "_running", "_wheel")
 
     def __init__(self, account: Account) -> None:
         self._account = account
-        self._running: dict[Exchanging, float] = {}  # -> bytes held x seconds, since it last held nothing
+        self._running: dict[Exchanging, None] = {}
+        self._awake: dict[Exchanging, float] = {}  # -> bytes held x seconds, since it last held nothing
+        self._wheel: Wheel[Exchanging] = Wheel()  # those asleep
+        self._looking = False
         self._none_left = asyncio.Event()
         self._relief_called = False
 
     def began(self, exchange: Exchanging) -> None:
-        """Add an exchange."""
-        self._running[exchange] = 0.0
+        """Add an exchange, awake."""
+        self._running[exchange] = None
+        self._awake[exchange] = 0.0
 
     def ended(self, exchange: Exchanging) -> None:
         """Remove it; idempotent."""
         self._running.pop(exchange, None)
+        self._awake.pop(exchange, None)
+        self._wheel.remove(exchange)
         if not self._running:
             self._none_left.set()
 
+    def wake(self, exchange: Exchanging) -> None:
+        """Something happened to it: look at it with the next tick."""
+        if exchange in self._running and exchange not in self._awake:
+            self._wheel.remove(exchange)
+            self._awake[exchange] = 0.0
+
     def tick(self, now: float) -> None:
-        """Tick every exchange, and add up what each holds. An exchange whose tick fails is aborted."""
-        for exchange, held in list(self._running.items()):
-            try:
-                held_now = exchange.held_bytes
-                self._running[exchange] = held + held_now * TICK_SECONDS if held_now else 0.0
-                exchange.tick(now)
-            except Exception:  # one exchange's fault must not stop the others' clocks
-                logger.exception("%s failed in its tick", type(exchange).__name__)
-                self._running.pop(exchange, None)
+        """Look at those that are awake or due. Called every `TICK_SECONDS`."""
+        for exchange in self._wheel.due(now):
+            self._awake[exchange] = 0.0
+        if self._awake and not self._looking:  # else the last round is not over yet
+            self._looking = True
+            work_off(self._looks(now), LOOKS_PER_TURN)
+
+    def _looks(self, now: float) -> Iterator[None]:
+        """A round: one look a step."""
+        for exchange in list(self._awake):
+            if exchange in self._awake:
+                self._look_at(exchange, now)
+                yield
+        self._looking = False
+
+    def _look_at(self, exchange: Exchanging, now: float) -> None:
+        """Add up what it holds, and tick it. An exchange whose tick fails is aborted."""
+        try:
+            held = exchange.held_bytes
+            self._awake[exchange] = self._awake[exchange] + held * TICK_SECONDS if held else 0.0
+            again = exchange.tick(now)
+            if again is not None and again > now + TICK_SECONDS and not held and exchange in self._awake:
+                del self._awake[exchange]
+                self._wheel.put(exchange, again)
+        except Exception:  # one exchange's fault must not stop the others' clocks
+            logger.exception("%s failed in its tick", type(exchange).__name__)
+            self.ended(exchange)
+            with contextlib.suppress(Exception):  # it has failed already, and that is logged
                 exchange.stop(now=True)
 
     def call_for_relief(self) -> None:
@@ -79,7 +127,8 @@ class Exchanges:
 
     def _relieve(self) -> None:
         self._relief_called = False
-        ranked = sorted(self._running, key=lambda item: (self._running[item], item.held_bytes), reverse=True)
+        # Whoever holds something is awake.
+        ranked = sorted(self._awake, key=lambda item: (self._awake[item], item.held_bytes), reverse=True)
         for exchange in ranked:
             if self._account.held_bytes <= self._account.hard_mark_bytes:
                 return
@@ -89,10 +138,12 @@ class Exchanges:
                 )
                 exchange.relieve()
 
-    def abort(self) -> None:
-        """Abort every exchange."""
-        for exchange in self:
+    async def abort(self) -> None:
+        """Abort every exchange, some in each turn of the loop."""
+        for number, exchange in enumerate(self, 1):
             exchange.stop(now=True)
+            if number % LOOKS_PER_TURN == 0:
+                await asyncio.sleep(0)
 
     async def wait_until_none(self, deadline: float) -> bool:
         """Wait until no exchange is left, or until the loop's time is `deadline`. Whether none is left."""

@@ -26,6 +26,7 @@ from ..settings import Settings
 from .admission import Admission
 from .drain import Drain
 from .exchanges import TICK_SECONDS, Exchanges, Exchanging
+from .seats import Seats
 from .stickiness import preference
 
 logger = logging.getLogger("gateway")
@@ -52,6 +53,8 @@ class Gateway:
     """What all links without yamux share."""
     metrics: Metrics = field(init=False, default_factory=Metrics)
     admission: Admission = field(init=False, default_factory=Admission)
+    seats: Seats = field(init=False, default_factory=Seats)
+    """Of agents' links."""
     learned: LearnedRoutes = field(init=False)
     """The routes that agents registered."""
     exchanges: Exchanges = field(init=False)

@@ -2,7 +2,8 @@
 
 `gateway.settings` is replaced as a whole or not at all. A wrong file changes nothing and is logged once per error. The
 status of the files is checked once a second (a switched symlink counts, as in a ConfigMap). They are read when they
-have not changed for a second, so that a file is not read while it is being written.
+have not changed for a second, so that a file is not read while it is being written. Reading, checking and comparing
+are done in a thread; the event loop only puts the result in force.
 
 A setting that cannot change in a running process keeps its value, and a warning names it. Links of a revoked token are
 closed with 1008. Links of a token that is only missing stay until they end; then their agent is refused.
@@ -14,6 +15,7 @@ import dataclasses
 import logging
 import signal
 from collections.abc import Callable
+from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,17 +39,50 @@ _Stamp = dict[str, tuple[int, int, int, int] | None]
 """Device, inode, size and time of change of each file. None for a file without a status."""
 
 
+class _Change:
+    """Other settings, and all that comparing them with the old ones says: with thousands of routes that takes long."""
+
+    def __init__(self, old: Settings, new: Settings) -> None:
+        self.old = old
+        self.warnings: list[tuple[str, *tuple[object, ...]]] = []
+        kept = {name: getattr(old, name) for name in NEEDS_RESTART if getattr(old, name) != getattr(new, name)}
+        for name, value in kept.items():
+            self.warnings.append(("%s changed: %r stays in force until the gateway is restarted", name, value))
+        if old.admin_bind is not None and new.admin_token_hash is None and old.admin_token_hash is not None:
+            # The listener stays, and must not become open to all.
+            kept["admin_token_hash"] = old.admin_token_hash
+            self.warnings.append(
+                ("the admin token was removed: the old one stays valid until the gateway is restarted",)
+            )
+        self.new = dataclasses.replace(new, **kept)
+        self.server_message_bytes = new.server_message_bytes
+        self.is_none = _same(old, self.new)
+        self.summary = self.new.summary()
+
+
 class Reloader:
     """Keeps the settings of one gateway up to date with its files."""
 
     def __init__(
-        self, gateway: Gateway, path: str | None = None, *, reader: Callable[[], Settings] | None = None
+        self,
+        gateway: Gateway,
+        path: str | None = None,
+        *,
+        reader: Callable[[], Settings] | None = None,
+        worker: Executor | None = None,
     ) -> None:
-        """`path`: the file. None: the file of the gateway's settings. `reader`: instead of `load`."""
+        """`path`: the file. None: the file of the gateway's settings. `reader`: instead of `load`.
+
+        `worker`: where to read. None: in the loop's threads.
+        """
         self._gateway = gateway
         self._path = path or gateway.settings.file
         self._read = reader or partial(load, self._path)
+        self._worker = worker
+        self._reading = False
+        self._again = False  # asked for while it was being read
         self._started_with = gateway.settings  # the server was set up with these
+        self._server_message_bytes = gateway.settings.server_message_bytes
         self._timer: asyncio.TimerHandle | None = None
         self._seen = self._taken = self._stamp()
         self._refused = ""
@@ -84,19 +119,54 @@ class Reloader:
                     signal.signal(signal.SIGHUP, self._before_sighup)
 
     def reload(self) -> str:
-        """Read and apply the files now. Returns what happened, as logged. Never raises."""
-        before = self._seen = self._taken = self._stamp()
+        """Read and apply the files now, in one piece. Returns what happened, as logged. Never raises."""
+        before = self._begin()
         try:
-            new = self._read()
+            return self._finish(before, self._prepare())
         except ConfigurationError as error:
             return self._refuse(str(error))
+
+    def _reload_aside(self) -> None:
+        """Like `reload`, but whatever takes long is done in a thread; one at a time."""
+        if self._reading:
+            self._again = True
+            return
+        self._reading = True
+        before = self._begin()
+        running = asyncio.get_running_loop().run_in_executor(self._worker, self._prepare)
+        running.add_done_callback(partial(self._prepared, before))
+
+    def _prepared(self, before: _Stamp, running: "asyncio.Future[_Change]") -> None:
+        self._reading = False
+        if running.cancelled() or self._timer is None:
+            return  # stopped meanwhile
+        try:
+            self._finish(before, running.result())
+        except ConfigurationError as error:
+            self._refuse(str(error))
+        except Exception:
+            logger.exception("the reload failed")
+        if self._again:
+            self._again = False
+            self._reload_aside()
+
+    def _begin(self) -> _Stamp:
+        before = self._seen = self._taken = self._stamp()
+        return before
+
+    def _prepare(self) -> "_Change":
+        """Read the files, and compare what they say. Changes nothing. Raises ConfigurationError."""
+        new = self._read()
         old = self._gateway.settings
         if (old.routes.routes or old.grants) and not (new.routes.routes or new.grants):
-            return self._refuse(
+            raise ConfigurationError(
                 "the file has no routes and no agents any more, and may be cut short. If this is intended, restart"
             )
+        return _Change(old, new)
+
+    def _finish(self, before: _Stamp, change: "_Change") -> str:
         self._refused = ""
-        text = self.apply(new)
+        text = self._put_in_force(change)
         # The file may name other files now. Keep the old stamps of known ones: one may have changed in between.
         self._seen = self._taken = {file: before.get(file, status) for file, status in self._stamp().items()}
         return text
@@ -111,27 +181,24 @@ class Reloader:
 
     def apply(self, new: Settings) -> str:
         """Replace the gateway's settings, and close the links of revoked tokens. Returns what happened."""
-        gateway = self._gateway
-        old = gateway.settings
-        kept = {name: getattr(old, name) for name in NEEDS_RESTART if getattr(old, name) != getattr(new, name)}
-        for name, value in kept.items():
-            logger.warning("%s changed: %r stays in force until the gateway is restarted", name, value)
-        if old.admin_bind is not None and new.admin_token_hash is None and old.admin_token_hash is not None:
-            # The listener stays, and must not become open to all.
-            kept["admin_token_hash"] = old.admin_token_hash
-            logger.warning("the admin token was removed: the old one stays valid until the gateway is restarted")
-        if new.server_message_bytes > self._started_with.server_message_bytes:
+        return self._put_in_force(_Change(self._gateway.settings, new))
+
+    def _put_in_force(self, change: "_Change") -> str:
+        if change.old is not self._gateway.settings:  # they were replaced while this was prepared
+            change = _Change(self._gateway.settings, change.new)
+        for text, *values in change.warnings:
+            logger.warning(text, *values)
+        if change.server_message_bytes > self._server_message_bytes:
             logger.warning(
                 "max_message_bytes was raised: the server accepts at most %d until the gateway is restarted",
                 self._started_with.longest_message_bytes,
             )
-        new = dataclasses.replace(new, **kept)
-        gateway.apply(new)
-        if _same(old, new):
+        self._gateway.apply(change.new)
+        if change.is_none:
             text = "configuration read again: nothing changed"
         else:
             self.applied += 1
-            text = f"configuration reloaded from {new.file or 'the environment'}: {new.summary()}"
+            text = f"configuration reloaded from {change.new.file or 'the environment'}: {change.summary}"
         logger.info("%s", text)
         self._end_revoked()
         return text
@@ -156,7 +223,7 @@ class Reloader:
     def _hang_up(self) -> None:
         self._refused = ""  # somebody asked, so repeat the answer
         logger.info("SIGHUP: reading the configuration again")
-        self.reload()
+        self._reload_aside()
 
     def _poll(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self._poll)
@@ -164,7 +231,7 @@ class Reloader:
         if stamp != self._seen:
             self._seen = stamp  # it may still be written to
         elif stamp != self._taken:
-            self.reload()
+            self._reload_aside()
 
     def _stamp(self) -> _Stamp:
         files = dict.fromkeys([*([self._path] if self._path else []), *self._gateway.settings.files_read])

@@ -153,6 +153,9 @@ class WebSocketListener(Protocol):
     def message(self, data: Message, /) -> None:
         """A whole message."""
 
+    def client_holds(self) -> None:
+        """The client's end holds a part of what the client sent, after it held nothing."""
+
     def client_writable(self) -> None:
         """All data is drained, after `flush` or `close` returned False."""
 

@@ -8,6 +8,7 @@ the exchange is paused and no credit goes back to the service. `tick` checks all
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Literal
 
 from tunnel import websocket
@@ -23,6 +24,7 @@ from .client_port import Message, WebSocketClient
 from .mailbox import Mailbox, size_of
 from .passage import Passage
 from .service_end import ServiceEnd
+from .silence import Silence
 
 _CLOSE_SECONDS = 5.0  # time for the service to answer our close frame; then its stream is reset
 
@@ -32,7 +34,7 @@ class Conversation:
 
     def __init__(
         self, exchange: Exchange, policy: Policy, client: WebSocketClient, *,
-        account: Account, metrics: Metrics, record: Record,
+        account: Account, metrics: Metrics, record: Record, wake: Callable[[], None],
     ) -> None:  # fmt: skip
         self._policy = policy
         self._client = client
@@ -42,8 +44,7 @@ class Conversation:
         self._down = Passage("service_to_client", policy, metrics, record)
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._service = ServiceEnd(exchange, policy.max_message_bytes, self._up)
-        self._active_at = time.monotonic()
-        self._pinged = False
+        self._silence = Silence(policy.idle_timeout, wake)
         # The end.
         self._close: tuple[int, str] | None = None  # code and reason for the client, sent after the waiting messages
         self._closing_client = False  # the close was handed to the client and is not drained yet
@@ -54,7 +55,6 @@ class Conversation:
         self._ready = True  # the client can take messages
         self._admitted = False  # the rate limit has already admitted the oldest message
         self._given: list[tuple[int, float]] = []  # size and arrival of messages handed over and not yet drained
-        self._unsent_bytes = 0
         # Client to service.
         self._written: tuple[int, float] | None = None  # size and arrival of the message that filled the stream
         self._slowed: tuple[Message, int, float] | None = None  # the message held back by the rate limit
@@ -64,8 +64,7 @@ class Conversation:
     def take(self, data: bytes) -> None:
         """Frames from the service."""
         codec = self._service.codec
-        self._active_at = now = time.monotonic()
-        self._pinged = False
+        now = self._silence.broken()
         if self._ready and not self._down.limited and not self._mailbox.held_bytes:
             message = codec.whole_message(data)
             if message is not None:  # the common case takes the short path
@@ -122,8 +121,7 @@ class Conversation:
         """A whole message from the client."""
         if self._close is not None or self._client_done:
             return  # the service no longer reads
-        self._active_at = now = time.monotonic()
-        self._pinged = False
+        now = self._silence.broken()
         size = size_of(data)
         if size > self._policy.max_message_bytes:
             self._hit(Limit.MESSAGE_SIZE)
@@ -155,10 +153,15 @@ class Conversation:
             self._ready = True
             self._advance()
 
+    def client_holds(self) -> None:
+        """A part of a message came from the client."""
+        self._silence.stir()
+
     def client_left(self, code: int, reason: str, /) -> None:
         """The client closed or vanished: pass that on to the service and give it time to answer; idempotent."""
         if self._client_done:
             return
+        self._silence.stir()
         if self._slowed is not None:
             self._forward_slowed()  # the client sent it before the close
         if self._close is None:
@@ -194,32 +197,29 @@ class Conversation:
         if stuck:
             self._client.abort()
 
-    def tick(self, now: float) -> None:
-        """Check the deadlines."""
-        policy = self._policy
-        sending, writing = self._down.blocked_since, self._up.blocked_since
-        if sending is not None and not self._client_done:
-            unsent = self._client.unsent_bytes
-            if unsent < self._unsent_bytes:
-                self._down.blocked_since = now  # slow, but still reading
-            elif now - sending > policy.websocket_write_timeout:
+    def tick(self, now: float) -> float | None:
+        """Check the deadlines. Returns when the next one is, while all is quiet."""
+        limit = self._policy.websocket_write_timeout
+        if self._down.blocked_since is not None and not self._client_done:
+            if self._down.overdue(now, limit, self._client.unsent_bytes):
                 self._cut_client()
-            self._unsent_bytes = unsent
-        elif writing is not None and now - writing > policy.websocket_write_timeout and self._close is None:
+        elif self._close is not None or self._client_done:
+            return None
+        elif self._up.overdue(now, limit):
             self._hit(Limit.TIMEOUT_WRITE)
             self._set_close(1011, "the service does not read", "gateway")
             self._service.lose()
             self._service.reset()
             self._advance()
-        elif self._close is None and not self._client_done:
-            silent = now - self._active_at
-            if silent > policy.idle_timeout:
-                self._hit(Limit.TIMEOUT_IDLE)
-                self._close_both(1001, "idle", to_service=1001)
-                self._advance()
-            elif silent > policy.idle_timeout / 2 and not self._pinged and not self._service.full:
-                self._pinged = True
-                self._service.ping()
+        elif self._silence.is_over(now):
+            self._hit(Limit.TIMEOUT_IDLE)
+            self._close_both(1001, "idle", to_service=1001)
+            self._advance()
+        elif not self._service.full and self._silence.asks(now):
+            self._service.ping()
+        elif not self._service.full and not self.held_bytes:
+            return self._silence.sleep()
+        return None
 
     @property
     def held_bytes(self) -> int:
@@ -285,8 +285,7 @@ class Conversation:
 
     def _wait_for_client(self) -> None:
         self._ready = False
-        self._down.block()
-        self._unsent_bytes = self._client.unsent_bytes
+        self._down.block(self._client.unsent_bytes)
 
     def _may_pass(self, size: int) -> bool:
         """Whether the rate limit lets the oldest message pass now. If not, delay it or close the WebSocket."""
@@ -348,6 +347,7 @@ class Conversation:
 
     def _set_close(self, code: int, reason: str, by: Literal["client", "service", "gateway"]) -> None:
         """Set how the client will be closed; the first call wins. No message is delayed after that."""
+        self._silence.stir()
         if self._close is None:
             self._close = (code, reason)
             self._record.closed_by = self._record.closed_by or by

@@ -14,6 +14,7 @@ from ..observed.request_id import NAME as REQUEST_ID
 from ..observed.request_id import with_request_id
 from ..rules.policy import HeaderChanges
 from ..rules.request import Request
+from ..rules.routes import HOST_FIELD_BYTES
 from .forwarded import FORWARDED, forwarding, is_claim
 
 _HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]*")
@@ -48,8 +49,8 @@ def is_websocket_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> bool:
 
 
 def is_host(field: bytes) -> bool:
-    """Whether a Host field has only the characters of a host and a port."""
-    return _HOST.fullmatch(field) is not None
+    """Whether a Host field has only the characters of a host and a port, and is no longer than they can be."""
+    return len(field) <= HOST_FIELD_BYTES and _HOST.fullmatch(field) is not None
 
 
 def checked_host(request: Request) -> str:

@@ -26,6 +26,7 @@ class Passage:
         "_stall",
         "_timer",
         "_traffic",
+        "_unsent_bytes",
         "_up",
         "blocked_since",
         "limited",
@@ -41,6 +42,7 @@ class Passage:
         self._rate = rate_limit(policy, time.monotonic())
         self._logs_messages = access.logs_messages()
         self._timer: asyncio.TimerHandle | None = None
+        self._unsent_bytes = 0
         self.limited = self._rate is not None
         self.blocked_since: float | None = None
         """When the receiving side stopped reading; None while it reads."""
@@ -83,11 +85,21 @@ class Passage:
             timer.cancel()
         return timer is not None
 
-    def block(self) -> None:
-        """The receiving side has stopped reading; idempotent."""
+    def block(self, unsent_bytes: int = 0) -> None:
+        """The receiving side has stopped reading, with so much unsent; idempotent."""
+        self._unsent_bytes = unsent_bytes
         if self.blocked_since is None:
             self.blocked_since = time.monotonic()
             self._stall.begin(self.blocked_since)
+
+    def overdue(self, now: float, limit_seconds: float, unsent_bytes: int = 0) -> bool:
+        """Whether the receiving side has read nothing for too long. While less and less is unsent, it reads."""
+        if self.blocked_since is None:
+            return False
+        before, self._unsent_bytes = self._unsent_bytes, unsent_bytes
+        if unsent_bytes < before:
+            self.blocked_since = now  # slow, but still reading
+        return now - self.blocked_since > limit_seconds
 
     def unblock(self) -> None:
         """The receiving side reads again; idempotent."""

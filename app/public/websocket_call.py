@@ -6,6 +6,7 @@ refuses, the client gets the service's status, headers and body.
 
 import asyncio
 import contextlib
+from functools import partial
 
 from tunnel import websocket
 from tunnel.account import Holding
@@ -122,10 +123,9 @@ class WebSocketCall:
             self._gateway.metrics.limit_hit(Limit.HELD_HARD, self._record)
             self._fail(NoRoomError("too much was held for this handshake"))
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float) -> float | None:
         """Check the conversation's deadlines; the handshake has its own timeout."""
-        if self._conversation is not None:
-            self._conversation.tick(now)
+        return self._conversation.tick(now) if self._conversation is not None else None
 
     @property
     def held_bytes(self) -> int:
@@ -176,8 +176,9 @@ class WebSocketCall:
         assert exchange is not None  # noqa: S101  (it has answered 101)
         client = self._client.open(policy.max_message_bytes, account)
         conversation = self._conversation = Conversation(
-            exchange, policy, client, account=account, metrics=self._gateway.metrics, record=self._record
-        )
+            exchange, policy, client, account=account, metrics=self._gateway.metrics, record=self._record,
+            wake=partial(self._gateway.exchanges.wake, self),
+        )  # fmt: skip
         early, self._body = b"".join(self._body), []
         self._held.set(0)
         client.start(conversation)

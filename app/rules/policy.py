@@ -153,6 +153,11 @@ class TokenBucket:
         self._level -= amount
         return max(0.0, -self._level / self._rate)
 
+    def seconds_until(self, amount: float, now: float) -> float:
+        """The seconds until `amount`, at most a full bucket, is available; 0: it is. Takes nothing."""
+        level = min(self._burst, self._level + (now - self._filled_at) * self._rate)
+        return max(0.0, (amount - level) / self._rate)
+
     def would_exceed(self, amount: float, now: float) -> bool:
         """Whether `amount` is more than is available now. Takes nothing."""
         level = min(self._burst, self._level + (now - self._filled_at) * self._rate)

@@ -6,6 +6,7 @@ at a segment border. The host only selects a route. It never authorises anything
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
@@ -33,6 +34,11 @@ class Route:
         return self.host + self.path.decode("ascii", "backslashreplace")
 
 
+HOST_CHARACTERS = 253
+"""The longest host name (RFC 1035 section 2.3.4, without the root's dot). Nothing looks at a longer one."""
+HOST_FIELD_BYTES = HOST_CHARACTERS + len(".:65535")
+"""The longest Host field: a name, its trailing dot and a port."""
+
 _PARAMETERS = re.compile(rb";[^/]*")
 
 
@@ -58,32 +64,47 @@ def normalise_host(host: str) -> str:
 
 
 class HostIndex:
-    """Routes by host, the longest prefix first. Changes one host at a time."""
+    """Routes by host, the longest prefix first. Changes one host at a time.
 
-    __slots__ = ("_exact", "_wildcards")
+    Matching costs one step for each label of the host, and copies it only at the depths at which there are wildcards.
+    """
+
+    __slots__ = ("_depths", "_exact", "_wildcards")
 
     def __init__(self) -> None:
         self._exact: dict[str, list[Route]] = {}
         self._wildcards: dict[str, list[Route]] = {}  # by the domain with its leading dot
+        self._depths: Counter[int] = Counter()  # labels of a domain -> how many wildcards have as many
 
     def put(self, host: str, routes: Iterable[Route]) -> None:
         """Replace all routes of this host or wildcard. An empty set removes it."""
-        table, key = (self._wildcards, host[1:]) if host.startswith("*.") else (self._exact, host)
+        is_wildcard = host.startswith("*.")
+        table, key = (self._wildcards, host[1:]) if is_wildcard else (self._exact, host)
+        known = key in table
         if entries := sorted(routes, key=lambda route: len(route.path), reverse=True):
             table[key] = entries
         else:
             table.pop(key, None)
+        if is_wildcard and known != bool(entries):
+            depth = key.count(".")
+            self._depths[depth] += -1 if known else 1
+            if not self._depths[depth]:
+                del self._depths[depth]
 
     def of_host(self, host: str) -> list[Route] | None:
         """The routes of a normalised host, longest prefix first. None when the host is not routed."""
+        if len(host) > HOST_CHARACTERS:
+            return None
         entries = self._exact.get(host)
         if entries is None and self._wildcards:
-            dot = host.find(".")
+            depths = self._depths
+            depth, dot = host.count("."), host.find(".")
             while dot > 0:
-                entries = self._wildcards.get(host[dot:])
-                if entries is not None:
-                    break
-                dot = host.find(".", dot + 1)
+                if depth in depths:
+                    entries = self._wildcards.get(host[dot:])
+                    if entries is not None:
+                        break
+                depth, dot = depth - 1, host.find(".", dot + 1)
         return entries
 
 

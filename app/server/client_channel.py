@@ -261,4 +261,7 @@ class ClientChannel(WebSocketClient):
         self._count()
 
     def _count(self) -> None:
-        self._held.set(self._waiting_bytes + self._codec.buffered_bytes)
+        held = self._waiting_bytes + self._codec.buffered_bytes
+        if held and not self._held.size_bytes and self._listener is not None:
+            self._listener.client_holds()
+        self._held.set(held)

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from ..rules.routes import normalise_host
+from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, normalise_host
 from .errors import KeyPath, WrongKeyError
 from .reading import shown
 
@@ -20,8 +20,8 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 def host_pattern(value: str, path: KeyPath) -> str:
     """Check an exact host name, or `*.` and a domain, and normalise it."""
-    host = normalise_host(value)
-    if not _HOST.fullmatch(host) or len(host) > 253:
+    host = normalise_host(value) if len(value) <= HOST_FIELD_BYTES else ""
+    if len(host) > HOST_CHARACTERS or not _HOST.fullmatch(host):
         raise WrongKeyError(
             path, f"{shown(value)} is not valid; write a host name, or *. and a domain for its subdomains"
         )
@@ -30,8 +30,9 @@ def host_pattern(value: str, path: KeyPath) -> str:
 
 def control_host(value: str, path: KeyPath) -> str:
     """Check a host name or an IP address, and normalise it."""
-    host = normalise_host(value)
-    if (not _HOST.fullmatch(host) or host.startswith("*")) and not is_address(value):
+    host = normalise_host(value) if len(value) <= HOST_FIELD_BYTES else ""
+    named = len(host) <= HOST_CHARACTERS and _HOST.fullmatch(host) is not None and not host.startswith("*")
+    if not named and not is_address(value):
         raise WrongKeyError(path, f"{shown(value)} is not valid; write a host name or an IP address")
     return host
 
@@ -97,6 +98,8 @@ def bind_address(value: str, path: KeyPath) -> tuple[str, int]:
 
 def is_address(host: str) -> bool:
     """Whether this is an IP address, with or without brackets."""
+    if len(host) > HOST_FIELD_BYTES:
+        return False
     try:
         ipaddress.ip_address(host.strip("[]"))
     except ValueError:

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin
 import msgspec
 
 from .errors import KeyPath, WrongKeyError
-from .schema import File, keys_of
+from .schema import File, fields_of, keys_of
 
 _Table = TypeVar("_Table", bound=msgspec.Struct)
 
@@ -31,7 +31,7 @@ def read(kind: type[_Table], table: object, path: KeyPath = ()) -> _Table:
     for name in table:
         if name not in keys:
             raise WrongKeyError((*path, name), f"unknown key{_hint(kind, name)}; valid keys: {', '.join(sorted(keys))}")
-    for info in msgspec.structs.fields(kind):
+    for info in fields_of(kind):
         if info.required and info.name not in table:
             raise WrongKeyError(path, f"{info.name} is missing")
     return kind(**{name: convert(keys[name], value, (*path, name)) for name, value in table.items()})
@@ -60,6 +60,8 @@ def convert(kind: object, value: object, path: KeyPath) -> object:
 
 def shown(value: object) -> str:
     """A value for an error text: on one line and of bounded length."""
+    if isinstance(value, str):
+        value = value[: _SHOWN_CHARACTERS + 1]
     text = {True: "true", False: "false"}[value] if isinstance(value, bool) else ascii(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
 

@@ -4,6 +4,9 @@ A key that is absent takes its default from `Settings` or `Policy`. An optional 
 0 is refused; a route that lifts the file's limit says `"unlimited"`.
 """
 
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -22,6 +25,7 @@ Text = Annotated[
 Seconds = Annotated[float, Meta(gt=0, le=86_400, description="seconds, above 0 and at most 86400")]
 Grace = Annotated[float, Meta(ge=0, le=86_400, description="seconds, from 0 to 86400")]
 PerSecond = Annotated[float, Meta(gt=0, le=1e12, description="a number per second above 0")]
+PerMinute = Annotated[float, Meta(ge=1, le=60_000, description="a number per minute, from 1 to 60000")]
 Count = Annotated[int, Meta(ge=1, le=2**53, description="a whole number, 1 or more")]
 MessageBytes = Annotated[int, Meta(ge=1024, le=1024 * MIB, description="bytes, from 1024 to 1073741824")]
 WindowBytes = Annotated[int, Meta(ge=262_144, le=64 * MIB, description="bytes, from 262144 to 67108864")]
@@ -104,6 +108,9 @@ class File(PolicyKeys, kw_only=True):
     held_bytes_hard_limit: HeldBytes | UnsetType = UNSET
     spool_bytes_limit: SpoolBytes | UnsetType = UNSET
     max_websockets_per_cluster: Count | Unlimited | UnsetType = UNSET
+    max_links_per_cluster: Count | UnsetType = UNSET
+    max_links_per_token: Count | UnsetType = UNSET
+    max_syncs_per_minute: PerMinute | UnsetType = UNSET
     link_ping_interval: Seconds | UnsetType = UNSET
     link_ping_timeout: Seconds | UnsetType = UNSET
     client_ping_interval: Seconds | UnsetType = UNSET
@@ -117,9 +124,16 @@ class File(PolicyKeys, kw_only=True):
     routes: list[RouteEntry] = []
 
 
-def keys_of(kind: type[msgspec.Struct]) -> dict[str, Any]:
+@cache
+def fields_of(kind: type[msgspec.Struct]) -> tuple[msgspec.structs.FieldInfo, ...]:
+    """The fields of a table. msgspec resolves all annotations anew each time it is asked."""
+    return msgspec.structs.fields(kind)
+
+
+@cache
+def keys_of(kind: type[msgspec.Struct]) -> Mapping[str, Any]:
     """The types of a table's keys, by name, in their order of definition."""
-    return {info.name: info.type for info in msgspec.structs.fields(kind)}
+    return MappingProxyType({info.name: info.type for info in fields_of(kind)})
 
 
 PLAIN_KEYS = tuple(

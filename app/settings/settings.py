@@ -25,6 +25,12 @@ class Settings:
     policy: Policy = DEFAULT_POLICY
     """The defaults for routes that set nothing of their own."""
     max_websockets_per_cluster: int | None = None
+    max_links_per_cluster: int = 64
+    max_links_per_token: int = 256
+    """Sixty-four agents of a cluster, and a token for several clusters: far above what anybody runs, and few enough
+    that one more costs little."""
+    max_syncs_per_minute: float = 30.0
+    """Of one cluster's routes, by one token. Agents sync every few hours, and at each start."""
     reconnect_grace: float = 3.0
     drain_delay: float = 0.0
     """How long a draining node is not ready but still serves: as long as a load balancer needs to notice."""

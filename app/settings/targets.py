@@ -8,6 +8,7 @@ import re
 
 from .reading import shown
 
+_LABEL_CHARACTERS = 63
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _PREFIX = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
 """No empty segments, no dot segments, no escapes: such a prefix can be read in one way only."""
@@ -21,7 +22,7 @@ def wrong_prefix(path: str) -> str | None:
 def wrong_target(namespace: str, service: str) -> tuple[str, str] | None:
     """The key that is wrong (`namespace` or `service`), and why. None when the target is valid."""
     for key, label in (("namespace", namespace), ("service", service)):
-        if not _LABEL.fullmatch(label):
+        if len(label) > _LABEL_CHARACTERS or not _LABEL.fullmatch(label):
             return key, f"{shown(label)} is not valid; write a DNS label (a-z, 0-9 and -, at most 63 characters)"
     if (namespace, service) == ("default", "kubernetes"):
         return "service", "kubernetes in namespace default is the Kubernetes API, which cannot be a target"

@@ -64,6 +64,7 @@ GATEWAY_FULL: Values = GATEWAY | _POD | {
          "scheme": "https", "verify": True, "server_name": "site.apps.svc"},
     ],
     "extra": {"reconnect_grace": 1.5, "max_message_bytes": 20971520, "origins": ["same-origin", "*.example.com"],
+              "max_links_per_cluster": 8, "max_links_per_token": 16, "max_syncs_per_minute": 2.5,
               "request_headers": {"set": {"x-from": "tunnel <&> \"gateway\" ü"}}},
     "admin": {"token": ADMIN_TOKEN},
     "persistence": {"enabled": True, "storageClass": "fast", "size": "2Gi"},

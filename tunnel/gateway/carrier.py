@@ -55,6 +55,8 @@ class Carrier(Protocol):
     """`yamux`, `json` or `chunk`."""
     active: int
     """The number of running exchanges. Links are chosen by it."""
+    is_ending: bool
+    """The link is lost, and not all exchanges were told yet: `next_message` may still get more."""
     going_away: bool
     """The agent is about to leave: it takes no new exchange."""
 

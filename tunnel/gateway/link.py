@@ -235,6 +235,11 @@ class Link:
         carrier = self._carrier
         return carrier is not None and self.state is LinkState.READY and not self.suspect and not carrier.going_away
 
+    @property
+    def has_said_all(self) -> bool:
+        """We closed it, and once `next_message` has none nothing more comes: the WebSocket may be closed."""
+        return self.close_code is not None and (self._carrier is None or not self._carrier.is_ending)
+
     def close(self, code: int, reason: str) -> None:
         """Close the link: its exchanges fail now, then the WebSocket is closed with `code`."""
         if self.close_code is None:

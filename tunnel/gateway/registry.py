@@ -48,7 +48,8 @@ class Registry:
             return
         if link.agent_id is None:
             for older in cluster.links:
-                older.doubt()
+                if not older.suspect:  # one that is in doubt already is being asked
+                    older.doubt()
         cluster.links.append(link)
         self.identified(link)
 

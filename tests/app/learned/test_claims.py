@@ -233,6 +233,10 @@ SYNC = b"""{"ingress_controller": %s, "ingresses": [
     {"rules": [{"host": "c.test", "paths": null}]}]}"""
 
 
+def routes_of(text: bytes) -> list[Named]:
+    return [named for named in named_by_sync(decoded(bodies.SyncBody, text)) if named is not None]
+
+
 @pytest.mark.parametrize(
     ("controller", "namespaces"),
     [
@@ -244,7 +248,7 @@ SYNC = b"""{"ingress_controller": %s, "ingresses": [
 )
 def test_a_sync_names_its_services_in_the_controllers_namespace(controller: bytes, namespaces: tuple[str, str]):
     first, second = namespaces
-    assert list(named_by_sync(decoded(bodies.SyncBody, SYNC % controller))) == [
+    assert routes_of(SYNC % controller) == [
         Named("a.test", "/", first, "traefik", 80),
         Named("a.test", "/x", first, "traefik", 80),
         Named("b.test", "/", first, "traefik", 80),
@@ -257,7 +261,7 @@ def test_a_sync_names_its_services_in_the_controllers_namespace(controller: byte
     [b'{"ingresses": null}', b"{}", b'{"ingresses": []}', b'{"ingresses": [{}]}', b'{"ingresses":[{"rules":[{}]}]}'],
 )
 def test_a_sync_may_name_nothing(text: bytes):
-    assert list(named_by_sync(decoded(bodies.SyncBody, text))) == []
+    assert routes_of(text) == []
 
 
 @pytest.mark.parametrize(
@@ -270,4 +274,22 @@ def test_a_sync_may_name_nothing(text: bytes):
 def test_a_body_that_is_none(text: bytes):
     with pytest.raises(bodies.BodyError) as caught:
         decoded(bodies.RegisterBody, text)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (b'{"ingresses": [{}, {"namespace": 1}]}', "`$.ingresses[1].namespace`"),
+        (b'{"ingresses": [{}, null]}', "`$.ingresses[1]`"),
+        (
+            b'{"ingresses": [{"rules": [{"paths": [{}, {"path": ["secret"]}]}]}]}',
+            "`$.ingresses[0].rules[0].paths[1].path`",
+        ),
+    ],
+)
+def test_a_part_of_a_sync_that_does_not_fit_is_named_by_its_place(text: bytes, place: str):
+    with pytest.raises(bodies.BodyError) as caught:
+        routes_of(text)
+    assert place in str(caught.value)
     assert "secret" not in str(caught.value)

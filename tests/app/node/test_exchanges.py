@@ -4,48 +4,9 @@ import asyncio
 
 import pytest
 
-from app.node.exchanges import TICK_SECONDS, Exchanges
+from app.node.exchanges import TICK_SECONDS
+from tests.app.node.ledger import FakeExchange, ledger
 from tests.fakes.loop import dialogue, quiet
-from tunnel.account import Account
-
-
-class FakeExchange:
-    """Holds what the test says, and gives all of it back when it is relieved."""
-
-    is_websocket = False
-
-    def __init__(self, exchanges: Exchanges, account: Account, held_bytes: int = 0) -> None:
-        self.account = account
-        self.held_bytes = 0
-        self.ticks: list[float] = []
-        self.relieved = 0
-        self.stopped: list[bool] = []
-        self.fails = False
-        self.hold(held_bytes)
-        exchanges.began(self)
-
-    def hold(self, held_bytes: int) -> None:
-        delta, self.held_bytes = held_bytes - self.held_bytes, held_bytes
-        self.account.adjust(delta)
-
-    def stop(self, *, now: bool) -> None:
-        self.stopped.append(now)
-
-    def tick(self, now: float) -> None:
-        if self.fails:
-            raise RuntimeError("a fault of this exchange")
-        self.ticks.append(now)
-
-    def relieve(self) -> None:
-        self.relieved += 1
-        self.hold(0)
-
-
-def ledger(high: int = 1_000, hard: int = 2_000) -> tuple[Exchanges, Account]:
-    account = Account(high, hard)
-    exchanges = Exchanges(account)
-    account.on_hard_mark = exchanges.call_for_relief
-    return exchanges, account
 
 
 def test_an_exchange_counts_until_it_ended_and_may_end_twice():

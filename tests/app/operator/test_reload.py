@@ -13,65 +13,8 @@ import pytest
 from app.node.gateway import Gateway
 from app.operator.reload import NEEDS_RESTART, POLL_SECONDS, Reloader
 from app.settings import Settings, load, token_hash
-from tests.fakes.link import FakeLink
+from tests.app.operator.world import GOOD, AtOnce, World
 from tests.fakes.loop import dialogue, left_behind, quiet
-
-GOOD = """
-[[agents]]
-token = "{token}"
-clusters = ["c1"]
-revoked = {revoked}
-
-[[routes]]
-host = "{host}.example.test"
-cluster = "c1"
-namespace = "apps"
-service = "web"
-port = 80
-"""
-
-
-class World:
-    """A file, a gateway that read it, and its reloader."""
-
-    def __init__(self, folder: Path, text: str | None = None) -> None:
-        self.folder = folder
-        self.file = folder / "gateway.toml"
-        self._moment = 1_000_000_000
-        self.write(GOOD.format(host="a", token="t", revoked="false") if text is None else text)
-        self.gateway = Gateway(load(str(self.file), {}))
-        self.first = self.gateway.settings
-        self.reads = 0
-        self.meanwhile = ""  # written while the file is being read
-        self.reloader = Reloader(self.gateway, reader=self._read)
-
-    def _read(self) -> Settings:
-        self.reads += 1
-        settings = load(str(self.file), {})
-        if self.meanwhile:
-            self.write(self.meanwhile)
-            self.meanwhile = ""
-        return settings
-
-    def write(self, text: str, name: str = "gateway.toml") -> None:
-        """Each write has a time of change of its own, however coarse the file system's clock is."""
-        file = self.folder / name
-        file.write_text(text, encoding="utf-8")
-        self._moment += 1_000_000_000
-        os.utime(file, ns=(self._moment, self._moment))
-
-    def good(self, **changes: str) -> str:
-        return GOOD.format(**{"host": "a", "token": "t", "revoked": "false", **changes})
-
-    @property
-    def hosts(self) -> frozenset[str]:
-        return self.gateway.settings.routes.hosts
-
-    def link(self, token: str) -> FakeLink:
-        link = FakeLink(agent_id=None)
-        link.token_hash = token_hash(token)
-        self.gateway.registry.add(link)  # type: ignore[arg-type]
-        return link
 
 
 async def polls(number: int) -> None:
@@ -285,7 +228,7 @@ async def test_a_switched_symlink_is_a_change(tmp_path: Path):
     file = tmp_path / "gateway.toml"
     file.symlink_to("..data/gateway.toml")
     gateway = Gateway(load(str(file), {}))
-    reloader = Reloader(gateway, str(file))
+    reloader = Reloader(gateway, str(file), worker=AtOnce())
     reloader.start()
     (tmp_path / "..next").symlink_to("..second")
     (tmp_path / "..next").replace(tmp_path / "..data")
@@ -341,8 +284,8 @@ def test_sighup_reads_at_once_and_says_again_what_is_wrong(
         world.write("colour = 1")
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGHUP)
-            await until(lambda: "SIGHUP" in caplog.text)
-            assert "colour: unknown key" in caplog.text
+            await until(lambda: "colour: unknown key" in caplog.text)
+            assert "SIGHUP" in caplog.text
             caplog.clear()
         world.write(world.good(host="b"))
         os.kill(os.getpid(), signal.SIGHUP)

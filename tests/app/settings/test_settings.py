@@ -25,6 +25,9 @@ max_window_bytes = 1048576
 held_bytes_limit = 4194304
 held_bytes_hard_limit = 5000000
 max_websockets_per_cluster = 900
+max_links_per_cluster = 7
+max_links_per_token = 8
+max_syncs_per_minute = 9
 drain_delay = 2
 link_ping_interval = 1
 link_ping_timeout = 2.5
@@ -124,6 +127,9 @@ def test_every_key(tmp_path: Path):
         held_bytes_limit=4194304,
         held_bytes_hard_limit=5_000_000,
         max_websockets_per_cluster=900,
+        max_links_per_cluster=7,
+        max_links_per_token=8,
+        max_syncs_per_minute=9,
         drain_delay=2,
         link_ping_interval=1,
         link_ping_timeout=2.5,
@@ -190,6 +196,9 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
     "held_bytes_hard_limit": ("900000000", "900000001", 900000001),
     "spool_bytes_limit": ("5", "0", 0),
     "max_websockets_per_cluster": ("5", "unlimited", None),
+    "max_links_per_cluster": ("5", "6", 6),
+    "max_links_per_token": ("5", "6", 6),
+    "max_syncs_per_minute": ("5", "6.5", 6.5),
     "link_ping_interval": ("1", "2", 2.0),
     "link_ping_timeout": ("1", "2", 2.0),
     "client_ping_interval": ("1", "2", 2.0),

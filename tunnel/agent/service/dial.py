@@ -21,10 +21,13 @@ async def connect(
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(limit_seconds):
-            addresses = await _addresses_of(destination.host)
-            forbidden = frozenset([found for name in services.api_names for found in await _addresses_of(name)])
+            # The trailing dot: the name is complete, and the resolver tries no search domain of whoever set them.
+            addresses = await _addresses_of(f"{destination.host}." if destination.by_pattern else destination.host)
+            forbidden = frozenset(
+                [address_of(found) or found for name in services.api_names for found in await _addresses_of(name)]
+            )
             for address in addresses:
-                services.check_address(address, forbidden)
+                services.check_resolved(destination, address, forbidden)
             await _connect_to_one(loop, protocol, addresses, destination.port, limit_seconds)
     except TimeoutError:
         msg = f"no connection within {limit_seconds:g} s"

@@ -5,11 +5,11 @@ names are checked to be DNS labels before they are used; `kubernetes.default` an
 whatever the entries say, and addresses are checked again once names are resolved.
 """
 
-import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+from tunnel.agent.service import addresses
 from tunnel.wire.routing_header import TCP, RoutingHeader
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -31,6 +31,8 @@ class Destination:
 
     host: str
     port: int
+    by_pattern: bool = field(default=False, compare=False)
+    """A pattern allows it, and its name is complete: the operator did not name what it resolves to."""
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -131,7 +133,7 @@ class Services:
             raise NotReachableError("the Kubernetes API server is never reachable through a stream")
         found = self._entries.get((header.service, header.namespace, header.port))
         if found is None and any(pattern.matches(header) for pattern in self._patterns):
-            found = Destination(self.dns_name(header), header.port)
+            found = Destination(self.dns_name(header), header.port, by_pattern=True)
         if found is None:
             raise NotReachableError("no --service entry and no --allow pattern names it")
         self.check_address(found.host)
@@ -149,15 +151,18 @@ class Services:
         if address is not None and (address in self._api_addresses or address in more):
             raise NotReachableError("the destination is the Kubernetes API server's address")
 
+    def check_resolved(self, destination: Destination, address: str, more: frozenset[str]) -> None:
+        """Refuse what no name may resolve to: see `check_address` and `addresses`. Raises NotReachableError."""
+        self.check_address(address, more)
+        if destination.by_pattern and (why := addresses.why_never(address)) is not None:
+            msg = f"it resolves to {address}, {why}, which no --allow reaches; use --service if it is meant"
+            raise NotReachableError(msg)
+
 
 def address_of(host: str) -> str | None:
-    """The canonical spelling of an address literal; None for a name."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
+    """The canonical spelling of the address that a literal leads to; None for a name."""
+    address = addresses.parsed(host)
+    return None if address is None else str(address)
 
 
 def _is_label(text: str) -> bool:

@@ -12,7 +12,7 @@ clients.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from tunnel.errors import LinkLostError, TunnelError
 from tunnel.gateway.carrier import Carrier, LinkSide
@@ -28,6 +28,7 @@ from tunnel.gateway.proxied.shared import Proxied
 from tunnel.gateway.proxied.upstream import OpeningCarrier, ProxiedUpstream
 from tunnel.override import override
 from tunnel.port import Target
+from tunnel.slices import work_off
 from tunnel.wire import messages
 from tunnel.wire.messages import Envelope, MessageError
 
@@ -36,6 +37,9 @@ logger = logging.getLogger(__name__)
 _UPLOAD_PATIENCE_SECONDS = 75.0
 """A slow service that takes an upload blocks that agent's only read loop, and with it the agent's pongs. An agent that
 never answered a ping is heard with its heartbeats, every 30 s."""
+
+_LOSSES_PER_TURN = 16
+"""When a link is lost, with what each means for its client: 160 us for a WebSocket."""
 
 _WARNINGS = 16
 """Different ones per link: harmless mistakes of an agent must not fill the log."""
@@ -71,7 +75,7 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
         """Streamed ones, until they are answered: their service may still block the agent."""
         self.ignored = 0
         """Messages for exchanges that nobody waits for."""
-        self.is_lost = False
+        self.is_lost = self.is_ending = False
         self._wake = link.wake
         self.streams_responses = streams_responses
         self._exchanges: dict[str, ProxiedExchange] = {}
@@ -165,6 +169,8 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
     def next_message(self) -> str | None:
         if self._farewell:
             return self._farewell.popleft()
+        if self.is_lost:
+            return None  # what waits belongs to exchanges that are about to be told
         now = self.clock()
         lanes = self.connection.lanes
         text = lanes.next(now)
@@ -190,12 +196,24 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
             return
         self.is_lost = True
         self._successors = self.shared.link_went(self)
-        for exchange in list(self._exchanges.values()):
-            exchange.link_lost(error)
-        self.connection.close()
+        self.is_ending = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        work_off(self._lose_all(error), _LOSSES_PER_TURN)
+
+    def _lose_all(self, error: TunnelError) -> Iterator[None]:
+        """One exchange a step. One that another link took over meanwhile is not lost."""
+        for request_id, exchange in list(self._exchanges.items()):
+            if self._exchanges.get(request_id) is exchange:
+                try:
+                    exchange.link_lost(error)
+                except Exception:
+                    logger.exception("exchange %s failed when its link was lost", request_id)
+                yield
+        self.connection.close()
+        self.is_ending = False
+        self._wake()
 
     # --- the exchanges' side
 

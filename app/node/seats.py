@@ -1,0 +1,43 @@
+"""How many links there may be: of one cluster, and of the agents of one token.
+
+A link costs the node memory, pings, and a look at each new one of its cluster. The bounds are far above what anybody
+runs; they stop an agent that dials without end. A seat is taken before the link is there, so that a burst of handshakes
+cannot pass together, and given back when the agent's WebSocket has ended.
+"""
+
+from collections import Counter
+
+from ..rules import problems
+from ..settings import Settings
+from .admission import Ticket
+
+TOO_MANY = problems.Problem(
+    503, "too_many_links", "Too many links", "This cluster or token has as many links as the gateway allows.",
+    "Ask the operator to check how many agents run, or to raise max_links_per_cluster or max_links_per_token.", 5,
+)  # fmt: skip
+
+
+class Seats:
+    """The seats of one node."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str | bytes, ...]] = Counter()
+
+    def take(self, settings: Settings, *, token: bytes | None = None, cluster: str | None = None) -> Ticket | str:
+        """A seat of the token (by its hash) and one of the cluster, as far as given; else which bound is reached."""
+        keys: list[tuple[str | bytes, ...]] = []
+        if token is not None:
+            if self._counts["token", token] >= settings.max_links_per_token:
+                return f"max_links_per_token is {settings.max_links_per_token}"
+            keys.append(("token", token))
+        if cluster is not None:
+            if self._counts["cluster", cluster] >= settings.max_links_per_cluster:
+                return f"max_links_per_cluster is {settings.max_links_per_cluster}, and cluster {cluster} has as many"
+            keys.append(("cluster", cluster))
+        return Ticket(self._counts, tuple(keys))
+
+    def __repr__(self) -> str:
+        kinds = Counter({"token": 0, "cluster": 0})
+        for (kind, *_), count in self._counts.items():
+            kinds[str(kind)] += count
+        return f"<Seats {kinds['cluster']} of clusters, {kinds['token']} of tokens>"

@@ -1,0 +1,50 @@
+"""How long a WebSocket has been silent: when to ping its service, when to give up, and whether the ledger may sleep.
+
+The ledger looks at a silent WebSocket only when one of the two is due. Whatever happens to the WebSocket wakes it, so
+that it is looked at while anything is held or owed.
+"""
+
+import time
+from collections.abc import Callable
+
+
+class Silence:
+    """The silence of one WebSocket. `wake`: asks for a look soon."""
+
+    __slots__ = ("_active_at", "_asleep", "_limit_seconds", "_pinged", "_wake")
+
+    def __init__(self, limit_seconds: float, wake: Callable[[], None]) -> None:
+        self._limit_seconds = limit_seconds
+        self._active_at = time.monotonic()
+        self._wake = wake
+        self._asleep = False
+        self._pinged = False  # since the last sign of life
+
+    def broken(self) -> float:
+        """Data arrived, from whichever side. Returns the time."""
+        self._active_at = now = time.monotonic()
+        self._pinged = False
+        if self._asleep:
+            self.stir()
+        return now
+
+    def stir(self) -> None:
+        """Something else happened that the ledger has to look at; idempotent."""
+        if self._asleep:
+            self._asleep = False
+            self._wake()
+
+    def is_over(self, now: float) -> bool:
+        """Whether it has lasted too long."""
+        return now - self._active_at > self._limit_seconds
+
+    def asks(self, now: float) -> bool:
+        """Whether to ping the service now: once, after half of the limit."""
+        due = not self._pinged and now - self._active_at > self._limit_seconds / 2
+        self._pinged = self._pinged or due
+        return due
+
+    def sleep(self) -> float:
+        """When to look again. Until then, `stir` wakes the ledger."""
+        self._asleep = True
+        return self._active_at + self._limit_seconds * (1.0 if self._pinged else 0.5)

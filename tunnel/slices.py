@@ -1,0 +1,29 @@
+"""Works off what is too much for one turn of the event loop, a bounded number of steps in each.
+
+Ten thousand exchanges that end together, or ten thousand routes that change, must not hold up everybody else. The bound
+is a count, not a time: the same input always takes the same turns. Each caller knows what a step of its work costs, and
+gives as many as stay well below 5 ms.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+
+def work_off(work: Iterator[object], steps_per_turn: int) -> None:
+    """Take so many steps of `work` now, and as many in each further turn of the loop until it ends.
+
+    Without a running loop, and so without anybody who would have to wait, all of it is done now. A step must not raise:
+    the rest would be lost.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        for _ in work:
+            pass
+        return
+    for _ in range(steps_per_turn):
+        try:
+            next(work)
+        except StopIteration:
+            return
+    loop.call_soon(work_off, work, steps_per_turn)
