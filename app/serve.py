@@ -9,9 +9,10 @@ listener in the same process.
 import asyncio
 import contextlib
 import logging
+import select
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import uvicorn
 
@@ -30,6 +31,8 @@ logger = logging.getLogger("gateway")
 
 _LINGER_SECONDS = 0.25
 """Time for requests on connections that were accepted just before the listener closed."""
+_BACKLOG = 4096
+"""Connections that the system completes before the loop accepts them."""
 _SERVER_GRACE_SECONDS = 2
 """Time for uvicorn after our own drain, when nothing should be left."""
 
@@ -107,6 +110,7 @@ class GatewayServer(uvicorn.Server):
         busy ones after their answer, so that no request arrives after the links are gone.
         """
         for server in self.servers:
+            await _accept_queued(server.sockets)
             server.close()
         await asyncio.sleep(_LINGER_SECONDS)
         for connection in list(self.server_state.connections):
@@ -132,6 +136,15 @@ class GatewayServer(uvicorn.Server):
             await self.lifespan.shutdown()  # uvicorn skips this on a forced exit and then logs an error
         if self._admin is not None:
             await self._admin.end()
+
+
+async def _accept_queued(listeners: Sequence[socket.socket]) -> None:
+    """Let the loop accept what waits in the backlog: closing a listener resets those connections."""
+    for _ in range(_BACKLOG):
+        waiting, _, _ = select.select(listeners, (), (), 0)
+        if not waiting:
+            return
+        await asyncio.sleep(0)
 
 
 def serve(settings: Settings, host: str, port: int) -> int:
@@ -163,7 +176,7 @@ def _serve(settings: Settings, host: str, port: int) -> int:
         ws_ping_interval=settings.client_ping_interval,
         ws_ping_timeout=settings.client_ping_timeout,
         timeout_graceful_shutdown=_SERVER_GRACE_SECONDS,
-        backlog=4096,
+        backlog=_BACKLOG,
         timeout_keep_alive=75,  # longer than proxies keep idle connections, so that the proxy closes first
     )
     server = GatewayServer(config, gateway, app.state.reloader, _admin_server(settings, gateway))

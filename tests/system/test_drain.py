@@ -10,7 +10,7 @@ import json
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Self
 from urllib.request import urlopen
@@ -66,6 +66,19 @@ def ready(stack: Stack, query: str = "") -> tuple[int, bytes]:
 def refuses(stack: Stack) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex((LOOPBACK, stack.port)) == errno.ECONNREFUSED
+
+
+async def test_connections_in_the_backlog_are_answered_before_the_listener_closes(make: Make):
+    stack = make(drain_delay=0.0)
+    stack.gateway.signal(signal.SIGSTOP)
+    with ExitStack() as open_clients:  # completed by the system, accepted by nobody
+        clients = [open_clients.enter_context(RawClient(stack.address("plain"))) for _ in range(200)]
+        for client in clients:
+            client.request("GET /small HTTP/1.1", "plain", "Connection: close")
+        stack.gateway.signal(signal.SIGTERM)
+        stack.gateway.signal(signal.SIGCONT)
+        assert [client.answer().status for client in clients] == [200] * len(clients)
+    assert stack.gateway.wait_end() == 0
 
 
 def drain(stack: Stack, *arguments: str, token: str = ADMIN, wait: str = "") -> Answer:
