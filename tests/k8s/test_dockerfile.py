@@ -133,7 +133,7 @@ def test_the_programs_are_made_from_what_is_copied(tmp_path: Path) -> None:
     )
     assert said("tunnel-agent", "--version") == f"tunnel-agent {VERSION}"
     assert said("tunnel-gateway", "check").startswith("environment: ok: ")
-    assert said("python", "-c", "from app.main import app; print(type(app).__name__)") == "Starlette"
+    assert said("python", "-c", "from app.main import app; print(type(app).__name__)") == "GatewayApplication"
     assert list(site_packages.glob("app/__pycache__/main.*.pyc"))
     assert not (site_packages / "app" / "demo").exists()
 
