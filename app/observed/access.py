@@ -9,13 +9,12 @@ import logging
 from collections.abc import ItemsView, Iterator, Mapping
 from typing import Any, Literal, Protocol
 
-from .record import Record, Recorded, path_of, printable, seconds_of, since, where
+from .record import Record, path_of, printable, seconds_of, since, where
 from .record import level_of as _level_of
 
 __all__ = [
     "Direction",
     "Record",
-    "Recorded",
     "emit",
     "emit_message",
     "emit_opened",
@@ -35,7 +34,7 @@ Direction = Literal["client_to_service", "service_to_client"]
 class Shortcut(Protocol):
     """Writes lines past `logging`."""
 
-    def write(self, record: Recorded, level: int, *, opened: bool) -> bool:
+    def write(self, record: Record, level: int, *, opened: bool) -> bool:
         """Write the line of an exchange that opened or ended. False: somebody else listens, so use `logging`."""
 
 
@@ -53,7 +52,7 @@ class _Ended(Mapping[str, Any]):
 
     __slots__ = ("_made", "_record")
 
-    def __init__(self, record: Recorded) -> None:
+    def __init__(self, record: Record) -> None:
         self._record = record
         self._made: dict[str, Any] | None = None
 
@@ -79,7 +78,7 @@ class _Ended(Mapping[str, Any]):
         return repr(self._fields())
 
 
-def emit(record: Recorded) -> None:
+def emit(record: Record) -> None:
     """Write the line of a finished exchange. Its record does not change any more."""
     level = _level_of(record)
     if logger.isEnabledFor(level) and (_shortcut is None or not _shortcut.write(record, level, opened=False)):
@@ -90,7 +89,7 @@ def emit(record: Recorded) -> None:
         logger.handle(line)
 
 
-def emit_opened(record: Recorded) -> None:
+def emit_opened(record: Record) -> None:
     """Write the line of a WebSocket that is open on both sides."""
     level = logging.INFO
     if logger.isEnabledFor(level) and (_shortcut is None or not _shortcut.write(record, level, opened=True)):
@@ -102,7 +101,7 @@ def logs_messages() -> bool:
     return messages.isEnabledFor(logging.DEBUG)
 
 
-def emit_message(record: Recorded, direction: Direction, size_bytes: int) -> None:
+def emit_message(record: Record, direction: Direction, size_bytes: int) -> None:
     """Write the line of one forwarded WebSocket message, without its content. Only at level debug."""
     if messages.isEnabledFor(logging.DEBUG):
         found = where(record)
@@ -113,27 +112,27 @@ def emit_message(record: Recorded, direction: Direction, size_bytes: int) -> Non
         )
 
 
-def opening(record: Recorded) -> str:
+def opening(record: Record) -> str:
     """What the line of a WebSocket that opened says."""
     seconds = since(record.began, record.head_at) or 0.0
     return f"WS {_asked(record)} open after {seconds * 1000:.0f} ms, {_route(record)}"
 
 
-def ending(record: Recorded) -> str:
+def ending(record: Record) -> str:
     """What the line of a finished exchange says."""
     return _request_line(record) if record.kind == "http" else _websocket_line(record)
 
 
-def _asked(record: Recorded) -> str:
+def _asked(record: Record) -> str:
     return f"{printable(record.host) or '-'}{path_of(record.path)}"
 
 
-def _route(record: Recorded) -> str:
+def _route(record: Record) -> str:
     agent = printable(record.agent) or record.link or "no agent"
     return f"to {record.target or '-'} by {agent}, id {record.request_id}"
 
 
-def _failure(record: Recorded) -> str:
+def _failure(record: Record) -> str:
     """What went wrong, in brackets. Empty when nothing did."""
     said = [] if record.outcome == "ok" else [record.outcome]
     if record.limit:
@@ -143,20 +142,20 @@ def _failure(record: Recorded) -> str:
     return f" ({': '.join(said)})" if said else ""
 
 
-def _stalls(record: Recorded) -> str:
+def _stalls(record: Record) -> str:
     """The waits that a person would notice."""
     waits = (("client", record.stalled_by_client_seconds), ("service", record.stalled_by_service_seconds))
     return "".join(f", {seconds:.1f} s stalled by the {side}" for side, seconds in waits if seconds >= 0.1)
 
 
-def _request_line(record: Recorded) -> str:
+def _request_line(record: Record) -> str:
     return (
         f"{printable(record.method)} {_asked(record)} {record.status or '-'} in {seconds_of(record) * 1000:.0f} ms, "
         f"{record.bytes_up} bytes up, {record.bytes_down} down{_stalls(record)}, {_route(record)}{_failure(record)}"
     )
 
 
-def _websocket_line(record: Recorded) -> str:
+def _websocket_line(record: Record) -> str:
     if record.status == 101:
         code = record.close_code if record.close_code is not None else "no code"
         end = f"closed by the {record.closed_by or 'gateway'} with {code}"

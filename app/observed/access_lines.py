@@ -13,7 +13,7 @@ import msgspec
 
 from .access import ending, logger, opening
 from .lines import Moments, json_line, text_line
-from .record import TEXT_LIMIT, Recorded
+from .record import TEXT_LIMIT, Record
 
 _WAYS = 4_096
 """Ways whose texts are kept. One is a host, a method, a route's target and an agent."""
@@ -31,7 +31,7 @@ class _Way:
 
     __slots__ = ("asked", "fields", "is_plain", "link", "target", "through")
 
-    def __init__(self, record: Recorded) -> None:
+    def __init__(self, record: Record) -> None:
         target = self.target = record.target
         """Kept, so that no other target gets its identity."""
         host, agent = record.host.decode("latin-1"), record.agent
@@ -64,7 +64,7 @@ class AccessLines:
         }
         self._ways: dict[tuple[str, bytes, int, str, str, str], _Way] = {}
 
-    def line(self, record: Recorded, level: int, *, opened: bool) -> bytes:
+    def line(self, record: Record, level: int, *, opened: bool) -> bytes:
         """The line of an exchange that opened or ended, at this moment."""
         moment = self._moments.of(self._clock())
         if (
@@ -87,7 +87,7 @@ class AccessLines:
             f"{record.bytes_up} bytes up, {record.bytes_down} down, {way.through}{record.request_id}\n"
         ).encode(self._encoding, "backslashreplace")
 
-    def _any(self, record: Recorded, moment: str, level: int, *, opened: bool) -> bytes:
+    def _any(self, record: Record, moment: str, level: int, *, opened: bool) -> bytes:
         """A line that is made with care."""
         message, name = opening(record) if opened else ending(record), _NAMES[level]
         if self._json:
@@ -97,7 +97,7 @@ class AccessLines:
             text = text_line(moment, name, logger.name, message)
         return f"{text}\n".encode(self._encoding, "backslashreplace")
 
-    def _usual_json(self, record: Recorded, head: str, way: _Way, path: str, seconds: float) -> bytes | None:
+    def _usual_json(self, record: Record, head: str, way: _Way, path: str, seconds: float) -> bytes | None:
         """None: its texts need more care."""
         client, request_id = record.client, record.request_id
         if not _is_plain(path, client) or record.close_code is not None or record.closed_by:
@@ -118,7 +118,7 @@ class AccessLines:
             f'"stalled_by_service_seconds":{_json_seconds(record.stalled_by_service_seconds)}}}\n'
         ).encode(self._encoding, "backslashreplace")
 
-    def _new_way(self, key: tuple[str, bytes, int, str, str, str], record: Recorded) -> _Way:
+    def _new_way(self, key: tuple[str, bytes, int, str, str, str], record: Record) -> _Way:
         way = _Way(record)
         if way.is_plain:  # else it may be of any length
             if len(self._ways) >= _WAYS:

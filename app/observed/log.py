@@ -140,7 +140,7 @@ class _Shortcut:
         self._handlers = [handler]
         self._root = logging.getLogger()
 
-    def write(self, record: access.Recorded, level: int, *, opened: bool) -> bool:
+    def write(self, record: access.Record, level: int, *, opened: bool) -> bool:
         """As `access.Shortcut` says. Who else listens is looked at once a turn of the loop."""
         output = self._output
         if not output.gathers and not self._is_open():

@@ -1,14 +1,13 @@
 """The record of one exchange: who asked for what, where it went and how it ended.
 
-The public side fills it while the exchange runs; metrics and the access log read it at the end. Readers take anything
-with a `Recorded`'s attributes, so that an exchange can be its own record. A record never holds secrets: no header
-except Host. What clients and agents send is cut to a bounded length and made printable by `printable`, so it cannot
-forge a log line. Times are seconds of one monotonic clock.
+The public side fills it while the exchange runs; metrics and the access log read it at the end. An HTTP call is its own
+record. A record never holds secrets: no header except Host. What clients and agents send is cut to a bounded length and
+made printable by `printable`, so it cannot forge a log line. Times are seconds of one monotonic clock.
 """
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from tunnel.port import Target
 
@@ -19,8 +18,9 @@ Kind = Literal["http", "websocket"]
 ClosedBy = Literal["", "client", "service", "gateway"]
 
 
-class Recorded(Protocol):
-    """What is recorded of one exchange. Bytes are those of bodies or messages, without heads and frames."""
+@dataclass(slots=True)
+class Record:
+    """One exchange. Bytes are those of bodies or messages, without heads and frames."""
 
     kind: Kind
     request_id: str
@@ -33,68 +33,32 @@ class Recorded(Protocol):
     target: Target | None
     began: float
     """When the request's head had arrived."""
-    client: str
-    """The client's address."""
-    link: str
-    agent: str
-    dialect: str
-    status: int
-    """The status that the client got. 0: no answer. 101: a WebSocket was open."""
-    opened: bool
-    """It counts as an open WebSocket. Set by `Metrics.websocket_opened`."""
-    close_code: int | None
-    closed_by: ClosedBy
-    """Who closed, refused or broke a WebSocket; who aborted a request."""
-    outcome: str
-    """`ok`, `client_left`, `broken_off`, or the code of the gateway's own answer."""
-    detail: str
-    """The text of the error, for the operator."""
-    limit: str
-    """The limit that ended it."""
-    bytes_up: int
-    bytes_down: int
-    messages_up: int
-    messages_down: int
-    link_at: float | None
-    """When a link was chosen."""
-    head_at: float | None
-    """When the final head of the service's answer, or its 101, had arrived."""
-    ended_at: float | None
-    stalled_by_client_seconds: float
-    stalled_by_service_seconds: float
-
-    def fields(self) -> dict[str, Any]:
-        """Everything in the record, as the keys of a JSON line: `fields_of`."""
-
-
-@dataclass(slots=True)
-class Record:
-    """A record apart from its exchange. `Recorded` says what each attribute means."""
-
-    kind: Kind
-    request_id: str
-    method: str
-    host: bytes
-    path: bytes
-    target: Target | None
-    began: float
     client: str = ""
+    """The client's address."""
     link: str = ""
     agent: str = ""
     dialect: str = ""
     status: int = 0
+    """The status that the client got. 0: no answer. 101: a WebSocket was open."""
     opened: bool = False
+    """It counts as an open WebSocket. Set by `Metrics.websocket_opened`."""
     close_code: int | None = None
     closed_by: ClosedBy = ""
+    """Who closed, refused or broke a WebSocket; who aborted a request."""
     outcome: str = "ok"
+    """`ok`, `client_left`, `broken_off`, or the code of the gateway's own answer."""
     detail: str = ""
+    """The text of the error, for the operator."""
     limit: str = ""
+    """The limit that ended it."""
     bytes_up: int = 0
     bytes_down: int = 0
     messages_up: int = 0
     messages_down: int = 0
     link_at: float | None = None
+    """When a link was chosen."""
     head_at: float | None = None
+    """When the final head of the service's answer, or its 101, had arrived."""
     ended_at: float | None = None
     stalled_by_client_seconds: float = 0.0
     stalled_by_service_seconds: float = 0.0
@@ -133,19 +97,19 @@ def since(began: float, then: float | None) -> float | None:
     return then - began if then is not None else None
 
 
-def seconds_of(record: Recorded) -> float:
+def seconds_of(record: Record) -> float:
     """From the request's head to the end. 0 while it runs."""
     return record.ended_at - record.began if record.ended_at is not None else 0.0
 
 
-def level_of(record: Recorded) -> int:
+def level_of(record: Record) -> int:
     """WARNING for what the operator may have to fix: 5xx, and WebSockets that the gateway closed. Else INFO."""
     if record.status >= 500 or (record.status == 101 and record.closed_by == "gateway" and record.kind == "websocket"):
         return logging.WARNING
     return logging.INFO
 
 
-def where(record: Recorded) -> dict[str, Any]:
+def where(record: Record) -> dict[str, Any]:
     """Which exchange it is, as the first keys of a JSON line."""
     target = record.target
     return {
@@ -158,7 +122,7 @@ def where(record: Recorded) -> dict[str, Any]:
     }
 
 
-def fields_of(record: Recorded) -> dict[str, Any]:
+def fields_of(record: Record) -> dict[str, Any]:
     """Everything in the record, as the keys of a JSON line."""
     return where(record) | {
         "kind": record.kind,

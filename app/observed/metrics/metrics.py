@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from .. import log
-from ..record import Recorded
+from ..record import Record
 from .counts import REQUEST_SECONDS, Distribution, StallTotal, Traffic
 from .labels import LINK_STATES, OTHER, OUTCOMES, SIDES, ClusterLabels, Limit, code_class, method_label, status_class
 from .snapshot import Snapshot, Source
@@ -57,7 +57,7 @@ class Metrics:
 
     # --- reported by the public side and by agents' sockets
 
-    def websocket_opened(self, record: Recorded) -> None:
+    def websocket_opened(self, record: Record) -> None:
         """The client got its 101. Exactly one `ended` with this record follows."""
         record.opened = True
         self.websockets_active += 1
@@ -65,7 +65,7 @@ class Metrics:
         if record.head_at is not None:
             self._head_seconds.add(record.head_at - record.began)
 
-    def ended(self, record: Recorded) -> None:
+    def ended(self, record: Record) -> None:
         """An exchange has ended, in whatever way. Called once for each."""
         if record.opened:
             record.opened = False
@@ -87,7 +87,7 @@ class Metrics:
             all_seconds.counts[bisect_left(all_seconds.borders, seconds)] += 1
             all_seconds.total += seconds
 
-    def limit_hit(self, limit: Limit, record: Recorded | None = None) -> None:
+    def limit_hit(self, limit: Limit, record: Record | None = None) -> None:
         """An exchange reached a limit. If the limit ends the exchange, its record names the limit."""
         self._limits[limit] += 1
         if record is not None:
