@@ -5,9 +5,10 @@ carries exchanges to one target. `open` starts an exchange and returns the `Exch
 comes back goes to the door's `Sink`. A door knows neither dialects nor links.
 
 Order of calls on a sink: `head` (any number of 1xx, then one final head, or a 101), `data`*, `trailers`?, then
-exactly one of `end` and `failed`. `writable` may come at any point between. After `end`, `failed` or
-`Exchange.reset` the sink is never called again, and never before `open` has returned. After a 101, `data` and
-`send_data` carry the bytes of the upgraded protocol (RFC 6455 frames).
+exactly one of `end` and `failed`. `writable` may come at any point between. A `WholeSink` may get one call to `whole`
+in place of all others but `writable`. After `end`, `whole`, `failed` or `Exchange.reset` the sink is never called
+again, and never before `open` has returned. After a 101, `data` and `send_data` carry the bytes of the upgraded
+protocol (RFC 6455 frames).
 """
 
 from dataclasses import dataclass, field
@@ -88,6 +89,20 @@ class Sink(Protocol):
 
     def writable(self) -> None:
         """After `send_data` returned False: send more now."""
+
+
+class WholeSink(Sink, Protocol):
+    """A sink that also takes an answer in one call. A sink takes part by having the method; most answers come so."""
+
+    __slots__ = ()
+
+    def whole(self, status: int, headers: Headers, block: bytes, body: bytes, /) -> None:
+        """The whole answer: the only head (200 or above), all of the body, the end. Only while nothing else was told.
+
+        `headers` is what `ResponseHead.headers` would be, and the sink's to keep. `block` is the same fields as
+        lines, each with its CR LF, without the empty line: valid as it stands (RFC 9112 section 5), and b"" if there
+        are none. `body` may be empty. The exchange is over, and its connection free for the next.
+        """
 
 
 class Exchange(Protocol):
