@@ -8,6 +8,9 @@ Bounds: answers by `Limits.control_bytes` (the receiver checks `answer_bytes`); 
 counts until its RST was sent); window updates by one per live stream, because due credit is a number in the stream
 and not a frame. A stream is in each queue at most once and leaves all of them when it is over, so an outbox that is
 not empty has a frame to send.
+
+A short piece of a stream that has nothing else to send becomes a frame at once (`append`), as long as no stream waits
+for a turn: it would be next in any case. These frames leave behind the control frames and before all turns.
 """
 
 from collections import OrderedDict, deque
@@ -17,6 +20,10 @@ from tunnel.yamux.stream import Move, State, Stream
 
 _SLIVER_BYTES = 1024
 """At the end of a batch, data waits for the next batch instead of going into a frame smaller than this."""
+_PACKED_PIECE_BYTES = 4096
+"""The longest piece that is packed at once: a request head, a small answer, but no body."""
+_PACKED_BYTES = 65_536
+"""Of all packed frames together: one batch."""
 
 
 class Outbox:
@@ -26,6 +33,9 @@ class Outbox:
         "_answers",
         "_frame_bytes",
         "_low_mark",
+        "_packed",
+        "_packed_bytes",
+        "_piece_bytes",
         "_ready",
         "_resets",
         "_updates",
@@ -37,19 +47,22 @@ class Outbox:
     def __init__(self, frame_bytes: int, low_mark: int) -> None:
         self._frame_bytes = frame_bytes
         self._low_mark = low_mark
+        self._piece_bytes = min(_PACKED_PIECE_BYTES, frame_bytes, low_mark)
         self._answers = bytearray()
         self._resets: deque[int] = deque()
         self._updates: OrderedDict[int, Stream] = OrderedDict()
         self._ready: OrderedDict[int, Stream] = OrderedDict()
+        self._packed: dict[int, Stream] = {}
+        self._packed_bytes = 0
         self.buffered = 0
-        """Bytes in all send buffers."""
+        """Bytes in all send buffers, and in packed frames."""
         self.closed: list[Stream] = []
         """Streams that closed with the FIN just sent; the session removes them from its table."""
         self.drained: dict[int, None] = {}
         """Ids of streams that were full and no longer are, in order; removed with their stream."""
 
     def __bool__(self) -> bool:
-        return bool(self._ready or self._updates or self._answers or self._resets)
+        return bool(self._packed or self._ready or self._updates or self._answers or self._resets)
 
     @property
     def answer_bytes(self) -> int:
@@ -84,9 +97,26 @@ class Outbox:
             self._ready[stream.id] = stream
 
     def append(self, stream: Stream, data: bytes) -> None:
-        """Queue data of a stream, and give the stream a turn if it has credit and no turn yet."""
+        """Queue data of a stream: packed at once where that overtakes nobody, or else for its turn."""
+        size = len(data)
+        self.buffered += size
+        if stream.packed:
+            self._unpack(stream)  # so that both pieces leave in one frame
+        elif (
+            size <= self._piece_bytes
+            and size <= stream.credit
+            and not self._ready
+            and not stream.buffer.size
+            and not stream.ack_due
+            and stream.state is State.OPEN
+            and self._packed_bytes + size + HEADER_BYTES <= _PACKED_BYTES
+        ):
+            stream.credit -= size
+            stream.packed = HEADER.pack(VERSION, DATA, 0, stream.id, size) + data
+            self._packed[stream.id] = stream
+            self._packed_bytes += size + HEADER_BYTES
+            return
         stream.buffer.append(data)
-        self.buffered += len(data)
         if stream.credit > 0 and stream.state is not State.QUEUED:
             self._ready[stream.id] = stream
 
@@ -102,6 +132,8 @@ class Outbox:
         self._updates.pop(stream.id, None)
         self._ready.pop(stream.id, None)
         self.drained.pop(stream.id, None)
+        if stream.packed:
+            self._unpack(stream)
         self.buffered -= stream.buffer.size
         stream.buffer.clear()
 
@@ -112,9 +144,9 @@ class Outbox:
 
     def clear(self) -> None:
         """Drop everything of every stream."""
-        for queue in (self._answers, self._resets, self._updates, self._ready, self.drained):
+        for queue in (self._answers, self._resets, self._updates, self._packed, self._ready, self.drained):
             queue.clear()
-        self.buffered = 0
+        self.buffered = self._packed_bytes = 0
 
     def take(self, limit: int) -> bytes:
         """The next batch: whole frames, at most `limit` bytes."""
@@ -124,6 +156,8 @@ class Outbox:
         room = limit
         if self._answers or self._resets or self._updates:
             room = self._take_control(parts, room)
+        if self._packed:
+            room = self._take_packed(parts, room)
         ready = self._ready
         while ready and room >= HEADER_BYTES:
             stream_id, stream = ready.popitem(last=False)
@@ -136,6 +170,32 @@ class Outbox:
             if (stream.buffer.size or stream.ending) and stream.wants_turn:
                 ready[stream_id] = stream
         return b"".join(parts)
+
+    def _take_packed(self, parts: list[bytes | memoryview], room: int) -> int:
+        """All packed frames, where they fit; else they wait for turns, before all others, and may be cut."""
+        packed = self._packed
+        if self._packed_bytes > room:
+            for stream in reversed(list(packed.values())):
+                self._unpack(stream)
+                self._ready[stream.id] = stream
+                self._ready.move_to_end(stream.id, last=False)
+            return room
+        for stream in packed.values():
+            parts.append(stream.packed)
+            stream.packed = b""
+        size = self._packed_bytes
+        self.buffered -= size - HEADER_BYTES * len(packed)
+        self._packed_bytes = 0
+        packed.clear()
+        return room - size
+
+    def _unpack(self, stream: Stream) -> None:
+        """Turn a packed frame back into data in the stream's buffer."""
+        frame, stream.packed = stream.packed, b""
+        del self._packed[stream.id]
+        self._packed_bytes -= len(frame)
+        stream.credit += len(frame) - HEADER_BYTES
+        stream.buffer.append(frame[HEADER_BYTES:])
 
     def _take_control(self, parts: list[bytes | memoryview], room: int) -> int:
         if self._answers:

@@ -1,6 +1,7 @@
 """The receiving half of a session: splits the byte stream into frames and applies them to the streams.
 
-It keeps at most 11 bytes, of an unfinished header; data is passed on in the pieces in which it came. A data frame is
+It keeps at most 11 bytes, of an unfinished header; data is passed on in the pieces in which it came, to the stream's
+owner where it has one. An owner may do anything to its stream meanwhile, also reset it. A data frame is
 checked once its header is complete, before its body. Frames for streams that are not in the table, or whose SYN was
 not sent yet, are skipped without an answer, as hashicorp's handleStreamMessage does. So is data after a FIN (two of
 hashicorp's goroutines may write and close at the same time); it uses up the window.
@@ -85,8 +86,12 @@ class Receiver:
                     if stream is not None and stream.state is State.OPEN and length <= stream.window.remaining:
                         # A whole frame of plain data is the usual case: the same as below, but faster.
                         stream.window.remaining -= length
-                        events.append(DataReceived(stream_id, bytes(data[position : position + length])))
+                        body = bytes(data[position : position + length])
                         position += length
+                        if stream.deliver is not None:
+                            stream.deliver(body)
+                        else:
+                            events.append(DataReceived(stream_id, body))
                         continue
                 if kind == DATA:
                     self._read_data(flags, stream_id, length, events)
@@ -108,8 +113,11 @@ class Receiver:
         if stream is None or stream.state is State.CLOSED:  # we reset it after its header came
             return
         stream.window.announced = left
-        events.append(DataReceived(stream.id, bytes(data)))
-        if self._body_ends_stream and not left:
+        if stream.deliver is not None:
+            stream.deliver(bytes(data))
+        else:
+            events.append(DataReceived(stream.id, bytes(data)))
+        if self._body_ends_stream and not left and stream.state is not State.CLOSED:
             self._receive_fin(stream, events)
 
     def _read_data(self, flags: int, stream_id: int, length: int, events: list[Event]) -> None:

@@ -80,7 +80,7 @@ class Session:
     def buffered(self, stream_id: int) -> int:
         """Bytes in the stream's send buffer; 0 for an unknown id."""
         stream = self._streams.get(stream_id)
-        return 0 if stream is None else stream.buffer.size
+        return 0 if stream is None else stream.unsent_bytes
 
     # --- streams ---
 
@@ -93,6 +93,16 @@ class Session:
         if self._table.peer_refuses or self._error is not None:
             raise GoneAway("the peer takes no new streams")
         return self._table.open(self._now).id
+
+    def deliver_to(self, stream_id: int, deliver: Callable[[bytes], None]) -> None:
+        """From now on the stream's data goes to `deliver`, from within `receive_data`, instead of into events.
+
+        It comes in its order with the end of the stream, though not with events of other streams. `deliver` must not
+        raise, nor call `receive_data`.
+        """
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.deliver = deliver
 
     def accept_stream(self, stream_id: int) -> None:
         """Accept a stream of the peer. Idempotent; unknown ids are ignored (the peer may have reset it)."""
@@ -171,6 +181,11 @@ class Session:
             stream.window.release(self._now)
             self._outbox.update(stream)
 
+    def is_credit_due(self, stream_id: int) -> bool:
+        """Whether a quarter of the window was acknowledged and not returned: worth a frame of its own."""
+        stream = self._streams.get(stream_id)
+        return stream is not None and stream.window.consumed * 4 >= stream.window.size
+
     def take_writable(self) -> list[int]:
         """Live streams that were full and have drained to half the mark since the last call."""
         drained = self._outbox.drained
@@ -215,7 +230,7 @@ class Session:
         """Parse bytes of the peer, cut anywhere. Parts of a data body are reported at once.
 
         Raises a `ProtocolError` once; the session is over then and ignores what comes after. Events from the same call
-        are lost, with all streams.
+        are lost, with all streams; what went to `deliver_to` is not.
         """
         events: list[Event] = []
         if self._error is None:

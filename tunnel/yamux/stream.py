@@ -4,11 +4,13 @@ A stream knows its state, window, credit and buffer. It never touches queues or 
 acknowledged is not part of the state, because a FIN may come before the ACK.
 """
 
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
 
 from tunnel.yamux.buffer import SendBuffer
 from tunnel.yamux.errors import UnexpectedFlag
+from tunnel.yamux.frames import HEADER_BYTES
 from tunnel.yamux.windows import ReceiveWindow
 
 
@@ -62,10 +64,12 @@ class Stream:
         "ack_due",
         "buffer",
         "credit",
+        "deliver",
         "ending",
         "full",
         "holds_slot",
         "id",
+        "packed",
         "pending",
         "state",
         "window",
@@ -77,7 +81,11 @@ class Stream:
         self.window = window
         self.credit = credit
         """Bytes that the peer allows us to send."""
+        self.deliver: Callable[[bytes], None] | None = None
+        """Takes the peer's data as it is parsed; None: it is reported as events. Must not raise."""
         self.buffer = SendBuffer()
+        self.packed = b""
+        """A whole frame that leaves with the next batch; the buffer is empty meanwhile."""
         self.ending = False
         """`end_stream` was called: FIN follows the buffer."""
         self.full = False
@@ -88,6 +96,11 @@ class Stream:
         """Opened by the peer and not accepted: counts towards `Limits.accept_backlog`."""
         self.ack_due = False
         """Accepted, and the ACK was not sent yet."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Data that waits to be sent."""
+        return self.buffer.size + (len(self.packed) - HEADER_BYTES if self.packed else 0)
 
     def move(self, move: Move) -> None:
         """Apply the table. Raises `UnexpectedFlag` for a move that is not in it."""

@@ -4,7 +4,6 @@ Invariants: a failing stream ends only that stream; an error of the session ends
 BrokenRuleError, and the link closes). Credit is returned only through `YamuxStream.acknowledge`.
 """
 
-import contextlib
 import logging
 from collections.abc import Callable
 
@@ -17,7 +16,6 @@ from tunnel.override import override
 from tunnel.port import Target
 from tunnel.wire import messages
 from tunnel.yamux import (
-    DataReceived,
     Event,
     GoAwayReceived,
     Limits,
@@ -60,33 +58,22 @@ class YamuxCarrier(Carrier):
 
     @override
     def bytes_received(self, data: bytes, /) -> None:
-        streams = self._streams
         try:
             events = self.session.receive_data(data, self.clock())
         except ProtocolError as error:
             raise BrokenRuleError(f"yamux: {error}") from None
         for event in events:
-            if type(event) is DataReceived:
-                stream = streams.get(event.stream_id)
-                if stream is not None:
-                    stream.unread.add(len(event.data))
-                    try:
-                        stream.owner.data_received(event.data)
-                    except Exception:  # as `_tell` does; a call to it would cost more for each piece of data
-                        logger.exception("stream %d failed in its owner", stream.stream_id)
-                        self._give_up(stream)
-            else:
-                self._obey(event)
+            self._obey(event)
         if self.session.wants_to_send:
             self._wake()
 
     @override
     def next_message(self) -> bytes | None:
-        data = self.session.data_to_send()
-        if not data:
+        if not self.session.wants_to_send:
             return None
+        data = self.session.data_to_send()
         self._sent()
-        return data
+        return data or None
 
     @override
     def message_received(self, envelope: messages.Envelope, text: str | bytes, /) -> bool:
@@ -139,6 +126,7 @@ class YamuxCarrier(Carrier):
         except LocalError as error:
             raise LinkBusyError(f"no stream could be opened: {error}") from None
         stream = self._streams[stream_id] = YamuxStream(self, stream_id, Holding(self.account))
+        self.session.deliver_to(stream_id, stream.deliver)
         return stream
 
     def send(self, stream_id: int, data: bytes) -> bool:
@@ -166,10 +154,8 @@ class YamuxCarrier(Carrier):
         self._wake()
 
     def acknowledge(self, stream: YamuxStream, size: int) -> None:
-        """Give credit back to the agent."""
-        unread = stream.unread
-        unread.add(-size)
-        if unread.size_bytes and self.account.above_high_mark:
+        """Give credit for `size` bytes back to the agent."""
+        if stream.unread_bytes and self.account.above_high_mark:
             # A consumer that lags gets its credit once there is room again. One that keeps up is never held back.
             stream.withheld_bytes += size
             self._withheld.add(stream)
@@ -198,7 +184,7 @@ class YamuxCarrier(Carrier):
         self._unused = unused
 
     def _obey(self, event: Event) -> None:
-        """Handle any event but data, for which `bytes_received` has a shorter path."""
+        """Handle an event. Data is none: the session gives it to its stream."""
         match event:
             case StreamEnded():
                 stream = self._streams.get(event.stream_id)
@@ -227,14 +213,7 @@ class YamuxCarrier(Carrier):
         try:
             callback()
         except Exception:
-            logger.exception("stream %d failed in its owner", stream.stream_id)
-            self._give_up(stream)
-
-    def _give_up(self, stream: YamuxStream) -> None:
-        owner = stream.owner
-        stream.reset()
-        with contextlib.suppress(Exception):  # it has failed already, and that is logged
-            owner.stream_lost(StreamRefusedError("internal error"))
+            stream.owner_failed()
 
     def _lose(self, stream: YamuxStream, error: TunnelError) -> None:
         try:

@@ -1,15 +1,20 @@
 """One yamux stream as a `ByteStream`: it knows its owner and what it holds, and decides nothing.
 
-After `reset`, and once the stream is lost, its owner is never called again.
+After `reset`, and once the stream is lost, its owner is never called again. An owner that fails costs its stream,
+never the link. What the owner acknowledges at once, before `deliver` returns, is never counted as held.
 """
 
+import contextlib
+import logging
 from typing import Protocol
 
 from tunnel.account import Holding
-from tunnel.errors import TunnelError
+from tunnel.errors import StreamRefusedError, TunnelError
 from tunnel.override import override
 from tunnel.streams import ByteStream, StreamOwner
 from tunnel.yamux import Session
+
+logger = logging.getLogger(__name__)
 
 
 class _Nobody:
@@ -47,6 +52,7 @@ class YamuxStream(ByteStream):
 
     __slots__ = (
         "_carrier",
+        "_delivered_bytes",
         "_live",
         "end_received",
         "end_sent",
@@ -58,19 +64,22 @@ class YamuxStream(ByteStream):
     def __init__(self, carrier: _CarrierOfStreams, stream_id: int, unread: Holding) -> None:
         self._carrier = carrier
         self._live = True
+        self._delivered_bytes = 0
+        """Of the piece that the owner is looking at, what it has not acknowledged."""
         self.end_sent = False
         self.end_received = False
         self.stream_id = stream_id
         self.owner = _NOBODY
         self.unread = unread
-        """Received, and not yet acknowledged by the owner."""
+        """Counts what was received and not acknowledged, once the owner has seen it."""
         self.withheld_bytes = 0
         """Acknowledged, but not returned to the agent: the process holds too much."""
 
     @property
     @override
     def held_bytes(self) -> int:
-        return self.unread.size_bytes + (self._carrier.session.buffered(self.stream_id) if self._live else 0)
+        held = self.unread.size_bytes + self._delivered_bytes
+        return held + self._carrier.session.buffered(self.stream_id) if self._live else held
 
     @override
     def write(self, data: bytes, /) -> bool:
@@ -89,13 +98,45 @@ class YamuxStream(ByteStream):
 
     @override
     def acknowledge(self, size: int, /) -> None:
-        if self._live:
-            self._carrier.acknowledge(self, size)
+        if not self._live:
+            return
+        delivered = self._delivered_bytes
+        if size <= delivered:
+            self._delivered_bytes = delivered - size
+        else:
+            self._delivered_bytes = 0
+            self.unread.add(delivered - size)
+        self._carrier.acknowledge(self, size)
 
     def flush_credit(self) -> None:
-        """Return all credit now, not only from half a window on."""
-        if self._live:
-            self._carrier.session.flush_credit(self.stream_id)
+        """Return credit from a quarter of a window on, not only from half of one on."""
+        session = self._carrier.session
+        if self._live and session.is_credit_due(self.stream_id):
+            session.flush_credit(self.stream_id)
+
+    @property
+    def unread_bytes(self) -> int:
+        """Received, and not yet acknowledged by the owner."""
+        return self.unread.size_bytes + self._delivered_bytes
+
+    def deliver(self, data: bytes) -> None:
+        """Hand data of the agent to the owner. Only the session calls this."""
+        self._delivered_bytes = len(data)
+        try:
+            self.owner.data_received(data)
+        except Exception:
+            self.owner_failed()
+        if self._delivered_bytes:
+            self.unread.add(self._delivered_bytes)
+            self._delivered_bytes = 0
+
+    def owner_failed(self) -> None:
+        """Log the exception that the owner raised, and end the stream with it."""
+        logger.exception("stream %d failed in its owner", self.stream_id)
+        owner = self.owner
+        self.reset()
+        with contextlib.suppress(Exception):  # it has failed already, and that is logged
+            owner.stream_lost(StreamRefusedError("internal error"))
 
     def lost(self, error: TunnelError) -> None:
         """The session or the peer ended the stream. Only the carrier calls this."""
