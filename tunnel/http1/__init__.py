@@ -7,5 +7,14 @@ from tunnel.http1.connection import HttpConnection
 from tunnel.http1.exchange import StreamExchange
 from tunnel.http1.pool import Pool
 from tunnel.http1.request import BodyLengthError, UnsendableHeadError, is_repeatable
+from tunnel.http1.whole import WholeReader
 
-__all__ = ["BodyLengthError", "HttpConnection", "Pool", "StreamExchange", "UnsendableHeadError", "is_repeatable"]
+__all__ = [
+    "BodyLengthError",
+    "HttpConnection",
+    "Pool",
+    "StreamExchange",
+    "UnsendableHeadError",
+    "WholeReader",
+    "is_repeatable",
+]

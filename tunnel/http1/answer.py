@@ -42,6 +42,7 @@ class Answer:
         "_overhead",
         "_parser",
         "_phase",
+        "announces_unsent",
         "body",
         "complete",
         "heads",
@@ -74,6 +75,8 @@ class Answer:
         self.persistent = False
         """The answer delimits itself, and the service keeps its connection open after it."""
         self.keep_alive_seconds: float | None = None
+        self.announces_unsent = False
+        """Its fields announce a body that it must not have (HEAD, 304); some services send it all the same, later."""
 
     def feed(self, data: bytes) -> None:
         """Parse all of `data`, which is never empty. Raises BadAnswerError; do not use the answer after that."""
@@ -171,6 +174,7 @@ class Answer:
         if self._for_head or status in {204, 304}:
             self._phase = _LENGTH
             self.complete = True
+            self.announces_unsent = fields.chunked or bool(fields.length)
         elif fields.chunked:
             self._phase = _CHUNKED
         elif fields.length is not None:

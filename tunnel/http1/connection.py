@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection over a byte stream: one exchange after the other, never two at once.
 
-It owns the stream. Between exchanges it only waits; a byte that arrives then closes the connection. It gets the time
-only from `clock`. It does not decide whether it is reused: it calls `on_idle` and `on_closed`.
+It owns the stream between exchanges and only waits then; a byte that arrives closes the connection. During an exchange
+the `StreamExchange` owns the stream. It gets the time only from `clock`. It does not decide whether it is reused: it
+calls `on_idle` and `on_closed`.
 
 Invariants: `on_closed` is called once, whatever ends the connection, and `on_idle` never after it. A connection that
 ends in order (request sent, answer complete, and the peer ended its direction) ends its own direction; any other is
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from tunnel.errors import StreamRefusedError, TunnelError
 from tunnel.http1.exchange import StreamExchange
 from tunnel.http1.request import encode_head
+from tunnel.http1.whole import WholeReader
 from tunnel.override import override
 from tunnel.port import Exchange, RequestHead, Sink
 from tunnel.streams import ByteStream, StreamOwner
@@ -23,19 +25,22 @@ class HttpConnection(StreamOwner):
 
     `clock` returns seconds and never goes back. `on_idle`: the exchange is over, and the connection may carry
     another. `on_closed`: it carries no more; the stream is ended or reset. Any method here except `open` may call
-    them.
+    them. `reader` is shared by the connections to one target.
     """
 
     __slots__ = (
         "_clock",
         "_closed",
-        "_exchange",
         "_on_closed",
         "_on_idle",
         "_stream",
+        "active",
         "idle_since",
         "input_ended",
         "keep_alive_seconds",
+        "pooled",
+        "reader",
+        "suspect",
         "uses",
     )
 
@@ -46,12 +51,19 @@ class HttpConnection(StreamOwner):
         clock: Callable[[], float],
         on_idle: Callable[["HttpConnection"], None],
         on_closed: Callable[["HttpConnection"], None],
+        reader: WholeReader | None = None,
     ) -> None:
         self._stream = stream
         self._clock = clock
         self._on_idle = on_idle
         self._on_closed = on_closed
-        self._exchange: StreamExchange | None = None
+        self.reader = reader or WholeReader()
+        self.active = False
+        """It carries an exchange; still true within `on_closed`, if that broke off the exchange."""
+        self.pooled = False
+        """A pool has it."""
+        self.suspect = False
+        """The last answer announced a body that it must not have: one may come, and would be taken for the next."""
         self.input_ended = False
         """The peer ended its direction."""
         self._closed = False
@@ -63,7 +75,7 @@ class HttpConnection(StreamOwner):
         stream.owner = self
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "idle" if self._exchange is None else "active"
+        state = "closed" if self._closed else "active" if self.active else "idle"
         return f"<HttpConnection {state}, {self.uses} uses>"
 
     @property
@@ -79,54 +91,46 @@ class HttpConnection(StreamOwner):
         """
         if self._closed:
             raise StreamRefusedError("the connection was closed while idle")
-        if self._exchange is not None:
+        if self.active:
             raise RuntimeError("an exchange is under way on this connection")
         encoded = encode_head(head)
         self.uses += 1
-        exchange = self._exchange = StreamExchange(self, self._stream, head, sink)
-        self._stream.write(encoded)
+        self.active = True
+        stream = self._stream
+        exchange = stream.owner = StreamExchange(self, stream, head, sink)
+        stream.write(encoded)
         return exchange
 
     def close(self) -> None:
         """Close an idle connection; idempotent. Does nothing to one that carries an exchange."""
-        if self._exchange is None:
+        if not self.active:
             self.abort()
 
-    # --- told by the stream
+    # --- told by the stream, between exchanges
 
     @override
     def data_received(self, data: bytes, /) -> None:
-        if self._exchange is not None:
-            self._exchange.data_received(data)
-        else:
-            self._stream.acknowledge(len(data))
-            self.abort()
+        self._stream.acknowledge(len(data))
+        self.abort()
 
     @override
     def end_received(self) -> None:
         self.input_ended = True
-        if self._exchange is not None:
-            self._exchange.end_received()
-        else:
-            self.finish()
+        self.finish()
 
     @override
     def stream_lost(self, error: TunnelError, /) -> None:
-        if self._exchange is not None:
-            self._exchange.stream_lost(error)
-        else:
-            self._close()
+        self._close()
 
     @override
-    def stream_writable(self) -> None:
-        if self._exchange is not None:
-            self._exchange.stream_writable()
+    def stream_writable(self) -> None: ...
 
     # --- told by the exchange, when it is over
 
     def become_idle(self, keep_alive_seconds: float | None) -> None:
         """The connection may carry the next exchange."""
-        self._exchange = None
+        self.active = False
+        self._stream.owner = self
         if keep_alive_seconds is not None:
             self.keep_alive_seconds = keep_alive_seconds
         self.idle_since = self._clock()
@@ -139,6 +143,7 @@ class HttpConnection(StreamOwner):
         """
         if not self._closed:
             if self.input_ended:
+                self._stream.owner = self
                 self._stream.write_end()
             else:
                 self._stream.reset()
@@ -155,7 +160,7 @@ class HttpConnection(StreamOwner):
         self._close()
 
     def _close(self) -> None:
-        self._exchange = None
         if not self._closed:
             self._closed = True
             self._on_closed(self)
+        self.active = False

@@ -1,7 +1,8 @@
 """One HTTP/1.1 exchange: the door's `Exchange`, from the written head to the end of the answer.
 
-It belongs to an `HttpConnection`, which passes on what the stream delivers. After a 101 it owns the stream itself.
-While paused it calls only `failed` and `writable` of the sink. It never calls the sink once it is over, nor from
+It belongs to an `HttpConnection`, and owns its stream until it is over. An answer that came whole, for a sink that
+takes it so (`WholeSink`), passes through the connection's reader; all others have an `Answer`, from their first piece
+on. While paused it calls only `failed` and `writable` of the sink. It never calls the sink once it is over, nor from
 within `send_data`, `end` or `reset`.
 
 Invariants: each received byte is acknowledged once: when its data is delivered and the sink did not pause, else on
@@ -11,6 +12,7 @@ back in the pool or closed, so the door may start its next exchange at once. Onc
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 from tunnel.errors import (
@@ -22,10 +24,11 @@ from tunnel.errors import (
 )
 from tunnel.http1.answer import Answer
 from tunnel.http1.request import BodyLengthError
+from tunnel.http1.whole import Whole, WholeReader
 from tunnel.nobody import NOBODY
 from tunnel.override import override
-from tunnel.port import Exchange, RequestHead, Sink
-from tunnel.streams import ByteStream
+from tunnel.port import Exchange, Headers, RequestHead, Sink
+from tunnel.streams import ByteStream, StreamOwner
 
 _SENT, _COUNTED, _CHUNKED, _RAW = range(4)
 
@@ -35,6 +38,8 @@ class _Connection(Protocol):
 
     uses: int
     input_ended: bool
+    suspect: bool
+    reader: WholeReader
 
     def become_idle(self, keep_alive_seconds: float | None) -> None: ...
 
@@ -45,7 +50,7 @@ class _Connection(Protocol):
     def lose(self) -> None: ...
 
 
-class StreamExchange(Exchange):
+class StreamExchange(Exchange, StreamOwner):
     """An `Exchange` over one byte stream.
 
     The request is complete after `body_length` bytes (at once if 0), or at `end` if the length is unknown. More bytes,
@@ -58,6 +63,8 @@ class StreamExchange(Exchange):
         "_blocked",
         "_connection",
         "_delivering",
+        "_for_head",
+        "_for_upgrade",
         "_input_ended",
         "_left",
         "_over",
@@ -68,16 +75,24 @@ class StreamExchange(Exchange):
         "_told_end",
         "_upload",
         "_waiting",
+        "_whole",
     )
 
     def __init__(self, connection: _Connection, stream: ByteStream, head: RequestHead, sink: Sink) -> None:
         self._connection = connection
         self._stream = stream
         self._sink = sink
-        self._answer = Answer(for_head=head.method == b"HEAD", for_upgrade=head.upgrade)
-        self._left = head.body_length or 0
-        self._upload = _CHUNKED if head.body_length is None else _COUNTED if head.body_length else _SENT
-        self._waiting: deque[bytes] = deque()
+        self._answer: Answer | None = None
+        """None until a piece came that is not the whole answer."""
+        self._for_head = head.method == b"HEAD"
+        self._for_upgrade = head.upgrade
+        self._left = length = head.body_length or 0
+        self._upload = _CHUNKED if head.body_length is None else _COUNTED if length else _SENT
+        self._whole: Callable[[int, Headers, bytes, bytes], None] | None = None
+        """The sink's, where an answer may be passed on whole."""
+        if self._upload == _SENT and not self._for_upgrade and not self._for_head:
+            self._whole = getattr(sink, "whole", None)
+        self._waiting: deque[bytes] | None = None
         self._taken = 0
         """Bytes parsed and not acknowledged yet."""
         self._paused = False
@@ -151,18 +166,27 @@ class StreamExchange(Exchange):
         self._paused = False
         if self._delivering:
             return  # called by the sink during a delivery, which continues
-        self._deliver()
+        if self._answer is not None:
+            self._deliver(self._answer)
         while self._waiting and not self._paused:
             self._take(self._waiting.popleft())
         if self._input_ended and not self._paused and not self._over:
             self._end_input()
 
-    # --- told by the connection; after a 101, by the stream itself
+    # --- told by the stream
 
+    @override
     def data_received(self, data: bytes, /) -> None:
-        """Bytes arrived on the stream."""
         if self._paused:
+            if self._waiting is None:
+                self._waiting = deque()
             self._waiting.append(data)
+        elif self._answer is None:
+            found = self._connection.reader.read(data) if self._whole is not None else None
+            if found is not None:
+                self._pass_whole(found, len(data))
+            else:
+                self._take(data)
         elif self._upload != _RAW or self._delivering:
             self._take(data)
         else:
@@ -177,8 +201,8 @@ class StreamExchange(Exchange):
                 taken, self._taken = self._taken, 0
                 self._stream.acknowledge(taken)
 
+    @override
     def end_received(self) -> None:
-        """The stream's peer ended its direction."""
         self._input_ended = self._connection.input_ended = True
         if not self._paused and not self._over:
             self._end_input()
@@ -192,32 +216,47 @@ class StreamExchange(Exchange):
         if self._over:
             return
         self._connection.lose()
-        if self._answer.started:
+        if self._answer is not None and self._answer.started:
             error = error.after_answer_began()
         elif not error.retryable and self._connection.uses > 1:
             error = self._unanswered()
         self._fail(error)
 
+    @override
     def stream_writable(self) -> None:
-        """The stream takes more."""
         if self._blocked:
             self._blocked = False
             self._sink.writable()
 
     # --- the answer
 
+    def _pass_whole(self, found: Whole, size: int) -> None:
+        """The exchange is over: the short form of `_deliver` and `_complete`."""
+        status, headers, block, body, keep_alive_seconds = found
+        whole = self._whole
+        self._over = True
+        self._whole = None
+        self._sink = NOBODY
+        self._stream.acknowledge(size)
+        self._connection.become_idle(keep_alive_seconds)
+        if whole is not None:
+            whole(status, headers, block, body)
+
     def _take(self, data: bytes) -> None:
+        answer = self._answer
+        if answer is None:
+            answer = self._answer = Answer(for_head=self._for_head, for_upgrade=self._for_upgrade)
         self._taken += len(data)
         try:
-            self._answer.feed(data)
+            answer.feed(data)
         except BadAnswerError as error:
             self._fail(error)
         else:
-            self._deliver()
+            self._deliver(answer)
 
     def _end_input(self) -> None:
         answer = self._answer
-        if not answer.started:
+        if answer is None or not answer.started:
             self._fail(self._unanswered())
             return
         try:
@@ -225,11 +264,10 @@ class StreamExchange(Exchange):
         except ServiceBrokeOffError as error:
             self._fail(error)
         else:
-            self._deliver()
+            self._deliver(answer)
 
-    def _deliver(self) -> None:
+    def _deliver(self, answer: Answer) -> None:
         """Give the sink what was parsed until it pauses; acknowledge it if it did not."""
-        answer = self._answer
         sink = self._sink
         self._delivering = True
         try:
@@ -238,7 +276,6 @@ class StreamExchange(Exchange):
                 head = answer.heads.pop(0)
                 if head.status == 101:
                     self._upload = _RAW
-                    self._stream.owner = self  # the connection has nothing to do until the end
                 sink.head(head)
             if answer.body and not self._paused:
                 body, answer.body = answer.body, b""
@@ -251,12 +288,12 @@ class StreamExchange(Exchange):
         if self._paused or self._over:
             return
         if answer.complete and not self._told_end:
-            self._complete()
+            self._complete(answer)
         elif self._taken:
             taken, self._taken = self._taken, 0
             self._stream.acknowledge(taken)
 
-    def _complete(self) -> None:
+    def _complete(self, answer: Answer) -> None:
         sink = self._sink
         if self._upload == _RAW:
             self._told_end = True
@@ -264,10 +301,11 @@ class StreamExchange(Exchange):
             self._acknowledge_all()
         else:
             self._release()
-            if self._upload != _SENT or self._answer.leftover:
+            if self._upload != _SENT or answer.leftover:
                 self._connection.abort()
-            elif self._answer.persistent and not self._input_ended:
-                self._connection.become_idle(self._answer.keep_alive_seconds)
+            elif answer.persistent and not self._input_ended:
+                self._connection.suspect = answer.announces_unsent
+                self._connection.become_idle(answer.keep_alive_seconds)
             else:
                 self._connection.finish()
         sink.end()
@@ -297,7 +335,9 @@ class StreamExchange(Exchange):
         self._paused = False
         self._blocked = False
         self._acknowledge_all()
-        self._answer.close()
+        if self._answer is not None:
+            self._answer.close()
+        self._whole = None
         self._sink = NOBODY  # the door and its exchange refer to each other: break the cycle early
 
     def _acknowledge_all(self) -> None:

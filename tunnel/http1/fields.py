@@ -2,7 +2,7 @@
 
 Pure functions over lists of fields; no state, no I/O. llhttp has already refused malformed names and values,
 Content-Length together with Transfer-Encoding, and more than one Content-Length. What else we do not accept is
-refused here.
+refused here. The cost is linear in the fields, whatever they say, and there are at most `FIELD_LIMIT`.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from tunnel.errors import BadAnswerError
 from tunnel.port import Headers
 
-_OF_THIS_HOP = frozenset(
+FIELD_LIMIT = 256
+"""Fields of one head; common servers send up to 30."""
+OF_THIS_HOP = frozenset(
     {
         b"connection",
         b"keep-alive",
@@ -22,7 +24,7 @@ _OF_THIS_HOP = frozenset(
     }
 )
 """RFC 9110 section 7.6.1. `Proxy-Authenticate` is meant for the next client, which is this gateway."""
-_SPECIAL = _OF_THIS_HOP | {b"content-length"}
+_SPECIAL = OF_THIS_HOP | {b"content-length"}
 _NOT_IN_TRAILERS = _SPECIAL | {b"host", b"trailer"}
 """RFC 9110 section 6.5.1: framing and routing."""
 _LONGEST_LENGTH_DIGITS = 18
@@ -45,24 +47,28 @@ class Fields:
 
 def read_fields(headers: Headers) -> Fields:
     """Sort the fields of an answer. Raises BadAnswerError."""
+    if len(headers) > FIELD_LIMIT:
+        raise BadAnswerError(f"a head of more than {FIELD_LIMIT} fields")
     fields = Fields([])
-    options: list[bytes] | None = None
+    options: list[bytes] = []
     for field in headers:
         name = field[0].lower()
         if name not in _SPECIAL:
             fields.passed_on.append(field)
         elif name == b"content-length":
-            fields.length = _length(field[1])
+            fields.length = length_of(field[1])
+            if fields.length is None:
+                raise BadAnswerError("Content-Length is not a valid number")
             fields.passed_on.append(field)
         elif name == b"transfer-encoding":
             if fields.chunked or field[1].lower() != b"chunked":
                 raise BadAnswerError("a Transfer-Encoding other than exactly chunked")
             fields.chunked = True
         elif name == b"connection":
-            options = (options or []) + field[1].lower().split(b",")
+            options += field[1].lower().split(b",")
         elif name == b"keep-alive":
-            fields.keep_alive_seconds = _timeout(field[1])
-    if options is not None:
+            fields.keep_alive_seconds = timeout_of(field[1])
+    if options:
         _obey_connection(fields, {option.strip(b" \t") for option in options})
     return fields
 
@@ -86,13 +92,13 @@ def trailers_passed_on(headers: Headers) -> Headers:
     return [field for field in headers if field[0].lower() not in _NOT_IN_TRAILERS]
 
 
-def _length(value: bytes) -> int:
-    if len(value) > _LONGEST_LENGTH_DIGITS or not value.isdigit():
-        raise BadAnswerError("Content-Length is not a valid number")
-    return int(value)
+def length_of(value: bytes) -> int | None:
+    """What a Content-Length says; None for what is no valid number."""
+    return int(value) if len(value) <= _LONGEST_LENGTH_DIGITS and value.isdigit() else None
 
 
-def _timeout(value: bytes) -> float | None:
+def timeout_of(value: bytes) -> float | None:
+    """The seconds of a `Keep-Alive: timeout=N`; None where it has none."""
     for parameter in value.split(b","):
         name, _, number = parameter.partition(b"=")
         digits = number.strip(b' \t"')

@@ -42,29 +42,40 @@ class Pool:
 
     def take(self, *, repeatable: bool) -> HttpConnection | None:
         """Take the connection that was put last; None if there is none fit for this request."""
+        idle = self._idle
+        if not idle:
+            return None
         now = self._clock()
-        while self._idle:
-            connection = self._idle[-1]
+        while idle:
+            connection = idle[-1]
             expired = self._is_expired(connection, now)
             if not expired and not repeatable and now - connection.idle_since > self._careful_idle_seconds:
                 return None  # the others have been idle for longer
-            self._idle.pop()
+            idle.pop()
+            connection.pooled = False
             if not expired:
                 return connection
             connection.close()
         return None
 
     def put(self, connection: HttpConnection) -> None:
-        """Keep an idle connection; above `max_idle`, close the one idle for longest."""
-        if connection.is_closed or connection in self._idle:
+        """Keep an idle connection; above `max_idle`, close the one idle for longest. A suspect one is closed."""
+        if connection.pooled or connection.is_closed:
             return
+        if connection.suspect:
+            connection.close()
+            return
+        connection.pooled = True
         self._idle.append(connection)
         if len(self._idle) > self._max_idle:
-            self._idle.pop(0).close()
+            oldest = self._idle.pop(0)
+            oldest.pooled = False
+            oldest.close()
 
     def discard(self, connection: HttpConnection) -> None:
         """Remove a connection without closing it; idempotent."""
-        if connection in self._idle:
+        if connection.pooled and connection in self._idle:
+            connection.pooled = False
             self._idle.remove(connection)
 
     def expire(self) -> None:
@@ -83,7 +94,6 @@ class Pool:
             connection.close()
 
     def _is_expired(self, connection: HttpConnection, now: float) -> bool:
-        limit = self._max_idle_seconds
-        if connection.keep_alive_seconds is not None:
-            limit = min(limit, connection.keep_alive_seconds)
-        return now - connection.idle_since > limit
+        idle_seconds = now - connection.idle_since
+        hint = connection.keep_alive_seconds
+        return idle_seconds > self._max_idle_seconds or (hint is not None and idle_seconds > hint)

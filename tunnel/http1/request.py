@@ -5,6 +5,8 @@ fields that are missing: `Transfer-Encoding: chunked` for a body of unknown leng
 length. So the framing on the wire always agrees with `body_length`.
 """
 
+from functools import lru_cache
+
 from tunnel.port import RequestHead
 
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -12,6 +14,10 @@ _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 _IN_VALUES_NEVER = bytes(byte for byte in range(0x20) if byte != 0x09) + b"\x7f"
 """RFC 9110 section 5.5: control characters except tab."""
 _IN_TARGETS_NEVER = bytes(range(0x21)) + b"\x7f"
+
+_REMEMBERED = 256
+_REMEMBERED_BYTES = 1024
+"""Names of whole heads, without their values: a client sends the same ones each time."""
 
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
 
@@ -38,33 +44,45 @@ def encode_head(head: RequestHead) -> bytes:
         raise UnsendableHeadError("the target is empty or has blanks or control characters")
     if target[0] != 0x2F and target != b"*":
         raise UnsendableHeadError("the target is neither a path nor an asterisk")
-    # One pass over all names and one over all values: checking field by field costs several times as much.
+    # All names are checked together, and all values: field by field it would cost several times as much.
     names = b"\n".join([name for name, _ in headers])
-    if names.translate(None, _TOKEN) != b"\n" * (len(headers) - 1):
-        raise UnsendableHeadError("a field name is not a token")
-    values = b"".join([value for _, value in headers])
-    if len(values.translate(None, _IN_VALUES_NEVER)) != len(values):
+    length_at = _checked_names(names, len(headers)) if len(names) <= _REMEMBERED_BYTES else _check(names, len(headers))
+    lines = b"\r\n".join(map(b": ".join, headers))
+    borders = 2 * (len(headers) - 1)
+    if headers and len(lines.translate(None, _IN_VALUES_NEVER)) != len(lines) - borders:
         raise UnsendableHeadError("a field value has control characters")
-    framing = _framing(head, names.lower().split(b"\n") if headers else [])
-    return b"\r\n".join([b"%b %b HTTP/1.1" % (method, target), *map(b": ".join, headers), framing])
+    return b"%b %b HTTP/1.1\r\n%b%b" % (method, target, lines, _framing(head, length_at))
 
 
-def _framing(head: RequestHead, names: list[bytes]) -> bytes:
-    """The missing framing field, if any, and the empty line; `names` are in lower case."""
-    if b"" in names:
+def _check(names: bytes, count: int) -> int | None:
+    """Check the names of the fields, one a line. Returns where Content-Length is; None: nowhere."""
+    lowered = names.lower().split(b"\n") if count else []
+    if names.translate(None, _TOKEN) != b"\n" * (count - 1) or b"" in lowered:
         raise UnsendableHeadError("a field name is not a token")
-    if b"transfer-encoding" in names:
+    if b"transfer-encoding" in lowered:
         raise UnsendableHeadError("Transfer-Encoding is not the caller's to set")
-    if names.count(b"host") > 1:
+    if lowered.count(b"host") > 1:
         raise UnsendableHeadError("more than one Host")
+    if b"content-length" not in lowered:
+        return None
+    if lowered.count(b"content-length") > 1:
+        raise UnsendableHeadError("Content-Length is not the length of the body")
+    return lowered.index(b"content-length")
+
+
+_checked_names = lru_cache(_REMEMBERED)(_check)
+
+
+def _framing(head: RequestHead, length_at: int | None) -> bytes:
+    """What follows the fields: a framing field if one is missing, and the empty line."""
     length = head.body_length
     if head.upgrade and length != 0:
         raise UnsendableHeadError("an upgrade has no body")
-    if b"content-length" not in names:
+    before = b"\r\n" if head.headers else b""
+    if length_at is None:
         if length is None:
-            return b"Transfer-Encoding: chunked\r\n\r\n"
-        return b"Content-Length: %d\r\n\r\n" % length if length else b"\r\n"
-    announced = head.headers[names.index(b"content-length")][1]
-    if names.count(b"content-length") > 1 or length is None or announced != b"%d" % length:
+            return before + b"Transfer-Encoding: chunked\r\n\r\n"
+        return before + (b"Content-Length: %d\r\n\r\n" % length if length else b"\r\n")
+    if length is None or head.headers[length_at][1] != b"%d" % length:
         raise UnsendableHeadError("Content-Length is not the length of the body")
-    return b"\r\n"
+    return b"\r\n\r\n"

@@ -117,7 +117,7 @@ class Receiver:
             stream.deliver(bytes(data))
         else:
             events.append(DataReceived(stream.id, bytes(data)))
-        if self._body_ends_stream and not left and stream.state is not State.CLOSED:
+        if self._body_ends_stream and not left and stream.id in self._table.live:  # its owner did not reset it
             self._receive_fin(stream, events)
 
     def _read_data(self, flags: int, stream_id: int, length: int, events: list[Event]) -> None:

@@ -1,6 +1,7 @@
 """HTTP/1.1 connections to one target over yamux streams, pooled while idle; with TLS in them for https targets."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from tunnel import http1, tls
@@ -41,8 +42,8 @@ class YamuxUpstream(Upstream):
         self._carrier = carrier
         self.target = target
         self.pool = http1.Pool(clock=carrier.clock)
-        self._streams: dict[http1.HttpConnection, YamuxStream] = {}
-        self._busy: set[http1.HttpConnection] = set()
+        self._reader = http1.WholeReader()
+        self._busy = 0  # connections that carry an exchange
         self._routing_header = encode_routing_header(target.service, target.namespace, target.port)
 
     @property
@@ -63,12 +64,11 @@ class YamuxUpstream(Upstream):
             connection = self.pool.take(repeatable=repeatable)
         if connection is None:
             connection = self._connect()
-        self._busy.add(connection)
-        self._carrier.active += 1
+        self._count(1)
         try:
             return connection.open(head, sink)
         except ValueError:
-            self._closed(connection)
+            self._count(-1)
             connection.close()
             raise
 
@@ -90,26 +90,29 @@ class YamuxUpstream(Upstream):
             except TlsFailedError:
                 stream.reset()
                 raise
-        connection = http1.HttpConnection(
-            bytestream, clock=self._carrier.clock, on_idle=self._idle, on_closed=self._closed
+        return http1.HttpConnection(
+            bytestream,
+            clock=self._carrier.clock,
+            on_idle=partial(self._idle, stream),
+            on_closed=self._closed,
+            reader=self._reader,
         )
-        self._streams[connection] = stream
-        return connection
 
-    def _idle(self, connection: http1.HttpConnection) -> None:
-        self._busy.discard(connection)
-        self._carrier.active -= 1
-        # The next exchange should start with a full window.
-        self._streams[connection].flush_credit()
+    def _idle(self, stream: YamuxStream, connection: http1.HttpConnection) -> None:
+        self._count(-1)
+        # The next exchange should start with most of a window.
+        stream.flush_credit()
         self.pool.put(connection)
 
     def _closed(self, connection: http1.HttpConnection) -> None:
-        self._streams.pop(connection, None)
-        if connection in self._busy:
-            self._busy.discard(connection)
-            self._carrier.active -= 1
+        if connection.active:
+            self._count(-1)
         else:
             self.pool.discard(connection)
 
+    def _count(self, change: int) -> None:
+        self._busy += change
+        self._carrier.active += change
+
     def __repr__(self) -> str:
-        return f"<YamuxUpstream {self.target}: {len(self._busy)} busy, {len(self.pool)} idle>"
+        return f"<YamuxUpstream {self.target}: {self._busy} busy, {len(self.pool)} idle>"

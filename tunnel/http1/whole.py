@@ -1,0 +1,173 @@
+"""Reads an answer that came whole in one piece, which most do: one final head, all of its body, and nothing else.
+
+It accepts less than `Answer` and nothing that `Answer` refuses. For all else `read` returns None, having taken nothing,
+and `Answer` decides. A line gets past only through a strict expression, so no bare CR or LF, control character, fold or
+blank before a colon is in what it returns.
+
+Lines that say nothing about a user are remembered, so that the next answer of the same service costs a look-up a line.
+There is one reader per target, so no service fills the memory of another, and it is bounded.
+"""
+
+import re
+
+from tunnel.http1.answer import HEAD_LIMIT_BYTES
+from tunnel.http1.fields import FIELD_LIMIT, OF_THIS_HOP, length_of, timeout_of
+from tunnel.port import Headers
+
+_STATUS_LINE = re.compile(rb"HTTP/1\.1 ([2-9][0-9]{2}) [\t\x20-\x7e\x80-\xff]*")
+_FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
+"""RFC 9112 sections 4 and 5, without what only `Answer` takes: no reason, HTTP/1.0, interim answers."""
+
+_REMEMBERED = frozenset(
+    {
+        b"accept-ranges",
+        b"cache-control",
+        b"connection",
+        b"content-encoding",
+        b"content-language",
+        b"content-length",
+        b"content-type",
+        b"date",
+        b"keep-alive",
+        b"pragma",
+        b"server",
+        b"strict-transport-security",
+        b"vary",
+        b"x-content-type-options",
+        b"x-frame-options",
+    }
+)
+"""Fields that hold no secret: what others may hold must not outlive its answer."""
+_LINES = 64
+_LINE_BYTES = 256
+"""16 KiB per target. Dates and lengths change, so the memory fills up, and begins anew."""
+_DROPPED_LINES = 4
+"""Each costs a copy of the head: servers send two, `Connection` and `Keep-Alive`."""
+_WITHOUT_BODY = frozenset({204, 304})
+
+Whole = tuple[int, Headers, bytes, bytes, float | None]
+"""The status, the fields, the fields as lines, the body, and how long the service keeps the connection, if it says."""
+
+
+class _Dropped:
+    """A line of this hop, which is not passed on; `seconds` is the hint of a `Keep-Alive`."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.seconds = seconds
+
+
+class _Length:
+    """A `Content-Length`."""
+
+    __slots__ = ("field", "size")
+
+    def __init__(self, field: tuple[bytes, bytes], size: int) -> None:
+        self.field = field
+        self.size = size
+
+
+_Line = tuple[bytes, bytes] | _Length | _Dropped
+"""A field to pass on as it is, or one with a meaning."""
+
+
+class WholeReader:
+    """Reads the whole answers of one target."""
+
+    __slots__ = ("_lines", "_statuses")
+
+    def __init__(self) -> None:
+        self._lines: dict[bytes, _Line] = {}
+        self._statuses: dict[bytes, int] = {}
+
+    def __repr__(self) -> str:
+        return f"<WholeReader knows {len(self._lines)} lines>"
+
+    def read(self, data: bytes) -> Whole | None:
+        """The answer, if `data` is one that ends with it, the connection persists, and its request was not HEAD."""
+        end = data.find(b"\r\n\r\n", 0, HEAD_LIMIT_BYTES)
+        if end < 0:
+            return None
+        lines = data[:end].split(b"\r\n")
+        if len(lines) - 1 > FIELD_LIMIT:
+            return None
+        first = lines[0]
+        status = self._statuses.get(first) or self._learn_status(first)
+        if not status:
+            return None
+        headers: Headers = []
+        dropped: list[bytes] = []
+        size = None
+        seconds = None
+        known = self._lines
+        del lines[0]
+        for line in lines:
+            field = known.get(line) or self._learn(line)
+            if type(field) is tuple:
+                headers.append(field)
+            elif type(field) is _Length:
+                if size is not None:
+                    return None
+                size = field.size
+                headers.append(field.field)
+            elif type(field) is _Dropped:
+                dropped.append(line)
+                if field.seconds is not None:
+                    seconds = field.seconds
+            else:
+                return None
+        body = data[end + 4 :]
+        if status in _WITHOUT_BODY:
+            if body or size is not None:
+                return None
+        elif size != len(body):
+            return None
+        block = data[len(first) : end + 2]
+        if dropped:
+            if len(dropped) > _DROPPED_LINES:
+                return None
+            for line in dropped:
+                block = block.replace(b"\r\n%b\r\n" % line, b"\r\n", 1)
+        return status, headers, block[2:], body, seconds
+
+    def _learn_status(self, line: bytes) -> int | None:
+        match = _STATUS_LINE.fullmatch(line)
+        if match is None:
+            return None
+        status = int(match[1])
+        if len(line) <= _LINE_BYTES:
+            if len(self._statuses) >= _LINES:
+                self._statuses.clear()
+            self._statuses[line] = status
+        return status
+
+    def _learn(self, line: bytes) -> _Line | None:
+        """What a line means, remembered where it may be; None: it is for `Answer`."""
+        match = _FIELD_LINE.fullmatch(line)
+        if match is None:
+            return None
+        field = match[1], match[2].strip(b" \t")
+        name = field[0].lower()
+        known: _Line = field
+        if name == b"content-length":
+            size = length_of(field[1])
+            if size is None:
+                return None
+            known = _Length(field, size)
+        elif name == b"connection":
+            if field[1].lower() != b"keep-alive":
+                return None
+            known = _Dropped()
+        elif name == b"keep-alive":
+            seconds = timeout_of(field[1])
+            if seconds is None:
+                return None
+            known = _Dropped(seconds)
+        elif name in OF_THIS_HOP:
+            return None
+        if name in _REMEMBERED and len(line) <= _LINE_BYTES:
+            if len(self._lines) >= _LINES:
+                self._lines.clear()
+            self._lines[line] = known
+        return known
