@@ -49,7 +49,7 @@ class Pool:
         while idle:
             connection = idle[-1]
             expired = self._is_expired(connection, now)
-            if not expired and not repeatable and now - connection.idle_since > self._careful_idle_seconds:
+            if not (expired or repeatable) and now - connection.idle_since > self._careful_idle_seconds:
                 return None  # the others have been idle for longer
             idle.pop()
             connection.pooled = False

@@ -20,6 +20,7 @@ _REMEMBERED_BYTES = 1024
 """Names of whole heads, without their values: a client sends the same ones each time."""
 
 _REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+_USUAL = _REPEATABLE | {b"POST", b"PATCH"}
 
 
 class UnsendableHeadError(ValueError):
@@ -38,7 +39,7 @@ def is_repeatable(method: bytes) -> bool:
 def encode_head(head: RequestHead) -> bytes:
     """The request line and the fields, including the empty line. Raises UnsendableHeadError."""
     method, target, headers = head.method, head.target, head.headers
-    if not method or method.translate(None, _TOKEN) or method == b"CONNECT":
+    if method not in _USUAL and (not method or method.translate(None, _TOKEN) or method == b"CONNECT"):
         raise UnsendableHeadError("the method is not a token, or asks for a tunnel")
     if not target or len(target.translate(None, _IN_TARGETS_NEVER)) != len(target):
         raise UnsendableHeadError("the target is empty or has blanks or control characters")

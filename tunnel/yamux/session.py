@@ -217,6 +217,8 @@ class Session:
         Control frames come first, then the ready streams in turns. A limit too small for a frame gives b"".
         """
         outbox = self._outbox
+        if not outbox:
+            return b""
         data = outbox.take(limit)
         if outbox.closed:
             for stream in outbox.closed:

@@ -30,6 +30,9 @@ from tunnel.yamux import (
 
 logger = logging.getLogger(__name__)
 
+_UNCOUNTED_BYTES = 16 * 1024
+"""Waiting to be sent, and counted only with the next batch or tick: most leave before that."""
+
 
 class YamuxCarrier(Carrier):
     """The yamux session of one link, on the gateway's side (even ids)."""
@@ -69,11 +72,12 @@ class YamuxCarrier(Carrier):
 
     @override
     def next_message(self) -> bytes | None:
-        if not self.session.wants_to_send:
-            return None
         data = self.session.data_to_send()
-        self._sent()
-        return data or None
+        if not data:
+            return None
+        if self.session.buffered_bytes or self._unsent.size_bytes:
+            self._sent()
+        return data
 
     @override
     def message_received(self, envelope: messages.Envelope, text: str | bytes, /) -> bool:
@@ -94,6 +98,7 @@ class YamuxCarrier(Carrier):
     @override
     def tick(self, now: float, /) -> bool:
         """Expire what is idle, about once a second. True until the round trip is known: windows grow by it."""
+        self._unsent.set(self.session.buffered_bytes)
         if now - self._expired_at >= 1.0:
             self._expired_at = now
             self._expire()
@@ -135,7 +140,9 @@ class YamuxCarrier(Carrier):
             welcome = self.session.send_data(stream_id, data)
         except LocalError:
             return True  # the stream ended while its owner was writing; the owner was told, or ended it itself
-        self._unsent.add(len(data))
+        waiting_bytes = self.session.buffered_bytes
+        if waiting_bytes - self._unsent.size_bytes > _UNCOUNTED_BYTES:
+            self._unsent.set(waiting_bytes)
         self._wake()
         return welcome
 
@@ -153,16 +160,13 @@ class YamuxCarrier(Carrier):
         self._unsent.set(self.session.buffered_bytes)
         self._wake()
 
-    def acknowledge(self, stream: YamuxStream, size: int) -> None:
-        """Give credit for `size` bytes back to the agent."""
-        if stream.unread_bytes and self.account.above_high_mark:
-            # A consumer that lags gets its credit once there is room again. One that keeps up is never held back.
-            stream.withheld_bytes += size
-            self._withheld.add(stream)
-            return
-        size += stream.withheld_bytes
-        stream.withheld_bytes = 0
-        if self.session.acknowledge(stream.stream_id, size, self.clock()):
+    def withhold(self, stream: YamuxStream) -> None:
+        """Look after a stream that withholds credit: it gets it back once there is room again."""
+        self._withheld.add(stream)
+
+    def credit(self, stream_id: int, size: int) -> None:
+        """Give credit back to the agent."""
+        if self.session.acknowledge(stream_id, size, self.clock()):
             self._wake()
 
     # --- inside

@@ -8,7 +8,7 @@ import contextlib
 import logging
 from typing import Protocol
 
-from tunnel.account import Holding
+from tunnel.account import Account, Holding
 from tunnel.errors import StreamRefusedError, TunnelError
 from tunnel.override import override
 from tunnel.streams import ByteStream, StreamOwner
@@ -44,7 +44,12 @@ class _CarrierOfStreams(Protocol):
 
     def reset(self, stream: "YamuxStream") -> None: ...
 
-    def acknowledge(self, stream: "YamuxStream", size: int) -> None: ...
+    @property
+    def account(self) -> Account: ...
+
+    def withhold(self, stream: "YamuxStream") -> None: ...
+
+    def credit(self, stream_id: int, size: int) -> None: ...
 
 
 class YamuxStream(ByteStream):
@@ -106,18 +111,22 @@ class YamuxStream(ByteStream):
         else:
             self._delivered_bytes = 0
             self.unread.add(delivered - size)
-        self._carrier.acknowledge(self, size)
+        carrier = self._carrier
+        if (self.unread.size_bytes or self._delivered_bytes) and carrier.account.above_high_mark:
+            # A consumer that lags gets its credit once there is room again. One that keeps up is never held back.
+            self.withheld_bytes += size
+            carrier.withhold(self)
+            return
+        if self.withheld_bytes:
+            size += self.withheld_bytes
+            self.withheld_bytes = 0
+        carrier.credit(self.stream_id, size)
 
     def flush_credit(self) -> None:
         """Return credit from a quarter of a window on, not only from half of one on."""
         session = self._carrier.session
         if self._live and session.is_credit_due(self.stream_id):
             session.flush_credit(self.stream_id)
-
-    @property
-    def unread_bytes(self) -> int:
-        """Received, and not yet acknowledged by the owner."""
-        return self.unread.size_bytes + self._delivered_bytes
 
     def deliver(self, data: bytes) -> None:
         """Hand data of the agent to the owner. Only the session calls this."""

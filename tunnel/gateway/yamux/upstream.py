@@ -64,11 +64,12 @@ class YamuxUpstream(Upstream):
             connection = self.pool.take(repeatable=repeatable)
         if connection is None:
             connection = self._connect()
-        self._count(1)
+        self._busy += 1
+        self._carrier.active += 1
         try:
             return connection.open(head, sink)
         except ValueError:
-            self._count(-1)
+            self._was_busy()
             connection.close()
             raise
 
@@ -99,20 +100,20 @@ class YamuxUpstream(Upstream):
         )
 
     def _idle(self, stream: YamuxStream, connection: http1.HttpConnection) -> None:
-        self._count(-1)
+        self._was_busy()
         # The next exchange should start with most of a window.
         stream.flush_credit()
         self.pool.put(connection)
 
     def _closed(self, connection: http1.HttpConnection) -> None:
         if connection.active:
-            self._count(-1)
+            self._was_busy()
         else:
             self.pool.discard(connection)
 
-    def _count(self, change: int) -> None:
-        self._busy += change
-        self._carrier.active += change
+    def _was_busy(self) -> None:
+        self._busy -= 1
+        self._carrier.active -= 1
 
     def __repr__(self) -> str:
         return f"<YamuxUpstream {self.target}: {self._busy} busy, {len(self.pool)} idle>"
