@@ -11,9 +11,9 @@ from tunnel.port import RequestHead
 
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """RFC 9110 section 5.6.2: methods and field names."""
-_IN_VALUES_NEVER = bytes(byte for byte in range(0x20) if byte != 0x09) + b"\x7f"
-"""RFC 9110 section 5.5: control characters except tab."""
-_IN_TARGETS_NEVER = bytes(range(0x21)) + b"\x7f"
+_VALUES = bytes(byte if (byte >= 0x20 and byte != 0x7F) or byte == 0x09 else 0x20 for byte in range(256))
+"""Changes what must not be in values: control characters except tab (RFC 9110 section 5.5)."""
+_TARGETS = bytes(byte if byte > 0x20 and byte != 0x7F else 0x21 for byte in range(256))
 
 _REMEMBERED = 256
 _REMEMBERED_BYTES = 1024
@@ -41,17 +41,17 @@ def encode_head(head: RequestHead) -> bytes:
     method, target, headers = head.method, head.target, head.headers
     if method not in _USUAL and (not method or method.translate(None, _TOKEN) or method == b"CONNECT"):
         raise UnsendableHeadError("the method is not a token, or asks for a tunnel")
-    if not target or len(target.translate(None, _IN_TARGETS_NEVER)) != len(target):
+    if not target or target.translate(_TARGETS) != target:
         raise UnsendableHeadError("the target is empty or has blanks or control characters")
     if target[0] != 0x2F and target != b"*":
         raise UnsendableHeadError("the target is neither a path nor an asterisk")
     # All names are checked together, and all values: field by field it would cost several times as much.
     names = b"\n".join([name for name, _ in headers])
     length_at = _checked_names(names, len(headers)) if len(names) <= _REMEMBERED_BYTES else _check(names, len(headers))
-    lines = b"\r\n".join(map(b": ".join, headers))
-    borders = 2 * (len(headers) - 1)
-    if headers and len(lines.translate(None, _IN_VALUES_NEVER)) != len(lines) - borders:
+    values = b"".join([value for _, value in headers])
+    if values.translate(_VALUES) != values:  # the very same object, where nothing had to be changed
         raise UnsendableHeadError("a field value has control characters")
+    lines = b"\r\n".join(map(b": ".join, headers))
     return b"%b %b HTTP/1.1\r\n%b%b" % (method, target, lines, _framing(head, length_at))
 
 
