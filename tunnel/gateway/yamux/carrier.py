@@ -217,7 +217,8 @@ class YamuxCarrier(Carrier):
         try:
             callback()
         except Exception:
-            stream.owner_failed()
+            logger.exception("stream %d failed in its owner", stream.stream_id)
+            stream.give_up()
 
     def _lose(self, stream: YamuxStream, error: TunnelError) -> None:
         try:

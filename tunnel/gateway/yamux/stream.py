@@ -134,14 +134,14 @@ class YamuxStream(ByteStream):
         try:
             self.owner.data_received(data)
         except Exception:
-            self.owner_failed()
+            logger.exception("stream %d failed in its owner", self.stream_id)
+            self.give_up()
         if self._delivered_bytes:
             self.unread.add(self._delivered_bytes)
             self._delivered_bytes = 0
 
-    def owner_failed(self) -> None:
-        """Log the exception that the owner raised, and end the stream with it."""
-        logger.exception("stream %d failed in its owner", self.stream_id)
+    def give_up(self) -> None:
+        """Its owner raised an exception: reset the stream, and tell the owner."""
         owner = self.owner
         self.reset()
         with contextlib.suppress(Exception):  # it has failed already, and that is logged
