@@ -45,45 +45,45 @@ def encode_head(head: RequestHead) -> bytes:
         raise UnsendableHeadError("the target is empty or has blanks or control characters")
     if target[0] != 0x2F and target != b"*":
         raise UnsendableHeadError("the target is neither a path nor an asterisk")
-    # All names are checked together, and all values: field by field it would cost several times as much.
-    names = b"\n".join([name for name, _ in headers])
-    length_at = _checked_names(names, len(headers)) if len(names) <= _REMEMBERED_BYTES else _check(names, len(headers))
-    values = b"".join([value for _, value in headers])
-    if values.translate(_VALUES) != values:  # the very same object, where nothing had to be changed
+    names, values = zip(*headers, strict=True) if headers else ((), ())
+    small = sum(map(len, names)) <= _REMEMBERED_BYTES
+    before, length_at = _remembered(names) if small else _before_values(names)
+    joined = b"".join(values)  # checked together: field by field it would cost several times as much
+    if joined.translate(_VALUES) != joined:  # the very same object, where nothing had to be changed
         raise UnsendableHeadError("a field value has control characters")
-    lines = b"\r\n".join(map(b": ".join, headers))
-    return b"%b %b HTTP/1.1\r\n%b%b" % (method, target, lines, _framing(head, length_at))
+    parts = [b""] * (2 * len(names))
+    parts[::2] = before
+    parts[1::2] = values
+    return b"".join((method, b" ", target, b" HTTP/1.1", *parts, _framing(head, length_at)))
 
 
-def _check(names: bytes, count: int) -> int | None:
-    """Check the names of the fields, one a line. Returns where Content-Length is; None: nowhere."""
-    lowered = names.lower().split(b"\n") if count else []
-    if names.translate(None, _TOKEN) != b"\n" * (count - 1) or b"" in lowered:
+def _before_values(names: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], int | None]:
+    """What stands before the value of each field, and which of them is Content-Length; None: no one is."""
+    lowered = [name.lower() for name in names]
+    if any(not name or name.translate(None, _TOKEN) for name in names):
         raise UnsendableHeadError("a field name is not a token")
     if b"transfer-encoding" in lowered:
         raise UnsendableHeadError("Transfer-Encoding is not the caller's to set")
     if lowered.count(b"host") > 1:
         raise UnsendableHeadError("more than one Host")
-    if b"content-length" not in lowered:
-        return None
-    if lowered.count(b"content-length") > 1:
+    lengths = lowered.count(b"content-length")
+    if lengths > 1:
         raise UnsendableHeadError("Content-Length is not the length of the body")
-    return lowered.index(b"content-length")
+    return tuple([b"\r\n%b: " % name for name in names]), lowered.index(b"content-length") if lengths else None
 
 
-_checked_names = lru_cache(_REMEMBERED)(_check)
+_remembered = lru_cache(_REMEMBERED)(_before_values)
 
 
 def _framing(head: RequestHead, length_at: int | None) -> bytes:
-    """What follows the fields: a framing field if one is missing, and the empty line."""
+    """What follows the last value: a framing field if one is missing, and the empty line."""
     length = head.body_length
     if head.upgrade and length != 0:
         raise UnsendableHeadError("an upgrade has no body")
-    before = b"\r\n" if head.headers else b""
     if length_at is None:
         if length is None:
-            return before + b"Transfer-Encoding: chunked\r\n\r\n"
-        return before + (b"Content-Length: %d\r\n\r\n" % length if length else b"\r\n")
+            return b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+        return b"\r\nContent-Length: %d\r\n\r\n" % length if length else b"\r\n\r\n"
     if length is None or head.headers[length_at][1] != b"%d" % length:
         raise UnsendableHeadError("Content-Length is not the length of the body")
     return b"\r\n\r\n"

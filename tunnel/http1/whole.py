@@ -84,7 +84,7 @@ class WholeReader:
     def __repr__(self) -> str:
         return f"<WholeReader knows {len(self._lines)} lines>"
 
-    def read(self, data: bytes) -> Whole | None:  # noqa: C901, PLR0912  (one loop over the lines; a call each costs more)
+    def read(self, data: bytes) -> Whole | None:
         """The answer, if `data` is one that ends with it, the connection persists, and its request was not HEAD."""
         end = data.find(b"\r\n\r\n", 0, HEAD_LIMIT_BYTES)
         if end < 0:
@@ -96,40 +96,40 @@ class WholeReader:
         status = self._statuses.get(first) or self._learn_status(first)
         if not status:
             return None
+        del lines[0]
+        found = self._fields(lines)
+        if found is None:
+            return None
+        headers, dropped, size, seconds = found
+        body = data[end + 4 :]
+        if size != (None if status in _WITHOUT_BODY else len(body)) or (size is None and body):
+            return None
+        block = data[len(first) : end + 2]
+        for line in dropped:
+            block = block.replace(b"\r\n%b\r\n" % line, b"\r\n", 1)
+        return status, headers, block[2:], body, seconds
+
+    def _fields(self, lines: list[bytes]) -> tuple[Headers, list[bytes], int | None, float | None] | None:
+        """The fields, the lines that are not passed on, Content-Length, and the hint of Keep-Alive."""
         headers: Headers = []
         dropped: list[bytes] = []
         size = None
         seconds = None
         known = self._lines
-        del lines[0]
         for line in lines:
             field = known.get(line) or self._learn(line)
             if type(field) is tuple:
                 headers.append(field)
-            elif type(field) is _Length:
-                if size is not None:
-                    return None
+            elif type(field) is _Length and size is None:
                 size = field.size
                 headers.append(field.field)
-            elif type(field) is _Dropped:
+            elif type(field) is _Dropped and len(dropped) < _DROPPED_LINES:
                 dropped.append(line)
                 if field.seconds is not None:
                     seconds = field.seconds
             else:
                 return None
-        body = data[end + 4 :]
-        if status in _WITHOUT_BODY:
-            if body or size is not None:
-                return None
-        elif size != len(body):
-            return None
-        block = data[len(first) : end + 2]
-        if dropped:
-            if len(dropped) > _DROPPED_LINES:
-                return None
-            for line in dropped:
-                block = block.replace(b"\r\n%b\r\n" % line, b"\r\n", 1)
-        return status, headers, block[2:], body, seconds
+        return headers, dropped, size, seconds
 
     def _learn_status(self, line: bytes) -> int | None:
         match = _STATUS_LINE.fullmatch(line)

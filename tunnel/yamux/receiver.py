@@ -64,7 +64,7 @@ class Receiver:
         self._body_stream: Stream | None = None
         self._body_ends_stream = False
 
-    def read(self, data: bytes | memoryview, now: float, events: list[Event]) -> None:  # noqa: PLR0912  (a call a frame costs more)
+    def read(self, data: bytes | memoryview, now: float, events: list[Event]) -> None:
         """Parse `data` and append its events to `events`."""
         self._now = now
         live = self._table.live
@@ -99,13 +99,17 @@ class Receiver:
                     self._read_control(kind, flags, stream_id, length, events)
             else:
                 taken = HEADER_BYTES - len(self._header)
-                header = self._header + bytes(data[position : position + taken])
+                self._read_cut_header(bytes(data[position : position + taken]), events)
                 position += taken
-                if len(header) < HEADER_BYTES:
-                    self._header = header
-                else:
-                    self._header = b""
-                    self.read(header, now, events)
+
+    def _read_cut_header(self, data: bytes, events: list[Event]) -> None:
+        """The next bytes of a header that was cut."""
+        header = self._header + data
+        if len(header) < HEADER_BYTES:
+            self._header = header
+        else:
+            self._header = b""
+            self.read(header, self._now, events)
 
     def _read_body(self, data: bytes | memoryview, left: int, events: list[Event]) -> None:
         self._body_left = left

@@ -151,3 +151,37 @@ def test_a_session_that_is_done_wants_nothing():
     b.reset_stream(stream_id)
     talk(a, b)
     assert (a.wants_to_send, b.wants_to_send, a.buffered_bytes) == (False, False, 0)
+
+
+def test_a_short_piece_leaves_before_no_stream_that_waits_for_a_turn():
+    a, (bulk, small, other) = many(3)
+    a.send_data(small, bytes(100))
+    a.send_data(bulk, bytes(20_000))
+    a.send_data(other, bytes(100))
+    a.ping(0.0)
+    assert said(a) == [
+        "PING|SYN 0 0",
+        f"DATA {small} 100",
+        f"DATA {bulk} 16384",
+        f"DATA {other} 100",
+        f"DATA {bulk} 3616",
+    ]
+
+
+def test_a_stream_that_is_reset_takes_its_packed_piece_along():
+    a, (doomed, other) = many(2)
+    a.send_data(doomed, bytes(100))
+    a.send_data(other, bytes(50))
+    assert (a.buffered(doomed), a.buffered_bytes) == (100, 150)
+    a.reset_stream(doomed)
+    assert a.buffered_bytes == 50
+    assert said(a) == [f"WINDOW|RST {doomed} 0", f"DATA {other} 50"]
+    assert a.buffered_bytes == 0
+
+
+def test_packed_pieces_are_bounded_by_a_batch():
+    a, ids = many(100)
+    for stream_id in ids:
+        a.send_data(stream_id, bytes(1000))
+    order = [frame.stream_id for batch in batches(a) for frame in frames(batch)]
+    assert order == ids

@@ -234,7 +234,7 @@ class YamuxCarrier(Carrier):
             callback()
         except Exception:
             logger.exception("stream %d failed in its owner", stream.stream_id)
-            stream.owner_failed()
+            stream.give_up()
 
     def _lose(self, stream: YamuxStream, error: TunnelError) -> None:
         try:

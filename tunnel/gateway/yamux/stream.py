@@ -135,13 +135,13 @@ class YamuxStream(ByteStream):
             self.owner.data_received(data)
         except Exception:
             logger.exception("stream %d failed in its owner", self.stream_id)
-            self.owner_failed()
+            self.give_up()
         if self._delivered_bytes:
             self.unread.add(self._delivered_bytes)
             self._delivered_bytes = 0
 
-    def owner_failed(self) -> None:
-        """The owner raised an exception, which is logged: end the stream, and no other."""
+    def give_up(self) -> None:
+        """Its owner raised an exception: reset the stream, and tell the owner."""
         owner = self.owner
         self.reset()
         with contextlib.suppress(Exception):  # it has failed already, and that is logged

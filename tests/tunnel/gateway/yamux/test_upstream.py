@@ -311,3 +311,50 @@ def test_reprs_are_status_lines():
         assert repr(line.link._carrier).startswith("<YamuxCarrier 1 active, <Session server, open, 1 streams")
         assert repr(line.account).startswith("<Account 0 of ")
         exchange.reset()
+
+
+# --- what a service must not do to others
+
+
+@pytest.mark.parametrize(
+    ("method", "answer"),
+    [
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+        (b"HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        (b"GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"),
+    ],
+)
+def test_a_late_body_where_none_may_be_reaches_nobody(method: bytes, answer: bytes):
+    with line_of() as line:
+        _, sink = opened(line, method)
+        line.run()
+        line.answer(answer, 0)
+        assert sink.outcome == "end"
+        _, other = opened(line)
+        line.run()
+        assert len(line.peer.streams) == 2
+        line.answer(OK, 1)
+        assert (other.body, other.outcome) == (b"ok", "end")
+        assert line.stream(0)[1].was_reset
+
+
+def test_an_answer_to_head_that_announces_nothing_leaves_its_connection_fit():
+    with line_of() as line:
+        opened(line, b"HEAD")
+        line.run()
+        line.answer(b"HTTP/1.1 200 OK\r\n\r\n")
+        opened(line)[0]
+        line.run()
+        assert len(line.peer.streams) == 1
+        line.answer(OK)
+
+
+def test_a_head_of_too_many_fields_costs_its_stream_only():
+    with line_of() as line:
+        _, sink = opened(line)
+        _, other = opened(line)
+        line.run()
+        line.answer(b"HTTP/1.1 200 OK\r\n" + b"Connection: ,,,,\r\n" * 2400 + b"Content-Length: 0\r\n\r\n", 0)
+        assert sink.outcome == "BadAnswerError"
+        line.answer(OK, 1)
+        assert other.outcome == "end"
