@@ -49,12 +49,16 @@ class _Way:
 
 
 class AccessLines:
-    """Makes lines in one style and one encoding."""
+    """Makes lines in one style and one encoding. Call `forget` some time after each `on_kept`."""
 
-    def __init__(self, style: str, encoding: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, style: str, encoding: str, clock: Callable[[], float], on_kept: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_kept` is called when a first way is kept, at the start and after each `forget`."""
         self._json: Final = style == "json"
         self._encoding: Final = encoding
         self._clock: Final = clock
+        self._on_kept: Final = on_kept
         self._moments: Final = Moments(utc=self._json)
         self._heads: Final = {
             level: f'","level":"{name.lower()}","logger":"{logger.name}","message":"'
@@ -122,9 +126,15 @@ class AccessLines:
         way = _Way(record)
         if way.is_plain:  # else it may be of any length
             if len(self._ways) >= _WAYS:
-                self._ways.clear()
+                self.forget()
+            if not self._ways:
+                self._on_kept()
             self._ways[key] = way
         return way
+
+    def forget(self) -> None:
+        """Keep nothing: links and agents go, and what is still used is made again."""
+        self._ways.clear()
 
 
 def _json_seconds(seconds: float) -> str:

@@ -4,6 +4,7 @@
 Quoted input cannot forge a line. Warnings that repeat are limited in rate; the access log is not.
 """
 
+import asyncio
 import logging
 import sys
 import time
@@ -24,6 +25,8 @@ _LINES_PER_WINDOW = 20
 """Of one kind of warning: enough to see what happens, and at most 2 lines a second."""
 _KINDS = 1_000
 """Kinds of warnings to remember. The sources have fewer; only a library that formats its texts first makes more."""
+_KEPT_SECONDS = 5.0
+"""How long parts of access lines are kept: long enough to pay, and no reminder of links that have gone."""
 
 
 class TextFormatter(logging.Formatter):
@@ -132,9 +135,10 @@ class _Handler(logging.Handler):
 class _Shortcut:
     """Access lines past `logging`, as long as nobody but `configure` has set anything for them."""
 
-    def __init__(self, output: StandardError, lines: AccessLines, handler: logging.Handler) -> None:
+    def __init__(self, output: StandardError, style: str, encoding: str, handler: logging.Handler) -> None:
         self._output = output
-        self._lines = lines
+        self._lines = AccessLines(style, encoding, time.time, self._forget_later)
+        self._timer: asyncio.TimerHandle | None = None
         self._handler = handler
         self._filters = handler.filters[:]
         self._handlers = [handler]
@@ -147,6 +151,14 @@ class _Shortcut:
             return False
         output.gather(self._lines.line(record, level, opened=opened))
         return True
+
+    def _forget_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            self._timer = asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._lines.forget)
+        except RuntimeError:  # before the loop runs, or after it
+            self._timer = None
 
     def _is_open(self) -> bool:
         own, above, handler = access.logger, logger, self._handler
@@ -177,8 +189,7 @@ def configure(level: str, style: str) -> None:
     server.setLevel(max(logging.WARNING, root.level))
     server.addFilter(_ServerNoise())
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    lines = AccessLines(style, encoding, time.time)
-    access.shorten(_Shortcut(_output, lines, handler) if _output is not None else None)
+    access.shorten(_Shortcut(_output, style, encoding, handler) if _output is not None else None)
 
 
 def finish() -> None:

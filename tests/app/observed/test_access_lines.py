@@ -1,5 +1,6 @@
 """Access lines past `logging`: the bytes that come through it, and never where somebody else listens."""
 
+import asyncio
 import io
 import logging
 import os
@@ -18,6 +19,7 @@ from app.observed.access_lines import AccessLines
 from app.observed.lines import Moments
 from app.observed.log import JsonFormatter, TextFormatter
 from app.observed.record import Record, level_of
+from tests.fakes.loop import dialogue
 from tunnel.port import Target
 
 NOW = 1_700_000_000.1239
@@ -141,6 +143,17 @@ def test_what_is_kept_is_bounded_and_never_taken_for_another(monkeypatch: pytest
     assert not [way for way in lines._ways.values() if len(way.asked) > 600]
 
 
+def test_what_is_kept_can_be_forgotten():
+    told: list[int] = []
+    lines = AccessLines("text", "utf-8", lambda: NOW, lambda: told.append(len(told)))
+    for turn in range(3):
+        for agent in ("a0", "a1"):
+            lines.line(replace(GOOD, agent=agent), logging.INFO, opened=False)
+        assert told == list(range(turn + 1))
+        lines.forget()
+        assert lines._ways == {}
+
+
 @given(st.floats(0, 4e9))
 def test_moments(created: float):
     local, utc = Moments(utc=False), Moments(utc=True)
@@ -223,6 +236,18 @@ def test_both_ways_write_the_same(configured: Configured):
     access.logger.removeHandler(listener)
     first, second = configured.text().splitlines()
     assert first[12:] == second[12:]
+
+
+@dialogue
+async def test_nothing_is_kept_of_links_that_have_gone(configured: Configured):
+    configured.configure()
+    shortcut = access._shortcut
+    assert isinstance(shortcut, log._Shortcut)
+    for turn in range(3):
+        access.emit(replace(GOOD, link=f"link-{turn}"))
+        assert [way.link.count(f"link-{turn}") for way in shortcut._lines._ways.values()] == [1]
+        await asyncio.sleep(log._KEPT_SECONDS + 1)
+        assert shortcut._lines._ways == {}
 
 
 def refuse(_: logging.LogRecord) -> bool:

@@ -1,5 +1,7 @@
 """The metrics: what is counted, and how it is shown."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +41,55 @@ def test_a_request_without_an_answer():
 def test_our_own_errors_have_an_outcome_each(problem: problems.Problem):
     got = changed(lambda metrics: metrics.ended(record(status=problem.status, outcome=problem.code)))
     assert got["gateway_requests_total", "GET", problem.code, f"{problem.status // 100}xx"] == 1
+
+
+def test_requests_are_counted_on_from_one_scrape_to_the_next():
+    metrics = Metrics()
+    for status in (200, 204, 200):
+        metrics.ended(record(status=status))
+    assert samples(metrics)["gateway_requests_total", "GET", "ok", "2xx"] == 3
+    metrics.ended(record(status=201))
+    assert samples(metrics)["gateway_requests_total", "GET", "ok", "2xx"] == 4
+    assert samples(metrics)["gateway_requests_total", "GET", "ok", "2xx"] == 4
+
+
+def test_what_is_counted_between_two_scrapes_is_bounded_and_none_is_lost():
+    metrics = Metrics()
+    outcomes = ("ok", "client_left", "made up")
+    for number in range(3_000):
+        metrics.ended(record(method=f"X{number}", status=number % 600, outcome=outcomes[number % 3]))
+        metrics.ended(record(method="GET", status=number % 600, outcome=outcomes[number % 3]))
+        assert len(metrics._counted) <= 512
+    got = {key: value for key, value in samples(metrics).items() if key[0] == "gateway_requests_total"}
+    assert sum(got.values()) == 6_000
+    assert {key[1] for key in got} == {"GET", "other"}
+    assert {key[2] for key in got} == {"ok", "client_left", "other"}
+    assert got["gateway_requests_total", "GET", "ok", "2xx"] == sum(
+        number % 600 // 100 == 2 for number in range(0, 3_000, 3)
+    )
+
+
+def test_activity_is_the_same_only_while_nothing_happens():
+    metrics = Metrics()
+    made = record("websocket", status=101)
+
+    def pass_on(size_bytes: int) -> None:
+        metrics.client_to_service.messages += size_bytes
+
+    happenings: list[Callable[[], object]] = [
+        lambda: metrics.ended(record()),
+        lambda: metrics.websocket_opened(made),
+        lambda: pass_on(1),
+        lambda: metrics.ended(made),
+        lambda: setattr(metrics, "request_bytes_up", 1),
+        lambda: setattr(metrics, "request_bytes_down", 1),
+    ]
+    seen = {metrics.activity()}
+    for number, happen in enumerate(happenings, 2):
+        happen()
+        samples(metrics)  # a scrape is none
+        seen.add(metrics.activity())
+        assert len(seen) == number
 
 
 def test_a_websocket_opens_and_closes():
