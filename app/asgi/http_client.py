@@ -50,6 +50,8 @@ class AsgiHttpClient:
     async def carry(self, call: HttpListener) -> None:
         """Begin the call and carry it to its end. Raises BrokenOffError to have the server cut the connection."""
         self._call = call
+        if self._abort is None:
+            self._runner = asyncio.current_task()  # what `abort` cancels
         try:
             call.begin()
             await self._run(call)
@@ -173,8 +175,6 @@ class AsgiHttpClient:
                 return
             if not self._has_something:
                 self._wake = asyncio.get_running_loop().create_future()
-                if self._abort is None:
-                    self._runner = asyncio.current_task()
                 await self._wake
 
     async def _read(self) -> None:

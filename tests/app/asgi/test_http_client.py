@@ -1,0 +1,90 @@
+"""The client of an HTTP call around `receive` and `send`: what only the adapter does."""
+
+import pytest
+
+from app.asgi.http_client import AsgiHttpClient
+from tests.fakes.asgi import Request
+from tests.fakes.loop import dialogue, quiet
+
+
+class Listener:
+    """A call that answers at once, and is cut off when the test says so."""
+
+    is_over = False
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.client: AsgiHttpClient | None = None
+
+    def begin(self) -> None:
+        assert self.client is not None
+        self.client.answer(503, [(b"content-length", b"5")], b"later")
+
+    def body(self, data: bytes, /, *, last: bool) -> bool:
+        self.log.append(f"body {len(data)}")
+        return False
+
+    def sending(self) -> None:
+        self.log.append("sending")
+
+    def sent(self, size_bytes: int, /) -> None:
+        self.log.append(f"sent {size_bytes}")
+
+    def finished(self) -> None:
+        self.log.append("finished")
+
+    def broken_off(self) -> None:
+        self.log.append("broken off")
+
+    def left(self, why: str = "", /) -> None:
+        self.log.append("left")
+
+    def broke(self) -> None:
+        self.log.append("broke")
+
+
+def served(listener: Listener, **scope: object) -> Request:
+    async def app(scope: dict, receive: object, send: object) -> None:
+        listener.client = AsgiHttpClient(scope, receive, send)
+        await listener.client.carry(listener)
+
+    return Request(app, **scope)
+
+
+@dialogue
+async def test_an_answer_at_once():
+    listener = Listener()
+    request = await served(listener).start().over()
+    assert (request.status, request.answer, request.complete) == (503, b"later", True)
+    assert listener.log == ["sending", "sent 5", "finished"]
+
+
+@dialogue
+async def test_a_head_request_gets_no_body():
+    listener = Listener()
+    request = await served(listener, method="HEAD").start().over()
+    assert (request.answer, request.complete) == (b"", True)
+
+
+@pytest.mark.parametrize("can_abort", [True, False])
+@dialogue
+async def test_a_client_that_does_not_take_the_first_answer_can_be_cut_off(can_abort: bool):
+    listener = Listener()
+    request = served(listener)
+    cut: list[str] = []
+
+    def abort() -> None:
+        cut.append("abort")
+        request.release()
+
+    if can_abort:
+        request.scope["extensions"] = {"gateway.abort": abort}
+    request.hold()
+    request.start()
+    await quiet()
+    assert listener.log == ["sending"]
+    assert listener.client is not None
+    listener.client.abort()
+    await request.over()
+    assert cut == (["abort"] if can_abort else [])
+    assert "broke" not in listener.log
