@@ -9,9 +9,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from tunnel.override import override
 from tunnel.port import Headers
 
-from ..public.client_port import HttpListener
+from ..public.client_port import HttpClient, HttpListener
 from .types import Receive, Scope, Send
 
 logger = logging.getLogger("gateway")
@@ -21,7 +22,7 @@ class BrokenOffError(Exception):
     """Ends a response that has begun: the server cuts the connection, so the client sees it is incomplete."""
 
 
-class AsgiHttpClient:
+class AsgiHttpClient(HttpClient):
     """See the module."""
 
     __slots__ = (
@@ -80,13 +81,13 @@ class AsgiHttpClient:
 
     # --- told by the call
 
+    @override
     def start(self, status: int, fields: Headers, /) -> None:
-        """See `HttpClient.start`."""
         self._head = (status, fields)
         self._wake_up()
 
+    @override
     def retract(self) -> bool:
-        """See `HttpClient.retract`."""
         if self._head is None:
             return False
         self._head = None
@@ -94,31 +95,33 @@ class AsgiHttpClient:
         self._ended = False
         return True
 
+    @override
     def send(self, data: bytes, /) -> None:
-        """See `HttpClient.send`."""
         self._chunks.append(data)
         self._wake_up()
 
+    @override
     def end(self) -> None:
-        """See `HttpClient.end`."""
         self._ended = True
         self._wake_up()
 
+    @override
     def answer(self, status: int, fields: Headers, body: bytes, /) -> None:
-        """See `HttpClient.answer`. A body still to come is left unread: the server reads and drops it."""
+        # A body still to come is left unread: the server reads and drops it.
         self._head = (status, fields)
         if body and not self._is_head_request:
             self._chunks.append(body)
         self._ended = True
         self._wake_up()
 
+    @override
     def break_off(self, why: str, /) -> None:
-        """See `HttpClient.break_off`."""
         self._broken = why
         self._wake_up()
 
+    @override
     def abort(self) -> None:
-        """See `HttpClient.abort`; where the server cannot, its task is cancelled, and it closes in its own way."""
+        # Where the server cannot, its task is cancelled, and it closes in its own way.
         self._cut = True
         if self._abort is not None:
             self._abort()
@@ -126,20 +129,22 @@ class AsgiHttpClient:
         elif self._runner is not None:
             self._runner.cancel()
 
+    @override
     def read_body(self) -> None:
-        """See `HttpClient.read_body`."""
         if self._reader is None:
             self._reader = asyncio.get_running_loop().create_task(self._read())
 
-    watch = read_body
+    @override
+    def watch(self) -> None:
+        self.read_body()
 
+    @override
     def pause_body(self) -> None:
-        """See `HttpClient.pause_body`."""
         if self._may_read is None:
             self._may_read = asyncio.get_running_loop().create_future()
 
+    @override
     def resume_body(self) -> None:
-        """See `HttpClient.resume_body`."""
         waiting, self._may_read = self._may_read, None
         if waiting is not None and not waiting.done():
             waiting.set_result(None)

@@ -24,6 +24,8 @@ class HttpClient(Protocol):
     that asked for it has returned.
     """
 
+    __slots__ = ()
+
     def start(self, status: int, fields: Headers, /) -> None:
         """Send the answer's head, joined with what follows in the same turn where the server lets us."""
 

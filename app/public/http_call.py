@@ -43,10 +43,6 @@ _PAUSE_BYTES = 16 * 1024
 """When the client has not taken this much, the exchange is paused. Less than one yamux frame."""
 
 
-class ClientLeftError(Exception):
-    """The client went away; nobody is left to answer."""
-
-
 class State(Enum):
     """Where a call is; the module's table says what may follow."""
 
@@ -101,7 +97,7 @@ class HttpCall(OpeningCall):
         if head.body_length != 0:
             limit = policy.max_body_bytes
             if limit is not None and head.body_length is not None and head.body_length > limit:
-                self._too_large(f"{head.body_length} bytes announced")
+                self._too_large(BodyTooLargeError(f"{head.body_length} bytes announced"))
                 return
             self._upload = Upload(head, self._client, limit, Stall(gateway.metrics.stalled_by_service))
         self._choose(head, self)
@@ -165,11 +161,12 @@ class HttpCall(OpeningCall):
         try:
             upload.pass_on(exchange, data, last=last)
         except BodyTooLargeError as error:
-            self._too_large(str(error))
+            self._too_large(error)
         except BadRequestError as error:
-            self._reset()
-            self._fail(error)
-        return self.state in (State.OPEN, State.ANSWERING)
+            self._refuse_body(error, problems.BAD_REQUEST, str(error))
+        else:
+            return self.state in (State.OPEN, State.ANSWERING)
+        return False
 
     def sending(self) -> None:
         """The client's server has bytes of ours that it has not taken yet."""
@@ -297,7 +294,7 @@ class HttpCall(OpeningCall):
 
     # --- ending
 
-    def _fail(self, error: Exception, /, *, opened: bool = True) -> None:
+    def _fail(self, error: TunnelError, /, *, opened: bool = True) -> None:
         """Try again where that is safe, answer with an error where nothing was sent, else break the answer off."""
         if self._error is not None or self.state in _FINAL or self.state is State.REFUSED:
             return
@@ -310,11 +307,7 @@ class HttpCall(OpeningCall):
             return
         self._error = error
         self._reset()
-        if isinstance(error, BadRequestError):
-            self._refuse(problems.BAD_REQUEST, str(error))
-            return
         self.detail = str(error)
-        assert isinstance(error, TunnelError)  # noqa: S101
         if (limit := limit_of_error(error)) is not None and not self.limit:
             self._gateway.metrics.limit_hit(limit, self)
         self._refuse(problems.problem_of(error))
@@ -335,16 +328,20 @@ class HttpCall(OpeningCall):
         """The client was given what came before the fault, and its connection is being cut."""
         self._close(State.BROKEN)
 
-    def _too_large(self, detail: str) -> None:
+    def _too_large(self, error: BodyTooLargeError) -> None:
         self._gateway.metrics.limit_hit(Limit.BODY_SIZE, self)
         self.closed_by = "gateway"
-        self._reset()
+        self.detail = str(error)
+        self._refuse_body(error, problems.BODY_TOO_LARGE)
+
+    def _refuse_body(self, error: Exception, problem: problems.Problem, detail: str = "") -> None:
+        """The request's body is wrong. `detail` is shown."""
         if self.state is State.ANSWERING:
-            self._break_off(BodyTooLargeError(detail))
+            self._break_off(error)
             return
-        self._error = BodyTooLargeError(detail)
-        self.detail = detail
-        self._refuse(problems.BODY_TOO_LARGE)
+        self._error = error
+        self._reset()
+        self._refuse(problem, detail)
 
     def _give_up(self, error: TunnelError) -> None:
         self._stop_waiting()
@@ -358,7 +355,6 @@ class HttpCall(OpeningCall):
         """The client takes nothing: cut its connection where the server lets us, and end the call in any case."""
         self._gateway.metrics.limit_hit(Limit.TIMEOUT_WRITE, self)
         self._reset()
-        self._error = self._error or ClientLeftError()
         self._client.abort()
         self.left("took nothing for too long")
 

@@ -55,7 +55,7 @@ class OpeningCall(Record):
         """Answer with an error of our own. `detail` is shown."""
         raise NotImplementedError
 
-    def _fail(self, error: Exception, /, *, opened: bool = True) -> None:
+    def _fail(self, error: TunnelError, /, *, opened: bool = True) -> None:
         """An attempt failed. `opened` False: nothing was sent."""
         raise NotImplementedError
 
@@ -104,12 +104,12 @@ class OpeningCall(Record):
             self._exchange = exchange
             self._opened(exchange, now)
 
-    def _try_again(self, error: Exception, sink: Sink, *, opened: bool) -> bool:
+    def _try_again(self, error: TunnelError, sink: Sink, *, opened: bool) -> bool:
         """Make the second attempt, where it is safe: where nothing was opened nothing was sent. False: it is not."""
         head, upstream = self._request_head, self.upstream
         if self._retried or self._answer_began or head is None or upstream is None:
             return False
-        if not isinstance(error, TunnelError) or not error.retryable or (opened and not self._is_repeatable()):
+        if not error.retryable or (opened and not self._is_repeatable()):
             return False
         self._reset()
         self._exchange = None

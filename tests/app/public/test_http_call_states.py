@@ -220,3 +220,15 @@ async def test_a_slow_client_holds_the_exchange():
         call.sending()
         call.sent(10_000)
         assert (w.stage.exchange.paused, call.held_bytes) == (False, 0)
+
+
+@dialogue
+async def test_a_body_that_crosses_its_limit_after_the_answer_is_read_no_further():
+    async with world(max_body_bytes=3) as w:
+        call = opened(w)
+        w.stage.exchange.answer(200)
+        w.stage.exchange.finish()
+        assert call.body(b"abc", last=False) is True
+        assert call.body(b"d", last=False) is False
+        assert w.stage.exchange.body == b"abc"
+        assert (call.state, call.limit, call.status) == (State.ANSWERING, "body_size", 200)
