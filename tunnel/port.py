@@ -40,22 +40,47 @@ class Target:
         return f"{self.cluster}/{self.namespace}/{self.service}:{self.port}"
 
 
-@dataclass(slots=True)
 class RequestHead:
     """One request without its body.
 
     `headers` have no hop-by-hop field (RFC 9110 section 7.6.1), except `Connection`, `Upgrade` and `Sec-WebSocket-*`
-    of a WebSocket handshake. They keep `Content-Length` where the length is known.
+    of a WebSocket handshake. They keep `Content-Length` where the length is known. Give them as a list, or as a `block`
+    of lines, for an upstream that writes lines; the list is then made for one that wants it.
     """
 
-    method: bytes
-    target: bytes
-    """Origin-form: the raw path and query as they came (RFC 9112 section 3.2.1)."""
-    headers: Headers
-    body_length: int | None = 0
-    """Bytes of body that will follow; 0: none; None: unknown, so HTTP/1.1 sends it chunked."""
-    upgrade: bool = False
-    """A WebSocket handshake: a 101 is a valid answer."""
+    __slots__ = ("_headers", "block", "body_length", "method", "target", "upgrade")
+
+    def __init__(
+        self,
+        method: bytes,
+        target: bytes,
+        headers: Headers | None,
+        body_length: int | None = 0,
+        upgrade: bool = False,
+        block: bytes | None = None,
+    ) -> None:
+        self.method = method
+        self.target = target
+        """Origin-form: the raw path and query as they came (RFC 9112 section 3.2.1)."""
+        self._headers = headers
+        self.body_length = body_length
+        """Bytes of body that will follow; 0: none; None: unknown, so HTTP/1.1 sends it chunked."""
+        self.upgrade = upgrade
+        """A WebSocket handshake: a 101 is a valid answer."""
+        self.block = block
+        """All fields, each as CR LF, name, colon, blank, value. Whoever makes a block answers for it: names are
+        tokens, values without control characters, Host comes once at most, and Content-Length is `body_length`."""
+
+    @property
+    def headers(self) -> Headers:
+        """The fields in their order."""
+        if self._headers is None:
+            lines = (self.block or b"").split(b"\r\n")[1:]
+            self._headers = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
+        return self._headers
+
+    def __repr__(self) -> str:
+        return f"<RequestHead {self.method!r}, {len(self.headers)} fields, body {self.body_length}>"
 
 
 @dataclass(slots=True)

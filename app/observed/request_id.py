@@ -9,45 +9,24 @@ import re
 
 from tunnel.port import Headers
 
-NAME = b"x-request-id"
+from ..rules.shape import REQUEST_ID as NAME
 
 _ACCEPTABLE = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}").fullmatch
 _ID_BYTES = 16
-_POOL_BYTES = 256 * _ID_BYTES
-"""Enough for 256 ids with one system call."""
+_BATCH = 256
+"""Ids made with one system call."""
 
-
-class _Pool:
-    """Random bytes of the system, fetched in bulk."""
-
-    __slots__ = ("_bytes", "_next")
-
-    def __init__(self) -> None:
-        self.clear()
-
-    def clear(self) -> None:
-        """Drop the rest, so that a forked process does not repeat ids."""
-        self._bytes = b""
-        self._next = 0
-
-    def take(self) -> bytes:
-        """The bytes of the next id."""
-        start = self._next
-        if start >= len(self._bytes):
-            self._bytes = os.urandom(_POOL_BYTES)
-            start = 0
-        end = self._next = start + _ID_BYTES
-        return self._bytes[start:end]
-
-
-_pool = _Pool()
+_made: list[str] = []
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_pool.clear)
+    os.register_at_fork(after_in_child=_made.clear)  # so that a forked process does not repeat ids
 
 
 def new_request_id() -> str:
     """A new id: 32 random hexadecimal digits."""
-    return _pool.take().hex()
+    if not _made:
+        digits = os.urandom(_BATCH * _ID_BYTES).hex()
+        _made.extend([digits[at : at + 2 * _ID_BYTES] for at in range(0, len(digits), 2 * _ID_BYTES)])
+    return _made.pop()
 
 
 def request_id_of(headers: Headers, trusted: bool) -> str:

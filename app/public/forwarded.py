@@ -9,10 +9,9 @@ from collections.abc import Iterable
 
 from tunnel.port import Headers
 
-Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
+from ..rules.shape import FORWARDED
 
-FORWARDED = frozenset((b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
-"""The fields that are set here."""
+Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
 
 _SCHEMES = ("http", "https", "ws", "wss")
 
@@ -48,14 +47,6 @@ def is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def is_claim(name: bytes) -> bool:
-    """Whether this field says where a request comes from. `_` counts as `-`, as in CGI (RFC 3875 section 4.1.18)."""
-    if name[:1] not in (b"x", b"p", b"f"):
-        return False
-    plain = name.replace(b"_", b"-")
-    return plain.startswith(b"x-forwarded-") or plain in (b"x-real-ip", b"proxy", b"forwarded")
 
 
 def forwarding(peer: str, scheme: str, host: bytes, *, theirs: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -10,22 +10,20 @@ from collections.abc import Iterable
 
 from tunnel.port import Headers, RequestHead, ResponseHead
 
-from ..observed.request_id import NAME as REQUEST_ID
 from ..observed.request_id import with_request_id
-from ..rules.policy import HeaderChanges
+from ..rules.policy import NO_CHANGES, HeaderChanges
 from ..rules.request import Request
 from ..rules.routes import HOST_FIELD_BYTES
-from .forwarded import FORWARDED, forwarding, is_claim
+from ..rules.shape import DROPPED, REQUEST_ID, is_claim
+from .forwarded import forwarding
 
 _HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]*")
 
-_HOP_BY_HOP = frozenset(
-    (
-        b"connection", b"keep-alive", b"proxy-connection", b"te", b"transfer-encoding", b"upgrade",
-        b"proxy-authenticate", b"proxy-authorization", b"http2-settings",
-    )
-)  # fmt: skip
-_DROPPED = _HOP_BY_HOP | FORWARDED | {REQUEST_ID}
+_NAMES_NONE = frozenset((b"", b"keep-alive", b"Keep-Alive", b"close", b"Close"))
+"""Values of Connection that name no field."""
+_CONTROLS = bytes(byte for byte in range(256) if (byte < 0x20 and byte != 0x09) or byte == 0x7F)
+"""What must not be in values (RFC 9110 section 5.5)."""
+_METHODS = {name: name.encode("ascii") for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")}
 _PROTECTED = frozenset((b"host", b"content-length"))  # kept even if `Connection` names them
 
 
@@ -64,6 +62,10 @@ def checked_host(request: Request) -> str:
 
 def request_head(request: Request, changes: HeaderChanges) -> RequestHead:
     """The head of an ordinary request, as the service will see it. Raises BadRequestError."""
+    if changes is NO_CHANGES and request.shape.is_plain and request.connection in _NAMES_NONE and not request.trusted:
+        head = _plain_head(request)
+        if head is not None:
+            return head
     headers: Headers = []
     length: int | None = 0
     chunked = False
@@ -92,6 +94,29 @@ def request_head(request: Request, changes: HeaderChanges) -> RequestHead:
         length = int(content_length)
     headers.extend(_forwarding(request))
     return RequestHead(request.method.encode("ascii"), request.target, _own(request, changes, headers), length)
+
+
+def _plain_head(request: Request) -> RequestHead | None:
+    """The usual head, without a look at each field; None where the long way has to decide.
+
+    It is what the long way makes of the same request.
+    """
+    shape, values = request.shape, request.values
+    stranger = _stranger(request)
+    length = 0
+    if shape.content_lengths:
+        announced = values[shape.content_lengths[0]]
+        if not announced.isdigit() or len(announced) > 18:
+            return None
+        length = int(announced)
+        if announced != b"%d" % length:
+            return None
+    passed = shape.passed % shape.picked(values)
+    if stranger.block is None or len(passed.translate(None, _CONTROLS)) + shape.breaks != len(passed):
+        return None
+    block = b"%b%b\r\nx-request-id: %b" % (passed, stranger.block, request.request_id.encode("ascii"))
+    method = _METHODS.get(request.method) or request.method.encode("ascii")
+    return RequestHead(method, request.target, None, length, False, block)
 
 
 def upgrade_head(request: Request, changes: HeaderChanges, handshake: Headers) -> RequestHead:
@@ -164,29 +189,52 @@ def _own(request: Request, changes: HeaderChanges, headers: Headers) -> Headers:
     return headers
 
 
-_strangers: dict[tuple[str, str, bytes], Headers] = {}
+class _Stranger:
+    """A client that is not trusted, at one host: what we say of it."""
+
+    __slots__ = ("block", "fields")
+
+    def __init__(self, peer: str, scheme: str, host: bytes) -> None:
+        self.fields = forwarding(peer, scheme, host, theirs=())
+        """Never changed."""
+        values = b"".join([value for _, value in self.fields])
+        self.block = (
+            b"".join([b"\r\n%b: %b" % field for field in self.fields])
+            if values.translate(None, _CONTROLS) == values
+            else None
+        )
+        """The same as lines; None where they could not be sent."""
+
+
+_strangers: dict[tuple[str, str, bytes], _Stranger] = {}
 _STRANGERS = 1_024
-"""Clients of whom the fields are remembered: an address, a scheme and a host of at most 255 bytes each."""
+_STRANGER_BYTES = 255
+"""Clients of whom the fields are remembered: an address, a scheme and a host, none longer than this."""
+
+
+def _stranger(request: Request) -> _Stranger:
+    key = (request.peer, request.peer_scheme, request.host)
+    stranger = _strangers.get(key)
+    if stranger is None:
+        stranger = _Stranger(*key)
+        if len(request.host) <= _STRANGER_BYTES:
+            if len(_strangers) >= _STRANGERS:
+                _strangers.clear()
+            _strangers[key] = stranger
+    return stranger
 
 
 def _forwarding(request: Request) -> Headers:
-    if request.trusted or len(request.host) > 255:
-        theirs = request.fields if request.trusted else ()
-        return forwarding(request.peer, request.peer_scheme, request.host, theirs=theirs)
-    key = (request.peer, request.peer_scheme, request.host)
-    fields = _strangers.get(key)
-    if fields is None:
-        if len(_strangers) >= _STRANGERS:
-            _strangers.clear()
-        fields = _strangers[key] = forwarding(*key, theirs=())
-    return fields
+    if request.trusted:
+        return forwarding(request.peer, request.peer_scheme, request.host, theirs=request.fields)
+    return _stranger(request).fields
 
 
 def _dropped(connection: bytes) -> frozenset[bytes]:
     """Hop-by-hop fields, and those that `Connection` names."""
     if not connection or connection.lower() in (b"keep-alive", b"close"):
-        return _DROPPED
-    return _DROPPED | (frozenset(_tokens(connection)) - _PROTECTED)
+        return DROPPED
+    return DROPPED | (frozenset(_tokens(connection)) - _PROTECTED)
 
 
 def _tokens(value: bytes) -> list[bytes]:

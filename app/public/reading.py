@@ -2,8 +2,9 @@
 
 from tunnel.port import Headers
 
-from ..observed.request_id import request_id_of
+from ..observed.request_id import new_request_id, request_id_of
 from ..rules.request import Request
+from ..rules.shape import shape_of
 from .forwarded import Networks, client_facts
 
 
@@ -12,19 +13,18 @@ def read_request(
     subprotocols: tuple[str, ...] = (), is_websocket: bool = False, prefix: str = "",
 ) -> Request:  # fmt: skip
     """Make a request from its parts. `proxies`: the networks whose forwarding headers we trust."""
-    client, scheme, trusted = client_facts(peer, peer_scheme, fields, proxies)
-    hosts: list[bytes] = []
-    connection: list[bytes] = []
-    upgrade: list[bytes] = []
-    for name, value in fields:
-        if name == b"host":
-            hosts.append(value)
-        elif name == b"connection":
-            connection.append(value)
-        elif name == b"upgrade":
-            upgrade.append(value)
+    names, values = zip(*fields, strict=True) if fields else ((), ())
+    shape = shape_of(names)
+    host_at = shape.host_at
+    if proxies:
+        client, scheme, trusted = client_facts(peer, peer_scheme, fields, proxies)
+        request_id = request_id_of(fields, trusted)
+    else:
+        client, scheme, trusted, request_id = peer, peer_scheme, False, new_request_id()
     return Request(
-        method, hosts[0] if hosts else b"", path, query, len(hosts), b",".join(connection), b",".join(upgrade),
-        fields, peer, peer_scheme, client, scheme, trusted, request_id_of(fields, trusted), subprotocols,
-        is_websocket, prefix,
+        method, b"" if host_at is None else values[host_at], path, query, shape.hosts,
+        b",".join([values[at] for at in shape.connections]) if shape.connections else b"",
+        b",".join([values[at] for at in shape.upgrades]) if shape.upgrades else b"",
+        fields, values, shape, peer, peer_scheme, client, scheme, trusted, request_id, subprotocols, is_websocket,
+        prefix,
     )  # fmt: skip

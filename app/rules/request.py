@@ -8,6 +8,8 @@ import msgspec
 
 from tunnel.port import Headers
 
+from .shape import Shape
+
 
 class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One request or WebSocket handshake of a client, without its body.
@@ -31,6 +33,10 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The values of Upgrade, joined with commas."""
     fields: Headers
     """The field lines in their order, names in lower case, repetitions kept (RFC 9110 section 5.3)."""
+    values: tuple[bytes, ...]
+    """The values of `fields`, in their order."""
+    shape: Shape
+    """What the names of `fields` say."""
     peer: str
     """The address that the connection comes from; `unknown` where the server does not say."""
     peer_scheme: str

@@ -38,13 +38,17 @@ def is_repeatable(method: bytes) -> bool:
 
 def encode_head(head: RequestHead) -> bytes:
     """The request line and the fields, including the empty line. Raises UnsendableHeadError."""
-    method, target, headers = head.method, head.target, head.headers
+    method, target = head.method, head.target
     if method not in _USUAL and (not method or method.translate(None, _TOKEN) or method == b"CONNECT"):
         raise UnsendableHeadError("the method is not a token, or asks for a tunnel")
     if not target or target.translate(_TARGETS) != target:
         raise UnsendableHeadError("the target is empty or has blanks or control characters")
     if target[0] != 0x2F and target != b"*":
         raise UnsendableHeadError("the target is neither a path nor an asterisk")
+    if head.block is not None:
+        framing = b"\r\nTransfer-Encoding: chunked\r\n\r\n" if head.body_length is None else b"\r\n\r\n"
+        return b"%b %b HTTP/1.1%b%b" % (method, target, head.block, framing)
+    headers = head.headers
     names, values = zip(*headers, strict=True) if headers else ((), ())
     small = sum(map(len, names)) <= _REMEMBERED_BYTES
     before, length_at = _remembered(names) if small else _before_values(names)

@@ -1,6 +1,7 @@
 """Admission of WebSockets: what counts where, until when, and which answer refuses one."""
 
 from app.node.admission import Admission, Ticket
+from app.public.reading import read_request
 from app.rules import problems
 from app.rules.policy import Policy
 from app.rules.request import Request
@@ -10,10 +11,8 @@ from tunnel.port import Target
 
 def handshake(client: str = "192.0.2.1", origin: bytes | None = None) -> Request:
     fields = [(b"host", b"a.test")] + ([(b"origin", origin)] if origin is not None else [])
-    return Request(
-        method="GET", host=b"a.test", path=b"/", query=b"", hosts=1, connection=b"", upgrade=b"", fields=fields,
-        peer=client, peer_scheme="http", client=client, scheme="http", trusted=False, request_id="r1",
-        is_websocket=True,
+    return read_request(
+        method="GET", path=b"/", query=b"", fields=fields, peer=client, peer_scheme="http", proxies=(), is_websocket=True,
     )  # fmt: skip
 
 
