@@ -108,6 +108,8 @@ class StandardError:
 
     def _flush(self) -> bool:
         """Send what can be sent; whether the last piece was taken."""
+        if not self._held and self._send_at_once() and not self._gathered:
+            return True
         taken = is_full = False
         while True:
             while self._held and not is_full:
@@ -134,6 +136,22 @@ class StandardError:
                 return taken
             del self._gathered[: len(lines)]  # not `clear`: another thread may have appended one in between
             self._hold(lines)
+
+    def _send_at_once(self) -> bool:
+        """Send what was gathered, where it is one piece: the usual case. False: nothing was, or some of it is held."""
+        lines = self._gathered[:]
+        data = b"".join(lines)
+        if not data or len(data) > self._piece_bytes:
+            return False
+        try:
+            sent = self._send(data)
+        except OSError:
+            return False  # `_flush` tries again, and knows what to do
+        del self._gathered[: len(lines)]  # not `clear`: another thread may have appended one in between
+        if sent < len(data):
+            self._hold_piece(data[sent:])
+            return False
+        return True
 
     def _hold(self, lines: list[bytes]) -> None:
         """Join the lines to pieces that are sent at once, cut where a line ends."""

@@ -4,7 +4,8 @@ It accepts less than `Answer` and nothing that `Answer` refuses. For all else `r
 and `Answer` decides. A line gets past only through a strict expression, so no bare CR or LF, control character, fold or
 blank before a colon is in what it returns.
 
-Lines that say nothing about a user are remembered, so that the next answer of the same service costs a look-up a line.
+Lines that say nothing about a user are remembered, and heads that are made of them alone, so that the next answer of the
+same service costs a look-up a line, or one.
 There is one reader per target, so no service fills the memory of another, and it is bounded.
 """
 
@@ -41,12 +42,15 @@ _REMEMBERED = frozenset(
 _LINES = 64
 _LINE_BYTES = 256
 """16 KiB per target. Dates and lengths change, so the memory fills up, and begins anew."""
+_HEADS = 16
+_HEAD_BYTES = 1024
+"""Another 16 KiB, of whole heads: a date is the same for a second."""
 _DROPPED_LINES = 4
 """Each costs a copy of the head: servers send two, `Connection` and `Keep-Alive`."""
 _WITHOUT_BODY = frozenset({204, 304})
 
 Whole = tuple[int, Headers, bytes, bytes, float | None]
-"""The status, the fields, the fields as lines, the body, and how long the service keeps the connection, if it says."""
+"""The status, the fields, names in lower case, the fields as lines, the body, and how long the service keeps the connection, if it says."""
 
 
 class _Dropped:
@@ -75,9 +79,11 @@ _Line = tuple[bytes, bytes] | _Length | _Dropped
 class WholeReader:
     """Reads the whole answers of one target."""
 
-    __slots__ = ("_lines", "_statuses")
+    __slots__ = ("_heads", "_lines", "_statuses")
 
     def __init__(self) -> None:
+        self._heads: dict[bytes, tuple[int, Headers, bytes, int | None, float | None]] = {}
+        """Whole heads of remembered lines -> status, fields, block, size and seconds."""
         self._lines: dict[bytes, _Line] = {}
         self._statuses: dict[bytes, int] = {}
 
@@ -89,7 +95,18 @@ class WholeReader:
         end = data.find(b"\r\n\r\n", 0, HEAD_LIMIT_BYTES)
         if end < 0:
             return None
-        lines = data[:end].split(b"\r\n")
+        found = self._heads.get(data[:end]) or self._read_head(data[:end])
+        if found is None:
+            return None
+        status, headers, block, size, seconds = found
+        body = data[end + 4 :]
+        if size != (None if status in _WITHOUT_BODY else len(body)) or (size is None and body):
+            return None
+        return status, headers[:], block, body, seconds
+
+    def _read_head(self, head: bytes) -> tuple[int, Headers, bytes, int | None, float | None] | None:
+        """The status, the fields, their block, Content-Length, and the hint of Keep-Alive; None: it is for `Answer`."""
+        lines = head.split(b"\r\n")
         if len(lines) - 1 > FIELD_LIMIT:
             return None
         first = lines[0]
@@ -97,17 +114,19 @@ class WholeReader:
         if not status:
             return None
         del lines[0]
-        found = self._fields(lines)
-        if found is None:
+        fields = self._fields(lines)
+        if fields is None:
             return None
-        headers, dropped, size, seconds = found
-        body = data[end + 4 :]
-        if size != (None if status in _WITHOUT_BODY else len(body)) or (size is None and body):
-            return None
-        block = data[len(first) : end + 2]
+        headers, dropped, size, seconds = fields
+        block = head[len(first) :] + b"\r\n"
         for line in dropped:
             block = block.replace(b"\r\n%b\r\n" % line, b"\r\n", 1)
-        return status, headers, block[2:], body, seconds
+        found = status, headers, block[2:], size, seconds
+        if len(head) <= _HEAD_BYTES and first in self._statuses and all(line in self._lines for line in lines):
+            if len(self._heads) >= _HEADS:
+                self._heads.clear()
+            self._heads[head] = found
+        return found
 
     def _fields(self, lines: list[bytes]) -> tuple[Headers, list[bytes], int | None, float | None] | None:
         """The fields, the lines that are not passed on, Content-Length, and the hint of Keep-Alive."""
@@ -147,8 +166,8 @@ class WholeReader:
         match = _FIELD_LINE.fullmatch(line)
         if match is None:
             return None
-        field = match[1], match[2].strip(b" \t")
-        name = field[0].lower()
+        name = match[1].lower()
+        field = name, match[2].strip(b" \t")
         known: _Line = field
         if name == b"content-length":
             size = length_of(field[1])
