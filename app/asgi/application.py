@@ -22,7 +22,8 @@ class GatewayApplication(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI call."""
-        if self._routed.takes(scope):
-            await self._routed.handle(scope, receive, send)
+        routes = self._routed.routes_for(scope)
+        if routes is not None:
+            await self._routed.carry(routes, scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

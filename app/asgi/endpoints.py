@@ -18,7 +18,7 @@ from ..public.header_rules import is_host
 from ..public.refusals import RefusedRequest, refuse_websocket
 from ..public.routed import carry_websocket, request_call
 from ..rules import problems
-from ..rules.routes import normalise_host
+from ..rules.routes import Route, normalise_host
 from ..settings import Settings
 from .caller import AsgiCaller
 from .http_client import AsgiHttpClient, BrokenOffError
@@ -53,43 +53,47 @@ class RoutedHosts(BaseRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Full for a routed host, and for a request that the server's protocol wants refused."""
-        return (Match.FULL if self.takes(scope) else Match.NONE), {}
+        return (Match.NONE if self.routes_for(scope) is None else Match.FULL), {}
 
-    def takes(self, scope: Scope) -> bool:
-        """Whether this call is for a routed host, or one that the server's protocol wants refused."""
+    def routes_for(self, scope: Scope) -> list[Route] | None:
+        """The routes of the host that this call is for. None: it is not ours. Empty: it is to be refused."""
         if scope["type"] not in ("http", "websocket"):
-            return False
-        if refusal_of(scope):
-            return True
+            return None
         sent = host_of(scope)
         host = self._known.get(sent)
-        if host is not None:
-            if self._gateway.routes_of(host) is not None:
-                return True
-            del self._known[sent]  # routed until the last reload
-            return False
+        if host is not None and "gateway.refused" not in (scope.get("extensions") or ()):
+            routes = self._gateway.routes_of(host)
+            if routes is None:
+                del self._known[sent]  # routed until the last reload
+            return routes
+        if refusal_of(scope):
+            return []
         host = normalise_host(sent.decode("latin-1"))
-        if self._gateway.routes_of(host) is None:
-            return False
-        if len(sent) < _HOST_BYTES and is_host(sent):
+        routes = self._gateway.routes_of(host)
+        if routes is not None and len(sent) < _HOST_BYTES and is_host(sent):
             if len(self._known) >= _KNOWN_HOSTS:
                 self._known.clear()
             self._known[sent] = host
-        return True
+        return routes
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry the request or WebSocket, or refuse it."""
+        await self.carry(self.routes_for(scope) or [], scope, receive, send)
+
+    async def carry(self, routes: list[Route], scope: Scope, receive: Receive, send: Send) -> None:
+        """Carry the request or WebSocket of a host with these routes. Without routes refuse it."""
         gateway = self._gateway
         gateway.open()
         request = read_scope(scope, gateway.settings.trusted_proxies)
-        host, refused = self._known.get(request.host), refusal_of(scope)
+        refused = "" if routes else refusal_of(scope)
+        known = routes if request.host in self._known else None  # else its Host was not checked
         if request.is_websocket:
             websocket = AsgiWebSocket(scope, receive, send)
-            await carry_websocket(gateway, request, websocket, host=host, refused=refused)
+            await carry_websocket(gateway, request, websocket, routes=known, refused=refused)
             return
         client = AsgiHttpClient(scope, receive, send)
         try:
-            await client.carry(request_call(gateway, request, client, host=host, refused=refused))
+            await client.carry(request_call(gateway, request, client, routes=known, refused=refused))
         except BrokenOffError:
             raise
         except Exception:  # a bug; the server logs it

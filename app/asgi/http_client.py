@@ -25,28 +25,27 @@ class BrokenOffError(Exception):
 class AsgiHttpClient(HttpClient):
     """See the module."""
 
-    __slots__ = (
-        "_abort", "_broken", "_call", "_chunks", "_cut", "_ended", "_head", "_is_head_request", "_may_read", "_reader",
-        "_receive", "_runner", "_send", "_wake", "started",
-    )  # fmt: skip
+    _call: HttpListener | None = None
+    _head: tuple[int, Headers] | None = None
+    """Given, and not sent yet."""
+    _ended = False
+    _broken: str | None = None
+    _cut = False
+    started = False
+    """The answer's head was given to the server."""
+    _wake: asyncio.Future[None] | None = None
+    _runner: asyncio.Task[Any] | None = None
+    _reader: asyncio.Task[None] | None = None
+    _may_read: asyncio.Future[None] | None = None
+    """While the body is paused."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
         self._abort: Callable[[], None] | None = (scope.get("extensions") or {}).get("gateway.abort")
         self._is_head_request = scope["method"] == "HEAD"
-        self._call: HttpListener | None = None
-        self._head: tuple[int, Headers] | None = None  # given, and not sent yet
         self._chunks: list[bytes] = []
-        self._ended = False
-        self._broken: str | None = None
-        self._cut = False
-        self.started = False
-        """The answer's head was given to the server."""
-        self._wake: asyncio.Future[None] | None = None
-        self._runner: asyncio.Task[Any] | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self._may_read: asyncio.Future[None] | None = None  # while the body is paused
+        self._loop = asyncio.get_running_loop()
 
     async def carry(self, call: HttpListener) -> None:
         """Begin the call and carry it to its end. Raises BrokenOffError to have the server cut the connection."""
@@ -149,38 +148,36 @@ class AsgiHttpClient(HttpClient):
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
-    @property
-    def _has_something(self) -> bool:
-        """There is something to send."""
-        return self._ended or bool(self._chunks) or self._head is not None
-
     # --- the coroutines
 
     async def _run(self, call: HttpListener) -> None:
         send = self._send
         while True:
-            if self._has_something:
+            head, chunks = self._head, self._chunks
+            if head is not None or chunks or self._ended:
                 call.sending()
-                if self._head is not None:
-                    (status, fields), self._head = self._head, None
+                if head is not None:
+                    self._head = None
                     self.started = True
-                    await send({"type": "http.response.start", "status": status, "headers": fields})
-                chunks, self._chunks = self._chunks, []
-                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                    await send({"type": "http.response.start", "status": head[0], "headers": head[1]})
+                    chunks = self._chunks
                 ended = self._ended
+                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
                 if body or ended:
+                    self._chunks = []
                     await send({"type": "http.response.body", "body": body, "more_body": not ended})
                 call.sent(len(body))
-                if ended and self._broken is None:
+                if not ended:
+                    continue
+                if self._broken is None:
                     call.finished()
                     return
-            if self._broken is not None and not self._has_something:
+            if self._broken is not None:
                 raise BrokenOffError(self._broken)
             if self._cut or call.is_over:
                 return
-            if not self._has_something:
-                self._wake = asyncio.get_running_loop().create_future()
-                await self._wake
+            self._wake = self._loop.create_future()
+            await self._wake
 
     async def _read(self) -> None:
         call = self._call

@@ -63,29 +63,28 @@ class HttpCall(OpeningCall):
 
     is_websocket = False
 
-    __slots__ = (
-        "_client", "_done", "_error", "_head", "_held", "_last_data", "_sending_since", "_stalled_by_client", "_upload",
-        "state",
-    )  # fmt: skip
+    _upload: Upload | None = None
+    """Of a request with a body."""
+    _head: ResponseHead | None = None
+    _held: Holding | None = None
+    """Of an answer that comes in parts, or is large, or was not taken by the first tick."""
+    _whole_bytes = 0
+    """Of the body of an answer that came whole."""
+    _error: Exception | None = None
+    _done = False
+    """The exchange told the end of the answer."""
+    _sending_since: float | None = None
+    _last_data = 0.0
+    state = State.CHOOSING
 
     def __init__(self, gateway: Gateway, route: Route, request: Request, client: HttpClient) -> None:
-        now = asyncio.get_running_loop().time()
-        super().__init__(gateway, route, request, now)
+        super().__init__(gateway, route, request, asyncio.get_running_loop().time)
         self._client = client
-        self._upload: Upload | None = None  # of a request with a body
-        self._head: ResponseHead | None = None
-        self._held = Holding(gateway.account)
-        self._stalled_by_client = Stall(gateway.metrics.stalled_by_client)
-        self._error: Exception | None = None
-        self._done = False  # the exchange told the end of the answer
-        self._sending_since: float | None = None
-        self._last_data = now
-        self.state = State.CHOOSING
 
     def begin(self) -> None:
         """Choose an upstream and open the exchange. To be called once; `client` is told what follows."""
         gateway, policy = self._gateway, self._route.policy
-        gateway.began(self)
+        gateway.exchanges.began(self)
         if gateway.closing and not gateway.listeners:  # nobody stops listening for us: refuse what still comes
             self._refuse(problems.STOPPING)
             return
@@ -117,19 +116,19 @@ class HttpCall(OpeningCall):
     def whole(self, status: int, headers: Headers, block: bytes, body: bytes, /) -> None:  # noqa: ARG002
         """The whole answer came in one call."""
         self._answer_began = True
-        head = ResponseHead(status, headers)
-        fields = self._begin_answer(head)
+        fields = self._begin_answer(ResponseHead(status, headers))
         if fields is not None:
-            self._held.add(len(body))
+            self._whole_bytes = len(body)
+            if len(body) >= _PAUSE_BYTES:
+                self._hold(len(body))
             self._done = True
             self._client.answer(status, fields, body)
 
     def data(self, data: bytes, /) -> None:
         """Pass the bytes on, and hold them until the client's server took them."""
-        held = self._held
-        held.add(len(data))
+        held_bytes = self._hold(len(data))
         self._client.send(data)
-        if held.size_bytes >= _PAUSE_BYTES and self._exchange is not None:
+        if held_bytes >= _PAUSE_BYTES and self._exchange is not None:
             self._exchange.pause()
 
     def trailers(self, headers: Headers, /) -> None:
@@ -170,20 +169,21 @@ class HttpCall(OpeningCall):
 
     def sending(self) -> None:
         """The client's server has bytes of ours that it has not taken yet."""
-        now = self._sending_since = asyncio.get_running_loop().time()
-        self._stalled_by_client.begin(now)
+        if self._sending_since is None:
+            self._sending_since = self._clock()
 
     def sent(self, size_bytes: int) -> None:
         """It took them."""
-        now = self._last_data = asyncio.get_running_loop().time()
-        self._sending_since = None
-        self._stalled_by_client.end(now)
+        now = self._last_data = self._clock()
+        if self._sending_since is not None:
+            self._count_stall(now - self._sending_since)
         if size_bytes and self.state is State.ANSWERING:
             self.bytes_down += size_bytes
             self._gateway.metrics.request_bytes_down += size_bytes
-            self._held.add(-size_bytes)
-            if not self._held.size_bytes and not self._done and self._exchange is not None:
-                self._exchange.resume()
+            if self._held is not None:
+                self._held.add(-size_bytes)
+                if not self._held.size_bytes and not self._done and self._exchange is not None:
+                    self._exchange.resume()
 
     def finished(self) -> None:
         """The client's server took the whole answer."""
@@ -223,6 +223,8 @@ class HttpCall(OpeningCall):
         """Hold the deadlines; `now` is the loop's time."""
         policy = self._route.policy
         if self._sending_since is not None:
+            if self._held is None:
+                self._hold(self._whole_bytes)
             if now - self._sending_since > policy.http_write_timeout:
                 self._cut_client()
             return
@@ -243,7 +245,8 @@ class HttpCall(OpeningCall):
     @property
     def held_bytes(self) -> int:
         """Bytes that this call holds, here and in its stream."""
-        return self._held.size_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
+        held_bytes = self._held.size_bytes if self._held is not None else 0
+        return held_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
 
     @property
     def is_over(self) -> bool:
@@ -276,7 +279,7 @@ class HttpCall(OpeningCall):
             return None
         self._head = head
         self.state = State.ANSWERING
-        self._last_data = self.head_at = asyncio.get_running_loop().time()
+        self._last_data = self.head_at = self._clock()
         self.status = head.status
         policy = self._route.policy
         fields = answer_fields(head, self.request_id, policy.response_headers, close=self._gateway.draining)
@@ -363,19 +366,35 @@ class HttpCall(OpeningCall):
         if self.state in _FINAL:
             return
         self.state = state
-        upload, now = self._upload, asyncio.get_running_loop().time()
-        self._stop_waiting()
-        if not (self._done and (upload is None or upload.ended)):
+        upload, now, gateway = self._upload, self._clock(), self._gateway
+        if self._waiting is not None:
+            self._stop_waiting()
+        if not self._done or (upload is not None and not upload.ended):
             self._reset()
-        self._held.close()
+        if self._held is not None:
+            self._held.close()
         if upload is not None:
             upload.close(now)
             self.bytes_up = upload.bytes_sent
-            self._gateway.metrics.request_bytes_up += upload.bytes_sent
+            gateway.metrics.request_bytes_up += upload.bytes_sent
             self.stalled_by_service_seconds = upload.stall.seconds
-        self._stalled_by_client.end(now)
-        self.stalled_by_client_seconds = self._stalled_by_client.seconds
+        if self._sending_since is not None:
+            self._count_stall(now - self._sending_since)
         self.ended_at = now
-        self._gateway.ended(self)
-        self._gateway.metrics.ended(self)
+        gateway.exchanges.ended(self)
+        gateway.metrics.ended(self)
         access.emit(self)
+
+    def _hold(self, size_bytes: int) -> int:
+        """The client's server has so many bytes more to take; how many that makes."""
+        held = self._held
+        if held is None:
+            held = self._held = Holding(self._gateway.account)
+        held.add(size_bytes)
+        return held.size_bytes
+
+    def _count_stall(self, seconds: float) -> None:
+        """What the client's server was given last is taken, or never will be."""
+        self._sending_since = None
+        self.stalled_by_client_seconds += seconds
+        self._gateway.metrics.stalled_by_client.seconds += seconds

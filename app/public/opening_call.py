@@ -5,6 +5,7 @@ Choosing is a plain call where a link is there; only waiting for one, within the
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from tunnel.errors import TunnelError
 from tunnel.http1 import UnsendableHeadError
@@ -22,28 +23,29 @@ logger = logging.getLogger("gateway")
 class OpeningCall(Record):
     """What calls have in common until the service answers. A subclass is the sink, and says what follows."""
 
-    __slots__ = (
-        "_answer_began", "_exchange", "_gateway", "_opened_at", "_request", "_request_head", "_retried", "_route",
-        "_waiting", "upstream",
-    )  # fmt: skip
+    _request_head: RequestHead | None = None
+    _exchange: Exchange | None = None
+    _waiting: asyncio.Task[None] | None = None
+    """For a link."""
+    _retried = False
+    _answer_began = False
+    """With an interim answer, or the final one."""
+    upstream: Upstream | None = None
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
-    def __init__(self, gateway: Gateway, route: Route, request: Request, now: float) -> None:
+    def __init__(self, gateway: Gateway, route: Route, request: Request, clock: Callable[[], float]) -> None:
+        """`clock` gives the loop's time."""
         super().__init__(
-            "http", request.request_id, request.method, request.host, request.path, route.target, now, request.client
-        )
+            "http", request.request_id, request.method, request.host, request.path, route.target, clock(),
+            request.client,
+        )  # fmt: skip
+        self._clock = clock
         self._gateway = gateway
         self._route = route
         self._request = request
-        self._request_head: RequestHead | None = None
-        self._exchange: Exchange | None = None
-        self._waiting: asyncio.Task[None] | None = None  # for a link
-        self._opened_at = now
-        self._retried = False
-        self._answer_began = False  # with an interim answer, or the final one
-        self.upstream: Upstream | None = None
+        self._opened_at = self.began
 
     # --- what a subclass says
 
@@ -92,7 +94,7 @@ class OpeningCall(Record):
 
     def _open(self, head: RequestHead, sink: Sink, upstream: Upstream) -> None:
         self.upstream = upstream
-        now = self._opened_at = asyncio.get_running_loop().time()
+        now = self._opened_at = self._clock()
         self.via(upstream.label, upstream.agent_id, upstream.dialect, now)
         try:
             exchange = upstream.open(head, sink, fresh=self._retried)

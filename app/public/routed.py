@@ -7,7 +7,7 @@ from ..node.gateway import Gateway
 from ..rules import problems
 from ..rules.problems import Problem
 from ..rules.request import Request
-from ..rules.routes import Route, UnsafePathError, normalise_host
+from ..rules.routes import Route, UnsafePathError, match, normalise_host
 from . import websocket_call
 from .client_port import Handshake, HttpClient, HttpListener
 from .header_rules import BadRequestError, checked_host, is_websocket_upgrade
@@ -16,15 +16,15 @@ from .refusals import RefusedRequest, refuse_websocket
 
 
 def request_call(
-    gateway: Gateway, request: Request, client: HttpClient, *, host: str | None = None, refused: str = ""
+    gateway: Gateway, request: Request, client: HttpClient, *, routes: list[Route] | None = None, refused: str = ""
 ) -> HttpListener:
     """The call of a request: to its service, or one that answers why not.
 
-    `host`: the Host field, checked and normalised, where the door knows it. `refused`: what the server found wrong with
-    the request; it is answered 400.
+    `routes`: those of its Host, where the door has looked it up and checked it. `refused`: what the server found wrong
+    with the request; it is answered 400.
     """
     try:
-        route = _route_of(gateway, request, host, refused)
+        route = _route_of(gateway, request, routes, refused)
     except _NoRouteError as error:
         return RefusedRequest(gateway, request, client, error.problem, error.detail)
     if request.upgrade and is_websocket_upgrade(request.fields):
@@ -34,11 +34,11 @@ def request_call(
 
 
 async def carry_websocket(
-    gateway: Gateway, request: Request, client: Handshake, *, host: str | None = None, refused: str = ""
+    gateway: Gateway, request: Request, client: Handshake, *, routes: list[Route] | None = None, refused: str = ""
 ) -> None:
-    """Carry a WebSocket to its service. `host`, `refused`: as in `request_call`."""
+    """Carry a WebSocket to its service. `routes`, `refused`: as in `request_call`."""
     try:
-        route = _route_of(gateway, request, host, refused)
+        route = _route_of(gateway, request, routes, refused)
     except _NoRouteError as error:
         await refuse_websocket(gateway, request, client, error.problem, error.detail)
         return
@@ -54,13 +54,13 @@ class _NoRouteError(Exception):
         self.detail = detail
 
 
-def _route_of(gateway: Gateway, request: Request, host: str | None, refused: str) -> Route:
+def _route_of(gateway: Gateway, request: Request, routes: list[Route] | None, refused: str) -> Route:
     if refused:
         raise _NoRouteError(problems.BAD_REQUEST, refused)
     try:
-        if host is None or request.hosts > 1:
-            host = normalise_host(checked_host(request))
-        route = gateway.route_of(host, request.path)
+        if routes is None or request.hosts > 1:
+            routes = gateway.routes_of(normalise_host(checked_host(request)))
+        route = match(routes, request.path)
     except UnsafePathError:
         raise _NoRouteError(problems.UNSAFE_PATH) from None
     except BadRequestError as error:

@@ -137,8 +137,10 @@ class RouteTable:
 
 def match(entries: list[Route] | None, raw_path: bytes) -> Route | None:
     """The route of a raw path, among one host's routes, longest prefix first. Raises UnsafePathError."""
-    if entries is None:
+    if not entries:
         return None
+    if len(entries) == 1 and entries[0].path == b"/" == raw_path[:1]:
+        return entries[0]  # nearly every host
     route = _longest(entries, raw_path)
     if (
         (len(entries) > 1 or entries[0].path != b"/")

@@ -232,3 +232,22 @@ async def test_a_body_that_crosses_its_limit_after_the_answer_is_read_no_further
         assert call.body(b"d", last=False) is False
         assert w.stage.exchange.body == b"abc"
         assert (call.state, call.limit, call.status) == (State.ANSWERING, "body_size", 200)
+
+
+@pytest.mark.parametrize("size", [0, 1, 16 * 1024 - 1, 16 * 1024, 100_000])
+@dialogue
+async def test_a_whole_answer_that_is_not_taken_is_held(size: int):
+    async with world() as w:
+        call = w.call("GET")
+        call.begin()
+        call.whole(200, [(b"content-length", b"%d" % size)], b"", b"x" * size)
+        call.sending()
+        large = size >= 16 * 1024
+        assert w.stage.gateway.account.held_bytes == (size if large else 0)
+        call.tick(call.began + 0.5)
+        call.tick(call.began + 1.0)
+        assert w.stage.gateway.account.held_bytes == size
+        call.sent(size)
+        assert w.stage.gateway.account.held_bytes == 0
+        call.finished()
+        assert (call.bytes_down, call.outcome) == (size, "ok")
