@@ -125,8 +125,9 @@ class WholeSink(Sink, Protocol):
         """The whole answer: the only head (200 or above), all of the body, the end. Only while nothing else was told.
 
         `headers` is what `ResponseHead.headers` would be, with names in lower case, and the sink's to keep. `block` is
-        the same fields as lines, as they came, each with its CR LF, without the empty line: valid as it stands (RFC 9112 section 5), and b"" if there
-        are none. `body` may be empty. The exchange is over, and its connection free for the next.
+        the same fields as lines, as they came, each with its CR LF, without the empty line: valid as it stands
+        (RFC 9112 section 5), and b"" if there are none. `body` may be empty. The exchange is over, and its connection
+        free for the next.
         """
 
 

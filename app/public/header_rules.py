@@ -62,10 +62,11 @@ def checked_host(request: Request) -> str:
 
 def request_head(request: Request, changes: HeaderChanges) -> RequestHead:
     """The head of an ordinary request, as the service will see it. Raises BadRequestError."""
-    if changes is NO_CHANGES and request.shape.is_plain and request.connection in _NAMES_NONE and not request.trusted:
-        head = _plain_head(request)
-        if head is not None:
-            return head
+    return (_plain_head(request) if changes is NO_CHANGES else None) or _careful_head(request, changes)
+
+
+def _careful_head(request: Request, changes: HeaderChanges) -> RequestHead:
+    """The head after a look at each field."""
     headers: Headers = []
     length: int | None = 0
     chunked = False
@@ -102,6 +103,8 @@ def _plain_head(request: Request) -> RequestHead | None:
     It is what the long way makes of the same request.
     """
     shape, values = request.shape, request.values
+    if not shape.is_plain or request.trusted or request.connection not in _NAMES_NONE:
+        return None
     stranger = _stranger(request)
     length = 0
     if shape.content_lengths:

@@ -4,9 +4,9 @@ It accepts less than `Answer` and nothing that `Answer` refuses. For all else `r
 and `Answer` decides. A line gets past only through a strict expression, so no bare CR or LF, control character, fold or
 blank before a colon is in what it returns.
 
-Lines that say nothing about a user are remembered, and heads that are made of them alone, so that the next answer of the
-same service costs a look-up a line, or one.
-There is one reader per target, so no service fills the memory of another, and it is bounded.
+Lines that say nothing about a user are remembered, and heads that are made of them alone, so that the next answer of
+the same service costs a look-up a line, or a single one. There is one reader per target, so no service fills the memory
+of another, and it is bounded.
 """
 
 import re
@@ -50,7 +50,7 @@ _DROPPED_LINES = 4
 _WITHOUT_BODY = frozenset({204, 304})
 
 Whole = tuple[int, Headers, bytes, bytes, float | None]
-"""The status, the fields, names in lower case, the fields as lines, the body, and how long the service keeps the connection, if it says."""
+"""The status, the fields with names in lower case, the same as lines, the body, the hint of Keep-Alive in seconds."""
 
 
 class _Dropped:
