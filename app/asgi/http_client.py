@@ -25,27 +25,29 @@ class BrokenOffError(Exception):
 class AsgiHttpClient(HttpClient):
     """See the module."""
 
-    _call: HttpListener | None = None
-    _head: tuple[int, Headers] | None = None
-    """Given, and not sent yet."""
-    _ended = False
-    _broken: str | None = None
-    _cut = False
-    started = False
-    """The answer's head was given to the server."""
-    _wake: asyncio.Future[None] | None = None
-    _runner: asyncio.Task[Any] | None = None
-    _reader: asyncio.Task[None] | None = None
-    _may_read: asyncio.Future[None] | None = None
-    """While the body is paused."""
+    __slots__ = (
+        "_abort", "_broken", "_call", "_chunks", "_cut", "_ended", "_head", "_is_head_request", "_loop", "_may_read",
+        "_reader", "_receive", "_runner", "_send", "_wake", "started",
+    )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
         self._abort: Callable[[], None] | None = (scope.get("extensions") or {}).get("gateway.abort")
         self._is_head_request = scope["method"] == "HEAD"
-        self._chunks: list[bytes] = []
         self._loop = asyncio.get_running_loop()
+        self._call: HttpListener | None = None
+        self._head: tuple[int, Headers] | None = None  # given, and not sent yet
+        self._chunks: list[bytes] = []
+        self._ended = False
+        self._broken: str | None = None
+        self._cut = False
+        self.started = False
+        """The answer's head was given to the server."""
+        self._wake: asyncio.Future[None] | None = None
+        self._runner: asyncio.Task[Any] | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._may_read: asyncio.Future[None] | None = None  # while the body is paused
 
     async def carry(self, call: HttpListener) -> None:
         """Begin the call and carry it to its end. Raises BrokenOffError to have the server cut the connection."""

@@ -18,12 +18,9 @@ Kind = Literal["http", "websocket"]
 ClosedBy = Literal["", "client", "service", "gateway"]
 
 
-@dataclass(init=False)
+@dataclass(slots=True)
 class Record:
-    """One exchange. Bytes are those of bodies or messages, without heads and frames.
-
-    What has its usual value stands in the class alone, so that beginning a record costs no more than what is known.
-    """
+    """One exchange. Bytes are those of bodies or messages, without heads and frames."""
 
     kind: Kind
     request_id: str
@@ -65,21 +62,6 @@ class Record:
     ended_at: float | None = None
     stalled_by_client_seconds: float = 0.0
     stalled_by_service_seconds: float = 0.0
-
-    def __init__(
-        self, kind: Kind, request_id: str, method: str, host: bytes, path: bytes, target: Target | None, began: float,
-        client: str = "", **facts: Any,  # noqa: ANN401  (any of the others)
-    ) -> None:  # fmt: skip
-        self.kind = kind
-        self.request_id = request_id
-        self.method = method
-        self.host = host
-        self.path = path
-        self.target = target
-        self.began = began
-        self.client = client
-        if facts:
-            self.__dict__ |= facts
 
     def via(self, link: str, agent: str | None, dialect: str, now: float) -> None:
         """A link was chosen. A second attempt replaces the first."""

@@ -63,23 +63,23 @@ class HttpCall(OpeningCall):
 
     is_websocket = False
 
-    _upload: Upload | None = None
-    """Of a request with a body."""
-    _head: ResponseHead | None = None
-    _held: Holding | None = None
-    """Of an answer that comes in parts, or is large, or was not taken by the first tick."""
-    _whole_bytes = 0
-    """Of the body of an answer that came whole."""
-    _error: Exception | None = None
-    _done = False
-    """The exchange told the end of the answer."""
-    _sending_since: float | None = None
-    _last_data = 0.0
-    state = State.CHOOSING
+    __slots__ = (
+        "_client", "_done", "_error", "_head", "_held", "_last_data", "_sending_since", "_upload", "_whole_bytes",
+        "state",
+    )  # fmt: skip
 
     def __init__(self, gateway: Gateway, route: Route, request: Request, client: HttpClient) -> None:
         super().__init__(gateway, route, request, asyncio.get_running_loop().time)
         self._client = client
+        self._upload: Upload | None = None  # of a request with a body
+        self._head: ResponseHead | None = None
+        self._held: Holding | None = None  # of an answer in parts, or large, or not taken by the first tick
+        self._whole_bytes = 0  # of the body of an answer that came whole
+        self._error: Exception | None = None
+        self._done = False  # the exchange told the end of the answer
+        self._sending_since: float | None = None
+        self._last_data = self.began
+        self.state = State.CHOOSING
 
     def begin(self) -> None:
         """Choose an upstream and open the exchange. To be called once; `client` is told what follows."""

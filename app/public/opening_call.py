@@ -23,14 +23,10 @@ logger = logging.getLogger("gateway")
 class OpeningCall(Record):
     """What calls have in common until the service answers. A subclass is the sink, and says what follows."""
 
-    _request_head: RequestHead | None = None
-    _exchange: Exchange | None = None
-    _waiting: asyncio.Task[None] | None = None
-    """For a link."""
-    _retried = False
-    _answer_began = False
-    """With an interim answer, or the final one."""
-    upstream: Upstream | None = None
+    __slots__ = (
+        "_answer_began", "_clock", "_exchange", "_gateway", "_opened_at", "_request", "_request_head", "_retried",
+        "_route", "_waiting", "upstream",
+    )  # fmt: skip
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -45,7 +41,13 @@ class OpeningCall(Record):
         self._gateway = gateway
         self._route = route
         self._request = request
+        self._request_head: RequestHead | None = None
+        self._exchange: Exchange | None = None
+        self._waiting: asyncio.Task[None] | None = None  # for a link
         self._opened_at = self.began
+        self._retried = False
+        self._answer_began = False  # with an interim answer, or the final one
+        self.upstream: Upstream | None = None
 
     # --- what a subclass says
 
