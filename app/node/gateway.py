@@ -143,7 +143,8 @@ class Gateway:
 
         None: there is none, but one may be on its way; see `wait_for_upstream`. Raises TunnelError.
         """
-        if self.account.above_high_mark:
+        account = self.account
+        if account.held_bytes > account.high_mark_bytes:
             raise NoRoomError(f"{self.account.held_bytes} bytes are held")
         target = route.target
         policy = route.policy

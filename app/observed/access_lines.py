@@ -70,7 +70,8 @@ class AccessLines:
 
     def line(self, record: Record, level: int, *, opened: bool) -> bytes:
         """The line of an exchange that opened or ended, at this moment."""
-        moment = self._moments.of(self._clock())
+        clock = self._clock
+        moment = self._moments.of(clock())
         if (
             record.outcome != "ok" or record.kind != "http" or record.detail or record.limit
             or record.stalled_by_client_seconds >= 0.1 or record.stalled_by_service_seconds >= 0.1

@@ -143,8 +143,9 @@ class StandardError:
         data = b"".join(lines)
         if not data or len(data) > self._piece_bytes:
             return False
+        send = self._send
         try:
-            sent = self._send(data)
+            sent = send(data)
         except OSError:
             return False  # `_flush` tries again, and knows what to do
         del self._gathered[: len(lines)]  # not `clear`: another thread may have appended one in between

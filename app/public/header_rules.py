@@ -114,12 +114,14 @@ def _plain_head(request: Request) -> RequestHead | None:
         length = int(announced)
         if announced != b"%d" % length:
             return None
-    passed = shape.passed % shape.picked(values)
+    picked = shape.picked
+    passed = shape.passed % picked(values)
     if stranger.block is None or len(passed.translate(None, _CONTROLS)) + shape.breaks != len(passed):
         return None
     block = b"%b%b\r\nx-request-id: %b" % (passed, stranger.block, request.request_id.encode("ascii"))
     method = _METHODS.get(request.method) or request.method.encode("ascii")
-    return RequestHead(method, request.target, None, length, False, block)
+    target = request.path + b"?" + request.query if request.query else request.path
+    return RequestHead(method, target, None, length, False, block)
 
 
 def upgrade_head(request: Request, changes: HeaderChanges, handshake: Headers) -> RequestHead:

@@ -55,6 +55,8 @@ class State(Enum):
     OVER = "over"
 
 
+_CHOOSING, _OPEN, _ANSWERING, _REFUSED, _, _, _OVER = State
+"""A name of the module is read at a tenth of the cost of an enumeration's member."""
 _FINAL = (State.BROKEN, State.LEFT, State.OVER)
 
 
@@ -79,13 +81,13 @@ class HttpCall(OpeningCall):
         self._done = False  # the exchange told the end of the answer
         self._sending_since: float | None = None
         self._last_data = self.began
-        self.state = State.CHOOSING
+        self.state = _CHOOSING
 
     def begin(self) -> None:
         """Choose an upstream and open the exchange. To be called once; `client` is told what follows."""
         gateway, policy = self._gateway, self._route.policy
         gateway.exchanges.began(self)
-        if gateway.closing and not gateway.listeners:  # nobody stops listening for us: refuse what still comes
+        if gateway.drain.closing and not gateway.listeners:  # nobody stops listening for us: refuse what still comes
             self._refuse(problems.STOPPING)
             return
         try:
@@ -153,8 +155,8 @@ class HttpCall(OpeningCall):
     def body(self, data: bytes, /, *, last: bool) -> bool:
         """A part of the request's body came. False: no more of it is wanted."""
         upload, exchange = self._upload, self._exchange
-        if self.state not in (State.OPEN, State.ANSWERING):
-            return self.state is State.CHOOSING
+        if self.state not in (_OPEN, _ANSWERING):
+            return self.state is _CHOOSING
         if upload is None or exchange is None or upload.ended:
             return True
         try:
@@ -164,20 +166,22 @@ class HttpCall(OpeningCall):
         except BadRequestError as error:
             self._refuse_body(error, problems.BAD_REQUEST, str(error))
         else:
-            return self.state in (State.OPEN, State.ANSWERING)
+            return self.state in (_OPEN, _ANSWERING)
         return False
 
     def sending(self) -> None:
         """The client's server has bytes of ours that it has not taken yet."""
         if self._sending_since is None:
-            self._sending_since = self._clock()
+            clock = self._clock
+            self._sending_since = clock()
 
     def sent(self, size_bytes: int) -> None:
         """It took them."""
-        now = self._last_data = self._clock()
+        clock = self._clock
+        now = self._last_data = clock()
         if self._sending_since is not None:
             self._count_stall(now - self._sending_since)
-        if size_bytes and self.state is State.ANSWERING:
+        if size_bytes and self.state is _ANSWERING:
             self.bytes_down += size_bytes
             self._gateway.metrics.request_bytes_down += size_bytes
             if self._held is not None:
@@ -187,13 +191,13 @@ class HttpCall(OpeningCall):
 
     def finished(self) -> None:
         """The client's server took the whole answer."""
-        self._close(State.OVER)
+        self._close(_OVER)
 
     def left(self, why: str = "") -> None:
         """The client is gone; idempotent."""
         if self.state in _FINAL:
             return
-        if self.state is not State.REFUSED:
+        if self.state is not _REFUSED:
             self.outcome, self.closed_by, self.detail = "client_left", "client", why
         self._close(State.LEFT)
 
@@ -213,7 +217,7 @@ class HttpCall(OpeningCall):
 
     def relieve(self) -> None:
         """The process holds too much, and this call the largest share."""
-        if self.state in (*_FINAL, State.REFUSED):
+        if self.state in (*_FINAL, _REFUSED):
             return
         self._gateway.metrics.limit_hit(Limit.HELD_HARD, self)
         self.closed_by = "gateway"
@@ -254,13 +258,12 @@ class HttpCall(OpeningCall):
         return self.state in _FINAL
 
     def __repr__(self) -> str:
-        state = "answering" if self.state is State.ANSWERING else "waiting"
-        return f"<HttpCall to {self._route.target}, {state}, {self.held_bytes} bytes held>"
+        return f"<HttpCall to {self._route.target}, {self.state.value}, {self.held_bytes} bytes held>"
 
     # --- opening
 
     def _opened(self, exchange: Exchange, now: float) -> None:
-        self.state = State.OPEN
+        self.state = _OPEN
         if self._upload is None:
             exchange.end()
         else:
@@ -278,18 +281,19 @@ class HttpCall(OpeningCall):
             self._fail(BadAnswerError(f"status {head.status}"))  # no server could send it on
             return None
         self._head = head
-        self.state = State.ANSWERING
-        self._last_data = self.head_at = self._clock()
+        self.state = _ANSWERING
+        clock = self._clock
+        self._last_data = self.head_at = clock()
         self.status = head.status
         policy = self._route.policy
-        fields = answer_fields(head, self.request_id, policy.response_headers, close=self._gateway.draining)
+        fields = answer_fields(head, self.request_id, policy.response_headers, close=self._gateway.drain.draining)
         if policy.sticky == "cookie" and self.upstream is not None:
             fields.extend(cookie_for(self._route, self._request, self.upstream))
         return fields
 
     def _refuse(self, problem: problems.Problem, detail: str = "") -> None:
         """Answer with a page of ours. `detail` is shown."""
-        self.state = State.REFUSED
+        self.state = _REFUSED
         self.status, self.outcome = problem.status, problem.code
         close = self._gateway.draining or problem is problems.BAD_REQUEST
         status, fields, body = page(self._request, problem, detail, close=close)
@@ -299,13 +303,13 @@ class HttpCall(OpeningCall):
 
     def _fail(self, error: TunnelError, /, *, opened: bool = True) -> None:
         """Try again where that is safe, answer with an error where nothing was sent, else break the answer off."""
-        if self._error is not None or self.state in _FINAL or self.state is State.REFUSED:
+        if self._error is not None or self.state in _FINAL or self.state is _REFUSED:
             return
-        if self.state is State.ANSWERING:
+        if self.state is _ANSWERING:
             if self._done or not self._client.retract():
                 self._break_off(error)
                 return
-            self.state, self.status = State.OPEN, 0  # nothing was sent yet
+            self.state, self.status = _OPEN, 0  # nothing was sent yet
         if self._try_again(error, self, opened=opened):
             return
         self._error = error
@@ -339,7 +343,7 @@ class HttpCall(OpeningCall):
 
     def _refuse_body(self, error: Exception, problem: problems.Problem, detail: str = "") -> None:
         """The request's body is wrong. `detail` is shown."""
-        if self.state is State.ANSWERING:
+        if self.state is _ANSWERING:
             self._break_off(error)
             return
         self._error = error
@@ -366,7 +370,8 @@ class HttpCall(OpeningCall):
         if self.state in _FINAL:
             return
         self.state = state
-        upload, now, gateway = self._upload, self._clock(), self._gateway
+        upload, clock, gateway = self._upload, self._clock, self._gateway
+        now = clock()
         if self._waiting is not None:
             self._stop_waiting()
         if not self._done or (upload is not None and not upload.ended):

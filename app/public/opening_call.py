@@ -96,7 +96,8 @@ class OpeningCall(Record):
 
     def _open(self, head: RequestHead, sink: Sink, upstream: Upstream) -> None:
         self.upstream = upstream
-        now = self._opened_at = self._clock()
+        clock = self._clock
+        now = self._opened_at = clock()
         self.via(upstream.label, upstream.agent_id, upstream.dialect, now)
         try:
             exchange = upstream.open(head, sink, fresh=self._retried)

@@ -58,10 +58,11 @@ class AgentChannel:
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the agent. Parsed in order, in slices of bounded work."""
-        if self._turns.idle and self._on_message is not None and len(data) <= _SLICE_BYTES:
+        on_message = self._on_message
+        if self._turns.due is None and on_message is not None and len(data) <= _SLICE_BYTES:
             message = self._codec.whole_message(data)
             if message is not None:
-                self._on_message(message)  # the common case takes the short path
+                on_message(message)  # the common case takes the short path
             else:
                 self._handle_all(self._codec.receive_data(data))
                 self._turns.schedule(self._left())

@@ -21,28 +21,24 @@ class Left(Enum):
 class Turns:
     """When a connection works, and when its socket is read."""
 
-    __slots__ = ("_due", "_loop", "_transport", "_work")
+    __slots__ = ("_loop", "_transport", "_work", "due")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, work: Callable[[], Left]) -> None:
         self._loop = loop
         self._transport = transport
         self._work = work
-        self._due: asyncio.Handle | None = None
-
-    @property
-    def idle(self) -> bool:
-        """Whether no turn is due."""
-        return self._due is None
+        self.due: asyncio.Handle | None = None
+        """The turn that is due; None: the connection is idle. To be looked at only."""
 
     def run(self) -> None:
         """Do a slice now, unless a turn is due."""
-        if self._due is None:
+        if self.due is None:
             self.schedule(self._work())
 
     def wake(self) -> None:
         """Do a slice in the next turn; idempotent."""
-        if self._due is None:
-            self._due = self._loop.call_soon(self._turn)
+        if self.due is None:
+            self.due = self._loop.call_soon(self._turn)
 
     def schedule(self, left: Left) -> None:
         """After a slice of work, resume or pause reading, and wake if there is more to do."""
@@ -57,16 +53,16 @@ class Turns:
 
     def cancel(self) -> None:
         """Cancel the turn that is due; idempotent."""
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+        if self.due is not None:
+            self.due.cancel()
+            self.due = None
 
     def _turn(self) -> None:
-        self._due = None
+        self.due = None
         self.run()
 
     def __repr__(self) -> str:
-        return f"<Turns {'idle' if self.idle else 'one is due'}>"
+        return f"<Turns {'idle' if self.due is None else 'one is due'}>"
 
 
 def slices(data: bytes, size: int) -> Iterator[bytes]:

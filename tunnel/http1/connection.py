@@ -133,8 +133,9 @@ class HttpConnection(StreamOwner):
         self._stream.owner = self
         if keep_alive_seconds is not None:
             self.keep_alive_seconds = keep_alive_seconds
-        self.idle_since = self._clock()
-        self._on_idle(self)
+        clock, on_idle = self._clock, self._on_idle
+        self.idle_since = clock()
+        on_idle(self)
 
     def finish(self) -> None:
         """Close the connection after an exchange that ended in order.

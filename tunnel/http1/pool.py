@@ -45,7 +45,8 @@ class Pool:
         idle = self._idle
         if not idle:
             return None
-        now = self._clock()
+        clock = self._clock
+        now = clock()
         while idle:
             connection = idle[-1]
             expired = self._is_expired(connection, now)

@@ -53,6 +53,10 @@ class State(Enum):
     """Both close frames were sent, or the connection failed. Further input is ignored."""
 
 
+_OPEN, _CLOSED = State.OPEN, State.CLOSED
+"""A name of the module is read at a tenth of the cost of an enumeration's member."""
+
+
 class Connection:
     """Encodes what we send and decodes what the peer sends."""
 
@@ -72,7 +76,7 @@ class Connection:
     )
 
     def __init__(self, role: Role = Role.CLIENT, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
-        self.state = State.OPEN
+        self.state = _OPEN
         self._client = role is Role.CLIENT
         self._max_message_bytes = max_message_bytes
         self._head = b""
@@ -104,7 +108,7 @@ class Connection:
 
         Raises UnicodeEncodeError for text that UTF-8 cannot encode (lone surrogates).
         """
-        if self.state is not State.OPEN:
+        if self.state is not _OPEN:
             return b""
         if isinstance(data, str):
             return encode_frame(_TEXT, data.encode(), masked=self._client)
@@ -125,7 +129,7 @@ class Connection:
         codes that must not be sent (1004-1006, 1015, unregistered), and for a reason without a code.
         """
         payload = close_payload(code, reason)
-        if self.state is not State.OPEN:
+        if self.state is not _OPEN:
             return b""
         owed = self.data_to_send()
         self.state = State.CLOSING
@@ -151,7 +155,7 @@ class Connection:
             data = self._head + data
             self._head = b""
         end = len(data)
-        while at < end and self.state is not State.CLOSED:
+        while at < end and self.state is not _CLOSED:
             parsed = parse_head(data, at)
             if parsed is None:
                 self._head = data[at:]
@@ -177,7 +181,7 @@ class Connection:
         None: they are something else, valid or not. Nothing was taken; give them to `receive_data`.
         """
         size = len(data)
-        if size < 6 or self._left or self._head or self._kind or self.state is State.CLOSED:
+        if size < 6 or self._left or self._head or self._kind or self.state is _CLOSED:
             return None
         first = data[0]
         length = data[1] if self._client else data[1] - _MASKED
@@ -272,7 +276,7 @@ class Connection:
             events.append(Pong(payload))
         elif opcode == Opcode.PING:
             events.append(Ping(payload))
-            if self.state is State.OPEN:
+            if self.state is _OPEN:
                 self._owed_pong = payload
         else:
             self._close_received(payload, events)
@@ -295,14 +299,14 @@ class Connection:
 
     def _end(self, payload: bytes) -> None:
         """Take nothing more, and owe our close frame unless it was sent."""
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             self._owed_close = encode_frame(Opcode.CLOSE, payload, masked=self._client)
-        self.state = State.CLOSED
+        self.state = _CLOSED
         self._message = bytearray()
 
     def _send_control(self, opcode: Opcode, payload: bytes) -> bytes:
         if len(payload) > CONTROL_LIMIT_BYTES:
             raise ValueError("control frames hold at most 125 bytes")
-        if self.state is not State.OPEN:
+        if self.state is not _OPEN:
             return b""
         return encode_frame(opcode, payload, masked=self._client)

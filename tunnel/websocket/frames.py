@@ -96,15 +96,18 @@ def parse_head(data: bytes, at: int) -> tuple[int, int, int, int] | None:
     return first, second, length, end
 
 
+_pack_short, _pack_medium = _SHORT.pack, _MEDIUM.pack
+
+
 def encode_frame(opcode: int, payload: bytes, *, masked: bool, fin: bool = True) -> bytes:
     """Encode one frame with the shortest form of its length, and a new mask if masked (section 5.3)."""
     length = len(payload)
     first = opcode | _FIN if fin else opcode
     mask_bit = _MASKED if masked else 0
     if length < 126:
-        head = _SHORT.pack(first, mask_bit | length)
+        head = _pack_short(first, mask_bit | length)
     elif length < 65536:
-        head = _MEDIUM.pack(first, mask_bit | 126, length)
+        head = _pack_medium(first, mask_bit | 126, length)
     else:
         head = _LONG.pack(first, mask_bit | 127, length)
     if not masked:

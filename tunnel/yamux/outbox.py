@@ -16,7 +16,9 @@ for a turn: it would be next in any case. These frames leave behind the control 
 from collections import OrderedDict, deque
 
 from tunnel.yamux.frames import ACK, DATA, FIN, HEADER, HEADER_BYTES, RST, SYN, VERSION, WINDOW_UPDATE, encode_header
-from tunnel.yamux.stream import Move, State, Stream
+from tunnel.yamux.stream import CLOSED, OPEN, QUEUED, Move, Stream
+
+_pack = HEADER.pack
 
 _SLIVER_BYTES = 1024
 """At the end of a batch, data waits for the next batch instead of going into a frame smaller than this."""
@@ -108,16 +110,16 @@ class Outbox:
             and not self._ready
             and not stream.buffer.size
             and not stream.ack_due
-            and stream.state is State.OPEN
+            and stream.state is OPEN
             and self._packed_bytes + size + HEADER_BYTES <= _PACKED_BYTES
         ):
             stream.credit -= size
-            stream.packed = HEADER.pack(VERSION, DATA, 0, stream.id, size) + data
+            stream.packed = _pack(VERSION, DATA, 0, stream.id, size) + data
             self._packed[stream.id] = stream
             self._packed_bytes += size + HEADER_BYTES
             return
         stream.buffer.append(data)
-        if stream.credit > 0 and stream.state is not State.QUEUED:
+        if stream.credit > 0 and stream.state is not QUEUED:
             self._ready[stream.id] = stream
 
     def end(self, stream: Stream) -> None:
@@ -225,8 +227,8 @@ class Outbox:
                 if fits < 1 or (parts and fits < _SLIVER_BYTES):
                     return 0
                 size = fits
-            flags = self._opening_flags(stream) if stream.state is State.QUEUED or stream.ack_due else 0
-            parts.append(HEADER.pack(VERSION, DATA, flags, stream.id, size))
+            flags = self._opening_flags(stream) if stream.state is QUEUED or stream.ack_due else 0
+            parts.append(_pack(VERSION, DATA, flags, stream.id, size))
             stream.buffer.take(size, parts)
             stream.credit -= size
             self.buffered -= size
@@ -234,21 +236,21 @@ class Outbox:
                 stream.full = False
                 self.drained[stream.id] = None
             written = HEADER_BYTES + size
-        elif stream.state is State.QUEUED:
+        elif stream.state is QUEUED:
             parts.append(encode_header(WINDOW_UPDATE, self._opening_flags(stream), stream.id, 0))
             written = HEADER_BYTES
         if stream.ending and not stream.buffer.size and room - written >= HEADER_BYTES:
             parts.append(encode_header(WINDOW_UPDATE, FIN | self._opening_flags(stream), stream.id, 0))
             written += HEADER_BYTES
             stream.move(Move.FIN_SENT)
-            if stream.state is State.CLOSED:
+            if stream.state is CLOSED:
                 self.closed.append(stream)
         return written
 
     @staticmethod
     def _opening_flags(stream: Stream) -> int:
         """Flags for the stream's first frame: SYN from the opener, ACK from the other side."""
-        if stream.state is State.QUEUED:
+        if stream.state is QUEUED:
             stream.move(Move.SYN_SENT)
             return SYN
         if stream.ack_due:

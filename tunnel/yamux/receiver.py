@@ -32,9 +32,11 @@ from tunnel.yamux.frames import (
 )
 from tunnel.yamux.outbox import Outbox
 from tunnel.yamux.pings import Pings
-from tunnel.yamux.stream import Move, State, Stream
+from tunnel.yamux.stream import CLOSED, OPEN, QUEUED, REMOTE_ENDED, Move, Stream
 from tunnel.yamux.table import StreamTable
 from tunnel.yamux.windows import add_credit
+
+_unpack_from = HEADER.unpack_from
 
 
 class Receiver:
@@ -77,19 +79,20 @@ class Receiver:
                 self._read_body(data[position : position + size], left - size, events)
                 position += size
             elif end - position >= HEADER_BYTES and not self._header:
-                version, kind, flags, stream_id, length = HEADER.unpack_from(data, position)
+                version, kind, flags, stream_id, length = _unpack_from(data, position)
                 position += HEADER_BYTES
                 if version != VERSION:
                     raise InvalidVersion(f"version {version}")
                 if kind == DATA and not flags and 0 < length <= end - position:
                     stream = live.get(stream_id)
-                    if stream is not None and stream.state is State.OPEN and length <= stream.window.remaining:
+                    if stream is not None and stream.state is OPEN and length <= stream.window.remaining:
                         # A whole frame of plain data is the usual case: the same as below, but faster.
                         stream.window.remaining -= length
                         body = bytes(data[position : position + length])
                         position += length
-                        if stream.deliver is not None:
-                            stream.deliver(body)
+                        deliver = stream.deliver
+                        if deliver is not None:
+                            deliver(body)
                         else:
                             events.append(DataReceived(stream_id, body))
                         continue
@@ -114,7 +117,7 @@ class Receiver:
     def _read_body(self, data: bytes | memoryview, left: int, events: list[Event]) -> None:
         self._body_left = left
         stream = self._body_stream
-        if stream is None or stream.state is State.CLOSED:  # we reset it after its header came
+        if stream is None or stream.state is CLOSED:  # we reset it after its header came
             return
         stream.window.announced = left
         if stream.deliver is not None:
@@ -131,13 +134,13 @@ class Receiver:
         self._body_stream = None
         self._body_ends_stream = False
         stream = self._table.live.get(stream_id)
-        if stream is None or stream.state is State.QUEUED:
+        if stream is None or stream.state is QUEUED:
             return
         window = stream.window
         if length > window.remaining:
             raise WindowExceeded(f"stream {stream_id}: {length} bytes announced, {window.remaining} left")
         window.remaining -= length
-        if stream.state is not State.REMOTE_ENDED:
+        if stream.state is not REMOTE_ENDED:
             self._body_stream = stream
             window.announced = length
         if flags:
@@ -148,7 +151,7 @@ class Receiver:
             if flags & SYN:
                 self._receive_syn(stream_id, events)
             stream = self._table.live.get(stream_id)
-            if stream is None or stream.state is State.QUEUED:
+            if stream is None or stream.state is QUEUED:
                 return
             stream.credit = add_credit(stream.credit, length, stream_id)
             self._outbox.ready(stream)
@@ -175,20 +178,20 @@ class Receiver:
         if flags & (ACK | FIN | RST):
             self._table.acknowledge(stream)
         if flags & FIN:
-            if stream.state is State.REMOTE_ENDED:
+            if stream.state is REMOTE_ENDED:
                 raise UnexpectedFlag(f"stream {stream.id}: a second FIN")
             if self._body_left:
                 self._body_ends_stream = True
             else:
                 self._receive_fin(stream, events)
-        if flags & RST and stream.state is not State.CLOSED:
+        if flags & RST and stream.state is not CLOSED:
             stream.move(Move.RST_RECEIVED)
             self._table.remove(stream)
             events.append(StreamReset(stream.id))
 
     def _receive_fin(self, stream: Stream, events: list[Event]) -> None:
         stream.move(Move.FIN_RECEIVED)
-        if stream.state is State.CLOSED:
+        if stream.state is CLOSED:
             self._table.remove(stream)
         else:
             self._outbox.cancel_update(stream)

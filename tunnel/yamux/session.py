@@ -21,7 +21,7 @@ from tunnel.yamux.limits import Limits
 from tunnel.yamux.outbox import Outbox
 from tunnel.yamux.pings import Pings
 from tunnel.yamux.receiver import Receiver
-from tunnel.yamux.stream import Move, State
+from tunnel.yamux.stream import QUEUED, REMOTE_ENDED, Move
 from tunnel.yamux.table import StreamTable
 
 
@@ -38,10 +38,11 @@ class Session:
         self._limits = limits = limits or Limits()
         self._may_grow = may_grow
         self._pings = Pings()
-        self._outbox = Outbox(limits.frame_bytes, limits.send_buffer_bytes // 2)
-        self._table = StreamTable(role, limits, self._outbox)
+        self.outbox = Outbox(limits.frame_bytes, limits.send_buffer_bytes // 2)
+        """What waits to be sent: for the owner to look at, never to change."""
+        self._table = StreamTable(role, limits, self.outbox)
         self._streams = self._table.live
-        self._receiver = Receiver(self._table, self._outbox, self._pings, limits.control_bytes)
+        self._receiver = Receiver(self._table, self.outbox, self._pings, limits.control_bytes)
         self._error: ProtocolError | None = None
         self._now = 0.0
 
@@ -70,12 +71,12 @@ class Session:
     @property
     def buffered_bytes(self) -> int:
         """Bytes in all send buffers."""
-        return self._outbox.buffered
+        return self.outbox.buffered
 
     @property
     def wants_to_send(self) -> bool:
         """`data_to_send` would return something."""
-        return bool(self._outbox)
+        return bool(self.outbox)
 
     def buffered(self, stream_id: int) -> int:
         """Bytes in the stream's send buffer; 0 for an unknown id."""
@@ -109,7 +110,7 @@ class Session:
         stream = self._streams.get(stream_id)
         if stream is not None and stream.pending:
             self._table.accept(stream)
-            self._outbox.update(stream)
+            self.outbox.update(stream)
 
     def send_data(self, stream_id: int, data: bytes | bytearray | memoryview) -> bool:
         """Take all of `data`. False: the buffer is full, so wait for the id in `take_writable`.
@@ -122,9 +123,9 @@ class Session:
         if stream.pending:
             self._table.accept(stream)  # without an update: the ACK rides on the data
         if data:
-            self._outbox.append(stream, data if type(data) is bytes else bytes(data))
+            self.outbox.append(stream, data if type(data) is bytes else bytes(data))
         elif stream.ack_due:
-            self._outbox.update(stream)
+            self.outbox.update(stream)
         if stream.buffer.size >= self._limits.send_buffer_bytes:
             stream.full = True
         return not stream.full
@@ -137,7 +138,7 @@ class Session:
         if stream.pending:
             self._table.accept(stream)
         stream.ending = True
-        self._outbox.end(stream)
+        self.outbox.end(stream)
 
     def reset_stream(self, stream_id: int) -> None:
         """Abort both directions (RST) and drop what is buffered. Idempotent; unknown ids are ignored.
@@ -147,8 +148,8 @@ class Session:
         stream = self._streams.get(stream_id)
         if stream is None:
             return
-        if stream.state is not State.QUEUED:
-            self._outbox.reset(stream)
+        if stream.state is not QUEUED:
+            self.outbox.reset(stream)
         stream.move(Move.RST_SENT)
         self._table.remove(stream)
 
@@ -162,7 +163,7 @@ class Session:
         """
         self._now = now
         stream = self._streams.get(stream_id)
-        if stream is None or stream.state is State.REMOTE_ENDED:
+        if stream is None or stream.state is REMOTE_ENDED:
             return False
         window = stream.window
         returned = window.acknowledge(size)
@@ -171,15 +172,15 @@ class Session:
         grew = now < window.grow_before and window.grow(now, self._limits.max_window, self._may_grow)
         if not returned and not grew:
             return False
-        self._outbox.update(stream)
+        self.outbox.update(stream)
         return True
 
     def flush_credit(self, stream_id: int) -> None:
         """Return all acknowledged credit now, for a stream that goes back to a pool: its next user needs it."""
         stream = self._streams.get(stream_id)
-        if stream is not None and stream.window.consumed and stream.state is not State.REMOTE_ENDED:
+        if stream is not None and stream.window.consumed and stream.state is not REMOTE_ENDED:
             stream.window.release(self._now)
-            self._outbox.update(stream)
+            self.outbox.update(stream)
 
     def is_credit_due(self, stream_id: int) -> bool:
         """Whether a quarter of the window was acknowledged and not returned: worth a frame of its own."""
@@ -188,7 +189,7 @@ class Session:
 
     def take_writable(self) -> list[int]:
         """Live streams that were full and have drained to half the mark since the last call."""
-        drained = self._outbox.drained
+        drained = self.outbox.drained
         if not drained:
             return []
         writable = list(drained)
@@ -202,13 +203,13 @@ class Session:
         self._now = now
         ping_id = self._pings.sent(now)
         if self._error is None:
-            self._outbox.answer(PING, SYN, 0, ping_id)
+            self.outbox.answer(PING, SYN, 0, ping_id)
         return ping_id
 
     def go_away(self, code: int = 0) -> None:
         """Take no new streams from the peer. Live streams and our own opens continue. Idempotent."""
         if not self._table.refusing and self._error is None:
-            self._outbox.answer(GO_AWAY, 0, 0, code)
+            self.outbox.answer(GO_AWAY, 0, 0, code)
             self._table.refusing = True
 
     def data_to_send(self, limit: int = 65_536) -> bytes:
@@ -216,7 +217,7 @@ class Session:
 
         Control frames come first, then the ready streams in turns. A limit too small for a frame gives b"".
         """
-        outbox = self._outbox
+        outbox = self.outbox
         if not outbox:
             return b""
         data = outbox.take(limit)
@@ -242,7 +243,7 @@ class Session:
             except ProtocolError as error:
                 self._error = error
                 self._table.clear()
-                self._outbox.clear()
-                self._outbox.answer(GO_AWAY, 0, 0, GO_AWAY_PROTOCOL_ERROR)
+                self.outbox.clear()
+                self.outbox.answer(GO_AWAY, 0, 0, GO_AWAY_PROTOCOL_ERROR)
                 raise
         return events

@@ -27,6 +27,10 @@ class State(Enum):
     CLOSED = auto()
 
 
+OPEN, QUEUED, REMOTE_ENDED, CLOSED = State.OPEN, State.QUEUED, State.REMOTE_ENDED, State.CLOSED
+"""A name of a module is read at a tenth of the cost of an enumeration's member."""
+
+
 class Move(Enum):
     """What changes a state. SENT means written to a batch, not just asked for."""
 

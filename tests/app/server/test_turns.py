@@ -53,7 +53,7 @@ class Work:
 async def test_after_a_slice(left: Left, log: list[str], idle: bool):
     work = Work(left)
     work.turns.run()
-    assert (work.done, work.transport.log, work.turns.idle) == (1, log, idle)
+    assert (work.done, work.transport.log, work.turns.due is None) == (1, log, idle)
     work.turns.cancel()
 
 

@@ -48,6 +48,7 @@ class YamuxCarrier(Carrier):
 
     def __init__(self, link: LinkSide, *, account: Account, limits: Limits | None = None) -> None:
         self.session = Session(Role.SERVER, limits or Limits(), may_grow=account.may_grow)
+        self._outbox = self.session.outbox
         self.link = link
         self._wake = link.wake
         self.clock = link.clock
@@ -68,20 +69,22 @@ class YamuxCarrier(Carrier):
     @override
     def bytes_received(self, data: bytes, /) -> None:
         try:
-            events = self.session.receive_data(data, self.clock())
+            clock = self.clock
+            events = self.session.receive_data(data, clock())
         except ProtocolError as error:
             raise BrokenRuleError(f"yamux: {error}") from None
         for event in events:
             self._obey(event)
-        if self.session.wants_to_send:
-            self._wake()
+        if self._outbox:
+            wake = self._wake
+            wake()
 
     @override
     def next_message(self) -> bytes | None:
         data = self.session.data_to_send()
         if not data:
             return None
-        if self.session.buffered_bytes or self._unsent.size_bytes:
+        if self._outbox.buffered or self._unsent.size_bytes:
             self._sent()
         return data
 
@@ -156,10 +159,11 @@ class YamuxCarrier(Carrier):
             welcome = self.session.send_data(stream_id, data)
         except LocalError:
             return True  # the stream ended while its owner was writing; the owner was told, or ended it itself
-        waiting_bytes = self.session.buffered_bytes
+        waiting_bytes = self._outbox.buffered
         if waiting_bytes - self._unsent.size_bytes > _UNCOUNTED_BYTES:
             self._unsent.set(waiting_bytes)
-        self._wake()
+        wake = self._wake
+        wake()
         return welcome
 
     def end(self, stream: YamuxStream) -> None:
@@ -182,7 +186,8 @@ class YamuxCarrier(Carrier):
 
     def credit(self, stream_id: int, size: int) -> None:
         """Give credit back to the agent."""
-        if self.session.acknowledge(stream_id, size, self.clock()):
+        clock = self.clock
+        if self.session.acknowledge(stream_id, size, clock()):
             self._wake()
 
     # --- inside
