@@ -27,17 +27,20 @@ class AsgiHttpClient(HttpClient):
 
     __slots__ = (
         "_abort", "_broken", "_call", "_chunks", "_cut", "_ended", "_head", "_is_head_request", "_loop", "_may_read",
-        "_reader", "_receive", "_runner", "_send", "_wake", "started",
+        "_reader", "_receive", "_runner", "_send", "_wake", "_whole", "_write", "started",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
-        self._abort: Callable[[], None] | None = (scope.get("extensions") or {}).get("gateway.abort")
+        extensions = scope.get("extensions") or {}
+        self._abort: Callable[[], None] | None = extensions.get("gateway.abort")
+        self._write: Callable[[int, bytes, bytes], bool] | None = extensions.get("gateway.answer")
         self._is_head_request = scope["method"] == "HEAD"
         self._loop = asyncio.get_running_loop()
         self._call: HttpListener | None = None
         self._head: tuple[int, Headers] | None = None  # given, and not sent yet
+        self._whole: tuple[int, Headers, bytes, bytes] | None = None  # likewise, the whole answer
         self._chunks: list[bytes] = []
         self._ended = False
         self._broken: str | None = None
@@ -89,9 +92,9 @@ class AsgiHttpClient(HttpClient):
 
     @override
     def retract(self) -> bool:
-        if self._head is None:
+        if self._head is None and self._whole is None:
             return False
-        self._head = None
+        self._head = self._whole = None
         self._chunks.clear()
         self._ended = False
         return True
@@ -103,6 +106,12 @@ class AsgiHttpClient(HttpClient):
 
     @override
     def end(self) -> None:
+        self._ended = True
+        self._wake_up()
+
+    @override
+    def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> None:
+        self._whole = (status, fields, block, body)
         self._ended = True
         self._wake_up()
 
@@ -155,6 +164,16 @@ class AsgiHttpClient(HttpClient):
     async def _run(self, call: HttpListener) -> None:
         send = self._send
         while True:
+            if self._whole is not None:
+                (status, fields, block, body), self._whole = self._whole, None
+                write = self._write
+                if write is not None and write(status, block, body):
+                    self.started = True
+                    call.sent(len(body))
+                    call.finished()
+                    return
+                self._head = (status, fields)
+                self._chunks.append(body)
             head, chunks = self._head, self._chunks
             if head is not None or chunks or self._ended:
                 call.sending()

@@ -38,6 +38,9 @@ class HttpClient(Protocol):
     def end(self) -> None:
         """The answer is complete."""
 
+    def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> None:
+        """Send a whole answer of the service, not of a HEAD. `block`: `fields` as lines, each with its CR LF."""
+
     def answer(self, status: int, fields: Headers, body: bytes, /) -> None:
         """Send a whole answer of our own, without its body where the request was a HEAD."""
 

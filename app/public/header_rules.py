@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from tunnel.port import Headers, RequestHead, ResponseHead
 
 from ..observed.request_id import with_request_id
-from ..rules.policy import NO_CHANGES, HeaderChanges
+from ..rules.policy import NO_CHANGES, HeaderChanges, Policy
 from ..rules.request import Request
 from ..rules.routes import HOST_FIELD_BYTES
 from ..rules.shape import DROPPED, REQUEST_ID, is_claim
@@ -166,6 +166,17 @@ def answer_fields(head: ResponseHead, request_id: str, changes: HeaderChanges, *
         return with_request_id(changes.apply(fields), request_id)
     fields.append((REQUEST_ID, request_id.encode("ascii")))
     return fields
+
+
+def passes_unchanged(status: int, block: bytes, policy: Policy) -> bool:
+    """Whether a whole answer with these lines passes as it came but for its request id; see `answer_fields`."""
+    return (
+        policy.response_headers is NO_CHANGES
+        and policy.sticky != "cookie"
+        and 200 <= status < 600
+        and status != 304
+        and REQUEST_ID not in block.lower()
+    )
 
 
 def is_event_stream(headers: Headers) -> bool:

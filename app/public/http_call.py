@@ -3,20 +3,13 @@
 No task and no await: the client tells what came of the request's body and what was taken of the answer; the exchange
 tells the answer. Only waiting for a link is a task. `tick`, about twice a second, holds all deadlines.
 
-    state       may become                   because
-    CHOOSING    OPEN, REFUSED, LEFT          an upstream opened; none did; the client left
-    OPEN        CHOOSING                     the attempt failed and may be repeated, once
-    OPEN        ANSWERING, REFUSED, LEFT     the final head came; it failed; the client left
-    ANSWERING   OVER, BROKEN, LEFT           the client took the end; the exchange failed; the client left
-    REFUSED     OVER                         the client took our own answer, or left
-
-BROKEN, LEFT and OVER are final. While the client has not taken 16 KiB, the exchange is paused: a service gets its
-credit back only as the client's server takes the bytes. A broken answer is broken off, never ended cleanly.
+The states, and what may follow each, are in `http_states.py`. While the client has not taken 16 KiB, the exchange is
+paused: a service gets its credit back only as the client's server takes the bytes. A broken answer is broken off, never
+ended cleanly.
 """
 
 import asyncio
 import logging
-from enum import Enum
 
 from tunnel.account import Holding
 from tunnel.errors import BadAnswerError, NoRoomError, StoppingError, TunnelError
@@ -30,9 +23,11 @@ from ..observed.metrics import Limit, Stall, limit_of_error
 from ..rules import problems
 from ..rules.request import Request
 from ..rules.routes import Route
+from ..rules.shape import REQUEST_ID
 from .client_port import HttpClient
-from .header_rules import BadRequestError, answer_fields, request_head
+from .header_rules import BadRequestError, answer_fields, passes_unchanged, request_head
 from .http_deadlines import overdue
+from .http_states import ANSWERING, BROKEN, CHOOSING, FINAL, LEFT, OPEN, OVER, REFUSED, State
 from .opening_call import OpeningCall
 from .refusals import page
 from .upload import BodyTooLargeError, Upload
@@ -42,22 +37,8 @@ logger = logging.getLogger("gateway")
 _PAUSE_BYTES = 16 * 1024
 """When the client has not taken this much, the exchange is paused. Less than one yamux frame."""
 
-
-class State(Enum):
-    """Where a call is; the module's table says what may follow."""
-
-    CHOOSING = "waiting for a link"
-    OPEN = "waiting for the answer"
-    ANSWERING = "answering"
-    REFUSED = "being refused"
-    BROKEN = "broken off"
-    LEFT = "left by its client"
-    OVER = "over"
-
-
-_CHOOSING, _OPEN, _ANSWERING, _REFUSED, _, _, _OVER = State
-"""A name of the module is read at a tenth of the cost of an enumeration's member."""
-_FINAL = (State.BROKEN, State.LEFT, State.OVER)
+_WHOLE = ResponseHead(200)
+"""Stands for the head of an answer that came whole: nothing more is expected of it."""
 
 
 class HttpCall(OpeningCall):
@@ -81,7 +62,7 @@ class HttpCall(OpeningCall):
         self._done = False  # the exchange told the end of the answer
         self._sending_since: float | None = None
         self._last_data = self.began
-        self.state = _CHOOSING
+        self.state = CHOOSING
 
     def begin(self) -> None:
         """Choose an upstream and open the exchange. To be called once; `client` is told what follows."""
@@ -115,16 +96,26 @@ class HttpCall(OpeningCall):
         elif head.status == 100 and self._upload is not None:
             self._upload.continue_()
 
-    def whole(self, status: int, headers: Headers, block: bytes, body: bytes, /) -> None:  # noqa: ARG002
+    def whole(self, status: int, headers: Headers, block: bytes, body: bytes, /) -> None:
         """The whole answer came in one call."""
         self._answer_began = True
-        fields = self._begin_answer(ResponseHead(status, headers))
-        if fields is not None:
-            self._whole_bytes = len(body)
-            if len(body) >= _PAUSE_BYTES:
-                self._hold(len(body))
-            self._done = True
+        size_bytes = len(body)
+        if passes_unchanged(status, block, self._route.policy) and not self._gateway.drain.draining:
+            clock = self._clock
+            self._last_data = self.head_at = clock()
+            self._head, self.state, self.status = _WHOLE, ANSWERING, status
+            request_id = self.request_id.encode("ascii")
+            headers.append((REQUEST_ID, request_id))
+            self._client.whole(status, headers, b"%bx-request-id: %b\r\n" % (block, request_id), body)
+        else:
+            fields = self._begin_answer(ResponseHead(status, headers))
+            if fields is None:
+                return
             self._client.answer(status, fields, body)
+        self._done = True
+        self._whole_bytes = size_bytes
+        if size_bytes >= _PAUSE_BYTES:
+            self._hold(size_bytes)
 
     def data(self, data: bytes, /) -> None:
         """Pass the bytes on, and hold them until the client's server took them."""
@@ -155,8 +146,8 @@ class HttpCall(OpeningCall):
     def body(self, data: bytes, /, *, last: bool) -> bool:
         """A part of the request's body came. False: no more of it is wanted."""
         upload, exchange = self._upload, self._exchange
-        if self.state not in (_OPEN, _ANSWERING):
-            return self.state is _CHOOSING
+        if self.state not in (OPEN, ANSWERING):
+            return self.state is CHOOSING
         if upload is None or exchange is None or upload.ended:
             return True
         try:
@@ -166,7 +157,7 @@ class HttpCall(OpeningCall):
         except BadRequestError as error:
             self._refuse_body(error, problems.BAD_REQUEST, str(error))
         else:
-            return self.state in (_OPEN, _ANSWERING)
+            return self.state in (OPEN, ANSWERING)
         return False
 
     def sending(self) -> None:
@@ -181,7 +172,7 @@ class HttpCall(OpeningCall):
         now = self._last_data = clock()
         if self._sending_since is not None:
             self._count_stall(now - self._sending_since)
-        if size_bytes and self.state is _ANSWERING:
+        if size_bytes and self.state is ANSWERING:
             self.bytes_down += size_bytes
             self._gateway.metrics.request_bytes_down += size_bytes
             if self._held is not None:
@@ -191,33 +182,33 @@ class HttpCall(OpeningCall):
 
     def finished(self) -> None:
         """The client's server took the whole answer."""
-        self._close(_OVER)
+        self._close(OVER)
 
     def left(self, why: str = "") -> None:
         """The client is gone; idempotent."""
-        if self.state in _FINAL:
+        if self.state in FINAL:
             return
-        if self.state is not _REFUSED:
+        if self.state is not REFUSED:
             self.outcome, self.closed_by, self.detail = "client_left", "client", why
-        self._close(State.LEFT)
+        self._close(LEFT)
 
     def broke(self) -> None:
         """A fault of ours or of the server's ended the call."""
-        if self.state not in _FINAL:
+        if self.state not in FINAL:
             self.status, self.outcome = self.status or 500, problems.INTERNAL.code
-            self._close(State.LEFT)
+            self._close(LEFT)
 
     # --- the gateway's side
 
     def stop(self, *, now: bool) -> None:
         """The gateway stops: requests finish, unless it is too late."""
-        if now and self.state not in _FINAL:
+        if now and self.state not in FINAL:
             self.closed_by = self.closed_by or "gateway"
             self._give_up(StoppingError("the gateway is stopping"))
 
     def relieve(self) -> None:
         """The process holds too much, and this call the largest share."""
-        if self.state in (*_FINAL, _REFUSED):
+        if self.state in (*FINAL, REFUSED):
             return
         self._gateway.metrics.limit_hit(Limit.HELD_HARD, self)
         self.closed_by = "gateway"
@@ -232,7 +223,7 @@ class HttpCall(OpeningCall):
             if now - self._sending_since > policy.http_write_timeout:
                 self._cut_client()
             return
-        if self._exchange is None or self._error is not None or self.state in _FINAL:
+        if self._exchange is None or self._error is not None or self.state in FINAL:
             return
         if self._upload is None or not self._upload.waits_for_100:
             self._client.watch()
@@ -255,15 +246,16 @@ class HttpCall(OpeningCall):
     @property
     def is_over(self) -> bool:
         """Nothing more is sent."""
-        return self.state in _FINAL
+        return self.state in FINAL
 
     def __repr__(self) -> str:
-        return f"<HttpCall to {self._route.target}, {self.state.value}, {self.held_bytes} bytes held>"
+        state = "answering" if self.state is ANSWERING else "waiting"
+        return f"<HttpCall to {self._route.target}, {state}, {self.held_bytes} bytes held>"
 
     # --- opening
 
     def _opened(self, exchange: Exchange, now: float) -> None:
-        self.state = _OPEN
+        self.state = OPEN
         if self._upload is None:
             exchange.end()
         else:
@@ -281,7 +273,7 @@ class HttpCall(OpeningCall):
             self._fail(BadAnswerError(f"status {head.status}"))  # no server could send it on
             return None
         self._head = head
-        self.state = _ANSWERING
+        self.state = ANSWERING
         clock = self._clock
         self._last_data = self.head_at = clock()
         self.status = head.status
@@ -293,7 +285,7 @@ class HttpCall(OpeningCall):
 
     def _refuse(self, problem: problems.Problem, detail: str = "") -> None:
         """Answer with a page of ours. `detail` is shown."""
-        self.state = _REFUSED
+        self.state = REFUSED
         self.status, self.outcome = problem.status, problem.code
         close = self._gateway.draining or problem is problems.BAD_REQUEST
         status, fields, body = page(self._request, problem, detail, close=close)
@@ -303,13 +295,13 @@ class HttpCall(OpeningCall):
 
     def _fail(self, error: TunnelError, /, *, opened: bool = True) -> None:
         """Try again where that is safe, answer with an error where nothing was sent, else break the answer off."""
-        if self._error is not None or self.state in _FINAL or self.state is _REFUSED:
+        if self._error is not None or self.state in FINAL or self.state is REFUSED:
             return
-        if self.state is _ANSWERING:
+        if self.state is ANSWERING:
             if self._done or not self._client.retract():
                 self._break_off(error)
                 return
-            self.state, self.status = _OPEN, 0  # nothing was sent yet
+            self.state, self.status = OPEN, 0  # nothing was sent yet
         if self._try_again(error, self, opened=opened):
             return
         self._error = error
@@ -333,7 +325,7 @@ class HttpCall(OpeningCall):
 
     def broken_off(self) -> None:
         """The client was given what came before the fault, and its connection is being cut."""
-        self._close(State.BROKEN)
+        self._close(BROKEN)
 
     def _too_large(self, error: BodyTooLargeError) -> None:
         self._gateway.metrics.limit_hit(Limit.BODY_SIZE, self)
@@ -343,7 +335,7 @@ class HttpCall(OpeningCall):
 
     def _refuse_body(self, error: Exception, problem: problems.Problem, detail: str = "") -> None:
         """The request's body is wrong. `detail` is shown."""
-        if self.state is _ANSWERING:
+        if self.state is ANSWERING:
             self._break_off(error)
             return
         self._error = error
@@ -367,7 +359,7 @@ class HttpCall(OpeningCall):
 
     def _close(self, state: State) -> None:
         """Count, log, let go of everything; once."""
-        if self.state in _FINAL:
+        if self.state in FINAL:
             return
         self.state = state
         upload, clock, gateway = self._upload, self._clock, self._gateway

@@ -4,6 +4,7 @@ It uses parts of uvicorn that are not public; tests/app/server/test_uvicorn_cont
 
 - `gateway.abort` in the ASGI scope's extensions aborts a connection and drops unsent bytes. uvicorn flushes before it
   closes, so we could not get rid of a client that does not read. TCP keep-alive finds clients that vanished.
+- `gateway.answer` there writes a whole answer with one system call instead of two.
 - An upgrade offer for anything but WebSocket is dropped and the request answered normally. The parser alone would take
   the request's body for another request.
 - Heads are limited in bytes, fields and time.
@@ -23,7 +24,7 @@ import struct
 from typing import cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from ..public.header_rules import is_websocket_upgrade
 
@@ -172,12 +173,29 @@ class GatewayHttp(HttpToolsProtocol):
         """A request begins: set up its scope."""
         super().on_message_begin()
         self._in_head = True
-        self._extensions: dict[str, object] = {"gateway.abort": self.cut_off}
+        self._extensions: dict[str, object] = {"gateway.abort": self.cut_off, "gateway.answer": self.answer}
         self.scope["extensions"] = self._extensions  # type: ignore[typeddict-item]
 
     def cut_off(self) -> None:
         """Abort the connection, and drop what the kernel holds unsent."""
         cut_off(self.transport)
+
+    def answer(self, status: int, block: bytes, body: bytes) -> bool:
+        """Write a whole answer in one piece: `block` is its fields as lines, Content-Length among them or not allowed.
+
+        False: something about this answer is unusual, and nothing was written.
+        """
+        cycle = self.cycle
+        if (
+            self.pipeline or cycle.response_started or cycle.disconnected or not cycle.keep_alive
+            or self.flow.write_paused or cycle.access_log or cycle.default_headers
+        ):  # fmt: skip
+            return False
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[status], block, body))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field. Fields of the trailer section are dropped (RFC 9110 section 6.5.1)."""

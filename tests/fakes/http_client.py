@@ -29,6 +29,9 @@ class FakeHttpClient:
     def end(self) -> None:
         self.log.append("end")
 
+    def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> None:
+        self.answer(status, fields, body)
+
     def answer(self, status: int, fields: Headers, body: bytes, /) -> None:
         self.log.append(f"answer {status}")
         self.status, self.fields, self.body = status, fields, body

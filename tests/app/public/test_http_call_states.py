@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from app.public.http_call import HttpCall, State
+from app.public.http_call import HttpCall
+from app.public.http_states import State
 from app.public.reading import read_request
 from tests.app.stage import HOST, Stage
 from tests.fakes.http_client import FakeHttpClient

@@ -25,7 +25,10 @@ async def test_each_request_has_a_scope_of_its_own_to_which_we_add() -> None:
         assert (first["raw_path"], second["raw_path"]) == (b"/a", b"/b")
         assert first["extensions"] is not second["extensions"]
         for scope in app.scopes:
-            assert scope["extensions"] == {"gateway.abort": client.protocol.cut_off}
+            assert scope["extensions"] == {
+                "gateway.abort": client.protocol.cut_off,
+                "gateway.answer": client.protocol.answer,
+            }
             assert scope["server"] == ("192.0.2.1", 8080)
         assert client.transport.written.count(b"HTTP/1.1 200 OK") == 2
 
