@@ -88,3 +88,46 @@ async def test_a_client_that_does_not_take_the_first_answer_can_be_cut_off(can_a
     await request.over()
     assert cut == (["abort"] if can_abort else [])
     assert "broke" not in listener.log
+
+
+class Whole(Listener):
+    """A service's answer that came in one piece."""
+
+    def begin(self) -> None:
+        assert self.client is not None
+        self.client.whole(200, [(b"content-length", b"5")], b"Content-Length: 5\r\n", b"whole")
+
+
+@pytest.mark.parametrize("possible", [True, False, None])
+@dialogue
+async def test_a_whole_answer_is_written_in_one_piece_where_the_server_lets_us(possible: bool | None):
+    listener, written = Whole(), []
+
+    def write(*answer: object) -> bool:
+        written.append(answer)
+        return bool(possible)
+
+    request = served(listener)
+    if possible is not None:
+        request.scope["extensions"] = {"gateway.answer": write}
+    request.start()
+    await quiet()
+    assert written == ([] if possible is None else [(200, b"Content-Length: 5\r\n", b"whole")])
+    assert (request.status, request.answer) == ((0, b"") if possible else (200, b"whole"))
+    assert [step for step in listener.log if step != "sending"] == ["sent 5", "finished"]
+
+
+@dialogue
+async def test_a_whole_answer_can_be_taken_back_until_it_was_written():
+    class Retracting(Whole):
+        def begin(self) -> None:
+            super().begin()
+            assert self.client is not None
+            assert self.client.retract()
+            self.client.answer(502, [(b"content-length", b"3")], b"bad")
+
+    listener = Retracting()
+    request = await served(listener).start().over()
+    assert (request.status, request.answer) == (502, b"bad")
+    assert listener.client is not None
+    assert not listener.client.retract()
