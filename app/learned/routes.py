@@ -17,13 +17,12 @@ from collections.abc import Callable, Iterable, Iterator
 from ..rules.routes import Route
 from ..settings import Settings
 from .claims import Claim, ClaimError, Fault, covers, is_sound
+from .lifetimes import LIFETIME_SECONDS, Lifetimes
 from .served import Host, Served, above
 from .store import Change, Drop, Learned, Store
 
 logger = logging.getLogger("gateway.routes")
 
-LIFETIME_SECONDS = 24 * 3600.0
-"""Without a renewal. The existing agent registers every 5 minutes and syncs every 4 hours."""
 LOOK_SECONDS = 60.0
 """How often to look for expired routes."""
 ROUTES_PER_CLUSTER = 10_000
@@ -32,10 +31,9 @@ ROUTES_IN_ALL = 20_000
 PATHS_PER_HOST = 100
 """Each request to the host goes through them one by one."""
 _REFUSALS_REMEMBERED = 1_000
-_LEAP_SECONDS = 60.0
-"""A jump of the wall clock between two ticks: it was set, or the machine slept."""
 _LINES_PER_TURN = 50
 _HOSTS_PER_LOOK = 500
+_CLAIMS_PER_TURN = 1_000
 _ROUTES_PER_TURN = 50
 """Of a sync: 2 ms. What a turn changes is in force and on its way to the file when the turn ends."""
 
@@ -69,7 +67,7 @@ class LearnedRoutes:
         self._refused: OrderedDict[tuple[str, str], str] = OrderedDict()
         self._next_look = 0.0
         self._to_look_at: list[str] = []  # hosts, by the look for expired routes that is on its way
-        self._ahead: float | None = None  # wall clock minus the loop's clock
+        self._lifetimes = Lifetimes(self._hosts, clock=clock, on_moved=self._rewrite)
         self._told_of_memory = False
         self._owed: list[Change] = []  # to write as soon as the loop runs
         self._load()
@@ -119,7 +117,11 @@ class LearnedRoutes:
         cluster learned meanwhile stays. Returns the refused claims, for the caller to `refuse` when it suits. Raises
         StoreError.
         """
-        wanted = {(claim.host, claim.path): claim for claim in claims}
+        wanted: dict[tuple[str, str], Claim] = {}
+        for number, claim in enumerate(claims, 1):
+            wanted[claim.host, claim.path] = claim
+            if number % _CLAIMS_PER_TURN == 0:
+                await asyncio.sleep(0)
         patterns = tuple(patterns)
         newest = self._clock() + LIFETIME_SECONDS  # what expires later was learned while this call ran
         names = list(self._hosts)
@@ -193,12 +195,15 @@ class LearnedRoutes:
 
     def tick(self, now: float) -> None:
         """Remove expired routes, about once a minute. `now`: the loop's time."""
-        self._follow_clock(now)
-        if now >= self._next_look:
+        self._lifetimes.follow(now)
+        if now >= self._next_look and self._lifetimes.settled:
             self._next_look = now if self.expire() else now + LOOK_SECONDS
 
     async def aclose(self) -> None:
         """Write what is pending, and close the store; idempotent."""
+        if not self._lifetimes.settled:
+            self._lifetimes.settle_all()
+            self._rewrite()
         if self._store is not None:
             await self._store.aclose()
 
@@ -223,23 +228,6 @@ class LearnedRoutes:
         if self._store is not None and (stored or self._store.behind):
             self._store.write(stored)
         return bool(self._to_look_at)
-
-    def _follow_clock(self, now: float) -> None:
-        """Move the lifetimes along when the wall clock jumps ahead, because no agent could renew during the jump.
-
-        A clock that is set back does not make a lifetime longer.
-        """
-        wall = self._clock()
-        before, self._ahead = self._ahead, wall - now
-        if before is None or abs(leap := self._ahead - before) < _LEAP_SECONDS:
-            return
-        logger.warning("the clock jumped by %.0f s: the lifetimes of learned routes were adjusted", leap)
-        for host in self._hosts.values():
-            for path, learned in host.paths.items():
-                expires_at = min(learned.expires_at + max(leap, 0.0), wall + LIFETIME_SECONDS)
-                host.paths[path] = Learned(learned.claim, expires_at)
-        if self._store is not None:
-            self._store.rewrite()
 
     # --- decisions
 
@@ -282,6 +270,7 @@ class LearnedRoutes:
 
     def _is_held(self, name: str, host: Host) -> bool:
         now = self._clock()
+        self._lifetimes.settle(name)
         return self._is_covered(name, host) and any(learned.expires_at > now for learned in host.paths.values())
 
     def _is_covered(self, name: str, host: Host) -> bool:
@@ -305,6 +294,10 @@ class LearnedRoutes:
 
     def _everything(self) -> list[Learned]:
         return [learned for host in self._hosts.values() for learned in host.paths.values()]
+
+    def _rewrite(self) -> None:
+        if self._store is not None:
+            self._store.rewrite()
 
     async def _commit(self, changes: _Changes) -> None:
         """Put the changes in force at once, and return when they are on disk. Raises StoreError."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import pytest
 
 from app.learned import Claim, ClaimError, Fault, LearnedRoutes, Store
-from app.learned.routes import LIFETIME_SECONDS
+from app.learned.lifetimes import LIFETIME_SECONDS
 from app.settings import Grant, Settings
 from tunnel.port import Target
 
