@@ -169,7 +169,7 @@ class ControlPlane:
 
     async def _register(self, request: Request, caller: Caller, _: str) -> _Answer:
         self._grant(request)
-        body = bodies.decoded(bodies.RegisterBody, await self._body(request, caller, BODY_BYTES))
+        body = (await self._body(request, caller, BODY_BYTES)).decoded(bodies.RegisterBody)
         grant = self._grant(request)  # the configuration may have changed meanwhile
         gateway = self._gateway
         cluster = claims.checked_cluster(grant, body.cluster_uuid)
@@ -189,7 +189,8 @@ class ControlPlane:
 
     async def _sync(self, request: Request, caller: Caller, _: str) -> _Answer:
         self._grant(request)
-        body = bodies.decoded(bodies.SyncBody, await self._body(request, caller, SYNC_BODY_BYTES))
+        body = (await self._body(request, caller, SYNC_BODY_BYTES)).decoded(bodies.SyncBody)
+        await asyncio.sleep(0)  # a long body was read in one piece, and that took a whole turn
         cluster = claims.checked_cluster(self._grant(request), body.cluster_uuid)
         token, per_minute = token_hash(request.bearer_token), self._gateway.settings.max_syncs_per_minute
         if not await self._syncs.begin(cluster, token, per_minute):
@@ -247,7 +248,7 @@ class ControlPlane:
 
     async def _unregister(self, request: Request, caller: Caller, _: str) -> _Answer:
         self._grant(request)
-        body = bodies.decoded(bodies.UnregisterBody, await self._body(request, caller, BODY_BYTES))
+        body = (await self._body(request, caller, BODY_BYTES)).decoded(bodies.UnregisterBody)
         grant = self._grant(request)
         host = claims.learnable_host(grant, self._gateway.settings.control_hosts, body.hostname)
         who = self._who(request, *grant.clusters)
@@ -265,7 +266,7 @@ class ControlPlane:
 
     async def _sync_tunnels(self, request: Request, caller: Caller, name: str) -> _Answer:
         claims.checked_cluster(self._grant(request), name)
-        body = bodies.decoded(bodies.TunnelSyncBody, await self._body(request, caller, BODY_BYTES))
+        body = (await self._body(request, caller, BODY_BYTES)).decoded(bodies.TunnelSyncBody)
         rejected = [
             {"tunnel_id": tunnel.tunnel_id or "", "reason": _NO_TCP_TUNNELS.what}
             for tunnel in (body.tunnels or ())[:_REJECTED_SHOWN]
@@ -296,7 +297,7 @@ class ControlPlane:
         name = f"agent {' or '.join(agents[:3])}" if agents else f"the agent at {request.peer}"
         return f"{name} of cluster {' or '.join(clusters)}"
 
-    async def _body(self, request: Request, caller: Caller, limit_bytes: int) -> bytes:
+    async def _body(self, request: Request, caller: Caller, limit_bytes: int) -> bodies.Text:
         """Read the whole body; its bytes count in the process's account while it arrives."""
         account = self._gateway.account
         if account.above_high_mark:
@@ -304,7 +305,7 @@ class ControlPlane:
         length = request.first(b"content-length") or b""
         if length.isdigit() and (len(length) > 18 or int(length) > limit_bytes):
             raise _RefusedError(_TOO_LARGE, f"at most {limit_bytes} bytes")
-        chunks: list[bytes] = []
+        text = bodies.Text()
         held = Holding(account)
         try:
             async with asyncio.timeout(BODY_SECONDS):
@@ -317,12 +318,12 @@ class ControlPlane:
                     held.add(len(chunk))
                     if held.size_bytes > limit_bytes:
                         raise _RefusedError(_TOO_LARGE, f"at most {limit_bytes} bytes")
-                    chunks.append(chunk)
+                    text.add(chunk)
         except TimeoutError:
             raise _RefusedError(_TOO_SLOW) from None
         finally:
             held.close()
-        return b"".join(chunks)
+        return text
 
 
 def _problem_of(error: Exception) -> tuple[problems.Problem, str]:

@@ -3,8 +3,8 @@
 The shapes are loose where one wrong entry would otherwise cost all others: a list may be null (an empty list in Go),
 and a port may be a string. Unknown keys (annotations, labels, deployment ids) are ignored.
 
-What a body costs is bounded before it is read, by counting what it could hold, and the parts of a sync are read one by
-one: nobody else waits for an agent that routes thousands of hosts.
+What a body costs is bounded before it is read, by counting what it could hold while it arrives, and the parts of a sync
+are read one by one: nobody else waits for an agent that routes thousands of hosts.
 """
 
 from collections.abc import Iterator
@@ -108,11 +108,26 @@ class Named:
     port: int | str | None
 
 
-def decoded(kind: type[_Body], body: bytes) -> _Body:
-    """The body as `kind`. Raises BodyError."""
-    if body.count(b"{") > OBJECTS or body.count(b",") > VALUES:
-        raise BodyError(f"more than {OBJECTS} objects or {VALUES} values")
-    return _decoded(kind, body)
+class Text:
+    """The bytes of a body. A look at all of them costs milliseconds, so they are counted while they arrive."""
+
+    def __init__(self, *parts: bytes) -> None:
+        self._parts: list[bytes] = []
+        self._objects = self._values = 0
+        for part in parts:
+            self.add(part)
+
+    def add(self, part: bytes) -> None:
+        """The next part."""
+        self._parts.append(part)
+        self._objects += part.count(b"{")
+        self._values += part.count(b",")
+
+    def decoded(self, kind: type[_Body]) -> _Body:
+        """The body as `kind`. Raises BodyError."""
+        if self._objects > OBJECTS or self._values > VALUES:
+            raise BodyError(f"more than {OBJECTS} objects or {VALUES} values")
+        return _decoded(kind, b"".join(self._parts))
 
 
 def _decoded(kind: type[_Body], body: bytes | msgspec.Raw, place: str = "") -> _Body:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from app.learned import ClaimError, claims
-from app.learned.bodies import OBJECTS, VALUES, BodyError, Named, SyncBody, decoded, named_by_sync
+from app.learned.bodies import OBJECTS, VALUES, BodyError, Named, SyncBody, Text, named_by_sync
 from app.rules.routes import HOST_FIELD_BYTES
 from app.settings import Grant, hosts, targets
 from tests.fakes.growth import FACTOR, calls_of, grows_linearly
@@ -69,7 +69,7 @@ def test_a_body_of_too_many_parts_is_refused_unread(body: bytes, monkeypatch: py
     read: list[int] = []
     monkeypatch.setattr(msgspec.json, "decode", lambda *_, **__: read.append(1))
     with pytest.raises(BodyError, match="more than 65536 objects or 400000 values"):
-        decoded(SyncBody, body)
+        Text(body).decoded(SyncBody)
     assert read == []
 
 
@@ -89,12 +89,12 @@ def body_of(routes: int) -> bytes:
 
 
 def test_a_full_cluster_is_within_the_bounds():
-    named = [each for each in named_by_sync(decoded(SyncBody, body_of(10_000))) if each is not None]
+    named = [each for each in named_by_sync(Text(body_of(10_000)).decoded(SyncBody)) if each is not None]
     assert (len(named), named[-1].host) == (10_000, "h9999.a.test")
 
 
 def test_the_parts_of_a_sync_are_read_one_by_one(monkeypatch: pytest.MonkeyPatch):
-    body = decoded(SyncBody, body_of(100))
+    body = Text(body_of(100)).decoded(SyncBody)
     decode, read = msgspec.json.decode, []
 
     def counted(part: msgspec.Raw, **kind: object) -> object:
@@ -115,10 +115,20 @@ def test_reading_and_checking_a_sync_costs_what_it_names():
         text = body_of(routes)
 
         def check() -> None:
-            for named in named_by_sync(decoded(SyncBody, text)):
+            for named in named_by_sync(Text(text).decoded(SyncBody)):
                 if named is not None:
                     claims.checked(GRANT, (), "a", named)
 
         return calls_of(check)
 
     assert grows_linearly(cost(100), cost(100 * FACTOR))
+
+
+def test_parts_of_a_body_are_counted_as_they_come():
+    text = Text(b'{"routes":[{},', b"{},{}")
+    text.add(b',{}],"cluster_uuid":"c1"}')
+    assert text.decoded(SyncBody).cluster_uuid == "c1"
+    for _ in range(OBJECTS):
+        text.add(b"{")
+    with pytest.raises(BodyError, match="more than"):
+        text.decoded(SyncBody)

@@ -3,7 +3,7 @@
 import pytest
 
 from app.learned import Claim, ClaimError, Fault, bodies
-from app.learned.bodies import Named, decoded, named_by_register, named_by_sync
+from app.learned.bodies import Named, Text, named_by_register, named_by_sync
 from app.learned.claims import PREFIX_CHARACTERS, checked, checked_cluster, covers, is_sound, learnable_host
 from app.settings import Grant
 from tunnel.port import Target
@@ -216,8 +216,8 @@ def test_a_register_names_one_path():
     text = (
         b'{"hostname":"h","namespace":"n","service_name":"s","service_port":8,"path":"/p","tls":true,"annotations":{}}'
     )
-    assert named_by_register(decoded(bodies.RegisterBody, text)) == Named("h", "/p", "n", "s", 8)
-    assert named_by_register(decoded(bodies.RegisterBody, b'{"hostname":"h","path":""}')) == Named(
+    assert named_by_register(Text(text).decoded(bodies.RegisterBody)) == Named("h", "/p", "n", "s", 8)
+    assert named_by_register(Text(b'{"hostname":"h","path":""}').decoded(bodies.RegisterBody)) == Named(
         "h", "/", "", "", None
     )
 
@@ -234,7 +234,7 @@ SYNC = b"""{"ingress_controller": %s, "ingresses": [
 
 
 def routes_of(text: bytes) -> list[Named]:
-    return [named for named in named_by_sync(decoded(bodies.SyncBody, text)) if named is not None]
+    return [named for named in named_by_sync(Text(text).decoded(bodies.SyncBody)) if named is not None]
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_a_sync_may_name_nothing(text: bytes):
 )  # fmt: skip
 def test_a_body_that_is_none(text: bytes):
     with pytest.raises(bodies.BodyError) as caught:
-        decoded(bodies.RegisterBody, text)
+        Text(text).decoded(bodies.RegisterBody)
     assert "secret" not in str(caught.value)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import shutil
 from collections.abc import Awaitable, Callable, Iterator
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from app.learned import Learned, Store, StoreError, store
+from app.learned import ClaimError, Learned, Store, StoreError, store
 from app.learned.routes import LOOK_SECONDS
 from app.learned.store import FILE_NAME
 from tests.app.learned.claims import DAY, World, claim, lines
+from tests.fakes.loop import dialogue, quiet
 
 HOUR = 3600.0
 
@@ -195,7 +197,7 @@ def test_a_clock_that_was_set_back_gives_no_longer_life():
     world.now -= 10 * DAY
     world.register(claim("y.a.test"))
     world.set.expire()
-    world.set._follow_clock(0.5)
+    world.set._lifetimes.follow(0.5)
     assert [one.expires_at - world.now for one in world.set] == [DAY, DAY]
 
 
@@ -207,3 +209,62 @@ def test_a_clock_that_is_corrected_a_little_changes_nothing(caplog: pytest.LogCa
         world.set.tick(turn * 0.5)
     assert [one.expires_at - world.now for one in world.set] == [DAY - 3000.0]
     assert lines(caplog, "jumped") == []
+
+
+# --- many routes, a few in each turn
+
+
+@dialogue
+async def test_a_jump_moves_the_lifetimes_of_a_few_hosts_in_each_turn(caplog: pytest.LogCaptureFixture):
+    world = World()
+    await world.set.sync("a", [claim(f"h{number}.a.test") for number in range(1_000)], ["*.a.test"], "agent x")
+    world.set.tick(0.0)
+    world.now += 2 * DAY
+    world.set.tick(0.5)
+    moved = [sum(one.expires_at > world.now for one in world.set)]
+    while moved[-1] < 1_000:
+        await asyncio.sleep(0)
+        moved.append(sum(one.expires_at > world.now for one in world.set))
+    assert max(b - a for a, b in itertools.pairwise([0, *moved])) <= 20
+    assert len(lines(caplog, "jumped by")) == 1
+
+
+@dialogue
+async def test_a_host_whose_lifetime_is_still_to_be_moved_has_not_expired():
+    """Neither by the look for expired routes, nor for another cluster that wants it."""
+    world = World()
+    await world.set.sync("a", [claim(f"h{number}.both.test") for number in range(200)], ["*.both.test"], "agent x")
+    world.set.tick(0.0)
+    world.now += 2 * DAY
+    world.set.tick(LOOK_SECONDS)
+    with pytest.raises(ClaimError, match="belongs to another cluster"):
+        await world.set.register(claim("h199.both.test", cluster="b"), "agent y")
+    await quiet()
+    world.set.tick(LOOK_SECONDS + 0.5)
+    assert len(world.set) == 200
+
+
+@dialogue
+async def test_two_jumps_in_a_row_move_each_lifetime_by_both():
+    world = World()
+    await world.set.sync("a", [claim(f"h{number}.a.test") for number in range(200)], ["*.a.test"], "agent x")
+    world.set.tick(0.0)
+    expires_at = world.now + DAY
+    world.now += 600.0
+    world.set.tick(0.5)
+    assert len({one.expires_at for one in world.set}) == 2  # some are moved, and the others are not
+    world.now += 900.0
+    world.set.tick(1.0)
+    await quiet()
+    assert {one.expires_at for one in world.set} == {expires_at + (600.0 - 0.5) + (900.0 - 0.5)}
+
+
+def test_what_a_jump_has_not_moved_yet_is_moved_when_the_store_closes(tmp_path: Path):
+    async def use(world: World) -> None:
+        await world.set.sync("a", [claim(f"h{number}.a.test") for number in range(200)], ["*.a.test"], "agent x")
+        world.set.tick(0.0)
+        world.now += 10 * DAY
+        world.set.tick(0.5)
+
+    lasting(tmp_path, use)
+    assert {one.expires_at for one in stored(tmp_path)} == {1_000_000.0 + 11 * DAY - 0.5}
