@@ -38,8 +38,8 @@ _UPLOAD_PATIENCE_SECONDS = 75.0
 """A slow service that takes an upload blocks that agent's only read loop, and with it the agent's pongs. An agent that
 never answered a ping is heard with its heartbeats, every 30 s."""
 
-_LOSSES_PER_TURN = 16
-"""When a link is lost, with what each means for its client: 160 us for a WebSocket."""
+_LOSSES_PER_TURN = 8
+"""When a link is lost, with what each means for its client: 100 to 200 us for a WebSocket."""
 
 _WARNINGS = 16
 """Different ones per link: harmless mistakes of an agent must not fill the log."""

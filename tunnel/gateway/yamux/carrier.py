@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 _UNCOUNTED_BYTES = 16 * 1024
 """Waiting to be sent, and counted only with the next batch or tick: most leave before that."""
 
-_LOSSES_PER_TURN = 16
-"""When a link is lost, with what each means for its client: 160 us for a WebSocket."""
+_LOSSES_PER_TURN = 8
+"""When a link is lost, with what each means for its client: 100 to 200 us for a WebSocket."""
 _RESETS_PER_STEP = 16
 
 
