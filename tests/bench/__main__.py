@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import core, cost, instructions, isolation, requirement
+from tests.bench import core, cost, instructions, isolation, requirement, stalls
 from tests.bench.table import Table
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import Processes
@@ -36,6 +36,7 @@ def through_stack(run: Callable[[Stack], list[Table]]) -> Callable[[], list[Tabl
 ALL: dict[str, Callable[[], list[Table]]] = {
     "core": core.run,
     "instructions": instructions.run,
+    "stalls": stalls.run,
     "requirement": through_stack(requirement.run),
     "isolation": through_stack(isolation.run),
     "cost": through_stack(cost.run),

@@ -85,6 +85,7 @@ async def test_a_json_link_tells_a_few_in_each_turn(stage: Stage):
     agent.lose()
     seen = await turns_of(sinks)
     assert max(b - a for a, b in itertools.pairwise(seen)) <= proxied._LOSSES_PER_TURN
+    await quiet()
     assert not agent.carrier.is_ending
 
 
