@@ -19,7 +19,7 @@ run: $(VENV)/.demo  ## run the gateway, with CONFIG=gateway.toml and ARGS="..."
 agent: $(VENV)/.demo  ## run the agent, with ARGS="--gateway ws://127.0.0.1:8080/agent --token ... --cluster ..."
 	$(BIN)/python -m tunnel.agent $(ARGS)
 
-test: $(VENV)/.dev  ## run all tests except the slow ones (less than 10 minutes)
+test: $(VENV)/.dev  ## run all tests except the slow ones (less than 15 minutes)
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-unit: $(VENV)/.dev  ## run the tests that need no sockets (less than a minute)

@@ -112,14 +112,14 @@ class Text:
     """The bytes of a body. A look at all of them costs milliseconds, so they are counted while they arrive."""
 
     def __init__(self, *parts: bytes) -> None:
-        self._parts: list[bytes] = []
+        self._bytes = bytearray()
         self._objects = self._values = 0
         for part in parts:
             self.add(part)
 
     def add(self, part: bytes) -> None:
         """The next part."""
-        self._parts.append(part)
+        self._bytes += part
         self._objects += part.count(b"{")
         self._values += part.count(b",")
 
@@ -127,10 +127,10 @@ class Text:
         """The body as `kind`. Raises BodyError."""
         if self._objects > OBJECTS or self._values > VALUES:
             raise BodyError(f"more than {OBJECTS} objects or {VALUES} values")
-        return _decoded(kind, b"".join(self._parts))
+        return _decoded(kind, self._bytes)
 
 
-def _decoded(kind: type[_Body], body: bytes | msgspec.Raw, place: str = "") -> _Body:
+def _decoded(kind: type[_Body], body: bytes | bytearray | msgspec.Raw, place: str = "") -> _Body:
     """A body, or the part of one that is found at `place`."""
     try:
         return msgspec.json.decode(body, type=kind)
