@@ -199,11 +199,16 @@ class GatewayHttp(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field. Fields of the trailer section are dropped (RFC 9110 section 6.5.1)."""
-        if self._in_head:
-            super().on_header(name, value)
-            if len(self.headers) > _HEAD_FIELDS:
-                self._too_many_fields = True
-                raise ValueError("too many fields")
+        if not self._in_head:
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        headers = self.headers
+        headers.append((name, value))
+        if len(headers) > _HEAD_FIELDS:
+            self._too_many_fields = True
+            raise ValueError("too many fields")
 
     def on_headers_complete(self) -> None:
         """The head is complete. With an upgrade offer the parser stops here, and `data_received` takes over."""

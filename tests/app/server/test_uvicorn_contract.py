@@ -39,7 +39,8 @@ GATEWAY_SERVER = {
 }  # fmt: skip
 HTTP = {
     "_should_upgrade", "_should_upgrade_to_ws", "_unset_keepalive_if_required", "connection_lost",
-    "connection_made", "cycle.response_started", "data_received", "eof_received", "flow.read_paused",
+    "connection_made", "cycle.response_started", "data_received", "eof_received", "expect_100_continue",
+    "flow.read_paused",
     "flow.write_paused", "handle_websocket_upgrade", "headers",
     "loop.call_later", "loop.time", "on_header", "on_headers_complete", "on_message_begin", "on_message_complete",
     "parser.feed_data", "parser.get_http_version", "parser.get_method", "parser.set_dangerous_leniencies",
