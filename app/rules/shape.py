@@ -44,7 +44,7 @@ class Shape:
     """The names of one request's fields."""
 
     __slots__ = (
-        "breaks", "connections", "content_lengths", "host_at", "hosts", "is_plain", "passed", "picked", "upgrades",
+        "connections", "content_lengths", "host_at", "hosts", "is_plain", "passed", "pick", "upgrades",
     )  # fmt: skip
 
     def __init__(self, names: Names) -> None:
@@ -62,10 +62,8 @@ class Shape:
         """Each name is a token, and Host and Content-Length come at most once, without Transfer-Encoding."""
         self.passed = b"".join([b"\r\n%b: %%b" % names[at].replace(b"%", b"%%") for at in passed])
         """A format for what is passed on of a client that is not trusted, where Connection names no field."""
-        self.picked: Callable[[Sequence[bytes]], tuple[bytes, ...]] = _picker(passed)
+        self.pick: Callable[[Sequence[bytes]], tuple[bytes, ...]] = _picker(passed)
         """The values for it."""
-        self.breaks = 2 * len(passed)
-        """Bytes of its line breaks."""
 
 
 def _places(names: Names, name: bytes) -> tuple[int, ...]:
