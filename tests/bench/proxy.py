@@ -1,4 +1,4 @@
-"""The peer of the benchmarks: nginx as a plain proxy, without a tunnel, where it is installed."""
+"""The peers of the benchmarks: nginx and HAProxy as plain proxies, without a tunnel, where they are installed."""
 
 import shutil
 from pathlib import Path
@@ -21,6 +21,21 @@ http {{
 }}
 """
 
+_HAPROXY = """
+global
+  nbthread 1
+  maxconn 4096
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+listen service
+  bind 127.0.0.1:{port}
+  http-reuse always
+  server service 127.0.0.1:{service}
+"""
+
 MISSING = "nginx is not installed here, and was left out"
 
 
@@ -32,5 +47,17 @@ def nginx(processes: Processes, folder: Path, service: int) -> tuple[Process, in
     port = free_port()
     (folder / "nginx.conf").write_text(_CONFIG.format(folder=folder, service=service, port=port))
     process = processes.start("nginx", [program, "-p", str(folder), "-e", "stderr", "-c", str(folder / "nginx.conf")])
+    process.wait_port(port)
+    return process, port
+
+
+def haproxy(processes: Processes, folder: Path, service: int) -> tuple[Process, int] | None:
+    """An HAProxy in front of the service, and its port; None where it is not installed."""
+    program = shutil.which("haproxy") or shutil.which("haproxy", path="/usr/sbin")
+    if program is None:
+        return None
+    port = free_port()
+    (folder / "haproxy.cfg").write_text(_HAPROXY.format(service=service, port=port))
+    process = processes.start("haproxy", [program, "-db", "-f", str(folder / "haproxy.cfg")])
     process.wait_port(port)
     return process, port
