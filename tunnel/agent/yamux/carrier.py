@@ -8,6 +8,7 @@ once, when both its ends are over; a splice that fails resets its own stream onl
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from tunnel.account import Account
 from tunnel.agent.carrier import CONTROL_WAITING_BYTES, Carrier, Wiring
@@ -194,6 +195,8 @@ class SpliceCarrier(Carrier):
 
     def _open(self, stream_id: int) -> None:
         self._session.accept_stream(stream_id)
+        # From the next message on, without an event for each frame; what came with the opening is among the events.
+        self._session.deliver_to(stream_id, partial(self._tell, stream_id, Splice.data_from_gateway))
         self._splices[stream_id] = Splice(
             _StreamOutlet(self, self._session, stream_id), self._services, self._account, self._dial_seconds
         )
