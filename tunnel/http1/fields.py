@@ -65,7 +65,7 @@ def read_fields(headers: Headers) -> Fields:
                 raise BadAnswerError("a Transfer-Encoding other than exactly chunked")
             fields.chunked = True
         elif name == b"connection":
-            options += field[1].lower().split(b",")
+            options.extend(field[1].lower().split(b","))
         elif name == b"keep-alive":
             fields.keep_alive_seconds = timeout_of(field[1])
     if options:
