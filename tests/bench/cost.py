@@ -1,9 +1,9 @@
 """CPU of one small request on keep-alive connections: at the gateway, at the agent, and at plain proxies beside them.
 
-`python -m tests.bench cost`. Checks, limits, metrics and access log are on as by default; so are those of uvicorn but
-its own access log, which would write each line a second time. The plain proxies have no tunnel and write no log. Each
-round asks every contender once, one after the other; ratios are those of one round, and their median counts. CPU is
-that of the whole process, from /proc.
+`python -m tests.bench cost`. Checks, limits and metrics are on as by default. So is the access log of `python -m app`;
+plain uvicorn has no handler for ours, so there no access line is written, and its own is off. The plain proxies have no
+tunnel and write no log. Each round asks every contender once, one after the other; ratios are those of one round, and
+their median counts. CPU is that of the whole process, from /proc.
 """
 
 import asyncio
