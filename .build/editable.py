@@ -30,7 +30,7 @@ class EditableHook(BuildHookInterface[Any]):
         file.write_text(_PACKAGE.format(path=str(Path(self.root) / "app")), encoding="utf-8")
         build_data["force_include_editable"][str(file)] = "tunnel_gateway/__init__.py"
 
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002  (hatchling calls it so)
         """Remove what was written."""
         if self._folder is not None:
             self._folder.cleanup()

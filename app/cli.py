@@ -93,7 +93,7 @@ def serve(config: str | None, host: str, port: int) -> int:
 def check(file: str | None) -> int:
     """Print a summary of a file and the variables. Raises ConfigurationError."""
     settings = load(file)
-    print(f"{settings.file or 'environment'}: ok: {settings.summary()}")  # noqa: T201
+    print(f"{settings.file or 'environment'}: ok: {settings.summary()}")  # noqa: T201  (what the command is for)
     for cluster in settings.uncovered_clusters():
         _complain(
             f"warning: cluster {cluster} has routes, but no agent's token covers it; add it to an [[agents]] entry"
@@ -135,7 +135,7 @@ def drain(url: str, wait_seconds: float | None, token_file: str | None) -> int:
         return 1
     told = _told(answer.text)
     if answer.is_success:
-        print(told or "draining")  # noqa: T201
+        print(told or "draining")  # noqa: T201  (what the command is for)
         return 0
     hint = "; set GATEWAY_ADMIN_TOKEN or --admin-token-file" if answer.status_code == 401 and secret is None else ""
     _complain(f"drain: {url} answered {answer.status_code}: {told or answer.reason_phrase}{hint}")

@@ -141,7 +141,7 @@ class ControlPlane:
             call = methods.get(request.method)
             if call is None:
                 headers.append((b"allow", ", ".join(methods).encode()))
-                raise _RefusedError(_WRONG_METHOD)  # noqa: TRY301
+                raise _RefusedError(_WRONG_METHOD)  # noqa: TRY301  (likewise)
             status, value = await call(request, caller, name)
             body = b"" if status == 204 else msgspec.json.encode(value) + b"\n"
             headers.append((b"content-type", b"application/json"))

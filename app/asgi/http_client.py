@@ -141,8 +141,8 @@ class AsgiHttpClient(HttpClient):
 
     @override
     def read_body(self) -> None:
-        if self._reader is None:
-            self._reader = asyncio.get_running_loop().create_task(self._read())
+        if self._reader is None and self._call is not None:
+            self._reader = self._loop.create_task(self._read(self._call))
 
     @override
     def watch(self) -> None:
@@ -151,7 +151,7 @@ class AsgiHttpClient(HttpClient):
     @override
     def pause_body(self) -> None:
         if self._may_read is None:
-            self._may_read = asyncio.get_running_loop().create_future()
+            self._may_read = self._loop.create_future()
 
     @override
     def resume_body(self) -> None:
@@ -200,9 +200,7 @@ class AsgiHttpClient(HttpClient):
             self._wake = self._loop.create_future()
             await self._wake
 
-    async def _read(self) -> None:
-        call = self._call
-        assert call is not None  # noqa: S101  (it asked)
+    async def _read(self, call: HttpListener) -> None:
         try:
             while True:
                 if self._may_read is not None:

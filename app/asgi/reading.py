@@ -13,11 +13,9 @@ def read_scope(scope: Scope, proxies: Networks) -> Request:
     """The request of an `http` or `websocket` scope. `proxies`: the networks whose forwarding headers we trust."""
     is_websocket = scope["type"] == "websocket"
     client = scope.get("client")
-    prefix = scope.get("root_path", "")
-    path = b"" if prefix else scope.get("raw_path")
     return read_request(
         method="GET" if is_websocket else scope["method"],
-        path=path if path and b"?" not in path else raw_path_of(scope),
+        path=raw_path_of(scope),
         query=scope.get("query_string", b""),
         fields=scope["headers"],
         peer=client[0] if client else "unknown",
@@ -25,7 +23,7 @@ def read_scope(scope: Scope, proxies: Networks) -> Request:
         proxies=proxies,
         subprotocols=tuple(scope.get("subprotocols", ())) if is_websocket else (),
         is_websocket=is_websocket,
-        prefix=prefix,
+        prefix=scope.get("root_path", ""),
     )
 
 

@@ -61,9 +61,10 @@ class Lifetimes:
             return
         del self._unsettled[name]
         host = self._hosts.get(name)
-        for path, learned in host.paths.items() if host is not None else ():
-            expires_at = min(learned.expires_at + max(self._leap, 0.0), self._leapt_at + LIFETIME_SECONDS)
-            host.paths[path] = Learned(learned.claim, expires_at)  # type: ignore[union-attr]
+        if host is not None:
+            for path, learned in host.paths.items():
+                expires_at = min(learned.expires_at + max(self._leap, 0.0), self._leapt_at + LIFETIME_SECONDS)
+                host.paths[path] = Learned(learned.claim, expires_at)
 
     def settle_all(self) -> None:
         """Move all that are left, in one piece."""

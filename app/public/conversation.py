@@ -304,7 +304,7 @@ class Conversation:
         self._advance()
 
     def _close_client(self) -> None:
-        assert self._close is not None  # noqa: S101
+        assert self._close is not None  # noqa: S101  (its callers have set it)
         self._closing_client = True
         self._ready = False
         self._record.close_code = self._close[0]

@@ -101,9 +101,7 @@ class HttpCall(OpeningCall):
         self._answer_began = True
         size_bytes = len(body)
         if passes_unchanged(status, block, self._route.policy) and not self._gateway.drain.draining:
-            clock = self._clock
-            self._last_data = self.head_at = clock()
-            self._head, self.state, self.status = _WHOLE, ANSWERING, status
+            self._answers(_WHOLE, status)
             request_id = self.request_id.encode("ascii")
             headers.append((REQUEST_ID, request_id))
             self._client.whole(status, headers, b"%bx-request-id: %b\r\n" % (block, request_id), body)
@@ -272,16 +270,18 @@ class HttpCall(OpeningCall):
             self._reset()
             self._fail(BadAnswerError(f"status {head.status}"))  # no server could send it on
             return None
-        self._head = head
-        self.state = ANSWERING
-        clock = self._clock
-        self._last_data = self.head_at = clock()
-        self.status = head.status
+        self._answers(head, head.status)
         policy = self._route.policy
         fields = answer_fields(head, self.request_id, policy.response_headers, close=self._gateway.drain.draining)
         if policy.sticky == "cookie" and self.upstream is not None:
             fields.extend(cookie_for(self._route, self._request, self.upstream))
         return fields
+
+    def _answers(self, head: ResponseHead, status: int) -> None:
+        """The final head came, and is passed on."""
+        clock = self._clock
+        self._last_data = self.head_at = clock()
+        self._head, self.state, self.status = head, ANSWERING, status
 
     def _refuse(self, problem: problems.Problem, detail: str = "") -> None:
         """Answer with a page of ours. `detail` is shown."""

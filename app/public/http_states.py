@@ -26,6 +26,6 @@ class State(Enum):
 
 
 CHOOSING, OPEN, ANSWERING, REFUSED, BROKEN, LEFT, OVER = State
-"""A name of a module is read at a tenth of the cost of an enumeration's member."""
+"""By names of the module: read on the path of every request."""
 
 FINAL = (BROKEN, LEFT, OVER)

@@ -5,6 +5,7 @@ Choosing is a plain call where a link is there; only waiting for one, within the
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from tunnel.errors import TunnelError
@@ -20,7 +21,7 @@ from ..rules.routes import Route
 logger = logging.getLogger("gateway")
 
 
-class OpeningCall(Record):
+class OpeningCall(Record, ABC):
     """What calls have in common until the service answers. A subclass is the sink, and says what follows."""
 
     __slots__ = (
@@ -51,21 +52,21 @@ class OpeningCall(Record):
 
     # --- what a subclass says
 
+    @abstractmethod
     def _opened(self, exchange: Exchange, now: float) -> None:
         """The exchange is open: end the request, or send its body."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _refuse(self, problem: problems.Problem, detail: str = "") -> None:
         """Answer with an error of our own. `detail` is shown."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _fail(self, error: TunnelError, /, *, opened: bool = True) -> None:
         """An attempt failed. `opened` False: nothing was sent."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _is_repeatable(self) -> bool:
         """Whether the request may reach the service twice (RFC 9110 section 9.2.2), and can be sent again."""
-        raise NotImplementedError
 
     # --- opening
 

@@ -56,7 +56,7 @@ class RefusedRequest(Record):
         close = self._gateway.draining or self._problem is problems.BAD_REQUEST
         self._client.answer(*page(self._request, self._problem, self.detail, close=close))
 
-    def body(self, data: bytes, /, *, last: bool) -> bool:  # noqa: ARG002
+    def body(self, data: bytes, /, *, last: bool) -> bool:  # noqa: ARG002  (the port has it)
         """Nobody wants it."""
         return False
 
@@ -74,7 +74,7 @@ class RefusedRequest(Record):
     def broken_off(self) -> None:
         """Not called: nothing is broken off here."""
 
-    def left(self, why: str = "", /) -> None:  # noqa: ARG002
+    def left(self, why: str = "", /) -> None:  # noqa: ARG002  (the port has it)
         """The client is gone."""
         self.finished()
 

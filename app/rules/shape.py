@@ -28,8 +28,9 @@ _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqr
 """RFC 9110 section 5.6.2."""
 
 _KEPT = 512
+_KEPT_NAMES = 64
 _KEPT_BYTES = 1024
-"""Of the names of one shape."""
+"""Of the names of one shape, which takes a few times as much: 4 MB in all at the very most."""
 
 
 def is_claim(name: bytes) -> bool:
@@ -87,7 +88,7 @@ def shape_of(names: Names) -> Shape:
     shape = _shapes.get(names)
     if shape is None:
         shape = Shape(names)
-        if sum(map(len, names)) <= _KEPT_BYTES:
+        if len(names) <= _KEPT_NAMES and sum(map(len, names)) <= _KEPT_BYTES:
             if len(_shapes) >= _KEPT:
                 _shapes.clear()
             _shapes[names] = shape

@@ -199,7 +199,8 @@ def test_limits():
     assert order(timeout=500).seconds == 0.5
     assert order(timeout="2s").seconds == 2
     assert order(is_websocket=True).seconds == 24 * 3600
-    assert order(deadline="2001-01-01T00:00:00Z", timeout=500).seconds < 0
+    long_ago = order(deadline="2001-01-01T00:00:00Z", timeout=500)  # a deadline counts before a timeout
+    assert long_ago.seconds < 0, "time left, as the message says: nothing is timed here"
     assert order(deadline="soon", timeout="soon").seconds == 120
 
 

@@ -31,6 +31,7 @@ async def test_a_gateway_that_was_away_serves_the_first_request_again(own_stack:
     stack.start_gateway()
     async with http_client() as http:
         assert await status(http, stack) == 200
+    # What the agent says that it is going to wait, not how long it took.
     delays = [float(line.split()[-2]) for line in stack.agent.output() if "next attempt in" in line]
     assert delays
     for number, seconds in enumerate(delays):

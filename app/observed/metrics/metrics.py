@@ -117,7 +117,7 @@ class Metrics:
         The library would decide too, but it copies the requested version into the content type.
         """
         if accept is not None and "application/openmetrics-text" in accept.lower():
-            body: bytes = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]
+            body: bytes = openmetrics.generate_latest(self._registry)  # type: ignore[no-untyped-call]  # the library has no types for it
             return body, openmetrics.CONTENT_TYPE_LATEST
         return generate_latest(self._registry), CONTENT_TYPE_PLAIN_0_0_4
 

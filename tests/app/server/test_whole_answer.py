@@ -41,11 +41,20 @@ async def test_it_leaves_in_one_write_and_the_connection_goes_on():
     assert app.done == [True, True]
 
 
-@pytest.mark.parametrize("lines", [["GET / HTTP/1.1", "Host: h", "Connection: close"], ["GET / HTTP/1.0"]])
+@pytest.mark.parametrize(
+    ("lines", "drains"),
+    [
+        (["GET / HTTP/1.1", "Host: h", "Connection: close"], False),
+        (["GET / HTTP/1.0"], False),
+        (["GET / HTTP/1.1", "Host: h"], True),
+    ],
+)
 @dialogue
-async def test_a_connection_that_ends_with_the_answer_says_so(lines: list[str]):
+async def test_a_connection_that_ends_with_the_answer_says_so(lines: list[str], drains: bool):
     app, transport = Whole(), FakeTransport()
     with Connection(app, transport) as client:
+        if drains:
+            app.before = client.protocol.shutdown
         client.send(*lines)
         await quiet()
         assert app.done == [False]
@@ -75,14 +84,3 @@ async def test_while_the_client_takes_nothing_the_usual_way_waits_for_it():
         client.protocol.resume_writing()
         await quiet()
         assert transport.written.endswith(b"\r\n\r\nok")
-
-
-@dialogue
-async def test_during_a_drain_the_answer_says_that_the_connection_ends():
-    app, transport = Whole(), FakeTransport()
-    with Connection(app, transport) as client:
-        app.before = client.protocol.shutdown
-        client.send("GET / HTTP/1.1", "Host: h")
-        await quiet()
-        assert app.done == [False]
-        assert b"connection: close" in transport.written
