@@ -1,15 +1,18 @@
 """How many links there may be, of a cluster and of a token: the next one is turned away, and others are not."""
 
+import asyncio
 import json
 
 import pytest
 
 from app.node.seats import Seats
+from app.rules.routes import Route, RouteTable
 from app.settings import Grant, Settings, token_hash
 from tests.app.agents.dial import GRANTS, Dial, stage, text
 from tests.app.stage import Stage
+from tests.fakes.asgi import Request
 from tests.fakes.growth import FACTOR, calls_of, grows_linearly
-from tests.fakes.link import FakeLink
+from tests.fakes.link import TARGET, FakeLink
 from tests.fakes.loop import dialogue, quiet
 from tunnel.gateway.registry import Registry
 
@@ -84,6 +87,34 @@ async def test_an_agent_that_stays_at_the_controller_socket_is_counted():
         await stays.over()
         assert stays.closed == (1013, "too_many_links")
         await leave(s, first)
+
+
+@dialogue
+async def test_while_an_agent_dials_without_end_another_tenants_requests_go_on():
+    routes = RouteTable([Route("app.example.test", b"/", TARGET)])
+    async with stage(grants=OTHERS, routes=routes) as s:
+        link = FakeLink()
+        s.gateway.registry.add(link)  # type: ignore[arg-type]
+        dials = []
+        for number in range(600):
+            dials.append(Dial(s, WS.format("c9"), "other"))
+            if number % 20 == 0:
+                request = Request(s.app, "GET", "/", host="app.example.test")
+                request.body()
+                request.start()
+                turns = 0
+                while not request.is_over:
+                    await asyncio.sleep(0)
+                    turns += 1
+                    assert turns < 20
+                    if link.exchanges[number // 20 :] and not request.sent:
+                        link.exchanges[-1].answer(200)
+                        link.exchanges[-1].finish()
+                assert request.status == 200
+        await quiet()
+        accepted = [dial for dial in dials if dial.accepted is not None]
+        assert len(accepted) == len(s.gateway.registry.links("c9")) == Settings().max_links_per_cluster
+        await leave(s, *accepted)
 
 
 def test_a_seat_is_given_back_once():
