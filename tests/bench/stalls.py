@@ -265,6 +265,7 @@ def run() -> list[Table]:
             "The longest turn of the loop, in milliseconds of CPU",
             ["", "turn", "must", "one callback", "a collection of garbage, apart", "turns"],
             rows,
+            "the longest turn of a sync is one pass over its body of 3.3 MB: one call, which nothing divides",
         )
     ]
 
