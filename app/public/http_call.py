@@ -301,7 +301,8 @@ class HttpCall(OpeningCall):
             if self._done or not self._client.retract():
                 self._break_off(error)
                 return
-            self.state, self.status = OPEN, 0  # nothing was sent yet
+            self.status = 0  # nothing was sent yet
+        self.state = CHOOSING  # until another attempt opens, or we answer
         if self._try_again(error, self, opened=opened):
             return
         self._error = error

@@ -210,6 +210,18 @@ async def test_the_second_attempt_goes_elsewhere_and_there_is_no_third():
 
 
 @dialogue
+async def test_a_second_attempt_that_waits_for_a_link_is_choosing():
+    async with world(reconnect_grace=5.0) as w:
+        call = w.call("GET")
+        call.begin()
+        w.stage.link.available = False
+        w.stage.exchange.fail(StreamRefusedError("reset"))
+        assert (call.state, call.status) == (State.CHOOSING, 0)
+        call.stop(now=True)
+        assert (call.state, call.status) == (State.REFUSED, 503)
+
+
+@dialogue
 async def test_a_slow_client_holds_the_exchange():
     async with world() as w:
         call = answering(w)
