@@ -15,12 +15,13 @@ from ..agents.rest import ControlPlane
 from ..node.gateway import Gateway
 from ..operator.admin import Admin
 from ..public.header_rules import is_host
-from ..public.refusals import RefusedRequest, refuse_websocket
-from ..public.routed import carry_websocket, request_call
+from ..public.refusals import RefusedHandshake, RefusedRequest
+from ..public.routed import handshake_call, request_call
 from ..rules import problems
 from ..rules.routes import Route, normalise_host
 from ..settings import Settings
 from .caller import AsgiCaller
+from .handshake import AsgiHandshake
 from .http_client import AsgiHttpClient, BrokenOffError
 from .reading import host_of, raw_path_of, read_scope, refusal_of
 from .websocket import AsgiWebSocket
@@ -88,8 +89,8 @@ class RoutedHosts(BaseRoute):
         refused = "" if routes else refusal_of(scope)
         known = routes if request.host in self._known else None  # else its Host was not checked
         if request.is_websocket:
-            websocket = AsgiWebSocket(scope, receive, send)
-            await carry_websocket(gateway, request, websocket, routes=known, refused=refused)
+            handshake = AsgiHandshake(scope, receive, send)
+            await handshake.carry(handshake_call(gateway, request, handshake, routes=known, refused=refused))
             return
         client = AsgiHttpClient(scope, receive, send)
         try:
@@ -188,7 +189,8 @@ def no_route(gateway: Gateway) -> ASGIApp:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         request = read_scope(scope, gateway.settings.trusted_proxies)
         if request.is_websocket:
-            await refuse_websocket(gateway, request, AsgiWebSocket(scope, receive, send), problems.NO_ROUTE)
+            handshake = AsgiHandshake(scope, receive, send)
+            await handshake.carry(RefusedHandshake(gateway, request, handshake, problems.NO_ROUTE))
         else:
             client = AsgiHttpClient(scope, receive, send)
             await client.carry(RefusedRequest(gateway, request, client, problems.NO_ROUTE))

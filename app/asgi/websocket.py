@@ -1,19 +1,16 @@
-"""A WebSocket under any ASGI server: the `Handshake` of a client, and the `AgentWebSocket` of an agent."""
+"""A WebSocket under any ASGI server, awaited: of an agent, and below a client's `AsgiHandshake`."""
 
 from collections.abc import Awaitable
 from typing import Any
 
-from tunnel.account import Account
 from tunnel.port import Headers
 
 from ..agents.socket import AgentLeftError, Channel
-from ..public.client_port import WebSocketClient
 from .types import Receive, Scope, Send
-from .websocket_client import AsgiWebSocketClient
 
 
 class AsgiWebSocket:
-    """One WebSocket around `receive` and `send`. Once open, it bypasses ASGI if the server has a channel for it."""
+    """One WebSocket around `receive` and `send`. An agent's bypasses ASGI if the server has a channel for it."""
 
     __slots__ = ("_extensions", "_receive", "_send")
 
@@ -45,14 +42,6 @@ class AsgiWebSocket:
             await self.close(1011, f"refused with {status}")
 
     # --- an open one
-
-    def open(self, max_message_bytes: int, account: Account, /) -> WebSocketClient:
-        """The client's end: the server's own channel if it has one, else one around `receive` and `send`."""
-        become_client = self._extensions.get("gateway.client")
-        if become_client is not None:
-            client: WebSocketClient = become_client(max_message_bytes, account)
-            return client
-        return AsgiWebSocketClient(self._receive, self._send, self._extensions.get("gateway.abort"))
 
     def channel(self) -> Channel | None:
         """The server's own channel for an agent's WebSocket; None if it has none."""

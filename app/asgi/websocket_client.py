@@ -43,9 +43,12 @@ class AsgiWebSocketClient(WebSocketClient):
         self._tasks = [loop.create_task(_guarded(each(listener), listener)) for each in (self._read, self._write)]
 
     @override
-    async def leave(self) -> None:
+    def leave(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+    async def gone(self) -> None:
+        """Wait for the tasks, after `leave`."""
         if self._tasks:
             await asyncio.wait(self._tasks)
 

@@ -1,12 +1,12 @@
 """What the public side needs from a client, whichever door the client came in through.
 
-`HttpClient` is the client of one HTTP call; it makes plain calls to its `HttpListener`. `Handshake`, which is awaited,
-is the client of a WebSocket until it is accepted or refused. `WebSocketClient` is the client's end of an open one: it
-knows the server's wire or its ASGI calls, and no policy. It makes plain calls to its `WebSocketListener`: `message` for
-each whole message, except while paused; `client_writable` when its buffer has drained; `client_left` once, at the end.
+`HttpClient` is the client of one HTTP call; it makes plain calls to its `HttpListener`. `Handshake` is the client of a
+WebSocket until it is accepted or refused; it makes plain calls to its `HandshakeListener`. `WebSocketClient` is the
+client's end of an open one: it knows the server's wire or its ASGI calls, and no policy. It makes plain calls to its
+`WebSocketListener`: `message` for each whole message, except while paused; `client_writable` when its buffer has
+drained; `client_left` once, at the end.
 """
 
-from collections.abc import Awaitable
 from typing import Protocol
 
 from tunnel.account import Account
@@ -96,19 +96,52 @@ class HttpListener(Protocol):
 
 
 class Handshake(Protocol):
-    """A client's WebSocket until it is accepted or refused. Its methods raise OSError once the client has left."""
+    """A client's WebSocket until it is accepted or refused. Plain calls; it tells its call (`WebSocketCall`) what
+    follows, and nothing before the call that asked for it has returned:
 
-    def begin(self) -> Awaitable[bool]:
-        """Wait for the server to hand over the handshake. False: the client has left."""
+    `begin`, once the server has handed over the handshake; then `accepted` or `refused`, once its server took the
+    answer. In place of any of these `left`, `broke` or `abandoned`.
+    """
 
-    def accept(self, subprotocol: str | None, headers: Headers, /) -> Awaitable[None]:
+    __slots__ = ()
+
+    def accept(self, subprotocol: str | None, headers: Headers, /) -> None:
         """Answer 101."""
 
-    def refuse(self, status: int, headers: Headers, body: bytes, /) -> Awaitable[None]:
+    def refuse(self, status: int, headers: Headers, body: bytes, /) -> None:
         """Answer with this response if the server can, else with the server's own 403."""
 
     def open(self, max_message_bytes: int, account: Account, /) -> "WebSocketClient":
-        """The client's end of the WebSocket. Call it once, right after `accept`."""
+        """The client's end of the WebSocket. Call it once, from `accepted`."""
+
+    def end(self) -> None:
+        """The WebSocket that was opened is over."""
+
+
+class HandshakeListener(Protocol):
+    """What the client of a WebSocket tells until it is accepted or refused; `WebSocketCall` is one."""
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more is asked."""
+
+    def begin(self) -> None:
+        """The client is ready for the first call to it."""
+
+    def accepted(self) -> None:
+        """The 101 is sent."""
+
+    def refused(self) -> None:
+        """The refusal is sent."""
+
+    def left(self) -> None:
+        """The client is gone; idempotent."""
+
+    def broke(self) -> None:
+        """A fault of ours, or of the server's, ended the call; idempotent."""
+
+    def abandoned(self) -> None:
+        """The server no longer serves this WebSocket; idempotent."""
 
 
 class WebSocketClient(Protocol):
@@ -119,8 +152,8 @@ class WebSocketClient(Protocol):
     def start(self, listener: "WebSocketListener", /) -> None:
         """Start to call `listener`."""
 
-    async def leave(self) -> None:
-        """Make no more calls to the listener."""
+    def leave(self) -> None:
+        """Make no more calls to the listener; idempotent."""
 
     @property
     def held_bytes(self) -> int:

@@ -1,9 +1,11 @@
 """A WebSocket after the service's 101: messages on the client's side, RFC 6455 frames on the service's.
 
-Both sides make plain calls; there is no task and no queue here, and only `run` is awaited. Close codes and reasons
-cross both ways: 1005 as an empty close, a vanished peer as 1011, a lost agent as 1012. The codec consumes the service's
-bytes and assembles messages under a cap, so a message larger than a window can pass. While the client's buffer is full,
-the exchange is paused and no credit goes back to the service. `tick` checks all deadlines.
+Both sides make plain calls; there is no task and no queue here. Close codes and reasons cross both ways: 1005 as an
+empty close, a vanished peer as 1011, a lost agent as 1012. The codec consumes the service's bytes and assembles
+messages under a cap, so a message larger than a window can pass. While the client's buffer is full, the exchange is
+paused and no credit goes back to the service. `tick` checks all deadlines.
+
+The states, and what may follow each, are in `conversation_states.py`.
 """
 
 import asyncio
@@ -21,6 +23,7 @@ from ..observed.metrics import Limit, Metrics, limit_of_error
 from ..rules import problems
 from ..rules.policy import Policy
 from .client_port import Message, WebSocketClient
+from .conversation_states import CLOSED, CLOSING, DONE, OPEN, OVER, PARTED
 from .mailbox import Mailbox, size_of
 from .passage import Passage
 from .service_end import ServiceEnd
@@ -30,11 +33,15 @@ _CLOSE_SECONDS = 5.0  # time for the service to answer our close frame; then its
 
 
 class Conversation:
-    """One open WebSocket. When it ends, the record says who closed it, with which code, and how much passed."""
+    """One open WebSocket. When it ends, the record says who closed it, with which code, and how much passed.
+
+    `wake`: asks the ledger for a look soon. `over`: called once, when both sides are done; not after `drop`.
+    """
 
     def __init__(
         self, exchange: Exchange, policy: Policy, client: WebSocketClient, *,
         account: Account, metrics: Metrics, record: Record, wake: Callable[[], None],
+        over: Callable[[], None],
     ) -> None:  # fmt: skip
         self._policy = policy
         self._client = client
@@ -42,13 +49,12 @@ class Conversation:
         self._record = record
         self._up = Passage("client_to_service", policy, metrics, record)
         self._down = Passage("service_to_client", policy, metrics, record)
-        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._over = over
         self._service = ServiceEnd(exchange, policy.max_message_bytes, self._up)
         self._silence = Silence(policy.idle_timeout, wake)
         # The end.
-        self._close: tuple[int, str] | None = None  # code and reason for the client, sent after the waiting messages
-        self._closing_client = False  # the close was handed to the client and is not drained yet
-        self._client_done = False  # the client was closed or has left: data from the service is dropped
+        self.state = OPEN
+        self._close = (1005, "")  # code and reason for the client, from CLOSING on
         self._close_timer: asyncio.TimerHandle | None = None
         # Service to client.
         self._mailbox = Mailbox(account)
@@ -112,14 +118,16 @@ class Conversation:
         """The stream has drained: send the codec's pending answers first, then the client's next message."""
         self._service.drained()
         if not self._service.full:
-            self._passed_up()
+            if self._written is not None:
+                self._up.all_passed([self._written])
+                self._written = None
             self._read_on()
 
     # --- called by the client
 
     def message(self, data: Message, /) -> None:
         """A whole message from the client."""
-        if self._close is not None or self._client_done:
+        if self.state is not OPEN:
             return  # the service no longer reads
         now = self._silence.broken()
         size = size_of(data)
@@ -142,12 +150,12 @@ class Conversation:
     def client_writable(self) -> None:
         """The client's buffer has drained."""
         self._down.unblock()
-        if self._client_done:
+        if self.state in DONE:
             return
         given, self._given = self._given, []
-        self._passed_down(given)
+        self._down.all_passed(given)
         self._mailbox.passing(0)
-        if self._closing_client:
+        if self.state is CLOSED:
             self._await_service_close()
         else:
             self._ready = True
@@ -159,12 +167,12 @@ class Conversation:
 
     def client_left(self, code: int, reason: str, /) -> None:
         """The client closed or vanished: pass that on to the service and give it time to answer; idempotent."""
-        if self._client_done:
+        if self.state in DONE:
             return
         self._silence.stir()
         if self._slowed is not None:
             self._forward_slowed()  # the client sent it before the close
-        if self._close is None:
+        if self.state is OPEN:
             self._record.close_code = self._record.close_code or code
             self._record.closed_by = self._record.closed_by or "client"
             if code == 1009:
@@ -174,7 +182,33 @@ class Conversation:
                 self._service.close(code, reason)
         self._await_service_close()
 
-    # --- called by the gateway
+    # --- called by the call, and through it by the gateway
+
+    def begin(self, early: bytes, error: TunnelError | None = None, *, ended: bool = False) -> None:
+        """Pass messages both ways. `early`: frames that came with the 101; `error`, `ended`: the exchange is over."""
+        self._client.start(self)
+        if early:
+            self.take(early)
+        if error is not None:
+            self.failed(error)
+        elif ended:
+            self.service_ended()
+        elif not self._service.paused:
+            self._service.resume()
+
+    def drop(self) -> None:
+        """Let go of both sides and of all that is held; idempotent."""
+        if self.state is OVER:
+            return
+        self.state = OVER
+        self._ready = False
+        self._mailbox.close()
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        self._record.stalled_by_client_seconds = self._down.end()
+        self._record.stalled_by_service_seconds = self._up.end()
+        self._service.reset()
+        self._client.leave()
 
     def stop(self, *, now: bool) -> None:
         """The gateway is stopping: close the client with 1012 and the service with 1001 (going away)."""
@@ -183,7 +217,7 @@ class Conversation:
             self._service.lose()
             self._service.reset()
             self._mailbox.clear()
-            if not self._closing_client and not self._client_done:
+            if self.state is CLOSING:
                 self._close_client()
         self._advance()
 
@@ -200,10 +234,10 @@ class Conversation:
     def tick(self, now: float) -> float | None:
         """Check the deadlines. Returns when the next one is, while all is quiet."""
         limit = self._policy.websocket_write_timeout
-        if self._down.blocked_since is not None and not self._client_done:
+        if self._down.blocked_since is not None and self.state not in DONE:
             if self._down.overdue(now, limit, self._client.unsent_bytes):
                 self._cut_client()
-        elif self._close is not None or self._client_done:
+        elif self.state is not OPEN:
             return None
         elif self._up.overdue(now, limit):
             self._hit(Limit.TIMEOUT_WRITE)
@@ -226,35 +260,11 @@ class Conversation:
         """Messages waiting in either direction, those being assembled, and what the stream holds."""
         return self._mailbox.held_bytes + self._client.held_bytes + self._service.held_bytes
 
-    # --- the coroutine
-
-    async def run(self, early: bytes, error: TunnelError | None = None, *, ended: bool = False) -> None:
-        """Pass messages both ways. `early`: frames that came with the 101; `error`, `ended`: the exchange is over."""
-        if early:
-            self.take(early)
-        if error is not None:
-            self.failed(error)
-        elif ended:
-            self.service_ended()
-        elif not self._service.paused:
-            self._service.resume()
-        try:
-            await self._over
-        finally:
-            self._client_done = True
-            self._ready = False
-            self._mailbox.close()
-            if self._close_timer is not None:
-                self._close_timer.cancel()
-            self._record.stalled_by_client_seconds = self._down.end()
-            self._record.stalled_by_service_seconds = self._up.end()
-            self._service.reset()
-
     # --- service to client
 
     def _advance(self) -> None:
         """Pass on what the client can take. When nothing waits, close the client or resume the service."""
-        if self._client_done:
+        if self.state in DONE:
             self._end_service()
             return
         while self._ready and self._mailbox and not self._down.slowed:
@@ -267,13 +277,13 @@ class Conversation:
             if given and not self._client.flush():
                 self._wait_for(given)
             elif given:
-                self._passed_down(given)
+                self._down.all_passed(given)
         if self._ready and not self._mailbox:
-            if self._close is not None:
+            if self.state is CLOSING:
                 self._close_client()
             elif self._service.paused:
                 self._service.resume()
-        elif not self._client_done:
+        elif self.state not in DONE:
             self._service.pause()
 
     def _wait_for(self, given: list[tuple[int, float]]) -> None:
@@ -294,7 +304,7 @@ class Conversation:
         if wait is None:
             self._exceeded()
             return False
-        if wait == 0.0 or self._close is not None:
+        if wait == 0.0 or self.state is not OPEN:
             return True
         self._down.slow_down(wait, self._pass_slowed)
         return False
@@ -304,8 +314,7 @@ class Conversation:
         self._advance()
 
     def _close_client(self) -> None:
-        assert self._close is not None  # noqa: S101  (its callers have set it)
-        self._closing_client = True
+        self.state = CLOSED
         self._ready = False
         self._record.close_code = self._close[0]
         if self._client.close(*self._close):
@@ -334,7 +343,7 @@ class Conversation:
         """Forward the message that the rate limit held back."""
         self._up.hurry()
         waited, self._slowed = self._slowed, None
-        if waited is not None and self._close is None:
+        if waited is not None and self.state is OPEN:
             self._forward(*waited)
         if not self._service.full:
             self._read_on()
@@ -348,14 +357,15 @@ class Conversation:
     def _set_close(self, code: int, reason: str, by: Literal["client", "service", "gateway"]) -> None:
         """Set how the client will be closed; the first call wins. No message is delayed after that."""
         self._silence.stir()
-        if self._close is None:
+        if self.state is OPEN:
+            self.state = CLOSING
             self._close = (code, reason)
             self._record.closed_by = self._record.closed_by or by
         self._admitted = self._down.hurry() or self._admitted
 
     def _close_both(self, code: int, reason: str, *, to_service: int) -> None:
         """Close both sides, by our own decision."""
-        if self._close is None:
+        if self.state is OPEN:
             self._set_close(code, reason, "gateway")
             self._service.close(to_service, "")
 
@@ -366,7 +376,7 @@ class Conversation:
 
     def _await_service_close(self) -> None:
         """Wait for the service to end the connection, as RFC 6455 section 7.1.1 asks of a server."""
-        self._client_done = True
+        self.state = PARTED
         self._ready = False
         self._down.unblock()
         self._mailbox.close()
@@ -377,24 +387,14 @@ class Conversation:
 
     def _end_service(self) -> None:
         """End the exchange once the service has ended its side."""
-        if self._service.ended and not self._over.done():
+        if self._service.ended and self.state is not OVER:
             self._service.end()
             self._finish()
 
     def _finish(self) -> None:
-        if not self._over.done():
-            self._over.set_result(None)
+        if self.state is not OVER:
+            self.drop()
+            self._over()
 
     def _hit(self, limit: Limit) -> None:
         self._metrics.limit_hit(limit, self._record)
-
-    def _passed_up(self) -> None:
-        if self._written is not None:
-            size, arrived = self._written
-            self._written = None
-            self._up.passed(size, arrived, time.monotonic())
-
-    def _passed_down(self, given: list[tuple[int, float]]) -> None:
-        now = time.monotonic()
-        for size, arrived in given:
-            self._down.passed(size, arrived, now)

@@ -13,7 +13,7 @@ from tunnel.http1 import UnsendableHeadError
 from tunnel.port import Exchange, RequestHead, Sink, Upstream
 
 from ..node.gateway import Gateway
-from ..observed.access import Record
+from ..observed.record import Kind, Record
 from ..rules import problems
 from ..rules.request import Request
 from ..rules.routes import Route
@@ -32,10 +32,12 @@ class OpeningCall(Record, ABC):
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
-    def __init__(self, gateway: Gateway, route: Route, request: Request, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, gateway: Gateway, route: Route, request: Request, clock: Callable[[], float], kind: Kind = "http"
+    ) -> None:
         """`clock` gives the loop's time."""
         super().__init__(
-            "http", request.request_id, request.method, request.host, request.path, route.target, clock(),
+            kind, request.request_id, request.method, request.host, request.path, route.target, clock(),
             request.client,
         )  # fmt: skip
         self._clock = clock

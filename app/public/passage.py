@@ -69,6 +69,12 @@ class Passage:
         if self._logs_messages:
             access.emit_message(self._record, self._direction, size_bytes)
 
+    def all_passed(self, messages: list[tuple[int, float]]) -> None:
+        """Count these, of which each has a size and the time it was complete at: they have all now been passed on."""
+        now = time.monotonic()
+        for size_bytes, arrived in messages:
+            self.passed(size_bytes, arrived, now)
+
     def admit(self, size_bytes: int) -> float | None:
         """Seconds that the rate limit delays a message (0: none). None: the limit is exceeded."""
         return self._rate.admit(size_bytes, time.monotonic()) if self._rate is not None else 0.0

@@ -5,7 +5,6 @@ The host that was asked for stands in the access line alone, never in a label: c
 """
 
 import asyncio
-import contextlib
 
 from tunnel.port import Headers
 
@@ -83,18 +82,53 @@ class RefusedRequest(Record):
         self.finished()
 
 
-async def refuse_websocket(
-    gateway: Gateway, request: Request, client: Handshake, problem: Problem, detail: str = ""
-) -> None:
-    """Refuse a WebSocket handshake that has no route; `detail` is shown."""
-    record = records.begin(request, None)
-    try:
-        if not await client.begin():
-            record.outcome = "client_left"
-            return
-        record.status, record.outcome, record.detail = problem.status, problem.code, detail
-        record.closed_by = "gateway"
-        with contextlib.suppress(OSError):  # the client has left
-            await client.refuse(*page(request, problem, detail))
-    finally:
-        records.end(gateway, record)
+class RefusedHandshake(Record):
+    """A WebSocket that has no route, and the answer that its handshake gets. `detail` is shown."""
+
+    __slots__ = ("_client", "_detail", "_gateway", "_problem", "_request")
+
+    def __init__(
+        self, gateway: Gateway, request: Request, client: Handshake, problem: Problem, detail: str = ""
+    ) -> None:
+        now = asyncio.get_running_loop().time()
+        super().__init__(
+            "websocket", request.request_id, request.method, request.host, request.path, None, now, request.client
+        )
+        self._gateway = gateway
+        self._request = request
+        self._client = client
+        self._problem = problem
+        self._detail = detail
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is answered, or its client left."""
+        return self.ended_at is not None
+
+    def begin(self) -> None:
+        """Answer."""
+        self.status, self.outcome, self.detail = self._problem.status, self._problem.code, self._detail
+        self.closed_by = "gateway"
+        self._client.refuse(*page(self._request, self._problem, self._detail))
+
+    def accepted(self) -> None:
+        """Not called: nothing is accepted here."""
+
+    def refused(self) -> None:
+        """It is over: counted, and written into the access log."""
+        if self.ended_at is None:
+            records.end(self._gateway, self)
+
+    def left(self) -> None:
+        """The client is gone."""
+        if not self.status:
+            self.outcome = "client_left"
+        self.refused()
+
+    def broke(self) -> None:
+        """The server failed."""
+        self.refused()
+
+    def abandoned(self) -> None:
+        """The server no longer serves it."""
+        self.refused()

@@ -8,11 +8,11 @@ from ..rules import problems
 from ..rules.problems import Problem
 from ..rules.request import Request
 from ..rules.routes import Route, UnsafePathError, match, normalise_host
-from . import websocket_call
-from .client_port import Handshake, HttpClient, HttpListener
+from .client_port import Handshake, HandshakeListener, HttpClient, HttpListener
 from .header_rules import BadRequestError, checked_host, is_websocket_upgrade
 from .http_call import HttpCall
-from .refusals import RefusedRequest, refuse_websocket
+from .refusals import RefusedHandshake, RefusedRequest
+from .websocket_call import WebSocketCall
 
 
 def request_call(
@@ -33,16 +33,15 @@ def request_call(
     return HttpCall(gateway, route, request, client)
 
 
-async def carry_websocket(
+def handshake_call(
     gateway: Gateway, request: Request, client: Handshake, *, routes: list[Route] | None = None, refused: str = ""
-) -> None:
-    """Carry a WebSocket to its service. `routes`, `refused`: as in `request_call`."""
+) -> HandshakeListener:
+    """The call of a WebSocket. `routes`, `refused`: as in `request_call`."""
     try:
         route = _route_of(gateway, request, routes, refused)
     except _NoRouteError as error:
-        await refuse_websocket(gateway, request, client, error.problem, error.detail)
-        return
-    await websocket_call.carry(gateway, route, request, client)
+        return RefusedHandshake(gateway, request, client, error.problem, error.detail)
+    return WebSocketCall(gateway, route, request, client)
 
 
 class _NoRouteError(Exception):

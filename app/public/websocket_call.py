@@ -1,11 +1,13 @@
-"""One WebSocket of a client, until its handshake is accepted or refused; a `Conversation` carries the rest.
+"""One WebSocket of a client, as plain calls: its handshake, and then a `Conversation`, which carries the rest.
 
 The client is accepted only after the service's 101, with the subprotocol that the service chose. If the service
-refuses, the client gets the service's status, headers and body.
+refuses, the client gets the service's status, headers and body. Only waiting for a link is a task. `tick` holds the
+handshake's deadline, and has a timer do the last half second.
+
+The states, and what may follow each, are in `websocket_states.py`.
 """
 
 import asyncio
-import contextlib
 from functools import partial
 
 from tunnel import websocket
@@ -18,14 +20,15 @@ from tunnel.errors import (
     TooSlowError,
     TunnelError,
 )
-from tunnel.http1 import UnsendableHeadError
-from tunnel.port import Exchange, Headers, RequestHead, ResponseHead, Upstream
+from tunnel.override import override
+from tunnel.port import Exchange, Headers, RequestHead, ResponseHead, Sink, Upstream
 
+from ..node.admission import Ticket
+from ..node.exchanges import TICK_SECONDS
 from ..node.gateway import Gateway
 from ..node.stickiness import cookie_for
 from ..observed import access
-from ..observed.access import Record
-from ..observed.metrics import Limit, limit_of
+from ..observed.metrics import Limit, limit_of, limit_of_error
 from ..observed.request_id import with_request_id
 from ..rules import problems
 from ..rules.request import Request
@@ -34,72 +37,179 @@ from . import records
 from .client_port import Handshake
 from .conversation import Conversation
 from .header_rules import BadRequestError, accept_headers, response_headers, upgrade_head
+from .opening_call import OpeningCall
 from .refusals import page
-from .waiting import Waiter
+from .websocket_states import (
+    ACCEPTING,
+    CHOOSING,
+    DECLINED,
+    FINAL,
+    LEFT,
+    NEW,
+    OPEN,
+    OVER,
+    REFUSED,
+    RELAYING,
+    TALKING,
+    State,
+)
 
 _REFUSAL_BYTES = 1024 * 1024
 """Limit for the body of a refused handshake: servers hold it whole before they send it."""
 
 
-class WebSocketCall:
-    """One WebSocket: the sink of its exchange, until the conversation takes over."""
+class WebSocketCall(OpeningCall):
+    """One WebSocket. It is its own record, which its conversation fills in too."""
 
     is_websocket = True
 
-    def __init__(self, gateway: Gateway, route: Route, request: Request, client: Handshake, record: Record) -> None:
-        self._gateway = gateway
-        self._route = route
-        self._request = request
+    __slots__ = (
+        "_body", "_client", "_conversation", "_ended", "_error", "_head", "_held", "_key", "_ticket", "_timer", "state",
+    )  # fmt: skip
+
+    def __init__(self, gateway: Gateway, route: Route, request: Request, client: Handshake) -> None:
+        super().__init__(gateway, route, request, asyncio.get_running_loop().time, "websocket")
         self._client = client
-        self._record = record
-        self._exchange: Exchange | None = None
-        self._head: ResponseHead | None = None
-        self._conversation: Conversation | None = None
-        self._body: list[bytes] = []  # the body of a refusal, or frames that came with the 101
-        self._held = Holding(gateway.account)  # the bytes of `_body`
-        self._ended = False
-        self._error: TunnelError | None = None
-        self._waiter = Waiter()
-        self.upstream: Upstream | None = None
+        self._key = websocket.new_key()
+        self._ticket: Ticket | None = None
+        self._conversation: Conversation | None = None  # while TALKING
+        self._head: ResponseHead | None = None  # of a refusal
+        self._body: list[bytes] = []  # of a refusal, or frames that came with the 101
+        self._held: Holding | None = None  # the bytes of `_body`
+        self._ended = False  # the exchange, while ACCEPTING
+        self._error: TunnelError | None = None  # likewise
+        self._timer: asyncio.TimerHandle | None = None
+        self.state = NEW
+
+    # --- told by the client
+
+    def begin(self) -> None:
+        """The server handed the handshake over: admit it, and open the service's side. To be called once."""
+        gateway = self._gateway
+        if gateway.closing:
+            self._refuse(problems.STOPPING)
+            return
+        ticket = gateway.admission.admit(self._route, self._request, gateway.settings.max_websockets_per_cluster)
+        if isinstance(ticket, problems.Problem):
+            if (hit := limit_of(ticket)) is not None:
+                gateway.metrics.limit_hit(hit, self)
+            self._refuse(ticket)
+            return
+        self._ticket = ticket
+        gateway.began(self)
+        offered = self._request.subprotocols
+        protocols = ", ".join(offered).encode("latin-1") if offered else None
+        handshake = websocket.handshake_headers(self._key, protocols)
+        try:
+            head = upgrade_head(self._request, self._route.policy.request_headers, handshake)
+        except BadRequestError as error:
+            self._refuse(problems.BAD_REQUEST, str(error))
+            return
+        self._choose(head, self)
+
+    def accepted(self) -> None:
+        """The client was sent the 101, and its end can be opened."""
+        if self.state is not ACCEPTING:
+            return
+        self.state = TALKING
+        self.status = 101
+        self._stop_timer()
+        self._request_head = None  # may hold a kilobyte of cookies, for as long as the WebSocket is open
+        gateway, policy, exchange = self._gateway, self._route.policy, self._exchange
+        gateway.metrics.websocket_opened(self)
+        access.emit_opened(self)
+        assert exchange is not None  # noqa: S101  (it has answered 101)
+        client = self._client.open(policy.max_message_bytes, gateway.account)
+        conversation = self._conversation = Conversation(
+            exchange, policy, client, account=gateway.account, metrics=gateway.metrics, record=self,
+            wake=partial(gateway.exchanges.wake, self), over=self._talked,
+        )  # fmt: skip
+        early = b"".join(self._body)
+        self._let_go()
+        conversation.begin(early, self._error, ended=self._ended)
+
+    def refused(self) -> None:
+        """The client was sent the refusal."""
+        if self.state in (REFUSED, RELAYING):
+            self._close(OVER)
+
+    def left(self) -> None:
+        """The client is gone; idempotent. Of an open WebSocket its `WebSocketClient` tells more."""
+        if self._conversation is not None:
+            self._conversation.client_left(1006, "")
+            return
+        if self.state in FINAL:
+            return
+        if self.state is not REFUSED:
+            self.outcome = "client_left"
+            if self.state is not NEW:
+                self.closed_by = self.closed_by or "client"
+        self._close(LEFT)
+
+    def broke(self) -> None:
+        """A fault of ours or of the server's ended the call; idempotent."""
+        if self.state not in FINAL:
+            self.status, self.outcome = self.status or 500, problems.INTERNAL.code
+            self._close(LEFT)
+
+    def abandoned(self) -> None:
+        """The server serves it no longer; idempotent."""
+        self._close(LEFT)
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more is asked of the client."""
+        return self.state in FINAL
 
     # --- the sink
 
     def head(self, head: ResponseHead, /) -> None:
         """The service's answer to the handshake."""
-        if head.status == 101 or head.status >= 200:
+        if self.state is not OPEN or (head.status < 200 and head.status != 101):
+            return
+        self._answer_began = True
+        self.head_at = self._clock()
+        if head.status == 101:
+            self._accept(head)
+        else:
             self._head = head
-            self._waiter.wake()
+            self.state = DECLINED
 
     def data(self, data: bytes, /) -> None:
         """Frames of an open WebSocket, or the body of a refusal."""
-        if self._conversation is not None:
-            self._conversation.take(data)
-            return
-        self._body.append(data)
-        self._held.add(len(data))
-        if self._head is not None and self._head.status == 101 and self._exchange is not None:
-            self._exchange.pause()
-        elif self._held.size_bytes > _REFUSAL_BYTES:
-            self._fail(ServiceBrokeOffError(f"the refused handshake's body is larger than {_REFUSAL_BYTES} bytes"))
-        self._waiter.wake()
+        conversation = self._conversation
+        if conversation is not None:
+            conversation.take(data)
+        elif self.state in (ACCEPTING, DECLINED):
+            self._body.append(data)
+            if self._held is None:
+                self._held = Holding(self._gateway.account)
+            self._held.add(len(data))
+            if self.state is DECLINED:
+                if self._held.size_bytes > _REFUSAL_BYTES:
+                    text = f"the refused handshake's body is larger than {_REFUSAL_BYTES} bytes"
+                    self._give_up(ServiceBrokeOffError(text))
+            elif self._exchange is not None:
+                self._exchange.pause()
 
     def trailers(self, headers: Headers, /) -> None:
         """The trailers of a refusal are dropped."""
 
     def end(self) -> None:
         """The refusal is complete, or the service ended its stream."""
-        self._ended = True
         if self._conversation is not None:
             self._conversation.service_ended()
-        self._waiter.wake()
+        elif self.state is DECLINED:
+            self._relay()
+        else:
+            self._ended = True
 
     def failed(self, error: TunnelError, /) -> None:
-        """The exchange is over."""
-        if self._error is None:
-            self._error = error
+        """The exchange is over, and not in order."""
         if self._conversation is not None:
             self._conversation.failed(error)
-        self._waiter.wake()
+        elif self.state is not CHOOSING:
+            self._fail(error)
 
     def writable(self) -> None:
         """The stream has drained."""
@@ -113,177 +223,163 @@ class WebSocketCall:
         if self._conversation is not None:
             self._conversation.stop(now=now)
         else:
-            self._fail(StoppingError("the gateway is stopping"))
+            self._give_up(StoppingError("the gateway is stopping"))
 
     def relieve(self) -> None:
         """The process holds too many bytes: end this exchange."""
         if self._conversation is not None:
             self._conversation.relieve()
-        else:
-            self._gateway.metrics.limit_hit(Limit.HELD_HARD, self._record)
-            self._fail(NoRoomError("too much was held for this handshake"))
+        elif self.state in (CHOOSING, OPEN, DECLINED, ACCEPTING):
+            self._gateway.metrics.limit_hit(Limit.HELD_HARD, self)
+            self._give_up(NoRoomError("too much was held for this handshake"))
 
     def tick(self, now: float) -> float | None:
-        """Check the conversation's deadlines; the handshake has its own timeout."""
-        return self._conversation.tick(now) if self._conversation is not None else None
+        """Hold the deadlines; `now` is the loop's time. Returns when to look at an open WebSocket again."""
+        if self._conversation is not None:
+            return self._conversation.tick(now)
+        deadline = self._deadline()
+        if deadline is not None:
+            if now >= deadline:
+                self._late()
+            elif now > deadline - TICK_SECONDS and self._timer is None:
+                self._timer = asyncio.get_running_loop().call_at(deadline, self._ring, deadline)
+        return None
 
     @property
     def held_bytes(self) -> int:
         """Bytes held by this exchange, here and in its stream."""
         if self._conversation is not None:
             return self._conversation.held_bytes
-        return self._held.size_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
+        held_bytes = self._held.size_bytes if self._held is not None else 0
+        return held_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
 
     def __repr__(self) -> str:
         state = "open" if self._conversation is not None else "shaking hands"
         return f"<WebSocketCall to {self._route.target}, {state}, {self.held_bytes} bytes held>"
 
-    # --- the coroutine
+    # --- opening
 
-    async def run(self) -> None:
-        """Carry the WebSocket until its end. Raises TunnelError before the client was accepted or answered."""
-        record = self._record
+    @override
+    def _choose(self, head: RequestHead, sink: Sink, avoid: Upstream | None = None) -> None:
+        self.state = CHOOSING
+        super()._choose(head, sink, avoid)
+
+    @override
+    def _opened(self, exchange: Exchange, now: float) -> None:
+        self.state = OPEN
+
+    @override
+    def _is_repeatable(self) -> bool:
+        return True  # a handshake is a GET without a body
+
+    def _deadline(self) -> float | None:
+        """When the service must have answered, or its refusal must be whole."""
+        seconds = self._route.policy.upgrade_timeout
+        if self.state is OPEN and self.upstream is not None:
+            return self._opened_at + seconds + self.upstream.upgrade_allowance
+        if self.state is DECLINED and self.head_at is not None:
+            return self.head_at + seconds
+        return None
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self, deadline: float) -> None:
+        self._timer = None
+        self.tick(deadline)
+
+    def _late(self) -> None:
+        self._gateway.metrics.limit_hit(Limit.TIMEOUT_UPGRADE, self)
+        self._give_up(
+            TooSlowError("the service did not answer the WebSocket handshake in time")
+            if self.state is OPEN
+            else TooSlowError("the body of the refused WebSocket handshake did not end in time")
+        )
+
+    # --- answering
+
+    def _accept(self, head: ResponseHead) -> None:
+        """Have the client accepted, if the service's 101 is in order."""
+        offered = [protocol.encode("latin-1") for protocol in self._request.subprotocols]
         try:
-            key = websocket.new_key()
-            head = await self._shake_hands(key)
-            loop = asyncio.get_running_loop()
-            record.head_at = loop.time()
-            if head.status != 101:
-                await self._refuse(head)
-                return
-            offered = [protocol.encode("latin-1") for protocol in self._request.subprotocols]
-            chosen = websocket.check_accept(key, head.headers, offered)
-            headers = accept_headers(head.headers)
-            if self.upstream is not None:
-                headers.extend(cookie_for(self._route, self._request, self.upstream))
-            headers = self._route.policy.response_headers.apply(headers)
-            subprotocol = chosen.decode("latin-1") if chosen is not None else None
-            await self._client.accept(subprotocol, with_request_id(headers, record.request_id))
-            record.status = 101
-            self._gateway.metrics.websocket_opened(record)
-            access.emit_opened(record)
-            await self._converse()
-        except OSError:
-            record.outcome = "client_left"
-            record.closed_by = record.closed_by or "client"
-        finally:
-            self._held.close()
-            if self._conversation is None and self._exchange is not None:
-                self._exchange.reset()
+            chosen = websocket.check_accept(self._key, head.headers, offered)
+        except TunnelError as error:
+            self._give_up(error)
+            return
+        self.state = ACCEPTING
+        headers = accept_headers(head.headers)
+        if self.upstream is not None:
+            headers.extend(cookie_for(self._route, self._request, self.upstream))
+        headers = self._route.policy.response_headers.apply(headers)
+        subprotocol = chosen.decode("latin-1") if chosen is not None else None
+        self._client.accept(subprotocol, with_request_id(headers, self.request_id))
 
-    async def _converse(self) -> None:
-        exchange, policy, account = self._exchange, self._route.policy, self._gateway.account
-        assert exchange is not None  # noqa: S101  (it has answered 101)
-        client = self._client.open(policy.max_message_bytes, account)
-        conversation = self._conversation = Conversation(
-            exchange, policy, client, account=account, metrics=self._gateway.metrics, record=self._record,
-            wake=partial(self._gateway.exchanges.wake, self),
-        )  # fmt: skip
-        early, self._body = b"".join(self._body), []
-        self._held.set(0)
-        client.start(conversation)
-        try:
-            await conversation.run(early, self._error, ended=self._ended)
-        finally:
-            await client.leave()
-
-    async def _shake_hands(self, key: bytes) -> ResponseHead:
-        """Open the service's side and return its answer. Tries once more after a lost race. Raises TunnelError."""
-        gateway, route = self._gateway, self._route
-        offered = self._request.subprotocols
-        protocols = ", ".join(offered).encode("latin-1") if offered else None
-        handshake = websocket.handshake_headers(key, protocols)
-        request: RequestHead = upgrade_head(self._request, route.policy.request_headers, handshake)
-        avoid: Upstream | None = None
-        for attempt in (1, 2):
-            upstream = gateway.choose(route, self._request, avoid=avoid)
-            if upstream is None:
-                upstream = await gateway.wait_for_upstream(route, self._request, avoid=avoid)
-            self.upstream = upstream
-            self._record.via(upstream.label, upstream.agent_id, upstream.dialect, asyncio.get_running_loop().time())
-            try:
-                self._exchange = upstream.open(request, self, fresh=attempt > 1)
-                async with asyncio.timeout(route.policy.upgrade_timeout + upstream.upgrade_allowance):
-                    while self._head is None:
-                        if self._error is not None:
-                            raise self._error
-                        await self._waiter.wait()
-            except UnsendableHeadError as error:
-                raise BadRequestError(str(error)) from None
-            except TimeoutError:
-                gateway.metrics.limit_hit(Limit.TIMEOUT_UPGRADE, self._record)
-                raise TooSlowError("the service did not answer the WebSocket handshake in time") from None
-            except TunnelError as error:
-                if self._exchange is not None:
-                    self._exchange.reset()
-                if attempt == 2 or not error.retryable:
-                    raise
-                avoid, self._error, self._ended = upstream, None, False
-            else:
-                return self._head
-        raise AssertionError  # the second attempt returns or raises
-
-    async def _refuse(self, head: ResponseHead) -> None:
+    def _relay(self) -> None:
         """Pass the service's refusal to the client unchanged, if the server can send it."""
-        try:
-            async with asyncio.timeout(self._route.policy.upgrade_timeout):
-                while not self._ended and self._error is None:
-                    await self._waiter.wait()
-        except TimeoutError:
-            self._gateway.metrics.limit_hit(Limit.TIMEOUT_UPGRADE, self._record)
-            raise TooSlowError("the body of the refused WebSocket handshake did not end in time") from None
-        if self._error is not None:
-            raise self._error
-        if not 300 <= head.status < 600:
-            raise BadAnswerError(f"status {head.status} instead of 101")
-        self._record.status, self._record.closed_by = head.status, "service"
+        head = self._head
+        if head is None or not 300 <= head.status < 600:
+            self._give_up(BadAnswerError(f"status {head.status if head is not None else 0} instead of 101"))
+            return
+        self.state = RELAYING
+        self.status, self.closed_by = head.status, "service"
         headers = self._route.policy.response_headers.apply(response_headers(head.headers))
-        headers = with_request_id(headers, self._record.request_id)
-        await self._client.refuse(head.status, headers, b"".join(self._body))
+        self._client.refuse(head.status, with_request_id(headers, self.request_id), b"".join(self._body))
 
-    def _fail(self, error: TunnelError) -> None:
-        if self._exchange is not None:
-            self._exchange.reset()
-        self.failed(error)
+    @override
+    def _refuse(self, problem: problems.Problem, detail: str = "") -> None:
+        self.state = REFUSED
+        self.status, self.outcome, self.closed_by = problem.status, problem.code, "gateway"
+        self._let_go()
+        self._client.refuse(*page(self._request, problem, detail))
 
+    # --- ending
 
-async def carry(gateway: Gateway, route: Route, request: Request, client: Handshake) -> None:
-    """Carry one WebSocket for a routed host to its service."""
-    record = records.begin(request, route.target)
+    @override
+    def _fail(self, error: TunnelError, /, *, opened: bool = True) -> None:
+        if self.state is ACCEPTING:
+            self._error = self._error or error  # the conversation will say so
+        elif self.state in (CHOOSING, OPEN, DECLINED) and not self._try_again(error, self, opened=opened):
+            self._reset()
+            self.detail = str(error)
+            if (limit := limit_of_error(error)) is not None and not self.limit:
+                self._gateway.metrics.limit_hit(limit, self)
+            self._refuse(problems.problem_of(error))
 
-    async def answer(problem: problems.Problem, detail: str = "") -> None:
-        record.status, record.outcome, record.closed_by = problem.status, problem.code, "gateway"
-        with contextlib.suppress(OSError):
-            await client.refuse(*page(request, problem, detail))
+    def _give_up(self, error: TunnelError) -> None:
+        """Fail by our own decision: there is no second attempt."""
+        self._stop_waiting()
+        self._reset()
+        self._retried = True
+        self._fail(error)
 
-    call: WebSocketCall | None = None
-    ticket = None
-    try:
-        if not await client.begin():
-            record.outcome = "client_left"
+    def _talked(self) -> None:
+        """The conversation is over."""
+        self._close(OVER)
+        self._client.end()
+
+    def _close(self, state: State) -> None:
+        """Count, log, let go of everything; once."""
+        if self.state in FINAL:
             return
-        if gateway.closing:
-            await answer(problems.STOPPING)
-            return
-        ticket = gateway.admission.admit(route, request, gateway.settings.max_websockets_per_cluster)
-        if isinstance(ticket, problems.Problem):
-            if (hit := limit_of(ticket)) is not None:
-                gateway.metrics.limit_hit(hit, record)
-            await answer(ticket)
-            return
-        call = WebSocketCall(gateway, route, request, client, record)
-        gateway.began(call)
-        await call.run()
-    except BadRequestError as error:
-        await answer(problems.BAD_REQUEST, str(error))
-    except TunnelError as error:
-        await answer(records.failed(gateway, record, error))
-    except Exception:
-        record.status, record.outcome = record.status or 500, problems.INTERNAL.code
-        raise
-    finally:
-        if ticket is not None and not isinstance(ticket, problems.Problem):
-            ticket.release()
-        if call is not None:
-            gateway.ended(call)
-        records.end(gateway, record)
+        self.state = state
+        self._stop_waiting()
+        self._stop_timer()
+        conversation, self._conversation = self._conversation, None
+        if conversation is not None:
+            conversation.drop()
+        else:
+            self._reset()
+        self._let_go()
+        if self._ticket is not None:
+            self._ticket.release()
+        self._gateway.ended(self)
+        records.end(self._gateway, self)
+
+    def _let_go(self) -> None:
+        """Of the body of a refusal, or of frames that came early."""
+        self._body = []
+        if self._held is not None:
+            self._held.close()
+            self._held = None

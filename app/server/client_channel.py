@@ -73,7 +73,7 @@ class ClientChannel(WebSocketClient):
         self._listener = listener
 
     @override
-    async def leave(self) -> None:
+    def leave(self) -> None:
         self._listener = None
         self.resume_reading()  # the closing handshake continues
 

@@ -1,0 +1,97 @@
+"""A client's WebSocket under any ASGI server, until it is accepted or refused: a `Handshake` around a task's awaits.
+
+One coroutine, in the server's own task, sends what the call asked for and waits on one future for more. Once open, the
+WebSocket bypasses ASGI if the server has a channel for it; the task then only waits for the end.
+"""
+
+import asyncio
+from typing import Any
+
+from tunnel.account import Account
+from tunnel.override import override
+from tunnel.port import Headers
+
+from ..public.client_port import Handshake, HandshakeListener, WebSocketClient
+from .types import Receive, Scope, Send
+from .websocket import AsgiWebSocket
+from .websocket_client import AsgiWebSocketClient
+
+
+class AsgiHandshake(Handshake):
+    """See the module."""
+
+    __slots__ = ("_accept", "_client", "_extensions", "_receive", "_refusal", "_send", "_wake", "_websocket")
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._extensions: dict[str, Any] = scope.get("extensions") or {}
+        self._receive = receive
+        self._send = send
+        self._websocket = AsgiWebSocket(scope, receive, send)
+        self._accept: tuple[str | None, Headers] | None = None  # asked for, and not sent yet
+        self._refusal: tuple[int, Headers, bytes] | None = None  # likewise
+        self._client: AsgiWebSocketClient | None = None  # where the server has no channel
+        self._wake: asyncio.Future[None] | None = None
+
+    async def carry(self, call: HandshakeListener) -> None:
+        """Carry the call from its beginning to its end."""
+        try:
+            if await self._websocket.begin():
+                call.begin()
+                await self._run(call)
+            else:
+                call.left()
+        except OSError:
+            call.left()
+        except asyncio.CancelledError:
+            call.abandoned()
+            raise
+        except Exception:
+            call.broke()
+            raise
+        finally:
+            if self._client is not None:
+                await self._client.gone()
+
+    async def _run(self, call: HandshakeListener) -> None:
+        while not call.is_over:
+            if self._accept is not None:
+                accept, self._accept = self._accept, None
+                await self._websocket.accept(*accept)
+                call.accepted()
+            elif self._refusal is not None:
+                refusal, self._refusal = self._refusal, None
+                await self._websocket.refuse(*refusal)
+                call.refused()
+            else:
+                self._wake = asyncio.get_running_loop().create_future()
+                await self._wake
+
+    # --- told by the call
+
+    @override
+    def accept(self, subprotocol: str | None, headers: Headers, /) -> None:
+        self._accept = (subprotocol, headers)
+        self._wake_up()
+
+    @override
+    def refuse(self, status: int, headers: Headers, body: bytes, /) -> None:
+        self._refusal = (status, headers, body)
+        self._wake_up()
+
+    @override
+    def open(self, max_message_bytes: int, account: Account, /) -> WebSocketClient:
+        become_client = self._extensions.get("gateway.client")
+        if become_client is not None:
+            client: WebSocketClient = become_client(max_message_bytes, account)
+            return client
+        self._client = AsgiWebSocketClient(self._receive, self._send, self._extensions.get("gateway.abort"))
+        return self._client
+
+    @override
+    def end(self) -> None:
+        self._wake_up()
+
+    def _wake_up(self) -> None:
+        waiting, self._wake = self._wake, None
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
