@@ -5,6 +5,22 @@ takes it so (`WholeSink`), passes through the connection's reader; all others ha
 on. While paused it calls only `failed` and `writable` of the sink. It never calls the sink once it is over, nor from
 within `send_data`, `end` or `reset`.
 
+States, by what marks each, and what may follow. While one lasts, the request may be complete or not, and the sink may
+have paused; both matter to what is called, neither to what may follow.
+
+    state          marked by                     may become            because
+    ASKED          no `_answer`                  ANSWERING             the first piece of an answer came, not all of it
+                                                 OVER                  all of it came, or it ended without one
+    ANSWERING      `_answer`                     OPEN                  the answer is a 101
+                                                 OVER                  the answer is complete, or broke off
+    OPEN           `_upload` is _RAW             OURS ENDED            the door ended our direction
+                                                 THEIRS ENDED          the service ended its direction
+    OURS ENDED     a 101, `_upload` is _SENT     OVER                  the service ended its direction
+    THEIRS ENDED   `_told_end`                   OVER                  the door ended our direction
+    OVER           `_over`
+
+A reset, a lost stream and a refused body lead from any state to OVER, which is final.
+
 Invariants: each received byte is acknowledged once: when its data is delivered and the sink did not pause, else on
 `resume`, and at the latest when the exchange is over. So the stream counts all bytes that wait here; what arrives
 while paused is kept unparsed, bounded by the stream's window. By the time the sink is told the end, the connection is
