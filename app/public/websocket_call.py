@@ -348,10 +348,9 @@ class WebSocketCall(OpeningCall):
             self._refuse(problems.problem_of(error))
 
     def _give_up(self, error: TunnelError) -> None:
-        """Fail by our own decision: there is no second attempt."""
+        """Fail by our own decision, with an error that is not retryable."""
         self._stop_waiting()
         self._reset()
-        self._retried = True
         self._fail(error)
 
     def _talked(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.app.public.limits import Lines
 from tests.app.stage import Stage
-from tests.fakes.asgi import WebSocket
+from tests.fakes.asgi import Message, WebSocket
 from tests.fakes.loop import dialogue, left_behind, quiet
 from tests.fakes.service import FakeService, opened
 
@@ -18,6 +18,17 @@ class BrokenServer(WebSocket):
 
     async def send(self, message: dict[str, Any]) -> None:
         raise LookupError(message["type"])
+
+
+class SlowServer(WebSocket):
+    """Its `receive` takes a second to be cancelled."""
+
+    async def receive(self) -> Message:
+        try:
+            return await super().receive()
+        except asyncio.CancelledError:
+            await asyncio.sleep(1.0)
+            raise
 
 
 @pytest.mark.parametrize("accepts", [True, False])
@@ -83,6 +94,22 @@ async def test_a_task_that_is_cancelled_leaves_nothing(point: str):
         assert all(exchange.resets for exchange in s.links[0].exchanges) if s.links else True
         await s.gateway.aclose()
         assert left_behind() == []
+
+
+@dialogue
+async def test_its_tasks_end_before_it_does():
+    async with Stage() as s:
+        call = SlowServer(s.app).start()
+        await quiet()
+        service = FakeService(s.exchange)
+        service.accept()
+        await quiet()
+        service.close(1000)
+        await quiet()
+        service.exchange.finish()
+        await call.over()
+        assert call.closed == (1000, "")
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 @dialogue

@@ -205,6 +205,7 @@ async def test_every_state_meets_everything(state: str, name: str):
     became = [fate for fate in talk.done() if fate not in done]
     found = (talk.state, talk.client.log[told:], talk.heard(), became)
     assert found == MOVES.get((state, name), (expected, [], [], []))
+    assert talk.record.messages_up == (expected == "OPEN" and name == "the client's message")
     assert talk.overs == (talk.state == "OVER" and (state == "OVER" or name != "drop"))
     talk.conversation.drop()
     talk.conversation.drop()
