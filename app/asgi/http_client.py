@@ -77,6 +77,7 @@ class AsgiHttpClient(HttpClient):
             if self._reader is not None:
                 self._reader.cancel()
                 await asyncio.wait((self._reader,))
+            self._call = None  # the call and its client refer to each other: free both without the collector
 
     async def answer_now(self, status: int, fields: Headers, body: bytes) -> None:
         """Send a whole answer, whatever becomes of the call."""
