@@ -49,8 +49,9 @@ class AsgiHandshake(Handshake):
             call.broke()
             raise
         finally:
-            if self._client is not None:
-                await self._client.gone()
+            client, self._client = self._client, None
+            if client is not None:
+                await client.gone()
 
     async def _run(self, call: HandshakeListener) -> None:
         while not call.is_over:

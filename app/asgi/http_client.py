@@ -74,10 +74,11 @@ class AsgiHttpClient(HttpClient):
             call.broke()
             raise
         finally:
-            if self._reader is not None:
-                self._reader.cancel()
-                await asyncio.wait((self._reader,))
             self._call = None  # the call and its client refer to each other: free both without the collector
+            reader, self._reader = self._reader, None
+            if reader is not None:
+                reader.cancel()
+                await asyncio.wait((reader,))
 
     async def answer_now(self, status: int, fields: Headers, body: bytes) -> None:
         """Send a whole answer, whatever becomes of the call."""

@@ -49,8 +49,9 @@ class AsgiWebSocketClient(WebSocketClient):
 
     async def gone(self) -> None:
         """Wait for the tasks, after `leave`."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        tasks, self._tasks = self._tasks, []
+        if tasks:
+            await asyncio.wait(tasks)
 
     # --- called by the conversation
 

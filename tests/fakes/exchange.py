@@ -1,8 +1,11 @@
 """One exchange of which the test is the far end: it writes down what the door does, and tells the door's sink."""
 
+from typing import cast
+
 from tunnel.account import Account
 from tunnel.errors import TunnelError
-from tunnel.port import Headers, RequestHead, ResponseHead, Sink
+from tunnel.nobody import NOBODY
+from tunnel.port import Headers, RequestHead, ResponseHead, Sink, WholeSink
 
 
 class FakeExchange:
@@ -57,6 +60,10 @@ class FakeExchange:
         if self.account is not None:
             self.account.adjust(delta)
 
+    def forget(self) -> None:
+        """Let go of the sink, as a real exchange does once it is over."""
+        self._sink = NOBODY
+
     # --- told to the door
 
     @property
@@ -67,6 +74,13 @@ class FakeExchange:
 
     def answer(self, status: int = 200, headers: Headers | None = None) -> None:
         self.sink.head(ResponseHead(status, headers or []))
+
+    def whole(self, body: bytes) -> None:
+        """A whole answer in one call, as a sink that takes it so is given it."""
+        field = (b"content-length", b"%d" % len(body))
+        sink = self.sink
+        self._told_end = True
+        cast("WholeSink", sink).whole(200, [field], b"%b: %b\r\n" % field, body)
 
     def bring(self, *pieces: bytes) -> None:
         for data in pieces:
