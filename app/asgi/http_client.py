@@ -26,8 +26,8 @@ class AsgiHttpClient(HttpClient):
     """See the module."""
 
     __slots__ = (
-        "_abort", "_broken", "_call", "_chunks", "_cut", "_ended", "_head", "_is_head_request", "_loop", "_may_read",
-        "_reader", "_receive", "_runner", "_send", "_wake", "_whole", "_write", "started",
+        "_abort", "_broken", "_call", "_chunks", "_cut", "_ended", "_head", "_is_head_request", "_left", "_loop",
+        "_may_read", "_reader", "_receive", "_runner", "_send", "_wake", "_whole", "_write", "started",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,6 +45,7 @@ class AsgiHttpClient(HttpClient):
         self._ended = False
         self._broken: str | None = None
         self._cut = False
+        self._left = False
         self.started = False
         """The answer's head was given to the server."""
         self._wake: asyncio.Future[None] | None = None
@@ -171,8 +172,7 @@ class AsgiHttpClient(HttpClient):
                 write = self._write
                 if write is not None and write(status, block, body):
                     self.started = True
-                    call.sent(len(body))
-                    call.finished()
+                    call.finished(len(body))
                     return
                 self._head = (status, fields)
                 self._chunks.append(body)
@@ -189,15 +189,15 @@ class AsgiHttpClient(HttpClient):
                 if body or ended:
                     self._chunks = []
                     await send({"type": "http.response.body", "body": body, "more_body": not ended})
+                if ended and self._broken is None:
+                    call.finished(len(body))
+                    return
                 call.sent(len(body))
                 if not ended:
                     continue
-                if self._broken is None:
-                    call.finished()
-                    return
             if self._broken is not None:
                 raise BrokenOffError(self._broken)
-            if self._cut or call.is_over:
+            if self._cut or self._left:
                 return
             self._wake = self._loop.create_future()
             await self._wake
@@ -209,15 +209,18 @@ class AsgiHttpClient(HttpClient):
                     await self._may_read
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
-                    call.left()
-                    self._wake_up()
+                    self._leave(call)
                     return
                 if not call.body(message.get("body", b""), last=not message.get("more_body", False)):
                     return
         except Exception:  # a server's receive may raise what it likes: the call is over
             logger.exception("reading a request's body failed")
-            call.left()
-            self._wake_up()
+            self._leave(call)
+
+    def _leave(self, call: HttpListener) -> None:
+        self._left = True
+        call.left()
+        self._wake_up()
 
     def _wake_up(self) -> None:
         waiting, self._wake = self._wake, None

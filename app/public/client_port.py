@@ -66,10 +66,6 @@ class HttpClient(Protocol):
 class HttpListener(Protocol):
     """What the client of an HTTP call tells; `HttpCall` is one."""
 
-    @property
-    def is_over(self) -> bool:
-        """Nothing more is sent."""
-
     def begin(self) -> None:
         """The client is ready for the first call to it."""
 
@@ -82,8 +78,8 @@ class HttpListener(Protocol):
     def sent(self, size_bytes: int, /) -> None:
         """It took them: so many bytes of the answer's body."""
 
-    def finished(self) -> None:
-        """It took the whole answer."""
+    def finished(self, size_bytes: int = 0, /) -> None:
+        """It took the rest of the answer: so many bytes of its body."""
 
     def broken_off(self) -> None:
         """After `break_off`: the connection is being cut."""

@@ -171,15 +171,16 @@ class HttpCall(OpeningCall):
         if self._sending_since is not None:
             self._count_stall(now - self._sending_since)
         if size_bytes and self.state is ANSWERING:
-            self.bytes_down += size_bytes
-            self._gateway.metrics.request_bytes_down += size_bytes
+            self._count_down(size_bytes)
             if self._held is not None:
                 self._held.add(-size_bytes)
                 if not self._held.size_bytes and not self._done and self._exchange is not None:
                     self._exchange.resume()
 
-    def finished(self) -> None:
-        """The client's server took the whole answer."""
+    def finished(self, size_bytes: int = 0, /) -> None:
+        """The client's server took the rest of the answer, so many bytes of its body."""
+        if size_bytes and self.state is ANSWERING:
+            self._count_down(size_bytes)
         self._close(OVER)
 
     def left(self, why: str = "") -> None:
@@ -240,11 +241,6 @@ class HttpCall(OpeningCall):
         """Bytes that this call holds, here and in its stream."""
         held_bytes = self._held.size_bytes if self._held is not None else 0
         return held_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
-
-    @property
-    def is_over(self) -> bool:
-        """Nothing more is sent."""
-        return self.state in FINAL
 
     def __repr__(self) -> str:
         state = "answering" if self.state is ANSWERING else "waiting"
@@ -390,6 +386,10 @@ class HttpCall(OpeningCall):
             held = self._held = Holding(self._gateway.account)
         held.add(size_bytes)
         return held.size_bytes
+
+    def _count_down(self, size_bytes: int) -> None:
+        self.bytes_down += size_bytes
+        self._gateway.metrics.request_bytes_down += size_bytes
 
     def _count_stall(self, seconds: float) -> None:
         """What the client's server was given last is taken, or never will be."""

@@ -45,11 +45,6 @@ class RefusedRequest(Record):
         self._client = client
         self._problem = problem
 
-    @property
-    def is_over(self) -> bool:
-        """Whether it is answered, or its client left."""
-        return self.ended_at is not None
-
     def begin(self) -> None:
         """Answer."""
         close = self._gateway.draining or self._problem is problems.BAD_REQUEST
@@ -65,7 +60,7 @@ class RefusedRequest(Record):
     def sent(self, size_bytes: int, /) -> None:
         """Nothing to do."""
 
-    def finished(self) -> None:
+    def finished(self, size_bytes: int = 0, /) -> None:  # noqa: ARG002  (the port has it)
         """It is over: counted, and written into the access log."""
         if self.ended_at is None:
             records.end(self._gateway, self)

@@ -10,7 +10,6 @@ from tests.fakes.loop import dialogue, quiet
 class Listener:
     """A call that answers at once, and is cut off when the test says so."""
 
-    is_over = False
 
     def __init__(self) -> None:
         self.log: list[str] = []
@@ -30,8 +29,8 @@ class Listener:
     def sent(self, size_bytes: int, /) -> None:
         self.log.append(f"sent {size_bytes}")
 
-    def finished(self) -> None:
-        self.log.append("finished")
+    def finished(self, size_bytes: int = 0, /) -> None:
+        self.log.append(f"finished {size_bytes}")
 
     def broken_off(self) -> None:
         self.log.append("broken off")
@@ -56,7 +55,7 @@ async def test_an_answer_at_once():
     listener = Listener()
     request = await served(listener).start().over()
     assert (request.status, request.answer, request.complete) == (503, b"later", True)
-    assert listener.log == ["sending", "sent 5", "finished"]
+    assert listener.log == ["sending", "finished 5"]
 
 
 @dialogue
@@ -114,7 +113,7 @@ async def test_a_whole_answer_is_written_in_one_piece_where_the_server_lets_us(p
     await quiet()
     assert written == ([] if possible is None else [(200, b"Content-Length: 5\r\n", b"whole")])
     assert (request.status, request.answer) == ((0, b"") if possible else (200, b"whole"))
-    assert [step for step in listener.log if step != "sending"] == ["sent 5", "finished"]
+    assert [step for step in listener.log if step != "sending"] == ["finished 5"]
 
 
 @dialogue
