@@ -6,6 +6,8 @@ Every call for a routed host goes to its service, whatever the path. Our own end
 
 import ipaddress
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 from starlette.routing import BaseRoute, Match, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,7 +24,7 @@ from ..rules.routes import Route, normalise_host
 from ..settings import Settings
 from .caller import AsgiCaller
 from .handshake import AsgiHandshake
-from .http_client import AsgiHttpClient, BrokenOffError
+from .http_client import AsgiHttpClient
 from .reading import host_of, raw_path_of, read_scope, refusal_of
 from .websocket import AsgiWebSocket
 
@@ -81,8 +83,8 @@ class RoutedHosts(BaseRoute):
         """Carry the request or WebSocket, or refuse it."""
         await self.carry(self.routes_for(scope) or [], scope, receive, send)
 
-    async def carry(self, routes: list[Route], scope: Scope, receive: Receive, send: Send) -> None:
-        """Carry the request or WebSocket of a host with these routes. Without routes refuse it."""
+    def carry(self, routes: list[Route], scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+        """What carries the request or WebSocket of a host with these routes. Without routes it is refused."""
         gateway = self._gateway
         gateway.open()
         request = read_scope(scope, gateway.settings.trusted_proxies)
@@ -90,17 +92,13 @@ class RoutedHosts(BaseRoute):
         known = routes if request.host in self._known else None  # else its Host was not checked
         if request.is_websocket:
             handshake = AsgiHandshake(scope, receive, send)
-            await handshake.carry(handshake_call(gateway, request, handshake, routes=known, refused=refused))
-            return
+            return handshake.carry(handshake_call(gateway, request, handshake, routes=known, refused=refused))
         client = AsgiHttpClient(scope, receive, send)
         try:
-            await client.carry(request_call(gateway, request, client, routes=known, refused=refused))
-        except BrokenOffError:
-            raise
-        except Exception:  # a bug; the server logs it
-            if not client.started:
-                await client.answer_now(*problems.render(problems.INTERNAL, request.fields))
-            raise
+            call = request_call(gateway, request, client, routes=known, refused=refused)
+        except Exception as bug:  # noqa: BLE001  (it is raised again, and the server logs it)
+            return client.apologise(bug)
+        return client.carry(call)
 
 
 class AgentEndpoints(BaseRoute):

@@ -7,15 +7,18 @@ reads, only where a request has a body, or where its answer lets it wait so long
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from tunnel.override import override
 from tunnel.port import Headers
 
 from ..public.client_port import HttpClient, HttpListener
+from ..rules import problems
 from .types import Receive, Scope, Send
 
 logger = logging.getLogger("gateway")
+
+_NO_EXTENSIONS: dict[str, Any] = {}
 
 
 class BrokenOffError(Exception):
@@ -26,18 +29,17 @@ class AsgiHttpClient(HttpClient):
     """See the module."""
 
     __slots__ = (
-        "_abort", "_broken", "_call", "_chunks", "_cut", "_ended", "_head", "_is_head_request", "_left", "_loop",
-        "_may_read", "_reader", "_receive", "_runner", "_send", "_wake", "_whole", "_write", "started",
+        "_abort", "_broken", "_call", "_chunks", "_cut", "_ended", "_head", "_left", "_may_read", "_reader", "_receive",
+        "_runner", "_scope", "_send", "_started", "_wake", "_whole", "_write",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
         self._receive = receive
         self._send = send
-        extensions = scope.get("extensions") or {}
+        extensions = scope.get("extensions") or _NO_EXTENSIONS
         self._abort: Callable[[], None] | None = extensions.get("gateway.abort")
         self._write: Callable[[int, bytes, bytes], bool] | None = extensions.get("gateway.answer")
-        self._is_head_request = scope["method"] == "HEAD"
-        self._loop = asyncio.get_running_loop()
         self._call: HttpListener | None = None
         self._head: tuple[int, Headers] | None = None  # given, and not sent yet
         self._whole: tuple[int, Headers, bytes, bytes] | None = None  # likewise, the whole answer
@@ -46,10 +48,9 @@ class AsgiHttpClient(HttpClient):
         self._broken: str | None = None
         self._cut = False
         self._left = False
-        self.started = False
-        """The answer's head was given to the server."""
+        self._started = False  # the answer's head was given to the server
         self._wake: asyncio.Future[None] | None = None
-        self._runner: asyncio.Task[Any] | None = None
+        self._runner: asyncio.Task[Any] | None = None  # what `abort` cancels, where the server cannot abort
         self._reader: asyncio.Task[None] | None = None
         self._may_read: asyncio.Future[None] | None = None  # while the body is paused
 
@@ -57,7 +58,7 @@ class AsgiHttpClient(HttpClient):
         """Begin the call and carry it to its end. Raises BrokenOffError to have the server cut the connection."""
         self._call = call
         if self._abort is None:
-            self._runner = asyncio.current_task()  # what `abort` cancels
+            self._runner = asyncio.current_task()
         try:
             call.begin()
             await self._run(call)
@@ -71,8 +72,10 @@ class AsgiHttpClient(HttpClient):
         except BrokenOffError:
             call.broken_off()
             raise
-        except Exception:
+        except Exception as bug:
             call.broke()
+            if not self._started:
+                await self.apologise(bug)
             raise
         finally:
             self._call = None  # the call and its client refer to each other: free both without the collector
@@ -81,10 +84,12 @@ class AsgiHttpClient(HttpClient):
                 reader.cancel()
                 await asyncio.wait((reader,))
 
-    async def answer_now(self, status: int, fields: Headers, body: bytes) -> None:
-        """Send a whole answer, whatever becomes of the call."""
+    async def apologise(self, bug: Exception) -> NoReturn:
+        """Answer that something of ours failed, and raise it: the server logs it."""
+        status, fields, body = problems.render(problems.INTERNAL, self._scope["headers"])
         await self._send({"type": "http.response.start", "status": status, "headers": fields})
         await self._send({"type": "http.response.body", "body": b"" if self._is_head_request else body})
+        raise bug
 
     # --- told by the call
 
@@ -145,7 +150,7 @@ class AsgiHttpClient(HttpClient):
     @override
     def read_body(self) -> None:
         if self._reader is None and self._call is not None:
-            self._reader = self._loop.create_task(self._read(self._call))
+            self._reader = asyncio.get_running_loop().create_task(self._read(self._call))
 
     @override
     def watch(self) -> None:
@@ -154,7 +159,7 @@ class AsgiHttpClient(HttpClient):
     @override
     def pause_body(self) -> None:
         if self._may_read is None:
-            self._may_read = self._loop.create_future()
+            self._may_read = asyncio.get_running_loop().create_future()
 
     @override
     def resume_body(self) -> None:
@@ -162,7 +167,11 @@ class AsgiHttpClient(HttpClient):
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
 
-    # --- the coroutines
+    # --- inside
+
+    @property
+    def _is_head_request(self) -> bool:
+        return bool(self._scope["method"] == "HEAD")
 
     async def _run(self, call: HttpListener) -> None:
         send = self._send
@@ -171,7 +180,7 @@ class AsgiHttpClient(HttpClient):
                 (status, fields, block, body), self._whole = self._whole, None
                 write = self._write
                 if write is not None and write(status, block, body):
-                    self.started = True
+                    self._started = True
                     call.finished(len(body))
                     return
                 self._head = (status, fields)
@@ -181,7 +190,7 @@ class AsgiHttpClient(HttpClient):
                 call.sending()
                 if head is not None:
                     self._head = None
-                    self.started = True
+                    self._started = True
                     await send({"type": "http.response.start", "status": head[0], "headers": head[1]})
                     chunks = self._chunks
                 ended = self._ended
@@ -199,7 +208,7 @@ class AsgiHttpClient(HttpClient):
                 raise BrokenOffError(self._broken)
             if self._cut or self._left:
                 return
-            self._wake = self._loop.create_future()
+            self._wake = asyncio.get_running_loop().create_future()
             await self._wake
 
     async def _read(self, call: HttpListener) -> None:

@@ -10,7 +10,6 @@ from tests.fakes.loop import dialogue, quiet
 class Listener:
     """A call that answers at once, and is cut off when the test says so."""
 
-
     def __init__(self) -> None:
         self.log: list[str] = []
         self.client: AsgiHttpClient | None = None
