@@ -177,14 +177,8 @@ class AsgiHttpClient(HttpClient):
         send = self._send
         while True:
             if self._whole is not None:
-                (status, fields, block, body), self._whole = self._whole, None
-                write = self._write
-                if write is not None and write(status, block, body):
-                    self._started = True
-                    call.finished(len(body))
-                    return
-                self._head = (status, fields)
-                self._chunks.append(body)
+                await self._send_whole(call, self._whole)
+                return
             head, chunks = self._head, self._chunks
             if head is not None or chunks or self._ended:
                 call.sending()
@@ -210,6 +204,18 @@ class AsgiHttpClient(HttpClient):
                 return
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
+
+    async def _send_whole(self, call: HttpListener, whole: tuple[int, Headers, bytes, bytes]) -> None:
+        """The usual answer, in one piece where the server can."""
+        status, fields, block, body = whole
+        self._whole = None
+        self._started = True
+        write = self._write
+        if write is None or not write(status, block, body):
+            call.sending()
+            await self._send({"type": "http.response.start", "status": status, "headers": fields})
+            await self._send({"type": "http.response.body", "body": body})
+        call.finished(len(body))
 
     async def _read(self, call: HttpListener) -> None:
         try:

@@ -11,20 +11,16 @@ from .types import Scope
 
 def read_scope(scope: Scope, proxies: Networks) -> Request:
     """The request of an `http` or `websocket` scope. `proxies`: the networks whose forwarding headers we trust."""
-    is_websocket = scope["type"] == "websocket"
     client = scope.get("client")
+    method, scheme, subprotocols = scope.get("method", "GET"), scope["scheme"], ()
+    is_websocket = scope["type"] == "websocket"
+    if is_websocket:
+        scheme = scheme.replace("ws", "http", 1)
+        subprotocols = tuple(scope.get("subprotocols", ()))
     return read_request(
-        method="GET" if is_websocket else scope["method"],
-        path=raw_path_of(scope),
-        query=scope.get("query_string", b""),
-        fields=scope["headers"],
-        peer=client[0] if client else "unknown",
-        peer_scheme=scope["scheme"].replace("ws", "http", 1) if is_websocket else scope["scheme"],
-        proxies=proxies,
-        subprotocols=tuple(scope.get("subprotocols", ())) if is_websocket else (),
-        is_websocket=is_websocket,
-        prefix=scope.get("root_path", ""),
-    )
+        method, raw_path_of(scope), scope.get("query_string", b""), scope["headers"],
+        client[0] if client else "unknown", scheme, proxies, subprotocols, is_websocket, scope.get("root_path", ""),
+    )  # fmt: skip
 
 
 def host_of(scope: Scope) -> bytes:
@@ -45,7 +41,8 @@ def raw_path_of(scope: Scope) -> bytes:
     if raw is None:
         path: str = scope["path"]
         raw = quote(path, safe="/:@!$&'()*+,;=~-._").encode()
-    raw = raw.partition(b"?")[0]
+    if b"?" in raw:
+        raw = raw.partition(b"?")[0]
     prefix: str = scope.get("root_path", "")
     if prefix:
         # The prefix is decoded text and the path is not, so compare the same number of segments.

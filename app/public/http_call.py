@@ -101,7 +101,9 @@ class HttpCall(OpeningCall):
         self._answer_began = True
         size_bytes = len(body)
         if passes_unchanged(status, block, self._route.policy) and not self._gateway.drain.draining:
-            self._answers(_WHOLE, status)
+            clock = self._clock
+            self._last_data = self.head_at = clock()
+            self._head, self.state, self.status = _WHOLE, ANSWERING, status
             request_id = self.request_id.encode("ascii")
             headers.append((REQUEST_ID, request_id))
             self._client.whole(status, headers, b"%bx-request-id: %b\r\n" % (block, request_id), body)
@@ -171,7 +173,8 @@ class HttpCall(OpeningCall):
         if self._sending_since is not None:
             self._count_stall(now - self._sending_since)
         if size_bytes and self.state is ANSWERING:
-            self._count_down(size_bytes)
+            self.bytes_down += size_bytes
+            self._gateway.metrics.request_bytes_down += size_bytes
             if self._held is not None:
                 self._held.add(-size_bytes)
                 if not self._held.size_bytes and not self._done and self._exchange is not None:
@@ -180,7 +183,8 @@ class HttpCall(OpeningCall):
     def finished(self, size_bytes: int = 0, /) -> None:
         """The client's server took the rest of the answer, so many bytes of its body."""
         if size_bytes and self.state is ANSWERING:
-            self._count_down(size_bytes)
+            self.bytes_down += size_bytes
+            self._gateway.metrics.request_bytes_down += size_bytes
         self._close(OVER)
 
     def left(self, why: str = "") -> None:
@@ -386,10 +390,6 @@ class HttpCall(OpeningCall):
             held = self._held = Holding(self._gateway.account)
         held.add(size_bytes)
         return held.size_bytes
-
-    def _count_down(self, size_bytes: int) -> None:
-        self.bytes_down += size_bytes
-        self._gateway.metrics.request_bytes_down += size_bytes
 
     def _count_stall(self, seconds: float) -> None:
         """What the client's server was given last is taken, or never will be."""

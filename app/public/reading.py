@@ -9,7 +9,7 @@ from .forwarded import Networks, client_facts
 
 
 def read_request(
-    *, method: str, path: bytes, query: bytes, fields: Headers, peer: str, peer_scheme: str, proxies: Networks,
+    method: str, path: bytes, query: bytes, fields: Headers, peer: str, peer_scheme: str, proxies: Networks,
     subprotocols: tuple[str, ...] = (), is_websocket: bool = False, prefix: str = "",
 ) -> Request:  # fmt: skip
     """Make a request from its parts. `proxies`: the networks whose forwarding headers we trust."""
