@@ -6,9 +6,9 @@ comes back goes to the door's `Sink`. A door knows neither dialects nor links.
 
 Order of calls on a sink: `head` (any number of 1xx, then one final head, or a 101), `data`*, `trailers`?, then
 exactly one of `end` and `failed`. `writable` may come at any point between. A `WholeSink` may get one call to `whole`
-in place of all others but `writable`. After `end`, `whole`, `failed` or `Exchange.reset` the sink is never called
-again, and never before `open` has returned. After a 101, `data` and `send_data` carry the bytes of the upgraded
-protocol (RFC 6455 frames).
+in place of all others but `writable`, and loses its exchange with it. After `end`, `whole`, `failed` or
+`Exchange.reset` the sink is never called again, and never before `open` has returned. After a 101, `data` and
+`send_data` carry the bytes of the upgraded protocol (RFC 6455 frames).
 """
 
 from dataclasses import dataclass, field
@@ -117,7 +117,11 @@ class Sink(Protocol):
 
 
 class WholeSink(Sink, Protocol):
-    """A sink that also takes an answer in one call. A sink takes part by having the method; most answers come so."""
+    """A sink that also takes an answer in one call. A sink takes part by having the method; most answers come so.
+
+    Such a sink forgets its exchange in `whole`, before it calls anything else, and shares it with nobody: the object
+    may carry the exchange of another sink by then, and a late call would reset, pause or write into that one.
+    """
 
     __slots__ = ()
 
@@ -127,7 +131,7 @@ class WholeSink(Sink, Protocol):
         `headers` is what `ResponseHead.headers` would be, with names in lower case, and the sink's to keep. `block` is
         the same fields as lines, as they came, each with its CR LF, without the empty line: valid as it stands
         (RFC 9112 section 5), and b"" if there are none. `body` may be empty. The exchange is over, and its connection
-        free for the next.
+        free for the next. Do not touch the exchange any more.
         """
 
 

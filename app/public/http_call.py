@@ -98,6 +98,7 @@ class HttpCall(OpeningCall):
 
     def whole(self, status: int, headers: Headers, block: bytes, body: bytes, /) -> None:
         """The whole answer came in one call."""
+        self._exchange = None  # it may be another call's by now
         self._answer_began = True
         size_bytes = len(body)
         if passes_unchanged(status, block, self._route.policy) and not self._gateway.drain.draining:
@@ -226,7 +227,7 @@ class HttpCall(OpeningCall):
             if now - self._sending_since > policy.http_write_timeout:
                 self._cut_client()
             return
-        if self._exchange is None or self._error is not None or self.state in FINAL:
+        if (self._exchange is None and not self._done) or self._error is not None or self.state in FINAL:
             return
         if self._upload is None or not self._upload.waits_for_100:
             self._client.watch()

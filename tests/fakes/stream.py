@@ -50,6 +50,10 @@ class FakeStream:
         self.owner.stream_lost(error)
 
     @property
+    def held_bytes(self) -> int:
+        return self.unacknowledged
+
+    @property
     def unacknowledged(self) -> int:
         return self.received - self.acknowledged
 

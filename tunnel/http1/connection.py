@@ -30,16 +30,17 @@ class HttpConnection(StreamOwner):
 
     __slots__ = (
         "_clock",
-        "_closed",
         "_on_closed",
         "_on_idle",
         "_stream",
         "active",
         "idle_since",
         "input_ended",
+        "is_closed",
         "keep_alive_seconds",
         "pooled",
         "reader",
+        "spare",
         "suspect",
         "uses",
     )
@@ -66,7 +67,10 @@ class HttpConnection(StreamOwner):
         """The last answer announced a body that it must not have: one may come, and would be taken for the next."""
         self.input_ended = False
         """The peer ended its direction."""
-        self._closed = False
+        self.is_closed = False
+        """It carries no more exchanges."""
+        self.spare: StreamExchange | None = None
+        """An exchange whose answer was told by `whole`, so that nobody refers to it: it may begin again."""
         self.idle_since = clock()
         self.keep_alive_seconds: float | None = None
         """How long the service keeps an idle connection, if it says so (`Keep-Alive: timeout=N`)."""
@@ -75,13 +79,8 @@ class HttpConnection(StreamOwner):
         stream.owner = self
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "active" if self.active else "idle"
+        state = "closed" if self.is_closed else "active" if self.active else "idle"
         return f"<HttpConnection {state}, {self.uses} uses>"
-
-    @property
-    def is_closed(self) -> bool:
-        """It carries no more exchanges."""
-        return self._closed
 
     def open(self, head: RequestHead, sink: Sink) -> Exchange:
         """Write `head` and start the exchange.
@@ -89,7 +88,7 @@ class HttpConnection(StreamOwner):
         Raises StreamRefusedError if the connection is closed by now, and UnsendableHeadError (a ValueError) for a head
         that must not be sent. Nothing is written then, and the connection stays idle.
         """
-        if self._closed:
+        if self.is_closed:
             raise StreamRefusedError("the connection was closed while idle")
         if self.active:
             raise RuntimeError("an exchange is under way on this connection")
@@ -97,7 +96,13 @@ class HttpConnection(StreamOwner):
         self.uses += 1
         self.active = True
         stream = self._stream
-        exchange = stream.owner = StreamExchange(self, stream, head, sink)
+        exchange = self.spare
+        if exchange is None or head.body_length != 0 or head.upgrade or head.method == b"HEAD":
+            exchange = StreamExchange(self, stream, head, sink)
+        else:
+            self.spare = None
+            exchange.begin_again(sink)
+        stream.owner = exchange
         stream.write(encoded)
         return exchange
 
@@ -142,7 +147,7 @@ class HttpConnection(StreamOwner):
 
         Does not wait for a peer that has not ended its direction: nothing here could bound the wait.
         """
-        if not self._closed:
+        if not self.is_closed:
             if self.input_ended:
                 self._stream.owner = self
                 self._stream.write_end()
@@ -152,7 +157,7 @@ class HttpConnection(StreamOwner):
 
     def abort(self) -> None:
         """Reset the stream: the exchange broke off, or there will be none."""
-        if not self._closed:
+        if not self.is_closed:
             self._stream.reset()
             self._close()
 
@@ -161,7 +166,8 @@ class HttpConnection(StreamOwner):
         self._close()
 
     def _close(self) -> None:
-        if not self._closed:
-            self._closed = True
+        if not self.is_closed:
+            self.is_closed = True
+            self.spare = None  # they refer to each other
             self._on_closed(self)
         self.active = False

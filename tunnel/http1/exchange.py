@@ -17,14 +17,16 @@ have paused; both matter to what is called, neither to what may follow.
                                                  THEIRS ENDED          the service ended its direction
     OURS ENDED     a 101, `_upload` is _SENT     OVER                  the service ended its direction
     THEIRS ENDED   `_told_end`                   OVER                  the door ended our direction
-    OVER           `_over`
+    OVER           `_over`                       ASKED                 it begins again, for another sink
 
-A reset, a lost stream and a refused body lead from any state to OVER, which is final.
+A reset, a lost stream and a refused body lead from any state to OVER. Only an exchange whose answer was told by `whole`
+begins again: its sink has forgotten it (see `WholeSink`). For all others OVER is final.
 
 Invariants: each received byte is acknowledged once: when its data is delivered and the sink did not pause, else on
 `resume`, and at the latest when the exchange is over. So the stream counts all bytes that wait here; what arrives
 while paused is kept unparsed, bounded by the stream's window. By the time the sink is told the end, the connection is
-back in the pool or closed, so the door may start its next exchange at once. Once over, every method does nothing.
+back in the pool or closed, so the door may start its next exchange at once. Once over, every method does nothing. One
+that may begin again keeps nothing of the request, its answer or its sink.
 """
 
 from collections import deque
@@ -40,7 +42,7 @@ from tunnel.errors import (
 )
 from tunnel.http1.answer import Answer
 from tunnel.http1.request import BodyLengthError
-from tunnel.http1.whole import Whole, WholeReader
+from tunnel.http1.whole import WholeReader
 from tunnel.nobody import NOBODY
 from tunnel.override import override
 from tunnel.port import Exchange, Headers, RequestHead, Sink
@@ -56,6 +58,7 @@ class _Connection(Protocol):
     input_ended: bool
     suspect: bool
     reader: WholeReader
+    spare: "StreamExchange | None"
 
     def become_idle(self, keep_alive_seconds: float | None) -> None: ...
 
@@ -105,7 +108,7 @@ class StreamExchange(Exchange, StreamOwner):
         self._left = length = head.body_length or 0
         self._upload = _CHUNKED if head.body_length is None else _COUNTED if length else _SENT
         self._whole: Callable[[int, Headers, bytes, bytes], None] | None = None
-        """The sink's, where an answer may be passed on whole."""
+        """The sink's, until a piece came that is not the whole answer; None where none may be told whole."""
         if self._upload == _SENT and not self._for_upgrade and not self._for_head:
             self._whole = getattr(sink, "whole", None)
         self._waiting: deque[bytes] | None = None
@@ -117,6 +120,15 @@ class StreamExchange(Exchange, StreamOwner):
         self._input_ended = False
         self._told_end = False
         """Only after a 101: the service ended its direction; ours continues."""
+        self._over = False
+
+    def begin_again(self, sink: Sink) -> None:
+        """Carry another request, after an answer that was told by `whole`.
+
+        It has no body, is not HEAD and no upgrade, like the one before: nothing but the sink is different.
+        """
+        self._sink = sink
+        self._whole = getattr(sink, "whole", None)
         self._over = False
 
     def __repr__(self) -> str:
@@ -152,7 +164,7 @@ class StreamExchange(Exchange, StreamOwner):
 
     @override
     def end(self) -> None:
-        if self._over or self._upload == _SENT:
+        if self._upload == _SENT or self._over:
             return
         if self._upload == _COUNTED:
             self._refuse_body("less body than announced")
@@ -174,6 +186,7 @@ class StreamExchange(Exchange, StreamOwner):
     @override
     def pause(self) -> None:
         self._paused = not self._over
+        self._whole = None  # what waits is told in several calls
 
     @override
     def resume(self) -> None:
@@ -193,16 +206,25 @@ class StreamExchange(Exchange, StreamOwner):
 
     @override
     def data_received(self, data: bytes, /) -> None:
+        whole = self._whole
+        if whole is not None:
+            connection = self._connection
+            found = connection.reader.read(data)
+            if found is not None:
+                # Over: the short form of `_deliver` and `_complete`.
+                status, headers, block, body, keep_alive_seconds = found
+                self._over = True
+                self._whole = None
+                self._sink = NOBODY
+                self._stream.acknowledge(len(data))
+                connection.spare = self
+                connection.become_idle(keep_alive_seconds)
+                whole(status, headers, block, body)  # the last step: by now this may be another sink's exchange
+                return
         if self._paused:
             if self._waiting is None:
                 self._waiting = deque()
             self._waiting.append(data)
-        elif self._answer is None:
-            found = self._connection.reader.read(data) if self._whole is not None else None
-            if found is not None:
-                self._pass_whole(found, len(data))
-            else:
-                self._take(data)
         elif self._upload != _RAW or self._delivering:
             self._take(data)
         else:
@@ -246,21 +268,10 @@ class StreamExchange(Exchange, StreamOwner):
 
     # --- the answer
 
-    def _pass_whole(self, found: Whole, size: int) -> None:
-        """The exchange is over: the short form of `_deliver` and `_complete`."""
-        status, headers, block, body, keep_alive_seconds = found
-        whole = self._whole
-        self._over = True
-        self._whole = None
-        self._sink = NOBODY
-        self._stream.acknowledge(size)
-        self._connection.become_idle(keep_alive_seconds)
-        if whole is not None:
-            whole(status, headers, block, body)
-
     def _take(self, data: bytes) -> None:
         answer = self._answer
         if answer is None:
+            self._whole = None
             answer = self._answer = Answer(for_head=self._for_head, for_upgrade=self._for_upgrade)
         self._taken += len(data)
         try:

@@ -43,20 +43,20 @@ class Pool:
     def take(self, *, repeatable: bool) -> HttpConnection | None:
         """Take the connection that was put last; None if there is none fit for this request."""
         idle = self._idle
-        if not idle:
-            return None
         clock = self._clock
-        now = clock()
         while idle:
-            connection = idle[-1]
-            expired = self._is_expired(connection, now)
-            if not (expired or repeatable) and now - connection.idle_since > self._careful_idle_seconds:
-                return None  # the others have been idle for longer
-            idle.pop()
-            connection.pooled = False
-            if not expired:
+            connection = idle.pop()
+            idle_seconds = clock() - connection.idle_since
+            hint = connection.keep_alive_seconds
+            if idle_seconds > self._max_idle_seconds or (hint is not None and idle_seconds > hint):
+                connection.pooled = False
+                connection.close()
+            elif repeatable or idle_seconds <= self._careful_idle_seconds:
+                connection.pooled = False
                 return connection
-            connection.close()
+            else:
+                idle.append(connection)  # the others have been idle for longer
+                break
         return None
 
     def put(self, connection: HttpConnection) -> None:
@@ -67,9 +67,10 @@ class Pool:
             connection.close()
             return
         connection.pooled = True
-        self._idle.append(connection)
-        if len(self._idle) > self._max_idle:
-            oldest = self._idle.pop(0)
+        idle = self._idle
+        idle.append(connection)
+        if len(idle) > self._max_idle:
+            oldest = idle.pop(0)
             oldest.pooled = False
             oldest.close()
 

@@ -19,8 +19,9 @@ _REMEMBERED = 256
 _REMEMBERED_BYTES = 1024
 """Names of whole heads, without their values: a client sends the same ones each time."""
 
-_REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
-_USUAL = _REPEATABLE | {b"POST", b"PATCH"}
+REPEATABLE = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"})
+"""Idempotent methods (RFC 9110 section 9.2.2)."""
+_USUAL = REPEATABLE | {b"POST", b"PATCH"}
 
 
 class UnsendableHeadError(ValueError):
@@ -32,8 +33,8 @@ class BodyLengthError(ValueError):
 
 
 def is_repeatable(method: bytes) -> bool:
-    """Whether the method is idempotent (RFC 9110 section 9.2.2)."""
-    return method in _REPEATABLE
+    """Whether a request with this method may reach the service twice."""
+    return method in REPEATABLE
 
 
 def encode_head(head: RequestHead) -> bytes:
@@ -43,11 +44,13 @@ def encode_head(head: RequestHead) -> bytes:
         raise UnsendableHeadError("the method is not a token, or asks for a tunnel")
     if not target or target.translate(_TARGETS) != target:
         raise UnsendableHeadError("the target is empty or has blanks or control characters")
-    if target[0] != 0x2F and target != b"*":
+    if not target.startswith(b"/") and target != b"*":
         raise UnsendableHeadError("the target is neither a path nor an asterisk")
-    if head.block is not None:
-        framing = b"\r\nTransfer-Encoding: chunked\r\n\r\n" if head.body_length is None else b"\r\n\r\n"
-        return b"%b %b HTTP/1.1%b%b" % (method, target, head.block, framing)
+    block = head.block
+    if block is not None:
+        if head.body_length is None:
+            return b"%b %b HTTP/1.1%b\r\nTransfer-Encoding: chunked\r\n\r\n" % (method, target, block)
+        return b"%b %b HTTP/1.1%b\r\n\r\n" % (method, target, block)
     headers = head.headers
     names, values = zip(*headers, strict=True) if headers else ((), ())
     small = sum(map(len, names)) <= _REMEMBERED_BYTES

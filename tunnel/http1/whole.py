@@ -15,6 +15,7 @@ from tunnel.http1.answer import HEAD_LIMIT_BYTES
 from tunnel.http1.fields import FIELD_LIMIT, OF_THIS_HOP, length_of, timeout_of
 from tunnel.port import Headers
 
+_END_OF_HEAD = b"\r\n\r\n"
 _STATUS_LINE = re.compile(rb"HTTP/1\.1 ([2-9][0-9]{2}) [\t\x20-\x7e\x80-\xff]*")
 _FIELD_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([\t\x20-\x7e\x80-\xff]*)")
 """RFC 9112 sections 4 and 5, without what only `Answer` takes: no reason, HTTP/1.0, interim answers."""
@@ -72,6 +73,8 @@ class _Length:
         self.size = size
 
 
+_Head = tuple[int, Headers, bytes, int, float | None]
+"""The status, the fields, the same as lines, the size of the body, the hint of Keep-Alive in seconds."""
 _Line = tuple[bytes, bytes] | _Length | _Dropped
 """A field to pass on as it is, or one with a meaning."""
 
@@ -82,8 +85,8 @@ class WholeReader:
     __slots__ = ("_heads", "_lines", "_statuses")
 
     def __init__(self) -> None:
-        self._heads: dict[bytes, tuple[int, Headers, bytes, int | None, float | None]] = {}
-        """Whole heads of remembered lines -> status, fields, block, size and seconds."""
+        self._heads: dict[bytes, _Head] = {}
+        """Whole heads of remembered lines."""
         self._lines: dict[bytes, _Line] = {}
         self._statuses: dict[bytes, int] = {}
 
@@ -92,20 +95,23 @@ class WholeReader:
 
     def read(self, data: bytes) -> Whole | None:
         """The answer, if `data` is one that ends with it, the connection persists, and its request was not HEAD."""
-        end = data.find(b"\r\n\r\n", 0, HEAD_LIMIT_BYTES)
-        if end < 0:
+        head, end, body = data.partition(_END_OF_HEAD)
+        if not end:
             return None
-        found = self._heads.get(data[:end]) or self._read_head(data[:end])
+        found = self._heads.get(head)
         if found is None:
-            return None
+            found = self._read_head(head)
+            if found is None:
+                return None
         status, headers, block, size, seconds = found
-        body = data[end + 4 :]
-        if size != (None if status in _WITHOUT_BODY else len(body)) or (size is None and body):
+        if len(body) != size:
             return None
-        return status, headers[:], block, body, seconds
+        return status, [*headers], block, body, seconds
 
-    def _read_head(self, head: bytes) -> tuple[int, Headers, bytes, int | None, float | None] | None:
-        """The status, the fields, their block, Content-Length, and the hint of Keep-Alive; None: it is for `Answer`."""
+    def _read_head(self, head: bytes) -> _Head | None:
+        """What a head says; None: it is for `Answer`."""
+        if len(head) > HEAD_LIMIT_BYTES - len(_END_OF_HEAD):
+            return None
         lines = head.split(b"\r\n")
         if len(lines) - 1 > FIELD_LIMIT:
             return None
@@ -118,6 +124,12 @@ class WholeReader:
         if fields is None:
             return None
         headers, dropped, size, seconds = fields
+        if status in _WITHOUT_BODY:
+            if size is not None:
+                return None
+            size = 0
+        elif size is None:
+            return None
         block = head[len(first) :] + b"\r\n"
         for line in dropped:
             block = block.replace(b"\r\n%b\r\n" % line, b"\r\n", 1)

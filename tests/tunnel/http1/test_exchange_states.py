@@ -30,17 +30,25 @@ class Sink(FakeSink):
 
 
 class Dialogue:
-    """One exchange on a connection of its own."""
+    """One exchange on a connection of its own: the first, or after one whose answer came whole, where `used` is set."""
+
+    used = False
 
     def __init__(self, body_length: int | None = 0, *, upgrade: bool = False) -> None:
         self.talk = Talk()
+        if self.used:
+            self.talk.connection.open(RequestHead(b"GET", b"/first", []), Sink())
+            self.talk.stream.bring(WHOLE)
+        before = self.talk.connection.spare
         self.sink = Sink()
         head = RequestHead(b"POST", b"/", [(b"Host", b"a.test")], body_length, upgrade)
         exchange = self.talk.connection.open(head, self.sink)
         assert isinstance(exchange, StreamExchange)
         self.exchange = exchange
+        assert (exchange is before) == (self.used and body_length == 0 and not upgrade)
         self.stream = self.talk.stream
         self.stream.written = b""
+        self.talk.told.clear()
 
     @property
     def state(self) -> str:
@@ -244,6 +252,14 @@ MOVES: dict[str, dict[str, Move]] = {
     },
 }  # fmt: skip
 """Whatever is not here changes nothing that anybody sees."""
+
+
+@pytest.fixture(params=[False, True], ids=["new", "used"])
+def _connection(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Dialogue, "used", request.param)
+
+
+pytestmark = pytest.mark.usefixtures("_connection")
 
 
 BYTES = ("a whole answer", "a part", "a 101", "two bytes", "no HTTP")
