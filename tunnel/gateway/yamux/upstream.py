@@ -9,6 +9,7 @@ from tunnel.account import Account
 from tunnel.errors import TlsFailedError
 from tunnel.gateway.carrier import LinkSide
 from tunnel.gateway.yamux.stream import YamuxStream
+from tunnel.http1 import REPEATABLE
 from tunnel.override import override
 from tunnel.port import Exchange, RequestHead, Sink, Target, Upstream
 from tunnel.streams import ByteStream
@@ -35,21 +36,20 @@ class _CarrierOfUpstreams(Protocol):
 class YamuxUpstream(Upstream):
     """Carries exchanges to one target: HTTP/1.1 connections over streams, pooled while idle."""
 
+    __slots__ = ("_carrier", "_connections", "_reader", "_routing_header", "label", "pool", "target")
+
+    label: str
     dialect = "yamux"
     upgrade_allowance = 0.0
 
     def __init__(self, carrier: _CarrierOfUpstreams, target: Target) -> None:
         self._carrier = carrier
         self.target = target
+        self.label = carrier.link.name
         self.pool = http1.Pool(clock=carrier.clock)
         self._reader = http1.WholeReader()
-        self._busy = 0  # connections that carry an exchange
+        self._connections = 0  # busy or pooled
         self._routing_header = encode_routing_header(target.service, target.namespace, target.port)
-
-    @property
-    @override
-    def label(self) -> str:
-        return self._carrier.link.name
 
     @property
     @override
@@ -60,23 +60,21 @@ class YamuxUpstream(Upstream):
     def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
         connection = None
         if not fresh and not head.upgrade:
-            repeatable = head.body_length == 0 and http1.is_repeatable(head.method)
-            connection = self.pool.take(repeatable=repeatable)
+            connection = self.pool.take(repeatable=head.body_length == 0 and head.method in REPEATABLE)
         if connection is None:
             connection = self._connect()
-        self._busy += 1
         self._carrier.active += 1
         try:
             return connection.open(head, sink)
         except ValueError:
-            self._was_busy()
+            self._carrier.active -= 1
             connection.close()
             raise
 
     @property
     def idle(self) -> bool:
         """No exchange is running and no connection is pooled."""
-        return not self._busy and not len(self.pool)
+        return not self._connections
 
     def _connect(self) -> http1.HttpConnection:
         target = self.target
@@ -91,6 +89,7 @@ class YamuxUpstream(Upstream):
             except TlsFailedError:
                 stream.reset()
                 raise
+        self._connections += 1
         return http1.HttpConnection(
             bytestream,
             clock=self._carrier.clock,
@@ -100,20 +99,18 @@ class YamuxUpstream(Upstream):
         )
 
     def _idle(self, stream: YamuxStream, connection: http1.HttpConnection) -> None:
-        self._was_busy()
+        self._carrier.active -= 1
         # The next exchange should start with most of a window.
         stream.flush_credit()
         self.pool.put(connection)
 
     def _closed(self, connection: http1.HttpConnection) -> None:
+        self._connections -= 1
         if connection.active:
-            self._was_busy()
+            self._carrier.active -= 1
         else:
             self.pool.discard(connection)
 
-    def _was_busy(self) -> None:
-        self._busy -= 1
-        self._carrier.active -= 1
-
     def __repr__(self) -> str:
-        return f"<YamuxUpstream {self.target}: {self._busy} busy, {len(self.pool)} idle>"
+        idle = len(self.pool)
+        return f"<YamuxUpstream {self.target}: {self._connections - idle} busy, {idle} idle>"
