@@ -147,19 +147,20 @@ class Gateway:
         if account.held_bytes > account.high_mark_bytes:
             raise NoRoomError(f"{self.account.held_bytes} bytes are held")
         target = route.target
+        registry = self.registry
+        known = registry.known_upstream(target)
+        if known is not None:
+            return known
         policy = route.policy
         preferred = preference(policy, request) if policy.sticky != "off" else None
         try:
-            link = self.registry.select(
-                target.cluster, avoid=avoid.label if avoid is not None else None, preference=preferred
-            )
+            return registry.upstream(target, avoid=avoid.label if avoid is not None else None, preference=preferred)
         except NoAgentError:
             if self.registry.seconds_of_grace(target.cluster) > 0:
                 return None
             if self.draining:
                 raise StoppingError("the gateway is stopping") from None
             raise
-        return link.upstream(target)
 
     async def wait_for_upstream(self, route: Route, request: Request, *, avoid: Upstream | None = None) -> Upstream:
         """Like `choose`, but wait, within the grace, for a link that may be on its way. Raises TunnelError."""
@@ -218,4 +219,5 @@ class Gateway:
             except Exception:  # one link's fault must not stop the others' clocks
                 logger.exception("%r failed in its tick", link)
                 link.close(1011, "internal error")
+        self.registry.forget()  # the links may have dropped upstreams
         self.learned.tick(now)

@@ -47,6 +47,9 @@ class LinkSide(Protocol):
     def clock(self) -> Callable[[], float]:
         """The link's time, in seconds."""
 
+    def reconsider(self) -> None:
+        """The carrier's `going_away` changed: new exchanges may use the link no more."""
+
 
 class Carrier(Protocol):
     """One dialect on one link."""

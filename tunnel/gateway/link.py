@@ -84,6 +84,8 @@ class Link:
         self.token_hash = b""
         """Of the token that admitted the agent."""
         self.state = _JOINING
+        self.available = False
+        """Whether new exchanges may use this link. Kept, because every request asks; `reconsider` sets it."""
         self.suspect = False
         """A newer link of this cluster connected and we have heard nothing since: takes no new exchange."""
         self.close_code: int | None = None
@@ -190,6 +192,7 @@ class Link:
             raise RuntimeError(f"{self.name} is {self.state.value}")
         self._carrier = carrier
         self.state = _READY
+        self.reconsider()
         self.probe()
         self._on_ready(self)
 
@@ -220,6 +223,7 @@ class Link:
     def doubt(self) -> None:
         """A newer link of this cluster connected: take no new exchange until something is received."""
         self.suspect = True
+        self.reconsider()
         self.unavailable_since = self.clock()
         self.probe()
 
@@ -234,11 +238,10 @@ class Link:
         """The number of running exchanges. Links are chosen by it."""
         return self._carrier.active if self._carrier is not None else 0
 
-    @property
-    def available(self) -> bool:
-        """Whether new exchanges may use this link."""
+    def reconsider(self) -> None:
+        """Find out anew whether new exchanges may use this link."""
         carrier = self._carrier
-        return carrier is not None and self.state is _READY and not self.suspect and not carrier.going_away
+        self.available = carrier is not None and self.state is _READY and not self.suspect and not carrier.going_away
 
     @property
     def has_said_all(self) -> bool:
@@ -257,6 +260,7 @@ class Link:
         self._unanswered_since = None
         if self.suspect:
             self.suspect = False
+            self.reconsider()
             if self.state is _READY:
                 self._on_ready(self)
 
@@ -289,6 +293,7 @@ class Link:
     def _going_away(self) -> None:
         if self._carrier is not None:
             self._carrier.going_away = True
+            self.reconsider()
             self.unavailable_since = self.clock()
 
     def _reported(self, envelope: messages.Envelope) -> None:
@@ -320,6 +325,7 @@ class Link:
         if self.state is _CLOSED:
             return
         self.state = _CLOSED
+        self.available = False
         self._texts.clear()
         self._on_closed(self, reason)
         error: TunnelError = LinkLostError(f"{self.name} of agent {self.agent_id} ended: {reason}")

@@ -14,10 +14,14 @@ from collections.abc import Callable, Collection
 
 from tunnel.errors import NoAgentError, TooManyWaitingError
 from tunnel.gateway.link import Link
+from tunnel.port import Target, Upstream
 
 _WAITING = 1_000
 """Requests that may wait for a link of one cluster. Each holds a request head (at most 64 KiB) and a task."""
 _WAITING_IN_ALL = 4 * _WAITING
+
+_KNOWN = 4_096
+"""Targets whose upstream is known, until `forget`. Each costs 0.2 KiB."""
 
 
 class _Cluster:
@@ -39,6 +43,8 @@ class Registry:
         self._grace = reconnect_grace
         self._started = clock()
         self._clusters: dict[str, _Cluster] = {}
+        self._known: dict[int, tuple[Target, Link, Upstream]] = {}
+        """By the identity of the target, which the entry keeps alive: hashing a target costs more than the rest."""
         self._waiting = 0
 
     def add(self, link: Link) -> None:
@@ -51,6 +57,7 @@ class Registry:
                 if not older.suspect:  # one that is in doubt already is being asked
                     older.doubt()
         cluster.links.append(link)
+        self._known.clear()
         self.identified(link)
 
     def identified(self, link: Link) -> None:
@@ -76,8 +83,28 @@ class Registry:
         if cluster is None or link not in cluster.links:
             return
         cluster.links.remove(link)
+        self._known.clear()
         if not cluster.links:
             cluster.lost_at = self._clock()
+
+    def known_upstream(self, target: Target) -> Upstream | None:
+        """What `upstream` last returned for this object, if there is only one link to choose. None: ask `upstream`."""
+        known = self._known.get(id(target))
+        return known[2] if known is not None and known[1].available else None
+
+    def upstream(
+        self, target: Target, *, avoid: str | None = None, preference: Callable[[Link], int] | None = None
+    ) -> Upstream:
+        """The upstream to a target over the link that `select` chooses. Raises NoAgentError."""
+        link = self.select(target.cluster, avoid=avoid, preference=preference)
+        upstream = link.upstream(target)
+        if len(self._clusters[target.cluster].links) == 1 and len(self._known) < _KNOWN:
+            self._known[id(target)] = target, link, upstream
+        return upstream
+
+    def forget(self) -> None:
+        """Forget the known upstreams. Call it after the links' ticks, in which carriers drop unused upstreams."""
+        self._known.clear()
 
     def select(self, name: str, *, avoid: str | None = None, preference: Callable[[Link], int] | None = None) -> Link:
         """The link for the next exchange of a cluster: the newest link without an agent id, else the least loaded.

@@ -226,6 +226,7 @@ class YamuxCarrier(Carrier):
                 self.session.reset_stream(event.stream_id)  # agents must not open streams
             case GoAwayReceived():
                 self.going_away = True
+                self.link.reconsider()
                 for upstream in self._upstreams.values():
                     upstream.pool.close()  # the agent waits for its streams to end, and these carry nothing
                 if event.code != 0:  # hashicorp ends its session with any code but 0
