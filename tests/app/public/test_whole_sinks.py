@@ -65,6 +65,7 @@ LATE: dict[str, Callable[[HttpCall], object]] = {
     "sent": lambda call: call.sent(len(BODY)),
     "sent, in part": lambda call: call.sent(100),
     "finished": lambda call: call.finished(),
+    "finished, with the last bytes": lambda call: call.finished(100),
     "broken_off": lambda call: call.broken_off(),
     "left": lambda call: call.left("gone"),
     "broke": lambda call: call.broke(),
@@ -74,7 +75,6 @@ LATE: dict[str, Callable[[HttpCall], object]] = {
     "tick": lambda call: call.tick(call.began + 1.0),
     "tick, after all deadlines": lambda call: call.tick(call.began + 100_000.0),
     "held_bytes": lambda call: call.held_bytes,
-    "is_over": lambda call: call.is_over,
     "writable": lambda call: call.writable(),
     "repr": repr,
 }
