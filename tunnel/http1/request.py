@@ -44,13 +44,12 @@ def encode_head(head: RequestHead) -> bytes:
         raise UnsendableHeadError("the method is not a token, or asks for a tunnel")
     if not target or target.translate(_TARGETS) != target:
         raise UnsendableHeadError("the target is empty or has blanks or control characters")
-    if not target.startswith(b"/") and target != b"*":
+    if target[0] != 0x2F and target != b"*":
         raise UnsendableHeadError("the target is neither a path nor an asterisk")
     block = head.block
     if block is not None:
-        if head.body_length is None:
-            return b"%b %b HTTP/1.1%b\r\nTransfer-Encoding: chunked\r\n\r\n" % (method, target, block)
-        return b"%b %b HTTP/1.1%b\r\n\r\n" % (method, target, block)
+        end = b"\r\nTransfer-Encoding: chunked\r\n\r\n" if head.body_length is None else b"\r\n\r\n"
+        return b"".join((method, b" ", target, b" HTTP/1.1", block, end))
     headers = head.headers
     names, values = zip(*headers, strict=True) if headers else ((), ())
     small = sum(map(len, names)) <= _REMEMBERED_BYTES
