@@ -130,7 +130,7 @@ def exchanges(count: int) -> None:
     headers = [(b"Host", b"a.example.test"), (b"Accept", b"*/*"), (b"X-Forwarded-For", b"192.0.2.1")]
     for _ in range(count):
         connection.open(RequestHead(b"GET", b"/small?n=1", headers), sink).end()
-        connection.data_received(ANSWER)
+        stream.owner.data_received(ANSWER)
     if sink.ended != count:
         raise AssertionError(f"{sink.ended} of {count} answers ended")
 
