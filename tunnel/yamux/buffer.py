@@ -6,7 +6,7 @@ idle. Its user bounds it (`Limits.send_buffer_bytes`).
 """
 
 _COMPACT_AFTER = 64
-"""This many taken chunks may stay in the list, so that removal costs almost nothing per chunk."""
+"""This many taken chunks may stay in the list, empty, so that removal costs almost nothing per chunk."""
 
 
 class SendBuffer:
@@ -15,7 +15,7 @@ class SendBuffer:
     __slots__ = ("_chunks", "_first", "_offset", "size")
 
     def __init__(self) -> None:
-        self._chunks: list[bytes | None] = []
+        self._chunks: list[bytes] = []
         self._first = 0
         self._offset = 0
         self.size = 0
@@ -27,11 +27,15 @@ class SendBuffer:
 
     def take(self, size: int, parts: list[bytes | memoryview]) -> None:
         """Move the first `size` bytes, at most all, to the end of `parts`."""
-        self.size -= size
         chunks = self._chunks
+        if size == self.size and not self._first and not self._offset:  # all of it, as it came
+            parts += chunks
+            chunks.clear()
+            self.size = 0
+            return
+        self.size -= size
         while size:
             chunk = chunks[self._first]
-            assert chunk is not None  # noqa: S101 - chunks before _first only are None
             offset = self._offset
             there = len(chunk) - offset
             if there > size:
@@ -41,7 +45,7 @@ class SendBuffer:
             parts.append(memoryview(chunk)[offset:] if offset else chunk)
             size -= there
             self._offset = 0
-            chunks[self._first] = None
+            chunks[self._first] = b""
             self._first += 1
         if self._first == len(chunks):
             chunks.clear()

@@ -11,6 +11,8 @@ from typing import Final
 
 HEADER: Final = Struct(">BBHII")
 HEADER_BYTES: Final = 12
+PLAIN_DATA: Final = Struct(">4xII")
+"""The header of a data frame without flags: version, type and flags are zero."""
 
 VERSION: Final = 0
 

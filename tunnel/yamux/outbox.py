@@ -9,16 +9,30 @@ counts until its RST was sent); window updates by one per live stream, because d
 and not a frame. A stream is in each queue at most once and leaves all of them when it is over, so an outbox that is
 not empty has a frame to send.
 
-A short piece of a stream that has nothing else to send becomes a frame at once (`append`), as long as no stream waits
-for a turn: it would be next in any case. These frames leave behind the control frames and before all turns.
+A short piece of a stream that has nothing else to send becomes a frame at once (`pack`), as long as no stream waits
+for a turn: it would be next in any case. These frames leave behind the control frames and before all turns. Where
+nothing else is queued (`others`), they are the batch.
 """
 
 from collections import OrderedDict, deque
 
-from tunnel.yamux.frames import ACK, DATA, FIN, HEADER, HEADER_BYTES, RST, SYN, VERSION, WINDOW_UPDATE, encode_header
-from tunnel.yamux.stream import CLOSED, OPEN, QUEUED, Move, Stream
+from tunnel.yamux.frames import (
+    ACK,
+    DATA,
+    FIN,
+    HEADER,
+    HEADER_BYTES,
+    PLAIN_DATA,
+    RST,
+    SYN,
+    VERSION,
+    WINDOW_UPDATE,
+    encode_header,
+)
+from tunnel.yamux.stream import CLOSED, QUEUED, Move, Stream
 
 _pack = HEADER.pack
+_pack_plain = PLAIN_DATA.pack
 
 _SLIVER_BYTES = 1024
 """At the end of a batch, data waits for the next batch instead of going into a frame smaller than this."""
@@ -36,7 +50,6 @@ class Outbox:
         "_frame_bytes",
         "_low_mark",
         "_packed",
-        "_packed_bytes",
         "_piece_bytes",
         "_ready",
         "_resets",
@@ -44,6 +57,8 @@ class Outbox:
         "buffered",
         "closed",
         "drained",
+        "others",
+        "packed_bytes",
     )
 
     def __init__(self, frame_bytes: int, low_mark: int) -> None:
@@ -54,22 +69,36 @@ class Outbox:
         self._resets: deque[int] = deque()
         self._updates: OrderedDict[int, Stream] = OrderedDict()
         self._ready: OrderedDict[int, Stream] = OrderedDict()
-        self._packed: dict[int, Stream] = {}
-        self._packed_bytes = 0
+        self._packed: dict[Stream, bytes] = {}
+        """Whole frames, which leave with the next batch; the buffers of their streams are empty meanwhile."""
+        self.packed_bytes = 0
+        """Of all packed frames, with their headers."""
+        self.others = False
+        """Something other than packed frames may be queued. False: certainly nothing is."""
         self.buffered = 0
-        """Bytes in all send buffers, and in packed frames."""
+        """Bytes in all send buffers, without what is packed."""
         self.closed: list[Stream] = []
         """Streams that closed with the FIN just sent; the session removes them from its table."""
         self.drained: dict[int, None] = {}
         """Ids of streams that were full and no longer are, in order; removed with their stream."""
 
     def __bool__(self) -> bool:
-        return bool(self._packed or self._ready or self._updates or self._answers or self._resets)
+        return bool(self._packed) or (self.others and self._has_others())
 
     @property
     def answer_bytes(self) -> int:
         """Of the queued answers, which a flood of pings or opens makes grow."""
         return len(self._answers)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Data of all streams that waits to be sent."""
+        return self.buffered + self.packed_bytes - HEADER_BYTES * len(self._packed)
+
+    def unsent_bytes_of(self, stream: Stream) -> int:
+        """Data of one stream that waits to be sent."""
+        frame = self._packed.get(stream)
+        return stream.buffer.size if frame is None else len(frame) - HEADER_BYTES
 
     @property
     def reset_count(self) -> int:
@@ -78,10 +107,12 @@ class Outbox:
 
     def answer(self, kind: int, flags: int, stream_id: int, length: int) -> None:
         """Queue a control frame as it is."""
+        self.others = True
         self._answers += encode_header(kind, flags, stream_id, length)
 
     def update(self, stream: Stream) -> None:
         """The stream has an ACK or credit to send."""
+        self.others = True
         self._updates[stream.id] = stream
 
     def cancel_update(self, stream: Stream) -> None:
@@ -91,41 +122,46 @@ class Outbox:
 
     def start(self, stream: Stream) -> None:
         """The stream may send its SYN: give it a turn after all others."""
+        self.others = True
         self._ready[stream.id] = stream
 
     def ready(self, stream: Stream) -> None:
         """Give the stream a turn, after all others, if it has something to send and no turn yet."""
         if stream.wants_turn:
+            self.others = True
             self._ready[stream.id] = stream
 
-    def append(self, stream: Stream, data: bytes) -> None:
-        """Queue data of a stream: packed at once where that overtakes nobody, or else for its turn."""
+    def pack(self, stream: Stream, data: bytes | bytearray | memoryview) -> bool:
+        """Make a short piece of a settled stream a frame at once. False: nothing was done, so `append` it.
+
+        It overtakes nobody, because no stream waits for a turn; so nothing of this stream is in its buffer either.
+        """
         size = len(data)
-        self.buffered += size
-        if stream.packed:
+        packed = self._packed
+        if size > self._piece_bytes or size > stream.credit or self._ready or stream in packed or not size:
+            return False
+        packed_bytes = self.packed_bytes + HEADER_BYTES + size
+        if packed_bytes > _PACKED_BYTES:
+            return False
+        stream.credit -= size
+        packed[stream] = _pack_plain(stream.id, size) + data
+        self.packed_bytes = packed_bytes
+        return True
+
+    def append(self, stream: Stream, data: bytes) -> None:
+        """Queue data of a stream, which must not be empty, for its turn."""
+        if stream in self._packed:
             self._unpack(stream)  # so that both pieces leave in one frame
-        elif (
-            size <= self._piece_bytes
-            and size <= stream.credit
-            and not self._ready
-            and not stream.buffer.size
-            and not stream.ack_due
-            and stream.state is OPEN
-            and self._packed_bytes + size + HEADER_BYTES <= _PACKED_BYTES
-        ):
-            stream.credit -= size
-            stream.packed = _pack(VERSION, DATA, 0, stream.id, size) + data
-            self._packed[stream.id] = stream
-            self._packed_bytes += size + HEADER_BYTES
-            return
         stream.buffer.append(data)
+        self.buffered += len(data)
         if stream.credit > 0 and stream.state is not QUEUED:
+            self.others = True
             self._ready[stream.id] = stream
 
     def end(self, stream: Stream) -> None:
         """A FIN follows what is buffered; the stream is no longer reported as drained."""
         stream.ending = True
-        stream.full = False
+        stream.settled = stream.full = False
         self.drained.pop(stream.id, None)
         self.ready(stream)
 
@@ -134,7 +170,7 @@ class Outbox:
         self._updates.pop(stream.id, None)
         self._ready.pop(stream.id, None)
         self.drained.pop(stream.id, None)
-        if stream.packed:
+        if stream in self._packed:
             self._unpack(stream)
         self.buffered -= stream.buffer.size
         stream.buffer.clear()
@@ -142,23 +178,30 @@ class Outbox:
     def reset(self, stream: Stream) -> None:
         """Drop everything that the stream has queued, and queue its RST."""
         self.forget(stream)
+        self.others = True
         self._resets.append(stream.id)
 
     def clear(self) -> None:
         """Drop everything of every stream."""
         for queue in (self._answers, self._resets, self._updates, self._packed, self._ready, self.drained):
             queue.clear()
-        self.buffered = self._packed_bytes = 0
+        self.buffered = self.packed_bytes = 0
 
     def take(self, limit: int) -> bytes:
         """The next batch: whole frames, at most `limit` bytes."""
+        packed = self._packed
+        if not self.others and self.packed_bytes <= limit:
+            batch = b"".join(packed.values())
+            packed.clear()
+            self.packed_bytes = 0
+            return batch
         if limit < HEADER_BYTES:
             return b""
         parts: list[bytes | memoryview] = []
         room = limit
         if self._answers or self._resets or self._updates:
             room = self._take_control(parts, room)
-        if self._packed:
+        if packed:
             room = self._take_packed(parts, room)
         ready = self._ready
         while ready and room >= HEADER_BYTES:
@@ -171,33 +214,35 @@ class Outbox:
             room -= written
             if (stream.buffer.size or stream.ending) and stream.wants_turn:
                 ready[stream_id] = stream
+        self.others = self._has_others()
         return b"".join(parts)
+
+    def _has_others(self) -> bool:
+        return bool(self._ready or self._updates or self._answers or self._resets)
 
     def _take_packed(self, parts: list[bytes | memoryview], room: int) -> int:
         """All packed frames, where they fit; else they wait for turns, before all others, and may be cut."""
         packed = self._packed
-        if self._packed_bytes > room:
-            for stream in reversed(list(packed.values())):
+        size = self.packed_bytes
+        if size > room:
+            for stream in reversed(list(packed)):
                 self._unpack(stream)
                 self._ready[stream.id] = stream
                 self._ready.move_to_end(stream.id, last=False)
             return room
-        for stream in packed.values():
-            parts.append(stream.packed)
-            stream.packed = b""
-        size = self._packed_bytes
-        self.buffered -= size - HEADER_BYTES * len(packed)
-        self._packed_bytes = 0
+        parts += packed.values()
         packed.clear()
+        self.packed_bytes = 0
         return room - size
 
     def _unpack(self, stream: Stream) -> None:
         """Turn a packed frame back into data in the stream's buffer."""
-        frame, stream.packed = stream.packed, b""
-        del self._packed[stream.id]
-        self._packed_bytes -= len(frame)
-        stream.credit += len(frame) - HEADER_BYTES
+        frame = self._packed.pop(stream)
+        self.packed_bytes -= len(frame)
+        size = len(frame) - HEADER_BYTES
+        stream.credit += size
         stream.buffer.append(frame[HEADER_BYTES:])
+        self.buffered += size
 
     def _take_control(self, parts: list[bytes | memoryview], room: int) -> int:
         if self._answers:
@@ -212,8 +257,8 @@ class Outbox:
             stream_id, stream = self._updates.popitem(last=False)
             credit = stream.window.take_due()
             if credit or stream.ack_due:
-                parts.append(encode_header(WINDOW_UPDATE, ACK if stream.ack_due else 0, stream_id, credit))
-                stream.ack_due = False
+                flags = self._opening_flags(stream) if stream.ack_due else 0
+                parts.append(encode_header(WINDOW_UPDATE, flags, stream_id, credit))
                 room -= HEADER_BYTES
         return room
 
@@ -250,6 +295,7 @@ class Outbox:
     @staticmethod
     def _opening_flags(stream: Stream) -> int:
         """Flags for the stream's first frame: SYN from the opener, ACK from the other side."""
+        stream.settled = not stream.ending
         if stream.state is QUEUED:
             stream.move(Move.SYN_SENT)
             return SYN

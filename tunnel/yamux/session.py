@@ -71,7 +71,7 @@ class Session:
     @property
     def buffered_bytes(self) -> int:
         """Bytes in all send buffers."""
-        return self.outbox.buffered
+        return self.outbox.unsent_bytes
 
     @property
     def wants_to_send(self) -> bool:
@@ -81,7 +81,7 @@ class Session:
     def buffered(self, stream_id: int) -> int:
         """Bytes in the stream's send buffer; 0 for an unknown id."""
         stream = self._streams.get(stream_id)
-        return 0 if stream is None else stream.unsent_bytes
+        return 0 if stream is None else self.outbox.unsent_bytes_of(stream)
 
     # --- streams ---
 
@@ -115,12 +115,16 @@ class Session:
     def send_data(self, stream_id: int, data: bytes | bytearray | memoryview) -> bool:
         """Take all of `data`. False: the buffer is full, so wait for the id in `take_writable`.
 
-        Accepts the stream if that was not done yet. Raises `StreamClosed` if it was ended or reset, or never existed.
+        A memoryview must be of single, contiguous bytes. Accepts the stream if that was not done yet. Raises
+        `StreamClosed` if it was ended or reset, or never existed.
         """
         stream = self._streams.get(stream_id)
-        if stream is None or stream.ending:
+        if stream is not None and stream.settled:
+            if self.outbox.pack(stream, data):
+                return True
+        elif stream is None or stream.ending:
             raise StreamClosed(f"stream {stream_id} takes no data")
-        if stream.pending:
+        elif stream.pending:
             self._table.accept(stream)  # without an update: the ACK rides on the data
         if data:
             self.outbox.append(stream, data if type(data) is bytes else bytes(data))
@@ -218,8 +222,6 @@ class Session:
         Control frames come first, then the ready streams in turns. A limit too small for a frame gives b"".
         """
         outbox = self.outbox
-        if not outbox:
-            return b""
         data = outbox.take(limit)
         if outbox.closed:
             for stream in outbox.closed:

@@ -10,7 +10,6 @@ from typing import Final
 
 from tunnel.yamux.buffer import SendBuffer
 from tunnel.yamux.errors import UnexpectedFlag
-from tunnel.yamux.frames import HEADER_BYTES
 from tunnel.yamux.windows import ReceiveWindow
 
 
@@ -73,8 +72,8 @@ class Stream:
         "full",
         "holds_slot",
         "id",
-        "packed",
         "pending",
+        "settled",
         "state",
         "window",
     )
@@ -88,8 +87,6 @@ class Stream:
         self.deliver: Callable[[bytes], None] | None = None
         """Takes the peer's data as it is parsed; None: it is reported as events. Must not raise."""
         self.buffer = SendBuffer()
-        self.packed = b""
-        """A whole frame that leaves with the next batch; the buffer is empty meanwhile."""
         self.ending = False
         """`end_stream` was called: FIN follows the buffer."""
         self.full = False
@@ -100,11 +97,8 @@ class Stream:
         """Opened by the peer and not accepted: counts towards `Limits.accept_backlog`."""
         self.ack_due = False
         """Accepted, and the ACK was not sent yet."""
-
-    @property
-    def unsent_bytes(self) -> int:
-        """Data that waits to be sent."""
-        return self.buffer.size + (len(self.packed) - HEADER_BYTES if self.packed else 0)
+        self.settled = False
+        """Its SYN or ACK was sent, and no FIN is asked for: data needs no flags."""
 
     def move(self, move: Move) -> None:
         """Apply the table. Raises `UnexpectedFlag` for a move that is not in it."""

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from tests.tunnel.yamux.wire import batches, data, everything, frames, opened, pair, ping, said, talk, window
-from tunnel.yamux import Limits, Role, Session
+from tunnel.yamux import Limits, ProtocolError, Role, Session
 from tunnel.yamux.frames import ACK, DATA, SYN
 
 
@@ -185,3 +185,118 @@ def test_packed_pieces_are_bounded_by_a_batch():
         a.send_data(stream_id, bytes(1000))
     order = [frame.stream_id for batch in batches(a) for frame in frames(batch)]
     assert order == ids
+
+
+def test_packed_pieces_that_fit_no_batch_wait_for_turns_before_all_others():
+    a, ids = many(4)
+    *packed, bulk = ids
+    for stream_id in packed:
+        a.send_data(stream_id, bytes(100))
+    a.send_data(bulk, bytes(5000))
+    found = [str(frame) for batch in batches(a, 150) for frame in frames(batch)]
+    assert found[:4] == [f"DATA {packed[0]} 100", f"DATA {packed[1]} 100", f"DATA {packed[2]} 100", f"DATA {bulk} 138"]
+    assert a.buffered_bytes == 0
+
+
+def test_no_more_is_packed_than_one_batch_takes():
+    a, ids = many(100)
+    for stream_id in ids:
+        a.send_data(stream_id, bytes(1000))
+    assert (a.outbox.packed_bytes, a.outbox.others) == (64 * 1012, True)
+    assert len(a.data_to_send()) > 64_000
+    assert a.outbox.packed_bytes == 0
+
+
+def test_a_packed_piece_longer_than_the_batch_is_cut():
+    a, _b, stream_id = opened()
+    a.send_data(stream_id, bytes(range(100)))
+    cut = [frame for batch in batches(a, 62) for frame in frames(batch)]
+    assert [str(frame) for frame in cut] == [f"DATA {stream_id} 50", f"DATA {stream_id} 50"]
+    assert b"".join(frame.body for frame in cut) == bytes(range(100))
+
+
+def test_a_packed_piece_takes_its_credit_along():
+    a, _b, stream_id = opened(Limits(initial_window=100))
+    a.send_data(stream_id, bytes(60))
+    a.send_data(stream_id, bytes(60))
+    assert said(a) == [f"DATA {stream_id} 100"]
+    assert (a.wants_to_send, a.buffered(stream_id), a.buffered_bytes) == (False, 20, 20)
+    a.receive_data(window(stream_id, 20), 0.0)
+    assert said(a) == [f"DATA {stream_id} 20"]
+
+
+def test_a_fin_follows_the_packed_piece():
+    a, b, stream_id = opened()
+    b.end_stream(stream_id)
+    a.receive_data(everything(b), 0.0)
+    a.send_data(stream_id, b"last")
+    a.end_stream(stream_id)
+    assert said(a) == [f"DATA {stream_id} 4", f"WINDOW|FIN {stream_id} 0"]
+
+
+def test_control_leaves_before_packed_pieces():
+    a, (first, second) = many(2)
+    a.send_data(first, b"packed")
+    a.ping(0.0)
+    a.send_data(second, b"packed too")
+    assert said(a) == ["PING|SYN 0 0", f"DATA {first} 6", f"DATA {second} 10"]
+
+
+def test_a_short_piece_before_the_ack_carries_it_and_the_next_is_plain():
+    _a, b = pair()
+    b.receive_data(window(2, 0, SYN) + window(4, 0, SYN), 0.0)
+    b.accept_stream(2)
+    b.send_data(2, b"one")
+    b.send_data(4, b"two")
+    assert said(b) == ["WINDOW|ACK 2 0", "DATA 2 3", "DATA|ACK 4 3"]
+    b.send_data(2, b"three")
+    b.send_data(4, b"four")
+    assert said(b) == ["DATA 2 5", "DATA 4 4"]
+
+
+def test_an_empty_piece_is_no_frame():
+    a, _b, stream_id = opened()
+    assert a.send_data(stream_id, b"") is True
+    assert (a.wants_to_send, a.data_to_send()) == (False, b"")
+
+
+def test_what_is_packed_is_counted_as_its_data():
+    a, (first, second) = many(2)
+    a.send_data(first, bytes(100))
+    a.send_data(second, bytes(5000))
+    assert (a.buffered(first), a.buffered(second), a.buffered_bytes) == (100, 5000, 5100)
+    assert len(everything(a)) == 5100 + 2 * 12
+    assert (a.buffered(first), a.buffered(second), a.buffered_bytes) == (0, 0, 0)
+
+
+def test_others_is_false_only_where_nothing_but_packed_frames_is_queued():
+    a, ids = many(3)
+    assert a.outbox.others is False
+    a.send_data(ids[0], b"packed")
+    assert (a.outbox.others, bool(a.outbox)) == (False, True)
+    for act in (
+        lambda: a.ping(0.0),
+        lambda: a.send_data(ids[1], bytes(5000)),
+        lambda: a.end_stream(ids[1]),
+        lambda: a.reset_stream(ids[2]),
+        a.open_stream,
+        lambda: a.receive_data(data(1, b"hello", SYN), 0.0),
+        lambda: a.accept_stream(1),
+    ):
+        everything(a)
+        assert a.outbox.others is False
+        act()
+        assert a.outbox.others is a.wants_to_send
+    everything(a)
+    a.acknowledge(1, 5, 0.0)
+    a.flush_credit(1)
+    assert a.outbox.others is a.wants_to_send is True
+
+
+def test_a_session_that_ends_drops_what_is_packed():
+    a, _b, stream_id = opened()
+    a.send_data(stream_id, b"packed")
+    with pytest.raises(ProtocolError):
+        a.receive_data(b"\xff" * 12, 0.0)
+    assert a.buffered_bytes == 0
+    assert said(a) == ["GO_AWAY 0 1"]

@@ -118,6 +118,26 @@ class TestSendBuffer:
         buffer.take(100, parts)
         assert parts[0] is chunk
 
+    def test_all_of_it_is_taken_as_it_came(self):
+        buffer = SendBuffer()
+        chunks = [b"abc", b"d", b"efghij"]
+        for _ in range(2):
+            for chunk in chunks:
+                buffer.append(chunk)
+            parts: list[bytes | memoryview] = [b"before"]
+            buffer.take(10, parts)
+            assert parts == [b"before", *chunks]
+            assert buffer.size == 0
+
+    @pytest.mark.parametrize("first", [1, 3, 4])
+    def test_all_that_is_left_of_it_is_taken(self, first):
+        buffer = SendBuffer()
+        for chunk in (b"abc", b"d", b"efghij"):
+            buffer.append(chunk)
+        assert self.taken(buffer, first) + self.taken(buffer, 10 - first) == b"abcdefghij"
+        buffer.append(b"next")
+        assert [self.taken(buffer, 1), self.taken(buffer, 3)] == [b"n", b"ext"]
+
     def test_a_buffer_that_is_never_empty_keeps_no_taken_chunks(self):
         buffer = SendBuffer()
         buffer.append(b"0")

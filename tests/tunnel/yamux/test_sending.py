@@ -3,7 +3,7 @@
 import pytest
 
 from tests.tunnel.yamux.wire import everything, frames, opened, said, window
-from tunnel.yamux import Limits, Role, Session, StreamReset
+from tunnel.yamux import Limits, Role, Session, StreamClosed, StreamReset
 from tunnel.yamux.frames import RST, SYN
 
 
@@ -62,6 +62,22 @@ class TestSending:
         else:
             assert a.receive_data(window(stream_id, 0, RST), 0.0) == [StreamReset(stream_id)]
         assert a.take_writable() == []
+
+    @pytest.mark.parametrize("size", [0, 5, 50_000])
+    def test_a_stream_that_was_ended_takes_nothing(self, size):
+        session = Session(Role.SERVER)
+        early, late = session.open_stream(), session.open_stream()
+        session.end_stream(early)
+        everything(session)
+        session.send_data(late, b"one")
+        everything(session)
+        session.send_data(late, b"two")
+        session.end_stream(late)
+        for _ in range(2):
+            for stream_id in (early, late):
+                with pytest.raises(StreamClosed):
+                    session.send_data(stream_id, bytes(size))
+            everything(session)
 
     def test_an_ended_stream_drains_without_a_word(self):
         a, _, stream_id = opened(Limits(send_buffer_bytes=1000))

@@ -84,7 +84,8 @@ class YamuxCarrier(Carrier):
         data = self.session.data_to_send()
         if not data:
             return None
-        if self._outbox.buffered or self._unsent.size_bytes:
+        outbox = self._outbox
+        if outbox.buffered or self._unsent.size_bytes:
             self._sent()
         return data
 
@@ -159,9 +160,9 @@ class YamuxCarrier(Carrier):
             welcome = self.session.send_data(stream_id, data)
         except LocalError:
             return True  # the stream ended while its owner was writing; the owner was told, or ended it itself
-        waiting_bytes = self._outbox.buffered
-        if waiting_bytes - self._unsent.size_bytes > _UNCOUNTED_BYTES:
-            self._unsent.set(waiting_bytes)
+        outbox = self._outbox
+        if outbox.buffered + outbox.packed_bytes - self._unsent.size_bytes > _UNCOUNTED_BYTES:
+            self._unsent.set(outbox.unsent_bytes)
         wake = self._wake
         wake()
         return welcome

@@ -88,7 +88,7 @@ class YamuxStream(ByteStream):
 
     @override
     def write(self, data: bytes, /) -> bool:
-        return not self._live or self._carrier.send(self.stream_id, data)
+        return self._carrier.send(self.stream_id, data)  # which ignores what is written to a stream that is over
 
     @override
     def write_end(self) -> None:

@@ -101,3 +101,32 @@ def test_an_upload_that_the_agent_resets_is_counted_out():
         line.deliver()
         assert sink.outcome == "StreamRefusedError"
         assert line.account.held_bytes == 0
+
+
+def test_short_pieces_of_many_exchanges_are_counted_before_they_leave():
+    with line_of() as line:
+        exchanges = [opened(line, b"POST", length=None)[0] for _ in range(20)]
+        line.run()
+        assert line.account.held_bytes == 0
+        for number, exchange in enumerate(exchanges, 1):
+            exchange.send_data(b"x" * 3_000)
+            assert number * 3_000 - 16 * 1024 <= line.account.held_bytes <= number * 3_020
+        line.link.tick()
+        assert line.account.held_bytes == sum(exchange._stream.held_bytes for exchange in exchanges)
+        line.run()
+        assert line.account.held_bytes == 0
+        for exchange in exchanges:
+            exchange.reset()
+
+
+def test_what_is_written_to_a_stream_that_is_over_goes_nowhere():
+    with line_of() as line:
+        streams = [line.link._carrier.open_stream() for _ in range(2)]
+        line.run()
+        streams[0].reset()
+        line.peer.session.reset_stream(streams[1].stream_id)
+        line.deliver()
+        line.run()
+        assert [stream.write(b"late") for stream in streams] == [True, True]
+        assert line.link.next_message() is None
+        assert line.account.held_bytes == 0
