@@ -96,22 +96,25 @@ def parse_head(data: bytes, at: int) -> tuple[int, int, int, int] | None:
     return first, second, length, end
 
 
-_pack_short, _pack_medium = _SHORT.pack, _MEDIUM.pack
+_pack_short, _pack_medium, _pack_long = _SHORT.pack, _MEDIUM.pack, _LONG.pack
 
 
 def encode_frame(opcode: int, payload: bytes, *, masked: bool, fin: bool = True) -> bytes:
     """Encode one frame with the shortest form of its length, and a new mask if masked (section 5.3)."""
     length = len(payload)
     first = opcode | _FIN if fin else opcode
-    mask_bit = _MASKED if masked else 0
-    if length < 126:
-        head = _pack_short(first, mask_bit | length)
-    elif length < 65536:
-        head = _pack_medium(first, mask_bit | 126, length)
-    else:
-        head = _LONG.pack(first, mask_bit | 127, length)
     if not masked:
-        return head + payload
+        if length < 126:
+            return _pack_short(first, length) + payload
+        if length < 65536:
+            return _pack_medium(first, 126, length) + payload
+        return _pack_long(first, 127, length) + payload
+    if length < 126:
+        head = _pack_short(first, _MASKED | length)
+    elif length < 65536:
+        head = _pack_medium(first, _MASKED | 126, length)
+    else:
+        head = _pack_long(first, _MASKED | 127, length)
     (mask,) = next(_masks)
     return b"".join((head, mask, apply_mask(payload, mask)))
 
