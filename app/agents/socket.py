@@ -197,9 +197,11 @@ class AgentSocket:
             link.close(1011, "internal error")
 
     def _wake_up(self) -> None:
+        if self._flush_turn is not None or self._full:
+            return
         if self._channel is None:
             self._wake.set()
-        elif self._flush_turn is None and not self._full:
+        else:
             self._flush_turn = self._loop.call_soon(self._flush)
 
     def _drained(self) -> None:
@@ -217,14 +219,16 @@ class AgentSocket:
             return
         sent = 0
         while (message := link.next_message()) is not None:
-            self._full = not channel.send(message)
-            if self._full:
+            if not channel.send(message):
+                self._full = True
                 return
             sent += len(message)
             if sent >= _TURN_BYTES:
                 self._wake_up()
                 return
-        if link.has_said_all:
+            if not link.has_more:
+                break
+        if link.close_code is not None and link.has_said_all:
             self._wake.set()  # everything is sent
 
     async def _write(self, link: Link) -> None:

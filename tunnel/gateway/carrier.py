@@ -27,6 +27,9 @@ class BrokenRuleError(Exception):
 class LinkSide(Protocol):
     """The link as its carrier sees it."""
 
+    has_more: bool
+    """True, unless the carrier has just returned its last message and says so: nobody need ask for another."""
+
     @property
     def name(self) -> str:
         """For logs and records, such as `link-7`; no two links have the same."""

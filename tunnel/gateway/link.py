@@ -92,6 +92,8 @@ class Link:
         self.close_reason = ""
         self.wake = wake
         """Called when there may be something to send."""
+        self.has_more = True
+        """False: the message that `next_message` has just returned was the last. Only the carrier knows and says so."""
         self._on_ready = on_ready
         self._on_identified = on_identified
         self._on_closed = on_closed
@@ -99,6 +101,7 @@ class Link:
         self._timing = timing or Timing()
         self._texts: deque[str] = deque()
         self._carrier: Carrier | None = None  # once the dialect is chosen
+        self._speaker: Carrier | None = None  # the same, until the WebSocket is lost
         self.born = self._last_tick = self._pinged_at = self.unavailable_since = clock()
         self._unanswered_since: float | None = None  # the first ping after which nothing at all was received
         self._unknown_types: set[str] = set()
@@ -139,10 +142,12 @@ class Link:
     def next_message(self) -> str | bytes | None:
         """The next message to send: control messages first, then the carrier's; None when there is none."""
         if self._texts:
+            self.has_more = True
             return self._texts.popleft()
-        if self._carrier is None or (self.state is _CLOSED and self.close_code is None):
+        speaker = self._speaker
+        if speaker is None:
             return None
-        return self._carrier.next_message()  # after we closed the link, the resets of its streams
+        return speaker.next_message()  # after we closed the link, the resets of its streams
 
     def tick(self) -> None:
         """Check keep-alive and deadlines; call about twice a second."""
@@ -190,7 +195,7 @@ class Link:
         """Use this dialect; exchanges may start."""
         if self.state is not _JOINING:
             raise RuntimeError(f"{self.name} is {self.state.value}")
-        self._carrier = carrier
+        self._carrier = self._speaker = carrier
         self.state = _READY
         self.reconsider()
         self.probe()
@@ -327,6 +332,8 @@ class Link:
         self.state = _CLOSED
         self.available = False
         self._texts.clear()
+        if self.close_code is None:
+            self._speaker = None
         self._on_closed(self, reason)
         error: TunnelError = LinkLostError(f"{self.name} of agent {self.agent_id} ended: {reason}")
         if self._carrier is not None:

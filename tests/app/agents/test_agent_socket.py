@@ -4,6 +4,8 @@ import asyncio
 from collections import deque
 from typing import Any, cast
 
+import pytest
+
 from app.agents.socket import AgentSocket
 from tests.fakes.loop import dialogue
 
@@ -16,14 +18,25 @@ class Writer:
     def __init__(self, *messages: str | bytes) -> None:
         self.waiting = deque(messages)
         self.sent: list[str | bytes] = []
+        self.asked = 0
         self.has_room = True
+        self.knows_its_last = False
         self.close_code: int | None = None
         nothing = cast("Any", None)
         self.socket = AgentSocket(nothing, nothing, nothing)
         self.socket.link = self.socket._channel = cast("Any", self)
 
     def next_message(self) -> str | bytes | None:
+        self.asked += 1
         return self.waiting.popleft() if self.waiting else None
+
+    @property
+    def has_more(self) -> bool:
+        return not self.knows_its_last or bool(self.waiting)
+
+    @property
+    def has_said_all(self) -> bool:
+        return self.close_code is not None
 
     def send(self, message: str | bytes) -> bool:
         self.sent.append(message)
@@ -64,3 +77,26 @@ async def test_a_full_channel_is_given_nothing_until_it_has_room():
     writer.socket._drained()
     assert await writer.turn() == 1
     assert writer.sent == [b"a", b"b"]
+
+
+@dialogue
+async def test_a_link_that_knows_its_last_message_is_not_asked_for_another():
+    writer = Writer(b"a", b"b")
+    writer.knows_its_last = True
+    writer.socket._wake_up()
+    assert (await writer.turn(), writer.asked) == (2, 2)
+    writer.waiting.append("later")
+    writer.socket._wake_up()
+    assert (await writer.turn(), writer.asked) == (1, 3)
+
+
+@pytest.mark.parametrize("knows_its_last", [True, False])
+@pytest.mark.parametrize("closed", [True, False])
+@dialogue
+async def test_the_end_of_the_link_is_told_after_its_last_message_only(closed: bool, knows_its_last: bool):
+    writer = Writer(b"a" * 32 * KIB, b"last")
+    writer.knows_its_last = knows_its_last
+    writer.close_code = 1012 if closed else None
+    writer.socket._wake_up()
+    assert (await writer.turn(), writer.socket._wake.is_set()) == (1, False)
+    assert (await writer.turn(), writer.socket._wake.is_set()) == (1, closed)

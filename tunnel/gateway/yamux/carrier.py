@@ -85,8 +85,10 @@ class YamuxCarrier(Carrier):
         if not data:
             return None
         outbox = self._outbox
+        self.link.has_more = outbox.others
         if outbox.buffered or self._unsent.size_bytes:
             self._sent()
+            self.link.has_more = bool(outbox)  # a stream that has room again may have written
         return data
 
     @override
