@@ -10,6 +10,7 @@ sent after our close frame. The caller sends `data_to_send` after each `receive_
 """
 
 from enum import Enum
+from struct import Struct
 
 from tunnel.websocket.events import Closed, Event, Failed, Message, Ping, Pong
 from tunnel.websocket.frames import (
@@ -27,11 +28,16 @@ MAX_MESSAGE_BYTES = 10 * 1024 * 1024
 
 _FIN = 0x80
 _CONTROL = 0x08
+_HEAD_BYTES = 2
+_MASK_BYTES = 4
+_unpack_head = Struct("!BBH").unpack_from
+"""The first two bytes of a frame, and its length where that has 16 bits."""
 _MASKED = 0x80
 _OPCODE = 0x0F
 _TEXT, _BINARY = int(Opcode.TEXT), int(Opcode.BINARY)  # computing with enum members is slower
 _WHOLE_TEXT = _FIN | Opcode.TEXT
 _WHOLE_BINARY = _FIN | Opcode.BINARY
+_WHOLE = (_WHOLE_BINARY, _WHOLE_TEXT)
 _FIRST_BYTES = {fin | opcode for opcode in Opcode for fin in (0, _FIN) if fin or opcode < _CONTROL}
 """Valid first bytes of a frame: no reserved bit (5.2), a known opcode (5.2), no control fragment (5.5)."""
 
@@ -72,12 +78,19 @@ class Connection:
         "_message",
         "_owed_close",
         "_owed_pong",
+        "_payload_at",
+        "_peer_masks",
+        "_whole_limit_bytes",
         "state",
     )
 
     def __init__(self, role: Role = Role.CLIENT, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
         self.state = _OPEN
         self._client = role is Role.CLIENT
+        self._peer_masks = 0 if self._client else _MASKED
+        """The bit in the second byte of the peer's frames."""
+        self._payload_at = _HEAD_BYTES if self._client else _HEAD_BYTES + _MASK_BYTES
+        """Where the payload of the peer's short frames begins."""
         self._max_message_bytes = max_message_bytes
         self._head = b""
         """An unfinished head, at most 13 bytes."""
@@ -91,6 +104,8 @@ class Connection:
         """Bytes missing of the current frame; its first byte and (rotated) mask are kept below."""
         self._first = 0
         self._mask = b""
+        self._whole_limit_bytes = max_message_bytes
+        """Of a message in one frame, if it came now; -1: none may, within a frame or a message, or when it is over."""
         self._owed_pong: bytes | None = None
         self._owed_close = b""
 
@@ -173,6 +188,8 @@ class Connection:
                 self._first, self._left, self._mask = first, length, mask
                 self._take_payload(data[at:], events)
             at += length
+        within = self._left or self._head or self._kind or self.state is _CLOSED
+        self._whole_limit_bytes = -1 if within else self._max_message_bytes
         return events
 
     def whole_message(self, data: bytes) -> bytes | str | None:
@@ -181,26 +198,21 @@ class Connection:
         None: they are something else, valid or not. Nothing was taken; give them to `receive_data`.
         """
         size = len(data)
-        if size < 6 or self._left or self._head or self._kind or self.state is _CLOSED:
+        if size < 6:
             return None
-        first = data[0]
-        length = data[1] if self._client else data[1] - _MASKED
-        if length > 126:  # 64 bits of length, or a mask where none may be
+        first, second, length = _unpack_head(data)
+        short = second - self._peer_masks
+        at = self._payload_at
+        if short < 126:
+            length = short
+        elif short == 126 and length > 125:
+            at += 2
+        else:  # 64 bits of length, or not in its shortest form, or a mask where none may be
             return None
-        at = 2
-        if length == 126:
-            length = data[2] << 8 | data[3]
-            if length < 126:
-                return None
-            at = 4
-        if not self._client:
-            at += 4
-        if at + length != size or length > self._max_message_bytes:
+        if at + length != size or length > self._whole_limit_bytes or first not in _WHOLE:
             return None
-        if first not in (_WHOLE_BINARY, _WHOLE_TEXT):
-            return None
-        payload = data[at:] if self._client else apply_mask(data[at:], data[at - 4 : at])
-        if first != _WHOLE_TEXT:
+        payload = apply_mask(data[at:], data[at - 4 : at]) if self._peer_masks else data[at:]
+        if first == _WHOLE_BINARY:
             return payload
         try:
             return payload.decode()
