@@ -59,14 +59,15 @@ class AgentChannel:
     def data_received(self, data: bytes) -> None:
         """Bytes from the agent. Parsed in order, in slices of bounded work."""
         on_message = self._on_message
-        if self._turns.due is None and on_message is not None and len(data) <= _SLICE_BYTES:
+        if self._turns.due is None and on_message is not None:
             message = self._codec.whole_message(data)
-            if message is not None:
+            if message is not None:  # at most 64 KiB
                 on_message(message)  # the common case takes the short path
-            else:
+                return
+            if len(data) <= _SLICE_BYTES:
                 self._handle_all(self._codec.receive_data(data))
                 self._turns.schedule(self._left())
-            return
+                return
         self._waiting.extend(slices(data, _SLICE_BYTES))
         self._turns.run()
 

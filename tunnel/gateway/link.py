@@ -127,9 +127,11 @@ class Link:
 
     def bytes_received(self, data: bytes) -> None:
         """Take one binary message; what it means is up to the dialect."""
-        self._heard()
+        self._unanswered_since = None
+        if self.suspect:
+            self._heard()
         carrier = self._carrier
-        if self.state is not _READY or carrier is None:
+        if carrier is None or self.state is not _READY:
             logger.warning("%s: %d bytes before gateway_hello_ack skipped", self.name, len(data))
             return
         try:
