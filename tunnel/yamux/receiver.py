@@ -1,11 +1,15 @@
 """The receiving half of a session: splits the byte stream into frames and applies them to the streams.
 
 It keeps at most 11 bytes, of an unfinished header; data is passed on in the pieces in which it came, to the stream's
-owner where it has one. An owner may do anything to its stream meanwhile, also reset it. A data frame is
-checked once its header is complete, before its body. Frames for streams that are not in the table, or whose SYN was
-not sent yet, are skipped without an answer, as hashicorp's handleStreamMessage does. So is data after a FIN (two of
-hashicorp's goroutines may write and close at the same time); it uses up the window.
+owner where it has one. An owner may do anything to its stream meanwhile, also reset it; what it took at once is
+acknowledged here. A data frame is checked once its header is complete, before its body. Frames for streams that are
+not in the table, or whose SYN was not sent yet, are skipped without an answer, as hashicorp's handleStreamMessage
+does. So is data after a FIN (two of hashicorp's goroutines may write and close at the same time); it uses up the
+window.
 """
+
+from collections.abc import Callable
+from struct import Struct
 
 from tunnel.yamux.errors import FloodError, InvalidType, InvalidVersion, UnexpectedFlag, WindowExceeded
 from tunnel.yamux.events import (
@@ -22,7 +26,6 @@ from tunnel.yamux.frames import (
     DATA,
     FIN,
     GO_AWAY,
-    HEADER,
     HEADER_BYTES,
     PING,
     RST,
@@ -30,13 +33,15 @@ from tunnel.yamux.frames import (
     VERSION,
     WINDOW_UPDATE,
 )
+from tunnel.yamux.limits import Limits
 from tunnel.yamux.outbox import Outbox
 from tunnel.yamux.pings import Pings
 from tunnel.yamux.stream import CLOSED, OPEN, QUEUED, REMOTE_ENDED, Move, Stream
 from tunnel.yamux.table import StreamTable
 from tunnel.yamux.windows import add_credit
 
-_unpack_from = HEADER.unpack_from
+_unpack_words = Struct(">III").unpack_from
+"""A header in three words; the first is version, type and flags, 0 for the usual frame."""
 
 
 class Receiver:
@@ -48,17 +53,25 @@ class Receiver:
         "_body_stream",
         "_control_bytes",
         "_header",
+        "_live",
+        "_max_window",
+        "_may_grow",
         "_now",
         "_outbox",
         "_pings",
         "_table",
     )
 
-    def __init__(self, table: StreamTable, outbox: Outbox, pings: Pings, control_bytes: int) -> None:
+    def __init__(
+        self, table: StreamTable, outbox: Outbox, pings: Pings, limits: Limits, may_grow: Callable[[int], bool]
+    ) -> None:
         self._table = table
+        self._live = table.live
         self._outbox = outbox
         self._pings = pings
-        self._control_bytes = control_bytes
+        self._control_bytes = limits.control_bytes
+        self._max_window = limits.max_window
+        self._may_grow = may_grow
         self._now = 0.0
         # Of the unfinished frame: its header so far, or what is left of its body (stream None: skip the body).
         self._header = b""
@@ -66,66 +79,96 @@ class Receiver:
         self._body_stream: Stream | None = None
         self._body_ends_stream = False
 
-    def read(self, data: bytes | memoryview, now: float, events: list[Event]) -> None:
-        """Parse `data` and append its events to `events`."""
+    def read(self, data: bytes, now: float, events: list[Event]) -> bool:
+        """Parse `data` and append its events to `events`. False: it was data only, and no credit is due for it."""
         self._now = now
-        live = self._table.live
+        live = self._live
+        stirred = False
         position = 0
         end = len(data)
         while position < end:
-            left = self._body_left
-            if left:
-                size = min(left, end - position)
-                self._read_body(data[position : position + size], left - size, events)
-                position += size
-            elif end - position >= HEADER_BYTES and not self._header:
-                version, kind, flags, stream_id, length = _unpack_from(data, position)
-                position += HEADER_BYTES
-                if version != VERSION:
-                    raise InvalidVersion(f"version {version}")
-                if kind == DATA and not flags and 0 < length <= end - position:
-                    stream = live.get(stream_id)
-                    if stream is not None and stream.state is OPEN and length <= stream.window.remaining:
-                        # A whole frame of plain data is the usual case: the same as below, but faster.
-                        stream.window.remaining -= length
-                        body = bytes(data[position : position + length])
-                        position += length
-                        deliver = stream.deliver
-                        if deliver is not None:
-                            deliver(body)
-                        else:
-                            events.append(DataReceived(stream_id, body))
-                        continue
-                if kind == DATA:
-                    self._read_data(flags, stream_id, length, events)
-                else:
-                    self._read_control(kind, flags, stream_id, length, events)
+            body = position + HEADER_BYTES
+            if self._body_left:
+                stirred = True
+                position += self._read_body(data, position, events)
+            elif body > end or self._header:
+                stirred = True
+                position += self._read_cut_header(data, position, events)
             else:
-                taken = HEADER_BYTES - len(self._header)
-                self._read_cut_header(bytes(data[position : position + taken]), events)
-                position += taken
+                word, stream_id, length = _unpack_words(data, position)
+                after = body + length
+                if not word and length and after <= end:
+                    stream = live.get(stream_id)
+                    if stream is not None and stream.state is OPEN:
+                        window = stream.window
+                        if length <= window.remaining:
+                            # A whole frame of plain data is the usual case: the same as below, but faster.
+                            window.remaining -= length
+                            position = after
+                            deliver = stream.deliver
+                            if deliver is None:
+                                events.append(DataReceived(stream_id, data[body:after]))
+                                continue
+                            taken = deliver(data[body:after])
+                            if taken:
+                                window.consumed += taken
+                                if window.consumed >= window.settle_from and stream.state is not CLOSED:
+                                    stirred |= self.settle(stream, now)
+                            continue
+                stirred = True
+                position = body
+                self._read_header(word, stream_id, length, events)
+        return stirred
 
-    def _read_cut_header(self, data: bytes, events: list[Event]) -> None:
-        """The next bytes of a header that was cut."""
-        header = self._header + data
-        if len(header) < HEADER_BYTES:
-            self._header = header
+    def settle(self, stream: Stream, now: float) -> bool:
+        """Return the credit that is worth a frame, and grow the window where that is due. True: there is an update.
+
+        Only for a stream that the peer may send on.
+        """
+        if stream.window.settle(now, self._pings.rtt, self._max_window, self._may_grow):
+            self._outbox.update(stream)
+            return True
+        return False
+
+    def _read_cut_header(self, data: bytes, position: int, events: list[Event]) -> int:
+        """The next bytes of a header that was cut. Returns how many that was."""
+        piece = data[position : position + HEADER_BYTES - len(self._header)]
+        self._header += piece
+        if len(self._header) == HEADER_BYTES:
+            header, self._header = self._header, b""
+            word, stream_id, length = _unpack_words(header)
+            self._read_header(word, stream_id, length, events)
+        return len(piece)
+
+    def _read_header(self, word: int, stream_id: int, length: int, events: list[Event]) -> None:
+        if word >> 24 != VERSION:
+            raise InvalidVersion(f"version {word >> 24}")
+        kind, flags = word >> 16, word & 0xFFFF
+        if kind == DATA:
+            self._read_data(flags, stream_id, length, events)
         else:
-            self._header = b""
-            self.read(header, self._now, events)
+            self._read_control(kind, flags, stream_id, length, events)
 
-    def _read_body(self, data: bytes | memoryview, left: int, events: list[Event]) -> None:
-        self._body_left = left
+    def _read_body(self, data: bytes, position: int, events: list[Event]) -> int:
+        """What `data` has of the current frame's body. Returns how many bytes that was."""
+        piece = data[position : position + self._body_left]
+        size = len(piece)
+        self._body_left = left = self._body_left - size
         stream = self._body_stream
         if stream is None or stream.state is CLOSED:  # we reset it after its header came
-            return
-        stream.window.announced = left
-        if stream.deliver is not None:
-            stream.deliver(bytes(data))
+            return size
+        window = stream.window
+        window.announced = left
+        if stream.deliver is None:
+            events.append(DataReceived(stream.id, piece))
         else:
-            events.append(DataReceived(stream.id, bytes(data)))
-        if self._body_ends_stream and not left and stream.id in self._table.live:  # its owner did not reset it
+            taken = stream.deliver(piece) or 0
+            window.consumed += taken  # not in one line: the owner may have changed it meanwhile
+            if window.consumed >= window.settle_from and stream.state is not CLOSED:
+                self.settle(stream, self._now)
+        if self._body_ends_stream and not left and stream.id in self._live:  # its owner did not reset it
             self._receive_fin(stream, events)
+        return size
 
     def _read_data(self, flags: int, stream_id: int, length: int, events: list[Event]) -> None:
         if flags & SYN:

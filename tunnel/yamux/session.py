@@ -23,6 +23,7 @@ from tunnel.yamux.pings import Pings
 from tunnel.yamux.receiver import Receiver
 from tunnel.yamux.stream import QUEUED, REMOTE_ENDED, Move
 from tunnel.yamux.table import StreamTable
+from tunnel.yamux.windows import ReceiveWindow
 
 
 class Session:
@@ -36,15 +37,16 @@ class Session:
     ) -> None:
         self._role = role
         self._limits = limits = limits or Limits()
-        self._may_grow = may_grow
         self._pings = Pings()
         self.outbox = Outbox(limits.frame_bytes, limits.send_buffer_bytes // 2)
         """What waits to be sent: for the owner to look at, never to change."""
         self._table = StreamTable(role, limits, self.outbox)
         self._streams = self._table.live
-        self._receiver = Receiver(self._table, self.outbox, self._pings, limits.control_bytes)
+        self._receiver = Receiver(self._table, self.outbox, self._pings, limits, may_grow)
         self._error: ProtocolError | None = None
         self._now = 0.0
+        self.stirred = False
+        """The last `receive_data` may have given us something to send; False: what owners did themselves, at most."""
 
     def __repr__(self) -> str:
         if self._error is not None:
@@ -95,11 +97,16 @@ class Session:
             raise GoneAway("the peer takes no new streams")
         return self._table.open(self._now).id
 
-    def deliver_to(self, stream_id: int, deliver: Callable[[bytes], None]) -> None:
+    def window_of(self, stream_id: int) -> ReceiveWindow:
+        """The receive window of a live stream: for its owner to look at, never to change."""
+        return self._streams[stream_id].window
+
+    def deliver_to(self, stream_id: int, deliver: Callable[[bytes], int | None]) -> None:
         """From now on the stream's data goes to `deliver`, from within `receive_data`, instead of into events.
 
         It comes in its order with the end of the stream, though not with events of other streams. `deliver` must not
-        raise, nor call `receive_data`.
+        raise, nor call `receive_data`. What it returns is acknowledged as by `acknowledge`: bytes that the consumer
+        took, of these or of earlier ones, and that were not acknowledged yet.
         """
         stream = self._streams.get(stream_id)
         if stream is not None:
@@ -170,14 +177,8 @@ class Session:
         if stream is None or stream.state is REMOTE_ENDED:
             return False
         window = stream.window
-        returned = window.acknowledge(size)
-        if returned:
-            window.release(now, self._pings.rtt)
-        grew = now < window.grow_before and window.grow(now, self._limits.max_window, self._may_grow)
-        if not returned and not grew:
-            return False
-        self.outbox.update(stream)
-        return True
+        window.acknowledge(size)
+        return window.consumed >= window.settle_from and self._receiver.settle(stream, now)
 
     def flush_credit(self, stream_id: int) -> None:
         """Return all acknowledged credit now, for a stream that goes back to a pool: its next user needs it."""
@@ -185,11 +186,6 @@ class Session:
         if stream is not None and stream.window.consumed and stream.state is not REMOTE_ENDED:
             stream.window.release(self._now)
             self.outbox.update(stream)
-
-    def is_credit_due(self, stream_id: int) -> bool:
-        """Whether a quarter of the window was acknowledged and not returned: worth a frame of its own."""
-        stream = self._streams.get(stream_id)
-        return stream is not None and stream.window.consumed * 4 >= stream.window.size
 
     def take_writable(self) -> list[int]:
         """Live streams that were full and have drained to half the mark since the last call."""
@@ -241,7 +237,7 @@ class Session:
         if self._error is None:
             self._now = now
             try:
-                self._receiver.read(data if type(data) is bytes else memoryview(data), now, events)
+                self.stirred = self._receiver.read(data if type(data) is bytes else bytes(data), now, events)
             except ProtocolError as error:
                 self._error = error
                 self._table.clear()

@@ -84,8 +84,8 @@ class Stream:
         self.window = window
         self.credit = credit
         """Bytes that the peer allows us to send."""
-        self.deliver: Callable[[bytes], None] | None = None
-        """Takes the peer's data as it is parsed; None: it is reported as events. Must not raise."""
+        self.deliver: Callable[[bytes], int | None] | None = None
+        """Takes the peer's data as it is parsed, and returns what to acknowledge; None: it is reported as events."""
         self.buffer = SendBuffer()
         self.ending = False
         """`end_stream` was called: FIN follows the buffer."""

@@ -26,7 +26,17 @@ _STEADY_SECONDS = 0.02
 class ReceiveWindow:
     """What the peer may still send on one stream, and what it gets back."""
 
-    __slots__ = ("announced", "brisk_since", "consumed", "due", "grow_before", "last_update", "remaining", "size")
+    __slots__ = (
+        "announced",
+        "brisk_since",
+        "consumed",
+        "due",
+        "grow_before",
+        "last_update",
+        "remaining",
+        "settle_from",
+        "size",
+    )
 
     def __init__(self, size: int, now: float) -> None:
         self.size = size
@@ -37,6 +47,8 @@ class ReceiveWindow:
         self.last_update = now
         self.grow_before = _NEVER
         """Half a window was consumed: a consumer that has nothing left before this time gets a larger one."""
+        self.settle_from = (size + 1) // 2
+        """`settle` has nothing to do while less is consumed: half a window, or 0 while the window may yet grow."""
         self.brisk_since = now
         """Since then, each half window was consumed in less than two round trips."""
 
@@ -55,22 +67,33 @@ class ReceiveWindow:
         self.consumed += taken
         return self.consumed * 2 >= self.size
 
+    def settle(self, now: float, rtt: float | None, max_size: int, may_grow: Callable[[int], bool]) -> bool:
+        """After bytes were consumed: return half a window, and grow where that is due. True: more is `due` now."""
+        returned = self.consumed * 2 >= self.size
+        if returned:
+            self.release(now, rtt)
+        return self.grow(now, max_size, may_grow) or returned
+
     def release(self, now: float, rtt: float | None = None) -> None:
         """All that was consumed becomes due. With `rtt` it was half a window; without, evidence begins anew."""
         self.due += self.consumed
         self.consumed = 0
-        self.grow_before = _NEVER
+        grow_before = _NEVER
         if rtt is None or now - self.last_update >= 2 * rtt:
             self.brisk_since = now
         elif now - self.brisk_since >= _STEADY_SECONDS - 2 * rtt:
-            self.grow_before = self.last_update + 2 * rtt
+            grow_before = self.last_update + 2 * rtt
+        self._may_grow_before(grow_before)
         self.last_update = now
 
     def grow(self, now: float, max_size: int, may_grow: Callable[[int], bool]) -> bool:
         """Double (up to `max_size`) if the window is the brake; True when all that the peer lacks became due."""
-        if now >= self.grow_before or self.unread:
+        in_time = now < self.grow_before
+        if in_time and self.unread:
             return False
-        self.grow_before = _NEVER
+        self._may_grow_before(_NEVER)
+        if not in_time:
+            return False
         extra = min(self.size, max_size - self.size)
         if extra <= 0 or not may_grow(extra):
             return False
@@ -78,6 +101,10 @@ class ReceiveWindow:
         self.due += extra
         self.release(now)
         return True
+
+    def _may_grow_before(self, time: float) -> None:
+        self.grow_before = time
+        self.settle_from = (self.size + 1) // 2 if time == _NEVER else 0
 
     def take_due(self) -> int:
         """The credit for the update that is being written."""

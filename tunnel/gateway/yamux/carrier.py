@@ -1,7 +1,7 @@
 """The yamux session of one link. Only this module feeds it, drains it and maps its ids to streams.
 
 Invariants: a failing stream ends only that stream; an error of the session ends the link (`bytes_received` raises
-BrokenRuleError, and the link closes). Credit is returned only through `YamuxStream.acknowledge`.
+BrokenRuleError, and the link closes). Credit is returned only for what a stream's owner acknowledged.
 """
 
 import logging
@@ -68,14 +68,15 @@ class YamuxCarrier(Carrier):
 
     @override
     def bytes_received(self, data: bytes, /) -> None:
+        session = self.session
         try:
             clock = self.clock
-            events = self.session.receive_data(data, clock())
+            events = session.receive_data(data, clock())
         except ProtocolError as error:
             raise BrokenRuleError(f"yamux: {error}") from None
         for event in events:
             self._obey(event)
-        if self._outbox:
+        if session.stirred and self._outbox:
             wake = self._wake
             wake()
 
@@ -192,6 +193,11 @@ class YamuxCarrier(Carrier):
         clock = self.clock
         if self.session.acknowledge(stream_id, size, clock()):
             self._wake()
+
+    def flush_credit(self, stream_id: int) -> None:
+        """Give all credit back to the agent that was acknowledged, however little."""
+        self.session.flush_credit(stream_id)
+        self._wake()
 
     # --- inside
 

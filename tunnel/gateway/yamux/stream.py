@@ -1,7 +1,8 @@
 """One yamux stream as a `ByteStream`: it knows its owner and what it holds, and decides nothing.
 
 After `reset`, and once the stream is lost, its owner is never called again. An owner that fails costs its stream,
-never the link. What the owner acknowledges at once, before `deliver` returns, is never counted as held.
+never the link. What the owner acknowledges at once, before `deliver` returns, is never counted as held. `deliver` tells
+the session about it, which saves the way through the carrier for most answers.
 """
 
 import contextlib
@@ -51,6 +52,8 @@ class _CarrierOfStreams(Protocol):
 
     def credit(self, stream_id: int, size: int) -> None: ...
 
+    def flush_credit(self, stream_id: int) -> None: ...
+
 
 class YamuxStream(ByteStream):
     """One stream of the session, as a `ByteStream`."""
@@ -59,6 +62,8 @@ class YamuxStream(ByteStream):
         "_carrier",
         "_delivered_bytes",
         "_live",
+        "_piece_bytes",
+        "_window",
         "end_received",
         "end_sent",
         "stream_id",
@@ -68,9 +73,12 @@ class YamuxStream(ByteStream):
 
     def __init__(self, carrier: _CarrierOfStreams, stream_id: int, unread: Holding) -> None:
         self._carrier = carrier
+        self._window = carrier.session.window_of(stream_id)
         self._live = True
         self._delivered_bytes = 0
         """Of the piece that the owner is looking at, what it has not acknowledged."""
+        self._piece_bytes = 0
+        """Of that piece, what no credit was given for: the difference is acknowledged, and `deliver` will return it."""
         self.end_sent = False
         self.end_received = False
         self.stream_id = stream_id
@@ -103,14 +111,54 @@ class YamuxStream(ByteStream):
 
     @override
     def acknowledge(self, size: int, /) -> None:
-        if not self._live:
-            return
         delivered = self._delivered_bytes
-        if size <= delivered:
+        if 0 < size <= delivered:
             self._delivered_bytes = delivered - size
-        else:
+        elif self._live:
+            if size > delivered:
+                self.unread.add(delivered - size)
+                size += self._piece_bytes - delivered
+                self._piece_bytes = self._delivered_bytes = 0
+            self._give_credit(size)
+
+    def flush_credit(self) -> None:
+        """Return credit from a quarter of a window on, not only from half of one on."""
+        window = self._window
+        if (window.consumed + self._piece_bytes) * 4 < window.size or not self._live:
+            return
+        taken = self._piece_bytes - self._delivered_bytes
+        if taken:
+            self._piece_bytes = self._delivered_bytes
+            self._give_credit(taken)
+        if window.consumed * 4 >= window.size:
+            self._carrier.flush_credit(self.stream_id)
+
+    def deliver(self, data: bytes) -> int:
+        """Hand data of the agent to the owner. Returns what to give credit for. Only the session calls this."""
+        self._piece_bytes = self._delivered_bytes = len(data)
+        try:
+            self.owner.data_received(data)
+        except Exception:
+            logger.exception("stream %d failed in its owner", self.stream_id)
+            self.give_up()
+        taken = self._piece_bytes
+        self._piece_bytes = 0
+        if self._delivered_bytes or self.unread.size_bytes:
+            self._lag(taken)
+            return 0
+        return taken
+
+    def _lag(self, piece_bytes: int) -> None:
+        """The owner still holds some of what came: of this piece, or of others before it."""
+        left = self._delivered_bytes
+        if left:
             self._delivered_bytes = 0
-            self.unread.add(delivered - size)
+            self.unread.add(left)
+        if piece_bytes > left:
+            self._give_credit(piece_bytes - left)
+
+    def _give_credit(self, size: int) -> None:
+        """Return credit for what the owner took, or withhold it."""
         carrier = self._carrier
         if (self.unread.size_bytes or self._delivered_bytes) and carrier.account.above_high_mark:
             # A consumer that lags gets its credit once there is room again. One that keeps up is never held back.
@@ -121,24 +169,6 @@ class YamuxStream(ByteStream):
             size += self.withheld_bytes
             self.withheld_bytes = 0
         carrier.credit(self.stream_id, size)
-
-    def flush_credit(self) -> None:
-        """Return credit from a quarter of a window on, not only from half of one on."""
-        session = self._carrier.session
-        if self._live and session.is_credit_due(self.stream_id):
-            session.flush_credit(self.stream_id)
-
-    def deliver(self, data: bytes) -> None:
-        """Hand data of the agent to the owner. Only the session calls this."""
-        self._delivered_bytes = len(data)
-        try:
-            self.owner.data_received(data)
-        except Exception:
-            logger.exception("stream %d failed in its owner", self.stream_id)
-            self.give_up()
-        if self._delivered_bytes:
-            self.unread.add(self._delivered_bytes)
-            self._delivered_bytes = 0
 
     def give_up(self) -> None:
         """Its owner raised an exception: reset the stream, and tell the owner."""
