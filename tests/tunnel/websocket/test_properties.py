@@ -132,6 +132,38 @@ def test_frames_in_any_order_are_heard_or_refused(frames: list[tuple[int, bytes]
     assert any(isinstance(answer, Closed) for answer in answers) is (connection.state is State.CLOSED)
 
 
+@given(
+    role=roles,
+    first=st.sampled_from([0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0xC2]),
+    masked=st.booleans(),
+    form=st.sampled_from(["shortest", 126, 127]),
+    payload=st.one_of(st.binary(max_size=140), st.just(bytes(65_535)), st.just(bytes(65_536))),
+    more=st.integers(-2, 2),
+    cap=st.sampled_from([0, 100, 130, 1 << 20]),
+)
+@settings(deadline=None, max_examples=400)
+def test_a_message_taken_whole_is_the_one_that_its_bytes_make(role, first, masked, form, payload, more, cap):
+    size = len(payload)
+    bit = 0x80 if masked else 0
+    if form == 127 or size > 65_535:
+        head = bytes([first, bit | 127]) + size.to_bytes(8, "big")
+    elif form == 126 or size > 125:
+        head = bytes([first, bit | 126]) + size.to_bytes(2, "big")
+    else:
+        head = bytes([first, bit | size])
+    wire = head + (bytes(4) if masked else b"") + payload
+    wire = wire[:more] if more < 0 else wire + bytes(more)
+    message = Connection(role, max_message_bytes=cap).whole_message(wire)
+    slow = Connection(role, max_message_bytes=cap)
+    heard = [event for piece in (wire[:1], wire[1:]) for event in slow.receive_data(piece)]
+    right = len(heard) == 1 and isinstance(heard[0], Message) and not more
+    if message is None:
+        assert not right or len(wire) < 6 or size > 65_535
+    else:
+        assert heard == [Message(message)]
+        assert right
+
+
 @given(st.binary(max_size=600), cuts)
 @settings(deadline=None)
 def test_the_scanner_sees_the_same_frames_however_the_stream_is_cut(wire: bytes, sizes: list[int]):
