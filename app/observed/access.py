@@ -32,10 +32,13 @@ Direction = Literal["client_to_service", "service_to_client"]
 
 
 class Shortcut(Protocol):
-    """Writes lines past `logging`."""
+    """Writes lines past `logging`. False: somebody else listens, so use `logging`."""
 
-    def write(self, record: Record, level: int, *, opened: bool) -> bool:
-        """Write the line of an exchange that opened or ended. False: somebody else listens, so use `logging`."""
+    def ended(self, record: Record) -> bool:
+        """Write the line of a finished exchange."""
+
+    def opened(self, record: Record) -> bool:
+        """Write the line of a WebSocket that is open on both sides."""
 
 
 _shortcut: Shortcut | None = None
@@ -80,8 +83,10 @@ class _Ended(Mapping[str, Any]):
 
 def emit(record: Record) -> None:
     """Write the line of a finished exchange. Its record does not change any more."""
+    if _shortcut is not None and _shortcut.ended(record):
+        return
     level = _level_of(record)
-    if logger.isEnabledFor(level) and (_shortcut is None or not _shortcut.write(record, level, opened=False)):
+    if logger.isEnabledFor(level):
         # Not `logger.log`, which walks up the stack to find its caller; our lines do not show the caller.
         line = logger.makeRecord(
             logger.name, level, __file__, 0, ending(record), (), None, extra={"fields": _Ended(record)}
@@ -91,8 +96,7 @@ def emit(record: Record) -> None:
 
 def emit_opened(record: Record) -> None:
     """Write the line of a WebSocket that is open on both sides."""
-    level = logging.INFO
-    if logger.isEnabledFor(level) and (_shortcut is None or not _shortcut.write(record, level, opened=True)):
+    if (_shortcut is None or not _shortcut.opened(record)) and logger.isEnabledFor(logging.INFO):
         logger.info("%s", opening(record), extra={"fields": {"event": "opened", **record.fields()}})
 
 

@@ -114,73 +114,77 @@ class FloodGuard(logging.Filter):
 
 
 class _Handler(logging.Handler):
-    """Writes to standard error at once, after the lines that were gathered."""
+    """Writes to standard error: records of `logging` at once, access lines at the end of the loop's turn, in order.
 
-    def __init__(self, output: StandardError, encoding: str) -> None:
+    Access lines come past `logging` as long as nobody but `configure` has set anything for them, and a loop runs.
+    """
+
+    def __init__(self, output: StandardError, style: str, encoding: str, guard: FloodGuard) -> None:
         super().__init__()
-        self._output = output
+        self.output = output
+        self.lines = AccessLines(style, encoding, time.time, self._begins, self._forget_later)
         self._encoding = encoding
+        self._timer: asyncio.TimerHandle | None = None
+        self._root = logging.getLogger()
+        self._alone = [self]
+        self._filters = [guard]
+        self.addFilter(guard)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._output.write(f"{self.format(record)}\n".encode(self._encoding, "backslashreplace"))
+            line = f"{self.format(record)}\n".encode(self._encoding, "backslashreplace")
+            self.output.write(self.lines.take() + line)
         except Exception:  # noqa: BLE001  (as every handler of `logging` does)
             self.handleError(record)
 
     def flush(self) -> None:
         """Write what is gathered or held. `logging` calls it at the end of the process."""
-        self._output.finish()
+        self._end_turn()
+        self.output.finish()
 
+    def _end_turn(self) -> None:
+        lines = self.lines.take()
+        if lines:
+            self.output.write(lines)
 
-class _Shortcut:
-    """Access lines past `logging`, as long as nobody but `configure` has set anything for them."""
-
-    def __init__(self, output: StandardError, style: str, encoding: str, handler: logging.Handler) -> None:
-        self._output = output
-        self._lines = AccessLines(style, encoding, time.time, self._forget_later)
-        self._timer: asyncio.TimerHandle | None = None
-        self._handler = handler
-        self._filters = handler.filters[:]
-        self._handlers = [handler]
-        self._root = logging.getLogger()
-
-    def write(self, record: access.Record, level: int, *, opened: bool) -> bool:
-        """As `access.Shortcut` says. Who else listens is looked at once a turn of the loop."""
-        output = self._output
-        if not output.gathers and not self._is_open():
+    def _begins(self) -> bool:
+        """The first access line of a turn: whether nobody else listens, and the turn's end will come."""
+        own, above = access.logger, logger
+        if (
+            own.handlers or own.filters or not own.propagate or above.handlers or not above.propagate
+            or self._root.handlers != self._alone or self.filters != self._filters or self.level
+            or not own.isEnabledFor(logging.INFO)
+        ):  # fmt: skip
             return False
-        output.gather(self._lines.line(record, level, opened=opened))
+        try:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        except RuntimeError:
+            return False
         return True
 
     def _forget_later(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        try:
-            self._timer = asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._lines.forget)
-        except RuntimeError:  # before the loop runs, or after it
-            self._timer = None
-
-    def _is_open(self) -> bool:
-        own, above, handler = access.logger, logger, self._handler
-        return not (
-            own.handlers or own.filters or not own.propagate or above.handlers or not above.propagate
-            or self._root.handlers != self._handlers or handler.filters != self._filters or handler.level
-        )  # fmt: skip
+        self._timer = asyncio.get_running_loop().call_later(_KEPT_SECONDS, self.lines.forget)
 
 
-_output: StandardError | None = None
+_own: _Handler | None = None
 
 
 def configure(level: str, style: str) -> None:
     """Send all log lines, uvicorn's too, to standard error in one style. For a process of our own."""
-    global _output  # noqa: PLW0603  (a process has one standard error)
-    if _output is not None:
-        _output.close()
-    _output = _standard_error()
-    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    handler = _Handler(_output, encoding) if _output is not None else logging.StreamHandler(sys.stderr)
+    global _own  # noqa: PLW0603  (a process has one standard error)
+    if _own is not None:
+        _own.output.close()
+    output, guard = _standard_error(), FloodGuard()
+    handler: logging.Handler
+    if output is None:
+        _own = None
+        handler = logging.StreamHandler(sys.stderr)
+        handler.addFilter(guard)
+    else:
+        handler = _own = _Handler(output, style, getattr(sys.stderr, "encoding", None) or "utf-8", guard)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
-    handler.addFilter(FloodGuard())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -189,18 +193,18 @@ def configure(level: str, style: str) -> None:
     server.setLevel(max(logging.WARNING, root.level))
     server.addFilter(_ServerNoise())
     logging.getLogger("asyncio").setLevel(logging.WARNING)
-    access.shorten(_Shortcut(_output, style, encoding, handler) if _output is not None else None)
+    access.shorten(_own.lines if _own is not None else None)
 
 
 def finish() -> None:
     """Write what is still gathered or held, and wait for a slow reader for a second: for the end of the process."""
-    if _output is not None:
-        _output.finish()
+    if _own is not None:
+        _own.flush()
 
 
 def lines_dropped() -> int:
     """Lines that standard error did not take, since the start of the process."""
-    return _output.lines_dropped if _output is not None else 0
+    return _own.output.lines_dropped if _own is not None else 0
 
 
 def _standard_error() -> StandardError | None:

@@ -1,6 +1,6 @@
 """Standard error as the log of a process of our own writes to it: never blocking, and whole lines at a time.
 
-Lines that come in one turn of the event loop leave together, in one system call. What a full pipe does not take is
+What is given in one piece leaves in one system call, where the pipe takes so much. What a full pipe does not take is
 held, up to `HELD_BYTES`; then lines are dropped and counted, and once the pipe is read again a callback says how
 many. Only `finish` waits, and not for long.
 
@@ -20,6 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 HELD_BYTES = 4 * 1024 * 1024
 """What may wait for a reader: a second of JSON lines at 5,000 requests a second."""
@@ -32,41 +33,43 @@ _PIPE_BYTES: int = getattr(select, "PIPE_BUF", 512)
 
 
 class StandardError:
-    """One descriptor, its gathered lines, and what it did not take yet. Any thread may write."""
+    """One descriptor, and what it did not take yet. Any thread may write."""
 
     def __init__(self, descriptor: int, on_read_again: Callable[[int], None]) -> None:
         """`on_read_again` is called with the number of lines dropped since the last call."""
         self._send, self._piece_bytes, self._close = _sender(descriptor)
         self._descriptor = descriptor
         self._on_read_again = on_read_again
-        self._gathered: list[bytes] = []
+        self._given: list[bytes] = []
+        """What came up while other lines were written."""
         self._held: deque[bytes] = deque()
         self._held_bytes = 0
         self._untold = 0
         self._loop: asyncio.AbstractEventLoop | None = None
-        self.gathers = False
-        """A line was gathered in this turn of the loop, and `_flush_gathered` comes at its end."""
         self._retrying = False
         self._lock = threading.RLock()
         self._flushing = False
         self.lines_dropped = 0
         """Since the start."""
 
-    def gather(self, line: bytes) -> None:
-        """Write a line, which ends with a newline, at the end of this turn of the loop; at once where no loop runs."""
-        self._gathered.append(line)
-        if not self.gathers:
-            try:
-                self._loop = asyncio.get_running_loop()
-            except RuntimeError:
-                self.flush()
+    def write(self, lines: bytes) -> None:
+        """Write whole lines, which end with a newline, after those that came before."""
+        with self._lock:
+            if self._flushing or self._held or self._untold or len(lines) > self._piece_bytes:
+                self._given.append(lines)
             else:
-                self.gathers = True
-                self._loop.call_soon(self._flush_gathered)
-
-    def write(self, line: bytes) -> None:
-        """Write a line now, after those that were gathered."""
-        self._gathered.append(line)
+                send = self._send
+                self._flushing = True
+                try:
+                    sent = send(lines)
+                except OSError:
+                    sent = 0  # `flush` tries again, and knows what to do
+                finally:
+                    self._flushing = False
+                if sent == len(lines) and not self._given:
+                    return
+                if sent < len(lines):
+                    self._hold_piece(lines[sent:])
         self.flush()
 
     def flush(self) -> None:
@@ -102,14 +105,8 @@ class StandardError:
         self._close = _nothing
         self._send = len
 
-    def _flush_gathered(self) -> None:
-        self.gathers = False
-        self.flush()
-
     def _flush(self) -> bool:
         """Send what can be sent; whether the last piece was taken."""
-        if not self._held and self._send_at_once() and not self._gathered:
-            return True
         taken = is_full = False
         while True:
             while self._held and not is_full:
@@ -131,28 +128,10 @@ class StandardError:
                     self._held.popleft()
                 else:
                     self._held[0] = piece[sent:]
-            lines = self._gathered[:]  # only now: what was held made room
+            lines, self._given = self._given, []  # only now: what was held made room
             if not lines:
                 return taken
-            del self._gathered[: len(lines)]  # not `clear`: another thread may have appended one in between
             self._hold(lines)
-
-    def _send_at_once(self) -> bool:
-        """Send what was gathered, where it is one piece: the usual case. False: nothing was, or some of it is held."""
-        lines = self._gathered[:]
-        data = b"".join(lines)
-        if not data or len(data) > self._piece_bytes:
-            return False
-        send = self._send
-        try:
-            sent = send(data)
-        except OSError:
-            return False  # `_flush` tries again, and knows what to do
-        del self._gathered[: len(lines)]  # not `clear`: another thread may have appended one in between
-        if sent < len(data):
-            self._hold_piece(data[sent:])
-            return False
-        return True
 
     def _hold(self, lines: list[bytes]) -> None:
         """Join the lines to pieces that are sent at once, cut where a line ends."""
@@ -205,13 +184,13 @@ def _sender(descriptor: int) -> _Sender:
         connection = socket.socket(fileno=os.dup(descriptor))
         return lambda piece: connection.send(piece, socket.MSG_DONTWAIT), _PIPE_BYTES, connection.close
     if not stat.S_ISFIFO(mode) and not os.isatty(descriptor):
-        return lambda piece: os.write(descriptor, piece), HELD_BYTES, _nothing
+        return partial(os.write, descriptor), HELD_BYTES, _nothing
     try:
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         own = os.open(f"/proc/self/fd/{descriptor}", flags)
     except OSError:  # no /proc, or it belongs to another user
-        return lambda piece: _send_polled(descriptor, piece), _PIPE_BYTES, _nothing
-    return lambda piece: os.write(own, piece), _PIPE_BYTES, lambda: os.close(own)
+        return partial(_send_polled, descriptor), _PIPE_BYTES, _nothing
+    return partial(os.write, own), _PIPE_BYTES, partial(os.close, own)
 
 
 def _nothing() -> None:

@@ -1,11 +1,6 @@
-"""Access lines past `logging`: the bytes that come through it, and never where somebody else listens."""
+"""Access lines past `logging` are the bytes that come through it."""
 
-import asyncio
-import io
 import logging
-import os
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -14,22 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.observed import access, access_lines, log
+from app.observed import access, access_lines
 from app.observed.access_lines import AccessLines
 from app.observed.lines import Moments
 from app.observed.log import JsonFormatter, TextFormatter
-from app.observed.record import Record, level_of
-from tests.fakes.loop import dialogue
+from app.observed.record import Record
+from tests.app.observed.records import GOOD, TARGET, WEBSOCKET
 from tunnel.port import Target
 
 NOW = 1_700_000_000.1239
-TARGET = Target("c1", "apps", "web", 80)
 STYLES = {"text": TextFormatter(), "json": JsonFormatter()}
-GOOD = Record(
-    "http", "r1", "GET", b"app.example.test", b"/a", TARGET, 100.0, client="192.0.2.1", link="link-7", agent="a0",
-    dialect="yamux", status=200, link_at=100.01, head_at=100.02, ended_at=100.25,
-)  # fmt: skip
-WEBSOCKET = replace(GOOD, kind="websocket", status=101, closed_by="client", close_code=1000, messages_up=3, bytes_up=9)
 
 
 def through_logging(record: Record, style: str, *, opened: bool) -> str:
@@ -54,10 +43,12 @@ def through_logging(record: Record, style: str, *, opened: bool) -> str:
 
 def past_logging(record: Record, style: str, *, opened: bool, encoding: str = "utf-8") -> bytes:
     lines = AccessLines(style, encoding, lambda: NOW)
-    level = logging.INFO if opened else level_of(record)
-    first = lines.line(record, level, opened=opened)
-    assert lines.line(record, level, opened=opened) == first  # nothing that is kept changes it
-    return first
+    made = []
+    for _ in range(2):
+        assert lines.opened(record) if opened else lines.ended(record)
+        made.append(lines.take())
+    assert made[0] == made[1]  # nothing that is kept changes it
+    return made[0]
 
 
 def assert_equal(record: Record, *, opened: bool = False) -> None:
@@ -135,23 +126,66 @@ def test_what_is_kept_is_bounded_and_never_taken_for_another(monkeypatch: pytest
     lines = AccessLines("text", "utf-8", lambda: NOW)
     for number in range(100):
         target = Target("c1", "apps", f"web{number}", 80)  # gone with the next: its address may come again
-        line = lines.line(replace(GOOD, target=target, agent=f"a{number}"), logging.INFO, opened=False)
-        assert f"to c1/apps/web{number}:80 by a{number}, id".encode() in line
+        lines.ended(replace(GOOD, target=target, agent=f"a{number}"))
+        assert f"to c1/apps/web{number}:80 by a{number}, id".encode() in lines.take()
     assert len(lines._ways) <= 8
     for number in range(100):
-        lines.line(replace(GOOD, host=b"\x00" * 600 + bytes([number])), logging.INFO, opened=False)
+        lines.ended(replace(GOOD, host=b"\x00" * 600 + bytes([number])))
     assert not [way for way in lines._ways.values() if len(way.asked) > 600]
 
 
 def test_what_is_kept_can_be_forgotten():
     told: list[int] = []
-    lines = AccessLines("text", "utf-8", lambda: NOW, lambda: told.append(len(told)))
+    lines = AccessLines("text", "utf-8", lambda: NOW, on_kept=lambda: told.append(len(told)))
     for turn in range(3):
         for agent in ("a0", "a1"):
-            lines.line(replace(GOOD, agent=agent), logging.INFO, opened=False)
+            lines.ended(replace(GOOD, agent=agent))
         assert told == list(range(turn + 1))
         lines.forget()
         assert lines._ways == {}
+
+
+RECORDS = st.builds(
+    replace, st.sampled_from([GOOD, WEBSOCKET]), path=RAW, host=st.sampled_from([b"a.test", b"b.test", b""]),
+    agent=st.sampled_from(["a0", "a1", ""]), status=st.sampled_from([0, 101, 200, 302, 404, 502]),
+    method=st.sampled_from(["GET", "PUT"]), dialect=st.sampled_from(["yamux", "json"]),
+    outcome=st.sampled_from(["ok", "client_left"]), target=st.sampled_from([TARGET, None, Target("c2", "b", "w", 1)]),
+    bytes_up=st.integers(0, 3), ended_at=st.sampled_from([None, 100.0, 100.5, 109.0]),
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(RECORDS, st.booleans()), max_size=12), st.sampled_from(list(STYLES)))
+def test_lines_of_one_turn_come_in_order_and_each_is_that_of_its_record(
+    happened: list[tuple[Record, bool]], style: str
+):
+    lines = AccessLines(style, "utf-8", lambda: NOW)
+    for record, opened in happened:
+        assert lines.opened(record) if opened else lines.ended(record)
+    expected = [through_logging(record, style, opened=opened) for record, opened in happened]
+    assert lines.take().decode() == "".join(expected)
+    assert lines.take() == b""
+
+
+def test_lines_of_one_turn_have_the_time_of_the_first():
+    now = [NOW]
+    lines = AccessLines("text", "utf-8", lambda: now[0])
+    for _ in range(2):
+        lines.ended(GOOD)
+        now[0] += 1.0
+    first, second = lines.take().splitlines()
+    assert first == second
+    lines.ended(GOOD)
+    assert lines.take().rstrip() != first
+
+
+def test_nothing_is_made_where_no_line_is_wanted():
+    asked: list[bool] = []
+    lines = AccessLines("text", "utf-8", lambda: NOW, lambda: asked.append(True) or len(asked) > 2)
+    assert [lines.ended(GOOD), lines.opened(WEBSOCKET), lines.ended(GOOD), lines.opened(WEBSOCKET)] == [
+        False, False, True, True,
+    ]  # fmt: skip
+    assert lines.take().count(b"\n") == 2
+    assert len(asked) == 3  # once a turn
 
 
 @given(st.floats(0, 4e9))
@@ -163,148 +197,3 @@ def test_moments(created: float):
         assert utc.of(created) == f"{second:%Y-%m-%dT%H:%M:%S}.{milli:03}+00:00".rjust(29, "0")
         assert local.of(created) == f"{second.astimezone():%H:%M:%S}.{milli:03}"
         assert utc.of(created + 1.0) != utc.of(created)
-
-
-# --- when it is used
-
-
-class Configured:
-    """The log as `serve` sets it up, on a pipe. A test configures it itself: pytest's handlers come after fixtures."""
-
-    handler: logging.Handler
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._monkeypatch = monkeypatch
-        self._reader, writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        self.stream = io.TextIOWrapper(os.fdopen(writer, "wb"), "utf-8", write_through=True)
-
-    def configure(self, style: str = "text", stream: Any = ...) -> None:
-        self._monkeypatch.setattr(sys, "stderr", self.stream if stream is ... else stream)
-        log.configure("info", style)
-        (self.handler,) = logging.getLogger().handlers
-
-    def text(self) -> str:
-        try:
-            return os.read(self._reader, 65_536).decode()
-        except BlockingIOError:
-            return ""
-
-    def close(self) -> None:
-        self.stream.close()
-        os.close(self._reader)
-
-
-@pytest.fixture
-def configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configured]:
-    """Everything is put back in the end."""
-    root, server = logging.getLogger(), logging.getLogger("uvicorn.error")
-    named = [root, server, log.READY, logging.getLogger("asyncio")]
-    levels, filters = [item.level for item in named], server.filters[:]
-    made = Configured(monkeypatch)
-    monkeypatch.setattr(log, "_output", None)
-    yield made
-    access.shorten(None)
-    root.removeHandler(made.handler)
-    server.filters[:] = filters
-    for item, level in zip(named, levels, strict=True):
-        item.setLevel(level)
-    if log._output is not None:
-        log._output.close()
-    made.close()
-
-
-def test_in_a_process_of_our_own_no_record_of_logging_is_made(configured: Configured, monkeypatch: pytest.MonkeyPatch):
-    configured.configure()
-    monkeypatch.setattr(access.logger, "makeRecord", lambda *_, **__: pytest.fail("made for a line"))
-    access.emit(GOOD)
-    access.emit_opened(replace(WEBSOCKET, ended_at=None))
-    first, second = configured.text().splitlines()
-    assert first.endswith(
-        " INFO    gateway.access  GET app.example.test/a 200 in 250 ms, 0 bytes up, 0 down, "
-        "to c1/apps/web:80 by a0, id r1"
-    )
-    assert " INFO    gateway.access  WS app.example.test/a open after 20 ms, " in second
-
-
-def test_both_ways_write_the_same(configured: Configured):
-    configured.configure()
-    access.emit(GOOD)
-    listener = logging.NullHandler()
-    access.logger.addHandler(listener)
-    access.emit(GOOD)
-    access.logger.removeHandler(listener)
-    first, second = configured.text().splitlines()
-    assert first[12:] == second[12:]
-
-
-@dialogue
-async def test_nothing_is_kept_of_links_that_have_gone(configured: Configured):
-    configured.configure()
-    shortcut = access._shortcut
-    assert isinstance(shortcut, log._Shortcut)
-    for turn in range(3):
-        access.emit(replace(GOOD, link=f"link-{turn}"))
-        assert [way.link.count(f"link-{turn}") for way in shortcut._lines._ways.values()] == [1]
-        await asyncio.sleep(log._KEPT_SECONDS + 1)
-        assert shortcut._lines._ways == {}
-
-
-def refuse(_: logging.LogRecord) -> bool:
-    return False
-
-
-@pytest.mark.parametrize("name", ["", "gateway", "gateway.access"])
-def test_whoever_adds_a_handler_gets_every_line(configured: Configured, name: str):
-    configured.configure()
-    caught: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = caught.append  # type: ignore[method-assign]
-    access.emit(GOOD)
-    logging.getLogger(name).addHandler(handler)
-    try:
-        access.emit(GOOD)
-    finally:
-        logging.getLogger(name).removeHandler(handler)
-    access.emit(GOOD)
-    assert len(caught) == 1
-    assert len(configured.text().splitlines()) == 3
-
-
-def test_whoever_adds_a_filter_decides(configured: Configured):
-    configured.configure()
-    own = configured.handler
-    for filtered in (access.logger, own):
-        filtered.addFilter(refuse)
-        access.emit(GOOD)
-        filtered.removeFilter(refuse)
-        assert configured.text() == ""
-        access.emit(GOOD)
-        assert len(configured.text().splitlines()) == 1
-
-
-def test_levels_and_propagation_count_as_ever(configured: Configured):
-    configured.configure()
-    own = configured.handler
-    own.setLevel(logging.WARNING)
-    access.emit(GOOD)
-    access.emit(replace(GOOD, status=502))
-    own.setLevel(logging.NOTSET)
-    logging.getLogger().setLevel(logging.WARNING)
-    access.emit(GOOD)
-    logging.getLogger().setLevel(logging.INFO)
-    access.logger.propagate = False
-    access.emit(GOOD)
-    access.logger.propagate = True
-    assert [line.split()[1] for line in configured.text().splitlines()] == ["WARNING"]
-
-
-def test_without_a_descriptor_lines_go_to_the_stream(configured: Configured):
-    stream = io.StringIO()
-    configured.configure("json", stream)
-    access.emit(GOOD)
-    assert '"event":"ended"' in stream.getvalue()
-    assert configured.text() == ""
-    assert log.lines_dropped() == 0
-    configured.configure("text", None)  # closed at the start: there is nowhere to write, and nothing fails
-    log.finish()

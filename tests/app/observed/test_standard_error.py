@@ -1,4 +1,4 @@
-"""Standard error: gathered, in order, whole lines, never blocking, nothing lost that can be written."""
+"""Standard error: in order, whole lines, never blocking, nothing lost that can be written."""
 
 import asyncio
 import errno
@@ -82,66 +82,40 @@ def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     made.close()
 
 
-def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+def writes(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """What each system call is given from now on."""
     calls: list[bytes] = []
-    write = os.write
+    send = pipe.output._send
 
-    def counted(descriptor: int, data: bytes) -> int:
+    def counted(data: bytes) -> int:
         calls.append(data)
-        return write(descriptor, data)
+        return send(data)
 
-    monkeypatch.setattr(standard_error.os, "write", counted)
+    monkeypatch.setattr(pipe.output, "_send", counted)
     return calls
 
 
-def test_lines_of_one_turn_leave_in_one_call(pipe: Pipe, monkeypatch: pytest.MonkeyPatch):
-    calls = writes(monkeypatch)
-
-    async def two_turns() -> None:
-        for number in range(3):
-            pipe.output.gather(b"%d\n" % number)
-        assert calls == []
-        await asyncio.sleep(0)
-        pipe.output.gather(b"3\n")
-        assert calls == [b"0\n1\n2\n"]
-        await asyncio.sleep(0)
-
-    asyncio.run(two_turns())
+def test_what_is_given_at_once_leaves_in_one_call(pipe: Pipe, monkeypatch: pytest.MonkeyPatch):
+    calls = writes(pipe, monkeypatch)
+    pipe.output.write(b"0\n1\n2\n")
+    pipe.output.write(b"3\n")
     assert calls == [b"0\n1\n2\n", b"3\n"]
 
 
-def test_where_no_loop_runs_a_line_leaves_at_once(either: Pipe):
-    either.output.gather(b"a\n")
+def test_a_line_leaves_at_once(either: Pipe):
+    either.output.write(b"a\n")
     assert either.read() == b"a\n"
 
 
-def test_what_must_be_written_now_comes_after_what_was_gathered(either: Pipe):
-    async def turn() -> None:
-        either.output.gather(b"1\n")
-        either.output.write(b"2\n")
-        either.output.gather(b"3\n")
-        assert either.read() == b"1\n2\n"
-
-    asyncio.run(turn())
-    assert either.read() == b"3\n"
-
-
 def test_lines_are_cut_nowhere(pipe: Pipe, monkeypatch: pytest.MonkeyPatch):
-    calls = writes(monkeypatch)
+    calls = writes(pipe, monkeypatch)
     lines = [b"%05d" % number * 40 + b"\n" for number in range(30)] + [b"y" * (PIPE_BUF - 1) + b"\n", b"z\n"]
-
-    async def turn() -> None:
-        for line in lines:
-            pipe.output.gather(line)
-        await asyncio.sleep(0)
-        got = pipe.read()
-        while pipe.output._held:
-            pipe.output.flush()
-            got += pipe.read()
-        assert got == b"".join(lines)
-
-    asyncio.run(turn())
+    pipe.output.write(b"".join(lines))
+    got = pipe.read()
+    while pipe.output._held:
+        pipe.output.flush()
+        got += pipe.read()
+    assert got == b"".join(lines)
     assert {call[-1:] for call in calls} == {b"\n"}
     assert max(map(len, calls)) <= PIPE_BUF
     assert len(calls) < len(lines) / 3
@@ -164,7 +138,7 @@ def test_a_line_longer_than_a_pipe_arrives_whole(either: Pipe):
 @dialogue
 async def test_a_full_pipe_blocks_nobody_and_nothing_is_lost_once_it_is_read(either: Pipe):
     either.fill()
-    either.output.gather(b"a\n")
+    either.output.write(b"a\n")
     await asyncio.sleep(0)
     either.output.write(b"b\n")
     assert either.read().strip(b"x") == b""
@@ -288,10 +262,10 @@ def test_a_socket_is_not_waited_for_either():
 
 
 def test_lines_of_other_threads_come_whole_and_none_is_lost(pipe: Pipe):
-    asyncio.run(gather_while_threads_write(pipe))
+    asyncio.run(write_while_threads_write(pipe))
 
 
-async def gather_while_threads_write(pipe: Pipe) -> None:
+async def write_while_threads_write(pipe: Pipe) -> None:
     got = bytearray()
     loop = asyncio.get_running_loop()
     loop.add_reader(pipe.reader, lambda: got.extend(pipe.read()))
@@ -302,7 +276,7 @@ async def gather_while_threads_write(pipe: Pipe) -> None:
 
     tasks = [asyncio.create_task(asyncio.to_thread(write, name)) for name in (b"a", b"b")]
     for number in range(500):
-        pipe.output.gather(b"c %d\n" % number)
+        pipe.output.write(b"c %d\n" % number)
         await asyncio.sleep(0)
     await asyncio.gather(*tasks)
     while pipe.output._held or got.count(b"\n") < 1_500:
