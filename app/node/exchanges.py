@@ -63,7 +63,7 @@ class Exchanges:
         self._awake: dict[Exchanging, float] = {}  # -> bytes held x seconds, since it last held nothing
         self._wheel: Wheel[Exchanging] = Wheel()  # those asleep
         self._looking = False
-        self._none_left = asyncio.Event()
+        self._none_left: asyncio.Event | None = None  # once somebody has waited for it
         self._relief_called = False
 
     def began(self, exchange: Exchanging) -> None:
@@ -73,10 +73,11 @@ class Exchanges:
 
     def ended(self, exchange: Exchanging) -> None:
         """Remove it; idempotent."""
-        self._running.pop(exchange, None)
-        self._awake.pop(exchange, None)
-        self._wheel.remove(exchange)
-        if not self._running:
+        running = self._running
+        running.pop(exchange, None)
+        if self._awake.pop(exchange, None) is None:
+            self._wheel.remove(exchange)
+        if not running and self._none_left is not None:
             self._none_left.set()
 
     def wake(self, exchange: Exchanging) -> None:
@@ -148,10 +149,11 @@ class Exchanges:
     async def wait_until_none(self, deadline: float) -> bool:
         """Wait until no exchange is left, or until the loop's time is `deadline`. Whether none is left."""
         while self._running:
-            self._none_left.clear()
+            none_left = self._none_left = self._none_left or asyncio.Event()
+            none_left.clear()
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._none_left.wait()
+                    await none_left.wait()
             except TimeoutError:
                 break
         return not self._running
