@@ -5,9 +5,9 @@ addition, its histogram 0.8 us; counting a whole message here (number, bytes, du
 Nothing here reads a clock: callers pass the time in.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 MESSAGE_SECONDS = (
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -35,6 +35,15 @@ class Distribution:
         """Count a value."""
         self.counts[bisect_left(self.borders, value)] += 1
         self.total += value
+
+    def take(self, values: list[float]) -> None:
+        """Count these values and empty the list: for many, at a third of what `add` costs for each."""
+        self.total = sum(values, self.total)
+        values.sort()
+        reached = [0, *(bisect_right(values, border) for border in self.borders), len(values)]
+        for bucket, (below, up_to) in enumerate(pairwise(reached)):
+            self.counts[bucket] += up_to - below
+        values.clear()
 
     def cumulative(self) -> list[int]:
         """How many values are at or below each border, and last the total."""

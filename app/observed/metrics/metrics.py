@@ -5,7 +5,6 @@ numbers (`counts.py`), label values are bounded (`labels.py`), and gauges are re
 time. Every method is a synchronous call on the gateway's event loop. No method raises because of its arguments.
 """
 
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -25,6 +24,9 @@ from .snapshot import Snapshot, Source
 
 _KINDS = 512
 """Kinds of requests to count apart from their labels. Services choose the statuses, so the kinds have to be bounded."""
+
+_LATEST = 256
+"""Durations to put into buckets at once: enough to make each cheap."""
 
 
 class Metrics:
@@ -46,6 +48,10 @@ class Metrics:
         """The requests since then, by method, status and outcome. Methods and outcomes are known ones."""
         self._request_seconds = Distribution(REQUEST_SECONDS)
         self._head_seconds = Distribution(REQUEST_SECONDS)
+        self._latest: list[float] = []
+        """Of `_request_seconds`, those that are not in it yet."""
+        self._latest_heads: list[float] = []
+        """Of `_head_seconds`. Never more than of `_latest`."""
         self._limits = dict.fromkeys(Limit, 0)
         self._closes: Counter[tuple[str, str]] = Counter()
         self._clusters = ClusterLabels()
@@ -78,14 +84,12 @@ class Metrics:
             self._counted[key] += 1
         except KeyError:
             self._count_first(key)
-        began, head_at, ended_at = record.began, record.head_at, record.ended_at
-        all_seconds, seconds = self._request_seconds, ended_at - began if ended_at is not None else 0.0
-        all_seconds.counts[bisect_left(all_seconds.borders, seconds)] += 1  # here: a call each for every request
-        all_seconds.total += seconds
+        latest, began, head_at, ended_at = self._latest, record.began, record.head_at, record.ended_at
         if head_at is not None:
-            all_seconds, seconds = self._head_seconds, head_at - began
-            all_seconds.counts[bisect_left(all_seconds.borders, seconds)] += 1
-            all_seconds.total += seconds
+            self._latest_heads.append(head_at - began)
+        latest.append(ended_at - began if ended_at is not None else 0.0)
+        if len(latest) >= _LATEST:
+            self._take_latest()
 
     def limit_hit(self, limit: Limit, record: Record | None = None) -> None:
         """An exchange reached a limit. If the limit ends the exchange, its record names the limit."""
@@ -105,7 +109,7 @@ class Metrics:
         """Numbers that stay the same only while no exchange begins, ends or carries anything."""
         up, down = self.client_to_service, self.service_to_client
         return (
-            sum(self._request_seconds.counts), self.websockets_active, sum(self._closes.values()),
+            sum(self._request_seconds.counts) + len(self._latest), self.websockets_active, sum(self._closes.values()),
             up.messages, down.messages, self.request_bytes_up, self.request_bytes_down,
         )  # fmt: skip
 
@@ -145,6 +149,10 @@ class Metrics:
             self._requests[method_label(method), status_class(status), outcome] += count
         self._counted.clear()
 
+    def _take_latest(self) -> None:
+        self._request_seconds.take(self._latest)
+        self._head_seconds.take(self._latest_heads)
+
     def _websockets(self) -> Iterator[Metric]:
         up, down = self.client_to_service, self.service_to_client
         yield _gauge("websocket_connections_active", "WebSockets open through this gateway", self.websockets_active)
@@ -160,6 +168,7 @@ class Metrics:
 
     def _exchanges(self) -> Iterator[Metric]:
         self._label_requests()
+        self._take_latest()
         yield _counter("gateway_requests", "HTTP requests that ended, and WebSocket handshakes",
                        ("method", "status_class", "outcome"), self._requests.items())  # fmt: skip
         yield _histogram("gateway_request_duration_seconds", "From a request's head to the end of its answer",

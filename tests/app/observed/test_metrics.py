@@ -251,6 +251,29 @@ def test_state_is_read_when_it_is_asked_for():
     assert got["gateway_draining",] == 0
 
 
+@given(st.lists(st.floats(0, 20) | st.sampled_from([0.1, 1.0, 10.0])), st.integers(0, 20))
+def test_many_values_are_counted_as_one_by_one(values: list[float], first: int):
+    one_by_one, at_once = Distribution([0.1, 1.0, 10.0]), Distribution([0.1, 1.0, 10.0])
+    for value in values:
+        one_by_one.add(value)
+    for part in (values[:first], values[first:]):
+        at_once.take(part)
+        assert part == []
+    assert (at_once.counts, at_once.total) == (one_by_one.counts, one_by_one.total)
+
+
+@pytest.mark.parametrize("count", [1, 255, 256, 257, 1_000])
+def test_no_duration_is_lost_however_many_came_since_the_last_scrape(count: int):
+    metrics = Metrics()
+    for number in range(count):
+        metrics.ended(record(head_at=100.1 if number % 2 else None, ended_at=100.25 + number % 3))
+    got = samples(metrics)
+    assert got["gateway_request_duration_seconds_count",] == count
+    assert got["gateway_request_duration_seconds_bucket", "0.25"] == len(range(0, count, 3))
+    assert got["gateway_request_head_seconds_count",] == count // 2
+    assert samples(metrics)["gateway_request_duration_seconds_count",] == count
+
+
 def link() -> Link:
     made = Link(
         cluster="c1", wake=lambda: None, on_ready=lambda _: None, on_identified=lambda _: None,
