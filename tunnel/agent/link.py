@@ -32,6 +32,9 @@ REGISTER_SECONDS = 10.0
 HEARTBEAT_SECONDS = 30.0
 CLOSING_SECONDS = 1.0
 """How long the gateway may take to answer our close before the connection is reset."""
+_TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
+_CLOSE, _PING = WSMsgType.CLOSE, WSMsgType.PING
+"""By names of the module: looked at for every frame."""
 _REASON_BYTES = 120
 """A close frame has room for 123."""
 
@@ -154,22 +157,20 @@ class GatewayLink(WSListener):
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """One frame; fragments of a message come one by one."""
+        kind = frame.msg_type
         if self._closing:
-            if frame.msg_type == WSMsgType.CLOSE:
+            if kind == _CLOSE:
                 transport.disconnect()
             return
         self._liveness.heard_at = now = self._loop.time()
-        kind = frame.msg_type
-        if kind == WSMsgType.CONTINUATION:
-            kind = WSMsgType.TEXT if self._control.in_message else WSMsgType.BINARY
-        if kind == WSMsgType.BINARY:
+        if kind == _BINARY or (kind == _CONTINUATION and not self._control.in_message):
             self._carrier.bytes_received(frame.get_payload_as_bytes(), now)
-        elif kind == WSMsgType.TEXT:
+        elif kind in (_TEXT, _CONTINUATION):
             self._take_text(frame.get_payload_as_bytes(), last=frame.fin)
-        elif kind == WSMsgType.PING:
+        elif kind == _PING:
             if self._takes_control():
                 transport.send_pong(frame.get_payload_as_bytes())
-        elif kind == WSMsgType.CLOSE:
+        elif kind == _CLOSE:
             payload = frame.get_payload_as_bytes()
             code = int.from_bytes(payload[:2]) or "no code"
             self.close(1000, f"closed by the gateway: {code} {payload[2:].decode(errors='replace')!r}")
@@ -298,8 +299,8 @@ class GatewayLink(WSListener):
 
     def _send_text(self, text: str) -> None:
         if self._takes_control() and self._transport is not None:
-            self._transport.send(WSMsgType.TEXT, text)
+            self._transport.send(_TEXT, text)
 
     def _send_bytes(self, batch: bytes) -> None:
         if self._transport is not None:
-            self._transport.send(WSMsgType.BINARY, batch)
+            self._transport.send(_BINARY, batch)

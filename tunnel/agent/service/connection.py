@@ -5,6 +5,10 @@ Both dialects reach their services through it: a yamux stream is joined to one b
 service may take for its last bytes. Invariants: the only task is the dial; each direction ends by itself, and the
 connection closes once both have and everything is written; the owner is told one last thing after `dial`, either
 `not_connected` or `connection_lost`, when no task or socket is left, and nothing else after `close` or `reset`.
+
+What the service sends goes from the transport to the owner without a call in between: `data_received` is the owner's
+own. That is safe, because a transport reads no more once it is closed or aborted. An owner may write to `transport`
+itself where `is_closing` is asked first, and then looks at `write_paused`: `write` does no more.
 """
 
 import asyncio
@@ -12,6 +16,7 @@ import contextlib
 import os
 import socket
 import struct
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from tunnel.agent.service import dial
@@ -23,6 +28,9 @@ REST_READS = 16
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER without time: the connection ends with RST, which no service mistakes for the end of a request."""
+
+
+def _drop(_data: bytes, /) -> None: ...
 
 
 class ConnectionOwner(Protocol):
@@ -47,7 +55,7 @@ class ConnectionOwner(Protocol):
         """The connection is gone; None where no error ended it. Nothing more comes."""
 
 
-class ServiceConnection(asyncio.Protocol):
+class ServiceConnection(asyncio.BaseProtocol):
     """One connection; its calls do nothing once it is gone."""
 
     __slots__ = (
@@ -55,19 +63,26 @@ class ServiceConnection(asyncio.Protocol):
         "_dialling",
         "_gone",
         "_owner",
-        "_transport",
-        "_write_paused",
+        "data_received",
         "destination",
         "input_ended",
         "output_ended",
+        "transport",
+        "write_paused",
     )
+
+    data_received: Callable[[bytes], None]
+    """Told by the transport: bytes of the service."""
 
     def __init__(self, owner: ConnectionOwner) -> None:
         self._owner = owner
-        self._transport: asyncio.Transport | None = None
+        self.data_received = owner.data_received
+        self.transport: asyncio.Transport | None = None
+        """While it is connected."""
         self._dialling: asyncio.Task[None] | None = None
         self.destination: Destination | None = None
-        self._write_paused = False
+        self.write_paused = False
+        """The service is slow: what is written now waits."""
         self.input_ended = False
         """The service ended its direction."""
         self.output_ended = False
@@ -83,7 +98,7 @@ class ServiceConnection(asyncio.Protocol):
         """For status lines: new, dialling, open, closing or gone."""
         if self._gone or self._closing:
             return "gone" if self._gone else "closing"
-        return "open" if self._transport is not None else "dialling" if self._dialling is not None else "new"
+        return "open" if self.transport is not None else "dialling" if self._dialling is not None else "new"
 
     # --- told by the owner
 
@@ -95,27 +110,27 @@ class ServiceConnection(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         """Whether it is connected."""
-        return self._transport is not None
+        return self.transport is not None
 
     @property
     def waiting_bytes(self) -> int:
         """Written, and not yet taken by the kernel."""
-        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+        return self.transport.get_write_buffer_size() if self.transport is not None else 0
 
     def write(self, data: bytes) -> bool:
         """Take all of `data`; False while the service is slow. Dropped once the connection is closing or lost."""
-        transport = self._transport
+        transport = self.transport
         if transport is None or transport.is_closing():
             return True
         transport.write(data)  # may call pause_writing before it returns
-        return not self._write_paused
+        return not self.write_paused
 
     def write_end(self) -> None:
         """End our direction (FIN) after what was written; idempotent."""
         if self.output_ended:
             return
         self.output_ended = True
-        transport = self._transport
+        transport = self.transport
         if transport is None or transport.is_closing():
             return
         if self.input_ended:
@@ -125,37 +140,42 @@ class ServiceConnection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Read no more."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.pause_reading()
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
 
     def resume(self) -> None:
         """Read on."""
-        transport = self._transport
+        transport = self.transport
         if transport is not None and not self.input_ended and not transport.is_closing():
             transport.resume_reading()
 
     def close(self) -> None:
         """Close once everything is written; idempotent. `abort` bounds the wait."""
-        self._closing = True
-        if self._transport is not None:
-            self._transport.close()
+        self._leave()
+        if self.transport is not None:
+            self.transport.close()
 
     def abort(self) -> None:
         """Close at once, also during the dial; idempotent. The service sees its client leave."""
-        self._closing = True
+        self._leave()
         if self._dialling is not None:
             self._dialling.cancel()
             self._dialling = None
             self._tell_lost(None)
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def reset(self) -> None:
         """Like `abort`, and the service sees a reset (RST); idempotent."""
-        if self._transport is not None and (sock := self._transport.get_extra_info("socket")) is not None:
+        if self.transport is not None and (sock := self.transport.get_extra_info("socket")) is not None:
             with contextlib.suppress(OSError):  # the far end may have taken the socket down already
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.abort()
+
+    def _leave(self) -> None:
+        """Tell the owner no more of what comes."""
+        self._closing = True
+        self.data_received = _drop
 
     # --- the dial
 
@@ -176,17 +196,12 @@ class ServiceConnection(asyncio.Protocol):
         if self._closing:
             transport.abort()
             return
-        self._transport = transport
+        self.transport = transport
         self._dialling = None
         if (sock := transport.get_extra_info("socket")) is not None:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self._owner.connected()
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes of the service."""
-        if not self._closing:
-            self._owner.data_received(data)
 
     def eof_received(self) -> bool:
         """The service ended its direction; True keeps ours open."""
@@ -197,11 +212,11 @@ class ServiceConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The service is slow."""
-        self._write_paused = True
+        self.write_paused = True
 
     def resume_writing(self) -> None:
         """The service took what waited."""
-        self._write_paused = False
+        self.write_paused = False
         if not self._closing:
             self._owner.service_writable()
 
@@ -209,12 +224,12 @@ class ServiceConnection(asyncio.Protocol):
         """The connection is gone."""
         if exc is not None:
             self._take_rest()
-        self._transport = None
+        self.transport = None
         self._tell_lost(exc)
 
     def _take_rest(self) -> None:
         """A write failed: what the service said before it closed is still in the socket, and nobody else reads it."""
-        sock = self._transport.get_extra_info("socket") if self._transport is not None else None
+        sock = self.transport.get_extra_info("socket") if self.transport is not None else None
         if sock is None:
             return
         with contextlib.suppress(OSError, ValueError):

@@ -15,7 +15,7 @@ class DialError(Exception):
 
 
 async def connect(
-    protocol: asyncio.Protocol, destination: Destination, services: Services, limit_seconds: float
+    protocol: asyncio.BaseProtocol, destination: Destination, services: Services, limit_seconds: float
 ) -> None:
     """Connect `protocol` to `destination`. Raises DialError or NotReachableError."""
     loop = asyncio.get_running_loop()
@@ -47,7 +47,7 @@ async def _addresses_of(host: str) -> list[str]:
 
 async def _connect_to_one(
     loop: asyncio.AbstractEventLoop,
-    protocol: asyncio.Protocol,
+    protocol: asyncio.BaseProtocol,
     addresses: list[str],
     port: int,
     limit_seconds: float,

@@ -8,7 +8,6 @@ once, when both its ends are over; a splice that fails resets its own stream onl
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
 
 from tunnel.account import Account
 from tunnel.agent.carrier import CONTROL_WAITING_BYTES, Carrier, Wiring
@@ -19,13 +18,13 @@ from tunnel.override import override
 from tunnel.wire import messages
 from tunnel.yamux import (
     DataReceived,
+    Event,
     GoAwayReceived,
     Limits,
     PongReceived,
     ProtocolError,
     Role,
     Session,
-    StreamClosed,
     StreamEnded,
     StreamOpened,
     StreamReset,
@@ -56,6 +55,7 @@ class SpliceCarrier(Carrier):
         dial_seconds: float,
     ) -> None:
         self._wiring = wiring
+        self._send_bytes = wiring.send_bytes
         self._services = services
         self._account = account
         self._quota = quota
@@ -66,9 +66,11 @@ class SpliceCarrier(Carrier):
         smallest = Limits().initial_window
         limits = Limits(max_window=min(max(smallest, asked.max_stream_window_size), WINDOW_MAX_BYTES))
         self._session = Session(Role.CLIENT, limits, may_grow=account.may_grow)
+        self._outbox = self._session.outbox
         self._splices: dict[int, Splice] = {}
         self._doomed: dict[int, float] = {}  # to be reset once their bytes have left, or at this time
-        self._flushing = False
+        self.flushing = False
+        """A flush is scheduled."""
         self._paused = False
         self._draining = False
         self._lost = False
@@ -106,21 +108,11 @@ class SpliceCarrier(Carrier):
         for event in events:
             if self._lost:
                 return
-            match event:
-                case DataReceived():
-                    self._tell(event.stream_id, Splice.data_from_gateway, event.data)
-                case StreamOpened():
-                    self._open(event.stream_id)
-                case StreamEnded():
-                    self._tell(event.stream_id, Splice.end_from_gateway)
-                case StreamReset():
-                    self._tell(event.stream_id, Splice.lost, "reset by the gateway")
-                case GoAwayReceived(code) if code:
-                    self._wiring.failed(f"the gateway ended its yamux session with code {code}")
-                case GoAwayReceived() | PongReceived():
-                    pass
-        self._tell_writable()
-        self.schedule_flush()
+            self._take_event(event)
+        if self._outbox.drained:
+            self._tell_writable()
+        if not self.flushing and (self._outbox or self._doomed):
+            self.schedule_flush()
 
     @override
     def probe(self, now: float, /) -> None:
@@ -154,26 +146,44 @@ class SpliceCarrier(Carrier):
 
     @override
     def flush(self) -> None:
-        session = self._session
-        while session.wants_to_send and not self._paused:
-            batch = session.data_to_send(BATCH_BYTES)
+        outbox = self._outbox
+        while not self._paused and outbox:
+            batch = self._session.data_to_send(BATCH_BYTES)
             if not batch:
                 break
-            self._wiring.send_bytes(batch)
+            self._send_bytes(batch)
+            if self._doomed:
+                self._reset_doomed()
+        if self._doomed:
             self._reset_doomed()
-        self._reset_doomed()
-        self._tell_writable()
-
-    # --- inside
+        if outbox.drained:
+            self._tell_writable()
 
     def schedule_flush(self) -> None:
         """One flush in the next loop turn, whoever asks and how often."""
-        if not self._flushing and not self._lost:
-            self._flushing = True
+        if not self.flushing and not self._lost:
+            self.flushing = True
             self._loop.call_soon(self._flush)
 
+    # --- inside
+
+    def _take_event(self, event: Event) -> None:
+        match event:
+            case DataReceived():
+                self._tell(event.stream_id, Splice.data_from_gateway, event.data)
+            case StreamOpened():
+                self._open(event.stream_id)
+            case StreamEnded():
+                self._tell(event.stream_id, Splice.end_from_gateway)
+            case StreamReset():
+                self._tell(event.stream_id, Splice.lost, "reset by the gateway")
+            case GoAwayReceived(code) if code:
+                self._wiring.failed(f"the gateway ended its yamux session with code {code}")
+            case GoAwayReceived() | PongReceived():
+                pass
+
     def _reset_doomed(self) -> None:
-        now = self._loop.time() if self._doomed else 0.0
+        now = self._loop.time()
         for stream_id, deadline in list(self._doomed.items()):
             if not self._session.buffered(stream_id) or now > deadline:
                 del self._doomed[stream_id]
@@ -181,7 +191,7 @@ class SpliceCarrier(Carrier):
                 self.schedule_flush()
 
     def _flush(self) -> None:
-        self._flushing = False
+        self.flushing = False
         if self._lost:
             return
         try:
@@ -195,11 +205,16 @@ class SpliceCarrier(Carrier):
 
     def _open(self, stream_id: int) -> None:
         self._session.accept_stream(stream_id)
-        # From the next message on, without an event for each frame; what came with the opening is among the events.
-        self._session.deliver_to(stream_id, partial(self._tell, stream_id, Splice.data_from_gateway))
-        self._splices[stream_id] = Splice(
-            _StreamOutlet(self, self._session, stream_id), self._services, self._account, self._dial_seconds
+        splice = self._splices[stream_id] = Splice(
+            stream_id,
+            self._session,
+            self,
+            services=self._services,
+            account=self._account,
+            dial_seconds=self._dial_seconds,
         )
+        # From the next message on, without an event for each frame; what came with the opening is among the events.
+        self._session.deliver_to(stream_id, splice.data_from_gateway)
 
     def _tell(self, stream_id: int, what: Callable[..., None], *arguments: object) -> None:
         splice = self._splices.get(stream_id)
@@ -207,16 +222,22 @@ class SpliceCarrier(Carrier):
             return
         try:
             what(splice, *arguments)
-        except Exception:
-            log.exception("stream %d of %r failed", stream_id, splice)
-            self._session.reset_stream(stream_id)
-            splice.lost("failed")
+        except Exception:  # noqa: BLE001 (it is logged there)
+            self.stream_failed(stream_id)
 
     def _tell_writable(self) -> None:
         for stream_id in self._session.take_writable():
             self._tell(stream_id, Splice.writable)
 
-    # --- told by the outlets
+    # --- told by the splices
+
+    def stream_failed(self, stream_id: int) -> None:
+        """Its splice raised: log it, and reset that stream only."""
+        splice = self._splices.get(stream_id)
+        log.exception("stream %d of %r failed", stream_id, splice)  # noqa: LOG004 (an exception is being handled)
+        self._session.reset_stream(stream_id)
+        if splice is not None:
+            splice.lost("failed")
 
     def reset_stream(self, stream_id: int) -> None:
         """Abandon one stream, after what its service had sent: an answer that came before a break-off is whole."""
@@ -234,47 +255,16 @@ class SpliceCarrier(Carrier):
             log.warning("refused stream %d to %s: %s%s", stream_id, target, reason, more)
         self._wiring.stream_refused(stream_id, reason)
 
+    def stream_opened(self, stream_id: int, target: str, destination: Destination | None, /) -> None:
+        """Log it."""
+        log.debug("stream %d open: %s at %s", stream_id, target, destination)
+
     def stream_closed(self, stream_id: int, summary: str) -> None:
         """Both ends of a stream are over."""
         log.debug("stream %d closed: %s", stream_id, summary)
         self._splices.pop(stream_id, None)
+        self._session.deliver_to(stream_id, _drop)  # what still comes: nobody takes it, and it is not acknowledged
         self.schedule_flush()
 
 
-class _StreamOutlet:
-    """One stream of the session, as its splice sees it."""
-
-    __slots__ = ("_carrier", "_session", "_stream_id")
-
-    def __init__(self, carrier: SpliceCarrier, session: Session, stream_id: int) -> None:
-        self._carrier = carrier
-        self._session = session
-        self._stream_id = stream_id
-
-    def send_data(self, data: bytes, /) -> bool:
-        try:
-            room = self._session.send_data(self._stream_id, data)
-        except StreamClosed:
-            return True
-        self._carrier.schedule_flush()
-        return room
-
-    def end(self) -> None:
-        self._session.end_stream(self._stream_id)
-        self._carrier.schedule_flush()
-
-    def reset(self) -> None:
-        self._carrier.reset_stream(self._stream_id)
-
-    def acknowledge(self, size: int, /) -> None:
-        self._session.acknowledge(self._stream_id, size, self._carrier.now())
-        self._carrier.schedule_flush()
-
-    def refused(self, target: str, reason: str, /) -> None:
-        self._carrier.stream_refused(self._stream_id, target, reason)
-
-    def opened(self, target: str, destination: Destination | None, /) -> None:
-        log.debug("stream %d open: %s at %s", self._stream_id, target, destination)
-
-    def closed(self, summary: str, /) -> None:
-        self._carrier.stream_closed(self._stream_id, summary)
+def _drop(_data: bytes) -> None: ...

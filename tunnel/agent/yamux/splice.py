@@ -1,47 +1,56 @@
 """One stream and its one connection to a service, joined by callbacks.
 
-Knows nothing of WebSockets and yamux: the stream is an `Outlet`. Invariants: bytes of the gateway are acknowledged
+Knows its stream's session, and nothing of the WebSocket below it. Invariants: bytes of the gateway are acknowledged
 once, when the connection has taken them, so what is held here is at most the stream's window; reading from the service
 stops while the stream is full; each direction ends by itself; after `lost` or the end of both directions nothing of
 this object is left in the loop.
+
+The session and the transport call `data_from_gateway` and `data_received` directly, and these call the transport and
+the session: whatever stands between costs every request.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from tunnel.account import Account, Holding
 from tunnel.agent.service.connection import ServiceConnection
 from tunnel.agent.service.services import Destination, NotReachableError, Services
 from tunnel.wire.routing_header import Decoder, RoutingHeaderError
+from tunnel.yamux import Session, StreamClosed
 
+ACKNOWLEDGED_BYTES = 4096
+"""Acknowledged together: no credit is given back before half a window was taken, and the smallest is 256 KiB."""
 REFUSED_LINGER_SECONDS = 10.0
 """How long a refused stream waits for the gateway to end its direction, before it is reset."""
 CLOSING_SECONDS = 60.0
 """How long a service that both sides are done with may take for the bytes that wait for it: one window."""
 
 
-class Outlet(Protocol):
-    """The stream, as its splice sees it; every call is about this one stream."""
+class Streams(Protocol):
+    """What a splice asks of its link, besides the session."""
 
-    def send_data(self, data: bytes, /) -> bool:
-        """Take all of `data`; False: hold the rest until `Splice.writable`."""
+    now: Callable[[], float]
+    """The clock of the session."""
+    flushing: bool
+    """What the session has to send leaves soon: no need to ask."""
 
-    def end(self) -> None:
-        """End our direction."""
+    def schedule_flush(self) -> None:
+        """The session has something to send."""
 
-    def reset(self) -> None:
+    def reset_stream(self, stream_id: int, /) -> None:
         """Abandon both directions, after what was sent."""
 
-    def acknowledge(self, size: int, /) -> None:
-        """The service took so many bytes."""
+    def stream_failed(self, stream_id: int, /) -> None:
+        """An exception is being handled: log it, and reset the stream."""
 
-    def refused(self, target: str, reason: str, /) -> None:
+    def stream_refused(self, stream_id: int, target: str, reason: str, /) -> None:
         """The stream gets no connection."""
 
-    def opened(self, target: str, destination: Destination | None, /) -> None:
+    def stream_opened(self, stream_id: int, target: str, destination: Destination | None, /) -> None:
         """The service is connected."""
 
-    def closed(self, summary: str, /) -> None:
+    def stream_closed(self, stream_id: int, summary: str, /) -> None:
         """Both directions are over, and the service's connection too. Called once."""
 
 
@@ -49,24 +58,38 @@ class Splice:
     """Header, dial, bytes both ways, end. The owner of its connection."""
 
     __slots__ = (
+        "_acknowledge_at",
         "_connection",
         "_deadline",
         "_decoder",
         "_dial_seconds",
         "_gateway_ended",
         "_holding",
-        "_outlet",
         "_over",
         "_refused",
         "_services",
+        "_session",
+        "_stream_id",
+        "_streams",
         "_target",
         "_to_gateway_bytes",
         "_to_service_bytes",
         "_waiting",
     )
 
-    def __init__(self, outlet: Outlet, services: Services, account: Account, dial_seconds: float) -> None:
-        self._outlet = outlet
+    def __init__(
+        self,
+        stream_id: int,
+        session: Session,
+        streams: Streams,
+        *,
+        services: Services,
+        account: Account,
+        dial_seconds: float,
+    ) -> None:
+        self._stream_id = stream_id
+        self._session = session
+        self._streams = streams
         self._services = services
         self._dial_seconds = dial_seconds
         self._decoder: Decoder | None = Decoder()
@@ -80,6 +103,8 @@ class Splice:
         self._gateway_ended = False
         self._refused = False
         self._over = False
+        self._acknowledge_at = ACKNOWLEDGED_BYTES
+        """How many of `_to_service_bytes`; all but the last `ACKNOWLEDGED_BYTES` of them were acknowledged before."""
         self._target = "?"
         self._to_service_bytes = 0
         self._to_gateway_bytes = 0
@@ -91,21 +116,22 @@ class Splice:
     # --- told by the gateway
 
     def data_from_gateway(self, data: bytes) -> None:
-        """Bytes of the stream, in order."""
-        if self._over or self._refused:
-            self._outlet.acknowledge(len(data))
-        elif self._decoder is not None:
-            self._read_header(self._decoder, data)
-        elif self._waiting is not None:
-            self._waiting.append(data)
-            self._holding.add(len(data))
-        else:
-            size = len(data)
-            self._to_service_bytes += size
-            if self._connection is None or self._connection.write(data):
-                self._outlet.acknowledge(size)
-            else:
-                self._holding.add(size)
+        """Bytes of the stream, in order. Raises nothing: what fails here ends this stream only."""
+        try:
+            connection = self._connection
+            if connection is None or (transport := connection.transport) is None:
+                self._take_unconnected(data)
+                return
+            self._to_service_bytes = written = self._to_service_bytes + len(data)
+            if not transport.is_closing():
+                transport.write(data)  # may call pause_writing before it returns
+                if connection.write_paused:
+                    self._holding.add(len(data))
+                    return
+            if written >= self._acknowledge_at:
+                self._acknowledge_written()
+        except Exception:  # noqa: BLE001 (it is logged there)
+            self._streams.stream_failed(self._stream_id)
 
     def end_from_gateway(self) -> None:
         """The gateway ended its direction: the service sees an end of file, and may still answer."""
@@ -139,9 +165,9 @@ class Splice:
         self._decoder = self._waiting = None
         if size := self._holding.size_bytes:
             self._holding.set(0)
-            self._outlet.acknowledge(size)
-        self._outlet.refused(self._target, reason)
-        self._outlet.end()
+            self._acknowledge(size)
+        self._streams.stream_refused(self._stream_id, self._target, reason)
+        self._end_to_gateway()
         if self._gateway_ended:
             self._finish()
         else:
@@ -152,7 +178,7 @@ class Splice:
     def connected(self) -> None:
         """Write what waited."""
         if self._connection is not None:
-            self._outlet.opened(self._target, self._connection.destination)
+            self._streams.stream_opened(self._stream_id, self._target, self._connection.destination)
         waiting, self._waiting = self._waiting, None
         if waiting:
             self._holding.set(0)
@@ -168,20 +194,27 @@ class Splice:
     def data_received(self, data: bytes, /) -> None:
         """Pass it on; read no more while the stream is full."""
         self._to_gateway_bytes += len(data)
-        if not self._outlet.send_data(data) and self._connection is not None:
+        try:
+            room = self._session.send_data(self._stream_id, data)
+        except StreamClosed:
+            return
+        streams = self._streams
+        if not streams.flushing:
+            streams.schedule_flush()
+        if not room and self._connection is not None:
             self._connection.pause()
 
     def end_received(self) -> None:
         """End our direction; the other one stays while the gateway keeps it open."""
-        self._outlet.end()
+        self._end_to_gateway()
         if self._gateway_ended:
             self._end_within(CLOSING_SECONDS, "the service did not take its last bytes")
 
     def service_writable(self) -> None:
         """The service took what waited: its credit goes back at once."""
-        if size := self._holding.size_bytes:
+        if self._holding.size_bytes:
             self._holding.set(0)
-            self._outlet.acknowledge(size)
+            self._acknowledge_written()
 
     def connection_lost(self, error: Exception | None, /) -> None:
         """Over in order when both directions had ended; else the stream is reset, after what the service had said."""
@@ -195,14 +228,41 @@ class Splice:
 
     # --- inside
 
+    def _take_unconnected(self, data: bytes) -> None:
+        """Bytes of the gateway before the service is connected, or when it no longer is."""
+        if self._over or self._refused:
+            self._acknowledge(len(data))
+        elif self._decoder is not None:
+            self._read_header(self._decoder, data)
+        elif self._waiting is not None:
+            self._waiting.append(data)
+            self._holding.add(len(data))
+        else:
+            self._to_service_bytes += len(data)
+            self._acknowledge_written()
+
+    def _acknowledge_written(self) -> None:
+        """All that was written and is not acknowledged yet."""
+        size = self._to_service_bytes - (self._acknowledge_at - ACKNOWLEDGED_BYTES)
+        self._acknowledge_at = self._to_service_bytes + ACKNOWLEDGED_BYTES
+        self._acknowledge(size)
+
+    def _acknowledge(self, size: int) -> None:
+        if self._session.acknowledge(self._stream_id, size, self._streams.now()):
+            self._streams.schedule_flush()
+
+    def _end_to_gateway(self) -> None:
+        self._session.end_stream(self._stream_id)
+        self._streams.schedule_flush()
+
     def _read_header(self, decoder: Decoder, data: bytes) -> None:
         try:
             header = decoder.feed(data)
         except RoutingHeaderError as error:
-            self._outlet.acknowledge(len(data))
+            self._acknowledge(len(data))
             self.refuse(f"bad routing header: {error}")
             return
-        self._outlet.acknowledge(len(data) - len(decoder.rest))
+        self._acknowledge(len(data) - len(decoder.rest))
         if header is None:
             return
         self._decoder = None
@@ -228,7 +288,7 @@ class Splice:
         self._deadline = asyncio.get_running_loop().call_later(seconds, self._reset, reason)
 
     def _reset(self, reason: str) -> None:
-        self._outlet.reset()
+        self._streams.reset_stream(self._stream_id)
         self.lost(reason)
 
     def _finish(self, reason: str = "ended") -> None:
@@ -239,6 +299,7 @@ class Splice:
             self._deadline.cancel()
         self._connection = self._waiting = None
         self._holding.close()
-        self._outlet.closed(
-            f"{self._target} {reason}: {self._to_service_bytes} bytes in, {self._to_gateway_bytes} bytes out"
+        self._streams.stream_closed(
+            self._stream_id,
+            f"{self._target} {reason}: {self._to_service_bytes} bytes in, {self._to_gateway_bytes} bytes out",
         )

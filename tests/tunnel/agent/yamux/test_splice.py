@@ -1,6 +1,7 @@
 """One splice between a recorded stream and a recorded transport."""
 
 import asyncio
+import sys
 
 import pytest
 
@@ -12,42 +13,73 @@ from tunnel.agent.service.services import ServiceEntry, Services
 from tunnel.agent.yamux import splice
 from tunnel.agent.yamux.splice import Splice
 from tunnel.wire.routing_header import encode
+from tunnel.yamux import Limits, StreamClosed
 
 pytestmark = pytest.mark.anyio
 
+STREAM = 6
 HEADER = encode("kuma", "apps", 3001)
 SERVICES = Services((ServiceEntry.parse("kuma.apps:3001=127.0.0.1:1"),))
 
 
-class FakeOutlet:
-    """A stream that records what it is told. `room` is what `send_data` answers."""
+class FakeLink:
+    """The session and the other splices of a link: records what is said of the one stream.
+
+    `room` is what `send_data` answers; with `ended` the session does not know the stream any more.
+    """
 
     def __init__(self):
         self.told = []
         self.acknowledged = 0
         self.room = True
+        self.ended = False
+        self.flushing = False
         self.over = asyncio.Event()
 
-    def send_data(self, data):
+    # The session.
+
+    def send_data(self, stream_id, data):
+        assert stream_id == STREAM
+        if self.ended:
+            raise StreamClosed("over")
         self.told.append(("data", data))
         return self.room
 
-    def end(self):
+    def end_stream(self, stream_id):
+        assert stream_id == STREAM
         self.told.append("end")
 
-    def reset(self):
+    def acknowledge(self, stream_id, size, now):
+        assert (stream_id, now) == (STREAM, 7.0)
+        self.acknowledged += size
+        return self.acknowledged >= 131_072
+
+    # The streams.
+
+    def now(self):
+        return 7.0
+
+    def schedule_flush(self):
+        self.flushing = True
+
+    def reset_stream(self, stream_id):
+        assert stream_id == STREAM
         self.told.append("reset")
 
-    def acknowledge(self, size):
-        self.acknowledged += size
+    def stream_failed(self, stream_id):
+        assert stream_id == STREAM
+        self.told.append(("failed", type(sys.exc_info()[1])))
 
-    def refused(self, target, reason):
+    def stream_refused(self, stream_id, target, reason):
+        assert stream_id == STREAM
         self.told.append(("refused", target, reason))
 
-    def opened(self, target, destination):
+    def stream_opened(self, stream_id, target, destination):
+        assert stream_id == STREAM
         self.told.append(("opened", target, str(destination)))
 
-    def closed(self, summary):
+    def stream_closed(self, stream_id, summary):
+        assert stream_id == STREAM
         self.told.append("closed")
         self.over.set()
 
@@ -56,11 +88,11 @@ class Ends:
     """A splice, both its ends, and a dial that waits for `connect` or `fail`."""
 
     def __init__(self, monkeypatch):
-        self.outlet = FakeOutlet()
+        self.link = FakeLink()
         self.transport = FakeTransport()
         self.transport.stuck, self.transport.high_water = True, 100
         self.account = Account()
-        self.splice = Splice(self.outlet, SERVICES, self.account, dial_seconds=5)
+        self.splice = Splice(STREAM, self.link, self.link, services=SERVICES, account=self.account, dial_seconds=5)
         self._dialled = asyncio.get_running_loop().create_future()
         self.dials = 0
         monkeypatch.setattr(dial, "connect", self._dial)
@@ -99,12 +131,15 @@ class Ends:
     async def open(self, first=b""):
         self.splice.data_from_gateway(HEADER + first)
         await self.connect()
-        assert self.outlet.told == [("opened", "apps/kuma:3001", "127.0.0.1:1")]
-        self.outlet.told.clear()
+        assert self.link.told == [("opened", "apps/kuma:3001", "127.0.0.1:1")]
+        self.link.told.clear()
 
 
 @pytest.fixture
 def ends(monkeypatch, anyio_backend):
+    """Every byte that the service takes is acknowledged at once."""
+    monkeypatch.setattr(splice, "ACKNOWLEDGED_BYTES", 1)
+
     async def make():
         return Ends(monkeypatch)
 
@@ -114,41 +149,99 @@ def ends(monkeypatch, anyio_backend):
 async def test_bytes_wait_for_the_dial_unacknowledged(ends):
     ends = await ends()
     ends.splice.data_from_gateway(HEADER[:5])
-    assert ends.outlet.acknowledged == 5
+    assert ends.link.acknowledged == 5
     ends.splice.data_from_gateway(HEADER[5:] + b"one")
     ends.splice.data_from_gateway(b"two")
-    assert (ends.outlet.acknowledged, ends.held) == (len(HEADER), 6)
+    assert (ends.link.acknowledged, ends.held) == (len(HEADER), 6)
     await ends.connect()
     assert ends.transport.done == [b"onetwo"]
-    assert (ends.outlet.acknowledged, ends.held) == (len(HEADER) + 6, 0)
+    assert (ends.link.acknowledged, ends.held) == (len(HEADER) + 6, 0)
     assert ends.dials == 1
 
 
 async def test_a_slow_service_holds_its_credit_back(ends):
     ends = await ends()
     await ends.open()
-    taken = ends.outlet.acknowledged
+    taken = ends.link.acknowledged
     ends.splice.data_from_gateway(b"x" * 100)
-    assert ends.outlet.acknowledged == taken + 100
+    assert ends.link.acknowledged == taken + 100
     ends.splice.data_from_gateway(b"x" * 101)
     ends.splice.data_from_gateway(b"y" * 50)
-    assert (ends.outlet.acknowledged, ends.held) == (taken + 100, 151)
+    assert (ends.link.acknowledged, ends.held) == (taken + 100, 151)
     ends.transport.take(251)
-    assert (ends.outlet.acknowledged, ends.held) == (taken + 251, 0)
+    assert (ends.link.acknowledged, ends.held) == (taken + 251, 0)
     ends.service.resume_writing()
-    assert ends.outlet.acknowledged == taken + 251
+    assert ends.link.acknowledged == taken + 251
+
+
+async def test_what_the_service_took_is_acknowledged_in_steps(ends, monkeypatch):
+    monkeypatch.setattr(splice, "ACKNOWLEDGED_BYTES", 100)
+    ends = await ends()
+    await ends.open(b"x" * 60)
+    ends.transport.take(60)
+    acknowledged = len(HEADER)
+    for size, more in [(30, 0), (10, 100), (99, 0), (1, 100), (100, 100), (99, 0)]:
+        ends.splice.data_from_gateway(b"x" * size)
+        ends.transport.take(size)
+        acknowledged += more
+        assert ends.link.acknowledged == acknowledged
+    ends.splice.data_from_gateway(b"x" * 101)
+    assert (ends.link.acknowledged, ends.held) == (acknowledged, 101)
+    ends.transport.take(101)
+    assert (ends.link.acknowledged, ends.held) == (acknowledged + 99 + 101, 0)
+
+
+def test_a_step_is_small_beside_what_the_session_keeps_back():
+    assert Limits().initial_window // 2 >= splice.ACKNOWLEDGED_BYTES * 32
+
+
+async def test_a_flush_is_asked_for_when_there_is_something_to_send(ends):
+    ends = await ends()
+    await ends.open()
+    ends.splice.data_from_gateway(b"x" * 50)
+    assert not ends.link.flushing
+    ends.service.data_received(b"answer")
+    assert ends.link.flushing
+    ends.link.flushing = False
+    ends.transport.take(50)
+    ends.link.acknowledged = 131_072  # half a window: the session has credit to send
+    ends.splice.data_from_gateway(b"x")
+    assert ends.link.flushing
+    ends.link.flushing = False
+    ends.service.eof_received()
+    assert ends.link.flushing
+
+
+async def test_an_answer_for_a_stream_that_is_over_is_dropped(ends):
+    ends = await ends()
+    await ends.open()
+    ends.link.ended = True
+    ends.service.data_received(b"late")
+    assert (ends.link.told, ends.link.flushing, ends.transport.done) == ([], False, [])
+
+
+async def test_what_fails_is_this_streams_alone(ends, monkeypatch):
+    ends = await ends()
+    await ends.open()
+
+    def fail(data):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ends.transport, "write", fail)
+    ends.splice.data_from_gateway(b"x")
+    assert ends.link.told == [("failed", ZeroDivisionError)]
 
 
 async def test_a_full_stream_stops_the_service(ends):
     ends = await ends()
     await ends.open()
     ends.service.data_received(b"a")
-    ends.outlet.room = False
+    ends.link.room = False
     ends.service.data_received(b"b")
     assert ends.transport.done == ["pause"]
     ends.splice.writable()
     assert ends.transport.done == ["pause", "resume"]
-    assert ends.outlet.told == [("data", b"a"), ("data", b"b")]
+    assert ends.link.told == [("data", b"a"), ("data", b"b")]
 
 
 async def test_the_gateway_ends_first(ends):
@@ -159,7 +252,7 @@ async def test_the_gateway_ends_first(ends):
     ends.service.data_received(b"answer")
     assert ends.service.eof_received() is False  # the transport closes by itself
     ends.transport.lose()
-    assert ends.outlet.told == [("data", b"answer"), "end", "closed"]
+    assert ends.link.told == [("data", b"answer"), "end", "closed"]
 
 
 async def test_the_service_ends_first(ends):
@@ -170,7 +263,7 @@ async def test_the_service_ends_first(ends):
     ends.splice.end_from_gateway()
     assert ends.transport.done == [b"more", "close"]
     ends.transport.lose()
-    assert ends.outlet.told == ["end", "closed"]
+    assert ends.link.told == ["end", "closed"]
 
 
 async def test_an_end_during_the_dial_comes_after_the_bytes(ends):
@@ -185,7 +278,7 @@ async def test_a_broken_service_connection_resets_the_stream(ends):
     ends = await ends()
     await ends.open()
     ends.transport.lose(ConnectionResetError("gone"))
-    assert ends.outlet.told == ["reset", "closed"]
+    assert ends.link.told == ["reset", "closed"]
 
 
 async def test_what_a_broken_connection_still_had_comes_before_the_reset(ends):
@@ -194,7 +287,7 @@ async def test_what_a_broken_connection_still_had_comes_before_the_reset(ends):
     await ends.open()
     ends.transport.lose(BrokenPipeError("gone"))
     ends.transport.socket.close()
-    assert ends.outlet.told == [("data", b"answered early"), "reset", "closed"]
+    assert ends.link.told == [("data", b"answered early"), "reset", "closed"]
 
 
 async def test_a_reset_aborts_the_service_connection_and_drops_what_is_held(ends):
@@ -209,7 +302,7 @@ async def test_a_reset_aborts_the_service_connection_and_drops_what_is_held(ends
     ends.service.data_received(b"late")
     ends.service.resume_writing()
     ends.splice.writable()
-    assert ends.outlet.told == ["closed"]
+    assert ends.link.told == ["closed"]
     assert ends.held == 0
 
 
@@ -220,7 +313,7 @@ async def test_a_reset_during_the_dial_cancels_it(ends):
     ends.splice.lost("reset")
     await asyncio.wait([task])
     assert task.cancelled()
-    assert ends.outlet.told == ["closed"]
+    assert ends.link.told == ["closed"]
     assert ends.held == 0
 
 
@@ -237,20 +330,20 @@ async def test_a_failed_dial_ends_the_stream_without_a_byte(ends):
     ends = await ends()
     ends.splice.data_from_gateway(HEADER + b"request")
     await ends.fail("refused")
-    assert ends.outlet.told == [("refused", "apps/kuma:3001", "127.0.0.1:1: refused"), "end"]
-    assert (ends.outlet.acknowledged, ends.held) == (len(HEADER) + 7, 0)
+    assert ends.link.told == [("refused", "apps/kuma:3001", "127.0.0.1:1: refused"), "end"]
+    assert (ends.link.acknowledged, ends.held) == (len(HEADER) + 7, 0)
     ends.splice.data_from_gateway(b"more")
-    assert ends.outlet.acknowledged == len(HEADER) + 11
+    assert ends.link.acknowledged == len(HEADER) + 11
     ends.splice.end_from_gateway()
-    assert ends.outlet.told[2:] == ["closed"]
+    assert ends.link.told[2:] == ["closed"]
 
 
 async def test_an_end_within_the_header_is_refused(ends):
     ends = await ends()
     ends.splice.data_from_gateway(HEADER[:-1])
     ends.splice.end_from_gateway()
-    assert ends.outlet.told == [("refused", "?", "the stream ended within its routing header"), "end", "closed"]
-    assert ends.outlet.acknowledged == len(HEADER) - 1
+    assert ends.link.told == [("refused", "?", "the stream ended within its routing header"), "end", "closed"]
+    assert ends.link.acknowledged == len(HEADER) - 1
 
 
 async def test_a_service_that_never_takes_its_last_bytes_is_cut(ends, monkeypatch):
@@ -260,7 +353,7 @@ async def test_a_service_that_never_takes_its_last_bytes_is_cut(ends, monkeypatc
     ends.splice.end_from_gateway()
     ends.service.eof_received()
     async with asyncio.timeout(5):
-        await ends.outlet.over.wait()
+        await ends.link.over.wait()
     assert ends.transport.done == ["eof", "abort"]
 
 
