@@ -1,16 +1,16 @@
-"""Instructions of one request at the gateway, without sockets: a number that comes out the same each time.
+"""Instructions of one request, at the gateway and at our agent, without sockets: they come out the same each time.
 
 `python -m tests.bench instructions`; it needs valgrind (Debian's package will do), two cores and some two minutes.
-Counted by cachegrind over the whole process of `tests/bench/offline.py`, once with few and once with many requests;
-the difference, divided by the requests between, leaves the start out. Everything is counted twice. Two counts that
-are a whole instruction apart end the command with status 1; a part of one is the start's, in which prometheus_client
-reads /proc/stat, whose digits are never quite the same.
+Counted by cachegrind over the whole process of `tests/bench/offline.py` or `tests/bench/offline_agent.py`, once with
+few and once with many requests; the difference, divided by the requests between, leaves the start out. Everything is
+counted twice. Two counts that are a whole instruction apart end the command with status 1; a part of one is the
+start's, in which prometheus_client reads /proc/stat, whose digits are never quite the same.
 
 The same files in the same folder give the same number. Another folder, or any change of a source, moves objects in
 memory, and with them collisions in sets and dictionaries: up to 0.3 % either way, so read nothing into less.
 Compare with a count of another commit made with the same interpreter, the same packages and the same valgrind. To
-count a commit that has no such benchmark, copy `offline.py`, `offline.toml`, `instructions.py` and `__main__.py` of
-this folder into its `tests/bench/`.
+count a commit that has no such benchmark, copy `offline.py`, `offline_agent.py`, `offline.toml`, `instructions.py` and
+`__main__.py` of this folder into its `tests/bench/`.
 """
 
 import os
@@ -21,8 +21,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.bench.offline import BODY, HOST, ROWS, WARM_UP
+from tests.bench import offline, offline_agent
+from tests.bench.offline import BODY, HOST, WARM_UP
 from tests.bench.table import Table
+
+ROWS = {**dict.fromkeys(offline.ROWS, offline), **dict.fromkeys(offline_agent.ROWS, offline_agent)}
+"""And the program that carries each."""
 
 FEW = WARM_UP
 MANY = WARM_UP + 1_000
@@ -37,11 +41,13 @@ _COUNTED = re.compile(r"I +refs: +([0-9,]+)")
 
 
 def carry(row: str, count: int, *, under: tuple[str, ...] = ()) -> str:
-    """Run the offline gateway; its standard error. Raises AssertionError unless `count` requests were carried."""
-    command = [*under, sys.executable, "-s", "-m", "tests.bench.offline", row, str(count)]
+    """Run the offline program; its standard error. Raises AssertionError unless `count` requests were carried."""
+    command = [*under, sys.executable, "-s", "-m", ROWS[row].__name__, row, str(count)]
     done = subprocess.run(command, cwd=_ROOT, env=_ENVIRONMENT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
+    if row not in offline.ROWS:
+        return done.stderr  # the agent writes no line for a request
     line = rf"gateway\.access +GET {re.escape(HOST)}/\S* 200 in 0 ms, 0 bytes up, {len(BODY)} down"
     if (lines := len(re.findall(line, done.stderr))) != count:
         raise AssertionError(f"{lines} access lines of {count}:\n{done.stderr[-2000:]}")
@@ -58,7 +64,7 @@ def instructions(row: str, count: int) -> int:
 
 
 def run() -> list[Table]:
-    title = f"Instructions of one request at the gateway, between fake transports (Python {sys.version.split()[0]})"
+    title = f"Instructions of one request, between fake transports (Python {sys.version.split()[0]})"
     head = ["", "instructions", "counted again"]
     if shutil.which(_VALGRIND[0]) is None:
         return [Table(title, head, [], MISSING)]

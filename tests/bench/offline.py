@@ -253,7 +253,7 @@ class _Handle:
 def _nothing() -> None: ...
 
 
-class _Loop(asyncio.SelectorEventLoop):
+class StillLoop(asyncio.SelectorEventLoop):
     """Nothing comes from outside, and no time passes: what is to be done later is not done."""
 
     time = staticmethod(itertools.repeat(1_000.0).__next__)  # type: ignore[assignment]
@@ -316,7 +316,7 @@ def main(row: str, count: int) -> None:
     from app.__main__ import main as serve
 
     def run(server: Any, sockets: object = None) -> None:
-        with asyncio.Runner(loop_factory=_Loop) as runner:
+        with asyncio.Runner(loop_factory=StillLoop) as runner:
             runner.run(carry(server, row, count))
         server.started = True
 

@@ -1,9 +1,14 @@
-"""The offline gateway carries what it is counted for: without this the row could count nothing, and nobody saw it."""
+"""The offline programs carry what they are counted for: without this a row could count nothing, and nobody saw it."""
+
+import subprocess
+import sys
 
 import pytest
 
 from tests.bench import instructions
-from tests.bench.offline import ROWS, WARM_UP, browser, small
+from tests.bench.instructions import ROWS
+from tests.bench.offline import WARM_UP, browser, small
+from tests.system.process import ROOT
 
 
 def test_the_requests_are_what_their_rows_say():
@@ -29,3 +34,21 @@ def test_a_wrong_answer_is_no_count(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(instructions, "HOST", "other.example.test")
     with pytest.raises(AssertionError, match="0 access lines of 3"):
         instructions.carry("small", 3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (
+            "offline_agent.Service.write = lambda self, data: self.loop.call_soon(self.protocol.data_received, b'x')",
+            "stuck",
+        ),
+        ("offline_agent.Gateway._left = property(lambda self: 0, lambda self, left: None)", "0 right answers of 3"),
+    ],
+)
+@pytest.mark.system
+def test_a_wrong_answer_through_the_agent_is_no_count(wrong: str, why: str):
+    code = f"from tests.bench import offline_agent; {wrong}; offline_agent.main('agent, 5 at a time', 3)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert why in done.stderr
