@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import core, cost, instructions, isolation, requirement, stalls
+from tests.bench import core, idle, instructions, isolation, peers, requirement, stalls
 from tests.bench.table import Table
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import Processes
@@ -39,7 +39,8 @@ ALL: dict[str, Callable[[], list[Table]]] = {
     "stalls": stalls.run,
     "requirement": through_stack(requirement.run),
     "isolation": through_stack(isolation.run),
-    "cost": through_stack(cost.run),
+    "peers": through_stack(peers.run),
+    "idle": through_stack(idle.run),
 }
 
 

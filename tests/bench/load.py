@@ -52,21 +52,39 @@ class Requester(asyncio.Protocol):
             self._done.set_exception(error or ConnectionError("closed in the middle"))
 
 
+Open = tuple[Requester, asyncio.Future[None]]
+"""A connection that already asks, and its end."""
+
+
+async def start_requests(
+    address: tuple[str, int], host: str, path: str, *, connections: int, seconds: float = 600, each: int | None = None
+) -> list[Open]:
+    """Connections that go on asking for so long, or so many times."""
+    loop = asyncio.get_running_loop()
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+    until = time.perf_counter() + seconds
+    requesters = []
+    for _ in range(connections):
+        done = loop.create_future()
+        _, protocol = await loop.create_connection(partial(Requester, request, until, each, done), *address)
+        requesters.append((protocol, done))
+    return requesters
+
+
+async def finish_requests(requesters: list[Open]) -> list[float]:
+    """Each request's latency in seconds, once all are through."""
+    await asyncio.gather(*(done for _, done in requesters))
+    latencies = [value for protocol, _ in requesters for value in protocol.seconds]
+    if wrong := sum(protocol.wrong for protocol, _ in requesters):
+        raise AssertionError(f"{wrong} of {len(latencies)} answers were not 200")
+    return latencies
+
+
 async def small_requests(
     address: tuple[str, int], host: str, path: str, *, connections: int, seconds: float = 600, each: int | None = None
 ) -> tuple[list[float], float]:
     """Each request's latency in seconds, and requests per second over all."""
-    loop = asyncio.get_running_loop()
-    request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
     began = time.perf_counter()
-    requesters = []
-    for _ in range(connections):
-        done = loop.create_future()
-        _, protocol = await loop.create_connection(partial(Requester, request, began + seconds, each, done), *address)
-        requesters.append((protocol, done))
-    await asyncio.gather(*(done for _, done in requesters))
-    took = time.perf_counter() - began
-    latencies = [value for protocol, _ in requesters for value in protocol.seconds]
-    if wrong := sum(protocol.wrong for protocol, _ in requesters):
-        raise AssertionError(f"{wrong} of {len(latencies)} answers were not 200")
-    return latencies, len(latencies) / took
+    requesters = await start_requests(address, host, path, connections=connections, seconds=seconds, each=each)
+    latencies = await finish_requests(requesters)
+    return latencies, len(latencies) / (time.perf_counter() - began)

@@ -14,8 +14,9 @@ import psutil
 import uvloop
 
 from tests.bench import proxy
+from tests.bench.pace import Pace
 from tests.bench.table import Latency, Table, latency
-from tests.bench.ws_client import BINARY, TEXT, Address, Client, connect
+from tests.bench.ws_client import BINARY, TEXT, Address, Client, close_all, connect
 from tests.system.harness import LOOPBACK, Stack
 from tests.system.process import Process
 
@@ -73,13 +74,6 @@ class Seen:
     up: float
     cpu: float
     """In % of one core."""
-
-
-async def close_all(clients: list[Client]) -> None:
-    for client in clients:
-        client.close()
-    async with asyncio.timeout(30):
-        await asyncio.gather(*(client.lost for client in clients))
 
 
 async def connecting(way: Way) -> Latency:
@@ -167,31 +161,14 @@ async def cpu_percent(way: Way) -> float:
     """Of one core, while CPU_CONNECTIONS each send 1 KiB every CPU_INTERVAL_SECONDS, evenly spread over time."""
     clients = await way.open_many(CPU_CONNECTIONS)
     loop = asyncio.get_running_loop()
-    began = loop.time() + 0.1
-    received = 0
-    going_on = True
-
-    def count(_: bytes) -> None:
-        nonlocal received
-        received += 1
-
-    def send(client: Client, turn_at: float) -> None:
-        if going_on:
-            client.send(TEXT, KIB)
-            turn_at += CPU_INTERVAL_SECONDS
-            loop.call_at(turn_at, send, client, turn_at)
-
-    for number, client in enumerate(clients):
-        client.on_message = count
-        at = began + number * CPU_INTERVAL_SECONDS / CPU_CONNECTIONS
-        loop.call_at(at, send, client, at)
+    pace = Pace(clients, KIB, CPU_INTERVAL_SECONDS)
     await asyncio.sleep(1.0)
     process = psutil.Process(way.process.popen.pid)
-    before, times, received_before = loop.time(), process.cpu_times(), received
+    before, times, received_before = loop.time(), process.cpu_times(), pace.received
     await asyncio.sleep(CPU_SECONDS)
     after, took = process.cpu_times(), loop.time() - before
-    passed = received - received_before
-    going_on = False
+    passed = pace.received - received_before
+    pace.stop()
     await close_all(clients)
     expected = took / CPU_INTERVAL_SECONDS * CPU_CONNECTIONS
     if passed < 0.98 * expected:

@@ -7,13 +7,14 @@ to judge correctness beyond what it was sent.
 import asyncio
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 Address = tuple[str, int]
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 OPEN_SECONDS = 30.0
+CLOSE_SECONDS = 30.0
 _NO_MASK = bytes(4)
 
 
@@ -136,3 +137,11 @@ async def connect(address: Address, host: str, path: str) -> tuple[Client, float
     async with asyncio.timeout(OPEN_SECONDS):
         await client.opened
     return client, time.perf_counter() - began
+
+
+async def close_all(clients: Sequence[Client]) -> None:
+    """Returns when all are gone."""
+    for client in clients:
+        client.close()
+    async with asyncio.timeout(CLOSE_SECONDS):
+        await asyncio.gather(*(client.lost for client in clients))

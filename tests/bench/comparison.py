@@ -1,0 +1,98 @@
+"""What the rounds of all figures say, as two tables: the requests that are held to limits, and the rest.
+
+chisel's figures are derived from nginx's where chisel was not measured (`rounds.CHISEL`), and marked so.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.bench.figures import FIGURES
+from tests.bench.rounds import CHISEL, Factors, Round, Value, back, both, front, p50, rate, ratio, typical
+from tests.bench.table import Table
+
+BASE = "nginx"
+REQUESTS = "keep-alive"
+UVICORN, APP = "uvicorn app.main:app", "python -m app"
+DERIVED = "chisel, derived"
+AGENT = "  its agent"
+
+
+@dataclass(frozen=True)
+class Limit:
+    """CPU of a request, as a multiple of nginx's."""
+
+    must: float
+    aim: float
+
+
+LIMITS = {UVICORN: Limit(4.5, 3.6), APP: Limit(4.5, 3.3)}
+AGENT_LIMIT = Limit(0.95, 0.7)
+
+
+def _row(name: str, micros: float, times: float | None, limit: Limit | None, speed: str) -> list[str]:
+    held = ["", "", ""]
+    if limit is not None:
+        met = "" if times is None else "met" if times <= limit.must else "NOT MET"
+        held = [f"{limit.must:g}", f"{limit.aim:g}", met]
+    return [name, f"{micros:.1f}", "-" if times is None else f"{times:.2f}", *held, speed]
+
+
+def requests(rounds: Sequence[Round], *, derive: bool, note: str = "") -> Table:
+    """Small requests on keep-alive connections, a row for each process."""
+    rows = []
+    based = all(BASE in found for found in rounds)
+    for name in rounds[0]:
+        speed = f"{ratio(rounds, name, BASE, rate):.2f}" if based else "-"
+        times = ratio(rounds, name, BASE, front) if based else None
+        rows.append(_row(name, typical(rounds, name, front), times, LIMITS.get(name), speed))
+        if used := typical(rounds, name, back):
+            times = ratio(rounds, name, BASE, back, base_value=front) if based else None
+            rows.append(_row(AGENT, used, times, AGENT_LIMIT if name in LIMITS else None, ""))
+    factors = CHISEL[REQUESTS]
+    if derive and based and factors.front and factors.both:
+        micros, rest = typical(rounds, BASE, front), factors.both - factors.front
+        rows.append(_row(DERIVED, micros * factors.front, factors.front, None, f"{factors.rate:.2f}"))
+        rows.append(_row(AGENT, micros * rest, rest, None, ""))
+    title = f"CPU of a request: {FIGURES[REQUESTS].title}; medians of {len(rounds)} rounds"
+    return Table(title, ["", "CPU, us", "x nginx", "must", "aim", "", "requests/s, x nginx"], rows, note)
+
+
+def _cell(amount: float, times: float | None) -> str:
+    digits = 0 if amount >= 100 else 1 if amount >= 10 else 2
+    return f"{amount:.{digits}f}" if times is None else f"{amount:.{digits}f} ({times:.2f})"
+
+
+def _cells(rounds: Sequence[Round], value: Value, divisor: float, derived: float | None, *, derive: bool) -> list[str]:
+    """One for each contender, and chisel's where it is derived; a contender that has no such value gets a dash."""
+    cells = []
+    based = all(BASE in found for found in rounds)
+    for name in rounds[0]:
+        if value is both and not typical(rounds, name, back):
+            cells.append("-")
+            continue
+        times = ratio(rounds, name, BASE, value) if based else None
+        cells.append(_cell(typical(rounds, name, value) / divisor, times))
+    if derive:
+        known = based and derived is not None
+        cells.append(_cell(typical(rounds, BASE, value) * derived / divisor, derived) if known and derived else "-")
+    return cells
+
+
+def others(measured: Mapping[str, Sequence[Round]], *, derive: bool) -> Table:
+    """All figures but the requests: a column for each contender, with the ratio to nginx in brackets."""
+    rows, names = [], list[str]()
+    for key, rounds in measured.items():
+        if key == REQUESTS:
+            continue
+        figure, factors, names = FIGURES[key], CHISEL.get(key, Factors()), list(rounds[0])
+        if key == "one connection":
+            rows.append([f"{figure.title}: p50, us", *_cells(rounds, p50, 1, factors.p50, derive=derive)])
+        lines: list[tuple[str, Value, float | None]] = [
+            (f"{figure.title}: CPU, {figure.unit}", front, factors.front),
+            ("  with agent", both, factors.both),
+        ]
+        for title, value, derived in lines:
+            rows.append([title, *_cells(rounds, value, figure.divisor, derived, derive=derive)])
+    count = min(map(len, measured.values()))
+    title = f"Other figures, and in brackets their ratio to nginx; medians of {count} rounds (informational)"
+    return Table(title, ["", *names, *([DERIVED] if derive else [])], rows)

@@ -1,0 +1,111 @@
+"""What an operation costs at our gateway and agent, beside other proxies and tunnels: `python -m tests.bench peers`.
+
+nginx and HAProxy are plain proxies in front of the same services, each with one thread and no access log; they have
+no tunnel. Ours has checks, limits, metrics and access log on as by default. CPU is that of the whole process, from
+/proc. In each round every contender is measured once; `rounds.py` says what is made of them. The load generator and
+the services are Python and share the cores: they bound the rates, not the CPU of an operation.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import uvloop
+
+from tests.bench import comparison, gateways, proxy, tunnels
+from tests.bench.figures import FIGURES, Figure, Name, Way
+from tests.bench.rounds import Round
+from tests.bench.table import Table
+from tests.system.harness import LOOPBACK, Service, Stack
+from tests.system.process import Process, Processes
+
+ROUNDS = 3
+ROUNDS_OF_REQUESTS = 5
+WARM_SECONDS = 0.5
+
+NOTES = (
+    "uvicorn: its own access log is off (--no-access-log), ours is on; nginx and HAProxy write none",
+    "an echo is a message there and back; client and services are Python and share the cores with all of them",
+)
+
+Proxy = Callable[[Processes, Path, int], tuple[Process, int] | None]
+PROXIES: dict[str, Proxy] = {"nginx": proxy.nginx, "haproxy": proxy.haproxy}
+
+
+def way_through(
+    folder: Path, services: list[Service], start: Callable[[Path, Service], tuple[int, list[Process]]]
+) -> Way:
+    """Through one instance for each service; `start` gives its port, and its server with its client, if it has one."""
+    names, pids = [], []
+    for service in services:
+        own = folder / service.name
+        own.mkdir(parents=True)
+        port, processes = start(own, service)
+        names.append(Name((LOOPBACK, port), service.host))
+        pids.append([process.popen.pid for process in processes])
+    return Way(names[0], names[1], tuple(each[0] for each in pids), tuple(each[1] for each in pids if len(each) > 1))
+
+
+def through_proxy(stack: Stack, name: str, services: list[Service]) -> Way:
+    """Raises LeftOutError."""
+
+    def start(folder: Path, service: Service) -> tuple[int, list[Process]]:
+        started = PROXIES[name](stack.processes, folder, service.port)
+        if started is None:
+            raise tunnels.LeftOutError(f"not installed (on Debian: apt install {name})")
+        return started[1], [started[0]]
+
+    return way_through(stack.folder / name, services, start)
+
+
+def through_tunnel(stack: Stack, name: str, services: list[Service]) -> Way:
+    """Raises LeftOutError."""
+
+    def start(folder: Path, service: Service) -> tuple[int, list[Process]]:
+        tunnel = tunnels.wait_carried(tunnels.ALL[name](stack.processes, folder, service), service)
+        return tunnel.port, [tunnel.server, tunnel.client]
+
+    return way_through(stack.folder / name, services, start)
+
+
+def through_gateway(stack: Stack, services: list[Service], *, uvicorn: bool) -> Way:
+    ours = gateways.start(stack, services, uvicorn=uvicorn)
+    names = [Name(ours.address(service.name), service.host) for service in services]
+    return Way(names[0], names[1], (ours.gateway.popen.pid,), (ours.agent.popen.pid,))
+
+
+def contenders(stack: Stack, services: list[Service]) -> tuple[dict[str, Way], list[str]]:
+    """All that can be had here, and a line for each other."""
+    ways, left_out = dict[str, Way](), []
+    for names, through in ((PROXIES, through_proxy), (tunnels.ALL, through_tunnel)):
+        for name in names:
+            try:
+                ways[name] = through(stack, name, services)
+            except (tunnels.LeftOutError, AssertionError) as reason:
+                first_line, _, _ = str(reason).partition("\n")
+                left_out.append(f"{name} was left out: {first_line}")
+    ways[comparison.APP] = through_gateway(stack, services, uvicorn=False)
+    ways[comparison.UVICORN] = through_gateway(stack, services, uvicorn=True)
+    return ways, left_out
+
+
+def one_round(ways: dict[str, Way], figure: Figure, seconds: float) -> Round:
+    return {name: uvloop.run(figure.run(way, seconds)) for name, way in ways.items()}
+
+
+def run(stack: Stack) -> list[Table]:
+    services = [
+        stack.add_program("plain", "tests.services.plain"),
+        stack.add_program("bench-ws", "tests.bench.ws_service"),
+    ]
+    ways, left_out = contenders(stack, services)
+    measured = {}
+    for key, figure in FIGURES.items():
+        one_round(ways, figure, WARM_SECONDS)
+        count = ROUNDS_OF_REQUESTS if key == comparison.REQUESTS else ROUNDS
+        measured[key] = [one_round(ways, figure, figure.seconds) for _ in range(count)]
+    derive = "chisel" not in ways and "nginx" in ways
+    notes = "\n".join((*NOTES, *left_out))
+    return [
+        comparison.requests(measured[comparison.REQUESTS], derive=derive, note=notes),
+        comparison.others(measured, derive=derive),
+    ]
