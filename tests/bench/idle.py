@@ -53,7 +53,7 @@ def run(stack: Stack) -> list[Table]:
     most = raise_descriptor_limit() - SPARE_DESCRIPTORS
     counts = {min(count, most): must for count, must in COUNTS.items()}
     service = stack.add_program("bench-ws", "tests.bench.ws_service")
-    ours = gateways.start(stack, [service], uvicorn=False)
+    ours = gateways.start(stack, [service])
     name = Name(ours.address(service.name), service.host)
     way = Way(name, name, (ours.gateway.popen.pid,), (ours.agent.popen.pid,))
     rows = []

@@ -3,8 +3,9 @@
 import pytest
 
 from tests.bench import comparison
-from tests.bench.comparison import AGENT, APP, DERIVED, UVICORN
+from tests.bench.comparison import AGENT, DERIVED
 from tests.bench.figures import FIGURES
+from tests.bench.gateways import APP, UVICORN
 from tests.bench.rounds import CHISEL, Sample, back, both, front, p50, rate, ratio, typical
 
 ROUNDS = [
