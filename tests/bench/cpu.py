@@ -1,20 +1,14 @@
-"""CPU time of processes, from /proc: user and system, in all of their threads, to the nanosecond."""
+"""CPU time of other processes: user and system, of all their threads, to the nanosecond."""
 
-import contextlib
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 
 def cpu_seconds(pid: int) -> float:
-    """That of the threads which the process has now; a thread that ended is no longer counted."""
-    total = 0
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended in between
-            total += int((thread / "schedstat").read_text().split()[0])
-    return total / 1e9
+    """Since its start, ended threads included. Raises OSError where there is no such process."""
+    return time.clock_gettime(~pid << 3 | 2)  # the clock that clock_getcpuclockid(3) gives on Linux
 
 
 class Meter:

@@ -2,9 +2,9 @@
 
 nginx and HAProxy are plain proxies in front of the same services, each with one thread and no access log; they have
 no tunnel. Ours has checks, limits and metrics on as by default, and its access log; plain uvicorn is measured without
-it too, as it has no handler for it by default (`gateways.py`). CPU is that of the whole process, from /proc. In each
-round every contender is measured once; `rounds.py` says what is made of them. The load generator and the services are
-Python and share the cores: they bound the rates, not the CPU of an operation.
+it too, as it has no handler for it by default (`gateways.py`). CPU is that of the whole process. In each round every
+contender is measured once; `rounds.py` says what is made of them. The load generator and the services are Python and
+share the cores: they bound the rates, not the CPU of an operation.
 """
 
 from collections.abc import Callable
