@@ -177,6 +177,7 @@ class ClientChannel(WebSocketClient):
         self._turns.cancel()
         while self._events and not self._paused:
             self._handle(self._events.pop(0))
+        self._codec.lose()
         self._drop()
         listener, self._listener = self._listener, None
         if listener is not None:

@@ -159,6 +159,11 @@ class Connection:
         self._owed_close = b""
         return data
 
+    def lose(self) -> None:
+        """The stream broke off: take nothing more and hold nothing; idempotent."""
+        self.state = _CLOSED
+        self._message = bytearray()
+
     def receive_data(self, data: bytes) -> list[Event]:
         """Take the peer's next bytes, cut anywhere. Returns what they completed, in order."""
         message = self.whole_message(data)

@@ -234,6 +234,17 @@ async def test_what_is_held_of_a_client_counts_and_ends_with_it():
 
 
 @dialogue
+async def test_a_part_of_a_message_is_not_held_any_longer_than_its_client():
+    async with Stage() as s:
+        browser, service = await browsing(s)
+        browser.bring(browser.codec.send_message("x" * 5000)[:-1000])
+        assert s.gateway.account.held_bytes == 4000
+        browser.wire.lose(ConnectionResetError("reset"))
+        assert s.gateway.account.held_bytes == 0
+        assert told(service) == [Closed(1011, "client vanished")]
+
+
+@dialogue
 async def test_who_takes_nothing_when_the_process_holds_too_much_is_cut_off(caplog: pytest.LogCaptureFixture):
     lines = Lines(caplog)
     async with Stage() as s:

@@ -175,6 +175,17 @@ def test_data_after_a_close_is_ignored():
     assert server.receive_data(client.data_to_send()) == [Closed(1000, "")]
 
 
+def test_a_stream_that_broke_off_holds_nothing_and_takes_nothing():
+    client = Connection()
+    client.receive_data(frame(Opcode.TEXT, b"half", fin=False) + frame(Opcode.PING))
+    assert client.buffered_bytes == 4
+    for _ in range(2):
+        client.lose()
+        assert (client.state, client.buffered_bytes) == (State.CLOSED, 0)
+    assert client.receive_data(frame(Opcode.CONTINUATION, b"rest")) == []
+    assert client.send_message("x") == b""
+
+
 def test_a_close_drops_the_unfinished_message():
     client = Connection()
     assert client.receive_data(frame(Opcode.TEXT, b"half", fin=False) + frame(Opcode.CLOSE)) == [Closed(1005, "")]
