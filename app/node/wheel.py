@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 """Anything that can be a key."""
 
 SLOT_SECONDS = 0.5
-"""As long as the ledger's tick, which looks at the slots: finer slots would not be seen any sooner. Slots are made when
+"""As long as the ticks of those who look at the slots: finer slots would not be seen any sooner. Slots are made when
 they are used, so the latest deadline may be a day away: one minute of deadlines takes at most 120 of them."""
 
 

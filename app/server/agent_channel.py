@@ -1,7 +1,7 @@
 """An agent's WebSocket without ASGI: messages arrive as calls and frames leave as writes, without a task or a queue.
 
-Takes over the reading side of uvicorn's WebSocket protocol right after the accept, and writes frames itself. uvicorn
-keeps the closing handshake, the keep-alive pings and the end of the connection. Works in slices, so that no agent can
+Takes over the reading side of uvicorn's WebSocket protocol right after the accept, and writes frames itself. The
+protocol keeps the closing handshake, the pings and the end of the connection. Works in slices, so that no agent can
 block the event loop.
 """
 
@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame, Opcode
 
 from tunnel import websocket
 
@@ -111,9 +110,7 @@ class AgentChannel:
                 if not protocol.read_paused:
                     protocol.read_paused = True
                     protocol.transport.pause_reading()
-            case websocket.Pong():
-                protocol.handle_pong(Frame(Opcode.PONG, event.payload))
             case websocket.Closed() | websocket.Failed():
                 protocol.queue.put_nowait({"type": "websocket.disconnect", "code": event.code, "reason": event.reason})
             case _:
-                pass  # the codec answers pings
+                pass  # the codec answers pings; a pong only shows that the agent is alive

@@ -1,14 +1,13 @@
 """The client's end of a WebSocket without ASGI: messages arrive as calls and frames leave as writes, without a task.
 
-Takes over both directions of uvicorn's WebSocket protocol right after the accept. uvicorn keeps the keep-alive pings
-and the end of the connection. Works in bounded slices, so that no client can block the event loop. The socket is not
-read while there is a backlog, so this holds at most one read of it and one message, counted in the process's account.
+Takes over both directions of uvicorn's WebSocket protocol right after the accept. The protocol keeps the pings and the
+end of the connection. Works in bounded slices, so that no client can block the event loop. The socket is not read while
+there is a backlog, so this holds at most one read of it and one message, counted in the process's account.
 """
 
 import logging
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame, Opcode
 
 from tunnel import websocket
 from tunnel.account import Account, Holding
@@ -209,8 +208,6 @@ class ClientChannel(WebSocketClient):
             self._tell(event.data)
         elif type(event) is websocket.Ping:
             self._answer()
-        elif type(event) is websocket.Pong:
-            self._protocol.handle_pong(Frame(Opcode.PONG, event.payload))
         elif isinstance(event, websocket.Closed | websocket.Failed):
             self._end(event)
 

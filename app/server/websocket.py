@@ -7,6 +7,7 @@ It uses parts of uvicorn that are not public; tests/app/server/test_uvicorn_cont
 - Data that a client sends before the accept stays unread until then.
 - WebSocket handshakes that the parser refuses get an answer.
 - Floods of tiny messages are parsed in slices, so that one client cannot block the event loop.
+- All connections share one timer for their pings.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from tunnel.account import Account
 from .agent_channel import AgentChannel
 from .client_channel import ClientChannel
 from .http import cut_off
+from .pings import pings_of
 from .turns import Left, Turns
 
 _SLICE_BYTES = 16 * 1024
@@ -30,6 +32,7 @@ _SLICE_FRAMES = 64
 """After a slice with more frames than this, the rest waits for the next turn of the event loop."""
 _TINY_SLICE_BYTES = 1024
 """Size of the slices after that: about 170 empty messages, 5 ms of work."""
+_PING = b"\x89\x00"
 
 
 class GatewayWebSocket(WebSocketsSansIOProtocol):
@@ -39,6 +42,8 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
     _slice_bytes = _SLICE_BYTES
     _frames = 0  # parsed in this slice
     _channel: AgentChannel | ClientChannel | None = None
+    heard = False
+    pinged_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A connection arrived, or the HTTP protocol handed it over."""
@@ -67,6 +72,7 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the peer: parse a slice now, and after many messages the rest in later turns."""
+        self.heard = True
         if self._channel is not None and not self._waiting:
             self._channel.data_received(data)
             return
@@ -140,12 +146,6 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
         if isinstance(self._channel, ClientChannel):
             self._channel.ended(1012)
 
-    def keepalive_timeout(self) -> None:
-        """The client did not answer a ping."""
-        super().keepalive_timeout()
-        if isinstance(self._channel, ClientChannel):
-            self._channel.ended(1006)
-
     def resume_writing(self) -> None:
         """The transport's buffer has drained."""
         super().resume_writing()
@@ -165,3 +165,32 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
         output = b"".join(self.conn.data_to_send())
         self.transport.write(output or b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         self.transport.close()
+
+    # --- pings
+
+    def start_keepalive(self) -> None:
+        """The handshake is complete."""
+        pings_of(self.loop).add(self)
+
+    def stop_keepalive(self) -> None:
+        """The connection is gone, or the server is stopping; idempotent."""
+        pings_of(self.loop).remove(self)
+
+    @property
+    def is_ending(self) -> bool:
+        """Closed or closing."""
+        return self.close_sent or self.disconnected or self.transport.is_closing()
+
+    def send_ping(self) -> None:
+        """Write a ping. Frames are written whole, so it never comes inside another one."""
+        self.transport.write(_PING)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self.transport.abort()
+
+    def keepalive_timeout(self) -> None:
+        """The client is gone: nothing came from it after a ping."""
+        super().keepalive_timeout()
+        if isinstance(self._channel, ClientChannel):
+            self._channel.ended(1006)

@@ -53,18 +53,19 @@ CYCLE = {
 }  # fmt: skip
 WEBSOCKET = {
     "close_sent", "config.ws_per_message_deflate", "conn.data_to_send", "conn.handshake_exc", "connection_lost",
-    "connection_made", "data_received", "handle_connect", "handle_cont", "handle_ping", "handshake_complete",
-    "handshake_initiated",
+    "connection_made", "data_received", "disconnected", "handle_connect", "handle_cont", "handle_ping",
+    "handshake_complete", "handshake_initiated",
     "keepalive_timeout", "loop", "read_paused", "receive", "resume_writing", "scope", "send",
-    "send_receive_event_to_app", "shutdown", "transport.close", "transport.is_closing",
+    "send_receive_event_to_app", "shutdown", "start_keepalive", "stop_keepalive", "transport.abort", "transport.close",
+    "transport.is_closing",
     "transport.pause_reading", "transport.resume_reading", "transport.write", "writable.is_set",
 }  # fmt: skip
 CHANNEL = {
-    "close_sent", "config.ws_max_size", "handle_pong", "loop", "queue.put_nowait", "read_paused",
+    "close_sent", "config.ws_max_size", "loop", "queue.put_nowait", "read_paused",
     "transport.close", "transport.is_closing", "transport.pause_reading", "transport.write", "writable.is_set",
 }  # fmt: skip
 CLIENT = {
-    "close_sent", "close_timer", "config.ws_max_size", "disconnected", "handle_pong", "loop.call_later",
+    "close_sent", "close_timer", "config.ws_max_size", "disconnected", "loop.call_later",
     "transport.abort", "transport.close", "transport.get_write_buffer_size", "transport.is_closing",
     "transport.write", "writable.is_set",
 }  # fmt: skip
