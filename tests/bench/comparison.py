@@ -73,8 +73,7 @@ def _cells(rounds: Sequence[Round], value: Value, divisor: float, derived: float
         times = ratio(rounds, name, BASE, value) if based else None
         cells.append(_cell(typical(rounds, name, value) / divisor, times))
     if derive:
-        known = based and derived is not None
-        cells.append(_cell(typical(rounds, BASE, value) * derived / divisor, derived) if known and derived else "-")
+        cells.append(_cell(typical(rounds, BASE, value) * derived / divisor, derived) if based and derived else "-")
     return cells
 
 
