@@ -179,7 +179,7 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
     @property
     def is_ending(self) -> bool:
         """Closed or closing."""
-        return self.close_sent or self.disconnected or self.transport.is_closing()
+        return self.close_sent or self.transport.is_closing()
 
     def send_ping(self) -> None:
         """Write a ping. Frames are written whole, so it never comes inside another one."""

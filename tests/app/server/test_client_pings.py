@@ -150,6 +150,20 @@ async def test_a_service_that_closes_meanwhile_gives_its_own_code(caplog: pytest
 
 
 @dialogue
+async def test_nothing_follows_our_close_frame():
+    async with Stage() as s:
+        browser, service = await pinged(s)
+        await asyncio.sleep(15.0)
+        service.close(4001, "bye")
+        service.exchange.finish()
+        await asyncio.sleep(9.0)
+        assert browser.wire.written.endswith(encode_frame(8, (4001).to_bytes(2, "big") + b"bye", masked=False))
+        browser.bring(browser.codec.close(4001))
+        await quiet()
+        assert browser.wire.lost
+
+
+@dialogue
 async def test_a_client_that_closes_meanwhile_gives_its_own_code(caplog: pytest.LogCaptureFixture):
     lines = Lines(caplog)
     async with Stage() as s:

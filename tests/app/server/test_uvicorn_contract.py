@@ -53,7 +53,7 @@ CYCLE = {
 }  # fmt: skip
 WEBSOCKET = {
     "close_sent", "config.ws_per_message_deflate", "conn.data_to_send", "conn.handshake_exc", "connection_lost",
-    "connection_made", "data_received", "disconnected", "handle_connect", "handle_cont", "handle_ping",
+    "connection_made", "data_received", "handle_connect", "handle_cont", "handle_ping",
     "handshake_complete", "handshake_initiated",
     "keepalive_timeout", "loop", "read_paused", "receive", "resume_writing", "scope", "send",
     "send_receive_event_to_app", "shutdown", "start_keepalive", "stop_keepalive", "transport.abort", "transport.close",
