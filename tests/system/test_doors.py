@@ -1,0 +1,98 @@
+"""The corpus of requests through both doors: each case has its right verdict, or stands among the known deviations."""
+
+import asyncio
+import itertools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.doors.case import WILD
+from tests.doors.corpus import CASES, KINDS
+from tests.doors.deviations import DEVIATIONS, SOMETIMES
+from tests.doors.judge import differences
+from tests.doors.player import Door, Observed
+from tests.doors.recorder import Recorder
+from tests.system.conftest import not_over, tunnel_only
+from tests.system.harness import LOOPBACK, Service, Stack
+from tests.system.process import Process, Processes
+
+pytestmark = [
+    tunnel_only,
+    not_over("json", "chunk", because="the door is the same, and their wires do not carry every target and trailer"),
+]
+
+FLAGS = ("--no-proxy-headers", "--ws", "websockets-sansio", "--no-server-header", "--no-date-header", "--no-access-log")
+
+
+def serve(stack: Stack) -> Process:
+    return stack.start_gateway()
+
+
+def uvicorn(stack: Stack) -> Process:
+    command = [sys.executable, "-m", "uvicorn", "app.main:app", "--host", LOOPBACK, "--port", str(stack.port), *FLAGS]
+    process = stack.processes.start("uvicorn", command, {"GATEWAY_CONFIG": str(stack.write_config())})
+    process.wait_line("Uvicorn running on")
+    return process
+
+
+DOORS: dict[str, Callable[[Stack], Process]] = {"python -m app": serve, "uvicorn app.main:app": uvicorn}
+
+
+def stack_of(folder: Path, processes: Processes, port: int) -> Stack:
+    stack = Stack(folder, processes)
+    stack.add(Service("recorder", port))
+    stack.add(Service("wild", port, route={"host": "*." + WILD.decode()}))
+    return stack
+
+
+async def play_all(door: str, folder: Path, processes: Processes) -> dict[str, Observed]:
+    recorder = Recorder()
+    await recorder.start()
+    stack = stack_of(folder, processes, recorder.port)
+    await asyncio.to_thread(DOORS[door], stack)
+    await asyncio.to_thread(stack.start_agent)
+    gateway = Door(stack.port, recorder)
+    try:
+        known = DEVIATIONS[door]
+        return {name: await gateway.play(case, hangs=name in known) for name, case in CASES.items()}
+    finally:
+        await gateway.aclose()
+        await recorder.stop()
+
+
+@pytest.fixture(scope="module")
+def played(module_processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Observed]]:
+    """By door and case, what came of it: the cases of one door after each other, both doors at once."""
+
+    async def play() -> dict[str, dict[str, Observed]]:
+        folders = [tmp_path_factory.mktemp("door") for _ in DOORS]
+        played = await asyncio.gather(
+            *(play_all(door, folder, module_processes) for door, folder in zip(DOORS, folders, strict=True))
+        )
+        return dict(zip(DOORS, played, strict=True))
+
+    return asyncio.run(play())
+
+
+@pytest.mark.parametrize(("door", "kind"), list(itertools.product(DOORS, KINDS)))
+def test_the_cases_of_a_kind(played: dict[str, dict[str, Observed]], door: str, kind: str) -> None:
+    known = DEVIATIONS[door]
+    wrong: dict[str, tuple[object, ...]] = {}
+    for name, case in CASES.items():
+        if not name.startswith(f"{kind}: "):
+            continue
+        observed = played[door][name]
+        found = differences(case, observed)
+        if name not in known and found:
+            wrong[name] = (found, observed, case.rule)
+        elif name in known and not found and name not in SOMETIMES:
+            wrong[name] = (f"it is right now: take it out of the deviations of {door}", observed)
+    assert not wrong
+
+
+def test_every_deviation_is_of_a_case() -> None:
+    for door, known in DEVIATIONS.items():
+        assert door in DOORS
+        assert not known.keys() - CASES.keys()
