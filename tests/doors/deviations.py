@@ -88,7 +88,7 @@ BOTH: Known = {
     ),
     "the parser's own grammar of chunk extensions: no blanks, empty names and values": (
         "chunks: the extension '; a'", "chunks: the extension ' ;a'", "chunks: the extension ' ; a = b'",
-        "chunks: the extension '\\\\t;a'", "chunks: the extension ';=b' is none",
+        "chunks: the extension '\\t;a'", "chunks: the extension ';=b' is none",
         "chunks: the extension ';a=' is none",
     ),
     "chunk extensions have no bound": (

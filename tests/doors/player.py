@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Self
 
-from tests.doors.case import Case, Opened, Seen, get
+from tests.doors.case import Case, Opened, Seen, get, head
 from tests.doors.recorder import BARRIER, Arrived, Recorder
 from tests.doors.wire import Answer, BadWireError, UnfinishedError, read_answer, read_frames
 
@@ -104,28 +104,38 @@ class Door:
     async def barrier(self) -> None:
         """Everything that reached the door before this has had its effect."""
         for _ in range(ROUNDS):
-            if self._barrier is None or self._barrier.ended:
-                self._barrier = await Line.open(self.port)
-            line = self._barrier
-            line.data = b""
-            line.send(get(target=BARRIER))
-            while b"\r\n\r\nok" not in line.data:
-                assert await line.change(), "the barrier was not answered"
-                assert not line.ended, f"the barrier was refused: {line.data[:500]!r}"
+            await self._ask(get(target=BARRIER))
+
+    async def read(self) -> None:
+        """The door has read everything that reached it before this. Asks the door alone, not the service."""
+        await self._ask(head(b"GET /healthz HTTP/1.1", b"Host: nobody.test"))
+
+    async def _ask(self, request: bytes) -> None:
+        if self._barrier is None or self._barrier.ended:
+            self._barrier = await Line.open(self.port)
+        line = self._barrier
+        line.data = b""
+        line.send(request)
+        while b"\r\n\r\nok" not in line.data:
+            assert await line.change(), "the barrier was not answered"
+            assert not line.ended, f"the barrier was refused: {line.data[:500]!r}"
 
     async def aclose(self) -> None:
         if self._barrier is not None:
             await self._barrier.close()
 
-    async def play(self, case: Case, *, hangs: bool = False) -> Observed:
-        """`hangs`: this door is known not to answer the case; silence is then not waited out."""
+    async def play(self, case: Case, *, hangs: bool = False, cut: int = 0) -> Observed:
+        """`hangs`: this door is known not to answer the case; silence is then not waited out.
+
+        `cut`: the door reads so many bytes alone before the rest is sent.
+        """
         recorder = self.recorder
         recorder.arrived.clear()
         recorder.broken.clear()
         observed = Observed()
         line = await Line.open(self.port)
         try:
-            await _Play(self, case, line, observed, hangs).run()
+            await _Play(self, case, line, observed, hangs).run(cut)
         except BadWireError as error:
             observed.faults.append(f"no answer: {error}")
         finally:
@@ -147,9 +157,12 @@ class _Play:
         first = case.sent.partition(b" ")[0]
         self._methods = [item.method if isinstance(item, Seen) else first for item in outcomes]
 
-    async def run(self) -> None:
+    async def run(self, cut: int) -> None:
         case, line, observed = self._case, self._line, self._observed
-        line.send(case.sent)
+        if cut:
+            line.send(case.sent[:cut])
+            await self._door.read()
+        line.send(case.sent[cut:])
         if case.then:
             await self._until(lambda: bool(observed.interim or observed.answers), quick=True)
             line.send(case.then)

@@ -40,6 +40,19 @@ def uvicorn(stack: Stack) -> Process:
 DOORS: dict[str, Callable[[Stack], Process]] = {"python -m app": serve, "uvicorn app.main:app": uvicorn}
 
 
+CUT = (
+    "lines: an empty line first",
+    "lengths: the next request begins where it says",
+    "chunks: one",
+    "chunks: the extension ';a=\"b\"'",
+    "upgrades: a handshake",
+    "names: a line folded with a blank",
+)
+"""Valid ones and one that is not; all other cases are cut behind every byte in `tests/doors/test_parsers.py`."""
+
+Played = dict[str, tuple[dict[str, Observed], dict[str, list[Observed]]]]
+
+
 def stack_of(folder: Path, processes: Processes, port: int) -> Stack:
     stack = Stack(folder, processes)
     stack.add(Service("recorder", port))
@@ -47,7 +60,10 @@ def stack_of(folder: Path, processes: Processes, port: int) -> Stack:
     return stack
 
 
-async def play_all(door: str, folder: Path, processes: Processes) -> dict[str, Observed]:
+async def play_all(
+    door: str, folder: Path, processes: Processes
+) -> tuple[dict[str, Observed], dict[str, list[Observed]]]:
+    """By case, what came of it; and for those of CUT, what came of it when it was cut behind each byte but the last."""
     recorder = Recorder()
     await recorder.start()
     stack = stack_of(folder, processes, recorder.port)
@@ -56,17 +72,22 @@ async def play_all(door: str, folder: Path, processes: Processes) -> dict[str, O
     gateway = Door(stack.port, recorder)
     try:
         known = DEVIATIONS[door]
-        return {name: await gateway.play(case, hangs=name in known) for name, case in CASES.items()}
+        whole = {name: await gateway.play(case, hangs=name in known) for name, case in CASES.items()}
+        cut = {
+            name: [await gateway.play(CASES[name], cut=place) for place in range(1, len(CASES[name].sent))]
+            for name in CUT
+        }
+        return whole, cut
     finally:
         await gateway.aclose()
         await recorder.stop()
 
 
 @pytest.fixture(scope="module")
-def played(module_processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Observed]]:
+def played(module_processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Played:
     """By door and case, what came of it: the cases of one door after each other, both doors at once."""
 
-    async def play() -> dict[str, dict[str, Observed]]:
+    async def play() -> Played:
         folders = [tmp_path_factory.mktemp("door") for _ in DOORS]
         played = await asyncio.gather(
             *(play_all(door, folder, module_processes) for door, folder in zip(DOORS, folders, strict=True))
@@ -77,19 +98,27 @@ def played(module_processes: Processes, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.mark.parametrize(("door", "kind"), list(itertools.product(DOORS, KINDS)))
-def test_the_cases_of_a_kind(played: dict[str, dict[str, Observed]], door: str, kind: str) -> None:
+def test_the_cases_of_a_kind(played: Played, door: str, kind: str) -> None:
     known = DEVIATIONS[door]
     wrong: dict[str, tuple[object, ...]] = {}
     for name, case in CASES.items():
         if not name.startswith(f"{kind}: "):
             continue
-        observed = played[door][name]
+        observed = played[door][0][name]
         found = differences(case, observed)
         if name not in known and found:
             wrong[name] = (found, observed, case.rule)
         elif name in known and not found and name not in SOMETIMES:
             wrong[name] = (f"it is right now: take it out of the deviations of {door}", observed)
     assert not wrong
+
+
+@pytest.mark.parametrize(("door", "name"), list(itertools.product(DOORS, CUT)))
+def test_a_case_that_is_cut_behind_each_byte(played: Played, door: str, name: str) -> None:
+    cuts = played[door][1][name]
+    assert len(cuts) == len(CASES[name].sent) - 1
+    found = [(place, differences(CASES[name], observed), observed) for place, observed in enumerate(cuts, 1)]
+    assert not [(place, wrong, observed) for place, wrong, observed in found if wrong]
 
 
 def test_every_deviation_is_of_a_case() -> None:

@@ -64,7 +64,7 @@ CASES = [
     Case("a length behind the last", chunked(LAST) + b"5\r\nhello\r\n" + LAST, seen(b"POST") + BAD, rfc.CHUNK),
     # Sizes
     *(Case(f"the size {_text(size)}", chunked(size + b"\r\nhello\r\n" + LAST), BAD, rfc.CHUNK) for size in WRONG_SIZES),
-    *(Case(f"the size {_text(size)!r} with blanks", chunked(size + b"\r\nhello\r\n" + LAST), BAD, rfc.CHUNK)
+    *(Case(f"the size '{_text(size)}' with blanks", chunked(size + b"\r\nhello\r\n" + LAST), BAD, rfc.CHUNK)
       for size in BLANKS),
     Case("an empty size", chunked(b"\r\nhello\r\n" + LAST), BAD, rfc.CHUNK),
     Case("a size of 2**64 and 5", chunked(b"10000000000000005\r\nhello\r\n" + LAST), BAD, rfc.LARGE_CHUNK),
@@ -86,10 +86,10 @@ CASES = [
     Case("CR CR LF at the end", chunked(b"5\r\nhello\r\n0\r\n\r\r\n"), BAD, rfc.BARE_CR),
     Case("LF for every line end", chunked(b"5\nhello\n0\n\n"), BAD, rfc.BARE_LF),
     # Extensions
-    *(Case(f"the extension {_text(ext)!r}", chunked(b"5" + ext + b"\r\nhello\r\n" + LAST), TAKEN, rfc.EXTENSION)
+    *(Case(f"the extension '{_text(ext)}'", chunked(b"5" + ext + b"\r\nhello\r\n" + LAST), TAKEN, rfc.EXTENSION)
       for ext in EXTENSIONS),
     *(
-        Case(f"the extension {_text(ext)!r} is none", chunked(b"5" + ext + b"\r\nhello\r\n" + LAST), BAD, rule)
+        Case(f"the extension '{_text(ext)}' is none", chunked(b"5" + ext + b"\r\nhello\r\n" + LAST), BAD, rule)
         for ext, rule in WRONG_EXTENSIONS.items()
     ),
     Case("an extension of the last chunk", chunked(b"5\r\nhello\r\n0;a=b\r\n\r\n"), TAKEN, rfc.EXTENSION),

@@ -50,7 +50,7 @@ CASES = [
     Case("gzip, then chunked", _coded(b"gzip", b"chunked"), NOT_UNDERSTOOD, rfc.CODING_NOT_UNDERSTOOD),
     # Chunked, misspelt
     *(
-        Case(f"{value.decode('latin-1').encode('unicode_escape').decode()!r} is none", _coded(value), NOT_UNDERSTOOD,
+        Case(f"'{value.decode('latin-1').encode('unicode_escape').decode()}' is none", _coded(value), NOT_UNDERSTOOD,
              rule)
         for value, rule in {
             b"": rfc.NOT_FINAL,

@@ -53,7 +53,7 @@ CASES = [
     Case("none: the body is a request line", post(body=b"hello\r\n\r\n"), seen(b"POST") + BAD, rfc.NO_BODY),
     Case("too long", _with(b"6"), WAITED_FOR, rfc.CUT_SHORT),
     Case("far too long", _with(b"999999999999999999"), WAITED_FOR, rfc.CUT_SHORT),
-    *(Case(f"{_text(value)!r} is none", _with(value), BAD, rfc.INVALID_LENGTH) for value in WRONG),
+    *(Case(f"'{_text(value)}' is none", _with(value), BAD, rfc.INVALID_LENGTH) for value in WRONG),
     *(Case(f"{_text(value)} is too large", _with(value), BAD, rfc.LARGE_LENGTH) for value in HUGE),
     Case("NUL within", _with(b"5\0"), BAD, rfc.NUL_IN_VALUE),
     Case("a blank before the colon", post(b"Content-Length : 5", body=b"hello"), BAD, rfc.BLANK_BEFORE_COLON),

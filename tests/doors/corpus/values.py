@@ -8,7 +8,7 @@ CONTROLS = tuple(byte for byte in range(32) if byte not in b"\0\t\n\r")
 
 def _passes(value: bytes) -> Case:
     text = value[:12].decode("latin-1").encode("unicode_escape").decode()
-    return Case(f"{text!r} passes", get(b"X: " + value), seen(fields=((b"x", value),)), rfc.OBS_TEXT)
+    return Case(f"'{text}' passes", get(b"X: " + value), seen(fields=((b"x", value),)), rfc.OBS_TEXT)
 
 
 CASES = [
