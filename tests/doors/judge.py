@@ -27,6 +27,9 @@ def _differences(verdict: Verdict, observed: Observed) -> list[str]:
     for number, outcome in enumerate(outcomes):
         answer = observed.answers[number] if number < len(observed.answers) else None
         found += _one(outcome, answer, arrived, observed)
+    interim = [item.interim for item in outcomes if isinstance(item, Seen) and item.interim is not None]
+    if observed.interim not in (([], [100]) if not interim else ([status for each in interim for status in each],)):
+        found.append(f"the interim answers are {observed.interim}")
     if arrived:
         found.append(f"the service got more: {[(item.method, item.target[:60]) for item in arrived]!r}")
     stays = verdict.stays

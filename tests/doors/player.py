@@ -17,6 +17,8 @@ from tests.doors.wire import Answer, BadWireError, UnfinishedError, read_answer,
 READ_BYTES = 256 * 1024
 WAIT_SECONDS = 10.0
 """For what must come. A door that lacks it is slow to test, not wrongly judged."""
+PATIENCE = 5
+"""So many silences are waited out for one door; then it is taken to be broken, and each of the rest fails at once."""
 ROUNDS = 2
 """Barriers, one after the other, before silence is taken for silence: a new stream to the service takes two."""
 AFTER = b"/after"
@@ -99,6 +101,7 @@ class Door:
     def __init__(self, port: int, recorder: Recorder) -> None:
         self.port = port
         self.recorder = recorder
+        self.silences = 0
         self._barrier: Line | None = None
 
     async def barrier(self) -> None:
@@ -208,13 +211,14 @@ class _Play:
         """Read until `done`, the end, or silence. `quick`: silence is what the barrier says it is."""
         self._take()
         while not done() and not self._line.ended:
-            if quick or self._hangs:
+            if quick or self._hangs or self._door.silences >= PATIENCE:
                 before = len(self._line.data)
                 await self._door.barrier()
                 if len(self._line.data) == before and not self._line.ended:
                     self._take()
                     return
             elif not await self._line.change():
+                self._door.silences += 1
                 return
             self._take()
 

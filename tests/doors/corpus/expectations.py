@@ -22,7 +22,7 @@ CASES = [
     Case("behind a request", get(target=b"/b") + post(EXPECTS, b"Content-Length: 5", body=b"hello"),
          seen(target=b"/b") + POSTED, rfc.EXPECT),
     Case("HTTP/1.0", head(b"POST / HTTP/1.0", b"Host: " + HOST, EXPECTS, b"Content-Length: 5") + b"hello",
-         closing(POSTED), rfc.EXPECT_IN_1_0),
+         closing(seen(b"POST", body=b"hello", interim=())), rfc.EXPECT_IN_1_0),
     Case("of nobody", head(b"POST / HTTP/1.1", b"Host: nobody.test", EXPECTS, b"Content-Length: 5"), turned_away(404),
          rfc.EXPECT,
          then=b"hello"),
@@ -32,5 +32,7 @@ CASES = [
          rfc.OTHER_EXPECTATION),
     Case("of both", post(b"Expect: 100-continue, x", b"Content-Length: 5", body=b"hello"), answered(200, 417),
          rfc.OTHER_EXPECTATION),
-    Case("hints before the answer", get(target=b"/hints"), seen(target=b"/hints"), rfc.INTERIM),
+    Case("hints before the answer", get(target=b"/hints"), seen(target=b"/hints", interim=(103,)), rfc.INTERIM),
+    Case("hints before the answer, of HTTP/1.0", get(target=b"/hints", version=b"HTTP/1.0"),
+         closing(seen(target=b"/hints", interim=())), rfc.INTERIM_IN_1_0),
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """The sentences that decide the cases, each with the section it stands in.
 
-Where a sentence leaves a choice, what this gateway does follows it after `Chosen:`.
+They are quoted, long ones shortened. Where a sentence leaves a choice, what this gateway does follows after `Chosen:`.
 """
 
 from tests.doors.rfc.framing import *  # noqa: F403

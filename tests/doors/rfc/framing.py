@@ -155,8 +155,8 @@ INCOMPLETE = (
     "terminates the encoding has not been received."
 )
 INCOMPLETE_HEAD = (
-    "RFC 9112 8: If a request message is incomplete, the server MAY send an error response prior to closing the "
-    "connection; it is never processed."
+    "RFC 9112 8: A server that receives an incomplete request message, usually due to a canceled request or a "
+    "triggered timeout exception, MAY send an error response prior to closing the connection."
 )
 
 # RFC 9112: connections

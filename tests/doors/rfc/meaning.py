@@ -79,13 +79,13 @@ HEAD_IS_BODYLESS = (
     "RFC 9110 9.3.2: The HEAD method is identical to GET except that the server MUST NOT send content in the response."
 )
 CONNECT = (
-    "RFC 9110 9.3.6: CONNECT is intended for use in requests to a proxy. RFC 9110 9.1: a method that is not "
-    "implemented SHOULD be answered with 501, one that is not allowed with 405. Chosen: this is no forward proxy."
+    "RFC 9110 9.3.6: An origin server MAY accept a CONNECT request, but most origin servers do not implement "
+    "CONNECT. Chosen: this one does not."
 )
 TRACE = (
-    "RFC 9110 9.3.8: TRACE shows a client what the service received. RFC 9110 15.5.6: 405 says that the method is"
-    " known but not supported by the target. Chosen: refused, because the gateway adds fields that are not for "
-    "clients."
+    "RFC 9110 9.3.8: The TRACE method requests a remote, application-level loop-back of the request message. "
+    "15.5.6: 405 says that the method is known but not supported. Chosen: refused, because the gateway adds "
+    "fields that are not for clients."
 )
 EXPECT = (
     "RFC 9110 10.1.1: The Expect field value is case-insensitive. The only expectation defined by this "
@@ -100,13 +100,17 @@ EXPECT_IN_1_0 = (
     "expectation."
 )
 INTERIM = (
-    "RFC 9110 15.2: A client MUST be able to parse one or more 1xx responses received prior to a final response; "
-    "a proxy MUST forward 1xx responses unless it generated the request for them."
+    "RFC 9110 15.2: A proxy MUST forward 1xx responses unless the proxy itself requested the generation of the "
+    "1xx response."
+)
+INTERIM_IN_1_0 = (
+    "RFC 9110 15.2: Since HTTP/1.0 did not define any 1xx status codes, a server MUST NOT send a 1xx response to "
+    "an HTTP/1.0 client."
 )
 CLAIMS = (
-    "RFC 7239 8.1: The Forwarded field cannot be relied upon, as it may be modified by every node on the way, "
-    "including the client. Chosen: a field that says where a request comes from is taken from trusted proxies "
-    "only, with _ read as - (RFC 3875 4.1.18)."
+    "RFC 7239 8.1: The Forwarded field cannot be relied upon to be correct, as it may be modified by every node "
+    "on the way to the server, including the client. Chosen: a field that says where a request comes from is "
+    "taken from trusted proxies only, with _ read as - (RFC 3875 4.1.18)."
 )
 
 # RFC 3986
@@ -120,8 +124,9 @@ QUERY = (
     " by the end of the URI."
 )
 REG_NAME = (
-    "RFC 3986 3.2.2: reg-name = *( unreserved / pct-encoded / sub-delims ). A host identified by a registered "
-    "name is at most 255 characters on the wire of the DNS."
+    "RFC 3986 3.2.2: URI producers should use names that conform to the DNS syntax, and should limit these names "
+    "to no more than 255 characters in length. RFC 1035 2.3.4: names are 255 octets or less, which is 253 as "
+    "text."
 )
 HOST_GRAMMAR = (
     "RFC 3986 3.2.2: host = IP-literal / IPv4address / reg-name; RFC 9112 3.2: an invalid field value of Host "
@@ -153,8 +158,9 @@ HANDSHAKE_KEY = (
     " in length. 11.3.1: it MUST NOT appear more than once."
 )
 HANDSHAKE_VERSION = (
-    "RFC 6455 4.4: If the server doesn't support the requested version, it MUST respond with a Sec-WebSocket-"
-    "Version header field containing all versions it is willing to use (426 in 4.2.2)."
+    "RFC 6455 4.2.2: If this version does not match a version understood by the server, the server MUST abort the"
+    " handshake and instead send an appropriate HTTP error code (such as 426 Upgrade Required) and a Sec-"
+    "WebSocket-Version header field."
 )
 EARLY_FRAMES = (
     "RFC 6455 4.1: Once the client's opening handshake has been sent, the client MUST wait for a response from "
@@ -162,6 +168,6 @@ EARLY_FRAMES = (
     "its 101."
 )
 PINGS = (
-    "RFC 6455 5.5.2: Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response. If several "
-    "wait, it MAY answer only the most recent (5.5.3). Chosen: each is answered."
+    "RFC 6455 5.5.2: Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response. 5.5.3: it MAY "
+    "elect to send one for only the most recently processed Ping frame. Chosen: each is answered."
 )
