@@ -32,6 +32,8 @@ class Seen:
     """What may arrive after the body: these trailers or none (RFC 9112 section 7.1.2)."""
     answer: bytes | None = None
     """The bytes of the answer after its head, as they are on the wire."""
+    answer_trailers: Fields | None = None
+    """What the client gets behind the answer's body; None: anything or nothing."""
     interim: tuple[int, ...] | None = None
     """The interim answers that the client gets, all of them; None: 100, once or not at all."""
 

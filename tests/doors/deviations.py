@@ -19,13 +19,13 @@ BOTH: Known = {
         "versions: no version, as in HTTP/0.9", "versions: no version and no fields", "versions: ICE/1.0",
         "versions: RTSP/1.0", "pipelines: another version behind a request",
     ),
-    "interim answers of a service go no further": (
-        "expectations: hints before the answer",
+    "interim answers and trailers of a service go no further": (
+        "expectations: hints before the answer", "trailers: of an answer, to a client that takes them",
     ),
     "HTTP/1.0 is treated as 1.1": (
         "versions: 1.0, absolute form without Host", "versions: 1.0, an answer in chunks",
         "versions: 1.0 with keep-alive, an answer in chunks", "versions: 1.0 with chunks", "upgrades: HTTP/1.0",
-        "expectations: HTTP/1.0",
+        "expectations: HTTP/1.0", "trailers: of an answer, to HTTP/1.0",
     ),
     "the parser knows its own list of methods": (
         "methods: BASELINE-CONTROL", "methods: CHECKIN", "methods: LABEL", "methods: MKREDIRECTREF",

@@ -56,6 +56,8 @@ def _one(outcome: Outcome, answer: Answer | None, arrived: list[Arrived], observ
                 found.append(f"the answer is {status}, not the service's")
             elif outcome.answer is not None and answer.body != outcome.answer:
                 found.append(f"the answer's bytes are {answer.body[:100]!r}")
+            elif outcome.answer_trailers not in (None, tuple(answer.trailers)):
+                found.append(f"the answer's trailers are {_short(answer.trailers)}")
             return found
         case Opened():
             if not arrived:

@@ -20,7 +20,7 @@ _FIELD = re.compile(
     rb"(%b):[ \t]*((?:[^\x00-\x20\x7f](?:[^\x00-\x08\x0a-\x1f\x7f]*[^\x00-\x20\x7f])?)?)[ \t]*" % _TOKEN
 )
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
-_CHUNKS = b"4\r\none \r\n4\r\ntwo \r\n5\r\nthree\r\n0\r\n\r\n"
+_CHUNKS = b"4\r\none \r\n4\r\ntwo \r\n5\r\nthree\r\n0\r\n"
 
 Pairs = list[tuple[bytes, bytes]]
 
@@ -141,8 +141,9 @@ def _answer(request: Arrived) -> bytes:
     head = b"HTTP/1.1 200 OK\r\nX-Served: yes\r\n"
     if path == b"/hints":
         head = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + head
-    if path == b"/chunked":
-        head, body = head + b"Transfer-Encoding: chunked\r\n\r\n", _CHUNKS
+    if path in {b"/chunked", b"/trailers"}:
+        end = b"X-Sum: 1\r\n\r\n" if path == b"/trailers" else b"\r\n"
+        head, body = head + b"Transfer-Encoding: chunked\r\n\r\n", _CHUNKS + end
     else:
         head += b"Content-Length: %d\r\n\r\n" % len(body)
     return head if request.method == b"HEAD" else head + body

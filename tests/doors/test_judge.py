@@ -65,6 +65,7 @@ def test_what_is_right(verdict: Verdict, observed: Observed) -> None:
         (seen(), replace(CARRIED, answers=[replace(SERVED, fields=[])]), "the answer is 200, not the service's"),
         (seen(), replace(CARRIED, arrived=[ASKED, ASKED]), "the service got more: [(b'GET', b'/')]"),
         (seen(), replace(CARRIED, answers=[SERVED, SERVED]), "2 answers for 1 requests"),
+        (seen(answer_trailers=((b"t", b"1"),)), CARRIED, "the answer's trailers are []"),
         (seen(), replace(CARRIED, faults=["noise"]), "noise"),
         (seen(), replace(CARRIED, interim=[103]), "the interim answers are [103]"),
         (seen(), replace(CARRIED, interim=[100, 100]), "the interim answers are [100, 100]"),
@@ -105,6 +106,9 @@ def test_an_answer_off_the_wire() -> None:
     assert read_answer(chunks + b"more", 0, b"GET", ended=False) == (
         Answer(200, [(b"transfer-encoding", b"chunked")], b"2\r\nok\r\n0\r\n\r\n"), len(chunks),
     )  # fmt: skip
+    assert read_answer(chunks[:-2] + b"X: 1\r\nY: 2\r\n\r\n", 0, b"GET", ended=False)[0].trailers == [
+        (b"x", b"1"), (b"y", b"2"),
+    ]  # fmt: skip
     assert read_answer(b"HTTP/1.0 200 OK\r\n\r\nall", 0, b"GET", ended=True)[0].body == b"all"
     for size in range(len(chunks)):
         with pytest.raises(UnfinishedError):
@@ -121,6 +125,7 @@ def test_an_answer_off_the_wire() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX : 1\r\n\r\n",
     ],
 )
 def test_what_is_no_answer(data: bytes) -> None:

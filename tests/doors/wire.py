@@ -1,7 +1,7 @@
 """The answers in what a client received: strictly HTTP/1.1, and how much of it is left over."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2}) [\x20-\x7e\x80-\xff]*")
 _FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\x00-\x08\x0a-\x1f\x7f]*)")
@@ -15,6 +15,7 @@ class Answer:
     status: int
     fields: list[tuple[bytes, bytes]]
     body: bytes = b""
+    trailers: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     def values(self, name: bytes) -> list[bytes]:
         return [value for key, value in self.fields if key == name]
@@ -37,12 +38,7 @@ def read_answer(data: bytes, start: int, method: bytes, *, ended: bool) -> tuple
     found = _STATUS.fullmatch(line)
     if found is None:
         raise BadWireError(f"status line {line[:100]!r}")
-    pairs = [_FIELD.fullmatch(item) for item in lines]
-    answer = Answer(int(found[1]), [])
-    for pair in pairs:
-        if pair is None:
-            raise BadWireError(f"a field line of {lines!r}")
-        answer.fields.append((pair[1].lower(), pair[2].rstrip(b" \t")))
+    answer = Answer(int(found[1]), _fields(lines))
     start = end + 4
     if answer.status < 200 or answer.status in {204, 304} or method == b"HEAD":
         return answer, start
@@ -50,7 +46,7 @@ def read_answer(data: bytes, start: int, method: bytes, *, ended: bool) -> tuple
     if len(lengths) + len(codings) > 1:
         raise BadWireError(f"framing {lengths!r} {codings!r}")
     if codings:
-        end = _end_of_chunks(data, start)
+        end, answer.trailers = _chunks(data, start)
     elif lengths:
         end = start + int(lengths[0])
     elif ended:
@@ -63,7 +59,15 @@ def read_answer(data: bytes, start: int, method: bytes, *, ended: bool) -> tuple
     return answer, end
 
 
-def _end_of_chunks(data: bytes, start: int) -> int:
+def _fields(lines: list[bytes]) -> list[tuple[bytes, bytes]]:
+    pairs = [_FIELD.fullmatch(line) for line in lines]
+    if None in pairs:
+        raise BadWireError(f"a field line of {lines!r}")
+    return [(pair[1].lower(), pair[2].rstrip(b" \t")) for pair in pairs if pair is not None]
+
+
+def _chunks(data: bytes, start: int) -> tuple[int, list[tuple[bytes, bytes]]]:
+    """Where they end, and the trailers."""
     while True:
         found = _SIZE.match(data, start)
         if found is None:
@@ -77,7 +81,7 @@ def _end_of_chunks(data: bytes, start: int) -> int:
             end = data.find(b"\r\n\r\n", found.end() - 2)
             if end < 0:
                 raise UnfinishedError
-            return end + 4
+            return end + 4, _fields(data[found.end() : end].split(b"\r\n") if end > found.end() else [])
 
 
 def read_frames(data: bytes) -> list[tuple[int, bytes]]:

@@ -1,7 +1,7 @@
 """Fields behind the last chunk: never fields of the head, and held to the same grammar and limits."""
 
 from tests.doors import rfc
-from tests.doors.case import BAD, WAITED_FOR, Case, chunked, get, refused, seen
+from tests.doors.case import BAD, WAITED_FOR, Case, chunked, closing, get, refused, seen
 
 TOO_LARGE = refused(400, 413, 431)
 FRAMING = (
@@ -79,6 +79,11 @@ CASES = [
          seen(b"POST", body=b"hello", trailers=((b"x", b"a" * 8_192),)), rfc.WITHIN_LIMITS),
     Case("one of 200,000 bytes", _trailing(b"X: " + b"a" * 200_000), TOO_LARGE, rfc.TOO_LARGE),
     Case("one of 200,000 bytes without an end", chunked(b"0\r\nX: " + b"a" * 200_000), TOO_LARGE, rfc.TOO_LARGE),
+    # Those of the answer
+    Case("of an answer, to a client that takes them", get(b"Connection: TE", b"TE: trailers", target=b"/trailers"),
+         seen(target=b"/trailers", absent=(b"te",), answer_trailers=((b"x-sum", b"1"),)), rfc.TRAILERS_OF_ANSWERS),
+    Case("of an answer, to HTTP/1.0", get(target=b"/trailers", version=b"HTTP/1.0"),
+         closing(seen(target=b"/trailers", answer=b"one two three")), rfc.NO_CODING_TO_1_0),
     # Not there yet
     Case("no end of a line", chunked(b"0\r\nX: 1"), WAITED_FOR, rfc.INCOMPLETE_HEAD),
     Case("no empty line", chunked(b"0\r\nX: 1\r\n"), WAITED_FOR, rfc.INCOMPLETE_HEAD),

@@ -103,6 +103,10 @@ INTERIM = (
     "RFC 9110 15.2: A proxy MUST forward 1xx responses unless the proxy itself requested the generation of the "
     "1xx response."
 )
+TRAILERS_OF_ANSWERS = (
+    'RFC 9110 10.1.4: the keyword "trailers" indicates that the sender will not discard trailer fields. Chosen: '
+    "it gets those of the service."
+)
 INTERIM_IN_1_0 = (
     "RFC 9110 15.2: Since HTTP/1.0 did not define any 1xx status codes, a server MUST NOT send a 1xx response to "
     "an HTTP/1.0 client."
