@@ -149,6 +149,8 @@ class Door:
 
 
 class _Play:
+    """One case on one connection."""
+
     def __init__(self, door: Door, case: Case, line: Line, observed: Observed, hangs: bool) -> None:
         self._door = door
         self._case = case
@@ -156,6 +158,7 @@ class _Play:
         self._observed = observed
         self._hangs = hangs
         self._taken = 0
+        self._before = 0  # answers that came before the connection was asked whether it stays
         outcomes = case.verdict.outcomes
         first = case.sent.partition(b" ")[0]
         self._methods = [item.method if isinstance(item, Seen) else first for item in outcomes]
@@ -171,12 +174,8 @@ class _Play:
             line.send(case.then)
         outcomes = case.verdict.outcomes
         await self._until(lambda: len(observed.answers) >= len(outcomes))
-        if (
-            any(isinstance(item, Opened) for item in outcomes)
-            and observed.answers[-1:]
-            and observed.answers[-1].status == 101
-        ):
-            await self._converse(next(item for item in outcomes if isinstance(item, Opened)))
+        if observed.answers and observed.answers[-1].status == 101:
+            await self._converse(next((item for item in outcomes if isinstance(item, Opened)), Opened()))
             return
         if case.verdict.stays is False:
             await self._until(lambda: line.ended)
@@ -196,13 +195,8 @@ class _Play:
     def _after(self) -> bool:
         """Whether the request that asks whether the connection stays is answered: after all others, as they came."""
         arrived, answers = self._door.recorder.arrived, self._observed.answers
-        if (
-            arrived
-            and arrived[-1].target == AFTER
-            and answers
-            and answers[-1].status == 200
-            and len(answers) > self._before
-        ):
+        asked = arrived and arrived[-1].target == AFTER
+        if asked and len(answers) > self._before and answers[-1].status == 200:
             self._observed.stayed = True
             del answers[-1]
         return self._observed.stayed
