@@ -100,25 +100,29 @@ def played(module_processes: Processes, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.parametrize(("door", "kind"), list(itertools.product(DOORS, KINDS)))
 def test_the_cases_of_a_kind(played: Played, door: str, kind: str) -> None:
     known = DEVIATIONS[door]
-    wrong: dict[str, tuple[object, ...]] = {}
+    wrong: list[str] = []
     for name, case in CASES.items():
         if not name.startswith(f"{kind}: "):
             continue
         observed = played[door][0][name]
         found = differences(case, observed)
         if name not in known and found:
-            wrong[name] = (found, observed, case.rule)
+            wrong.append(f"{name}: {'; '.join(found)} {observed!r}\n  {case.rule}")
         elif name in known and not found and name not in SOMETIMES:
-            wrong[name] = (f"it is right now: take it out of the deviations of {door}", observed)
-    assert not wrong
+            wrong.append(f"{name}: it is right now, take it out of the deviations of {door}: {observed!r}")
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.parametrize(("door", "name"), list(itertools.product(DOORS, CUT)))
 def test_a_case_that_is_cut_behind_each_byte(played: Played, door: str, name: str) -> None:
     cuts = played[door][1][name]
     assert len(cuts) == len(CASES[name].sent) - 1
-    found = [(place, differences(CASES[name], observed), observed) for place, observed in enumerate(cuts, 1)]
-    assert not [(place, wrong, observed) for place, wrong, observed in found if wrong]
+    wrong = [
+        f"behind byte {place}: {'; '.join(found)} {observed!r}"
+        for place, observed in enumerate(cuts, 1)
+        if (found := differences(CASES[name], observed))
+    ]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_deviation_is_of_a_case() -> None:
