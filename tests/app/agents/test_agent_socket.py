@@ -84,7 +84,9 @@ async def test_a_link_that_knows_its_last_message_is_not_asked_for_another():
     writer = Writer(b"a", b"b")
     writer.knows_its_last = True
     writer.socket._wake_up()
+    writer.socket._wake_up()
     assert (await writer.turn(), writer.asked) == (2, 2)
+    assert (await writer.turn(), writer.asked) == (0, 2)
     writer.waiting.append("later")
     writer.socket._wake_up()
     assert (await writer.turn(), writer.asked) == (1, 3)
