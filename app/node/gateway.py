@@ -147,16 +147,15 @@ class Gateway:
         if account.held_bytes > account.high_mark_bytes:
             raise NoRoomError(f"{self.account.held_bytes} bytes are held")
         target = route.target
-        registry = self.registry
-        known = registry.known_upstream(target)
+        known = self.registry.known_upstream(target)
         if known is not None:
             return known
-        policy = route.policy
+        registry, policy = self.registry, route.policy
         preferred = preference(policy, request) if policy.sticky != "off" else None
         try:
             return registry.upstream(target, avoid=avoid.label if avoid is not None else None, preference=preferred)
         except NoAgentError:
-            if self.registry.seconds_of_grace(target.cluster) > 0:
+            if registry.seconds_of_grace(target.cluster) > 0:
                 return None
             if self.draining:
                 raise StoppingError("the gateway is stopping") from None

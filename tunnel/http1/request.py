@@ -39,7 +39,8 @@ def is_repeatable(method: bytes) -> bool:
 
 def encode_head(head: RequestHead) -> bytes:
     """The request line and the fields, including the empty line. Raises UnsendableHeadError."""
-    method, target = head.method, head.target
+    method = head.method
+    target = head.target
     if method not in _USUAL and (not method or method.translate(None, _TOKEN) or method == b"CONNECT"):
         raise UnsendableHeadError("the method is not a token, or asks for a tunnel")
     if not target or target.translate(_TARGETS) != target:
@@ -48,8 +49,9 @@ def encode_head(head: RequestHead) -> bytes:
         raise UnsendableHeadError("the target is neither a path nor an asterisk")
     block = head.block
     if block is not None:
-        end = b"\r\nTransfer-Encoding: chunked\r\n\r\n" if head.body_length is None else b"\r\n\r\n"
-        return b"".join((method, b" ", target, b" HTTP/1.1", block, end))
+        if head.body_length is None:
+            return b"".join((method, b" ", target, b" HTTP/1.1", block, b"\r\nTransfer-Encoding: chunked\r\n\r\n"))
+        return b"".join((method, b" ", target, b" HTTP/1.1", block, b"\r\n\r\n"))
     headers = head.headers
     names, values = zip(*headers, strict=True) if headers else ((), ())
     small = sum(map(len, names)) <= _REMEMBERED_BYTES

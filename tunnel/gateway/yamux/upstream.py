@@ -58,8 +58,9 @@ class YamuxUpstream(Upstream):
 
     @override
     def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
-        connection = None
-        if not fresh and not head.upgrade:
+        if fresh or head.upgrade:
+            connection = None
+        else:
             connection = self.pool.take(repeatable=head.body_length == 0 and head.method in REPEATABLE)
         if connection is None:
             connection = self._connect()
