@@ -56,6 +56,14 @@ def test_what_is_not_one_whole_message_is_left_to_receive_data():
     assert client.whole_message(message) is None
 
 
+@pytest.mark.parametrize("size", [100, 126, 1000])
+def test_a_cut_frame_with_a_mask_is_no_whole_one_without(size: int):
+    """Its first bytes and its size alone would do for a frame without a mask."""
+    wire = encode_frame(Opcode.BINARY, bytes(size), masked=True)[:-4]
+    assert Connection().whole_message(wire) is None
+    assert Connection(Role.SERVER).whole_message(wire) is None
+
+
 def test_control_frames_between_fragments():
     client = Connection()
     wire = frame(Opcode.TEXT, "é".encode()[:1], fin=False)

@@ -138,7 +138,7 @@ def test_frames_in_any_order_are_heard_or_refused(frames: list[tuple[int, bytes]
     masked=st.booleans(),
     form=st.sampled_from(["shortest", 126, 127]),
     payload=st.one_of(st.binary(max_size=140), st.just(bytes(65_535)), st.just(bytes(65_536))),
-    more=st.integers(-2, 2),
+    more=st.integers(-4, 4),
     cap=st.sampled_from([0, 100, 130, 1 << 20]),
 )
 @settings(deadline=None, max_examples=400)

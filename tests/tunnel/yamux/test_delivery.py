@@ -94,7 +94,11 @@ def test_what_is_returned_counts_as_if_it_were_acknowledged(steps):
 @given(
     size=st.integers(1, 50),
     moves=st.lists(
-        st.tuples(st.sampled_from(["consume", "settle", "release", "take due"]), st.integers(0, 30)), max_size=40
+        st.tuples(
+            st.sampled_from(["deliver", "deliver", "consume", "consume", "settle", "release", "take due"]),
+            st.integers(0, 30),
+        ),
+        max_size=40,
     ),
 )
 def test_below_its_mark_there_is_nothing_to_settle(size, moves):
@@ -106,10 +110,10 @@ def test_below_its_mark_there_is_nothing_to_settle(size, moves):
 
     for move, number in moves:
         now += number / 100
-        if move == "consume":
-            taken = min(number, own.remaining)
-            own.remaining -= taken
-            own.consumed += taken
+        if move == "deliver":
+            own.remaining -= min(number, own.remaining)
+        elif move == "consume":
+            own.acknowledge(min(number, own.unread))
         elif move == "settle":
             before = books()
             idle = own.consumed < own.settle_from
@@ -124,6 +128,20 @@ def test_below_its_mark_there_is_nothing_to_settle(size, moves):
         assert own.size == own.remaining + own.announced + own.unread + own.consumed + own.due
         if own.consumed * 2 >= own.size or now < own.grow_before:
             assert own.consumed >= own.settle_from, "there may be something to settle"
+
+
+def test_a_window_may_grow_until_its_time_is_over_and_then_it_has_nothing_to_settle():
+    own = ReceiveWindow(100, 0.0)
+    own.remaining = 0
+    own.acknowledge(50)
+    assert own.settle(0.0, 0.1, 200, lambda _: True)
+    assert own.settle_from == 0  # 50 are unread
+    own.acknowledge(1)
+    assert not own.settle(0.1, 0.1, 200, lambda _: True)
+    assert own.settle_from == 0
+    own.acknowledge(48)
+    assert not own.settle(0.2, 0.1, 200, lambda _: True)
+    assert own.settle_from == 50
 
 
 def owned(session: Session, deliver) -> None:

@@ -142,6 +142,23 @@ def test_half_a_window_taken_at_once_wakes_the_link():
         owner.stream.reset()
 
 
+def test_a_consumer_that_lags_behind_gets_no_credit_for_what_it_takes_at_once():
+    account = Account(high_mark_bytes=1_000_000)
+    line = Line(account=account, ready=True)
+    owner = Owner(line)
+    owner.receive(10)
+    account.adjust(2_000_000)
+    owner.receive(30, 30)
+    assert (owner.stream.withheld_bytes, owner.window.consumed) == (30, 0)
+    owner.receive(5, 3)
+    assert (owner.stream.withheld_bytes, owner.window.consumed) == (33, 0)
+    owner.receive(1, 13)  # all that it held, and the new byte
+    assert (owner.stream.withheld_bytes, owner.window.consumed) == (0, 46)
+    account.adjust(-2_000_000)
+    line.link.lost("end of the test")
+    assert account.held_bytes == 0
+
+
 def test_a_flush_wakes_the_link():
     with line_of() as line:
         owner = Owner(line)
