@@ -5,8 +5,8 @@ and `Answer` decides. A line gets past only through a strict expression, so no b
 blank before a colon is in what it returns.
 
 Lines that say nothing about a user are remembered, and heads that are made of them alone, so that the next answer of
-the same service costs a look-up a line, or a single one. There is one reader per target, so no service fills the memory
-of another, and it is bounded.
+the same service costs a look-up a line, or a single one. Of other fields only the names are. There is one reader per
+target, so no service fills the memory of another, and it is bounded.
 """
 
 import re
@@ -40,6 +40,11 @@ _REMEMBERED = frozenset(
     }
 )
 """Fields that hold no secret: what others may hold must not outlive its answer."""
+_CONTROLS = bytes(byte for byte in range(0x20) if byte != 0x09) + b"\x7f"
+"""What no value holds (RFC 9110 section 5.5)."""
+_NAMES = 64
+_NAME_BYTES = 64
+"""Names of other fields, as they are spelt: 4 KiB per target. Their values are never remembered."""
 _LINES = 64
 _LINE_BYTES = 256
 """16 KiB per target. Dates and lengths change, so the memory fills up, and begins anew."""
@@ -82,12 +87,14 @@ _Line = tuple[bytes, bytes] | _Length | _Dropped
 class WholeReader:
     """Reads the whole answers of one target."""
 
-    __slots__ = ("_heads", "_lines", "_statuses")
+    __slots__ = ("_heads", "_lines", "_names", "_statuses")
 
     def __init__(self) -> None:
         self._heads: dict[bytes, _Head] = {}
         """Whole heads of remembered lines."""
         self._lines: dict[bytes, _Line] = {}
+        self._names: dict[bytes, bytes] = {}
+        """Names of fields that only pass, as spelt -> in lower case."""
         self._statuses: dict[bytes, int] = {}
 
     def __repr__(self) -> str:
@@ -123,7 +130,7 @@ class WholeReader:
         fields = self._fields(lines)
         if fields is None:
             return None
-        headers, dropped, size, seconds = fields
+        headers, dropped, size, seconds, is_kept = fields
         if status in _WITHOUT_BODY:
             if size is not None:
                 return None
@@ -134,21 +141,33 @@ class WholeReader:
         for line in dropped:
             block = block.replace(b"\r\n%b\r\n" % line, b"\r\n", 1)
         found = status, headers, block[2:], size, seconds
-        if len(head) <= _HEAD_BYTES and first in self._statuses and all(line in self._lines for line in lines):
+        if is_kept and len(head) <= _HEAD_BYTES and first in self._statuses:
             if len(self._heads) >= _HEADS:
                 self._heads.clear()
             self._heads[head] = found
         return found
 
-    def _fields(self, lines: list[bytes]) -> tuple[Headers, list[bytes], int | None, float | None] | None:
-        """The fields, the lines that are not passed on, Content-Length, and the hint of Keep-Alive."""
+    def _fields(self, lines: list[bytes]) -> tuple[Headers, list[bytes], int | None, float | None, bool] | None:
+        """The fields, the lines that are not passed on, Content-Length, Keep-Alive's hint, whether to keep the head."""
         headers: Headers = []
         dropped: list[bytes] = []
+        unseen: list[bytes] = []
         size = None
         seconds = None
-        known = self._lines
+        is_kept = True
+        known, names = self._lines, self._names
         for line in lines:
-            field = known.get(line) or self._learn(line)
+            field = known.get(line)
+            if field is None:
+                name, colon, value = line.partition(b":")
+                lowered = names.get(name)
+                if lowered is not None and colon:
+                    is_kept = False
+                    unseen.append(value)
+                    headers.append((lowered, value.strip(b" \t")))
+                    continue
+                field = self._learn(line)
+                is_kept = is_kept and line in known
             if type(field) is tuple:
                 headers.append(field)
             elif type(field) is _Length and size is None:
@@ -160,7 +179,11 @@ class WholeReader:
                     seconds = field.seconds
             else:
                 return None
-        return headers, dropped, size, seconds
+        if unseen:
+            values = b"".join(unseen)
+            if len(values.translate(None, _CONTROLS)) != len(values):
+                return None
+        return headers, dropped, size, seconds, is_kept
 
     def _learn_status(self, line: bytes) -> int | None:
         match = _STATUS_LINE.fullmatch(line)
@@ -197,8 +220,16 @@ class WholeReader:
             known = _Dropped(seconds)
         elif name in OF_THIS_HOP:
             return None
-        if name in _REMEMBERED and len(line) <= _LINE_BYTES:
-            if len(self._lines) >= _LINES:
-                self._lines.clear()
-            self._lines[line] = known
+        self._remember(line, match[1], name, known)
         return known
+
+    def _remember(self, line: bytes, spelt: bytes, name: bytes, known: _Line) -> None:
+        if name in _REMEMBERED:
+            if len(line) <= _LINE_BYTES:
+                if len(self._lines) >= _LINES:
+                    self._lines.clear()
+                self._lines[line] = known
+        elif len(name) <= _NAME_BYTES:
+            if len(self._names) >= _NAMES:
+                self._names.clear()
+            self._names[spelt] = name

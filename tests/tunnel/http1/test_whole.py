@@ -1,6 +1,8 @@
 """Answers in one call: what is told is what would be told in several calls, and nothing more gets past."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.fakes.sink import FakeSink
 from tests.tunnel.http1.talk import Talk
@@ -13,6 +15,9 @@ from tunnel.port import Headers, RequestHead, ResponseHead
 OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = OK + b"Content-Length: 5\r\n\r\nhello"
 NODE = OK + b"A: b\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\nContent-Length: 5\r\n\r\nhello"
+
+
+GOOD_AND_BAD = [HELLO, NODE, *(raw for raw, *_ in GOOD.values()), *BAD.values()]
 
 
 class WholeSink(FakeSink):
@@ -82,6 +87,49 @@ def test_what_comes_in_one_call_and_from_memory(raw: bytes) -> None:
 @pytest.mark.parametrize("raw", BAD.values(), ids=repr)
 def test_nothing_malformed_is_read(raw: bytes) -> None:
     assert WholeReader().read(raw) is None
+
+
+AFTER_THE_NAME = [
+    b"",
+    b" ",
+    b": a\x00",
+    b": a\rb",
+    b": a\nb",
+    b" : a",
+    b":\x7f",
+    b":a",
+    b": \ta\xff ",
+    b":",
+    b"::",
+]
+
+
+@pytest.mark.parametrize("rest", AFTER_THE_NAME, ids=repr)
+def test_a_known_name_changes_nothing(rest: bytes) -> None:
+    for name in (b"X-Id", b"Content-Length", b"Connection", b"Transfer-Encoding"):
+        raw = OK + name + rest + b"\r\nContent-Length: 0\r\n\r\n"
+        reader = WholeReader()
+        for _ in range(2):
+            reader.read(OK + name + b": 0\r\nContent-Length: 0\r\n\r\n")
+        assert reader.read(raw) == WholeReader().read(raw)
+
+
+@given(st.lists(st.sampled_from(GOOD_AND_BAD), min_size=1, max_size=6))
+def test_what_was_read_before_changes_nothing(answers: list[bytes]) -> None:
+    reader = WholeReader()
+    for raw in answers:
+        assert reader.read(raw) == WholeReader().read(raw)
+
+
+def test_names_are_remembered_within_a_bound() -> None:
+    reader = WholeReader()
+    for number in range(1000):
+        for name in (b"X-%d" % number, b"X" * 60 + b"-%d" % number):
+            head = OK + name + b": secret\r\nContent-Length: 0\r\n\r\n"
+            assert reader.read(head) == reader.read(head) == WholeReader().read(head)
+    assert 0 < len(reader._names) <= 64
+    assert max(map(len, reader._names)) <= 64
+    assert b"secret" not in b"".join([*reader._names, *reader._names.values(), *reader._lines, *reader._heads])
 
 
 def test_secrets_are_not_remembered_and_the_memory_is_bounded() -> None:
