@@ -90,18 +90,17 @@ class Exchange:
         async for _ in self.body():
             pass
 
-    def head(self, status: int, fields: Fields, *, version: str = "HTTP/1.1") -> None:
+    def head(self, status: int, fields: Fields, body: bytes = b"", *, version: str = "HTTP/1.1") -> None:
+        """Write a head, and a body in the same segment, as most servers write a short answer."""
         lines = [
             f"{version} {status} {REASONS.get(status, 'Status')}",
             *(f"{name}: {value}" for name, value in fields),
         ]
-        self.writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        self.writer.write("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
 
     async def answer(self, status: int, body: bytes = b"", fields: Fields = ()) -> None:
         """A whole answer with its Content-Length; a HEAD gets the head only."""
-        self.head(status, [*fields, ("Content-Length", str(len(body)))])
-        if self.method != "HEAD":
-            self.writer.write(body)
+        self.head(status, [*fields, ("Content-Length", str(len(body)))], body if self.method != "HEAD" else b"")
         await self.writer.drain()
 
     async def answer_json(self, value: object, status: int = 200) -> None:
