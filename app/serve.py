@@ -22,7 +22,8 @@ from .observed import log
 from .operator.admin import create_admin_app
 from .operator.reload import Reloader
 from .server.collector import Collector
-from .server.http import GatewayHttp
+from .server.http import Protocol
+from .server.uvicorn_http import GatewayHttp
 from .server.websocket import GatewayWebSocket
 from .settings import Settings
 from .settings.hosts import is_loopback
@@ -115,8 +116,11 @@ class GatewayServer(uvicorn.Server):
             await _accept_queued(server.sockets)
             server.close()
         await asyncio.sleep(_LINGER_SECONDS)
-        for number, connection in enumerate(list(self.server_state.connections), 1):
-            if isinstance(connection, GatewayHttp):
+        connections: list[object] = list(self.server_state.connections)
+        for number, connection in enumerate(connections, 1):
+            if isinstance(connection, Protocol):
+                connection.finish()
+            elif isinstance(connection, GatewayHttp):
                 connection.shutdown()
             if number % _CLOSES_PER_TURN == 0:
                 await asyncio.sleep(0)
@@ -167,7 +171,7 @@ def _serve(settings: Settings, host: str, port: int) -> int:
         app,
         host=host,
         port=port,
-        http=GatewayHttp,
+        http=Protocol,
         ws=GatewayWebSocket,
         loop="uvloop",
         log_config=None,

@@ -32,6 +32,10 @@ _REFUSED = problems.Problem(
     503, "agent_refused", "Agent refused", "The agent's token is unknown here, or does not cover the agent's cluster.",
     "Ask the operator to compare the agent's token and cluster with [[agents]] in the gateway's configuration.", 5,
 )  # fmt: skip
+_WRONG_HOST = problems.Problem(
+    503, "not_a_control_host", "Not an address for agents", "The gateway does not serve agents on this host.",
+    "Ask the operator to set public_url or control_hosts to the host that the agent dials.", 5,
+)  # fmt: skip
 _REVOKED = problems.Problem(
     401, "token_revoked", "Token revoked", "This agent's token was revoked.", "Ask the operator for a new token."
 )
@@ -258,3 +262,17 @@ def _gateway_url(gateway: Gateway, request: Request) -> str:
         return f"{'wss' if scheme.lower() == 'https' else 'ws'}://{rest}/ws"
     host = (request.host or b"localhost").decode("latin-1")
     return f"{'wss' if request.scheme == 'https' else 'ws'}://{host}{request.prefix}/ws"
+
+
+PATHS = {b"/agent": serve_agent, b"/api/v1/clusters/agent/ws": serve_controller, b"/ws": serve_gateway}
+
+
+async def serve(gateway: Gateway, request: Request, websocket: AgentWebSocket, *, is_control_host: bool) -> None:
+    """Serve what came for one of `PATHS`. Elsewhere answer 503, never 403: an agent may stay away after it."""
+    if not is_control_host:
+        logger.warning(
+            "agent refused: Host %.100r is not a control host; set public_url or control_hosts to it", request.host
+        )
+        await turn_away(request, websocket, _WRONG_HOST)
+        return
+    await PATHS[request.path](gateway, request, websocket)

@@ -4,8 +4,6 @@ Every call for a routed host goes to its service, whatever the path. Our own end
 (see `is_control_host`), and the operator's only if there is an admin token.
 """
 
-import ipaddress
-import logging
 from collections.abc import Coroutine
 from typing import Any
 
@@ -22,28 +20,16 @@ from ..public.routed import handshake_call, request_call
 from ..rules import problems
 from ..rules.routes import Route, normalise_host
 from ..settings import Settings
+from ..settings.hosts import is_control
 from .caller import AsgiCaller
 from .handshake import AsgiHandshake
 from .http_client import AsgiHttpClient
 from .reading import host_of, raw_path_of, read_scope, refusal_of
 from .websocket import AsgiWebSocket
 
-logger = logging.getLogger("gateway")
-
 _KNOWN_HOSTS = 1_024
 _HOST_BYTES = 256
 """A Host field of a routed host: a name of at most 253 bytes, a port, a trailing dot."""
-
-_AGENT_PATHS = {
-    b"/agent": agents.serve_agent,
-    b"/api/v1/clusters/agent/ws": agents.serve_controller,
-    b"/ws": agents.serve_gateway,
-}
-
-_WRONG_HOST = problems.Problem(
-    503, "not_a_control_host", "Not an address for agents", "The gateway does not serve agents on this host.",
-    "Ask the operator to set public_url or control_hosts to the host that the agent dials.", 5,
-)  # fmt: skip
 
 
 class RoutedHosts(BaseRoute):
@@ -109,7 +95,7 @@ class AgentEndpoints(BaseRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Full for a WebSocket on one of the agents' paths."""
-        if scope["type"] == "websocket" and raw_path_of(scope) in _AGENT_PATHS:
+        if scope["type"] == "websocket" and raw_path_of(scope) in agents.PATHS:
             return Match.FULL, {}
         return Match.NONE, {}
 
@@ -118,13 +104,7 @@ class AgentEndpoints(BaseRoute):
         gateway = self._gateway
         request = read_scope(scope, gateway.settings.trusted_proxies)
         websocket = AsgiWebSocket(scope, receive, send)
-        if not is_control_host(gateway.settings, scope):
-            logger.warning(
-                "agent refused: Host %.100r is not a control host; set public_url or control_hosts to it", request.host
-            )
-            await agents.turn_away(request, websocket, _WRONG_HOST)
-            return
-        await _AGENT_PATHS[request.path](gateway, request, websocket)
+        await agents.serve(gateway, request, websocket, is_control_host=is_control_host(gateway.settings, scope))
 
 
 class ControlPlaneEndpoints(BaseRoute):
@@ -171,14 +151,8 @@ class OperatorEndpoints(BaseRoute):
 
 def is_control_host(settings: Settings, scope: Scope) -> bool:
     """Whether our own endpoints answer on this Host: a control host, or the IP address that the client connected to."""
-    host = normalise_host(host_of(scope).decode("latin-1"))
-    if host in settings.control_hosts:
-        return True
     server = scope.get("server")
-    try:
-        return server is not None and ipaddress.ip_address(host.strip("[]")) == ipaddress.ip_address(server[0])
-    except ValueError:
-        return False
+    return is_control(settings.control_hosts, host_of(scope), server[0] if server is not None else "")
 
 
 def no_route(gateway: Gateway) -> ASGIApp:

@@ -118,10 +118,17 @@ class AsgiHttpClient(HttpClient):
         self._wake_up()
 
     @override
-    def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> None:
+    def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> bool:
         self._whole = (status, fields, block, body)
         self._ended = True
         self._wake_up()
+        return False
+
+    @override
+    def interim(self, status: int, fields: Headers, /) -> None: ...  # ASGI has no message for it
+
+    @override
+    def trailers(self, fields: Headers, /) -> None: ...  # likewise, in the servers that we know
 
     @override
     def answer(self, status: int, fields: Headers, body: bytes, /) -> None:

@@ -12,6 +12,8 @@ from typing import Protocol
 from tunnel.account import Account
 from tunnel.port import Headers
 
+from ..rules.problems import Problem
+
 Message = str | bytes
 """Text or binary, whole."""
 
@@ -38,11 +40,20 @@ class HttpClient(Protocol):
     def end(self) -> None:
         """The answer is complete."""
 
-    def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> None:
-        """Send a whole answer of the service, not of a HEAD. `block`: `fields` as lines, each with its CR LF."""
+    def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> bool:
+        """Send a whole answer of the service, not of a HEAD. `block`: `fields` as lines, each with its CR LF.
+
+        True: the client's server took all of it at once. The call is finished, and is told nothing more.
+        """
 
     def answer(self, status: int, fields: Headers, body: bytes, /) -> None:
         """Send a whole answer of our own, without its body where the request was a HEAD."""
+
+    def interim(self, status: int, fields: Headers, /) -> None:
+        """Send an interim answer, if the client and its server take it (RFC 9110 section 15.2)."""
+
+    def trailers(self, fields: Headers, /) -> None:
+        """Before `end`: the trailers of the answer, for a client and a server that take them."""
 
     def break_off(self, why: str, /) -> None:
         """After what was sent so far cut the connection, so that the client sees that the answer is incomplete."""
@@ -71,6 +82,9 @@ class HttpListener(Protocol):
 
     def body(self, data: bytes, /, *, last: bool) -> bool:
         """A part of the request's body. False: no more of it is wanted."""
+
+    def spoil(self, problem: Problem, why: str, /) -> None:
+        """The request's body is wrong, or comes too slowly: refuse it so, or break the answer off."""
 
     def sending(self) -> None:
         """The client's server was given bytes that it has not taken yet."""

@@ -17,7 +17,7 @@ from ..rules.routes import HOST_FIELD_BYTES
 from ..rules.shape import DROPPED, REQUEST_ID, is_claim
 from .forwarded import forwarding
 
-_HOST = re.compile(rb"[A-Za-z0-9._:\[\]-]*")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 _NAMES_NONE = frozenset((b"", b"keep-alive", b"Keep-Alive", b"close", b"Close"))
 """Values of Connection that name no field."""
@@ -80,7 +80,7 @@ def _careful_head(request: Request, changes: HeaderChanges) -> RequestHead:
                 raise BadRequestError("ambiguous Content-Length")
             if content_length is None:
                 content_length = value
-                headers.append(field)
+                headers.append((name, b"%d" % int(value)))
         elif name == b"transfer-encoding":
             if value.strip().lower() != b"chunked" or chunked:
                 raise BadRequestError("unsupported Transfer-Encoding")
@@ -121,7 +121,7 @@ def _plain_head(request: Request) -> RequestHead | None:
         return None
     block = b"%b%b\r\nx-request-id: %b" % (shape.passed % picked, stranger.block, request.request_id.encode("ascii"))
     method = _METHODS.get(request.method) or request.method.encode("ascii")
-    target = request.path + b"?" + request.query if request.query else request.path
+    target = request.asked or (request.path + b"?" + request.query if request.query else request.path)
     return RequestHead(method, target, None, length, False, block)
 
 

@@ -9,7 +9,6 @@ ended cleanly.
 """
 
 import asyncio
-import logging
 
 from tunnel.account import Holding
 from tunnel.errors import BadAnswerError, NoRoomError, StoppingError, TunnelError
@@ -25,14 +24,12 @@ from ..rules.request import Request
 from ..rules.routes import Route
 from ..rules.shape import REQUEST_ID
 from .client_port import HttpClient
-from .header_rules import BadRequestError, answer_fields, passes_unchanged, request_head
+from .header_rules import BadRequestError, answer_fields, passes_unchanged, request_head, response_headers
 from .http_deadlines import overdue
 from .http_states import ANSWERING, BROKEN, CHOOSING, FINAL, LEFT, OPEN, OVER, REFUSED, State
 from .opening_call import OpeningCall
 from .refusals import page
 from .upload import BodyTooLargeError, Upload
-
-logger = logging.getLogger("gateway")
 
 _PAUSE_BYTES = 16 * 1024
 """When the client has not taken this much, the exchange is paused. Less than one yamux frame."""
@@ -93,7 +90,9 @@ class HttpCall(OpeningCall):
             fields = self._begin_answer(head)
             if fields is not None:
                 self._client.start(head.status, fields)
-        elif head.status == 100 and self._upload is not None:
+        elif head.status != 100:
+            self._client.interim(head.status, response_headers(head.headers))
+        elif self._upload is not None:
             self._upload.continue_()
 
     def whole(self, status: int, headers: Headers, block: bytes, body: bytes, /) -> None:
@@ -107,7 +106,10 @@ class HttpCall(OpeningCall):
             self._head, self.state, self.status = _WHOLE, ANSWERING, status
             request_id = self.request_id.encode("ascii")
             headers.append((REQUEST_ID, request_id))
-            self._client.whole(status, headers, b"%bx-request-id: %b\r\n" % (block, request_id), body)
+            self._done = True
+            if self._client.whole(status, headers, b"%bx-request-id: %b\r\n" % (block, request_id), body):
+                self.finished(size_bytes)
+                return
         else:
             fields = self._begin_answer(ResponseHead(status, headers))
             if fields is None:
@@ -126,7 +128,8 @@ class HttpCall(OpeningCall):
             self._exchange.pause()
 
     def trailers(self, headers: Headers, /) -> None:
-        """Dropped: the servers below ASGI cannot send them (RFC 9110 section 6.5.1 allows it)."""
+        """Passed on to clients that take them (RFC 9110 section 6.5.1 allows to drop them)."""
+        self._client.trailers(response_headers(headers))
 
     def end(self) -> None:
         """The answer is complete."""
@@ -156,10 +159,17 @@ class HttpCall(OpeningCall):
         except BodyTooLargeError as error:
             self._too_large(error)
         except BadRequestError as error:
-            self._refuse_body(error, problems.BAD_REQUEST, str(error))
+            self.spoil(problems.BAD_REQUEST, str(error))
         else:
             return self.state in (OPEN, ANSWERING)
         return False
+
+    def spoil(self, problem: problems.Problem, why: str, /) -> None:
+        """The client's body is wrong, or comes too slowly."""
+        if self.state in (OPEN, ANSWERING):
+            if problem is problems.REQUEST_TIMEOUT:
+                self._gateway.metrics.limit_hit(Limit.TIMEOUT_HEAD, self)
+            self._refuse_body(BadRequestError(why), problem, why)
 
     def sending(self) -> None:
         """The client's server has bytes of ours that it has not taken yet."""
@@ -271,18 +281,14 @@ class HttpCall(OpeningCall):
             self._reset()
             self._fail(BadAnswerError(f"status {head.status}"))  # no server could send it on
             return None
-        self._answers(head, head.status)
+        clock = self._clock
+        self._last_data = self.head_at = clock()
+        self._head, self.state, self.status = head, ANSWERING, head.status
         policy = self._route.policy
         fields = answer_fields(head, self.request_id, policy.response_headers, close=self._gateway.drain.draining)
         if policy.sticky == "cookie" and self.upstream is not None:
             fields.extend(cookie_for(self._route, self._request, self.upstream))
         return fields
-
-    def _answers(self, head: ResponseHead, status: int) -> None:
-        """The final head came, and is passed on."""
-        clock = self._clock
-        self._last_data = self.head_at = clock()
-        self._head, self.state, self.status = head, ANSWERING, status
 
     def _refuse(self, problem: problems.Problem, detail: str = "") -> None:
         """Answer with a page of ours. `detail` is shown."""
@@ -306,22 +312,22 @@ class HttpCall(OpeningCall):
         self.state = CHOOSING  # until another attempt opens, or we answer
         if self._try_again(error, self, opened=opened):
             return
-        self._error = error
+        self._abandon(error)
+        self._refuse(problems.problem_of(error))
+
+    def _abandon(self, error: Exception) -> None:
+        """The exchange is over, for this reason."""
+        self._error, self.detail = error, str(error)
         self._reset()
-        self.detail = str(error)
         if (limit := limit_of_error(error)) is not None and not self.limit:
             self._gateway.metrics.limit_hit(limit, self)
-        self._refuse(problems.problem_of(error))
 
     def _break_off(self, error: Exception) -> None:
         """An answer that has begun ends here, and its client sees that it is incomplete."""
         if self._done:
             return
-        self._error = error
-        self._reset()
-        if (limit := limit_of_error(error)) is not None and not self.limit:
-            self._gateway.metrics.limit_hit(limit, self)
-        self.outcome, self.detail = "broken_off", str(error)
+        self._abandon(error)
+        self.outcome = "broken_off"
         self.closed_by = self.closed_by or "service"
         self._client.break_off(str(error))
 
@@ -332,7 +338,6 @@ class HttpCall(OpeningCall):
     def _too_large(self, error: BodyTooLargeError) -> None:
         self._gateway.metrics.limit_hit(Limit.BODY_SIZE, self)
         self.closed_by = "gateway"
-        self.detail = str(error)
         self._refuse_body(error, problems.BODY_TOO_LARGE)
 
     def _refuse_body(self, error: Exception, problem: problems.Problem, detail: str = "") -> None:
@@ -340,8 +345,7 @@ class HttpCall(OpeningCall):
         if self.state is ANSWERING:
             self._break_off(error)
             return
-        self._error = error
-        self._reset()
+        self._abandon(error)
         self._refuse(problem, detail)
 
     def _give_up(self, error: TunnelError) -> None:
@@ -373,10 +377,8 @@ class HttpCall(OpeningCall):
         if self._held is not None:
             self._held.close()
         if upload is not None:
-            upload.close(now)
-            self.bytes_up = upload.bytes_sent
-            gateway.metrics.request_bytes_up += upload.bytes_sent
-            self.stalled_by_service_seconds = upload.stall.seconds
+            self.bytes_up, self.stalled_by_service_seconds = upload.close(now)
+            gateway.metrics.request_bytes_up += self.bytes_up
         if self._sending_since is not None:
             self._count_stall(now - self._sending_since)
         self.ended_at = now
@@ -386,11 +388,10 @@ class HttpCall(OpeningCall):
 
     def _hold(self, size_bytes: int) -> int:
         """The client's server has so many bytes more to take; how many that makes."""
-        held = self._held
-        if held is None:
-            held = self._held = Holding(self._gateway.account)
-        held.add(size_bytes)
-        return held.size_bytes
+        if self._held is None:
+            self._held = Holding(self._gateway.account)
+        self._held.add(size_bytes)
+        return self._held.size_bytes
 
     def _count_stall(self, seconds: float) -> None:
         """What the client's server was given last is taken, or never will be."""

@@ -17,11 +17,19 @@ from ..rules.request import Request
 from . import records
 from .client_port import Handshake, HttpClient
 
+_ENDING = (
+    problems.BAD_REQUEST, problems.TARGET_TOO_LONG, problems.HEAD_TOO_LARGE, problems.HEAD_TIMEOUT,
+    problems.NOT_IMPLEMENTED, problems.VERSION_NOT_SUPPORTED,
+)  # fmt: skip
+"""Nobody knows where the next request begins: the connection ends with them."""
+
 
 def page(request: Request, problem: Problem, detail: str = "", *, close: bool = False) -> tuple[int, Headers, bytes]:
     """Status, fields and body of an error answer; `detail` is shown. `close`: say that the connection ends with it."""
     status, headers, body = problems.render(problem, request.fields, detail)
     headers = with_request_id(headers, request.request_id)
+    if problem is problems.UPGRADE_REQUIRED:  # RFC 6455 section 4.4
+        headers.append((b"sec-websocket-version", b"13"))
     if close:
         headers.append((b"connection", b"close"))
     return status, headers, body
@@ -47,12 +55,15 @@ class RefusedRequest(Record):
 
     def begin(self) -> None:
         """Answer."""
-        close = self._gateway.draining or self._problem is problems.BAD_REQUEST
+        close = self._gateway.draining or self._problem in _ENDING
         self._client.answer(*page(self._request, self._problem, self.detail, close=close))
 
     def body(self, data: bytes, /, *, last: bool) -> bool:  # noqa: ARG002  (the port has it)
         """Nobody wants it."""
         return False
+
+    def spoil(self, problem: Problem, why: str, /) -> None:
+        """It is refused already."""
 
     def sending(self) -> None:
         """Nothing to do."""

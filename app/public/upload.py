@@ -89,10 +89,11 @@ class Upload:
             self.stall.end(now)
             self._client.resume_body()
 
-    def close(self, now: float) -> None:
-        """Nothing more is passed on; idempotent."""
+    def close(self, now: float) -> tuple[int, float]:
+        """Nothing more is passed on; idempotent. Returns the bytes sent, and the seconds of stalls."""
         self.stall.end(now)
         self._stop_timer()
+        return self.bytes_sent, self.stall.seconds
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -100,6 +100,32 @@ TOO_SLOW = Problem(
     504, "service_too_slow", "The application took too long", "The service did not begin its answer in time.",
     "Try again. If it happens again, ask the operator to check the service, or to allow it more time.",
 )  # fmt: skip
+TARGET_TOO_LONG = Problem(
+    414, "target_too_long", "The address is too long",
+    "The first line of the request is longer than the gateway reads.",
+    "Send what is in the address in the request's body.",
+)  # fmt: skip
+HEAD_TOO_LARGE = Problem(
+    431, "head_too_large", "Too many header fields",
+    "The request's head has more bytes or more fields than the gateway reads.",
+    "Delete this site's cookies, or send fewer or shorter header fields.",
+)  # fmt: skip
+NOT_IMPLEMENTED = Problem(
+    501, "not_implemented", "Not supported", "The request asks for something that the gateway does not support.",
+    "Send the request without it.",
+)  # fmt: skip
+VERSION_NOT_SUPPORTED = Problem(
+    505, "version_not_supported", "HTTP version not supported", "The gateway speaks HTTP/1.1 and HTTP/1.0 here.",
+    "Send the request again as HTTP/1.1.",
+)  # fmt: skip
+UPGRADE_REQUIRED = Problem(
+    426, "websocket_version", "WebSocket version not supported", "The gateway speaks version 13 of WebSockets.",
+    "Open the WebSocket with version 13 (RFC 6455).",
+)  # fmt: skip
+HEAD_TIMEOUT = Problem(
+    408, "head_timeout", "Your request came too slowly", "The head of the request did not arrive in time.",
+    "Send the request again over a better connection.",
+)  # fmt: skip
 BODY_TOO_LARGE = Problem(
     413, "body_too_large", "Too large", "The request's body is larger than this application allows.",
     "Send less, or ask the operator to raise the route's max_body_bytes.",

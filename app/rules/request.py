@@ -54,11 +54,13 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
     is_websocket: bool = False
     prefix: str = ""
     """Where the gateway is mounted, decoded; empty at the root."""
+    asked: bytes = b""
+    """Path and query as they came, where the door knows more than the two: a `?` with nothing after it."""
 
     @property
     def target(self) -> bytes:
         """Path and query in origin form (RFC 9112 section 3.2.1)."""
-        return self.path + b"?" + self.query if self.query else self.path
+        return self.asked or (self.path + b"?" + self.query if self.query else self.path)
 
     def first(self, name: bytes) -> bytes | None:
         """The value of the first field of this name (in lower case); None where there is none."""

@@ -139,6 +139,8 @@ def match(entries: list[Route] | None, raw_path: bytes) -> Route | None:
     """The route of a raw path, among one host's routes, longest prefix first. Raises UnsafePathError."""
     if not entries:
         return None
+    if raw_path == b"*":  # OPTIONS for the host as a whole (RFC 9110 section 9.3.7)
+        raw_path = b"/"
     if len(entries) == 1 and entries[0].path == b"/" == raw_path[:1]:
         return entries[0]  # nearly every host
     route = _longest(entries, raw_path)

@@ -18,6 +18,8 @@ HOP_BY_HOP: Final = frozenset(
     )
 )  # fmt: skip
 """RFC 9110 section 7.6.1."""
+FRAMING: Final = frozenset((b"content-length", b"expect", b"te", b"transfer-encoding", b"upgrade"))
+"""With Connection, what the reader of a request has to look at itself."""
 FORWARDED: Final = frozenset((b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
 """The fields that say who the client is: the service gets ours."""
 REQUEST_ID: Final = b"x-request-id"
@@ -27,6 +29,14 @@ DROPPED: Final = HOP_BY_HOP | FORWARDED | {REQUEST_ID}
 _TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 """RFC 9110 section 5.6.2."""
 
+_CLAIMS: Final = frozenset(
+    (
+        b"cf-connecting-ip", b"forwarded", b"forwarded-for", b"proxy", b"true-client-ip", b"x-client-ip",
+        b"x-envoy-external-address", b"x-host", b"x-original-url", b"x-real-ip", b"x-rewrite-url",
+    )
+)  # fmt: skip
+"""They claim an address, a host or a path, to one service or another."""
+
 _KEPT = 512
 _KEPT_NAMES = 64
 _KEPT_BYTES = 1024
@@ -35,17 +45,17 @@ _KEPT_BYTES = 1024
 
 def is_claim(name: bytes) -> bool:
     """Whether this field says where a request comes from. `_` counts as `-`, as in CGI (RFC 3875 section 4.1.18)."""
-    if name[:1] not in (b"x", b"p", b"f"):
+    if name[:1] not in (b"x", b"p", b"f", b"t", b"c"):
         return False
     plain = name.replace(b"_", b"-")
-    return plain.startswith(b"x-forwarded-") or plain in (b"x-real-ip", b"proxy", b"forwarded")
+    return plain.startswith(b"x-forwarded-") or plain in _CLAIMS
 
 
 class Shape:
     """The names of one request's fields."""
 
     __slots__ = (
-        "connections", "content_lengths", "host_at", "hosts", "is_plain", "passed", "pick", "upgrades",
+        "connections", "content_lengths", "host_at", "hosts", "is_framed", "is_plain", "passed", "pick", "upgrades",
     )  # fmt: skip
 
     def __init__(self, names: Names) -> None:
@@ -55,6 +65,8 @@ class Shape:
         self.connections = _places(names, b"connection")
         self.upgrades = _places(names, b"upgrade")
         self.content_lengths = _places(names, b"content-length")
+        self.is_framed = not FRAMING.isdisjoint(names)
+        """A field, other than Connection, says how the request or its answer is framed."""
         passed = [at for at, name in enumerate(names) if name not in DROPPED and not is_claim(name)]
         self.is_plain = not (
             b"transfer-encoding" in names or self.hosts > 1 or len(self.content_lengths) > 1

@@ -1,18 +1,17 @@
 """An agent's WebSocket without ASGI: messages arrive as calls and frames leave as writes, without a task or a queue.
 
-Takes over the reading side of uvicorn's WebSocket protocol right after the accept, and writes frames itself. The
-protocol keeps the closing handshake, the pings and the end of the connection. Works in slices, so that no agent can
+Takes over the reading side of a connection (`wire.py`) right after the accept, and writes frames itself. Who made the
+connection keeps the closing handshake, the keep-alive pings and the end of it. Works in slices, so that no agent can
 block the event loop.
 """
 
 from collections import deque
 from collections.abc import Callable
 
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-
 from tunnel import websocket
 
 from .turns import Left, Turns, slices
+from .wire import Wire
 
 _SLICE_BYTES = 64 * 1024
 """Bytes of an agent parsed per turn: 5,000 of the smallest yamux frames, about 15 ms."""
@@ -21,12 +20,12 @@ _SLICE_BYTES = 64 * 1024
 class AgentChannel:
     """One agent's WebSocket.
 
-    Before `start`, messages go to the ASGI queue (the registration). The end of the connection always goes there.
+    Before `start`, messages go to the wire's queue (the registration). The end of the connection always goes there.
     """
 
-    def __init__(self, protocol: WebSocketsSansIOProtocol) -> None:
+    def __init__(self, protocol: Wire) -> None:
         self._protocol = protocol
-        self._codec = websocket.Connection(websocket.Role.SERVER, max_message_bytes=protocol.config.ws_max_size)
+        self._codec = websocket.Connection(websocket.Role.SERVER, max_message_bytes=protocol.max_message_bytes)
         self._waiting: deque[bytes] = deque()
         self._parts: deque[bytes] = deque()  # the rest of a large message, in order
         self._turns = Turns(protocol.loop, protocol.transport, self._work)
@@ -45,7 +44,7 @@ class AgentChannel:
         protocol = self._protocol
         if not protocol.transport.is_closing() and not protocol.close_sent:
             protocol.transport.write(self._codec.send_message(message))
-        return protocol.writable.is_set()
+        return protocol.is_writable
 
     def connection_lost(self) -> None:
         """The connection is gone: deliver nothing more; idempotent."""
@@ -103,14 +102,11 @@ class AgentChannel:
                 else:
                     self._on_message(data)
             case websocket.Message():
-                if isinstance(event.data, str):
-                    protocol.queue.put_nowait({"type": "websocket.receive", "text": event.data})
-                else:
-                    protocol.queue.put_nowait({"type": "websocket.receive", "bytes": event.data})
+                protocol.received(event.data)
                 if not protocol.read_paused:
                     protocol.read_paused = True
                     protocol.transport.pause_reading()
             case websocket.Closed() | websocket.Failed():
-                protocol.queue.put_nowait({"type": "websocket.disconnect", "code": event.code, "reason": event.reason})
+                protocol.ended(event.code, event.reason)
             case _:
                 pass  # the codec answers pings; a pong only shows that the agent is alive

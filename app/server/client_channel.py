@@ -1,13 +1,12 @@
 """The client's end of a WebSocket without ASGI: messages arrive as calls and frames leave as writes, without a task.
 
-Takes over both directions of uvicorn's WebSocket protocol right after the accept. The protocol keeps the pings and the
-end of the connection. Works in bounded slices, so that no client can block the event loop. The socket is not read while
-there is a backlog, so this holds at most one read of it and one message, counted in the process's account.
+Takes over both directions of a connection (`wire.py`) right after the accept. Who made the connection keeps the
+keep-alive pings and the end of it. Works in bounded slices, so that no client can block the event loop. The socket is
+not read while there is a backlog, so this holds at most one read of it and one message, counted in the process's
+account.
 """
 
 import logging
-
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from tunnel import websocket
 from tunnel.account import Account, Holding
@@ -15,6 +14,7 @@ from tunnel.override import override
 
 from ..public.client_port import Message, WebSocketClient, WebSocketListener
 from .turns import Left, Turns, slices
+from .wire import Wire
 
 logger = logging.getLogger("gateway")
 
@@ -31,7 +31,7 @@ _CLOSE_SECONDS = 10.0
 
 
 class ClientChannel(WebSocketClient):
-    """The client's end of one WebSocket, on uvicorn's transport."""
+    """The client's end of one WebSocket, on a server's transport."""
 
     __slots__ = (
         "_codec",
@@ -48,9 +48,9 @@ class ClientChannel(WebSocketClient):
         "_waiting_bytes",
     )
 
-    def __init__(self, protocol: WebSocketsSansIOProtocol, max_message_bytes: int, account: Account) -> None:
+    def __init__(self, protocol: Wire, max_message_bytes: int, account: Account) -> None:
         self._protocol = protocol
-        largest = min(max_message_bytes, protocol.config.ws_max_size)
+        largest = min(max_message_bytes, protocol.max_message_bytes)
         self._codec = websocket.Connection(websocket.Role.SERVER, max_message_bytes=largest)
         self._held = Holding(account)
         self._listener: WebSocketListener | None = None
@@ -100,7 +100,7 @@ class ClientChannel(WebSocketClient):
         protocol = self._protocol
         if not protocol.close_sent and not protocol.transport.is_closing():
             protocol.transport.write(self._codec.send_message(message))
-        self._full = not protocol.writable.is_set()
+        self._full = not protocol.is_writable
         return not self._full
 
     @override
@@ -111,7 +111,7 @@ class ClientChannel(WebSocketClient):
             frames.clear()
             self._frames_bytes = 0
             self._write(data)
-        self._full = not self._protocol.writable.is_set()
+        self._full = not self._protocol.is_writable
         return not self._full
 
     @override
@@ -165,7 +165,7 @@ class ClientChannel(WebSocketClient):
                 self._listener.client_writable()
 
     def ended(self, code: int) -> None:
-        """uvicorn closes the connection for a reason of its own."""
+        """The server closes the connection for a reason of its own."""
         if self._listener is not None:
             self._listener.client_left(code, "")
         if self._protocol.close_timer is None:
@@ -222,7 +222,7 @@ class ClientChannel(WebSocketClient):
 
     def _answer(self) -> None:
         """Send the codec's pending answers. While the client does not read, the codec keeps only the newest pong."""
-        if self._protocol.writable.is_set():
+        if self._protocol.is_writable:
             self._write(self._codec.data_to_send())
 
     def _end(self, event: websocket.Closed | websocket.Failed) -> None:

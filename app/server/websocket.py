@@ -23,8 +23,8 @@ from tunnel.account import Account
 
 from .agent_channel import AgentChannel
 from .client_channel import ClientChannel
-from .http import cut_off
 from .pings import pings_of
+from .sockets import cut_off
 from .turns import Left, Turns
 
 _SLICE_BYTES = 16 * 1024
@@ -69,6 +69,27 @@ class GatewayWebSocket(WebSocketsSansIOProtocol):
         """The peer is a client: its messages bypass ASGI, uncompressed. Call it right after the accept."""
         channel = self._channel = ClientChannel(self, max_message_bytes, account)
         return channel
+
+    # --- the wire of a channel
+
+    @property
+    def max_message_bytes(self) -> int:
+        """Limit of a message."""
+        return self.config.ws_max_size
+
+    @property
+    def is_writable(self) -> bool:
+        """The transport's buffer is below its mark."""
+        return self.writable.is_set()
+
+    def received(self, message: str | bytes) -> None:
+        """A message that the application takes."""
+        key = "text" if isinstance(message, str) else "bytes"
+        self.queue.put_nowait(cast("ASGIReceiveEvent", {"type": "websocket.receive", key: message}))
+
+    def ended(self, code: int, reason: str) -> None:
+        """The peer closed, or broke the protocol."""
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the peer: parse a slice now, and after many messages the rest in later turns."""

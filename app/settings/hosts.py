@@ -5,6 +5,7 @@ Pure functions. Each raises WrongKeyError with the key that the caller gave.
 
 import ipaddress
 import re
+from collections.abc import Container
 from urllib.parse import urlsplit
 
 from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, normalise_host
@@ -110,3 +111,14 @@ def is_address(host: str) -> bool:
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach this address."""
     return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def is_control(control_hosts: Container[str], host: bytes, local: str) -> bool:
+    """Whether our own endpoints answer on this Host: a control host, or `local`, the address it came to."""
+    name = normalise_host(host.decode("latin-1"))
+    if name in control_hosts:
+        return True
+    try:
+        return bool(local) and ipaddress.ip_address(name.strip("[]")) == ipaddress.ip_address(local)
+    except ValueError:
+        return False

@@ -29,8 +29,15 @@ class FakeHttpClient:
     def end(self) -> None:
         self.log.append("end")
 
-    def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> None:
+    def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> bool:
         self.answer(status, fields, body)
+        return False
+
+    def interim(self, status: int, fields: Headers, /) -> None:
+        self.log.append(f"interim {status}")
+
+    def trailers(self, fields: Headers, /) -> None:
+        self.log.append(f"trailers {fields}")
 
     def answer(self, status: int, fields: Headers, body: bytes, /) -> None:
         self.log.append(f"answer {status}")

@@ -12,7 +12,7 @@ import pytest
 import uvloop
 from uvicorn.server import ServerState
 
-from app.server.http import GatewayHttp
+from app.server.uvicorn_http import GatewayHttp
 from tests.app.server.uvicorn_connection import config
 from tests.services.pattern import digest
 from tests.system.clients import RawClient

@@ -20,6 +20,7 @@ from app.public.client_port import HttpListener
 from app.public.http_call import HttpCall
 from app.public.http_states import State
 from app.public.reading import read_request
+from app.rules import problems
 from tests.app.stage import HOST, Stage
 from tests.fakes.http_client import FakeHttpClient
 from tests.fakes.link import FakeLink
@@ -61,6 +62,8 @@ def begun(stage: Stage) -> tuple[HttpCall, FakeHttpClient]:
 LATE: dict[str, Callable[[HttpCall], object]] = {
     "body": lambda call: call.body(b"x", last=False),
     "body, the last": lambda call: call.body(b"", last=True),
+    "spoil": lambda call: call.spoil(problems.BAD_REQUEST, "a bad chunk"),
+    "spoil, too slow": lambda call: call.spoil(problems.REQUEST_TIMEOUT, "too slow"),
     "sending": lambda call: call.sending(),
     "sent": lambda call: call.sent(len(BODY)),
     "sent, in part": lambda call: call.sent(100),

@@ -100,7 +100,8 @@ PREFIXES = table("h/", "h/api", "h/api/v2", "h/files/", "only/api", "*.h/wild")
         ("only", b"/other", None),
         ("x.h", b"/wild/x", "*.h/wild"),
         ("x.h", b"/", None),  # no other host's routes fill in
-        ("h", b"*", None),
+        ("h", b"*", "h/"),  # OPTIONS for the host as a whole
+        ("only", b"*", None),
         ("h", b"", None),
     ],
 )

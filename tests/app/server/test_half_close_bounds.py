@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.server import http
-from app.server.http import cut_off
+from app.server import uvicorn_http as http
+from app.server.uvicorn_http import cut_off
 from tests.app.server.uvicorn_connection import Application, Connection
 from tests.fakes.loop import dialogue, quiet
 from tests.fakes.transport import FakeTransport

@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from app.serve import AdminServer, GatewayServer
-from app.server.http import GatewayHttp
+from app.server.uvicorn_http import GatewayHttp
 from app.server.websocket import GatewayWebSocket
 from tests.app.server.uvicorn_connection import Application, Connection, config
 from tests.fakes.loop import dialogue, quiet
@@ -52,30 +52,24 @@ CYCLE = {
     "response_complete", "response_started",
 }  # fmt: skip
 WEBSOCKET = {
-    "close_sent", "config.ws_per_message_deflate", "conn.data_to_send", "conn.handshake_exc", "connection_lost",
+    "close_sent", "config.ws_max_size", "config.ws_per_message_deflate", "conn.data_to_send", "conn.handshake_exc",
+    "connection_lost",
     "connection_made", "data_received", "handle_connect", "handle_cont", "handle_ping",
     "handshake_complete", "handshake_initiated",
-    "keepalive_timeout", "loop", "read_paused", "receive", "resume_writing", "scope", "send",
+    "keepalive_timeout", "loop", "queue.put_nowait", "read_paused", "receive", "resume_writing", "scope", "send",
     "send_receive_event_to_app", "shutdown", "start_keepalive", "stop_keepalive", "transport.abort", "transport.close",
     "transport.is_closing",
     "transport.pause_reading", "transport.resume_reading", "transport.write", "writable.is_set",
 }  # fmt: skip
-CHANNEL = {
-    "close_sent", "config.ws_max_size", "loop", "queue.put_nowait", "read_paused",
-    "transport.close", "transport.is_closing", "transport.pause_reading", "transport.write", "writable.is_set",
+WIRE = {
+    "close_sent", "close_timer", "disconnected", "loop", "read_paused", "transport",
 }  # fmt: skip
-CLIENT = {
-    "close_sent", "close_timer", "config.ws_max_size", "disconnected", "loop.call_later",
-    "transport.abort", "transport.close", "transport.get_write_buffer_size", "transport.is_closing",
-    "transport.write", "writable.is_set",
-}  # fmt: skip
+"""What the channels need of `GatewayWebSocket` that it has from uvicorn (`app/server/wire.py`)."""
 CLASSES: dict[str, tuple[type, set[str]]] = {
     "AdminServer": (uvicorn.Server, ADMIN_SERVER),
     "GatewayServer": (uvicorn.Server, GATEWAY_SERVER),
     "GatewayHttp": (HttpToolsProtocol, HTTP),
     "GatewayWebSocket": (WebSocketsSansIOProtocol, WEBSOCKET),
-    "AgentChannel": (WebSocketsSansIOProtocol, CHANNEL),
-    "ClientChannel": (WebSocketsSansIOProtocol, CLIENT),
 }
 IMPORTED = {"Config", "Server"}
 
@@ -89,10 +83,8 @@ def classes() -> list[ast.ClassDef]:
         tree_of(path)
         for path in (
             "app/serve.py",
-            "app/server/http.py",
+            "app/server/uvicorn_http.py",
             "app/server/websocket.py",
-            "app/server/agent_channel.py",
-            "app/server/client_channel.py",
         )
     ]
     return [node for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)]
@@ -174,7 +166,7 @@ async def test_every_name_exists_on_a_connection():
         await quiet()
     with Connection(Application()) as client:
         protocol = client.upgrade()
-        missing += [name for name in WEBSOCKET | CHANNEL | CLIENT if not has(protocol, name)]
+        missing += [name for name in WEBSOCKET | WIRE if not has(protocol, name)]
         protocol.shutdown()
         await quiet()
     assert missing == []

@@ -7,7 +7,7 @@ from typing import Any, Self
 import uvicorn
 from uvicorn.server import ServerState
 
-from app.server.http import GatewayHttp
+from app.server.uvicorn_http import GatewayHttp
 from app.server.websocket import GatewayWebSocket
 from tests.fakes.transport import FakeTransport
 

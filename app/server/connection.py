@@ -1,0 +1,315 @@
+"""One client's connection: its states, its deadlines, and how it ends.
+
+The states, and what happens in each, are in `connection_states.py`; requests are read in `reading.py`, and answered in
+`answering.py`. It knows no routes, no policy and no ASGI: a `Reception` says who takes a request. Of its transport it
+uses `write`, `write_eof`, `pause_reading`, `resume_reading`, `close`, `abort` and the addresses, so it stands on
+anything that has these.
+
+Invariants: its call is told `finished`, `broken_off` or `left` once, whatever ends the connection; every state has a
+deadline, or its call has.
+"""
+
+import asyncio
+from math import inf
+
+from tunnel.override import override
+from tunnel.port import Headers
+
+from ..public.client_port import HttpListener
+from ..rules import problems
+from . import connection_states as states
+from .connection_states import (
+    ANSWERING,
+    BODY,
+    CLOSED,
+    CLOSING,
+    DROPPING,
+    HEAD,
+    LINGERING,
+    OPEN,
+    ROWS,
+    UPGRADING,
+    WAITING,
+    Drain,
+    Fin,
+    Late,
+    State,
+)  # fmt: skip
+from .heads import Head
+from .lines import HeadError
+from .reading import Peer, Reading, Reception
+from .sockets import cut_off
+
+
+class Connection(Reading, asyncio.Protocol):
+    """See the module."""
+
+    __slots__ = ("_peer",)
+
+    def __init__(self, reception: Reception, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(reception, loop)
+        self._peer: Peer | None = None  # of a WebSocket
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.state.value}, {self._requests} requests, {len(self._rest)} bytes wait>"
+
+    # --- told by the transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client connected: its first head has a deadline."""
+        self._transport = transport  # type: ignore[assignment]
+        peer = transport.get_extra_info("peername")
+        local = transport.get_extra_info("sockname")
+        self.peer = peer[0] if isinstance(peer, tuple | list) else "unknown"
+        self.local = local[0] if isinstance(local, tuple | list) else ""
+        self.scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
+        self._since = self._time()
+        self._reception.joined(self)
+        self._reception.deadlines.put(self, self._since + min(states.HEAD_SECONDS, self._reception.keep_alive_seconds))
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        state = self.state
+        if state is WAITING and not self._rest:
+            self._read_head(data, 0)
+        elif state is OPEN and self._peer is not None:
+            self._peer.data_received(data)
+        elif state is HEAD:
+            self._read_on(data)
+        elif state is LINGERING:
+            self._dropped_bytes += len(data)
+            if self._dropped_bytes > states.LINGERED_BYTES:
+                self._close()
+        elif state is not CLOSING and state is not CLOSED:
+            self._rest = self._rest[self._rest_at :] + data if self._rest else data
+            self._rest_at = 0
+            if self._body is not None:
+                self._read_body()
+            self._keep()
+
+    def eof_received(self) -> bool:
+        """The client sends no more. True keeps the connection, for the answer."""
+        fin = ROWS[self.state].fin
+        if self.scheme == "http":  # TLS has no half-closed connections here
+            if fin is Fin.HALF and self._time() - self._since <= states.HALF_CLOSE_SECONDS:
+                self._end_input()
+                return True
+            if fin is Fin.REST and self._rest:
+                self._ended_input = True
+                return True
+        if fin is not Fin.CLOSE:
+            self._leave()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (the transport's)
+        """The connection is gone."""
+        self.state = CLOSED
+        self._reception.deadlines.remove(self)
+        for turn in (self._turn, self._next_turn):
+            if turn is not None:
+                turn.cancel()
+        self._turn = self._next_turn = None
+        self._leave()
+        peer, self._peer = self._peer, None
+        if peer is not None:
+            peer.left()
+        self._buffer = self._body = None
+        self._rest = b""
+        self._keep()
+        self._transport = None
+        self._reception.parted(self)
+
+    @override
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._peer is not None:
+            self._peer.on_writable()
+
+    # --- told by the server
+
+    def finish(self) -> None:
+        """The gateway drains: close the connection, now or after its answer. A WebSocket is told by its call."""
+        self._is_draining = True
+        drain = ROWS[self.state].drain
+        if drain is Drain.CLOSE:
+            self._close()
+        elif drain is Drain.FINISH:
+            self._is_usual = self._keep_alive = False
+
+    def shutdown(self) -> None:
+        """The server stops: as in a drain, and WebSockets that are still open are closed."""
+        self.finish()
+        if self.state is OPEN and self._peer is not None:
+            self._peer.shutdown()
+
+    def due(self, now: float, /) -> float:
+        """Hold the deadline of the state. Returns when to be asked again."""
+        state = self.state
+        row = ROWS[state]
+        if self._ended_input and not self._started and self._call is not None:
+            if now < self._since + states.HALF_CLOSED_SECONDS:
+                return self._since + states.HALF_CLOSED_SECONDS
+            self.abort_for("it ended its input, and got no answer in time")
+            return inf
+        seconds = row.seconds
+        if state is WAITING:
+            seconds = self._reception.keep_alive_seconds if self._requests else states.HEAD_SECONDS
+        if seconds is None:
+            return now + min(states.LOOK_SECONDS, self._reception.keep_alive_seconds)
+        if now < self._since + seconds:
+            return self._since + seconds
+        if state is BODY and (self._progress_bytes >= states.LEAST_BODY_BYTES or self._paused or not self._may_tell):
+            self._progress_bytes = 0
+            self._since = now
+            return now + seconds
+        return self._late(row.late)
+
+    def _late(self, late: Late) -> float:
+        if late is Late.REFUSE:
+            self._refuse(HeadError(f"no end within {states.HEAD_SECONDS:g} s", problems.HEAD_TIMEOUT))
+        elif late is Late.SPOIL:
+            self._spoil(HeadError("the body comes too slowly", problems.REQUEST_TIMEOUT))
+        elif late is Late.CLOSE:
+            self._close()
+        elif late is Late.ABORT and self._transport is not None:
+            cut_off(self._transport)
+        return self._time() + (ROWS[self.state].seconds or states.LOOK_SECONDS)
+
+    # --- after the answer
+
+    @override
+    def _answered(self) -> None:
+        if self._body is not None:
+            if self._keep_alive:
+                self._enter(DROPPING)
+                self._wants_body = self._paused = False
+                self._wake_reader()
+            else:
+                self._linger()
+        elif self._keep_alive:
+            self._wait()
+        elif (self._rest or self._lingers) and not self._ended_input:
+            self._linger()
+        else:
+            self._close()
+
+    @override
+    def _wait(self) -> None:
+        """For the next request, which may be there already."""
+        self.state = WAITING
+        self._since = self._time()
+        if self._rest or self._ended_input:
+            if self._next_turn is None:
+                self._next_turn = self._loop.call_soon(self._next)
+        elif self._is_draining:
+            self._close()
+
+    @override
+    def _linger(self) -> None:
+        """Read and drop what still comes, so that the client gets the answer and no reset."""
+        self._body = None
+        self._rest = b""
+        self._dropped_bytes = 0
+        self._enter(LINGERING)
+        self._keep()
+        transport = self._transport
+        if transport is not None and not transport.is_closing() and transport.can_write_eof():
+            transport.write_eof()
+
+    @override
+    def _close(self) -> None:
+        if self.state is CLOSING or self.state is CLOSED:
+            return
+        self._body = None
+        self._rest = b""
+        self._enter(CLOSING)
+        self._keep()
+        if self._transport is not None:
+            self._transport.close()
+
+    @override
+    def _failed(self) -> None:
+        self._body = None
+        self._rest = b""
+        if self.state is not CLOSED:
+            self._enter(CLOSING)
+        self._keep()
+
+    @override
+    def _leave(self, why: str = "") -> None:
+        """Its client is gone: tell the call."""
+        call, self._call = self._call, None
+        if call is not None:
+            self._forget_answer()
+            call.left(why)
+
+    def abort_for(self, why: str) -> None:
+        """Abort the connection, and tell its call so."""
+        self._leave(why)
+        self._failed()
+        if self._transport is not None:
+            cut_off(self._transport)
+
+    # --- upgrades
+
+    @override
+    def _upgrade(self, head: Head) -> None:
+        self._enter(UPGRADING)
+        self._keep()
+        peer = self._peer = self._reception.upgrade(head, self)
+        peer.serve()
+
+    def open(self, peer: Peer) -> None:
+        """The WebSocket is open: what came after its handshake, and all that follows, is its peer's."""
+        if self._peer is peer and self.state is UPGRADING:
+            self.state = OPEN
+            early, self._rest = self._rest[self._rest_at :], b""
+            self._rest_at = 0
+            self._keep()
+            self._reception.deadlines.remove(self)
+            if early:
+                peer.data_received(early)
+
+    def turn_down(self, call: HttpListener, status: int, fields: Headers, body: bytes) -> None:
+        """Answer a handshake with this, and go on; `call` is told."""
+        if self.state is UPGRADING:
+            self._peer = None
+            self._call = call
+            self.state = ANSWERING
+            if status == 400:
+                self._keep_alive = False  # as after any request that was not understood
+            self.answer(status, fields, body)
+
+    def close(self) -> None:
+        """Close the connection after what was written; idempotent."""
+        self._close()
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """None once the connection is gone."""
+        return self._transport
+
+    @property
+    def is_full(self) -> bool:
+        """The transport's buffer is above its mark."""
+        return self._full
+
+    # --- inside
+
+    @override
+    def _end_input(self) -> None:
+        self._ended_input = True
+        if not self._rest:
+            self._is_usual = self._keep_alive = False
+        if not self._started:
+            self._since = self._time()
+            self._reception.deadlines.put(self, self._since + states.HALF_CLOSED_SECONDS)
+
+    @override
+    def _enter(self, state: State) -> None:
+        """A state with a deadline of its own, but WAITING, begins."""
+        self.state = state
+        self._since = now = self._time()
+        seconds = ROWS[state].seconds
+        if seconds is not None:
+            self._reception.deadlines.put(self, now + seconds)

@@ -1,0 +1,184 @@
+"""Who takes the requests of this process's door: a route's service, the agents' endpoints, or the ASGI application.
+
+Paths of a routed host belong to the routed service, all of them. Everything else that has no taker is refused here:
+only what is for a control host, and the health paths, reach the application.
+"""
+
+import asyncio
+import base64
+import binascii
+from typing import Any, Final
+
+from ..agents import endpoints as agents
+from ..node.gateway import Gateway
+from ..public.client_port import HttpListener
+from ..public.header_rules import is_host
+from ..public.reading import made_request
+from ..public.refusals import RefusedHandshake, RefusedRequest
+from ..public.routed import handshake_call, request_call
+from ..rules import problems
+from ..rules.problems import Problem
+from ..rules.request import Request
+from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, Route, normalise_host
+from ..rules.shape import shape_of
+from ..settings.hosts import is_control
+from .agent_handshake import AgentHandshake
+from .asgi_call import Application, AsgiCall, scope_of
+from .connection import Connection
+from .deadlines import Deadlines
+from .handshake import ClientHandshake
+from .heads import Head
+from .lines import HeadError
+from .reading import Peer
+
+_KNOWN_HOSTS: Final = 1_024
+_HEALTH: Final = (b"/healthz", b"/readyz")
+_NO_FIELDS: Final = shape_of(())
+
+
+class GatewayReception:
+    """See the module. `app` is the ASGI application of `gateway`."""
+
+    def __init__(
+        self, gateway: Gateway, app: Application, *, keep_alive_seconds: float,
+        pings: tuple[float | None, float | None], max_message_bytes: int, root_path: str, state: dict[str, Any],
+        tasks: "set[asyncio.Task[None]]", loop: asyncio.AbstractEventLoop,
+    ) -> None:  # fmt: skip
+        self._gateway = gateway
+        self._app = app
+        self._pings = pings
+        self._max_message_bytes = max_message_bytes
+        self._root_path = root_path
+        self._state = state
+        self._tasks = tasks
+        self._known: dict[bytes, str] = {}
+        """Valid Host fields of routed hosts, as sent -> normalised; at most `_KNOWN_HOSTS`."""
+        self.account = gateway.account
+        self.deadlines = Deadlines(loop)
+        self.keep_alive_seconds = keep_alive_seconds
+        self.connections: set[Connection] = set()
+
+    def joined(self, connection: Connection, /) -> None:
+        """A connection was made."""
+        self._gateway.open()
+        self.connections.add(connection)
+
+    def parted(self, connection: Connection, /) -> None:
+        """It is gone; idempotent."""
+        self.connections.discard(connection)
+
+    def take(self, head: Head, connection: Connection, /) -> HttpListener:
+        """The call of a request."""
+        gateway, fields = self._gateway, head.fields
+        request = made_request(
+            head.method, head.path, head.query, fields.lines, fields.values, fields.shape, connection.peer,
+            connection.scheme, gateway.settings.trusted_proxies, (), False, self._root_path, head.target,
+        )  # fmt: skip
+        host = self._known.get(fields.host)
+        routes = gateway.routes_of(host) if host is not None else None
+        if routes is None:
+            reason = _fault_of(fields.host)
+            if reason:
+                return RefusedRequest(gateway, request, connection, problems.BAD_REQUEST, reason)
+            routes = self._routes_of(fields.host)
+        if routes is not None:
+            return request_call(gateway, request, connection, routes=routes)
+        if head.path not in _HEALTH and not self._is_control(head, connection):
+            return RefusedRequest(gateway, request, connection, problems.NO_ROUTE)
+        scope = scope_of(
+            head.method, head.path, head.query, fields.lines, is_old=head.is_old, scheme=connection.scheme,
+            root_path=self._root_path, client=(connection.peer, 0), server=(connection.local, 0), state=self._state,
+        )  # fmt: skip
+        return AsgiCall(self._app, scope, connection, self.account, self._tasks)
+
+    def refuse(self, error: HeadError, connection: Connection, /) -> HttpListener:
+        """The call of what was not a request."""
+        request = made_request(
+            "-", b"", b"", [], (), _NO_FIELDS, connection.peer, connection.scheme,
+            self._gateway.settings.trusted_proxies,
+        )  # fmt: skip
+        return RefusedRequest(self._gateway, request, connection, error.problem, str(error))
+
+    def upgrade(self, head: Head, connection: Connection, /) -> Peer:
+        """Who answers a WebSocket handshake."""
+        gateway, fields = self._gateway, head.fields
+        offered = b",".join([value for name, value in fields.lines if name == b"sec-websocket-protocol"])
+        request = made_request(
+            "GET", head.path, head.query, fields.lines, fields.values, fields.shape, connection.peer,
+            connection.scheme, gateway.settings.trusted_proxies,
+            tuple(name.strip() for name in offered.decode("latin-1").split(",")) if offered else (), True,
+            self._root_path, head.target,
+        )  # fmt: skip
+        key = request.first(b"sec-websocket-key") or b""
+        routes = self._routes_of(fields.host)
+        fault = _handshake_fault(head, request)
+        if fault is None and routes is None and head.path in agents.PATHS:
+            return AgentHandshake(
+                connection, key, self._pings, self._max_message_bytes,
+                lambda socket: agents.serve(
+                    gateway, request, socket, is_control_host=self._is_control(head, connection)
+                ),
+                self._tasks,
+            )  # fmt: skip
+
+        def make(handshake: ClientHandshake) -> RefusedHandshake | Any:  # noqa: ANN401
+            if fault is not None:
+                return RefusedHandshake(gateway, request, handshake, *fault)
+            if routes is None:
+                return RefusedHandshake(gateway, request, handshake, problems.NO_ROUTE)
+            return handshake_call(gateway, request, handshake, routes=routes)
+
+        return ClientHandshake(connection, key, self._pings, self._max_message_bytes, make)
+
+    def _routes_of(self, sent: bytes) -> list[Route] | None:
+        """The routes of a Host field. None: it is not routed, or no host."""
+        host = self._known.get(sent)
+        if host is None:
+            if _fault_of(sent):
+                return None
+            host = normalise_host(sent.decode("latin-1"))
+        routes = self._gateway.routes_of(host)
+        if routes is None:
+            self._known.pop(sent, None)  # routed until the last reload
+        elif sent not in self._known:
+            if len(self._known) >= _KNOWN_HOSTS:
+                self._known.clear()
+            self._known[sent] = host
+        return routes
+
+    def _is_control(self, head: Head, connection: Connection) -> bool:
+        return is_control(self._gateway.settings.control_hosts, head.fields.host, connection.local)
+
+    def __repr__(self) -> str:
+        return f"<GatewayReception {len(self.connections)} connections, {len(self._tasks)} tasks>"
+
+
+def _fault_of(host: bytes) -> str:
+    """What is wrong with a Host field, before anything looks at it; empty where nothing is."""
+    if len(host) > HOST_FIELD_BYTES:
+        return f"the host is longer than {HOST_CHARACTERS} characters"
+    if not is_host(host):
+        return "Host is not a host name"
+    if len(host) > HOST_CHARACTERS and len(normalise_host(host.decode("latin-1"))) > HOST_CHARACTERS:
+        return f"the host is longer than {HOST_CHARACTERS} characters"
+    return ""
+
+
+def _handshake_fault(head: Head, request: Request) -> tuple[Problem, str] | None:
+    """Why this handshake cannot be accepted (RFC 6455 section 4.2.1)."""
+    host = _fault_of(head.fields.host)
+    if host:
+        return problems.BAD_REQUEST, host
+    if head.method != "GET":
+        return problems.BAD_REQUEST, "a WebSocket handshake is a GET"
+    framing = head.fields.framing
+    if framing.length or framing.chunked:
+        return problems.BAD_REQUEST, "a WebSocket handshake has no body"
+    if request.all(b"sec-websocket-version") != [b"13"]:
+        return problems.UPGRADE_REQUIRED, ""
+    keys = request.all(b"sec-websocket-key")
+    try:
+        valid = len(keys) == 1 and len(base64.b64decode(keys[0], validate=True)) == 16
+    except binascii.Error:
+        valid = False
+    return None if valid else (problems.BAD_REQUEST, "Sec-WebSocket-Key is not 16 bytes in base64")

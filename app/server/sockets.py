@@ -1,0 +1,39 @@
+"""The options of a client's socket: TCP keep-alive, a small send buffer, and an abort that drops what is unsent."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+
+_KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+"""Finds a vanished client after 60 + 4 x 15 s."""
+
+_UNSENT_BYTES = 128 * 1024
+"""Bytes that the kernel may hold unsent for a connection. More would only delay what is written later."""
+
+_LINGER_NOT = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+
+
+def keep_alive(transport: asyncio.Transport) -> None:
+    """Switch TCP keep-alive on, with our times if the system lets us set them."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE:
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, option, _UNSENT_BYTES)
+
+
+def cut_off(transport: asyncio.Transport) -> None:
+    """Abort, and make the kernel drop what it holds unsent: otherwise it would retry for minutes."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        with contextlib.suppress(OSError):  # already gone
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+    transport.abort()

@@ -1,0 +1,34 @@
+"""What the channels of open WebSockets need of the connection that they stand on, whoever made it."""
+
+import asyncio
+from typing import Protocol
+
+
+class Wire(Protocol):
+    """One connection after its 101."""
+
+    transport: asyncio.Transport
+    loop: asyncio.AbstractEventLoop
+    close_sent: bool
+    """Our close frame was written: nothing may follow it."""
+    close_timer: asyncio.TimerHandle | None
+    read_paused: bool
+    """What `received` was given waits to be taken, and nothing more is read until then."""
+
+    @property
+    def disconnected(self) -> bool:
+        """The connection is gone."""
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The limit for a message."""
+
+    @property
+    def is_writable(self) -> bool:
+        """The transport's buffer is below its mark."""
+
+    def received(self, message: str | bytes, /) -> None:
+        """A message came that is for nobody's callback: somebody awaits it."""
+
+    def ended(self, code: int, reason: str, /) -> None:
+        """The peer closed, or broke the protocol."""

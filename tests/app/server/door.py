@@ -1,0 +1,168 @@
+"""A door without a gateway: connections on fake transports, and calls that the test answers by hand."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Self
+
+from app.public.client_port import HttpListener
+from app.rules.problems import Problem
+from app.server.connection import Connection
+from app.server.deadlines import Deadlines
+from app.server.heads import Head
+from app.server.lines import HeadError
+from tests.fakes.transport import FakeTransport
+from tunnel.account import Account
+
+GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+KEEP_ALIVE_SECONDS = 75.0
+
+
+class Call(HttpListener):
+    """A call: writes down what its connection tells, and answers when the test says so."""
+
+    def __init__(self, head: Head | None, connection: Connection, door: "Door") -> None:
+        self.head = head
+        self.connection = connection
+        self.door = door
+        self.log: list[str] = []
+        self.body_ = b""
+        self.wanted = True
+
+    def begin(self) -> None:
+        self.log.append("begin")
+        self.door.on_begin(self)
+
+    def body(self, data: bytes, /, *, last: bool) -> bool:
+        self.body_ += data
+        self.log.append(f"body {len(data)}{' last' if last else ''}")
+        return self.wanted
+
+    def spoil(self, problem: Problem, why: str, /) -> None:
+        self.log.append(f"spoil {problem.status}")
+        if self.door.answers_spoilt:
+            self.answer(problem.status)
+
+    def sending(self) -> None:
+        self.log.append("sending")
+
+    def sent(self, size_bytes: int, /) -> None:
+        self.log.append(f"sent {size_bytes}")
+
+    def finished(self, size_bytes: int = 0, /) -> None:
+        self.log.append(f"finished {size_bytes}")
+
+    def broken_off(self) -> None:
+        self.log.append("broken off")
+
+    def left(self, why: str = "", /) -> None:
+        self.log.append("left")
+
+    def broke(self) -> None:
+        self.log.append("broke")
+
+    def answer(self, status: int = 200, body: bytes = b"ok") -> None:
+        """A whole answer of our own."""
+        self.connection.answer(status, [(b"content-length", b"%d" % len(body))], body)
+
+    def whole(self, body: bytes = b"ok") -> bool:
+        """A whole answer of the service."""
+        block = b"content-length: %d\r\n" % len(body)
+        return self.connection.whole(200, [(b"content-length", b"%d" % len(body))], block, body)
+
+
+class FakePeer:
+    """The other half of an upgraded connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.log: list[str] = []
+        self.data = b""
+
+    def serve(self) -> None:
+        self.log.append("serve")
+
+    def data_received(self, data: bytes, /) -> None:
+        self.data += data
+
+    def on_writable(self) -> None:
+        self.log.append("writable")
+
+    def left(self) -> None:
+        self.log.append("left")
+
+    def shutdown(self) -> None:
+        self.log.append("shutdown")
+
+
+class Door:
+    """A `Reception`, and the connections that were made to it."""
+
+    def __init__(self, account: Account | None = None) -> None:
+        self.account = account or Account()
+        self.deadlines = Deadlines(asyncio.get_running_loop())
+        self.keep_alive_seconds = KEEP_ALIVE_SECONDS
+        self.calls: list[Call] = []
+        self.refused: list[HeadError] = []
+        self.peers: list[FakePeer] = []
+        self.connections: list[Any] = []
+        self.on_begin: Callable[[Call], None] = lambda _: None
+        self.answers_spoilt = True
+
+    def take(self, head: Head, connection: Any, /) -> Call:
+        self.calls.append(Call(head, connection, self))
+        return self.calls[-1]
+
+    def refuse(self, error: HeadError, connection: Any, /) -> Call:
+        self.refused.append(error)
+        call = Call(None, connection, self)
+        connection_answer = call.answer
+        call.begin = lambda: connection_answer(error.problem.status)  # type: ignore[method-assign]
+        self.calls.append(call)
+        return call
+
+    def upgrade(self, head: Head, connection: Any, /) -> FakePeer:
+        self.peers.append(FakePeer(connection))
+        return self.peers[-1]
+
+    def joined(self, connection: Any, /) -> None:
+        self.connections.append(connection)
+
+    def parted(self, connection: Any, /) -> None:
+        self.connections.remove(connection)
+
+    @property
+    def call(self) -> Call:
+        return self.calls[-1]
+
+
+class Client:
+    """One client's connection."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.wire = FakeTransport()
+        self.connection = Connection(door, asyncio.get_running_loop())
+        self.wire.protocol = self.connection
+        self.wire.can_write_eof = lambda: True  # type: ignore[method-assign]
+        self.connection.connection_made(self.wire)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wire.lose()
+
+    def send(self, *pieces: bytes) -> None:
+        for piece in pieces:
+            self.connection.data_received(piece)
+
+    def end(self) -> bool:
+        """The client's FIN; as a transport does, the connection is closed unless it wants to be kept."""
+        keeps = self.connection.eof_received()
+        if not keeps:
+            self.wire.close()
+        return keeps
+
+    @property
+    def got(self) -> bytes:
+        return self.wire.written
