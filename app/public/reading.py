@@ -23,7 +23,7 @@ def read_request(
 def made_request(
     method: str, path: bytes, query: bytes, fields: Headers, values: tuple[bytes, ...], shape: Shape, peer: str,
     peer_scheme: str, proxies: Networks, subprotocols: tuple[str, ...] = (), is_websocket: bool = False,
-    prefix: str = "", asked: bytes = b"",
+    prefix: str = "", asked: bytes = b"", is_checked: bool = False,
 ) -> Request:  # fmt: skip
     """The same, where the door has the values and the shape of the fields, and the target as it came."""
     host_at = shape.host_at
@@ -37,5 +37,5 @@ def made_request(
         b",".join([values[at] for at in shape.connections]) if shape.connections else b"",
         b",".join([values[at] for at in shape.upgrades]) if shape.upgrades else b"",
         fields, values, shape, peer, peer_scheme, client, scheme, trusted, request_id, subprotocols, is_websocket,
-        prefix, asked,
+        prefix, asked, is_checked,
     )  # fmt: skip

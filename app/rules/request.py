@@ -56,6 +56,8 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Where the gateway is mounted, decoded; empty at the root."""
     asked: bytes = b""
     """Path and query as they came, where the door knows more than the two: a `?` with nothing after it."""
+    is_checked: bool = False
+    """The door has refused control characters in values (RFC 9110 section 5.5)."""
 
     @property
     def target(self) -> bytes:

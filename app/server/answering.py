@@ -52,7 +52,7 @@ class Answering(HttpClient):
         # Of the request.
         self._is_head_request = False
         self._is_old = False
-        self._is_usual = False  # neither of these, and the connection stays
+        self._is_usual = False  # neither of these, the connection stays, and the request is complete
         self._keep_alive = True
         self._expects = False
         self._takes_trailers = False
@@ -115,7 +115,7 @@ class Answering(HttpClient):
     @override
     def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> bool:
         transport = self._transport
-        at_once = self._is_usual and not self._full and not self._is_early()
+        at_once = self._is_usual and not self._full
         if not at_once or transport is None:
             self.answer(status, fields, body)
             return False

@@ -51,7 +51,7 @@ class Connection(Reading, asyncio.Protocol):
         self._peer: Peer | None = None  # of a WebSocket
 
     def __repr__(self) -> str:
-        return f"<Connection {self.state.value}, {self._requests} requests, {len(self._rest)} bytes wait>"
+        return f"<Connection {self.state.value}, {self.requests} requests, {len(self._rest)} bytes wait>"
 
     # --- told by the transport
 
@@ -153,7 +153,7 @@ class Connection(Reading, asyncio.Protocol):
             return inf
         seconds = row.seconds
         if state is WAITING:
-            seconds = self._reception.keep_alive_seconds if self._requests else states.HEAD_SECONDS
+            seconds = self._reception.keep_alive_seconds if self.requests else states.HEAD_SECONDS
         if seconds is None:
             return now + min(states.LOOK_SECONDS, self._reception.keep_alive_seconds)
         if now < self._since + seconds:
@@ -179,16 +179,16 @@ class Connection(Reading, asyncio.Protocol):
 
     @override
     def _answered(self) -> None:
-        if self._body is not None:
-            if self._keep_alive:
-                self._enter(DROPPING)
-                self._wants_body = self._paused = False
-                self._wake_reader()
-            else:
-                self._linger()
-        elif self._keep_alive:
-            self._wait()
-        elif (self._rest or self._lingers) and not self._ended_input:
+        if self._body is None and self._keep_alive:
+            self.state = WAITING
+            self._since = self._time()
+            if self._rest or self._ended_input or self._is_draining:
+                self._wait()
+        elif self._body is not None and self._keep_alive:
+            self._enter(DROPPING)
+            self._wants_body = self._paused = False
+            self._wake_reader()
+        elif (self._rest or self._lingers or self._body is not None) and not self._ended_input:
             self._linger()
         else:
             self._close()

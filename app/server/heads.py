@@ -11,6 +11,8 @@ pieces it comes; the target and the values are the bytes that came.
 import re
 from typing import Final
 
+import msgspec
+
 from tunnel.port import Headers
 
 from ..rules import problems
@@ -43,35 +45,29 @@ _EMPTY_LINES: Final = re.compile(rb"(?:\r\n){0,4}")
 _SCHEMES: Final = {b"http": b"80", b"https": b"443"}
 
 
-class Fields:
+class Fields(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The field lines of a head, and what they say of its framing."""
 
-    __slots__ = ("framing", "host", "lines", "shape", "values")
-
-    def __init__(self, lines: Headers, shape: Shape, values: tuple[bytes, ...], framing: Framing) -> None:
-        self.lines = lines
-        """Names in lower case."""
-        self.shape = shape
-        self.values = values
-        self.framing = framing
-        at = shape.host_at
-        self.host = b"" if at is None else values[at]
+    lines: Headers
+    """Names in lower case."""
+    shape: Shape
+    values: tuple[bytes, ...]
+    host: bytes
+    """The first Host; empty where there is none."""
+    framing: Framing
 
 
-class Head:
+class Head(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The head of one request."""
 
-    __slots__ = ("fields", "is_old", "method", "path", "query", "target")
-
-    def __init__(self, method: str, target: bytes, path: bytes, query: bytes, fields: Fields, *, is_old: bool) -> None:
-        self.method = method
-        self.target = target
-        """In origin form, as it came (section 3.2.1); `*` for OPTIONS (section 3.2.4)."""
-        self.path = path
-        self.query = query
-        self.fields = fields
-        self.is_old = is_old
-        """HTTP/1.0."""
+    method: str
+    target: bytes
+    """In origin form, as it came (section 3.2.1); `*` for OPTIONS (section 3.2.4)."""
+    path: bytes
+    query: bytes
+    fields: Fields
+    is_old: bool
+    """HTTP/1.0."""
 
     def __repr__(self) -> str:
         return f"<Head {self.method} {self.target!r}, {len(self.fields.lines)} fields>"
@@ -106,7 +102,7 @@ def read_head(data: bytes) -> Head:
             fields = _with_host(fields, block, target)
         target = _read_target(method, target, fields.host)
     path, _, query = target.partition(b"?")
-    return Head(method, target, path, query, fields, is_old=is_old)
+    return Head(method, target, path, query, fields, is_old)
 
 
 def _read_fields(block: bytes) -> Fields:
@@ -115,9 +111,11 @@ def _read_fields(block: bytes) -> Fields:
     if len(lines) > FIELDS:
         raise HeadError(f"more than {FIELDS} fields", problems.HEAD_TOO_LARGE)
     read = read_lines(lines)
-    names, values = zip(*read, strict=True) if read else ((), ())
+    names = tuple([name for name, _ in read])
+    values = tuple([value for _, value in read])
     shape = shape_of(names)
-    fields = Fields(read, shape, values, framing_of(shape, read))
+    host_at = shape.host_at
+    fields = Fields(read, shape, values, b"" if host_at is None else values[host_at], framing_of(shape, read))
     if len(block) <= _BLOCK_BYTES and REMEMBERED.issuperset(names):
         _blocks.keep(block, fields)
     return fields

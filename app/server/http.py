@@ -13,9 +13,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from ..node.gateway import Gateway
-from ..public.client_port import HttpListener
 from .connection import Connection
-from .heads import Head
 from .reception import GatewayReception
 from .sockets import keep_alive
 
@@ -28,10 +26,11 @@ class _Reception(GatewayReception):
         self._server = server
         self.connections = server.connections  # type: ignore[assignment]
 
-    def take(self, head: Head, connection: Connection, /) -> HttpListener:
-        """The call of a request."""
-        self._server.total_requests += 1
-        return super().take(head, connection)
+    def parted(self, connection: Connection, /) -> None:
+        """A connection is gone; idempotent."""
+        if connection in self.connections:
+            self._server.total_requests += connection.requests
+        super().parted(connection)
 
 
 _receptions: "WeakKeyDictionary[ServerState, _Reception]" = WeakKeyDictionary()

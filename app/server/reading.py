@@ -80,8 +80,8 @@ class Reading(Answering):
 
     __slots__ = (
         "_body", "_buffer", "_dropped_bytes", "_ended_input", "_held", "_is_draining", "_is_starting", "_is_unread",
-        "_lingers", "_may_tell", "_next_turn", "_paused", "_progress_bytes", "_reception", "_requests", "_rest",
-        "_rest_at", "_since", "_time", "_wants_body", "local", "peer", "scheme", "state",
+        "_lingers", "_may_tell", "_next_turn", "_paused", "_progress_bytes", "_reception", "_rest",
+        "_rest_at", "_since", "_time", "_wants_body", "local", "peer", "requests", "scheme", "state",
     )  # fmt: skip
 
     def __init__(self, reception: Reception, loop: asyncio.AbstractEventLoop) -> None:
@@ -90,7 +90,8 @@ class Reading(Answering):
         self._time: Callable[[], float] = loop.time
         self.state: State = WAITING
         self._since = 0.0  # when the state began, or the request came
-        self._requests = 0
+        self.requests = 0
+        """Read so far."""
         self._buffer: HeadBuffer | None = None  # of an unfinished head
         self._body: BodyReader | None = None
         self._may_tell = False  # the call has asked for the body
@@ -190,18 +191,19 @@ class Reading(Answering):
     def _begin(self, head: Head) -> None:
         """The head is complete: its call begins."""
         framing = head.fields.framing
-        self._requests += 1
+        self.requests += 1
         self._since = self._time()
         is_old = self._is_old = head.is_old
         is_head_request = self._is_head_request = head.method == "HEAD"
         keep_alive = not framing.closes and (framing.keeps_alive or not is_old) and not self._is_draining
         self._keep_alive = keep_alive
-        self._is_usual = keep_alive and not is_old and not is_head_request
+        has_body = framing.length > 0 or framing.chunked
+        self._is_usual = keep_alive and not (is_old or is_head_request or has_body)
         self._takes_trailers = framing.takes_trailers
         if framing.upgrades:
             self._upgrade(head)
             return
-        if framing.length or framing.chunked:
+        if has_body:
             self._body = ChunkedReader() if framing.chunked else LengthReader(framing.length)
             self._expects = framing.expects and not is_old and not self._rest
             self._may_tell = self._paused = False
@@ -285,6 +287,7 @@ class Reading(Answering):
             else:
                 self.state = ANSWERING
                 self._since = self._time()
+                self._is_usual = self._keep_alive and not (self._is_old or self._is_head_request)
                 if self._ended_input:
                     self._end_input()
         elif self._ended_input and not body.more:

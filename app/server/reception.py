@@ -72,7 +72,7 @@ class GatewayReception:
         gateway, fields = self._gateway, head.fields
         request = made_request(
             head.method, head.path, head.query, fields.lines, fields.values, fields.shape, connection.peer,
-            connection.scheme, gateway.settings.trusted_proxies, (), False, self._root_path, head.target,
+            connection.scheme, gateway.settings.trusted_proxies, (), False, self._root_path, head.target, True,
         )  # fmt: skip
         host = self._known.get(fields.host)
         routes = gateway.routes_of(host) if host is not None else None

@@ -106,6 +106,7 @@ async def test_trailers_and_the_rest_of_a_body_have_deadlines():
     with Client(door) as client:
         client.send(POST + b"h")
         door.call.whole()
+        await quiet()
         assert client.connection.state is State.DROPPING
         await asyncio.sleep(11.0)
         assert client.wire.closed
