@@ -7,7 +7,7 @@ whether a reset overtakes the answer; they are listed, and may be right.
 
 Known = dict[str, tuple[str, ...]]
 
-BOTH: Known = {
+UVICORN: Known = {
     "the parser forgives it at the start of a line or between its words": (
         "lines: a bare LF first", "lines: a bare CR first", "lines: CR CR LF first",
         "lines: two blanks before the target", "lines: two blanks before the version", "targets: /  is none",
@@ -121,14 +121,14 @@ BOTH: Known = {
         "limits: 140,000 bytes in one field",
     ),
 }  # fmt: skip
-"""What both doors do."""
+"""What uvicorn's protocol class does, whatever is made of it."""
 
-ONLY_SERVE: Known = {
+OURS: Known = {
     "of several pings in one segment only the last is answered": (
         "upgrades: ten pings after the 101",
     ),
 }  # fmt: skip
-"""What `python -m app` alone does."""
+"""What the door of our own does."""
 
 ONLY_UVICORN: Known = {
     "uvicorn drops the authority of a target in absolute form, and knows no other than the parser's forms": (
@@ -164,7 +164,7 @@ ONLY_UVICORN: Known = {
         "limits: a name without an end", "limits: empty lines without an end",
     ),
 }  # fmt: skip
-"""What plain uvicorn alone does."""
+"""What it does under plain uvicorn."""
 
 SOMETIMES = frozenset((
     "limits: 140,000 bytes in one field", "limits: a head above the limit, behind a request",
@@ -178,7 +178,8 @@ def _by_case(*tables: Known) -> dict[str, str]:
 
 
 DEVIATIONS: dict[str, dict[str, str]] = {
-    "python -m app": _by_case(BOTH, ONLY_SERVE),
-    "uvicorn app.main:app": _by_case(BOTH, ONLY_UVICORN),
+    "python -m app": _by_case(OURS),
+    "uvicorn --http app.server.http:Protocol": _by_case(OURS),
+    "uvicorn app.main:app": _by_case(UVICORN, ONLY_UVICORN),
 }
 """By door and case, the reason."""

@@ -31,13 +31,25 @@ def serve(stack: Stack) -> Process:
 
 
 def uvicorn(stack: Stack) -> Process:
-    command = [sys.executable, "-m", "uvicorn", "app.main:app", "--host", LOOPBACK, "--port", str(stack.port), *FLAGS]
+    return _uvicorn(stack, *FLAGS)
+
+
+def uvicorn_with_our_door(stack: Stack) -> Process:
+    return _uvicorn(stack, "--http", "app.server.http:Protocol", *FLAGS)
+
+
+def _uvicorn(stack: Stack, *flags: str) -> Process:
+    command = [sys.executable, "-m", "uvicorn", "app.main:app", "--host", LOOPBACK, "--port", str(stack.port), *flags]
     process = stack.processes.start("uvicorn", command, {"GATEWAY_CONFIG": str(stack.write_config())})
     process.wait_line("Uvicorn running on")
     return process
 
 
-DOORS: dict[str, Callable[[Stack], Process]] = {"python -m app": serve, "uvicorn app.main:app": uvicorn}
+DOORS: dict[str, Callable[[Stack], Process]] = {
+    "python -m app": serve,
+    "uvicorn --http app.server.http:Protocol": uvicorn_with_our_door,
+    "uvicorn app.main:app": uvicorn,
+}
 """How each is started; one more door is one more row, here and in the deviations."""
 
 CUT = (

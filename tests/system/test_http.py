@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.clients import Answer, RawClient
 from tests.system.conftest import not_over, tunnel_only
-from tests.system.harness import DIRECT, Stack
+from tests.system.harness import Stack
 
 pytestmark = pytest.mark.anyio
 
@@ -36,12 +36,7 @@ def ask(stack: Stack, line: str, *fields: str, body: bytes = b"", name: str = "p
         "/echo/q?b=%2F&a=1&a=2",
         "/echo/caf%C3%A9",
         "/echo/~!$&'()*+,=:@",
-        pytest.param(
-            "/echo/empty?",
-            marks=pytest.mark.xfail(
-                not DIRECT, reason="ASGI cannot say that an empty query was there; the fast door can", strict=True
-            ),
-        ),
+        "/echo/empty?",
         pytest.param("/echo/a..b/...", marks=DECODED),
     ],
 )
