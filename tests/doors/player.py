@@ -114,7 +114,10 @@ class Door:
         await self._ask(head(b"GET /healthz HTTP/1.1", b"Host: nobody.test"))
 
     async def _ask(self, request: bytes) -> None:
-        if self._barrier is None or self._barrier.ended:
+        if self._barrier is not None and self._barrier.ended:
+            await self._barrier.close()
+            self._barrier = None
+        if self._barrier is None:
             self._barrier = await Line.open(self.port)
         line = self._barrier
         line.data = b""
