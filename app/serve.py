@@ -23,8 +23,6 @@ from .operator.admin import create_admin_app
 from .operator.reload import Reloader
 from .server.collector import Collector
 from .server.http import Protocol
-from .server.uvicorn_http import GatewayHttp
-from .server.websocket import GatewayWebSocket
 from .settings import Settings
 from .settings.hosts import is_loopback
 
@@ -120,8 +118,6 @@ class GatewayServer(uvicorn.Server):
         for number, connection in enumerate(connections, 1):
             if isinstance(connection, Protocol):
                 connection.finish()
-            elif isinstance(connection, GatewayHttp):
-                connection.shutdown()
             if number % _CLOSES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
@@ -172,7 +168,7 @@ def _serve(settings: Settings, host: str, port: int) -> int:
         host=host,
         port=port,
         http=Protocol,
-        ws=GatewayWebSocket,
+        ws="none",  # the door answers handshakes itself
         loop="uvloop",
         log_config=None,
         access_log=False,  # we write our own

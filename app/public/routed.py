@@ -68,4 +68,6 @@ def _route_of(gateway: Gateway, request: Request, routes: list[Route] | None, re
         raise _NoRouteError(problems.BAD_REQUEST, str(error)) from None
     if route is None:
         raise _NoRouteError(problems.NO_ROUTE)
+    if request.path == b"*" and request.method != "OPTIONS":  # RFC 9112 section 3.2.4
+        raise _NoRouteError(problems.BAD_REQUEST, "the target * is for OPTIONS")
     return route

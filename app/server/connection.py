@@ -146,7 +146,9 @@ class Connection(Reading, asyncio.Protocol):
         """Hold the deadline of the state. Returns when to be asked again."""
         state = self.state
         row = ROWS[state]
-        if self._ended_input and not self._started and self._call is not None:
+        if state is CLOSED or state is OPEN:
+            return inf
+        if state is ANSWERING and self._ended_input and not self._started:
             if now < self._since + states.HALF_CLOSED_SECONDS:
                 return self._since + states.HALF_CLOSED_SECONDS
             self.abort_for("it ended its input, and got no answer in time")

@@ -176,6 +176,7 @@ class Reading(Answering):
         try:
             found = buffer.add(data)
             if found is None:
+                self._keep()
                 return
             self._buffer = None
             found = skip_empty_lines(found)
@@ -187,6 +188,7 @@ class Reading(Answering):
             return
         self._rest, self._rest_at = found[end:], 0
         self._begin(head)
+        self._keep()
 
     def _begin(self, head: Head) -> None:
         """The head is complete: its call begins."""
@@ -347,6 +349,8 @@ class Reading(Answering):
     def _keep(self) -> None:
         """Count what waits, and read no more while there is too much."""
         size_bytes = len(self._rest)
+        if self._buffer is not None:
+            size_bytes = self._buffer.size_bytes  # nothing waits behind an unfinished head, and it has its own bound
         held = self._held
         if held is None:
             if not size_bytes:
@@ -355,7 +359,7 @@ class Reading(Answering):
                 return
             held = self._held = Holding(self._reception.account)
         held.set(size_bytes)
-        if size_bytes > states.WAITING_BYTES:
+        if size_bytes > states.WAITING_BYTES and self._buffer is None:
             if not self._is_unread and self._transport is not None:
                 self._is_unread = True
                 self._transport.pause_reading()

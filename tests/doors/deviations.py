@@ -45,9 +45,6 @@ UVICORN: Known = {
         "targets: /a#b?c has a fragment", "targets: absolute with an empty query", "targets: absolute with a fragment",
         "upgrades: a target with a fragment",
     ),
-    "an asterisk is taken for a path that is not routed": (
-        "targets: an asterisk with GET", "targets: an asterisk with POST",
-    ),
     "every refusal of the parser is a 400, whatever the reason": (
         "targets: a target above the limit",
     ),

@@ -60,12 +60,24 @@ async def test_pipelined_requests_wait_as_bytes_and_are_answered_in_order():
             door.call.whole()
             await quiet()
         assert client.connection.state is State.HEAD
-        assert door.account.held_bytes == 0
+        assert door.account.held_bytes == len(b"GET /4 HTTP/1.1\r\nHo")
         client.send(b"st: h\r\n\r\n")
         assert door.call.head is not None
         assert door.call.head.path == b"/4"
         door.call.whole()
         assert client.wire.done == [OK] * 4
+
+
+@dialogue
+async def test_an_unfinished_head_is_counted():
+    door = Door()
+    with Client(door) as client:
+        client.send(GET[:-2], b"X: " + b"x" * 100_000)
+        assert door.account.held_bytes == len(GET) + 100_001
+        assert client.wire.reading
+        client.send(b"\r\n\r\n")
+        assert door.account.held_bytes == 0
+        assert len(door.calls) == 1
 
 
 @dialogue

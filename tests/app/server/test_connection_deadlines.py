@@ -131,6 +131,15 @@ async def test_lingering_and_closing_have_deadlines():
 
 
 @dialogue
+async def test_a_deadline_of_a_connection_that_is_gone_means_nothing():
+    door = Door()
+    with Client(door) as client:
+        pass
+    assert client.connection.due(asyncio.get_running_loop().time() + 1_000.0) == float("inf")
+    assert client.wire.done == []
+
+
+@dialogue
 async def test_nothing_is_left_of_connections_that_are_gone():
     door = Door()
     for data in (b"", GET, GET * 3, POST + b"x", CHUNKED, UPGRADE, b"bad\n"):
