@@ -37,7 +37,8 @@ from .connection_states import (
 )  # fmt: skip
 from .heads import Head
 from .lines import HeadError
-from .reading import Peer, Reading, Reception
+from .port import Peer, Reception
+from .reading import Reading
 from .sockets import cut_off
 
 

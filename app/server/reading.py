@@ -12,9 +12,8 @@ import asyncio
 import logging
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol
 
-from tunnel.account import Account, Holding
+from tunnel.account import Holding
 from tunnel.override import override
 
 from ..public.client_port import HttpListener
@@ -22,57 +21,15 @@ from . import connection_states as states
 from .answering import Answering
 from .bodies import BodyReader, ChunkedReader, LengthReader
 from .connection_states import ANSWERING, BODY, DROPPING, HEAD, TRAILERS, WAITING, State
-from .deadlines import Deadlines
 from .heads import END, HEAD_BYTES, Head, HeadBuffer, read_head, skip_empty_lines
 from .lines import HeadError
+from .port import Reception
 
 logger = logging.getLogger("gateway")
 
 _AT_ONCE_BYTES = 8 * 1024
 """A piece this long that ends like a head is read as one, without a search for its end."""
 _CR = 0x0D
-
-
-class Peer(Protocol):
-    """The other half of an upgraded connection: a handshake, then a channel."""
-
-    def serve(self) -> None:
-        """The connection is ready: begin."""
-
-    def data_received(self, data: bytes, /) -> None:
-        """Bytes of an open WebSocket."""
-
-    def on_writable(self) -> None:
-        """The transport's buffer has drained."""
-
-    def left(self) -> None:
-        """The connection is gone; idempotent."""
-
-    def shutdown(self) -> None:
-        """The server stops."""
-
-
-class Reception(Protocol):
-    """Who takes the requests of a door. A `connection` is a `Connection`."""
-
-    account: Account
-    deadlines: Deadlines
-    keep_alive_seconds: float
-
-    def take(self, head: Head, connection: Any, /) -> HttpListener:  # noqa: ANN401
-        """The call of a request."""
-
-    def refuse(self, error: HeadError, connection: Any, /) -> HttpListener:  # noqa: ANN401
-        """The call of what was not a request."""
-
-    def upgrade(self, head: Head, connection: Any, /) -> Peer:  # noqa: ANN401
-        """Who answers a WebSocket handshake, and has the connection once it is open."""
-
-    def joined(self, connection: Any, /) -> None:  # noqa: ANN401
-        """A connection was made."""
-
-    def parted(self, connection: Any, /) -> None:  # noqa: ANN401
-        """It is gone."""
 
 
 class Reading(Answering):

@@ -29,7 +29,7 @@ from .deadlines import Deadlines
 from .handshake import ClientHandshake
 from .heads import Head
 from .lines import HeadError
-from .reading import Peer
+from .port import Peer
 
 _KNOWN_HOSTS: Final = 1_024
 _HEALTH: Final = (b"/healthz", b"/readyz")

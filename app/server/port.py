@@ -1,0 +1,56 @@
+"""What a connection asks of the rest of the door: who takes its requests, and who has it once it is upgraded.
+
+A `Reception` is given to it from outside, so that a connection stands anywhere: on a socket before all routes, or on a
+stream before one target.
+"""
+
+from typing import Any, Protocol
+
+from tunnel.account import Account
+
+from ..public.client_port import HttpListener
+from .deadlines import Deadlines
+from .heads import Head
+from .lines import HeadError
+
+
+class Peer(Protocol):
+    """The other half of an upgraded connection: a handshake, then a channel."""
+
+    def serve(self) -> None:
+        """The connection is ready: begin."""
+
+    def data_received(self, data: bytes, /) -> None:
+        """Bytes of an open WebSocket."""
+
+    def on_writable(self) -> None:
+        """The transport's buffer has drained."""
+
+    def left(self) -> None:
+        """The connection is gone; idempotent."""
+
+    def shutdown(self) -> None:
+        """The server stops."""
+
+
+class Reception(Protocol):
+    """Who takes the requests of a door. A `connection` is a `Connection`."""
+
+    account: Account
+    deadlines: Deadlines
+    keep_alive_seconds: float
+
+    def take(self, head: Head, connection: Any, /) -> HttpListener:  # noqa: ANN401
+        """The call of a request."""
+
+    def refuse(self, error: HeadError, connection: Any, /) -> HttpListener:  # noqa: ANN401
+        """The call of what was not a request."""
+
+    def upgrade(self, head: Head, connection: Any, /) -> Peer:  # noqa: ANN401
+        """Who answers a WebSocket handshake, and has the connection once it is open."""
+
+    def joined(self, connection: Any, /) -> None:  # noqa: ANN401
+        """A connection was made."""
+
+    def parted(self, connection: Any, /) -> None:  # noqa: ANN401
+        """It is gone."""
