@@ -52,7 +52,7 @@ class AgentChannel:
         self._parts.clear()
         self._on_message = None
         self.on_writable = lambda: None
-        self._turns.cancel()
+        self._turns.end()
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the agent. Parsed in order, in slices of bounded work."""

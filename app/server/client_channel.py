@@ -173,7 +173,7 @@ class ClientChannel(WebSocketClient):
 
     def connection_lost(self) -> None:
         """The connection is gone: pass on the events that are left, unless paused."""
-        self._turns.cancel()
+        self._turns.end()
         while self._events and not self._paused:
             self._handle(self._events.pop(0))
         self._codec.lose()

@@ -45,7 +45,7 @@ from .sockets import cut_off
 class Connection(Reading, asyncio.Protocol):
     """See the module."""
 
-    __slots__ = ("_peer",)
+    __slots__ = ("__weakref__", "_peer")
 
     def __init__(self, reception: Reception, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(reception, loop)

@@ -18,6 +18,10 @@ _CLOSE_SECONDS = 10.0
 _PING = b"\x89\x00"
 
 
+def _nobody(*_: object) -> None:
+    """There is nobody to tell."""
+
+
 class OpenSocket:
     """See the module. A `Wire`, and a `Pinged`."""
 
@@ -42,10 +46,10 @@ class OpenSocket:
         self.close_timer: asyncio.TimerHandle | None = None
         self.disconnected = False
         self.read_paused = False
-        self.ping_failed: Callable[[int], None] = lambda _: None
+        self.ping_failed: Callable[[int], None] = _nobody
         """Called with 1006 when nothing came from the peer after a ping."""
-        self.on_received: Callable[[str | bytes], None] = lambda _: None
-        self.on_ended: Callable[[int, str], None] = lambda *_: None
+        self.on_received: Callable[[str | bytes], None] = _nobody
+        self.on_ended: Callable[[int, str], None] = _nobody
         pings_of(loop).add(self)
 
     # --- the wire
@@ -98,6 +102,7 @@ class OpenSocket:
     def connection_lost(self) -> None:
         """The connection is gone; idempotent."""
         self.disconnected = True
+        self.ping_failed = self.on_received = self.on_ended = _nobody  # who is freed at once, without the collector
         pings_of(self.loop).remove(self)
         if self.close_timer is not None:
             self.close_timer.cancel()

@@ -18,6 +18,10 @@ class Left(Enum):
     NOT_OURS = "leave reading as it is"
 
 
+def _nothing() -> Left:
+    return Left.NOT_OURS
+
+
 class Turns:
     """When a connection works, and when its socket is read."""
 
@@ -56,6 +60,11 @@ class Turns:
         if self.due is not None:
             self.due.cancel()
             self.due = None
+
+    def end(self) -> None:
+        """Work no more; idempotent. Who works is then freed at once, without the collector."""
+        self.cancel()
+        self._work = _nothing
 
     def _turn(self) -> None:
         self.due = None

@@ -1,6 +1,8 @@
 """Who takes what comes to the door: a route's service, the agents' endpoints, the application, or nobody."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -316,3 +318,34 @@ async def test_an_application_is_told_that_its_client_left():
         assert told[-1] == "http.disconnect"
         assert front.state.tasks == set()
         assert front.state.connections == set()
+
+
+# --- memory
+
+
+@dialogue
+async def test_nothing_of_a_connection_waits_for_the_collector():
+    async with Stage() as stage:
+        front = Front(stage)
+        gc.collect()
+        gc.disable()
+        try:
+            gone = []
+            for target, lines in (("/", b""), ("/ws", HANDSHAKE), ("/ws", HANDSHAKE)):
+                with Visitor(front) as visitor:
+                    gone.append(weakref.ref(visitor.protocol))
+                    visitor.ask(target, lines)
+                    if len(gone) == 3:
+                        FakeService(stage.link.exchanges[-1]).accept()
+                    elif not lines:
+                        stage.link.exchanges[-1].whole(b"x")
+                    await quiet()
+                await quiet()
+                visitor.wire.protocol = None
+                del visitor
+                await asyncio.sleep(6.0)  # its service has as long to answer our close frame
+                for exchange in stage.link.exchanges:
+                    exchange.forget()
+            assert [reference() for reference in gone] == [None] * 3
+        finally:
+            gc.enable()
