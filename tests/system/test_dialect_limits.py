@@ -126,6 +126,11 @@ def test_a_service_whose_certificate_shall_be_checked_is_refused(stack: Stack) -
 # --- what does not: lost
 
 
+def test_the_mark_of_an_empty_query_is_lost(stack: Stack) -> None:
+    answer = ask(stack, "GET /echo? HTTP/1.1")
+    assert json.loads(answer.body)["line"] == "GET /echo HTTP/1.1"
+
+
 def test_trailers_and_early_hints_are_lost(stack: Stack) -> None:
     trailers = ask(stack, "GET /trailers HTTP/1.1", "TE: trailers")
     assert (trailers.status, trailers.body) == (200, b"body")
