@@ -82,6 +82,7 @@ class ClientHandshake(Handshake):
         """The server stops."""
         if self._channel is not None and self._socket is not None:
             self._socket.close(1012, "")
+            self._connection.close()
             self._channel.ended(1012)
 
     # --- told by the call
