@@ -33,7 +33,7 @@ class AgentLeftError(Exception):
 
 
 class Channel(Protocol):
-    """An agent's WebSocket without ASGI, if the server has one (`app/server/websocket.py`)."""
+    """An agent's WebSocket without ASGI, at the door of our own (`app/server/agent_channel.py`)."""
 
     divides: bool
     """Whether large binary messages arrive in parts."""

@@ -1,1 +1,1 @@
-"""The protocol classes under uvicorn's `Server`, and their channels, which bypass ASGI. The only room with uvicorn."""
+"""The door of our own, under uvicorn's `Server` and without its protocol classes. The only room with uvicorn."""

@@ -103,7 +103,7 @@ UVICORN: Known = {
         "limits: 140,000 bytes in one field",
     ),
 }  # fmt: skip
-"""What uvicorn's protocol class does, whatever is made of it."""
+"""What the parser of uvicorn's protocol class does, and the class with it."""
 
 OURS: Known = {
     "of several pings in one segment only the last is answered": (
@@ -146,7 +146,7 @@ ONLY_UVICORN: Known = {
         "limits: a name without an end", "limits: empty lines without an end",
     ),
 }  # fmt: skip
-"""What it does under plain uvicorn."""
+"""What else comes of uvicorn's protocol classes."""
 
 SOMETIMES = frozenset((
     "limits: 140,000 bytes in one field", "limits: a head above the limit, behind a request",

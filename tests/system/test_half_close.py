@@ -10,10 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 import uvloop
-from uvicorn.server import ServerState
 
-from app.server.uvicorn_http import GatewayHttp
-from tests.app.server.uvicorn_connection import config
+from app.server.connection import Connection
+from tests.app.server.door import GET, Call, Door
 from tests.services.pattern import digest
 from tests.system.clients import RawClient
 from tests.system.conftest import tunnel_only
@@ -85,54 +84,39 @@ def test_an_end_within_a_body_is_no_request(stack: Stack) -> None:
         assert client.read_end() == b""
 
 
-# --- the protocol alone, on both event loops
+# --- the connection alone, on both event loops
 
 
-class Told:
-    """Answers when it is told to, with as much as it is told to."""
-
-    def __init__(self, size: int) -> None:
-        self.arrived, self.half_closed, self.go = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._size = size
-        self.abort: Callable[[], None] = lambda: None
-
-    async def __call__(self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
-        self.abort = scope["extensions"]["gateway.abort"]
-        self.arrived.set()
-        await self.go.wait()
-        length = str(self._size).encode()
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
-        await send({"type": "http.response.body", "body": b"x" * self._size})
-
-
-class Watched(GatewayHttp):
+class Watched(Connection):
     """Tells when the client's end was seen."""
 
-    def __init__(self, app: Told, *args: Any) -> None:
-        super().__init__(*args)
-        self._told = app
+    __slots__ = ("half_closed",)
+
+    def __init__(self, door: Door) -> None:
+        super().__init__(door, asyncio.get_running_loop())
+        self.half_closed = asyncio.Event()
 
     def eof_received(self) -> bool:
-        self._told.half_closed.set()
+        self.half_closed.set()
         return super().eof_received()
 
 
-def run_against(factory: Callable[[], asyncio.AbstractEventLoop], size: int, client: Callable[..., Any]) -> Any:
-    """Serve one connection on a loop of this kind, and run `client(app, reader, writer)` against it."""
+def run_against(factory: Callable[[], asyncio.AbstractEventLoop], client: Callable[..., Any]) -> Any:
+    """Serve one connection on a loop of this kind, and run `client(call, reader, writer)` once its request is there."""
 
     async def run() -> Any:
-        app, state = Told(size), ServerState()
-        made = config(app)
+        door = Door()
+        arrived = asyncio.Event()
+        door.on_begin = lambda _: arrived.set()
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: Watched(app, made, state, {}), LOOPBACK, 0)
+        server = await loop.create_server(lambda: Watched(door), LOOPBACK, 0)
         async with server:
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-            writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+            writer.write(GET)
             async with asyncio.timeout(20):
-                found = await client(app, reader, writer)
+                await arrived.wait()
+                found = await client(door.call, reader, writer)
                 writer.close()
-                app.go.set()
-                await asyncio.gather(*state.tasks)
             return found
 
     with asyncio.Runner(loop_factory=factory) as runner:
@@ -141,14 +125,14 @@ def run_against(factory: Callable[[], asyncio.AbstractEventLoop], size: int, cli
 
 @pytest.mark.parametrize("factory", LOOPS)
 def test_the_answer_comes_after_the_half_close(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-    async def client(app: Told, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    async def client(call: Call, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         writer.write_eof()
-        await app.arrived.wait()
-        await app.half_closed.wait()
-        app.go.set()
+        assert isinstance(call.connection, Watched)
+        await call.connection.half_closed.wait()
+        call.answer(body=b"x" * 2_000_000)
         return await reader.read()
 
-    answer = run_against(factory, 2_000_000, client)
+    answer = run_against(factory, client)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
     assert b"connection: close" in answer
     assert answer.endswith(b"\r\n\r\n" + b"x" * 2_000_000)
@@ -158,11 +142,11 @@ def test_the_answer_comes_after_the_half_close(factory: Callable[[], asyncio.Abs
 def test_what_is_cut_off_is_not_kept_by_the_kernel(factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
     """Aborted without more, the kernel would go on to deliver what it holds, and then end the connection in order."""
 
-    async def client(app: Told, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        app.go.set()
+    async def client(call: Call, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        call.answer(body=b"x" * 50_000_000)
         assert await reader.readexactly(1) == b"H"
-        app.abort()
+        call.connection.abort()
         with pytest.raises(ConnectionResetError):
             await reader.read()
 
-    run_against(factory, 50_000_000, client)
+    run_against(factory, client)

@@ -8,11 +8,12 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from app.rules.routes import Route, RouteTable
+from app.server.connection_states import State
 from app.settings import Grant, token_hash
 from tests.app.observed.counted import samples
 from tests.app.observed.test_request_id import is_new
 from tests.app.public.limits import Lines
-from tests.app.server.uvicorn_connection import Connection
+from tests.app.server.door_stage import HANDSHAKE, Front, Visitor
 from tests.app.stage import HOST, Stage
 from tests.fakes.asgi import App, Pairs, Request, WebSocket
 from tests.fakes.link import TARGET
@@ -196,23 +197,24 @@ async def test_our_own_endpoints_have_no_line(caplog: pytest.LogCaptureFixture):
         assert (lines.ended, counted(s)) == ([], {})
 
 
-# --- through the server's protocol, which sees the target as it came
+# --- through the door of our own, which sees the target as it came
 
 
-@pytest.mark.parametrize("upgrade", [(), ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")])
+@pytest.mark.parametrize("upgrade", [b"", HANDSHAKE])
 @dialogue
-async def test_an_authority_that_is_not_the_host(caplog: pytest.LogCaptureFixture, upgrade: tuple[str, ...]):
+async def test_an_authority_that_is_not_the_host(caplog: pytest.LogCaptureFixture, upgrade: bytes):
     lines = Lines(caplog)
     async with Stage() as s:
-        with Connection(s.app) as client:
-            client.send("GET http://other.test/a?token=secret HTTP/1.1", f"Host: {HOST}", *upgrade)
+        with Visitor(Front(s)) as visitor:
+            visitor.ask("http://other.test/a?token=secret", upgrade)
             await quiet()
-            head, _, body = client.transport.written.partition(b"\r\n\r\n")
+            head, _, body = visitor.got.partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 400 ")
             assert b"\r\nconnection: close" in head
             assert b"authority" in body
             assert f"\r\nx-request-id: {lines.last['request_id']}".encode() in head
-            assert (lines.last["path"], lines.last["outcome"]) == ("/a", "bad_request")
-            assert client.transport.closed
-            assert counted(s) == {("GET", "bad_request", "4xx"): 1}
+            assert (lines.last["path"], lines.last["outcome"]) == ("", "bad_request")
+            assert "secret" not in str(caplog.records[-1].__dict__)
+            assert visitor.protocol.state is State.LINGERING
+            assert counted(s) == {("other", "bad_request", "4xx"): 1}
             assert s.link.exchanges == []

@@ -1,13 +1,12 @@
-"""A client's WebSocket on the gateway's own protocols, without a socket: frames by hand in, out of a fake wire."""
+"""A client's WebSocket at the door of our own, without a socket: frames by hand in, out of a fake wire."""
 
 from typing import Any, Self
 
-from app.server.websocket import GatewayWebSocket
-from tests.app.server.uvicorn_connection import Connection
-from tests.app.stage import HOST, Stage
+from app.server.http import Protocol
+from tests.app.server.door_stage import HANDSHAKE, Front, Visitor
+from tests.app.stage import Stage
 from tests.fakes.loop import quiet
 from tests.fakes.service import FakeService
-from tests.fakes.transport import FakeTransport
 from tunnel import websocket
 from tunnel.websocket import Closed, Event, Message
 
@@ -16,9 +15,9 @@ class Browser:
     """One client."""
 
     def __init__(self, stage: Stage, **options: Any) -> None:
-        self.wire = FakeTransport()
-        options = {"ws_ping_interval": None, "ws_per_message_deflate": False, **options}
-        self.connection = Connection(stage.app, self.wire, **options)
+        self.front = Front(stage, **{"ws_ping_interval": None, **options})
+        self.visitor = Visitor(self.front)
+        self.wire = self.visitor.wire
         self.codec = websocket.Connection(websocket.Role.CLIENT)
         self._read = 0
 
@@ -28,17 +27,12 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         self.wire.lose()
 
-    def shake_hands(self) -> None:
-        self.connection.send(
-            "GET /ws HTTP/1.1", f"Host: {HOST}", "Upgrade: websocket", "Connection: Upgrade",
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13",
-        )  # fmt: skip
+    def shake_hands(self, *lines: bytes) -> None:
+        self.visitor.ask("/ws", HANDSHAKE, *lines)
 
     @property
-    def protocol(self) -> GatewayWebSocket:
-        protocol = self.wire.protocol
-        assert isinstance(protocol, GatewayWebSocket)
-        return protocol
+    def protocol(self) -> Protocol:
+        return self.visitor.protocol
 
     def bring(self, data: bytes) -> None:
         self.protocol.data_received(data)
@@ -63,10 +57,10 @@ class Browser:
         return codes[0] if codes else None
 
 
-async def browsing(stage: Stage, **options: Any) -> tuple[Browser, FakeService]:
-    """An open WebSocket."""
+async def browsing(stage: Stage, *lines: bytes, **options: Any) -> tuple[Browser, FakeService]:
+    """An open WebSocket. `lines`: fields that the handshake has besides."""
     browser = Browser(stage, **options)
-    browser.shake_hands()
+    browser.shake_hands(*lines)
     await quiet()
     service = FakeService(stage.link.exchanges[-1])
     service.accept()

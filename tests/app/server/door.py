@@ -10,6 +10,7 @@ from app.server.connection import Connection
 from app.server.deadlines import Deadlines
 from app.server.heads import Head
 from app.server.lines import HeadError
+from app.server.port import Peer
 from tests.fakes.transport import FakeTransport
 from tunnel.account import Account
 
@@ -120,7 +121,7 @@ class Door:
         self.calls.append(call)
         return call
 
-    def upgrade(self, head: Head, connection: Any, /) -> FakePeer:
+    def upgrade(self, head: Head, connection: Any, /) -> Peer:
         self.peers.append(FakePeer(connection))
         return self.peers[-1]
 

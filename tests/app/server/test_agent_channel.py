@@ -1,55 +1,12 @@
 """An agent's WebSocket below ASGI: the order of its messages, in which portions they are told, and its answers."""
 
-from collections.abc import Callable
-from typing import Any
-
-from app.server.agent_channel import AgentChannel
-from tests.app.server.uvicorn_connection import Connection
+from tests.app.server.agent import Agent
 from tests.fakes.loop import dialogue, quiet
-from tests.fakes.transport import HIGH_WATER, FakeTransport
-from tunnel import websocket
+from tests.fakes.transport import HIGH_WATER
 from tunnel.websocket import Message, Pong
 from tunnel.websocket.frames import encode_frame
 
 SLICE = 64 * 1024
-
-
-class Agent:
-    """A connection whose application becomes a channel with the accept, and waits for its end."""
-
-    def __init__(self) -> None:
-        self.wire = FakeTransport()
-        self.connection = Connection(self, self.wire, ws_ping_interval=None, ws_per_message_deflate=False)
-        self.codec = websocket.Connection(websocket.Role.CLIENT)
-        self.told: list[str | bytes] = []
-        self.drained = 0
-        self.end: dict[str, Any] = {}
-
-    async def __call__(self, scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
-        assert (await receive())["type"] == "websocket.connect"
-        await send({"type": "websocket.accept"})
-        self.channel: AgentChannel = scope["extensions"]["gateway.channel"]()
-        self.channel.start(self.told.append, self._on_writable)
-        self.end = await receive()
-
-    def _on_writable(self) -> None:
-        self.drained += 1
-
-    async def opened(self) -> "Agent":
-        self.connection.upgrade()
-        await quiet()
-        return self
-
-    def bring(self, data: bytes) -> None:
-        self.wire.protocol.data_received(data)
-
-    def frames(self) -> list[websocket.Event]:
-        return self.codec.receive_data(self.wire.written.partition(b"\r\n\r\n")[2])
-
-    async def hang_up(self) -> None:
-        self.wire.lose()
-        await quiet()
-        assert self.end["type"] == "websocket.disconnect"
 
 
 @dialogue
@@ -112,7 +69,7 @@ async def test_pings_are_answered_and_a_close_ends_it():
     assert agent.frames() == [Pong(b"p")]
     agent.bring(agent.codec.close(1001, "away"))
     await quiet()
-    assert agent.end == {"type": "websocket.disconnect", "code": 1001, "reason": "away"}
+    assert agent.end == "closed with 1001 away"
     assert agent.wire.lost
 
 
@@ -127,3 +84,14 @@ async def test_send_tells_when_the_agent_does_not_read():
     assert agent.drained == 1
     assert agent.frames() == [Message("hello"), Message(b"x" * (HIGH_WATER + 1))]
     await agent.hang_up()
+
+
+@dialogue
+async def test_a_task_that_is_cancelled_leaves_nothing_behind():
+    agent = await Agent().opened()
+    (task,) = agent.tasks
+    task.cancel()
+    await quiet()
+    assert agent.wire.lost
+    assert agent.tasks == set()
+    assert agent.door.connections == []

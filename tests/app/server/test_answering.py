@@ -129,6 +129,40 @@ async def test_a_whole_answer_that_is_not_taken_at_once():
 
 
 @dialogue
+async def test_while_the_client_takes_nothing_a_whole_answer_waits_for_it():
+    with Client(Door()) as client:
+        client.send(GET)
+        client.connection.pause_writing()
+        assert client.door.call.whole() is False
+        await quiet()
+        assert client.wire.writes == 0
+        client.connection.resume_writing()
+        await quiet()
+        assert client.got.endswith(b"\r\n\r\nok")
+        assert client.connection.state is State.WAITING
+
+
+@pytest.mark.parametrize(
+    ("request_", "drains"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", False),
+        (b"GET / HTTP/1.0\r\n\r\n", False),
+        (GET, True),
+    ],
+)
+@dialogue
+async def test_a_connection_that_ends_with_a_whole_answer_says_so(request_: bytes, drains: bool):
+    with Client(Door()) as client:
+        client.send(request_)
+        if drains:
+            client.connection.shutdown()
+        assert client.door.call.whole() is False
+        await quiet()
+        assert client.got == b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
+        assert client.wire.closed
+
+
+@dialogue
 async def test_what_was_not_written_yet_can_be_taken_back():
     with Client(Door()) as client:
         client.send(GET)

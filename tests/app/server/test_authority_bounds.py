@@ -1,17 +1,16 @@
-"""Targets in absolute form: only the server's protocol sees their authority, and it has to be the Host's."""
+"""Targets in absolute form: their authority has to be the Host's, and the service gets their path."""
 
 import pytest
 
-from tests.app.server.uvicorn_connection import Application, Connection
+from tests.app.server.door import Client, Door
+from tests.app.server.door_stage import ACCEPTED, HANDSHAKE, Front, Visitor
+from tests.app.stage import HOST, Stage
 from tests.fakes.loop import dialogue, quiet
+from tests.fakes.service import FakeService
 
-REFUSAL = "the target's authority does not match Host"
 
-
-def answered() -> Application:
-    app = Application()
-    app.go.set()
-    return app
+def asked(target: str, *hosts: str) -> bytes:
+    return "\r\n".join([f"GET {target} HTTP/1.1", *(f"Host: {host}" for host in hosts), "", ""]).encode()
 
 
 @pytest.mark.parametrize(
@@ -31,15 +30,13 @@ def answered() -> Application:
 )
 @dialogue
 async def test_an_authority_that_is_the_host(target: str, host: str, path: bytes, query: bytes):
-    app = answered()
-    with Connection(app) as client:
-        client.send(f"GET {target} HTTP/1.1", f"Host: {host}")
-        await quiet()
-        (scope,) = app.scopes
-        assert (scope["raw_path"], scope["path"], scope["query_string"]) == (
-            path, path.decode().replace("%2F", "/"), query,
-        )  # fmt: skip
-        assert "gateway.refused" not in scope["extensions"]
+    door = Door()
+    with Client(door) as client:
+        client.send(asked(target, host))
+        head = door.call.head
+        assert head is not None
+        assert (head.path, head.query, head.target) == (path, query, path + (b"?" + query if query else b""))
+        assert head.fields.host == host.encode()
 
 
 @pytest.mark.parametrize(
@@ -60,48 +57,46 @@ async def test_an_authority_that_is_the_host(target: str, host: str, path: bytes
 )
 @dialogue
 async def test_an_authority_that_is_not(target: str, hosts: list[str]):
-    app = answered()
-    with Connection(app) as client:
-        client.send(f"GET {target} HTTP/1.1", *(f"Host: {host}" for host in hosts))
+    door = Door()
+    with Client(door) as client:
+        client.send(asked(target, *hosts))
         await quiet()
-        (scope,) = app.scopes
-        assert scope["extensions"]["gateway.refused"] == REFUSAL
-        client.send("GET /x HTTP/1.1", "Host: h.test")  # the next request has extensions of its own
-        await quiet()
-        assert "gateway.refused" not in app.scopes[1]["extensions"]
+        assert [error.problem.status for error in door.refused] == [400]
+        assert [call.head for call in door.calls] == [None]
+        assert client.got.startswith(b"HTTP/1.1 400 ")
+    with Client(door) as client:  # the next connection's request is its own
+        client.send(asked("/x", "h.test"))
+        assert door.call.head is not None
 
 
 @pytest.mark.parametrize("offer", ["websocket", "h2c"])
 @dialogue
 async def test_an_offer_to_upgrade_does_not_hide_it(offer: str):
-    app = answered()
-    with Connection(app) as client:
-        client.send("GET http://other.test/w HTTP/1.1", "Host: h", f"Upgrade: {offer}", "Connection: Upgrade")
-        await quiet()
-        (scope,) = app.scopes
-        assert (scope["type"], scope["extensions"]["gateway.refused"]) == ("http", REFUSAL)
-        assert client.transport.protocol is client.protocol
+    async with Stage() as stage:
+        with Visitor(Front(stage)) as visitor:
+            visitor.ask("http://other.test/w", HANDSHAKE.replace(b"websocket", offer.encode()))
+            await quiet()
+            assert visitor.status == 400
+            assert b"authority" in visitor.got
+            assert stage.link.exchanges == []
 
 
 @dialogue
 async def test_a_websocket_with_an_absolute_target_has_its_path():
-    app = Application()
-    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-    fields = ("Upgrade: websocket", "Connection: Upgrade", key, "Sec-WebSocket-Version: 13")
-    with Connection(app) as client:
-        client.send("GET http://h/w%2F?q=1 HTTP/1.1", "Host: h", *fields)
-        await quiet()
-        (scope,) = app.scopes
-        assert (scope["type"], scope["raw_path"], scope["query_string"]) == ("websocket", b"/w%2F", b"q=1")
-        client.transport.protocol.data_received(bytes.fromhex("888000000000"))
-        await quiet()
+    async with Stage() as stage:
+        with Visitor(Front(stage)) as visitor:
+            visitor.ask(f"http://{HOST}/w%2F?q=1", HANDSHAKE)
+            assert stage.exchange.head.target == b"/w%2F?q=1"
+            service = FakeService(stage.exchange)
+            service.accept()
+            await quiet()
+            assert visitor.got.startswith(ACCEPTED)
 
 
 @dialogue
 async def test_options_of_the_server_itself():
-    app = answered()
-    with Connection(app) as client:
-        client.send("OPTIONS * HTTP/1.1", "Host: h")
-        await quiet()
-        assert [scope["raw_path"] for scope in app.scopes] == [b"*"]
-        assert "gateway.refused" not in app.scopes[0]["extensions"]
+    door = Door()
+    with Client(door) as client:
+        client.send(b"OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert door.call.head is not None
+        assert door.call.head.path == b"*"

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from app.server.connection_states import WAITING_BYTES
 from tests.app.public.limits import Lines, hits
 from tests.app.server.browser import Browser, browsing, told
 from tests.app.stage import Stage
@@ -87,12 +88,16 @@ async def test_what_a_client_says_before_it_is_accepted_waits():
         browser.shake_hands()
         browser.say("early", "bird")
         await quiet()
+        assert s.gateway.account.held_bytes == (6 + 5) + (6 + 4)
+        browser.say("x" * WAITING_BYTES)
         assert not browser.wire.reading
+        assert s.gateway.account.held_bytes > WAITING_BYTES
         service = FakeService(s.exchange)
         service.accept()
         await quiet()
-        assert service.heard() == [Message("early"), Message("bird")]
+        assert service.heard() == [Message("early"), Message("bird"), Message("x" * WAITING_BYTES)]
         assert browser.wire.reading
+        assert s.gateway.account.held_bytes == 0
         await parted(browser, service)
 
 

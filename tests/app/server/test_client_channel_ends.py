@@ -224,13 +224,13 @@ async def test_drain_tells_both_sides():
 async def test_a_server_that_shuts_down_tells_both_sides():
     async with Stage() as s:
         browser, service = await browsing(s)
-        assert browser.protocol in browser.connection.state.connections
+        assert browser.protocol in browser.front.state.connections
         browser.protocol.shutdown()
         assert browser.closed() == (1012, "")
         assert told(service) == [Closed(1012, "")]
         await quiet()
         assert browser.wire.lost
-        assert browser.connection.state.connections == set()
+        assert browser.front.state.connections == set()
 
 
 @dialogue
@@ -257,15 +257,17 @@ async def test_a_lost_agent_is_1012_behind_its_messages():
 
 
 @dialogue
-async def test_a_task_that_is_cancelled_leaves_nothing_behind():
+async def test_no_task_of_the_server_stands_behind_it_and_an_abort_leaves_nothing():
     async with Stage() as s:
         browser, service = await browsing(s)
-        (task,) = browser.connection.state.tasks
-        task.cancel()
+        assert browser.front.state.tasks == set()
+        browser.protocol.abort()
         await quiet()
-        assert service.exchange.resets == 1
+        assert told(service) == [Closed(1011, "client vanished")]
         assert not s.gateway.exchanges
+        assert browser.wire.aborted
         assert browser.wire.lost
+        assert browser.front.state.connections == set()
 
 
 @dialogue
@@ -291,17 +293,15 @@ async def test_a_fault_of_ours_ends_one_websocket(caplog: pytest.LogCaptureFixtu
 
 
 @dialogue
-async def test_a_connection_with_compression_stays_with_the_server():
-    """Its messages go through ASGI: the channel speaks no extension."""
+async def test_a_client_that_offers_compression_gets_none():
+    """The channel speaks no extension, whatever the server's settings say."""
     async with Stage() as s:
-        browser, service = await browsing(s, ws_per_message_deflate=True)
-        assert browser.protocol._channel is None
+        offer = b"Sec-WebSocket-Extensions: permessage-deflate\r\n"
+        browser, service = await browsing(s, offer, ws_per_message_deflate=True)
+        assert b"sec-websocket-extensions" not in browser.wire.written.lower()
         browser.say("x")
-        await quiet()
         assert service.heard() == [Message("x")]
         service.say("y")
-        await quiet()
         assert browser.heard() == ["y"]
         browser.wire.lose()
-        await quiet()
         assert told(service) == [Closed(1011, "client vanished")]

@@ -4,19 +4,18 @@ When they are due is in test_pings.py.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from app.server.pings import pings_of
 from tests.app.public.limits import Lines, hits
+from tests.app.server.agent import Agent
 from tests.app.server.browser import Browser, browsing, told
-from tests.app.server.uvicorn_connection import Application, Connection
 from tests.app.stage import Stage
 from tests.fakes.loop import dialogue, left_behind, quiet
 from tests.fakes.service import FakeService
-from tests.fakes.transport import HIGH_WATER, FakeTransport
-from tunnel import websocket
+from tests.fakes.transport import HIGH_WATER
 from tunnel.websocket import Closed, Message, Ping
 from tunnel.websocket.frames import encode_frame
 
@@ -212,47 +211,20 @@ async def test_without_an_interval_nobody_is_pinged():
 
 
 @dialogue
-async def test_a_connection_with_compression_is_pinged_and_closed_too(caplog: pytest.LogCaptureFixture):
-    """Its messages go through ASGI."""
-    async with Stage() as s:
-        browser, service = await pinged(s, ws_per_message_deflate=True)
-        assert browser.protocol._channel is None
-        await asyncio.sleep(20.1)
-        assert browser.events() == [Ping(b"")]
-        browser.bring(browser.codec.data_to_send())
-        await asyncio.sleep(20.0)
-        assert browser.events() == [Ping(b"")]
-        await asyncio.sleep(5.0)
-        assert browser.wire.written.endswith(EMPTY_PING + GIVEN_UP)
-        await quiet()
-        assert browser.wire.lost
-        assert told(service) == [Closed(1011, "client vanished")]
-
-
-@dialogue
 async def test_an_agent_is_pinged_and_closed_too():
-    end: dict[str, Any] = {}
-
-    async def app(scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
-        assert (await receive())["type"] == "websocket.connect"
-        await send({"type": "websocket.accept"})
-        scope["extensions"]["gateway.channel"]().start(print, print)
-        end.update(await receive())
-
-    wire, codec = FakeTransport(), websocket.Connection(websocket.Role.CLIENT)
-    protocol = Connection(app, wire, ws_ping_interval=20.0, ws_ping_timeout=5.0, ws_per_message_deflate=False).upgrade()
+    agent = await Agent(20.0, 5.0).opened()
     await asyncio.sleep(20.1)
-    assert wire.written.endswith(b"\r\n\r\n" + EMPTY_PING)
-    codec.receive_data(EMPTY_PING)
-    protocol.data_received(codec.data_to_send())
+    assert agent.wire.written.endswith(b"\r\n\r\n" + EMPTY_PING)
+    agent.codec.receive_data(EMPTY_PING)
+    agent.bring(agent.codec.data_to_send())
     await asyncio.sleep(20.0)
-    assert wire.written.endswith(EMPTY_PING)
-    assert not wire.closed
+    assert agent.wire.written.endswith(EMPTY_PING)
+    assert not agent.wire.closed
     await asyncio.sleep(5.0)
-    assert wire.written.endswith(EMPTY_PING + GIVEN_UP)
+    assert agent.wire.written.endswith(EMPTY_PING + GIVEN_UP)
     await quiet()
-    assert wire.lost
-    assert end["type"] == "websocket.disconnect"
+    assert agent.wire.lost
+    assert agent.end == "closed with 1006"
 
 
 @dialogue
@@ -278,12 +250,18 @@ async def test_all_share_one_timer():
 
 
 @dialogue
-async def test_uvicorn_starts_the_pings_with_the_accept_and_stops_them_at_the_end() -> None:
-    with Connection(Application(), ws_ping_interval=1.0) as client:
-        client.upgrade()
-        assert timers() == []
+async def test_the_pings_begin_with_the_accept_and_stop_at_the_end():
+    async with Stage() as s:
+        browser = Browser(s, ws_ping_interval=1.0)
+        browser.shake_hands()
         await quiet()
-        assert len(timers()) == 1
+        pings = pings_of(asyncio.get_running_loop())
+        assert repr(pings) == "<Pings to 0>"
+        service = FakeService(s.exchange)
+        service.accept()
+        await quiet()
+        assert repr(pings) == "<Pings to 1>"
         await asyncio.sleep(1.1)
-        assert client.transport.written.endswith(EMPTY_PING)
-    assert timers() == []
+        assert browser.wire.written.endswith(EMPTY_PING)
+        await let_go(browser, service)
+        assert repr(pings) == "<Pings to 0>"
