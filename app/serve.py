@@ -173,10 +173,7 @@ def _serve(settings: Settings, host: str, port: int) -> int:
         log_config=None,
         access_log=False,  # we write our own
         proxy_headers=False,  # uvicorn would trust X-Forwarded-For from any program on loopback; use trusted_proxies
-        server_header=False,  # the service sends its own Server and Date
-        date_header=False,
         ws_max_size=settings.server_message_bytes,
-        ws_per_message_deflate=False,  # 18 KiB instead of up to 116 KiB for each idle WebSocket
         ws_ping_interval=settings.client_ping_interval,
         ws_ping_timeout=settings.client_ping_timeout,
         timeout_graceful_shutdown=_SERVER_GRACE_SECONDS,
