@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 
 import uvicorn
 
+from tunnel.slices import let_go
+
 from .main import create_app
 from .node.gateway import Gateway
 from .observed import log
@@ -114,7 +116,7 @@ class GatewayServer(uvicorn.Server):
             await _accept_queued(server.sockets)
             server.close()
         await asyncio.sleep(_LINGER_SECONDS)
-        connections: list[object] = list(self.server_state.connections)
+        connections: Iterator[object] = let_go(self.server_state.connections)
         for number, connection in enumerate(connections, 1):
             if isinstance(connection, Protocol):
                 connection.finish()

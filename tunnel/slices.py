@@ -6,7 +6,22 @@ gives as many as stay well below 5 ms.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+
+
+def let_go(items: Iterable[_Item]) -> Iterator[_Item]:
+    """The items that there are now, in their order, each let go of with the next.
+
+    A list holds all to its end, and what nobody else holds is then freed at once: 30 ms for 10,000 WebSockets.
+    """
+    left = list(items)
+    del items
+    left.reverse()
+    while left:
+        yield left.pop()
 
 
 def work_off(work: Iterator[object], steps_per_turn: int) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from tunnel.gateway.registry import Registry
+from tunnel.slices import let_go
 
 from .exchanges import Exchanges
 
@@ -71,9 +72,11 @@ class Drain:
 
     async def _tell_websockets(self, grace_seconds: float) -> None:
         # Spread out, because every client reconnects somewhere as soon as it is told.
-        websockets = [exchange for exchange in self._exchanges if exchange.is_websocket]
-        pause = min(1 / _CLOSES_PER_SECOND, grace_seconds / 2 / max(1, len(websockets)))
-        for exchange in websockets:
+        count = sum(exchange.is_websocket for exchange in self._exchanges)
+        pause = min(1 / _CLOSES_PER_SECOND, grace_seconds / 2 / max(1, count))
+        for exchange in let_go(self._exchanges):
+            if not exchange.is_websocket:
+                continue
             exchange.stop(now=False)
             await asyncio.sleep(pause)
 

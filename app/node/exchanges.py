@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from tunnel.account import Account
-from tunnel.slices import work_off
+from tunnel.slices import let_go, work_off
 
 from .wheel import Wheel
 
@@ -141,7 +141,7 @@ class Exchanges:
 
     async def abort(self) -> None:
         """Abort every exchange, some in each turn of the loop."""
-        for number, exchange in enumerate(self, 1):
+        for number, exchange in enumerate(let_go(self._running), 1):
             exchange.stop(now=True)
             if number % LOOKS_PER_TURN == 0:
                 await asyncio.sleep(0)

@@ -137,8 +137,9 @@ class YamuxCarrier(Carrier):
             self.session.reset_stream(stream.stream_id)
             if number % _RESETS_PER_STEP == 0:
                 yield
-        for stream in streams:
-            self._lose(stream, error)  # one that was reset meanwhile has no owner any more
+        streams.reverse()
+        while streams:  # each is let go of with the next: all together, they would be freed in one step
+            self._lose(streams.pop(), error)  # one that was reset meanwhile has no owner any more
             yield
         self.is_ending = False
         self._wake()
