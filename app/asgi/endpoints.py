@@ -41,7 +41,7 @@ class RoutedHosts(BaseRoute):
         """Valid Host fields of routed hosts, as sent -> normalised; at most `_KNOWN_HOSTS`."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Full for a routed host, and for a request that the server's protocol wants refused."""
+        """Full for a routed host, and for one that is to be refused."""
         return (Match.NONE if self.routes_for(scope) is None else Match.FULL), {}
 
     def routes_for(self, scope: Scope) -> list[Route] | None:
@@ -50,7 +50,7 @@ class RoutedHosts(BaseRoute):
             return None
         sent = host_of(scope)
         host = self._known.get(sent)
-        if host is not None and "gateway.refused" not in (scope.get("extensions") or ()):
+        if host is not None:
             routes = self._gateway.routes_of(host)
             if routes is None:
                 del self._known[sent]  # routed until the last reload

@@ -1,11 +1,10 @@
 """A client's WebSocket under any ASGI server, until it is accepted or refused: a `Handshake` around a task's awaits.
 
-One coroutine, in the server's own task, sends what the call asked for and waits on one future for more. Once open, the
-WebSocket bypasses ASGI if the server has a channel for it; the task then only waits for the end.
+One coroutine, in the server's own task, sends what the call asked for and waits on one future for more. Once the
+WebSocket is open, the task only waits for its end.
 """
 
 import asyncio
-from typing import Any
 
 from tunnel.account import Account
 from tunnel.override import override
@@ -20,16 +19,15 @@ from .websocket_client import AsgiWebSocketClient
 class AsgiHandshake(Handshake):
     """See the module."""
 
-    __slots__ = ("_accept", "_client", "_extensions", "_receive", "_refusal", "_send", "_wake", "_websocket")
+    __slots__ = ("_accept", "_client", "_receive", "_refusal", "_send", "_wake", "_websocket")
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._extensions: dict[str, Any] = scope.get("extensions") or {}
         self._receive = receive
         self._send = send
         self._websocket = AsgiWebSocket(scope, receive, send)
         self._accept: tuple[str | None, Headers] | None = None  # asked for, and not sent yet
         self._refusal: tuple[int, Headers, bytes] | None = None  # likewise
-        self._client: AsgiWebSocketClient | None = None  # where the server has no channel
+        self._client: AsgiWebSocketClient | None = None  # once it is open
         self._wake: asyncio.Future[None] | None = None
 
     async def carry(self, call: HandshakeListener) -> None:
@@ -81,11 +79,7 @@ class AsgiHandshake(Handshake):
 
     @override
     def open(self, max_message_bytes: int, account: Account, /) -> WebSocketClient:
-        become_client = self._extensions.get("gateway.client")
-        if become_client is not None:
-            client: WebSocketClient = become_client(max_message_bytes, account)
-            return client
-        self._client = AsgiWebSocketClient(self._receive, self._send, self._extensions.get("gateway.abort"))
+        self._client = AsgiWebSocketClient(self._receive, self._send)
         return self._client
 
     @override

@@ -6,7 +6,6 @@ reads, only where a request has a body, or where its answer lets it wait so long
 
 import asyncio
 import logging
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 from tunnel.override import override
@@ -18,8 +17,6 @@ from .types import Receive, Scope, Send
 
 logger = logging.getLogger("gateway")
 
-_NO_EXTENSIONS: dict[str, Any] = {}
-
 
 class BrokenOffError(Exception):
     """Ends a response that has begun: the server cuts the connection, so the client sees it is incomplete."""
@@ -29,20 +26,17 @@ class AsgiHttpClient(HttpClient):
     """See the module."""
 
     __slots__ = (
-        "_abort", "_broken", "_call", "_chunks", "_cut", "_ended", "_head", "_left", "_may_read", "_reader", "_receive",
-        "_runner", "_scope", "_send", "_started", "_wake", "_whole", "_write",
+        "_broken", "_call", "_chunks", "_cut", "_ended", "_head", "_left", "_may_read", "_reader", "_receive",
+        "_runner", "_scope", "_send", "_started", "_wake", "_whole",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
-        extensions = scope.get("extensions") or _NO_EXTENSIONS
-        self._abort: Callable[[], None] | None = extensions.get("gateway.abort")
-        self._write: Callable[[int, bytes, bytes], bool] | None = extensions.get("gateway.answer")
         self._call: HttpListener | None = None
         self._head: tuple[int, Headers] | None = None  # given, and not sent yet
-        self._whole: tuple[int, Headers, bytes, bytes] | None = None  # likewise, the whole answer
+        self._whole: tuple[int, Headers, bytes] | None = None  # likewise, the whole answer
         self._chunks: list[bytes] = []
         self._ended = False
         self._broken: str | None = None
@@ -50,15 +44,14 @@ class AsgiHttpClient(HttpClient):
         self._left = False
         self._started = False  # the answer's head was given to the server
         self._wake: asyncio.Future[None] | None = None
-        self._runner: asyncio.Task[Any] | None = None  # what `abort` cancels, where the server cannot abort
+        self._runner: asyncio.Task[Any] | None = None  # what `abort` cancels
         self._reader: asyncio.Task[None] | None = None
         self._may_read: asyncio.Future[None] | None = None  # while the body is paused
 
     async def carry(self, call: HttpListener) -> None:
         """Begin the call and carry it to its end. Raises BrokenOffError to have the server cut the connection."""
         self._call = call
-        if self._abort is None:
-            self._runner = asyncio.current_task()
+        self._runner = asyncio.current_task()
         try:
             call.begin()
             await self._run(call)
@@ -119,7 +112,7 @@ class AsgiHttpClient(HttpClient):
 
     @override
     def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> bool:
-        self._whole = (status, fields, block, body)
+        self._whole = (status, fields, body)
         self._ended = True
         self._wake_up()
         return False
@@ -146,12 +139,9 @@ class AsgiHttpClient(HttpClient):
 
     @override
     def abort(self) -> None:
-        # Where the server cannot, its task is cancelled, and it closes in its own way.
+        # ASGI cannot cut a connection: the server's task is cancelled, and it closes in its own way.
         self._cut = True
-        if self._abort is not None:
-            self._abort()
-            self._wake_up()
-        elif self._runner is not None:
+        if self._runner is not None:
             self._runner.cancel()
 
     @override
@@ -207,21 +197,19 @@ class AsgiHttpClient(HttpClient):
                     continue
             if self._broken is not None:
                 raise BrokenOffError(self._broken)
-            if self._cut or self._left:
+            if self._left:
                 return
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
 
-    async def _send_whole(self, call: HttpListener, whole: tuple[int, Headers, bytes, bytes]) -> None:
-        """The usual answer, in one piece where the server can."""
-        status, fields, block, body = whole
+    async def _send_whole(self, call: HttpListener, whole: tuple[int, Headers, bytes]) -> None:
+        """The usual answer, in few steps."""
+        status, fields, body = whole
         self._whole = None
         self._started = True
-        write = self._write
-        if write is None or not write(status, block, body):
-            call.sending()
-            await self._send({"type": "http.response.start", "status": status, "headers": fields})
-            await self._send({"type": "http.response.body", "body": body})
+        call.sending()
+        await self._send({"type": "http.response.start", "status": status, "headers": fields})
+        await self._send({"type": "http.response.body", "body": body})
         call.finished(len(body))
 
     async def _read(self, call: HttpListener) -> None:

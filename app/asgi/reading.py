@@ -54,14 +54,10 @@ def raw_path_of(scope: Scope) -> bytes:
 
 
 def refusal_of(scope: Scope) -> str:
-    """Why this is answered with 400 before anything looks at its host; empty where nothing is wrong.
-
-    The server's protocol may have found a reason; a host that is too long is one under any server.
-    """
-    reason: str = (scope.get("extensions") or {}).get("gateway.refused", "")
+    """Why this is answered with 400 before anything looks at its host: it is too long. Empty where nothing is wrong."""
     host = host_of(scope)
-    if reason or len(host) <= HOST_CHARACTERS:
-        return reason
+    if len(host) <= HOST_CHARACTERS:
+        return ""
     if len(host) <= HOST_FIELD_BYTES and len(normalise_host(host.decode("latin-1"))) <= HOST_CHARACTERS:
         return ""
     return f"the host is longer than {HOST_CHARACTERS} characters"

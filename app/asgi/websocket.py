@@ -10,7 +10,7 @@ from .types import Receive, Scope, Send
 
 
 class AsgiWebSocket:
-    """One WebSocket around `receive` and `send`. An agent's bypasses ASGI if the server has a channel for it."""
+    """One WebSocket around `receive` and `send`."""
 
     __slots__ = ("_extensions", "_receive", "_send")
 
@@ -44,12 +44,8 @@ class AsgiWebSocket:
     # --- an open one
 
     def channel(self) -> Channel | None:
-        """The server's own channel for an agent's WebSocket; None if it has none."""
-        become_channel = self._extensions.get("gateway.channel")
-        if become_channel is None:
-            return None
-        channel: Channel = become_channel()
-        return channel
+        """None: an agent's WebSocket does not bypass ASGI here."""
+        return None
 
     async def receive(self) -> str | bytes:
         """The next message. Raises AgentLeftError with the reason when the WebSocket has ended."""

@@ -7,7 +7,7 @@ that leaves. ASGI cannot send a close frame without a code: 1005 is sent as 1000
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any
 
 from tunnel.override import override
@@ -22,13 +22,12 @@ _TURN_MESSAGES = 64
 
 
 class AsgiWebSocketClient(WebSocketClient):
-    """The client's end of one WebSocket. `abort` aborts its connection; None if the server cannot."""
+    """The client's end of one WebSocket."""
 
     held_bytes = 0
     unsent_bytes = 0
 
-    def __init__(self, receive: Receive, send: Send, abort: Callable[[], None] | None) -> None:
-        self._abort = abort
+    def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
         self._queue: deque[dict[str, Any]] = deque()
@@ -76,9 +75,7 @@ class AsgiWebSocketClient(WebSocketClient):
         return self.flush()
 
     @override
-    def abort(self) -> None:
-        if self._abort is not None:
-            self._abort()
+    def abort(self) -> None: ...  # ASGI cannot cut a connection: it is left to the server
 
     @override
     def pause_reading(self) -> None:

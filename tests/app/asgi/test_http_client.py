@@ -1,7 +1,5 @@
 """The client of an HTTP call around `receive` and `send`: what only the adapter does."""
 
-import pytest
-
 from app.asgi.http_client import AsgiHttpClient
 from tests.fakes.asgi import Request
 from tests.fakes.loop import dialogue, quiet
@@ -64,19 +62,10 @@ async def test_a_head_request_gets_no_body():
     assert (request.answer, request.complete) == (b"", True)
 
 
-@pytest.mark.parametrize("can_abort", [True, False])
 @dialogue
-async def test_a_client_that_does_not_take_the_first_answer_can_be_cut_off(can_abort: bool):
+async def test_a_client_that_does_not_take_the_first_answer_can_be_cut_off():
     listener = Listener()
     request = served(listener)
-    cut: list[str] = []
-
-    def abort() -> None:
-        cut.append("abort")
-        request.release()
-
-    if can_abort:
-        request.scope["extensions"] = {"gateway.abort": abort}
     request.hold()
     request.start()
     await quiet()
@@ -84,7 +73,6 @@ async def test_a_client_that_does_not_take_the_first_answer_can_be_cut_off(can_a
     assert listener.client is not None
     listener.client.abort()
     await request.over()
-    assert cut == (["abort"] if can_abort else [])
     assert "broke" not in listener.log
 
 
@@ -96,23 +84,12 @@ class Whole(Listener):
         self.client.whole(200, [(b"content-length", b"5")], b"Content-Length: 5\r\n", b"whole")
 
 
-@pytest.mark.parametrize("possible", [True, False, None])
 @dialogue
-async def test_a_whole_answer_is_written_in_one_piece_where_the_server_lets_us(possible: bool | None):
-    listener, written = Whole(), []
-
-    def write(*answer: object) -> bool:
-        written.append(answer)
-        return bool(possible)
-
-    request = served(listener)
-    if possible is not None:
-        request.scope["extensions"] = {"gateway.answer": write}
-    request.start()
-    await quiet()
-    assert written == ([] if possible is None else [(200, b"Content-Length: 5\r\n", b"whole")])
-    assert (request.status, request.answer) == ((0, b"") if possible else (200, b"whole"))
-    assert [step for step in listener.log if step != "sending"] == ["finished 5"]
+async def test_a_whole_answer():
+    listener = Whole()
+    request = await served(listener).start().over()
+    assert (request.status, request.answer) == (200, b"whole")
+    assert listener.log == ["sending", "finished 5"]
 
 
 @dialogue

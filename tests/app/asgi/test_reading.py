@@ -94,8 +94,10 @@ def test_nobody_changes_a_request(name: str):
 
 
 def test_what_is_read_before_a_route_is_known():
-    scope = scope_of("http", host="a.test", headers=[(b"host", b"b.test")], extensions={"gateway.refused": "why"})
-    assert (host_of(scope), refusal_of(scope)) == (b"a.test", "why")
+    scope = scope_of("http", host="a.test", headers=[(b"host", b"b.test")])
+    assert (host_of(scope), refusal_of(scope)) == (b"a.test", "")
+    scope = scope_of("http", host="a" * 254)
+    assert refusal_of(scope) == "the host is longer than 253 characters"
     bare = scope_of("http", host=None, extensions=None)
     assert (host_of(bare), refusal_of(bare)) == (b"", "")
 

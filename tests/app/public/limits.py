@@ -7,7 +7,6 @@ import pytest
 
 from tests.app.observed.counted import samples
 from tests.app.stage import Stage
-from tests.fakes.asgi import Call
 
 
 def hits(stage: Stage) -> dict[str, int]:
@@ -41,19 +40,3 @@ class Lines:
         assert fields["event"] == "ended"
         assert (f"limit {fields['limit']}" in record.getMessage()) == (fields["limit"] is not None)
         return fields
-
-
-def abortable(call: Call) -> list[str]:
-    """A server that can abort: who waits in `send` is let go, and the client has left. Tells each abort."""
-    aborts: list[str] = []
-
-    def abort() -> None:
-        aborts.append("abort")
-        call.release()
-        if call.scope["type"] == "websocket":
-            call.put({"type": "websocket.disconnect", "code": 1006})
-        else:
-            call.put({"type": "http.disconnect"})
-
-    call.scope["extensions"] = {**call.scope["extensions"], "gateway.abort": abort}
-    return aborts

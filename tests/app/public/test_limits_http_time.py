@@ -6,7 +6,7 @@ import json
 import pytest
 
 from app.asgi.http_client import BrokenOffError
-from tests.app.public.limits import Lines, abortable, hits
+from tests.app.public.limits import Lines, hits
 from tests.app.stage import Stage
 from tests.fakes.asgi import Request
 from tests.fakes.loop import dialogue, quiet
@@ -110,15 +110,12 @@ async def test_an_event_stream_may_be_silent(kind: bytes):
 # --- http_write_timeout, the client's side
 
 
-@pytest.mark.parametrize("can_abort", [True, False])
 @pytest.mark.parametrize("done", [True, False], ids=["complete", "under way"])
 @dialogue
-async def test_a_client_that_takes_nothing_is_cut_off(done: bool, can_abort: bool, caplog: pytest.LogCaptureFixture):
+async def test_a_client_that_takes_nothing_is_cut_off(done: bool, caplog: pytest.LogCaptureFixture):
     lines = Lines(caplog)
     async with Stage() as s:
-        request = Request(s.app)
-        aborts = abortable(request) if can_abort else []
-        request.start()
+        request = Request(s.app).start()
         await quiet()
         s.exchange.answer(200)
         await quiet()
@@ -128,12 +125,10 @@ async def test_a_client_that_takes_nothing_is_cut_off(done: bool, can_abort: boo
             s.exchange.finish()
         await asyncio.sleep(60.0)
         assert not request.is_over
-        assert aborts == []
         await over_within(request, GRAIN)
         assert request.task is not None
         assert not request.task.cancelled()
         assert request.task.cancelling() == 0
-        assert aborts == (["abort"] if can_abort else [])
         assert request.complete is done  # as far as the server was told
         assert s.exchange.resets
         assert hits(s) == {"timeout_write": 1}
@@ -174,15 +169,12 @@ async def test_a_client_that_does_not_take_the_head_is_cut_off():
         assert hits(s) == {"timeout_write": 1}
 
 
-@pytest.mark.parametrize("can_abort", [True, False])
 @pytest.mark.parametrize("how", ["the service breaks off", "relieved", "stopped"])
 @dialogue
-async def test_a_client_that_takes_nothing_of_a_broken_answer_is_cut_off_too(how: str, can_abort: bool):
+async def test_a_client_that_takes_nothing_of_a_broken_answer_is_cut_off_too(how: str):
     """It cannot be told that the answer is broken while it takes nothing; it must not keep the exchange for ever."""
     async with Stage() as s:
-        request = Request(s.app)
-        aborts = abortable(request) if can_abort else []
-        request.start()
+        request = Request(s.app).start()
         await quiet()
         request.hold()
         s.exchange.answer(200)
@@ -195,7 +187,6 @@ async def test_a_client_that_takes_nothing_of_a_broken_answer_is_cut_off_too(how
             exchange.relieve() if how == "relieved" else exchange.stop(now=True)
         await asyncio.sleep(60.0)
         assert request.is_over
-        assert aborts == (["abort"] if can_abort else [])
         assert not request.complete
 
 

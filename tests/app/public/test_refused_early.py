@@ -29,16 +29,7 @@ REFUSED: list[Any] = [
     pytest.param({"target": "/other/../admin"}, 400, "unsafe_path", id="dot segments"),
     pytest.param({"target": "/%61dmin"}, 400, "unsafe_path", id="an encoded prefix"),
     pytest.param({"headers": [(b"host", b"b.test")]}, 400, "bad_request", id="two Hosts"),
-    pytest.param(
-        {"target": "/api", "extensions": {"gateway.refused": "the target's authority does not match Host"}},
-        400, "bad_request", id="another authority",
-    ),
-    pytest.param(
-        {"host": "nobody.test", "extensions": {"gateway.refused": "the target's authority does not match Host"}},
-        400, "bad_request", id="another authority, and no route",
-    ),
 ]  # fmt: skip
-ON_WEBSOCKETS = [case for case in REFUSED if "extensions" not in case.values[0]]
 
 
 def counted(stage: Stage) -> dict[tuple[str, ...], float]:
@@ -84,7 +75,7 @@ async def test_a_request(caplog: pytest.LogCaptureFixture, parts: dict[str, Any]
 
 
 @pytest.mark.parametrize("prefix", ["", "/gw"])
-@pytest.mark.parametrize(("parts", "status", "code"), ON_WEBSOCKETS)
+@pytest.mark.parametrize(("parts", "status", "code"), REFUSED)
 @dialogue
 async def test_a_handshake(
     caplog: pytest.LogCaptureFixture, parts: dict[str, Any], status: int, code: str, prefix: str
