@@ -163,6 +163,9 @@ class Connection:
         """The stream broke off: take nothing more and hold nothing; idempotent."""
         self.state = _CLOSED
         self._message = bytearray()
+        self._head = b""
+        self._left = 0
+        self._whole_limit_bytes = -1
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Take the peer's next bytes, cut anywhere. Returns what they completed, in order."""
@@ -318,8 +321,7 @@ class Connection:
         """Take nothing more, and owe our close frame unless it was sent."""
         if self.state is _OPEN:
             self._owed_close = encode_frame(Opcode.CLOSE, payload, masked=self._client)
-        self.state = _CLOSED
-        self._message = bytearray()
+        self.lose()
 
     def _send_control(self, opcode: Opcode, payload: bytes) -> bytes:
         if len(payload) > CONTROL_LIMIT_BYTES:

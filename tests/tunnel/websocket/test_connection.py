@@ -194,6 +194,21 @@ def test_a_stream_that_broke_off_holds_nothing_and_takes_nothing():
     assert client.send_message("x") == b""
 
 
+@pytest.mark.parametrize("size", [1, 100, 70_000])
+@pytest.mark.parametrize("role", Role)
+def test_a_stream_that_broke_off_takes_no_message_either(role: Role, size: int):
+    peer = Connection(Role.SERVER if role is Role.CLIENT else Role.CLIENT)
+    wire = peer.send_message(bytes(size))
+    for cut in (0, 1, 2, len(wire) - 1):
+        end = Connection(role)
+        assert end.receive_data(wire[:cut]) == []
+        end.lose()
+        assert end.whole_message(wire) is None
+        assert end.receive_data(wire[cut:]) == []
+        assert end.receive_data(wire) == []
+        assert end.buffered_bytes == 0
+
+
 def test_a_close_drops_the_unfinished_message():
     client = Connection()
     assert client.receive_data(frame(Opcode.TEXT, b"half", fin=False) + frame(Opcode.CLOSE)) == [Closed(1005, "")]
