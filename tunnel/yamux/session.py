@@ -148,7 +148,6 @@ class Session:
             return
         if stream.pending:
             self._table.accept(stream)
-        stream.ending = True
         self.outbox.end(stream)
 
     def reset_stream(self, stream_id: int) -> None:
