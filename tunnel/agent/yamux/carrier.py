@@ -154,8 +154,6 @@ class SpliceCarrier(Carrier):
             size = len(batch)
             if size:
                 self._send_bytes(batch)
-            if self._doomed:
-                self._reset_doomed()
         if self._doomed:
             self._reset_doomed()
         if self._outbox.drained:
