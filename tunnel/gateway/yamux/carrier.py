@@ -14,7 +14,7 @@ from tunnel.gateway.yamux.stream import YamuxStream
 from tunnel.gateway.yamux.upstream import YamuxUpstream
 from tunnel.override import override
 from tunnel.port import Target
-from tunnel.slices import work_off
+from tunnel.slices import let_go, work_off
 from tunnel.wire import messages
 from tunnel.yamux import (
     Event,
@@ -137,9 +137,10 @@ class YamuxCarrier(Carrier):
             self.session.reset_stream(stream.stream_id)
             if number % _RESETS_PER_STEP == 0:
                 yield
-        streams.reverse()
-        while streams:  # each is let go of with the next: all together, they would be freed in one step
-            self._lose(streams.pop(), error)  # one that was reset meanwhile has no owner any more
+        left = let_go(streams)
+        del streams  # all together, they would be freed in one step
+        for stream in left:
+            self._lose(stream, error)  # one that was reset meanwhile has no owner any more
             yield
         self.is_ending = False
         self._wake()
