@@ -5,6 +5,8 @@ does what the corpus says. `SOMETIMES` are the rows where chance decides how the
 whether a reset overtakes the answer; they are listed, and may be right.
 """
 
+from tests.doors.differences.of_httptools import OTHER_METHODS
+
 Known = dict[str, tuple[str, ...]]
 
 UVICORN: Known = {
@@ -27,18 +29,7 @@ UVICORN: Known = {
         "versions: 1.0 with keep-alive, an answer in chunks", "versions: 1.0 with chunks", "upgrades: HTTP/1.0",
         "expectations: HTTP/1.0", "trailers: of an answer, to HTTP/1.0",
     ),
-    "the parser knows its own list of methods": (
-        "methods: BASELINE-CONTROL", "methods: CHECKIN", "methods: LABEL", "methods: MKREDIRECTREF",
-        "methods: MKWORKSPACE", "methods: ORDERPATCH", "methods: UNCHECKOUT", "methods: UPDATE",
-        "methods: UPDATEREDIRECTREF", "methods: VERSION-CONTROL", "methods: BAN", "methods: X", "methods: get",
-        "methods: Get", "methods: GETS", "methods: BREW", "methods: x-y.z_1", "methods: 123",
-        "methods: a method with !", "methods: a method with #", "methods: a method with $", "methods: a method with %",
-        "methods: a method with &", "methods: a method with '", "methods: a method with *", "methods: a method with +",
-        "methods: a method with -", "methods: a method with .", "methods: a method with ^", "methods: a method with _",
-        "methods: a method with `", "methods: a method with |", "methods: a method with ~",
-        "methods: a method of 100 letters", "methods: trace in lower case is another method",
-        "methods: a method of its own with a body", "lengths: too short: the rest is the next request",
-    ),
+    "the parser knows its own list of methods": OTHER_METHODS,
     "the parser splits a URL and puts it together again: an empty query and a fragment are lost": (
         "targets: /? stays", "targets: /q? stays", "targets: /# has a fragment", "targets: /a#b has a fragment",
         "targets: /?q#b has a fragment", "targets: /a# has a fragment", "targets: /a?# has a fragment",

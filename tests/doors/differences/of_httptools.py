@@ -5,6 +5,20 @@ By reason, the cases. None of them is a reason to follow it: the verdict's own r
 
 from tests.doors.comparison import Differences
 
+OTHER_METHODS = (
+    "methods: BASELINE-CONTROL", "methods: CHECKIN", "methods: LABEL", "methods: MKREDIRECTREF",
+    "methods: MKWORKSPACE", "methods: ORDERPATCH", "methods: UNCHECKOUT", "methods: UPDATE",
+    "methods: UPDATEREDIRECTREF", "methods: VERSION-CONTROL", "methods: BAN", "methods: X", "methods: get",
+    "methods: Get", "methods: GETS", "methods: BREW", "methods: x-y.z_1", "methods: 123",
+    "methods: a method with !", "methods: a method with #", "methods: a method with $", "methods: a method with %",
+    "methods: a method with &", "methods: a method with '", "methods: a method with *", "methods: a method with +",
+    "methods: a method with -", "methods: a method with .", "methods: a method with ^", "methods: a method with _",
+    "methods: a method with `", "methods: a method with |", "methods: a method with ~",
+    "methods: a method of 100 letters", "methods: trace in lower case is another method",
+    "methods: a method of its own with a body", "lengths: too short: the rest is the next request",
+)  # fmt: skip
+"""Cases with a method that is not on its list."""
+
 HTTPTOOLS: Differences = {
     "it forgives stray line ends before a request, and blanks within its line": (
         "lines: a bare LF first", "lines: a bare CR first", "lines: CR CR LF first",
@@ -57,18 +71,7 @@ HTTPTOOLS: Differences = {
         "upgrades: no Host", "upgrades: two Hosts", "upgrades: a Host with userinfo",
         "upgrades: a Host that is too long", "limits: two Hosts among too many fields",
     ),
-    "it knows its own list of methods": (
-        "methods: BASELINE-CONTROL", "methods: CHECKIN", "methods: LABEL", "methods: MKREDIRECTREF",
-        "methods: MKWORKSPACE", "methods: ORDERPATCH", "methods: UNCHECKOUT", "methods: UPDATE",
-        "methods: UPDATEREDIRECTREF", "methods: VERSION-CONTROL", "methods: BAN", "methods: X", "methods: get",
-        "methods: Get", "methods: GETS", "methods: BREW", "methods: x-y.z_1", "methods: 123",
-        "methods: a method with !", "methods: a method with #", "methods: a method with $", "methods: a method with %",
-        "methods: a method with &", "methods: a method with '", "methods: a method with *", "methods: a method with +",
-        "methods: a method with -", "methods: a method with .", "methods: a method with ^", "methods: a method with _",
-        "methods: a method with `", "methods: a method with |", "methods: a method with ~",
-        "methods: a method of 100 letters", "methods: trace in lower case is another method",
-        "methods: a method of its own with a body", "lengths: too short: the rest is the next request",
-    ),
+    "it knows its own list of methods": OTHER_METHODS,
     "which method, version and form go together is not its business": (
         "methods: TRACE", "methods: CONNECT to an authority", "methods: CONNECT to a path",
         "targets: an asterisk with GET", "targets: an asterisk with POST", "targets: an asterisk and more",
