@@ -85,16 +85,44 @@ _BROWSER = (
 ROWS: dict[str, Callable[[int], bytes]] = {"small": small, "browser": browser}
 
 
-class Wire(asyncio.Transport):
-    """A connection of which we are the far end: what the product writes, and the way to send it something.
+class Transport(asyncio.Transport):
+    """A connection that takes whatever is written, and of which we are the far end.
 
     Not the transport of tests/fakes: each of its instructions is counted with the product's, in every release alike.
     """
 
-    def __init__(self, server: Any, address: str) -> None:
-        super().__init__({"peername": (address, 50_123), "sockname": ("192.0.2.1", 8080)})
-        self._loop = asyncio.get_running_loop()
+    protocol: Any
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, extra: dict[str, Any]) -> None:
+        super().__init__(extra)
+        self._loop = loop
         self._closed = False
+
+    def is_closing(self) -> bool:
+        return self._closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self) -> None:
+        """The connection is gone, a turn of the loop later; idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._loop.call_soon(self.protocol.connection_lost, None)
+
+    abort = close
+
+
+class Wire(Transport):
+    """A connection to the gateway: what the product writes, and the way to send it something."""
+
+    def __init__(self, server: Any, address: str) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(loop, {"peername": (address, 50_123), "sockname": ("192.0.2.1", 8080)})
         self._written = b""
         self._wanted: tuple[bytes, asyncio.Future[bytes]] | None = None
         config = server.config
@@ -123,24 +151,6 @@ class Wire(asyncio.Transport):
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = protocol
-
-    def is_closing(self) -> bool:
-        return self._closed
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    def close(self) -> None:
-        """The connection is gone, a turn of the loop later; idempotent."""
-        if not self._closed:
-            self._closed = True
-            self._loop.call_soon(self.protocol.connection_lost, None)
-
-    abort = close
 
 
 def masked(opcode: int, payload: bytes) -> bytes:

@@ -21,7 +21,7 @@ from typing import Any
 
 from websockets.speedups import apply_mask
 
-from tests.bench.offline import WARM_UP, StillLoop, frame
+from tests.bench.offline import WARM_UP, StillLoop, Transport, frame
 
 ROWS = {"agent, 1 at a time": 1, "agent, 5 at a time": 5}
 """How many requests come in one message. With 50 connections about 5 answers leave together."""
@@ -70,32 +70,12 @@ class _Socket:
         return 1
 
 
-class Wire(asyncio.Transport):
-    """A connection of the agent, of which we are the far end."""
+class Wire(Transport):
+    """A connection of the agent."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, protocol: Any) -> None:
-        super().__init__({"socket": _Socket(), "ssl_object": self})
-        self.loop = loop
+        super().__init__(loop, {"socket": _Socket(), "ssl_object": self})
         self.protocol = protocol
-        self._closed = False
-
-    def is_closing(self) -> bool:
-        return self._closed
-
-    def get_write_buffer_size(self) -> int:
-        return 0
-
-    def pause_reading(self) -> None: ...
-
-    def resume_reading(self) -> None: ...
-
-    def close(self) -> None:
-        """The connection is gone, a turn of the loop later; idempotent."""
-        if not self._closed:
-            self._closed = True
-            self.loop.call_soon(self.protocol.connection_lost, None)
-
-    abort = close
 
 
 class Service(Wire):
@@ -104,7 +84,7 @@ class Service(Wire):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if data != _REQUEST:
             raise AssertionError(f"not the request: {bytes(data)!r}")
-        self.loop.call_soon(self.protocol.data_received, _ANSWER)
+        self._loop.call_soon(self.protocol.data_received, _ANSWER)
 
 
 class Gateway(Wire):
@@ -125,7 +105,7 @@ class Gateway(Wire):
 
     def feed(self, data: bytes) -> None:
         """Our bytes arrive, as a socket's do: in a turn of the loop of their own."""
-        self.loop.call_soon(self._arrive, data)
+        self._loop.call_soon(self._arrive, data)
 
     def _arrive(self, data: bytes) -> None:
         self.protocol.get_buffer(-1)[: len(data)] = data

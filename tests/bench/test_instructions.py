@@ -40,7 +40,7 @@ def test_a_wrong_answer_is_no_count(monkeypatch: pytest.MonkeyPatch):
     ("wrong", "why"),
     [
         (
-            "offline_agent.Service.write = lambda self, data: self.loop.call_soon(self.protocol.data_received, b'x')",
+            "offline_agent.Service.write = lambda self, data: self._loop.call_soon(self.protocol.data_received, b'x')",
             "stuck",
         ),
         ("offline_agent.Gateway._left = property(lambda self: 0, lambda self, left: None)", "0 right answers of 3"),
