@@ -62,24 +62,6 @@ class JsonFormatter(logging.Formatter):
         )  # fmt: skip
 
 
-_NOISE = (
-    "ASGI callable returned without completing handshake.",
-    "Invalid UTF-8 sequence received from client.",
-)
-
-
-class _ServerNoise(logging.Filter):
-    """Drops what uvicorn logs as errors and our access log reports better.
-
-    We abort an answer with an exception, and we refuse a WebSocket with a response of our own, which uvicorn reports as
-    an incomplete handshake.
-    """
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        error = record.exc_info[1] if record.exc_info else None
-        return type(error).__name__ != "BrokenOffError" and record.msg not in _NOISE
-
-
 class FloodGuard(logging.Filter):
     """Limits the rate of warnings and errors of one kind: the same logger, level and text before its values.
 
@@ -189,9 +171,7 @@ def configure(level: str, style: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     READY.setLevel(logging.INFO)
-    server = logging.getLogger("uvicorn.error")
-    server.setLevel(max(logging.WARNING, root.level))
-    server.addFilter(_ServerNoise())
+    logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, root.level))
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     access.shorten(_own.lines if _own is not None else None)
 

@@ -64,15 +64,14 @@ class Configured:
 @pytest.fixture
 def configured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Configured]:
     """Everything is put back in the end."""
-    root, server = logging.getLogger(), logging.getLogger("uvicorn.error")
-    named = [root, server, log.READY, logging.getLogger("asyncio")]
-    levels, filters = [item.level for item in named], server.filters[:]
+    root = logging.getLogger()
+    named = [root, logging.getLogger("uvicorn.error"), log.READY, logging.getLogger("asyncio")]
+    levels = [item.level for item in named]
     made = Configured(monkeypatch)
     monkeypatch.setattr(log, "_own", None)
     yield made
     access.shorten(None)
     root.removeHandler(made.handler)
-    server.filters[:] = filters
     for item, level in zip(named, levels, strict=True):
         item.setLevel(level)
     if log._own is not None:
