@@ -9,10 +9,9 @@ listener in the same process.
 import asyncio
 import contextlib
 import logging
-import select
 import signal
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -24,7 +23,9 @@ from .observed import log
 from .operator.admin import create_admin_app
 from .operator.reload import Reloader
 from .server.collector import Collector
-from .server.http import Protocol
+from .server.connection import Connection
+from .server.http import Protocol, reception_of
+from .server.listener import Listener
 from .settings import Settings
 from .settings.hosts import is_loopback
 
@@ -74,6 +75,8 @@ class GatewayServer(uvicorn.Server):
         self._reloader = reloader
         self._admin = admin
         self._stopping: asyncio.Task[None] | None = None
+        self._listener: Listener | None = None  # None before the start
+        self.servers = []  # those of uvicorn: there are none
         self._collector = Collector(lambda: (len(gateway.exchanges), *gateway.metrics.activity()))
         gateway.listeners.append(self._stop_listening)
 
@@ -112,45 +115,47 @@ class GatewayServer(uvicorn.Server):
         Requests on connections that were just accepted are still served. Then idle connections are closed at once and
         busy ones after their answer, so that no request arrives after the links are gone.
         """
-        for server in self.servers:
-            await _accept_queued(server.sockets)
-            server.close()
+        if self._listener is not None:
+            await self._listener.close()
         await asyncio.sleep(_LINGER_SECONDS)
         connections: Iterator[object] = let_go(self.server_state.connections)
         for number, connection in enumerate(connections, 1):
-            if isinstance(connection, Protocol):
+            if isinstance(connection, Connection):
                 connection.finish()
             if number % _CLOSES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and log one line when ready."""
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:  # noqa: ARG002  (none are given)
+        """Start, and log one line when ready. In place of uvicorn's: the listener is ours."""
         if self._admin is not None and not await self._admin.begin():
             raise SystemExit(1)
-        await super().startup(sockets)
-        if self.should_exit:
-            return
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            raise SystemExit(1)
+        loop = asyncio.get_running_loop()
+        reception = reception_of(self.config, self.server_state, self.lifespan.state, loop)
+        listener = Listener(lambda: Connection(reception, loop), self.config.host, self.config.port, backlog=_BACKLOG)
+        try:
+            await listener.open()
+        except OSError as error:
+            logger.error("%s", error)  # noqa: TRY400  (a traceback says no more)
+            await self.lifespan.shutdown()
+            raise SystemExit(1) from None
+        self._listener = listener
+        self.started = True
         self._collector.start()
-        address = self.servers[0].sockets[0].getsockname()
-        log.READY.info("ready: http://%s:%d", *address[:2])
+        log.READY.info("ready: http://%s:%d", *listener.address)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, the operator's listener last."""
         self._collector.stop()
+        if self._listener is not None:
+            await self._listener.close()
         await super().shutdown(sockets)
         if self.force_exit:
             await self.lifespan.shutdown()  # uvicorn skips this on a forced exit and then logs an error
         if self._admin is not None:
             await self._admin.end()
-
-
-async def _accept_queued(listeners: Sequence[socket.socket]) -> None:
-    """Let the loop accept what waits in the backlog: closing a listener resets those connections."""
-    for _ in range(_BACKLOG):
-        waiting, _, _ = select.select(listeners, (), (), 0)
-        if not waiting:
-            return
-        await asyncio.sleep(0)
 
 
 def serve(settings: Settings, host: str, port: int) -> int:

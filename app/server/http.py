@@ -18,7 +18,7 @@ from .reception import GatewayReception
 from .sockets import keep_alive
 
 
-class _Reception(GatewayReception):
+class ServerReception(GatewayReception):
     """One server's: it counts for the server what the server looks at."""
 
     def __init__(self, gateway: Gateway, app: Any, server: ServerState, **options: Any) -> None:  # noqa: ANN401
@@ -33,12 +33,12 @@ class _Reception(GatewayReception):
         super().parted(connection)
 
 
-_receptions: "WeakKeyDictionary[ServerState, _Reception]" = WeakKeyDictionary()
+_receptions: "WeakKeyDictionary[ServerState, ServerReception]" = WeakKeyDictionary()
 """One for each server."""
 
 
 class Protocol(Connection):
-    """One client's connection to a uvicorn server."""
+    """One client's connection to a uvicorn server that opened its sockets itself."""
 
     __slots__ = ()
 
@@ -49,26 +49,28 @@ class Protocol(Connection):
         loop = _loop or asyncio.get_event_loop()
         reception = _receptions.get(server_state)
         if reception is None:
-            reception = _receptions[server_state] = _reception(config, server_state, app_state, loop)
+            reception = _receptions[server_state] = reception_of(config, server_state, app_state, loop)
         super().__init__(reception, loop)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected."""
-        if isinstance(transport, asyncio.Transport):
-            keep_alive(transport)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            keep_alive(sock)
         super().connection_made(transport)
 
 
-def _reception(
+def reception_of(
     config: Config, server_state: ServerState, app_state: dict[str, Any], loop: asyncio.AbstractEventLoop
-) -> _Reception:
+) -> ServerReception:
+    """Who takes the requests of a server. Raises TypeError if its application is not that of a gateway."""
     app: Any = config.loaded_app
     while not hasattr(app, "state") and hasattr(app, "app"):
         app = app.app  # uvicorn's middleware for proxies' headers, which the gateway reads itself
     gateway = getattr(getattr(app, "state", None), "gateway", None)
     if not isinstance(gateway, Gateway):
         raise TypeError("this protocol class serves the application of a gateway, and nothing else")
-    return _Reception(
+    return ServerReception(
         gateway, app, server_state, keep_alive_seconds=config.timeout_keep_alive,
         pings=(config.ws_ping_interval, config.ws_ping_timeout), max_message_bytes=config.ws_max_size,
         root_path=config.root_path, state=app_state, loop=loop,

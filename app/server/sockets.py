@@ -15,10 +15,12 @@ _UNSENT_BYTES = 128 * 1024
 _LINGER_NOT = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
-def keep_alive(transport: asyncio.Transport) -> None:
-    """Switch TCP keep-alive on, with our times if the system lets us set them."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+def keep_alive(sock: socket.socket) -> None:
+    """Switch TCP keep-alive on, with our times if the system lets us set them.
+
+    On a listening socket it holds for those that it accepts: they inherit it.
+    """
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEPALIVE:

@@ -12,6 +12,7 @@ import uvicorn
 from app.main import create_app
 from app.serve import GatewayServer
 from app.server.collector import LATEST_SECONDS, PAUSE_SECONDS, THRESHOLDS, TICK_SECONDS, Collector
+from app.server.listener import Listener
 from app.settings import Settings
 from tests.fakes.loop import dialogue
 
@@ -129,10 +130,14 @@ async def test_a_gateway_that_is_never_idle_has_one_every_ten_minutes(full: list
 # --- where it is used
 
 
-async def start(server: uvicorn.Server, _: object = None) -> None:
-    """uvicorn's part, without a socket."""
-    listener = SimpleNamespace(getsockname=lambda: ("127.0.0.1", 8080))
-    server.servers = [SimpleNamespace(sockets=[listener])]  # type: ignore[list-item]
+async def opened(listener: Listener) -> None:
+    """Without a socket."""
+    socket = SimpleNamespace(getsockname=lambda: ("127.0.0.1", 8080), fileno=lambda: -1)
+    listener.servers = [SimpleNamespace(sockets=[socket])]  # type: ignore[list-item]
+
+
+async def closed(_: Listener) -> None:
+    """Likewise."""
 
 
 async def stop(_server: uvicorn.Server, _: object = None) -> None:
@@ -142,8 +147,15 @@ async def stop(_server: uvicorn.Server, _: object = None) -> None:
 @dialogue
 async def test_the_server_of_our_own_uses_it(full: list[int]):
     app = create_app(Settings())
-    with mock.patch.object(uvicorn.Server, "startup", start), mock.patch.object(uvicorn.Server, "shutdown", stop):
-        server = GatewayServer(uvicorn.Config(app), app.state.gateway, app.state.reloader, None)
+    with (
+        mock.patch.object(Listener, "open", opened),
+        mock.patch.object(Listener, "close", closed),
+        mock.patch.object(uvicorn.Server, "shutdown", stop),
+    ):
+        config = uvicorn.Config(app, lifespan="off")
+        config.load()
+        server = GatewayServer(config, app.state.gateway, app.state.reloader, None)
+        server.lifespan = config.lifespan_class(config)
         await server.startup()
         assert gc.get_threshold() == THRESHOLDS
         assert len(full) == 1

@@ -42,8 +42,9 @@ ADMIN_SERVER = {
     "startup",
 }  # fmt: skip
 GATEWAY_SERVER = {
-    "capture_signals", "force_exit", "lifespan.shutdown", "server_state.connections", "servers", "should_exit",
-    "shutdown", "startup",
+    "capture_signals", "config.host", "config.port", "force_exit", "lifespan.should_exit", "lifespan.shutdown",
+    "lifespan.startup", "lifespan.state", "server_state.connections", "servers", "should_exit", "shutdown", "started",
+    "startup",
 }  # fmt: skip
 SERVERS: dict[str, tuple[type[uvicorn.Server], set[str]]] = {
     "AdminServer": (AdminServer, ADMIN_SERVER),
@@ -195,8 +196,10 @@ def test_the_servers_attributes_exist_and_begin_as_we_take_them() -> None:
     server = uvicorn.Server(config())
     assert (server.should_exit, server.force_exit, server.started) == (False, False, False)
     assert server.server_state.connections == set()
-    later = {"lifespan", "lifespan.shutdown", "servers"}  # made while it starts; see the next tests
-    assert [name for name in (ADMIN_SERVER | GATEWAY_SERVER) - later if not has(server, name)] == []
+    made = config()
+    server.lifespan = made.lifespan_class(made)  # as `serve` does
+    server.servers = []  # made while it starts; see the next tests
+    assert [name for name in ADMIN_SERVER | GATEWAY_SERVER if not has(server, name)] == []
     assert inspect.iscoroutinefunction(server.main_loop)
     for name in ("startup", "shutdown"):
         assert list(inspect.signature(getattr(server, name)).parameters) == ["sockets"]

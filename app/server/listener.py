@@ -1,0 +1,81 @@
+"""Where clients connect: listening sockets, each with several handles, so that the loop accepts several clients a turn.
+
+libuv accepts one connection per handle and turn of the loop. With 500 busy clients a turn takes some milliseconds, and
+newcomers waited for over a second. So each socket has `_HANDLES` handles, on duplicates of its descriptor. What every
+client's socket needs is set on the listening one, once: accepted sockets inherit it (socket(7), tcp(7)).
+"""
+
+import asyncio
+import os
+import select
+import socket
+from collections.abc import Callable, Sequence
+from ssl import SSLContext
+from typing import Final
+
+from .sockets import keep_alive
+
+_HANDLES: Final = 8
+"""Connections accepted per turn and socket: a connection costs some 50 us to make."""
+TLS_HANDSHAKE_SECONDS: Final = 10.0
+TLS_SHUTDOWN_SECONDS: Final = 5.0
+
+
+class Listener:
+    """See the module. `make` makes the protocol of a new connection. With `tls` all of them speak TLS."""
+
+    def __init__(
+        self, make: Callable[[], asyncio.Protocol], host: str, port: int, *, backlog: int,
+        tls: SSLContext | None = None,
+    ) -> None:  # fmt: skip
+        self._make = make
+        self._host = host
+        self._port = port
+        self._backlog = backlog
+        self._tls = tls
+        self.servers: list[asyncio.Server] = []
+
+    async def open(self) -> None:
+        """Listen on every address of the host. Raises OSError if one of them cannot be had."""
+        loop = asyncio.get_running_loop()
+        handshake, shutdown = (None, None) if self._tls is None else (TLS_HANDSHAKE_SECONDS, TLS_SHUTDOWN_SECONDS)
+        first = await loop.create_server(
+            self._make, self._host, self._port, backlog=self._backlog, ssl=self._tls,
+            ssl_handshake_timeout=handshake, ssl_shutdown_timeout=shutdown,
+        )  # fmt: skip
+        self.servers.append(first)
+        for listening in first.sockets:
+            keep_alive(listening)
+            for _ in range(1, _HANDLES):
+                duplicate = socket.socket(fileno=os.dup(listening.fileno()))
+                self.servers.append(
+                    await loop.create_server(
+                        self._make, sock=duplicate, backlog=self._backlog, ssl=self._tls,
+                        ssl_handshake_timeout=handshake, ssl_shutdown_timeout=shutdown,
+                    )
+                )  # fmt: skip
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The first address that it listens on. Not to be asked before `open` or after `close`."""
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        return host, port
+
+    async def close(self) -> None:
+        """Accept what waits in the backlog, which closing would reset, then listen no more; idempotent."""
+        servers, self.servers = self.servers, []
+        if servers:
+            await self._accept_queued(servers[0].sockets)
+        for server in servers:
+            server.close()
+
+    async def _accept_queued(self, listening: Sequence[socket.socket]) -> None:
+        for _ in range(self._backlog):  # clients that come all the time must not keep it open
+            waiting, _, _ = select.select(listening, (), (), 0)
+            await asyncio.sleep(0)
+            if not waiting:
+                break
+        await asyncio.sleep(0)  # uvloop makes the connections of a turn's clients in the next one
+
+    def __repr__(self) -> str:
+        return f"<Listener {self._host}:{self._port}, {len(self.servers)} handles>"
