@@ -1,4 +1,4 @@
-"""What the rounds of all figures say, as two tables: the requests that are held to limits, and the rest.
+"""What the rounds of all figures say, as three tables: requests, what else `python -m app` is held to, and the rest.
 
 chisel's figures are derived from nginx's where chisel was not measured (`rounds.CHISEL`), and marked so.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from tests.bench.figures import FIGURES
 from tests.bench.gateways import APP, UVICORN, UVICORN_SILENT
-from tests.bench.rounds import CHISEL, Factors, Round, Value, back, both, front, p50, rate, ratio, typical
+from tests.bench.rounds import CHISEL, Factors, Round, Value, back, both, front, p50, p99, rate, ratio, typical
 from tests.bench.table import Table
 
 BASE = "nginx"
@@ -19,7 +19,7 @@ AGENT = "  its agent"
 
 @dataclass(frozen=True)
 class Limit:
-    """CPU of a request, as a multiple of nginx's."""
+    """A multiple of nginx's figure in the same round."""
 
     must: float
     aim: float
@@ -27,6 +27,30 @@ class Limit:
 
 LIMITS = {APP: Limit(4.5, 3.3), UVICORN: Limit(4.5, 3.6), UVICORN_SILENT: Limit(4.5, 3.6)}
 AGENT_LIMIT = Limit(0.95, 0.7)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What `python -m app` is held to in one figure."""
+
+    figure: str
+    what: str
+    value: Value
+    limit: Limit
+    is_least: bool = False
+    """More is better."""
+
+
+HELD = [
+    Held(REQUESTS, "CPU", front, Limit(1.9, 1.4)),
+    Held(REQUESTS, "CPU with agent", both, Limit(3.0, 2.2)),
+    Held(REQUESTS, "requests/s", rate, Limit(0.43, 0.55), is_least=True),
+    Held("one connection", "p50", p50, Limit(2.4, 1.8)),
+    Held("close", "CPU", front, Limit(2.8, 2.2)),
+    Held("newcomers", "p99", p99, Limit(0.5, 0.3)),
+    Held("handshake", "CPU", front, Limit(3.2, 2.0)),
+    Held("handshake", "CPU with agent", both, Limit(6.3, 4.2)),
+]
 
 
 def _row(name: str, micros: float, times: float | None, limit: Limit | None, speed: str) -> list[str]:
@@ -77,6 +101,20 @@ def _cells(rounds: Sequence[Round], value: Value, divisor: float, derived: float
     return cells
 
 
+def door(measured: Mapping[str, Sequence[Round]]) -> Table:
+    """What `python -m app` is held to beside nginx. Without nginx there is nothing to compare it with."""
+    rows = []
+    for held in HELD:
+        rounds = measured[held.figure]
+        if not all(BASE in found and APP in found for found in rounds):
+            continue
+        times, limit = ratio(rounds, APP, BASE, held.value), held.limit
+        met = times >= limit.must if held.is_least else times <= limit.must
+        title = f"{FIGURES[held.figure].title}: {held.what}"
+        rows.append([title, f"{times:.2f}", f"{limit.must:g}", f"{limit.aim:g}", "met" if met else "NOT MET"])
+    return Table("python -m app as a multiple of nginx in the same round", ["", "x nginx", "must", "aim", ""], rows)
+
+
 def others(measured: Mapping[str, Sequence[Round]], *, derive: bool) -> Table:
     """All figures but the requests: a column for each contender, with the ratio to nginx in brackets."""
     rows, names = [], list[str]()
@@ -84,6 +122,9 @@ def others(measured: Mapping[str, Sequence[Round]], *, derive: bool) -> Table:
         if key == REQUESTS:
             continue
         figure, factors, names = FIGURES[key], CHISEL.get(key, Factors()), list(rounds[0])
+        if key == "newcomers":
+            rows.append([f"{figure.title}: p99, us", *_cells(rounds, p99, 1, None, derive=derive)])
+            continue  # the busy ones' CPU is in it
         if key == "one connection":
             rows.append([f"{figure.title}: p50, us", *_cells(rounds, p50, 1, factors.p50, derive=derive)])
         lines: list[tuple[str, Value, float | None]] = [

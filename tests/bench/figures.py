@@ -5,10 +5,11 @@ Each opens what it needs first; only then is CPU metered, so that a figure holds
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import median
+from math import inf
+from statistics import quantiles
 from typing import Any
 
 from tests.bench.cpu import Meter
@@ -20,6 +21,8 @@ from tests.bench.ws_client import BINARY, Address, Client, close_all, connect
 CONNECTIONS = 50
 WEBSOCKETS = 100
 AT_ONCE = 10
+BUSY = 500
+NEWCOMERS = 30
 INTERVAL_SECONDS = 0.1
 VOLUME_BYTES = 64_000_000
 PIECE_BYTES = 256 * 1024
@@ -47,12 +50,15 @@ class Way:
     def meter(self) -> Meter:
         return Meter(self.front, self.back)
 
-    def sample(self, meter: Meter, operations: float, p50_seconds: float = 0.0) -> Sample:
+    def sample(self, meter: Meter, operations: float, latencies: Sequence[float] = ()) -> Sample:
+        """`latencies`: seconds of each operation, where they were taken."""
+        hundredths = quantiles(latencies, n=100) if len(latencies) > 1 else [0.0] * 99
         return Sample(
             1e6 * meter.front_seconds / operations,
             1e6 * meter.back_seconds / operations,
             operations / meter.seconds,
-            1e6 * p50_seconds,
+            1e6 * hundredths[49],
+            1e6 * hundredths[98],
         )
 
     async def open(self, count: int) -> list[Client]:
@@ -71,28 +77,48 @@ async def keep_alive(way: Way, seconds: float, connections: int = CONNECTIONS) -
     before = sum(len(requester.seconds) for requester, _ in requesters)
     with (meter := way.meter()):
         latencies = await finish_requests(requesters)
-    return way.sample(meter, len(latencies) - before, median(latencies))
+    return way.sample(meter, len(latencies) - before, latencies)
+
+
+async def one_request(way: Way, *, last: bool) -> float:
+    """A connection for one small GET. The seconds that it took, from the connecting on."""
+    loop, began = asyncio.get_running_loop(), time.perf_counter()
+    done: asyncio.Future[None] = loop.create_future()
+    end = b"Connection: close\r\n\r\n" if last else b"\r\n"
+    request = f"GET /small?n=1 HTTP/1.1\r\nHost: {way.http.host}\r\n".encode() + end
+    _, requester = await loop.create_connection(partial(Requester, request, inf, 1, done), *way.http.address)
+    await done
+    if requester.wrong:
+        raise AssertionError("an answer was not 200")
+    return time.perf_counter() - began
 
 
 async def closing(way: Way, seconds: float) -> Sample:
     """A connection for each small GET."""
-    loop, until, count = asyncio.get_running_loop(), time.perf_counter() + seconds, 0
-    request = f"GET /small?n=1 HTTP/1.1\r\nHost: {way.http.host}\r\nConnection: close\r\n\r\n".encode()
+    until, count = time.perf_counter() + seconds, 0
 
     async def one_by_one() -> None:
         nonlocal count
         while time.perf_counter() < until:
-            done: asyncio.Future[None] = loop.create_future()
-            make = partial(Requester, request, until, 1, done)
-            _, requester = await loop.create_connection(make, *way.http.address)
-            await done
-            if requester.wrong:
-                raise AssertionError("an answer was not 200")
+            await one_request(way, last=True)
             count += 1
 
     with (meter := way.meter()):
         await asyncio.gather(*(one_by_one() for _ in range(AT_ONCE)))
     return way.sample(meter, count)
+
+
+async def newcomers(way: Way, seconds: float) -> Sample:
+    """NEWCOMERS new clients at a time, one request each, while BUSY connections ask without a pause."""
+    name = way.http
+    until = time.perf_counter() + seconds
+    busy = await start_requests(name.address, name.host, "/small?n=1", connections=BUSY, seconds=seconds)
+    latencies = list[float]()
+    with (meter := way.meter()):
+        while time.perf_counter() < until:
+            latencies += await asyncio.gather(*(one_request(way, last=False) for _ in range(NEWCOMERS)))
+    await finish_requests(busy)
+    return way.sample(meter, len(latencies), latencies)
 
 
 async def echo(way: Way, seconds: float, size_bytes: int) -> Sample:
@@ -196,6 +222,7 @@ FIGURES = {
     "keep-alive": Figure(f"small GET, {CONNECTIONS} connections", "us", 1, keep_alive, 2.5),
     "one connection": Figure("small GET, one connection", "us", 1, partial(keep_alive, connections=1)),
     "close": Figure("small GET, Connection: close", "us", 1, closing),
+    "newcomers": Figure(f"new clients beside {BUSY} busy ones", "us", 1, newcomers, 3.0),
     "echo 64": Figure("WebSocket echo, 64 B", "us", 1, partial(echo, size_bytes=64)),
     "echo 16384": Figure("WebSocket echo, 16 KiB", "us", 1, partial(echo, size_bytes=16_384)),
     "handshake": Figure("WebSocket opened and closed", "us", 1, handshake),

@@ -1,4 +1,4 @@
-"""CPU of many idle WebSockets: `python -m tests.bench idle`, some seven minutes.
+"""CPU and memory of many idle WebSockets: `python -m tests.bench idle`, some seven minutes.
 
 They stay open through gateway, tunnel and agent and say nothing. What is left is keeping them, all of it as by default:
 a ping to each client every 30 s, which the client answers, a ping to each service after 150 s, and deadlines. Log and
@@ -10,6 +10,7 @@ import asyncio
 import resource
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvloop
 
@@ -22,6 +23,9 @@ from tests.system.harness import Stack
 COUNTS = {5_000: 1.0, 10_000: 2.0}
 """The most that the gateway may use, in percent of a core."""
 AIM = 0.4
+MOST_KIB = 12.0
+AIM_KIB = 6.0
+"""Of the gateway's memory for each of them."""
 SETTLE_SECONDS = 35.0
 """The collector waits for a quiet second, and 30 s after its last collection."""
 WINDOW_SECONDS = 150.0
@@ -47,9 +51,19 @@ class Kept:
     agent: float
     settling_seconds: float
     """CPU of the gateway in the `SETTLE_SECONDS` after their opening."""
+    each_kib: float
+    """Memory of the gateway that each of them added, in KiB."""
+
+
+def resident_kib(pid: int) -> int:
+    """Physical memory of a process, in KiB (proc(5))."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * resource.getpagesize() // 1024
 
 
 async def measure(way: Way, counts: list[int]) -> list[Kept]:
+    await close_all(await way.open(100))  # what is made once does not count
+    before = resident_kib(way.front[0])
     clients: list[Client] = []
     found = []
     for count in counts:
@@ -60,7 +74,8 @@ async def measure(way: Way, counts: list[int]) -> list[Kept]:
             await asyncio.sleep(WINDOW_SECONDS)
         lost = sum(client.lost.done() for client in clients)
         gateway, agent = (100 * used / meter.seconds for used in (meter.front_seconds, meter.back_seconds))
-        found.append(Kept(lost, gateway, agent, settling.front_seconds))
+        each = (resident_kib(way.front[0]) - before) / count
+        found.append(Kept(lost, gateway, agent, settling.front_seconds, each))
     await close_all([client for client in clients if not client.lost.done()])
     return found
 
@@ -78,8 +93,11 @@ def run(stack: Stack) -> list[Table]:
             raise AssertionError(f"{kept.lost} of {count} idle WebSockets were lost")
         verdict = "met" if kept.gateway <= must else "NOT MET"
         held = [f"{kept.gateway:.2f}", f"{must:g}", f"{AIM:g}", verdict]
-        rows.append([f"{count:,}", *held, f"{kept.agent:.2f}", f"{kept.settling_seconds:.2f}"])
+        memory = [f"{kept.each_kib:.1f}", "met" if kept.each_kib <= MOST_KIB else "NOT MET"]
+        rows.append([f"{count:,}", *held, f"{kept.agent:.2f}", f"{kept.settling_seconds:.2f}", *memory])
     fewer = "" if most >= max(COUNTS) else f"only {most + SPARE_DESCRIPTORS} descriptors are allowed: fewer were opened"
     title = f"CPU of idle WebSockets under python -m app, % of a core, over {WINDOW_SECONDS:.0f} s each"
-    head = ["WebSockets", "gateway", "must", "aim", "", "agent", f"gateway in the {SETTLE_SECONDS:.0f} s before, s"]
+    before = f"gateway in the {SETTLE_SECONDS:.0f} s before, s"
+    each = f"KiB each (must {MOST_KIB:g}, aim {AIM_KIB:g})"
+    head = ["WebSockets", "gateway", "must", "aim", "", "agent", before, each, ""]
     return [Table(title, head, rows, fewer)]

@@ -109,5 +109,6 @@ def run(stack: Stack) -> list[Table]:
     notes = "\n".join((*NOTES, *left_out))
     return [
         comparison.requests(measured[comparison.REQUESTS], derive=derive, note=notes),
+        comparison.door(measured),
         comparison.others(measured, derive=derive),
     ]

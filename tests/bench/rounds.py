@@ -21,6 +21,7 @@ class Sample:
     """Operations per second."""
     p50_us: float = 0.0
     """Median latency of an operation."""
+    p99_us: float = 0.0
 
 
 Round = dict[str, Sample]
@@ -45,6 +46,10 @@ def rate(sample: Sample) -> float:
 
 def p50(sample: Sample) -> float:
     return sample.p50_us
+
+
+def p99(sample: Sample) -> float:
+    return sample.p99_us
 
 
 def typical(rounds: Sequence[Round], name: str, value: Value) -> float:

@@ -87,3 +87,36 @@ def test_latency_of_one_connection_is_a_line_of_its_own():
 
 def test_every_derived_figure_is_one_that_is_measured():
     assert set(CHISEL) <= set(FIGURES)
+
+
+def held_rows(**samples: dict[str, Sample]) -> dict[str, list[str]]:
+    """Of the door's table, by title; every figure that is not given is the peer's own."""
+    usual = {"nginx": Sample(10.0, rate=100.0, p50_us=10.0, p99_us=10.0)}
+    usual[APP] = usual["nginx"]
+    measured = {held.figure: [samples.get(held.figure.replace(" ", "_"), usual)] for held in comparison.HELD}
+    return {row[0]: row[1:] for row in comparison.door(measured).rows}
+
+
+def test_the_door_is_held_to_multiples_of_the_peer():
+    nginx = Sample(10.0, rate=100.0, p50_us=10.0, p99_us=10.0)
+    rows = held_rows(
+        close={"nginx": nginx, APP: Sample(28.0)},
+        handshake={"nginx": nginx, APP: Sample(32.1, 30.0)},
+        newcomers={"nginx": nginx, APP: Sample(1.0, p99_us=5.1)},
+    )
+    assert len(rows) == len(comparison.HELD)
+    assert rows["small GET, Connection: close: CPU"] == ["2.80", "2.8", "2.2", "met"]
+    assert rows["WebSocket opened and closed: CPU"] == ["3.21", "3.2", "2", "NOT MET"]
+    assert rows["WebSocket opened and closed: CPU with agent"] == ["6.21", "6.3", "4.2", "met"]
+    assert rows["new clients beside 500 busy ones: p99"] == ["0.51", "0.5", "0.3", "NOT MET"]
+
+
+@pytest.mark.parametrize(("rate_of_ours", "verdict"), [(43.0, "met"), (42.0, "NOT MET")])
+def test_of_requests_per_second_more_is_better(rate_of_ours: float, verdict: str):
+    nginx = Sample(10.0, rate=100.0, p50_us=10.0, p99_us=10.0)
+    rows = held_rows(**{"keep-alive": {"nginx": nginx, APP: Sample(10.0, rate=rate_of_ours)}})
+    assert rows["small GET, 50 connections: requests/s"][-1] == verdict
+
+
+def test_without_the_peer_the_door_is_held_to_nothing():
+    assert comparison.door({held.figure: ALONE for held in comparison.HELD}).rows == []
