@@ -77,7 +77,7 @@ class GatewayReception:
         host = self._known.get(fields.host)
         routes = gateway.routes_of(host) if host is not None else None
         if routes is None:
-            reason = _fault_of(fields.host)
+            reason = host_fault(fields.host)
             if reason:
                 return RefusedRequest(gateway, request, connection, problems.BAD_REQUEST, reason)
             routes = self._routes_of(fields.host)
@@ -134,7 +134,7 @@ class GatewayReception:
         """The routes of a Host field. None: it is not routed, or no host."""
         host = self._known.get(sent)
         if host is None:
-            if _fault_of(sent):
+            if host_fault(sent):
                 return None
             host = normalise_host(sent.decode("latin-1"))
         routes = self._gateway.routes_of(host)
@@ -153,7 +153,7 @@ class GatewayReception:
         return f"<GatewayReception {len(self.connections)} connections, {len(self._tasks)} tasks>"
 
 
-def _fault_of(host: bytes) -> str:
+def host_fault(host: bytes) -> str:
     """What is wrong with a Host field, before anything looks at it; empty where nothing is."""
     if len(host) > HOST_FIELD_BYTES:
         return f"the host is longer than {HOST_CHARACTERS} characters"
@@ -166,7 +166,7 @@ def _fault_of(host: bytes) -> str:
 
 def _handshake_fault(head: Head, request: Request) -> tuple[Problem, str] | None:
     """Why this handshake cannot be accepted (RFC 6455 section 4.2.1)."""
-    host = _fault_of(head.fields.host)
+    host = host_fault(head.fields.host)
     if host:
         return problems.BAD_REQUEST, host
     if head.method != "GET":

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import pytest
 
 from tests.doors.mutation import PROMISES, Promises, mutants, run
+from tests.doors.subject_door import read_with_door
 from tests.doors.subjects import Ending, Reading, Subject, read_with_h11, read_with_httptools
 
 
@@ -17,10 +18,11 @@ H11 = promised(
     "its lines are valid", "it has one Host at most", "its last coding is chunked", "its body is as long as announced"
 )
 SUBJECTS = [
+    pytest.param(read_with_door, PROMISES, set(Ending), 1, id="door"),
     pytest.param(read_with_httptools, HTTPTOOLS, {Ending.WAITS, Ending.REFUSED, Ending.UPGRADED}, 1, id="httptools"),
     pytest.param(read_with_h11, H11, {Ending.WAITS, Ending.REFUSED, Ending.CLOSED}, 5, id="h11"),
 ]
-"""Parser, what it promises of every request (ours promises all of it), its endings, and how much slower it is."""
+"""Parser, what it promises of every request (the door promises all), its endings, and how much slower it is."""
 SEED = 20_240
 
 

@@ -1,7 +1,7 @@
-"""The corpus before other people's parsers: every difference from the verdicts is listed, with its reason.
+"""The corpus before the door's reader, which reads as the verdicts say, and before other people's parsers.
 
-It shows what each of them would let through, or keep out, and it reads each case whole and byte by byte. Another
-subject is one more row: a parser of our own stands here with an empty table.
+Every difference of theirs from the verdicts is listed, with its reason: what each of them would let through, or keep
+out. Each case is read whole and byte by byte. Another subject is one more row.
 """
 
 import pytest
@@ -10,9 +10,12 @@ from tests.doors.comparison import Differences, difference
 from tests.doors.corpus import CASES
 from tests.doors.differences.of_h11 import H11, H11_BY_THE_CUT
 from tests.doors.differences.of_httptools import HTTPTOOLS
+from tests.doors.subject_door import read_with_door
 from tests.doors.subjects import Reading, Subject, read_with_h11, read_with_httptools
 
+DOOR: Differences = {"a policy refuses it, which a reader does not know": ("methods: TRACE",)}
 SUBJECTS = [
+    pytest.param(read_with_door, DOOR, id="door"),
     pytest.param(read_with_httptools, HTTPTOOLS, id="httptools"),
     pytest.param(read_with_h11, H11, id="h11"),
 ]
@@ -40,7 +43,11 @@ def test_every_difference_is_listed_and_every_listed_one_is_there(subject: Subje
 
 @pytest.mark.parametrize(
     ("subject", "known"),
-    [pytest.param(read_with_httptools, (), id="httptools"), pytest.param(read_with_h11, H11_BY_THE_CUT, id="h11")],
+    [
+        pytest.param(read_with_door, (), id="door"),
+        pytest.param(read_with_httptools, (), id="httptools"),
+        pytest.param(read_with_h11, H11_BY_THE_CUT, id="h11"),
+    ],
 )
 def test_a_case_reads_the_same_however_it_is_cut(subject: Subject, known: tuple[str, ...]) -> None:
     other = [
