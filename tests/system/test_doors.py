@@ -2,8 +2,6 @@
 
 import asyncio
 import itertools
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,42 +13,14 @@ from tests.doors.judge import differences
 from tests.doors.player import Door, Observed
 from tests.doors.recorder import Recorder
 from tests.system.conftest import not_over, tunnel_only
-from tests.system.harness import LOOPBACK, Service, Stack
-from tests.system.process import Process, Processes
+from tests.system.harness import Service, Stack
+from tests.system.process import Processes
+from tests.system.servers import SERVERS
 
 pytestmark = [
     tunnel_only,
     not_over("json", "chunk", because="the door is the same, and their wires do not carry every target and trailer"),
 ]
-
-FLAGS = ("--no-proxy-headers", "--ws", "websockets-sansio", "--no-server-header", "--no-date-header", "--no-access-log")
-
-
-def serve(stack: Stack) -> Process:
-    return stack.start_gateway()
-
-
-def uvicorn(stack: Stack) -> Process:
-    return _uvicorn(stack, *FLAGS)
-
-
-def uvicorn_with_our_door(stack: Stack) -> Process:
-    return _uvicorn(stack, "--http", "app.server.http:Protocol", *FLAGS)
-
-
-def _uvicorn(stack: Stack, *flags: str) -> Process:
-    command = [sys.executable, "-m", "uvicorn", "app.main:app", "--host", LOOPBACK, "--port", str(stack.port), *flags]
-    process = stack.processes.start("uvicorn", command, {"GATEWAY_CONFIG": str(stack.write_config())})
-    process.wait_line("Uvicorn running on")
-    return process
-
-
-DOORS: dict[str, Callable[[Stack], Process]] = {
-    "python -m app": serve,
-    "uvicorn --http app.server.http:Protocol": uvicorn_with_our_door,
-    "uvicorn app.main:app": uvicorn,
-}
-"""How each is started; one more door is one more row, here and in the deviations."""
 
 CUT = (
     "lines: an empty line first",
@@ -79,7 +49,7 @@ async def play_all(
     recorder = Recorder()
     await recorder.start()
     stack = stack_of(folder, processes, recorder.port)
-    await asyncio.to_thread(DOORS[door], stack)
+    await asyncio.to_thread(SERVERS[door], stack)
     await asyncio.to_thread(stack.start_agent)
     gateway = Door(stack.port, recorder)
     try:
@@ -100,16 +70,16 @@ def played(module_processes: Processes, tmp_path_factory: pytest.TempPathFactory
     """By door and case, what came of it: the cases of one door after each other, both doors at once."""
 
     async def play() -> Played:
-        folders = [tmp_path_factory.mktemp("door") for _ in DOORS]
+        folders = [tmp_path_factory.mktemp("door") for _ in SERVERS]
         played = await asyncio.gather(
-            *(play_all(door, folder, module_processes) for door, folder in zip(DOORS, folders, strict=True))
+            *(play_all(door, folder, module_processes) for door, folder in zip(SERVERS, folders, strict=True))
         )
-        return dict(zip(DOORS, played, strict=True))
+        return dict(zip(SERVERS, played, strict=True))
 
     return asyncio.run(play())
 
 
-@pytest.mark.parametrize(("door", "kind"), list(itertools.product(DOORS, KINDS)))
+@pytest.mark.parametrize(("door", "kind"), list(itertools.product(SERVERS, KINDS)))
 def test_the_cases_of_a_kind(played: Played, door: str, kind: str) -> None:
     known = DEVIATIONS[door]
     wrong: list[str] = []
@@ -125,7 +95,7 @@ def test_the_cases_of_a_kind(played: Played, door: str, kind: str) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize(("door", "name"), list(itertools.product(DOORS, CUT)))
+@pytest.mark.parametrize(("door", "name"), list(itertools.product(SERVERS, CUT)))
 def test_a_case_that_is_cut_behind_each_byte(played: Played, door: str, name: str) -> None:
     cuts = played[door][1][name]
     assert len(cuts) == len(CASES[name].sent) - 1
@@ -139,5 +109,5 @@ def test_a_case_that_is_cut_behind_each_byte(played: Played, door: str, name: st
 
 def test_every_deviation_is_of_a_case() -> None:
     for door, known in DEVIATIONS.items():
-        assert door in DOORS
+        assert door in SERVERS
         assert not known.keys() - CASES.keys()
