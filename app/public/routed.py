@@ -27,7 +27,7 @@ def request_call(
         route = _route_of(gateway, request, routes, refused)
     except _NoRouteError as error:
         return RefusedRequest(gateway, request, client, error.problem, error.detail)
-    if request.method == "TRACE":  # it would show the client what we add (RFC 9110 section 9.3.8)
+    if request.method == "TRACE" and not route.policy.allow_trace:  # RFC 9110 section 9.3.8
         return RefusedRequest(gateway, request, client, problems.NOT_IMPLEMENTED, "TRACE")
     if request.upgrade and is_websocket_upgrade(request.fields):
         # A server without WebSocket support hands the handshake over as plain HTTP.

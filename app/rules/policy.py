@@ -57,6 +57,8 @@ class Policy:
     """Open at once from one client address, over all routes."""
     sticky: str = "off"
     """`off`, `cookie` or `client`: keep a client on one of a cluster's agents."""
+    allow_trace: bool = False
+    """TRACE shows its sender the request as the service got it, with the fields that we add."""
     upgrade_timeout: float = 10.0
     response_head_timeout: float = 60.0
     idle_timeout: float = 300.0
