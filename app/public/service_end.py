@@ -31,8 +31,8 @@ class ServiceEnd:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes that the stream holds."""
-        return self._exchange.held_bytes
+        """Bytes that the stream holds, and of pongs that wait for it."""
+        return self._exchange.held_bytes + self.codec.owed_bytes
 
     def send(self, message: Message) -> None:
         """Write a message. Sets `full` if it filled the stream."""
@@ -43,7 +43,7 @@ class ServiceEnd:
         self._write(self.codec.send_ping())
 
     def answer(self) -> None:
-        """Send the codec's pending answers (pongs, our close). While the stream is full, it keeps the newest."""
+        """Send the codec's pending answers (pongs, our close). While the stream is full, it keeps them."""
         if not self.full:
             self._write(self.codec.data_to_send())
 

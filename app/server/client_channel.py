@@ -2,8 +2,8 @@
 
 Takes over both directions of a connection (`wire.py`) right after the accept. Who made the connection keeps the
 keep-alive pings and the end of it. Works in bounded slices, so that no client can block the event loop. The socket is
-not read while there is a backlog, so this holds at most one read of it and one message, counted in the process's
-account.
+not read while there is a backlog, so this holds at most one read of it, one message and some pongs, counted in the
+process's account.
 """
 
 import logging
@@ -159,6 +159,7 @@ class ClientChannel(WebSocketClient):
     def on_writable(self) -> None:
         """The transport's buffer has drained."""
         self._answer()
+        self._count()
         if self._full:
             self._full = False
             if self._listener is not None:
@@ -221,7 +222,7 @@ class ClientChannel(WebSocketClient):
             self.abort()
 
     def _answer(self) -> None:
-        """Send the codec's pending answers. While the client does not read, the codec keeps only the newest pong."""
+        """Send the codec's pending answers. While the client does not read, the codec keeps the newest pongs."""
         if self._protocol.is_writable:
             self._write(self._codec.data_to_send())
 
@@ -259,7 +260,7 @@ class ClientChannel(WebSocketClient):
         self._count()
 
     def _count(self) -> None:
-        held = self._waiting_bytes + self._codec.buffered_bytes
+        held = self._waiting_bytes + self._codec.buffered_bytes + self._codec.owed_bytes
         if held and not self._held.size_bytes and self._listener is not None:
             self._listener.client_holds()
         self._held.set(held)

@@ -96,11 +96,7 @@ UVICORN: Known = {
 }  # fmt: skip
 """What the parser of uvicorn's protocol class does, and the class with it."""
 
-OURS: Known = {
-    "of several pings in one segment only the last is answered": (
-        "upgrades: ten pings after the 101",
-    ),
-}  # fmt: skip
+OURS: Known = {}
 """What the door of our own does."""
 
 ONLY_UVICORN: Known = {

@@ -2,7 +2,7 @@
 
 It assembles messages, so it is the consumer of its input: the caller acknowledges all bytes at once. What it holds
 is bounded: one message of at most `max_message_bytes` (refused by the head of its frame, before it is held), one
-control frame, one head, one pong. It speaks no extension. Section numbers are RFC 6455's.
+control frame, one head, `OWED_PONGS_BYTES` of pongs. It speaks no extension. Section numbers are RFC 6455's.
 
 Invariants: `receive_data` never raises for what a peer sent; `Closed` and `Failed` are the last event; nothing is
 sent after our close frame. The caller sends `data_to_send` after each `receive_data`. A stream that ends while
@@ -25,6 +25,9 @@ from tunnel.websocket.frames import (
 
 MAX_MESSAGE_BYTES = 10 * 1024 * 1024
 """The default limit for a message. One per WebSocket may be held."""
+OWED_PONGS_BYTES = 16 * 1024
+"""Of pongs that are not sent yet: 129 of the longest, 8,192 empty ones of a server. The oldest beyond it are dropped
+(section 5.5.3 allows it): they belong to a peer that sends pings and does not read."""
 
 _FIN = 0x80
 _CONTROL = 0x08
@@ -67,6 +70,7 @@ class Connection:
     """Encodes what we send and decodes what the peer sends."""
 
     __slots__ = (
+        "_answers_pings",
         "_client",
         "_control",
         "_first",
@@ -77,15 +81,19 @@ class Connection:
         "_max_message_bytes",
         "_message",
         "_owed_close",
-        "_owed_pong",
+        "_owed_pongs",
         "_payload_at",
         "_peer_masks",
         "_whole_limit_bytes",
         "state",
     )
 
-    def __init__(self, role: Role = Role.CLIENT, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(
+        self, role: Role = Role.CLIENT, *, max_message_bytes: int = MAX_MESSAGE_BYTES, answers_pings: bool = True
+    ) -> None:
+        """`answers_pings`: False where the caller has each ping answered elsewhere."""
         self.state = _OPEN
+        self._answers_pings = answers_pings
         self._client = role is Role.CLIENT
         self._peer_masks = 0 if self._client else _MASKED
         """The bit in the second byte of the peer's frames."""
@@ -106,7 +114,8 @@ class Connection:
         self._mask = b""
         self._whole_limit_bytes = max_message_bytes
         """Of a message in one frame, if it came now; -1: none may, within a frame or a message, or when it is over."""
-        self._owed_pong: bytes | None = None
+        self._owed_pongs: bytearray | None = None
+        """Whole frames, oldest first; None where no pong is owed."""
         self._owed_close = b""
 
     def __repr__(self) -> str:
@@ -117,6 +126,11 @@ class Connection:
     def buffered_bytes(self) -> int:
         """Bytes held of the message being assembled."""
         return len(self._message)
+
+    @property
+    def owed_bytes(self) -> int:
+        """Bytes held of pongs that are not sent yet."""
+        return len(self._owed_pongs) if self._owed_pongs is not None else 0
 
     def send_message(self, data: bytes | str) -> bytes:
         """Encode a message, text if `str`; b"" once our close frame was sent or the connection is over.
@@ -151,11 +165,11 @@ class Connection:
         return owed + encode_frame(Opcode.CLOSE, payload, masked=self._client)
 
     def data_to_send(self) -> bytes:
-        """What we owe since the last call: the pong for the newest ping (section 5.5.3), then our close frame."""
+        """What we owe since the last call: a pong for each ping (section 5.5.2), in order, then our close frame."""
         data = self._owed_close
-        if self._owed_pong is not None:
-            data = encode_frame(Opcode.PONG, self._owed_pong, masked=self._client) + data
-            self._owed_pong = None
+        if self._owed_pongs is not None:
+            data = bytes(self._owed_pongs) + data
+            self._owed_pongs = None
         self._owed_close = b""
         return data
 
@@ -296,10 +310,18 @@ class Connection:
             events.append(Pong(payload))
         elif opcode == Opcode.PING:
             events.append(Ping(payload))
-            if self.state is _OPEN:
-                self._owed_pong = payload
+            if self._answers_pings and self.state is _OPEN:
+                self._owe_pong(payload)
         else:
             self._close_received(payload, events)
+
+    def _owe_pong(self, payload: bytes) -> None:
+        owed = self._owed_pongs
+        if owed is None:
+            owed = self._owed_pongs = bytearray()
+        owed += encode_frame(Opcode.PONG, payload, masked=self._client)
+        while len(owed) > OWED_PONGS_BYTES:
+            del owed[: _HEAD_BYTES + (_MASK_BYTES if self._client else 0) + (owed[1] & ~_MASKED)]
 
     def _close_received(self, payload: bytes, events: list[Event]) -> None:
         try:

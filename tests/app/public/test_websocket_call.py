@@ -8,7 +8,9 @@ from tests.app.stage import Stage
 from tests.fakes.asgi import WebSocket
 from tests.fakes.loop import dialogue, quiet
 from tests.fakes.service import FakeService, opened, parted
-from tunnel.websocket import Message, Pong
+from tunnel.websocket import Message, Opcode, Pong
+from tunnel.websocket.connection import OWED_PONGS_BYTES
+from tunnel.websocket.frames import encode_frame
 
 
 @dialogue
@@ -133,11 +135,12 @@ async def test_pongs_do_not_pile_up_before_a_service_that_reads_nothing():
         call.say("fills the stream")
         await quiet()
         service.heard()
-        for number in range(100):
-            service.ping(b"%d" % number)
+        kept = OWED_PONGS_BYTES // len(encode_frame(Opcode.PONG, b"00000", masked=True))
+        for number in range(3 * kept):
+            service.ping(b"%05d" % number)
         await quiet()
         assert service.heard() == []
         service.exchange.drained()
         await quiet()
-        assert service.heard() == [Pong(b"99")]
+        assert service.heard() == [Pong(b"%05d" % number) for number in range(2 * kept, 3 * kept)]
         await parted(call, service)

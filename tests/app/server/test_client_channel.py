@@ -12,6 +12,7 @@ from tests.fakes.loop import dialogue, quiet
 from tests.fakes.service import FakeService
 from tests.fakes.transport import HIGH_WATER
 from tunnel.websocket import Closed, Message, Opcode, Ping, Pong
+from tunnel.websocket.connection import OWED_PONGS_BYTES
 from tunnel.websocket.frames import encode_frame
 
 EMPTY = bytes.fromhex("818000000000")  # the smallest message
@@ -136,12 +137,12 @@ async def test_a_flood_of_fragments_is_taken_in_turns():
 
 
 @dialogue
-async def test_a_flood_of_pings_is_answered_with_the_newest():
+async def test_every_ping_of_a_flood_is_answered_in_order():
     async with Stage() as s:
         browser, service = await browsing(s)
-        browser.bring(b"".join(encode_frame(Opcode.PING, b"%d" % number, masked=True) for number in range(1_000)))
+        browser.bring(b"".join(encode_frame(Opcode.PING, b"%d" % number, masked=True) for number in range(10_000)))
         await quiet()
-        assert browser.events() == [Pong(b"999")]
+        assert browser.events() == [Pong(b"%d" % number) for number in range(10_000)]
         await parted(browser, service)
 
 
@@ -152,12 +153,17 @@ async def test_pongs_do_not_pile_up_before_a_client_that_reads_nothing():
         browser.wire.stuck = True
         service.say("x" * (HIGH_WATER + 1))
         held = len(browser.wire.buffer)
-        for number in range(100):
-            browser.bring(encode_frame(Opcode.PING, b"%d" % number, masked=True))
+        before = s.gateway.account.held_bytes
+        kept = OWED_PONGS_BYTES // len(encode_frame(Opcode.PONG, b"00000", masked=False))
+        for number in range(3 * kept):
+            browser.bring(encode_frame(Opcode.PING, b"%05d" % number, masked=True))
         assert len(browser.wire.buffer) == held
+        assert OWED_PONGS_BYTES - 10 < s.gateway.account.held_bytes - before <= OWED_PONGS_BYTES
         browser.wire.stuck = False
         browser.wire.take(held)
-        assert browser.events() == [Message("x" * (HIGH_WATER + 1)), Pong(b"99")]
+        pongs = [Pong(b"%05d" % number) for number in range(2 * kept, 3 * kept)]
+        assert browser.events() == [Message("x" * (HIGH_WATER + 1)), *pongs]
+        assert s.gateway.account.held_bytes == 0
         await parted(browser, service)
 
 

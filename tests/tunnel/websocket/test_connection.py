@@ -3,6 +3,7 @@
 import pytest
 
 from tunnel.websocket import Closed, Connection, Event, Failed, Message, Opcode, Ping, Pong, Role, State
+from tunnel.websocket.connection import OWED_PONGS_BYTES
 from tunnel.websocket.frames import encode_frame
 
 
@@ -87,12 +88,33 @@ def test_buffered_bytes_follow_the_message():
     assert client.buffered_bytes == 0
 
 
-def test_only_the_newest_ping_is_answered():
+def test_every_ping_is_answered_in_order():
     client, server = pair()
     events = client.receive_data(b"".join(server.send_ping(b"%d" % n) for n in range(1000)))
     assert events == [Ping(b"%d" % n) for n in range(1000)]
-    assert server.receive_data(client.data_to_send()) == [Pong(b"999")]
+    assert server.receive_data(client.data_to_send()) == [Pong(b"%d" % n) for n in range(1000)]
     assert client.data_to_send() == b""
+
+
+@pytest.mark.parametrize("role", list(Role))
+@pytest.mark.parametrize("size", [0, 1, 5, 125])
+def test_of_pongs_that_are_not_sent_the_oldest_are_dropped(role: Role, size: int):
+    """A peer that sends pings and does not read costs a bounded number of bytes."""
+    client, server = pair()
+    flooded, flooding = (client, server) if role is Role.CLIENT else (server, client)
+    fit = OWED_PONGS_BYTES // len(flooded.send_pong(bytes(size)))
+    payloads = [(b"%0125d" % number)[125 - size :] for number in range(fit + 10)]
+    for payload in payloads:
+        flooded.receive_data(flooding.send_ping(payload))
+        assert flooded.owed_bytes <= OWED_PONGS_BYTES
+    assert flooding.receive_data(flooded.data_to_send()) == [Pong(payload) for payload in payloads[-fit:]]
+    assert flooded.owed_bytes == 0
+
+
+def test_pings_that_are_answered_elsewhere():
+    server = Connection(Role.SERVER, answers_pings=False)
+    assert server.receive_data(Connection().send_ping(b"p")) == [Ping(b"p")]
+    assert server.data_to_send() == b""
 
 
 def test_an_empty_ping_is_answered():

@@ -53,7 +53,7 @@ class ProxiedWebSocket(ProxiedExchange):
         limit = carrier.max_message_bytes
         super().__init__(carrier, head, sink, whole_bytes=limit, interval_seconds=interval_seconds)
         self._key = keys[0]
-        self._codec = websocket.Connection(websocket.Role.SERVER, max_message_bytes=limit)
+        self._codec = websocket.Connection(websocket.Role.SERVER, max_message_bytes=limit, answers_pings=False)
         self._assembling = Holding(carrier.account)  # the door's message that is not complete yet
         self._handshake: AnswerHead | None = None  # a head that may not be the answer yet
         self.open = False
