@@ -90,7 +90,7 @@ class AgentChannel:
         if owed and not protocol.close_sent and not protocol.transport.is_closing():
             protocol.transport.write(owed)
         if self._codec.state is websocket.State.CLOSED:
-            protocol.transport.close()
+            protocol.hang_up()
 
     def _handle(self, event: websocket.Event) -> None:
         protocol = self._protocol

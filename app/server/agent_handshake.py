@@ -77,7 +77,7 @@ class AgentHandshake:
         if self._socket is not None:
             self._ended(1012, "")
             self._socket.close(1012, "")
-            self._socket.transport.close()
+            self._socket.hang_up()
 
     # --- awaited by who serves the agent
 
@@ -142,10 +142,8 @@ class AgentHandshake:
         except Exception:  # a bug: it ends only this agent's WebSocket
             logger.exception("serving an agent failed")
         finally:
-            if self._socket is None or self._socket.close_timer is None:
-                transport = self._connection.transport
-                if transport is not None and self._refusing is None:
-                    transport.close()
+            if self._refusing is None and (self._socket is None or self._socket.close_timer is None):
+                self._connection.close()
 
     def _refused(self, _: bool) -> None:
         if self._refusing is not None and not self._refusing.done():

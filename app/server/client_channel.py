@@ -27,7 +27,7 @@ _SLICE_EVENTS = 16
 _BATCH_BYTES = 64 * 1024
 """Frames joined into one write."""
 _CLOSE_SECONDS = 10.0
-"""Time for the client to answer our close frame, and again to drain what is unsent."""
+"""Time for the client to answer our close frame."""
 
 
 class ClientChannel(WebSocketClient):
@@ -121,7 +121,7 @@ class ClientChannel(WebSocketClient):
         if not protocol.close_sent:
             self._write(self._codec.close(None if code == 1005 else code, "" if code == 1005 else reason))
             protocol.close_sent = True
-            protocol.close_timer = protocol.loop.call_later(_CLOSE_SECONDS, self._hang_up)
+            protocol.close_timer = protocol.loop.call_later(_CLOSE_SECONDS, protocol.hang_up)
         self._full = False
         self.resume_reading()
         return True
@@ -170,7 +170,7 @@ class ClientChannel(WebSocketClient):
         if self._listener is not None:
             self._listener.client_left(code, "")
         if self._protocol.close_timer is None:
-            self._hang_up()
+            self._protocol.hang_up()
 
     def connection_lost(self) -> None:
         """The connection is gone: pass on the events that are left, unless paused."""
@@ -232,7 +232,7 @@ class ClientChannel(WebSocketClient):
         self._drop()
         self._write(self._codec.data_to_send())
         protocol.close_sent = True
-        self._hang_up()
+        protocol.hang_up()
         if self._listener is not None:
             self._listener.client_left(event.code, event.reason)
 
@@ -240,17 +240,6 @@ class ClientChannel(WebSocketClient):
         protocol = self._protocol
         if data and not protocol.close_sent and not protocol.transport.is_closing():
             protocol.transport.write(data)
-
-    def _hang_up(self) -> None:
-        """Close once all is written. Abort a client that does not drain its buffer."""
-        protocol = self._protocol
-        if protocol.disconnected:
-            return
-        timer = protocol.close_timer
-        if timer is not None:
-            timer.cancel()
-        protocol.close_timer = protocol.loop.call_later(_CLOSE_SECONDS, protocol.transport.abort)
-        protocol.transport.close()
 
     def _drop(self) -> None:
         self._waiting.clear()

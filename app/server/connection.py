@@ -91,15 +91,18 @@ class Connection(Reading, asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more. True keeps the connection, for the answer."""
         fin = ROWS[self.state].fin
-        if self.scheme == "http":  # TLS has no half-closed connections here
-            if fin is Fin.HALF and self._time() - self._since <= states.HALF_CLOSE_SECONDS:
+        waits = fin is Fin.REST and bool(self._rest)
+        is_prompt = fin is Fin.HALF and self._time() - self._since <= states.HALF_CLOSE_SECONDS
+        if (waits or is_prompt) and self.scheme == "http":  # TLS has no half-closed connections here
+            self._ended_input = self._may_have_left = True
+            if waits:
+                self._wake_reader()
+            else:
                 self._end_input()
-                return True
-            if fin is Fin.REST and self._rest:
-                self._ended_input = True
-                return True
+            return True
         if fin is not Fin.CLOSE:
             self._leave()
+        self._close()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (the transport's)
@@ -142,6 +145,8 @@ class Connection(Reading, asyncio.Protocol):
         self.finish()
         if self.state is OPEN and self._peer is not None:
             self._peer.shutdown()
+        elif self.state is DROPPING or self.state is LINGERING:
+            self._close()
 
     def due(self, now: float, /) -> float:
         """Hold the deadline of the state. Returns when to be asked again."""
@@ -149,7 +154,7 @@ class Connection(Reading, asyncio.Protocol):
         row = ROWS[state]
         if state is CLOSED or state is OPEN:
             return inf
-        if state is ANSWERING and self._ended_input and not self._started:
+        if state is ANSWERING and self._may_have_left and not self._started:
             if now < self._since + states.HALF_CLOSED_SECONDS:
                 return self._since + states.HALF_CLOSED_SECONDS
             self.abort_for("it ended its input, and got no answer in time")
@@ -201,9 +206,9 @@ class Connection(Reading, asyncio.Protocol):
         """For the next request, which may be there already."""
         self.state = WAITING
         self._since = self._time()
+        self._may_have_left = False  # it was sent an answer
         if self._rest or self._ended_input:
-            if self._next_turn is None:
-                self._next_turn = self._loop.call_soon(self._next)
+            self._wake_reader()
         elif self._is_draining:
             self._close()
 
@@ -257,6 +262,9 @@ class Connection(Reading, asyncio.Protocol):
 
     @override
     def _upgrade(self, head: Head) -> None:
+        if self._ended_input:
+            self._close()
+            return
         self._enter(UPGRADING)
         self._keep()
         peer = self._peer = self._reception.upgrade(head, self)
@@ -301,10 +309,9 @@ class Connection(Reading, asyncio.Protocol):
 
     @override
     def _end_input(self) -> None:
-        self._ended_input = True
         if not self._rest:
             self._is_usual = self._keep_alive = False
-        if not self._started:
+        if self._may_have_left and not self._started:
             self._since = self._time()
             self._reception.deadlines.put(self, self._since + states.HALF_CLOSED_SECONDS)
 

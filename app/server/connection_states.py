@@ -72,7 +72,7 @@ class Fin(Enum):
 
     CLOSE = "the client has left, and there is nothing to answer"
     LEFT = "the client has left, and its call is told"
-    REST = "as LEFT, once what waits unread has turned out not to be the rest of the body"
+    REST = "as LEFT, once what waits unread was read, and was not the rest of a request"
     HALF = "right after its request the client waits for its answer; later it has left"
 
 
@@ -81,7 +81,7 @@ class Drain(Enum):
 
     CLOSE = "the connection is closed"
     FINISH = "it is closed after the answer, which says so"
-    LEAVE = "nothing: the WebSocket is told by its call"
+    LEAVE = "nothing: it ends soon by itself, or its call tells the WebSocket"
 
 
 class Row(NamedTuple):
@@ -108,18 +108,19 @@ WAITING_BYTES: Final = 64 * 1024
 HALF_CLOSE_SECONDS: Final = 0.5
 """A client that half-closes does so within this time after its request. After a later end we assume that it left."""
 HALF_CLOSED_SECONDS: Final = 5.0
-"""The answer to a half-closed client must begin within this time: until we send something, it may as well have left."""
+"""The first answer after a half-close must begin within this time: until we send something, the client may as well
+have left. One that has left resets the connection then."""
 LOOK_SECONDS: Final = 60.0
 """How often a connection is looked at that is never late."""
 
 ROWS: Final = {
-    WAITING: Row(Bytes.HEAD, None, Late.CLOSE, Fin.CLOSE, Drain.CLOSE),
+    WAITING: Row(Bytes.HEAD, None, Late.CLOSE, Fin.REST, Drain.CLOSE),
     HEAD: Row(Bytes.HEAD, HEAD_SECONDS, Late.REFUSE, Fin.CLOSE, Drain.FINISH),
     BODY: Row(Bytes.BODY, BODY_SECONDS, Late.SPOIL, Fin.REST, Drain.FINISH),
     TRAILERS: Row(Bytes.BODY, HEAD_SECONDS, Late.SPOIL, Fin.REST, Drain.FINISH),
     ANSWERING: Row(Bytes.KEPT, None, Late.NOTHING, Fin.HALF, Drain.FINISH),
-    DROPPING: Row(Bytes.BODY, 10.0, Late.CLOSE, Fin.CLOSE, Drain.CLOSE),
-    LINGERING: Row(Bytes.DROPPED, 10.0, Late.CLOSE, Fin.CLOSE, Drain.CLOSE),
+    DROPPING: Row(Bytes.BODY, 10.0, Late.CLOSE, Fin.CLOSE, Drain.FINISH),
+    LINGERING: Row(Bytes.DROPPED, 10.0, Late.CLOSE, Fin.CLOSE, Drain.LEAVE),
     UPGRADING: Row(Bytes.KEPT, None, Late.NOTHING, Fin.LEFT, Drain.FINISH),
     OPEN: Row(Bytes.FRAMES, None, Late.NOTHING, Fin.LEFT, Drain.LEAVE),
     CLOSING: Row(Bytes.DROPPED, 10.0, Late.ABORT, Fin.CLOSE, Drain.LEAVE),

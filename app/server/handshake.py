@@ -82,8 +82,8 @@ class ClientHandshake(Handshake):
         """The server stops."""
         if self._channel is not None and self._socket is not None:
             self._socket.close(1012, "")
-            self._connection.close()
             self._channel.ended(1012)
+            self._socket.hang_up()
 
     # --- told by the call
 

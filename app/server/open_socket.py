@@ -83,7 +83,7 @@ class OpenSocket:
         if not self.is_ending:
             self._write(Opcode.CLOSE, close_payload(1011, "keepalive ping timeout"))
             self.close_sent = True
-            self._connection.close()
+            self.hang_up()
             self.ping_failed(1006)
 
     def abort(self) -> None:
@@ -97,7 +97,14 @@ class OpenSocket:
         if not self.is_ending:
             self._write(Opcode.CLOSE, close_payload(code, reason))
             self.close_sent = True
-            self.close_timer = self.loop.call_later(_CLOSE_SECONDS, self.transport.close)
+            self.close_timer = self.loop.call_later(_CLOSE_SECONDS, self.hang_up)
+
+    def hang_up(self) -> None:
+        """See `Wire`."""
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = None
+        self._connection.close()
 
     def connection_lost(self) -> None:
         """The connection is gone; idempotent."""

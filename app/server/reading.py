@@ -37,7 +37,7 @@ class Reading(Answering):
 
     __slots__ = (
         "_body", "_buffer", "_dropped_bytes", "_ended_input", "_held", "_is_draining", "_is_starting", "_is_unread",
-        "_lingers", "_may_tell", "_next_turn", "_paused", "_progress_bytes", "_reception", "_rest",
+        "_lingers", "_may_have_left", "_may_tell", "_next_turn", "_paused", "_progress_bytes", "_reception", "_rest",
         "_rest_at", "_since", "_time", "_wants_body", "local", "peer", "requests", "scheme", "state",
     )  # fmt: skip
 
@@ -64,6 +64,7 @@ class Reading(Answering):
         self._lingers = False  # the last request was refused, and the rest of it may still come
         self._is_draining = False
         self._ended_input = False  # the client half-closed
+        self._may_have_left = False  # it did, and was sent nothing since
         self._next_turn: asyncio.Handle | None = None
         self.peer = "unknown"
         """The client's address."""
@@ -83,7 +84,7 @@ class Reading(Answering):
 
     @abstractmethod
     def _end_input(self) -> None:
-        """The client sent its request, and ended its direction: it waits for the answer, for a while."""
+        """The client half-closed, and its request is complete: it waits for the answer, for a while."""
 
     @abstractmethod
     def _wait(self) -> None:
@@ -206,7 +207,7 @@ class Reading(Answering):
         if self._body is None or self._may_tell:
             return
         self._may_tell = True
-        if not self._rest:
+        if not self._rest and not self._ended_input:
             self._continue()
         elif not self._is_starting:
             self._wake_reader()
@@ -227,7 +228,7 @@ class Reading(Answering):
         if body is None or self._paused or (call is not None and not self._may_tell and self._wants_body):
             return
         data = self._rest[self._rest_at :] if self._rest_at else self._rest
-        if not data:
+        if not data and not self._ended_input:
             return
         self._rest_at = 0
         try:
@@ -250,8 +251,7 @@ class Reading(Answering):
                 if self._ended_input:
                     self._end_input()
         elif self._ended_input and not body.more:
-            self._leave()
-            self._close()
+            self._end_short()
             return
         elif body.in_trailers and self.state is BODY:
             self._enter(TRAILERS)
@@ -274,6 +274,11 @@ class Reading(Answering):
         self.state = ANSWERING
         call.spoil(error.problem, str(error))
 
+    def _end_short(self) -> None:
+        """The client ended its direction within a request: it has left."""
+        self._leave()
+        self._close()
+
     def _drop(self, size_bytes: int) -> None:
         self._dropped_bytes += size_bytes
         if self._dropped_bytes > states.DROPPED_BYTES:
@@ -293,6 +298,10 @@ class Reading(Answering):
             self._rest, self._rest_at = b"", 0
             self._read_head(data, at)
             self._keep()
+            if self._ended_input and self.state is HEAD:
+                self._end_short()
+            elif self._ended_input and self.state is ANSWERING:
+                self._end_input()
         elif self.state is WAITING and self._ended_input:
             self._close()
         elif self._body is not None:

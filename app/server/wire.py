@@ -16,10 +16,6 @@ class Wire(Protocol):
     """What `received` was given waits to be taken, and nothing more is read until then."""
 
     @property
-    def disconnected(self) -> bool:
-        """The connection is gone."""
-
-    @property
     def max_message_bytes(self) -> int:
         """The limit for a message."""
 
@@ -29,6 +25,9 @@ class Wire(Protocol):
 
     def received(self, message: str | bytes, /) -> None:
         """A message came that is for nobody's callback: somebody awaits it."""
+
+    def hang_up(self) -> None:
+        """Close the connection once all is written, or a peer has not taken it for too long; idempotent."""
 
     def ended(self, code: int, reason: str, /) -> None:
         """The peer closed, or broke the protocol."""

@@ -43,6 +43,7 @@ class Agent:
         self.end = ""
 
     async def serve(self, socket: AgentHandshake) -> None:
+        self.socket = socket
         assert await socket.begin()
         await socket.accept()
         channel = socket.channel()

@@ -135,7 +135,7 @@ async def test_a_client_that_ends_after_several_requests_gets_all_answers():
         await quiet()
         door.call.whole()
         await quiet()
-        assert client.got == OK + OK
+        assert client.got == OK + CLOSING
         assert client.wire.closed
 
 

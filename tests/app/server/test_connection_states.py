@@ -68,6 +68,10 @@ def drain(client: Client) -> None:
     client.connection.finish()
 
 
+def stop(client: Client) -> None:
+    client.connection.shutdown()
+
+
 def whole(client: Client) -> None:
     if client.connection._call is not None:  # else there is no call to answer it
         client.door.call.whole()
@@ -78,17 +82,17 @@ def abort(client: Client) -> None:
 
 
 AFTER: dict[State, dict[Callable[[Client], None], State]] = {
-    W: {get: A, chunk: L, fin: X, lost: X, drain: X, whole: W, abort: X},
-    H: {get: A, chunk: L, fin: X, lost: X, drain: H, whole: H, abort: X},
-    B: {get: L, chunk: A, fin: X, lost: X, drain: B, whole: L, abort: X},
-    T: {get: L, chunk: L, fin: X, lost: X, drain: T, whole: L, abort: X},
-    A: {get: A, chunk: A, fin: A, lost: X, drain: A, whole: W, abort: X},
-    D: {get: L, chunk: L, fin: X, lost: X, drain: X, whole: D, abort: X},
-    L: {get: L, chunk: L, fin: X, lost: X, drain: X, whole: L, abort: X},
-    U: {get: U, chunk: U, fin: X, lost: X, drain: U, whole: U, abort: X},
-    O: {get: O, chunk: O, fin: X, lost: X, drain: O, whole: O, abort: X},
-    C: {get: C, chunk: C, fin: C, lost: X, drain: C, whole: C, abort: X},
-    X: {get: X, chunk: X, fin: X, lost: X, drain: X, whole: X, abort: X},
+    W: {get: A, chunk: L, fin: X, lost: X, drain: X, stop: X, whole: W, abort: X},
+    H: {get: A, chunk: L, fin: X, lost: X, drain: H, stop: H, whole: H, abort: X},
+    B: {get: L, chunk: A, fin: X, lost: X, drain: B, stop: B, whole: L, abort: X},
+    T: {get: L, chunk: L, fin: X, lost: X, drain: T, stop: T, whole: L, abort: X},
+    A: {get: A, chunk: A, fin: A, lost: X, drain: A, stop: A, whole: W, abort: X},
+    D: {get: L, chunk: L, fin: X, lost: X, drain: D, stop: X, whole: D, abort: X},
+    L: {get: L, chunk: L, fin: X, lost: X, drain: L, stop: X, whole: L, abort: X},
+    U: {get: U, chunk: U, fin: X, lost: X, drain: U, stop: U, whole: U, abort: X},
+    O: {get: O, chunk: O, fin: X, lost: X, drain: O, stop: O, whole: O, abort: X},
+    C: {get: C, chunk: C, fin: C, lost: X, drain: C, stop: C, whole: C, abort: X},
+    X: {get: X, chunk: X, fin: X, lost: X, drain: X, stop: X, whole: X, abort: X},
 }
 """State -> input -> the state once all that can happen has happened."""
 

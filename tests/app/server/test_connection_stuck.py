@@ -1,0 +1,86 @@
+"""A client that reads nothing cannot keep its connection, whoever ends it, and in whatever state."""
+
+import asyncio
+
+import pytest
+
+from app.server import connection_states as states
+from app.server.connection_states import State
+from tests.app.server.agent import Agent
+from tests.app.server.browser import browsing
+from tests.app.server.door import GET, Client, Door
+from tests.app.stage import Stage
+from tests.fakes.loop import dialogue, quiet
+from tests.fakes.transport import HIGH_WATER
+
+SOON = 2 * (states.ROWS[State.CLOSING].seconds or 0.0) + 1.0
+"""A close frame may be waited for before the connection is closed."""
+
+
+@dialogue
+async def test_it_ends_its_side_long_after_the_request():
+    door = Door()
+    with Client(door) as client:
+        client.wire.stuck = True
+        client.send(GET)
+        client.connection.start(200, [])
+        client.connection.send(b"x" * 2 * HIGH_WATER)
+        await quiet()
+        await asyncio.sleep(1.0)
+        assert not client.end()
+        assert door.call.log[-1] == "left"
+        assert client.connection.state is State.CLOSING
+        await asyncio.sleep(SOON)
+        assert client.wire.aborted
+        assert client.wire.lost
+        assert door.connections == []
+
+
+@dialogue
+async def test_it_ends_its_side_of_a_websocket():
+    async with Stage() as s:
+        browser, service = await browsing(s)
+        browser.wire.stuck = True
+        service.say("x" * 2 * HIGH_WATER)
+        browser.visitor.protocol.eof_received()
+        browser.wire.close()  # as a transport does
+        await asyncio.sleep(SOON)
+        assert browser.wire.aborted
+        assert browser.wire.lost
+
+
+@pytest.mark.parametrize("how", ["its close frame", "our close frame", "a wrong frame", "the server stops"])
+@dialogue
+async def test_an_agents_websocket_is_closed(how: str):
+    agent = await Agent().opened()
+    agent.wire.stuck = True
+    agent.channel.send("x" * 2 * HIGH_WATER)
+    if how == "its close frame":
+        agent.bring(agent.codec.close(1000))
+    elif how == "our close frame":
+        await agent.socket.close(1001, "")
+    elif how == "a wrong frame":
+        agent.bring(b"\xff" * 16)
+    else:
+        agent.client.connection.shutdown()
+    await asyncio.sleep(SOON)
+    assert agent.wire.aborted
+    assert agent.wire.lost
+    assert agent.tasks == set()
+
+
+@pytest.mark.parametrize("how", ["its close frame", "the server stops"])
+@dialogue
+async def test_a_clients_websocket_is_closed(how: str):
+    async with Stage() as s:
+        browser, service = await browsing(s)
+        browser.wire.stuck = True
+        service.say("x" * 2 * HIGH_WATER)
+        if how == "its close frame":
+            browser.bring(browser.codec.close(1000))
+        else:
+            browser.protocol.shutdown()
+        assert browser.protocol.state is State.CLOSING
+        await asyncio.sleep(SOON)
+        assert browser.wire.aborted
+        assert browser.wire.lost
