@@ -174,7 +174,8 @@ class Connection(Reading, asyncio.Protocol):
 
     def _late(self, late: Late) -> float:
         if late is Late.REFUSE:
-            self._refuse(HeadError(f"no end within {states.HEAD_SECONDS:g} s", problems.HEAD_TIMEOUT))
+            begun = self._buffer.beginning if self._buffer is not None else b""
+            self._refuse(HeadError(f"no end within {states.HEAD_SECONDS:g} s", problems.HEAD_TIMEOUT), begun)
         elif late is Late.SPOIL:
             self._spoil(HeadError("the body comes too slowly", problems.REQUEST_TIMEOUT))
         elif late is Late.CLOSE:
@@ -287,8 +288,9 @@ class Connection(Reading, asyncio.Protocol):
             self._peer = None
             self._call = call
             self.state = ANSWERING
-            if status == 400:
-                self._keep_alive = False  # as after any request that was not understood
+            if status == 400:  # as after any request that was not understood
+                self._keep_alive = False
+                self._lingers = True
             self.answer(status, fields, body)
 
     def close(self) -> None:

@@ -172,6 +172,22 @@ def _name_and_port(authority: bytes, default: bytes) -> tuple[bytes, bytes]:
     return name.lower().rstrip(b"."), port or default
 
 
+def asked_for(data: bytes) -> tuple[str, bytes] | None:
+    """The method and the path of a head that is refused. None: they are not all there, or not understood."""
+    line, end, _ = skip_empty_lines(data).partition(b"\r\n")
+    words = line.split(b" ")
+    if not end or len(words) != 3:
+        return None
+    method, target, _ = words
+    if not is_token(method) or len(method) > METHOD_BYTES or target.translate(_TARGET) is not target:
+        return None
+    scheme, separator, rest = target.partition(b"://")
+    if separator and scheme.lower() in _SCHEMES:
+        _, slash, path = rest.partition(b"?")[0].partition(b"/")
+        target = slash + path or b"/"
+    return method.decode("ascii"), target.partition(b"?")[0]
+
+
 class HeadBuffer:
     """The bytes of a head that is not complete, from whatever pieces they came in."""
 
@@ -186,6 +202,11 @@ class HeadBuffer:
     def size_bytes(self) -> int:
         """What is kept."""
         return len(self._data)
+
+    @property
+    def beginning(self) -> bytes:
+        """What is kept, as far as a request line may reach."""
+        return bytes(self._data[: LINE_BYTES + 2 * EMPTY_LINES + 2])
 
     def add(self, data: bytes) -> bytes | None:
         """More bytes. Returns all there are once the head is complete: what follows it may be among them.

@@ -49,6 +49,9 @@ class HeadError(Exception):
     def __init__(self, text: str, problem: Problem = problems.BAD_REQUEST) -> None:
         super().__init__(text)
         self.problem = problem
+        self.method = "-"
+        """Of the request line, if it was understood, for the access log."""
+        self.path = b""
 
 
 class Memory(Generic[Kept]):

@@ -21,7 +21,7 @@ from . import connection_states as states
 from .answering import Answering
 from .bodies import BodyReader, ChunkedReader, LengthReader
 from .connection_states import ANSWERING, BODY, DROPPING, HEAD, TRAILERS, WAITING, State
-from .heads import END, HEAD_BYTES, Head, HeadBuffer, read_head, skip_empty_lines
+from .heads import END, HEAD_BYTES, Head, HeadBuffer, asked_for, read_head, skip_empty_lines
 from .lines import HeadError
 from .port import Reception
 
@@ -120,7 +120,7 @@ class Reading(Answering):
                 self._begin(head)
                 return
         except HeadError as error:
-            self._refuse(error)
+            self._refuse(error, data[at:])
             return
         self._enter(HEAD)
         self._buffer = HeadBuffer()
@@ -141,8 +141,7 @@ class Reading(Answering):
             end = found.find(END) + len(END)
             head = read_head(found[: end - 2])
         except HeadError as error:
-            self._buffer = None
-            self._refuse(error)
+            self._refuse(error, buffer.beginning)
             return
         self._rest, self._rest_at = found[end:], 0
         self._begin(head)
@@ -192,10 +191,15 @@ class Reading(Answering):
         if self._call is call:
             self.abort()
 
-    def _refuse(self, error: HeadError) -> None:
-        """Answer what is not a request. The connection ends with it."""
+    def _refuse(self, error: HeadError, data: bytes) -> None:
+        """Answer what is not a request: `data`, at least its first line. The connection ends with it."""
         self.state = ANSWERING
-        self._is_usual = self._keep_alive = self._is_old = self._is_head_request = False
+        self._buffer = None
+        asked = asked_for(data)
+        if asked is not None:
+            error.method, error.path = asked
+        self._is_usual = self._keep_alive = self._is_old = False
+        self._is_head_request = error.method == "HEAD"
         self._lingers = True
         call = self._call = self._reception.refuse(error, self)
         call.begin()

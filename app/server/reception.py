@@ -94,7 +94,7 @@ class GatewayReception:
     def refuse(self, error: HeadError, connection: Connection, /) -> HttpListener:
         """The call of what was not a request."""
         request = made_request(
-            "-", b"", b"", [], (), _NO_FIELDS, connection.peer, connection.scheme,
+            error.method, error.path, b"", [], (), _NO_FIELDS, connection.peer, connection.scheme,
             self._gateway.settings.trusted_proxies,
         )  # fmt: skip
         return RefusedRequest(self._gateway, request, connection, error.problem, str(error))
@@ -104,7 +104,7 @@ class GatewayReception:
         gateway, fields = self._gateway, head.fields
         offered = b",".join([value for name, value in fields.lines if name == b"sec-websocket-protocol"])
         request = made_request(
-            "GET", head.path, head.query, fields.lines, fields.values, fields.shape, connection.peer,
+            head.method, head.path, head.query, fields.lines, fields.values, fields.shape, connection.peer,
             connection.scheme, gateway.settings.trusted_proxies,
             tuple(name.strip() for name in offered.decode("latin-1").split(",")) if offered else (), True,
             self._root_path, head.target,

@@ -92,33 +92,6 @@ async def test_hosts(host: str, target: str, status: int | None):
                     break
 
 
-@pytest.mark.parametrize(
-    ("data", "status"),
-    [
-        (b"x\n", 400),
-        (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505),
-        (b"GET / HTTP/1.1\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: h\r\n" + b"X: 1\r\n" * 256 + b"\r\n", 431),
-        (b"GET /" + b"a" * 70_000, 414),
-        (b"TRACE / HTTP/1.1\r\nHost: " + HOST.encode() + b"\r\n\r\n", 501),
-    ],
-)
-@dialogue
-async def test_what_is_refused_has_an_id_a_line_and_a_count(data: bytes, status: int, caplog: pytest.LogCaptureFixture):
-    caplog.set_level("INFO")
-    async with Stage() as stage:
-        with Visitor(Front(stage)) as visitor:
-            visitor.protocol.data_received(data)
-            await quiet()
-            assert visitor.status == status
-            assert b"\r\nx-request-id: " in visitor.got
-            assert b"\r\nconnection: close\r\n" in visitor.got
-            lines = [record.getMessage() for record in caplog.records if record.name == "gateway.access"]
-            assert len(lines) == 1
-            assert f" {status} in " in lines[0]
-            assert visitor.got.split(b"x-request-id: ")[1][:32].decode() in lines[0]
-
-
 @dialogue
 async def test_a_route_that_goes_is_forgotten():
     async with Stage() as stage:
