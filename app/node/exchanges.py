@@ -6,15 +6,17 @@ Asleep, it is on the wheel until its deadline, or until something happens to it 
 So the cost follows what is due or held, and ten thousand idle WebSockets cost nothing. Many looks at once are divided
 among turns of the loop.
 
-At the hard mark of the account it resets exchanges, the one that has held most for longest first, until the account is
-below the mark.
+At the hard mark of the account it resets exchanges, the one that has held most for longest first, and ends connections
+of clients, the one with the most waiting bytes first, until the account is below the mark. It begins with the kind that
+holds more.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
+from weakref import WeakSet
 
 from tunnel.account import Account
 from tunnel.slices import let_go, work_off
@@ -52,10 +54,28 @@ class Exchanging(Protocol):
         """Bytes held for this exchange."""
 
 
+class Waiting(Protocol):
+    """A client's connection, as the ledger sees it."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that came and are not read yet: of the next requests, of a body, of an unfinished head."""
+
+    def relieve(self) -> None:
+        """End: the process holds too much, and this connection the most of what waits."""
+
+
+class Waiters(Protocol):
+    """Who has connections: a door."""
+
+    def waiting(self) -> Iterable[Waiting]:
+        """Its connections."""
+
+
 class Exchanges:
     """The running exchanges. Iterates over a copy, so the loop body may end them."""
 
-    __slots__ = ("_account", "_awake", "_looking", "_none_left", "_relief_called", "_running", "_wheel")
+    __slots__ = ("_account", "_awake", "_looking", "_none_left", "_relief_called", "_running", "_wheel", "waiters")
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -65,6 +85,8 @@ class Exchanges:
         self._looking = False
         self._none_left: asyncio.Event | None = None  # once somebody has waited for it
         self._relief_called = False
+        self.waiters: WeakSet[Waiters] = WeakSet()
+        """The doors whose connections may be ended at the hard mark."""
 
     def began(self, exchange: Exchanging) -> None:
         """Add an exchange, awake."""
@@ -128,16 +150,37 @@ class Exchanges:
 
     def _relieve(self) -> None:
         self._relief_called = False
+        account = self._account
+        waiting = [each for door in self.waiters for each in door.waiting() if each.waiting_bytes]
+        waiting.sort(key=lambda each: each.waiting_bytes, reverse=True)
         # Whoever holds something is awake.
         ranked = sorted(self._awake, key=lambda item: (self._awake[item], item.held_bytes), reverse=True)
-        for exchange in ranked:
-            if self._account.held_bytes <= self._account.hard_mark_bytes:
-                return
+        steps = [self._end_waiting(waiting), self._reset_holding(ranked)]
+        if sum(each.held_bytes for each in ranked) >= sum(each.waiting_bytes for each in waiting):
+            steps.reverse()
+        for step in steps:
+            while account.held_bytes > account.hard_mark_bytes and next(step, None) is not None:
+                pass
+
+    def _reset_holding(self, exchanges: list[Exchanging]) -> Iterator[Exchanging]:
+        for exchange in exchanges:
             if exchange.held_bytes > 0:
                 logger.warning(
                     "%d bytes are held: reset %r, which held most for longest", self._account.held_bytes, exchange
                 )
                 exchange.relieve()
+                yield exchange
+
+    def _end_waiting(self, connections: list[Waiting]) -> Iterator[Waiting]:
+        for connection in connections:
+            if connection.waiting_bytes > 0:
+                logger.warning(
+                    "%d bytes are held: end %s, where most bytes wait unread",
+                    self._account.held_bytes,
+                    repr(connection),
+                )
+                connection.relieve()
+                yield connection
 
     async def abort(self) -> None:
         """Abort every exchange, some in each turn of the loop."""

@@ -229,7 +229,7 @@ class Connection(Reading, asyncio.Protocol):
     def _close(self) -> None:
         if self.state is CLOSING or self.state is CLOSED:
             return
-        self._body = None
+        self._buffer = self._body = None
         self._rest = b""
         self._enter(CLOSING)
         self._keep()
@@ -238,7 +238,7 @@ class Connection(Reading, asyncio.Protocol):
 
     @override
     def _failed(self) -> None:
-        self._body = None
+        self._buffer = self._body = None
         self._rest = b""
         if self.state is not CLOSED:
             self._enter(CLOSING)
@@ -258,6 +258,16 @@ class Connection(Reading, asyncio.Protocol):
         self._failed()
         if self._transport is not None:
             cut_off(self._transport)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that came and are not read yet, as the account sees them."""
+        return self._held.size_bytes if self._held is not None else 0
+
+    def relieve(self) -> None:
+        """End: the process holds too much, and most of what waits unread waits here."""
+        self._reception.relieved(self)
+        self.abort_for("too many of its bytes waited unread")
 
     # --- upgrades
 

@@ -52,5 +52,8 @@ class Reception(Protocol):
     def joined(self, connection: Any, /) -> None:  # noqa: ANN401
         """A connection was made."""
 
+    def relieved(self, connection: Any, /) -> None:  # noqa: ANN401
+        """It is ended, because the process holds too much."""
+
     def parted(self, connection: Any, /) -> None:  # noqa: ANN401
         """It is gone."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from ..agents import endpoints as agents
 from ..node.gateway import Gateway
+from ..observed.metrics import Limit
 from ..public.client_port import HttpListener
 from ..public.header_rules import is_host
 from ..public.reading import made_request
@@ -57,6 +58,7 @@ class GatewayReception:
         self.deadlines = Deadlines(loop)
         self.keep_alive_seconds = keep_alive_seconds
         self.connections: set[Connection] = set()
+        gateway.exchanges.waiters.add(self)
 
     def joined(self, connection: Connection, /) -> None:
         """A connection was made."""
@@ -66,6 +68,14 @@ class GatewayReception:
     def parted(self, connection: Connection, /) -> None:
         """It is gone; idempotent."""
         self.connections.discard(connection)
+
+    def waiting(self) -> "set[Connection]":
+        """The connections, for the ledger."""
+        return self.connections
+
+    def relieved(self, _: Connection, /) -> None:
+        """A connection is ended, because the process holds too much."""
+        self._gateway.metrics.limit_hit(Limit.HELD_HARD)
 
     def take(self, head: Head, connection: Connection, /) -> HttpListener:
         """The call of a request."""

@@ -125,6 +125,9 @@ class Door:
         self.peers.append(FakePeer(connection))
         return self.peers[-1]
 
+    def relieved(self, connection: Any, /) -> None:
+        self.relieved_ = connection
+
     def joined(self, connection: Any, /) -> None:
         self.connections.append(connection)
 
