@@ -77,6 +77,11 @@ class HttpClient(Protocol):
 class HttpListener(Protocol):
     """What the client of an HTTP call tells; `HttpCall` is one."""
 
+    __slots__ = ()
+
+    limits_client: bool = False
+    """It cuts a client off that takes nothing. False: the client's server has to."""
+
     def begin(self) -> None:
         """The client is ready for the first call to it."""
 

@@ -42,6 +42,7 @@ class HttpCall(OpeningCall):
     """One request with its answer. It is its own record: what it counts is what the access log says."""
 
     is_websocket = False
+    limits_client = True
 
     __slots__ = (
         "_client", "_done", "_error", "_head", "_held", "_last_data", "_sending_since", "_upload", "_whole_bytes",

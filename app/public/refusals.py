@@ -38,6 +38,8 @@ def page(request: Request, problem: Problem, detail: str = "", *, close: bool = 
 class RefusedRequest(Record):
     """A request that has no route, and the answer that it gets. `detail` is shown."""
 
+    limits_client = False
+
     __slots__ = ("_client", "_gateway", "_problem", "_request")
 
     def __init__(

@@ -2,8 +2,8 @@
 
 The states, and what happens in each, are in `connection_states.py`; requests are read in `reading.py`, and answered in
 `answering.py`. It knows no routes, no policy and no ASGI: a `Reception` says who takes a request. Of its transport it
-uses `write`, `write_eof`, `pause_reading`, `resume_reading`, `close`, `abort` and the addresses, so it stands on
-anything that has these.
+uses `write`, `write_eof`, `get_write_buffer_size`, `pause_reading`, `resume_reading`, `close`, `abort` and the
+addresses, so it stands on anything that has these.
 
 Invariants: its call is told `finished`, `broken_off` or `left` once, whatever ends the connection; every state has a
 deadline, or its call has.
@@ -45,11 +45,12 @@ from .sockets import cut_off
 class Connection(Reading, asyncio.Protocol):
     """See the module."""
 
-    __slots__ = ("__weakref__", "_peer")
+    __slots__ = ("__weakref__", "_peer", "_untaken")
 
     def __init__(self, reception: Reception, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(reception, loop)
         self._peer: Peer | None = None  # of a WebSocket
+        self._untaken: tuple[float, int] | None = None  # when we looked, and its size; the buffer is full since
 
     def __repr__(self) -> str:
         return f"<Connection {self.state.value}, {self.requests} requests, {len(self._rest)} bytes wait>"
@@ -125,6 +126,7 @@ class Connection(Reading, asyncio.Protocol):
 
     @override
     def resume_writing(self) -> None:
+        self._untaken = None
         super().resume_writing()
         if self._peer is not None:
             self._peer.on_writable()
@@ -163,6 +165,9 @@ class Connection(Reading, asyncio.Protocol):
         if state is WAITING:
             seconds = self._reception.keep_alive_seconds if self.requests else states.HEAD_SECONDS
         if seconds is None:
+            if state is ANSWERING and self._takes_nothing(now):
+                self.abort_for("it takes nothing of its answer")
+                return inf
             return now + min(states.LOOK_SECONDS, self._reception.keep_alive_seconds)
         if now < self._since + seconds:
             return self._since + seconds
@@ -171,6 +176,21 @@ class Connection(Reading, asyncio.Protocol):
             self._since = now
             return now + seconds
         return self._late(row.late)
+
+    def _takes_nothing(self, now: float) -> bool:
+        """Whether the client has hardly read for `LOOK_SECONDS`, and its call leaves that to us."""
+        call, transport = self._call, self._transport
+        if not self._full or call is None or call.limits_client or transport is None:
+            return False
+        untaken_bytes = transport.get_write_buffer_size()
+        if self._untaken is not None:
+            looked_at, before = self._untaken
+            if now < looked_at + states.LOOK_SECONDS:
+                return False
+            if untaken_bytes > before - states.LEAST_ANSWER_BYTES:
+                return True
+        self._untaken = now, untaken_bytes
+        return False
 
     def _late(self, late: Late) -> float:
         if late is Late.REFUSE:

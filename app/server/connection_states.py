@@ -60,7 +60,7 @@ class Bytes(Enum):
 class Late(Enum):
     """What happens at the deadline."""
 
-    NOTHING = "the call has its own deadlines, and an open WebSocket its pings"
+    NOTHING = "the call has its own deadlines, or the client reads; an open WebSocket has its pings"
     CLOSE = "the connection is closed"
     REFUSE = "the request is refused with 408"
     SPOIL = "the call is told that its body is too slow: 408, or the answer is broken off"
@@ -99,6 +99,9 @@ HEAD_SECONDS: Final = 20.0
 BODY_SECONDS: Final = 60.0
 LEAST_BODY_BYTES: Final = 1_024
 """Of payload in each `BODY_SECONDS` in which it is read: a client over a bad radio link sends more."""
+LEAST_ANSWER_BYTES: Final = 1_024
+"""Of an answer of our own, in each `LOOK_SECONDS` in which the client is behind. Answers of services have their route's
+limit."""
 DROPPED_BYTES: Final = 256 * 1024
 """Of a body that nobody wants. A longer rest ends the connection."""
 LINGERED_BYTES: Final = 16 * 1024 * 1024

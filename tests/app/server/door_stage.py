@@ -34,6 +34,7 @@ class Visitor:
     """One client's connection."""
 
     def __init__(self, front: Front) -> None:
+        self.front = front
         self.wire = FakeTransport()
         self.protocol = Protocol(front.config, front.state, {}, asyncio.get_running_loop())
         self.wire.protocol = self.protocol

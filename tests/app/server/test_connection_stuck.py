@@ -9,6 +9,7 @@ from app.server.connection_states import State
 from tests.app.server.agent import Agent
 from tests.app.server.browser import browsing
 from tests.app.server.door import GET, Client, Door
+from tests.app.server.door_stage import Front, Visitor
 from tests.app.stage import Stage
 from tests.fakes.loop import dialogue, quiet
 from tests.fakes.transport import HIGH_WATER
@@ -84,3 +85,60 @@ async def test_a_clients_websocket_is_closed(how: str):
         await asyncio.sleep(SOON)
         assert browser.wire.aborted
         assert browser.wire.lost
+
+
+# --- answers of our own, which have no route and so no limit of one
+
+
+def asking(front: Front, host: str, path: bytes) -> Visitor:
+    """A client that sends ever more requests, and reads no answer."""
+    visitor = Visitor(front)
+    visitor.wire.stuck = True
+    head = b"GET " + path + b" HTTP/1.1\r\nHost: " + host.encode() + b"\r\n\r\n"
+    visitor.protocol.data_received(head * (states.WAITING_BYTES // len(head)))
+    return visitor
+
+
+async def until_full(visitor: Visitor) -> None:
+    while len(visitor.wire.buffer) <= HIGH_WATER:
+        before = len(visitor.wire.buffer)
+        await quiet()
+        assert len(visitor.wire.buffer) > before
+
+
+@pytest.mark.parametrize(("host", "path"), [("unrouted.test", b"/"), ("localhost", b"/-/status")])
+@dialogue
+async def test_it_takes_nothing_of_pages_of_ours(host: str, path: bytes):
+    async with Stage() as s:
+        with asking(Front(s), host, path) as visitor:
+            await until_full(visitor)
+            await asyncio.sleep(2 * states.LOOK_SECONDS + 1.0)
+            assert visitor.wire.aborted
+            await quiet()
+            assert visitor.front.state.tasks == set()
+
+
+@dialogue
+async def test_who_reads_slowly_keeps_it_and_who_hardly_reads_does_not():
+    async with Stage() as s:
+        with asking(Front(s), "unrouted.test", b"/") as visitor:
+            await until_full(visitor)
+            for _ in range(20):
+                await asyncio.sleep(states.LOOK_SECONDS)
+                visitor.wire.take(2 * states.LEAST_ANSWER_BYTES)
+            assert not visitor.wire.closed
+            for _ in range(3):
+                await asyncio.sleep(states.LOOK_SECONDS)
+                visitor.wire.take(1)
+            assert visitor.wire.aborted
+
+
+@dialogue
+async def test_who_read_all_between_two_looks_has_read():
+    async with Stage() as s:
+        with asking(Front(s), "unrouted.test", b"/") as visitor:
+            for _ in range(3):
+                await until_full(visitor)
+                await asyncio.sleep(states.LOOK_SECONDS)
+                visitor.wire.take(len(visitor.wire.buffer))
+                assert not visitor.wire.closed
