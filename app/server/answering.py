@@ -54,7 +54,7 @@ class Answering(HttpClient):
         self._is_old = False
         self._is_usual = False  # neither of these, the connection stays, and the request is complete
         self._keep_alive = True
-        self._expects = False
+        self._expects = False  # the client may wait for a 100 before it sends the body
         self._takes_trailers = False
         # Of the answer.
         self._head: tuple[int, Headers] | None = None  # given, and not written yet
@@ -241,6 +241,8 @@ class Answering(HttpClient):
                 length = int(value)
             elif name == b"connection" and value.lower() == b"close":
                 self._keep_alive = False
+        if self._expects:  # the body follows, or the next request: nobody knows
+            self._keep_alive = False
         self._chunked = False
         self._left = length
         block = _lines([field for field in fields if field[0] != b"connection"])

@@ -28,6 +28,7 @@ from .connection_states import (
     LINGERING,
     OPEN,
     ROWS,
+    TRAILERS,
     UPGRADING,
     WAITING,
     Drain,
@@ -86,6 +87,7 @@ class Connection(Reading, asyncio.Protocol):
             self._rest = self._rest[self._rest_at :] + data if self._rest else data
             self._rest_at = 0
             if self._body is not None:
+                self._expects = False  # it does not wait
                 self._read_body()
             self._keep()
 
@@ -171,7 +173,8 @@ class Connection(Reading, asyncio.Protocol):
             return now + min(states.LOOK_SECONDS, self._reception.keep_alive_seconds)
         if now < self._since + seconds:
             return self._since + seconds
-        if state is BODY and (self._progress_bytes >= states.LEAST_BODY_BYTES or self._paused or not self._may_tell):
+        is_fast = state is BODY and self._progress_bytes >= states.LEAST_BODY_BYTES
+        if is_fast or (state in (BODY, TRAILERS) and (self._paused or not self._may_tell)):
             self._progress_bytes = 0
             self._since = now
             return now + seconds

@@ -204,8 +204,8 @@ async def test_an_authority_that_is_not_the_host(caplog: pytest.LogCaptureFixtur
             assert b"\r\nconnection: close" in head
             assert b"authority" in body
             assert f"\r\nx-request-id: {lines.last['request_id']}".encode() in head
-            assert (lines.last["path"], lines.last["outcome"]) == ("", "bad_request")
+            assert (lines.last["method"], lines.last["path"], lines.last["outcome"]) == ("GET", "/a", "bad_request")
             assert "secret" not in str(caplog.records[-1].__dict__)
             assert visitor.protocol.state is State.LINGERING
-            assert counted(s) == {("other", "bad_request", "4xx"): 1}
+            assert counted(s) == {("GET", "bad_request", "4xx"): 1}
             assert s.link.exchanges == []

@@ -166,3 +166,34 @@ async def test_what_is_dropped_and_what_is_lingered_has_a_bound():
         assert not client.wire.closed
         client.send(b"x" * 1_000_000)
         assert client.wire.closed
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@dialogue
+async def test_a_final_answer_in_place_of_100_ends_the_connection(whole: bool):
+    """Nobody knows whether the body follows: what comes next may be it, or a request (RFC 9110 section 10.1.1)."""
+    with Client(Door()) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        if whole:
+            client.door.call.answer(403)
+        else:
+            client.connection.start(403, [(b"content-length", b"2")])
+            client.connection.send(b"ok")
+            client.connection.end()
+        await quiet()
+        assert b"\r\nconnection: close\r\n" in client.got
+        client.send(GET)
+        await quiet()
+        assert len(client.door.calls) == 1
+
+
+@dialogue
+async def test_a_body_that_did_not_wait_for_100_keeps_the_connection():
+    with Client(Door()) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+        client.send(b"he")
+        client.door.call.answer(403)
+        client.send(b"llo" + GET)
+        await quiet()
+        assert b"connection: close" not in client.got
+        assert len(client.door.calls) == 2

@@ -151,3 +151,25 @@ async def test_nothing_is_left_of_connections_that_are_gone():
     assert len(door.deadlines) == 0
     assert door.account.held_bytes == 0
     assert [call.log[-1] for call in door.calls if call.log[-1] != "left"] == ["finished 2"]
+
+
+@dialogue
+async def test_trailers_that_wait_for_the_service_are_not_late():
+    """The service does not take the payload; what the client has sent behind it is not read meanwhile."""
+    door = Door()
+    with Client(door) as client:
+        client.send(CHUNKED)
+        client.connection.read_body()
+        client.connection.pause_body()
+        client.send(b"3\r\nabc\r\n0\r\n")
+        client.connection.resume_body()
+        await quiet()
+        client.connection.pause_body()
+        client.send(b"\r\n")
+        await asyncio.sleep(10 * states.HEAD_SECONDS)
+        assert "spoil 408" not in door.call.log
+        client.connection.resume_body()
+        await quiet()
+        assert door.call.log[-1] == "body 0 last"
+        door.call.whole()
+        assert client.got.startswith(b"HTTP/1.1 200 ")
