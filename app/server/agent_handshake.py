@@ -14,7 +14,7 @@ from tunnel.port import Headers
 from ..agents.socket import AgentLeftError
 from .agent_channel import AgentChannel
 from .handshake import TurnedDown, accepting
-from .open_socket import OpenSocket
+from .upgraded import Upgraded
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gateway")
 
 
-class AgentHandshake:
+class AgentHandshake(Upgraded[AgentChannel]):
     """See the module. `serve` is given this object, and runs until the agent's WebSocket has ended."""
 
     can_refuse = True
@@ -31,15 +31,10 @@ class AgentHandshake:
         self, connection: "Connection", key: bytes, pings: tuple[float | None, float | None], max_message_bytes: int,
         serve: "Callable[[AgentHandshake], Awaitable[None]]", tasks: "set[asyncio.Task[None]]",
     ) -> None:  # fmt: skip
-        self._connection = connection
-        self._key = key
-        self._settings = (pings, max_message_bytes)
+        super().__init__(connection, key, pings, max_message_bytes)
         self._serve = serve
         self._tasks = tasks
-        self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[str | bytes | AgentLeftError] = asyncio.Queue()
-        self._socket: OpenSocket | None = None
-        self._channel: AgentChannel | None = None
         self._refusing: asyncio.Future[None] | None = None
         self._is_gone = False
 
@@ -51,24 +46,10 @@ class AgentHandshake:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def data_received(self, data: bytes, /) -> None:
-        """Frames of the agent."""
-        if self._channel is not None and self._socket is not None:
-            self._socket.heard = True
-            self._channel.data_received(data)
-
-    def on_writable(self) -> None:
-        """The transport's buffer has drained."""
-        if self._channel is not None:
-            self._channel.on_writable()
-
     def left(self) -> None:
         """The connection is gone; idempotent."""
         self._is_gone = True
-        if self._socket is not None:
-            self._socket.connection_lost()
-        if self._channel is not None:
-            self._channel.connection_lost()
+        self._lose()
         self._ended(1006, "")
         self._refused(False)
 
@@ -91,8 +72,7 @@ class AgentHandshake:
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the agent has left")
         transport.write(accepting(self._key, None, []))
-        pings, most = self._settings
-        wire = self._socket = OpenSocket(self._connection, transport, self._loop, pings, most)
+        wire = self._make_socket(transport)
         wire.on_received, wire.on_ended, wire.ping_failed = self._queue.put_nowait, self._ended, self._ping_failed
         self._channel = AgentChannel(wire)
         self._connection.open(self)

@@ -4,7 +4,6 @@ The client is answered only when its call says so: 101, and then the connection'
 came early first; or a refusal, after which the connection goes on as any other.
 """
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from tunnel.port import Headers
 from ..public.client_port import Handshake, HandshakeListener, HttpListener, WebSocketClient
 from ..rules.problems import Problem
 from .client_channel import ClientChannel
-from .open_socket import OpenSocket
+from .upgraded import Upgraded
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -25,23 +24,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gateway")
 
 
-class ClientHandshake(Handshake):
+class ClientHandshake(Upgraded[ClientChannel], Handshake):
     """See the module. `make` gives the call."""
 
-    __slots__ = ("_call", "_channel", "_connection", "_key", "_loop", "_make", "_settings", "_socket")
+    __slots__ = ("_call", "_make")
 
     def __init__(
         self, connection: "Connection", key: bytes, pings: tuple[float | None, float | None], max_message_bytes: int,
         make: "Callable[[ClientHandshake], HandshakeListener]",
     ) -> None:  # fmt: skip
-        self._connection = connection
-        self._key = key
-        self._settings = (pings, max_message_bytes)
+        super().__init__(connection, key, pings, max_message_bytes)
         self._make = make
-        self._loop = asyncio.get_running_loop()
         self._call: HandshakeListener | None = None
-        self._socket: OpenSocket | None = None
-        self._channel: ClientChannel | None = None
 
     # --- told by the connection
 
@@ -52,30 +46,15 @@ class ClientHandshake(Handshake):
             call.begin()
         except Exception:  # a bug: it ends only this WebSocket
             logger.exception("a WebSocket failed")
-            if self._call is not None:
-                self._call.broke()
-            self._connection.abort()
-
-    def data_received(self, data: bytes, /) -> None:
-        """Frames of the client."""
-        if self._channel is not None and self._socket is not None:
-            self._socket.heard = True
-            self._channel.data_received(data)
-
-    def on_writable(self) -> None:
-        """The transport's buffer has drained."""
-        if self._channel is not None:
-            self._channel.on_writable()
+            self._broke()
 
     def left(self) -> None:
         """The connection is gone; idempotent."""
         call, self._call = self._call, None
-        channel, self._channel = self._channel, None
-        if self._socket is not None:
-            self._socket.connection_lost()
-        if channel is not None:
-            channel.connection_lost()
-        elif call is not None:
+        is_open = self._channel is not None
+        self._lose()
+        self._channel = None
+        if call is not None and not is_open:
             call.left()
 
     def shutdown(self) -> None:
@@ -102,8 +81,7 @@ class ClientHandshake(Handshake):
     def open(self, max_message_bytes: int, account: Account, /) -> WebSocketClient:
         transport = self._connection.transport
         assert transport is not None  # noqa: S101  (`_accepted` looked)
-        pings, most = self._settings
-        wire = self._socket = OpenSocket(self._connection, transport, self._loop, pings, most)
+        wire = self._make_socket(transport)
         self._channel = ClientChannel(wire, max_message_bytes, account)
         wire.ping_failed = self._channel.ended
         return self._channel
@@ -119,10 +97,21 @@ class ClientHandshake(Handshake):
             call.left()
 
     def _accepted(self) -> None:
-        if self._call is not None and self._connection.transport is not None:
+        if self._call is None or self._connection.transport is None:
+            return
+        try:
             self._call.accepted()
+        except Exception:  # a bug: it ends only this WebSocket
+            logger.exception("a WebSocket failed")
+            self._broke()
+        else:
             if self._channel is not None:
                 self._connection.open(self)
+
+    def _broke(self) -> None:
+        if self._call is not None:
+            self._call.broke()
+        self._connection.abort()
 
 
 class TurnedDown(HttpListener):

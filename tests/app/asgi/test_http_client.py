@@ -2,41 +2,20 @@
 
 from app.asgi.http_client import AsgiHttpClient
 from tests.fakes.asgi import Request
+from tests.fakes.listener import Recorder
 from tests.fakes.loop import dialogue, quiet
 
 
-class Listener:
-    """A call that answers at once, and is cut off when the test says so."""
+class Listener(Recorder):
+    """A call that answers at once, and wants nothing of the body."""
 
     def __init__(self) -> None:
-        self.log: list[str] = []
+        super().__init__(wanted=False)
         self.client: AsgiHttpClient | None = None
 
     def begin(self) -> None:
         assert self.client is not None
         self.client.answer(503, [(b"content-length", b"5")], b"later")
-
-    def body(self, data: bytes, /, *, last: bool) -> bool:
-        self.log.append(f"body {len(data)}")
-        return False
-
-    def sending(self) -> None:
-        self.log.append("sending")
-
-    def sent(self, size_bytes: int, /) -> None:
-        self.log.append(f"sent {size_bytes}")
-
-    def finished(self, size_bytes: int = 0, /) -> None:
-        self.log.append(f"finished {size_bytes}")
-
-    def broken_off(self) -> None:
-        self.log.append("broken off")
-
-    def left(self, why: str = "", /) -> None:
-        self.log.append("left")
-
-    def broke(self) -> None:
-        self.log.append("broke")
 
 
 def served(listener: Listener, **scope: object) -> Request:

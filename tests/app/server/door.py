@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Self
 
-from app.public.client_port import HttpListener
 from app.rules.problems import Problem
 from app.server.connection import Connection
 from app.server.deadlines import Deadlines
 from app.server.heads import Head
 from app.server.lines import HeadError
 from app.server.port import Peer
+from tests.fakes.listener import Recorder
 from tests.fakes.transport import FakeTransport
 from tunnel.account import Account
 
@@ -18,48 +18,23 @@ GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 KEEP_ALIVE_SECONDS = 75.0
 
 
-class Call(HttpListener):
-    """A call: writes down what its connection tells, and answers when the test says so."""
+class Call(Recorder):
+    """A call that answers when the test says so."""
 
     def __init__(self, head: Head | None, connection: Connection, door: "Door") -> None:
+        super().__init__()
         self.head = head
         self.connection = connection
         self.door = door
-        self.log: list[str] = []
-        self.body_ = b""
-        self.wanted = True
 
     def begin(self) -> None:
-        self.log.append("begin")
+        super().begin()
         self.door.on_begin(self)
 
-    def body(self, data: bytes, /, *, last: bool) -> bool:
-        self.body_ += data
-        self.log.append(f"body {len(data)}{' last' if last else ''}")
-        return self.wanted
-
     def spoil(self, problem: Problem, why: str, /) -> None:
-        self.log.append(f"spoil {problem.status}")
+        super().spoil(problem, why)
         if self.door.answers_spoilt:
             self.answer(problem.status)
-
-    def sending(self) -> None:
-        self.log.append("sending")
-
-    def sent(self, size_bytes: int, /) -> None:
-        self.log.append(f"sent {size_bytes}")
-
-    def finished(self, size_bytes: int = 0, /) -> None:
-        self.log.append(f"finished {size_bytes}")
-
-    def broken_off(self) -> None:
-        self.log.append("broken off")
-
-    def left(self, why: str = "", /) -> None:
-        self.log.append("left")
-
-    def broke(self) -> None:
-        self.log.append("broke")
 
     def answer(self, status: int = 200, body: bytes = b"ok") -> None:
         """A whole answer of our own."""

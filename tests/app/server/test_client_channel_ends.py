@@ -1,13 +1,16 @@
 """How a client's WebSocket below ASGI ends: close codes both ways, broken rules, deadlines, broken connections."""
 
 import asyncio
+from unittest import mock
 
 import pytest
 
+from app.public.websocket_call import WebSocketCall
 from tests.app.public.limits import Lines, hits
-from tests.app.server.browser import browsing, told
+from tests.app.server.browser import Browser, browsing, told
 from tests.app.stage import Stage
 from tests.fakes.loop import dialogue, quiet
+from tests.fakes.service import FakeService
 from tests.fakes.transport import HIGH_WATER
 from tunnel.errors import LinkLostError
 from tunnel.websocket import Closed, Message, Ping
@@ -291,6 +294,21 @@ async def test_a_fault_of_ours_ends_one_websocket(caplog: pytest.LogCaptureFixtu
         assert others.heard() == [Message("x")]
         other.wire.lose()
         assert told(others)
+
+
+@dialogue
+async def test_a_fault_of_ours_after_the_accept_does_too(monkeypatch: pytest.MonkeyPatch):
+    async with Stage() as s:
+        browser = Browser(s)
+        browser.shake_hands()
+        await quiet()
+        service = FakeService(s.exchange)
+        with monkeypatch.context() as broken:
+            broken.setattr(WebSocketCall, "accepted", mock.Mock(side_effect=ValueError("a bug")))
+            service.accept()
+            await quiet()
+        assert browser.wire.lost
+        assert s.exchange.resets == 1
 
 
 @dialogue
