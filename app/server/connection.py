@@ -263,7 +263,7 @@ class Connection(Reading, asyncio.Protocol):
     def _failed(self) -> None:
         self._buffer = self._body = None
         self._rest = b""
-        if self.state is not CLOSED:
+        if self.state is not CLOSING and self.state is not CLOSED:
             self._enter(CLOSING)
         self._keep()
 

@@ -7,20 +7,20 @@
                 ANSWERING                        the head is refused, or late: the refusal is the answer
     BODY        TRAILERS, ANSWERING              the payload, the body is complete
                 ANSWERING                        the body is refused, or late
-                DROPPING, LINGERING              it was answered early, and what is left of the body is small, or not
+                DROPPING, LINGERING              it was answered early, and the connection stays, or not
     TRAILERS    ANSWERING, DROPPING, LINGERING   as for BODY
-    ANSWERING   WAITING, CLOSING, LINGERING      it was answered, and the connection stays, ends, ends with input unread
-    DROPPING    WAITING, LINGERING               the rest of the body has come; it has not, or is too long
-    LINGERING   CLOSING                          the client ended, or was read long enough
-    UPGRADING   OPEN, WAITING, CLOSING           the WebSocket was accepted; it was refused
-    OPEN        CLOSING                          the WebSocket is over
-    CLOSING     CLOSED                           what was written is with the client, or dropped
+    ANSWERING   WAITING, LINGERING               it was answered, and the connection stays; it ends with input unread
+    DROPPING    WAITING, LINGERING               the rest of the body has come; it is too long
+    UPGRADING   OPEN, ANSWERING                  the WebSocket was accepted; it is refused
 
-An error of the transport leads from any state to CLOSED, which is final; an abort leads to CLOSING.
+Any of them, LINGERING and OPEN too, may become CLOSING: when it is over, late or drained, when the client left, and by
+an abort. CLOSING becomes CLOSED once what was written is with the client, or dropped; an error of the transport leads
+there from any state. CLOSED is final.
 
-What the bytes become that arrive, when a state is late, what an end of the client's direction (FIN) means and what a
-drain does, is in `ROWS`, which the connection follows. One request at a time is read; what follows it is kept unread,
-bounded and counted (WAITING_BYTES). While it is full, and while a service does not take a body, nothing is read.
+`ROWS` has the same moves, and what happens in a state: what the bytes become that arrive, when it is late, what an end
+of the client's direction (FIN) means and what a drain does. The connection follows it. One request at a time is read;
+what follows it is kept unread, bounded and counted (WAITING_BYTES). While it is full, and while a service does not take
+a body, nothing is read.
 """
 
 from enum import Enum
@@ -85,8 +85,10 @@ class Drain(Enum):
 
 
 class Row(NamedTuple):
-    """What happens in a state. `seconds`: until it is late, from its beginning; None: the door's setting, or never."""
+    """What happens in a state. `next`: the states that may follow, besides CLOSING and CLOSED. `seconds`: until it is
+    late, from its beginning; None: the door's setting, or never."""
 
+    next: tuple[State, ...]
     arriving: Bytes
     seconds: float | None
     late: Late
@@ -117,15 +119,15 @@ LOOK_SECONDS: Final = 60.0
 """How often a connection is looked at that is never late."""
 
 ROWS: Final = {
-    WAITING: Row(Bytes.HEAD, None, Late.CLOSE, Fin.REST, Drain.CLOSE),
-    HEAD: Row(Bytes.HEAD, HEAD_SECONDS, Late.REFUSE, Fin.CLOSE, Drain.FINISH),
-    BODY: Row(Bytes.BODY, BODY_SECONDS, Late.SPOIL, Fin.REST, Drain.FINISH),
-    TRAILERS: Row(Bytes.BODY, HEAD_SECONDS, Late.SPOIL, Fin.REST, Drain.FINISH),
-    ANSWERING: Row(Bytes.KEPT, None, Late.NOTHING, Fin.HALF, Drain.FINISH),
-    DROPPING: Row(Bytes.BODY, 10.0, Late.CLOSE, Fin.CLOSE, Drain.FINISH),
-    LINGERING: Row(Bytes.DROPPED, 10.0, Late.CLOSE, Fin.CLOSE, Drain.LEAVE),
-    UPGRADING: Row(Bytes.KEPT, None, Late.NOTHING, Fin.LEFT, Drain.FINISH),
-    OPEN: Row(Bytes.FRAMES, None, Late.NOTHING, Fin.LEFT, Drain.LEAVE),
-    CLOSING: Row(Bytes.DROPPED, 10.0, Late.ABORT, Fin.CLOSE, Drain.LEAVE),
-    CLOSED: Row(Bytes.DROPPED, None, Late.NOTHING, Fin.CLOSE, Drain.LEAVE),
+    WAITING: Row((HEAD, BODY, ANSWERING, UPGRADING), Bytes.HEAD, None, Late.CLOSE, Fin.REST, Drain.CLOSE),
+    HEAD: Row((BODY, ANSWERING, UPGRADING), Bytes.HEAD, HEAD_SECONDS, Late.REFUSE, Fin.CLOSE, Drain.FINISH),
+    BODY: Row((TRAILERS, ANSWERING, DROPPING, LINGERING), Bytes.BODY, BODY_SECONDS, Late.SPOIL, Fin.REST, Drain.FINISH),
+    TRAILERS: Row((ANSWERING, DROPPING, LINGERING), Bytes.BODY, HEAD_SECONDS, Late.SPOIL, Fin.REST, Drain.FINISH),
+    ANSWERING: Row((WAITING, LINGERING), Bytes.KEPT, None, Late.NOTHING, Fin.HALF, Drain.FINISH),
+    DROPPING: Row((WAITING, LINGERING), Bytes.BODY, 10.0, Late.CLOSE, Fin.CLOSE, Drain.FINISH),
+    LINGERING: Row((), Bytes.DROPPED, 10.0, Late.CLOSE, Fin.CLOSE, Drain.LEAVE),
+    UPGRADING: Row((OPEN, ANSWERING), Bytes.KEPT, None, Late.NOTHING, Fin.LEFT, Drain.FINISH),
+    OPEN: Row((), Bytes.FRAMES, None, Late.NOTHING, Fin.LEFT, Drain.LEAVE),
+    CLOSING: Row((), Bytes.DROPPED, 10.0, Late.ABORT, Fin.CLOSE, Drain.LEAVE),
+    CLOSED: Row((), Bytes.DROPPED, None, Late.NOTHING, Fin.CLOSE, Drain.LEAVE),
 }

@@ -10,6 +10,7 @@ from app.server.deadlines import Deadlines
 from app.server.heads import Head
 from app.server.lines import HeadError
 from app.server.port import Peer
+from tests.app.server.moves import Moves
 from tests.fakes.listener import Recorder
 from tests.fakes.transport import FakeTransport
 from tunnel.account import Account
@@ -114,13 +115,17 @@ class Door:
         return self.calls[-1]
 
 
+class WatchedConnection(Moves, Connection):
+    """See `Moves`."""
+
+
 class Client:
     """One client's connection."""
 
     def __init__(self, door: Door) -> None:
         self.door = door
         self.wire = FakeTransport()
-        self.connection = Connection(door, asyncio.get_running_loop())
+        self.connection = WatchedConnection(door, asyncio.get_running_loop())
         self.wire.protocol = self.connection
         self.wire.can_write_eof = lambda: True  # type: ignore[method-assign]
         self.connection.connection_made(self.wire)

@@ -7,6 +7,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from app.server.http import Protocol
+from tests.app.server.moves import Moves
 from tests.app.stage import HOST, Stage
 from tests.fakes.transport import FakeTransport
 
@@ -30,13 +31,17 @@ class Front:
         self.state = ServerState()
 
 
+class WatchedProtocol(Moves, Protocol):
+    """See `Moves`."""
+
+
 class Visitor:
     """One client's connection."""
 
     def __init__(self, front: Front) -> None:
         self.front = front
         self.wire = FakeTransport()
-        self.protocol = Protocol(front.config, front.state, {}, asyncio.get_running_loop())
+        self.protocol = WatchedProtocol(front.config, front.state, {}, asyncio.get_running_loop())
         self.wire.protocol = self.protocol
         self.wire.can_write_eof = lambda: True  # type: ignore[method-assign]
         self.protocol.connection_made(self.wire)

@@ -7,7 +7,7 @@ import pytest
 
 from app.server import connection_states as states
 from app.server.connection_states import ROWS, Drain, Fin, Late, State
-from tests.app.server.door import GET, Client, Door
+from tests.app.server.door import GET, Call, Client, Door
 from tests.fakes.loop import dialogue, quiet
 
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -131,6 +131,61 @@ async def test_no_state_lasts_for_ever_but_those_of_a_call_or_a_websocket(state:
     ends = state in (A, U, O)  # the call's deadlines, and the channel's pings
     assert client.connection.state is (state if ends else X)
     client.wire.lose()
+
+
+def answer_in_parts(client: Client) -> None:
+    """Early, and the connection stays."""
+    client.connection.start(200, [(b"content-length", b"0")])
+    client.connection.end()
+
+
+def answer_the_last(client: Client) -> None:
+    """The next request has come, and will not be read."""
+    client.send(GET)
+    client.connection.finish()
+    client.door.call.whole()
+
+
+def drop_too_much(client: Client) -> None:
+    """The rest of a body in chunks that nobody wants."""
+    answer_in_parts(client)
+    client.connection._flush()
+    client.send(b"%x\r\n" % (2 * states.DROPPED_BYTES) + b"x" * (states.DROPPED_BYTES + 1))
+
+
+def turn_down(client: Client) -> None:
+    peer = client.door.peers[0]
+    client.connection.turn_down(Call(None, client.connection, client.door), 404, [(b"content-length", b"0")], b"")
+    assert peer.log == ["serve"]
+
+
+MAKES: list[tuple[State, bytes | Callable[[Client], None]]] = [
+    (W, b"GET"), (W, POST), (W, GET), (W, UPGRADE),
+    (H, GET[3:]), (H, UPGRADE[3:]), (H, b"X / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"),
+    (B, b"0\r\n"), (B, b"1\r\na\r\n0\r\n\r\n"), (B, answer_in_parts), (B, whole), (B, drop_too_much),
+    (T, b"\r\n"), (T, answer_in_parts), (T, whole),
+    (A, whole), (A, answer_the_last),
+    (D, b"hello"),
+    (U, lambda client: client.connection.open(client.door.peers[0])), (U, turn_down),
+]  # fmt: skip
+"""Inputs that make each move of the table, and others with it."""
+
+
+@dialogue
+async def test_every_move_of_the_table_is_made_and_no_other():
+    """No other: `Moves` holds every test of a connection to that."""
+    made: set[tuple[State, State]] = set()
+    for state, given in MAKES:
+        client = await in_state(state)
+        if isinstance(given, bytes):
+            client.send(given)
+        else:
+            given(client)
+        await quiet()
+        client.wire.lose()
+        made.update(client.connection.moves)
+    table = {(state, after) for state, row in ROWS.items() for after in row.next}
+    assert {move for move in made if move[1] not in (C, X)} == table
 
 
 @pytest.mark.parametrize("state", list(State))
