@@ -55,14 +55,14 @@ class AsgiCall(HttpListener):
 
     def __init__(
         self, app: Application, scope: dict[str, Any], client: HttpClient, account: Account,
-        tasks: "set[asyncio.Task[None]]",
+        tasks: "set[asyncio.Task[None]]", *, has_body: bool,
     ) -> None:  # fmt: skip
         self._app = app
         self._scope = scope
         self._client = client
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
-        self._parts: deque[tuple[bytes, bool]] = deque()
+        self._parts: deque[tuple[bytes, bool]] = deque() if has_body else deque([(b"", True)])
         self._held = Holding(account)  # of `_parts`
         self._paused = False
         self._whole = False  # the application was given the last part
@@ -82,6 +82,8 @@ class AsgiCall(HttpListener):
 
     @override
     def body(self, data: bytes, /, *, last: bool) -> bool:
+        if self._complete:
+            return False
         self._parts.append((data, last))
         self._held.add(len(data))
         if self._held.size_bytes > _HELD_BYTES and not self._paused:

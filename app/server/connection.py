@@ -139,7 +139,7 @@ class Connection(Reading, asyncio.Protocol):
         """The gateway drains: close the connection, now or after its answer. A WebSocket is told by its call."""
         self._is_draining = True
         drain = ROWS[self.state].drain
-        if drain is Drain.CLOSE:
+        if drain is Drain.CLOSE and not self._rest:
             self._close()
         elif drain is Drain.FINISH:
             self._is_usual = self._keep_alive = False

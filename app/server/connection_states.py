@@ -79,7 +79,7 @@ class Fin(Enum):
 class Drain(Enum):
     """What a drain does."""
 
-    CLOSE = "the connection is closed"
+    CLOSE = "the connection is closed, unless a request waits unread: then as FINISH"
     FINISH = "it is closed after the answer, which says so"
     LEAVE = "nothing: it ends soon by itself, or its call tells the WebSocket"
 

@@ -99,7 +99,8 @@ class GatewayReception:
             head.method, head.path, head.query, fields.lines, is_old=head.is_old, scheme=connection.scheme,
             root_path=self._root_path, client=(connection.peer, 0), server=(connection.local, 0), state=self._state,
         )  # fmt: skip
-        return AsgiCall(self._app, scope, connection, self.account, self._tasks)
+        has_body = fields.framing.chunked or fields.framing.length > 0
+        return AsgiCall(self._app, scope, connection, self.account, self._tasks, has_body=has_body)
 
     def refuse(self, error: HeadError, connection: Connection, /) -> HttpListener:
         """The call of what was not a request."""

@@ -188,3 +188,16 @@ async def test_a_drain_ends_it_after_the_answer():
         assert b"connection: close" in client.got
         assert client.wire.lost
         assert len(door.calls) == 1
+
+
+@dialogue
+async def test_a_drain_between_an_answer_and_the_next_request_loses_nothing():
+    door = Door()
+    door.on_begin = Call.whole
+    with Client(door) as client:
+        client.send(GET * 3)
+        client.connection.finish()
+        await quiet()
+        assert client.got.startswith(OK + b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n")
+        assert len(door.calls) == 2
+        assert client.wire.ended, "the third is not read, and the client is told so"
