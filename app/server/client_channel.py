@@ -26,8 +26,6 @@ _SLICE_EVENTS = 16
 """Parsing a slice counts as this many events, so a turn parses at most 64 KiB."""
 _BATCH_BYTES = 64 * 1024
 """Frames joined into one write."""
-_CLOSE_SECONDS = 10.0
-"""Time for the client to answer our close frame."""
 
 
 class ClientChannel(WebSocketClient):
@@ -120,8 +118,7 @@ class ClientChannel(WebSocketClient):
         protocol = self._protocol
         if not protocol.close_sent:
             self._write(self._codec.close(None if code == 1005 else code, "" if code == 1005 else reason))
-            protocol.close_sent = True
-            protocol.close_timer = protocol.loop.call_later(_CLOSE_SECONDS, protocol.hang_up)
+            protocol.await_close()
         self._full = False
         self.resume_reading()
         return True
@@ -166,11 +163,9 @@ class ClientChannel(WebSocketClient):
                 self._listener.client_writable()
 
     def ended(self, code: int) -> None:
-        """The server closes the connection for a reason of its own."""
+        """The server closes the connection, for a reason of its own."""
         if self._listener is not None:
             self._listener.client_left(code, "")
-        if self._protocol.close_timer is None:
-            self._protocol.hang_up()
 
     def connection_lost(self) -> None:
         """The connection is gone: pass on the events that are left, unless paused."""

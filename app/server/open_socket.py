@@ -96,8 +96,12 @@ class OpenSocket:
         """Send a close frame, and give the peer time to answer it; idempotent."""
         if not self.is_ending:
             self._write(Opcode.CLOSE, close_payload(code, reason))
-            self.close_sent = True
-            self.close_timer = self.loop.call_later(_CLOSE_SECONDS, self.hang_up)
+            self.await_close()
+
+    def await_close(self) -> None:
+        """See `Wire`."""
+        self.close_sent = True
+        self.close_timer = self.loop.call_later(_CLOSE_SECONDS, self.hang_up)
 
     def hang_up(self) -> None:
         """See `Wire`."""

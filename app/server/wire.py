@@ -11,7 +11,6 @@ class Wire(Protocol):
     loop: asyncio.AbstractEventLoop
     close_sent: bool
     """Our close frame was written: nothing may follow it."""
-    close_timer: asyncio.TimerHandle | None
     read_paused: bool
     """What `received` was given waits to be taken, and nothing more is read until then."""
 
@@ -25,6 +24,9 @@ class Wire(Protocol):
 
     def received(self, message: str | bytes, /) -> None:
         """A message came that is for nobody's callback: somebody awaits it."""
+
+    def await_close(self) -> None:
+        """Our close frame was written, and the peer has some time to answer it."""
 
     def hang_up(self) -> None:
         """Close the connection once all is written, or a peer has not taken it for too long; idempotent."""
