@@ -163,13 +163,13 @@ class Connection(Reading, asyncio.Protocol):
                 return self._since + states.HALF_CLOSED_SECONDS
             self.abort_for("it ended its input, and got no answer in time")
             return inf
+        if self._takes_nothing(now):
+            self.abort_for("it takes nothing of its answer")
+            return inf
         seconds = row.seconds
         if state is WAITING:
             seconds = self._reception.keep_alive_seconds if self.requests else states.HEAD_SECONDS
         if seconds is None:
-            if state is ANSWERING and self._takes_nothing(now):
-                self.abort_for("it takes nothing of its answer")
-                return inf
             return now + min(states.LOOK_SECONDS, self._reception.keep_alive_seconds)
         if now < self._since + seconds:
             return self._since + seconds

@@ -116,7 +116,7 @@ HALF_CLOSED_SECONDS: Final = 5.0
 """The first answer after a half-close must begin within this time: until we send something, the client may as well
 have left. One that has left resets the connection then."""
 LOOK_SECONDS: Final = 60.0
-"""How often a connection is looked at that is never late."""
+"""A connection without a deadline is looked at this often."""
 
 ROWS: Final = {
     WAITING: Row((HEAD, BODY, ANSWERING, UPGRADING), Bytes.HEAD, None, Late.CLOSE, Fin.REST, Drain.CLOSE),

@@ -119,6 +119,19 @@ async def test_it_takes_nothing_of_pages_of_ours(host: str, path: bytes):
 
 
 @dialogue
+async def test_it_takes_nothing_of_the_refusal_of_its_body():
+    async with Stage() as s:
+        with Visitor(Front(s)) as visitor:
+            visitor.wire.stuck = True
+            visitor.wire.high_water = 0
+            visitor.ask("/", b"Content-Length: 5\r\n", host="unrouted.test", method="POST")
+            await quiet()
+            assert visitor.protocol.state is State.BODY
+            await asyncio.sleep(3 * states.LOOK_SECONDS)
+            assert visitor.wire.aborted
+
+
+@dialogue
 async def test_who_reads_slowly_keeps_it_and_who_hardly_reads_does_not():
     async with Stage() as s:
         with asking(Front(s), "unrouted.test", b"/") as visitor:
