@@ -175,8 +175,7 @@ class HttpCall(OpeningCall):
     def sending(self) -> None:
         """The client's server has bytes of ours that it has not taken yet."""
         if self._sending_since is None:
-            clock = self._clock
-            self._sending_since = clock()
+            self._sending_since = self._clock()
 
     def sent(self, size_bytes: int) -> None:
         """It took them."""
