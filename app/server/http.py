@@ -7,7 +7,7 @@ each.
 
 import asyncio
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
@@ -23,13 +23,15 @@ class ServerReception(GatewayReception):
 
     def __init__(self, gateway: Gateway, app: Any, server: ServerState, **options: Any) -> None:  # noqa: ANN401
         super().__init__(gateway, app, tasks=server.tasks, **options)
-        self._server = server
+        self._server = ref(server)  # which has this reception as long as it lives
         self.connections = server.connections  # type: ignore[assignment]
 
     def parted(self, connection: Connection, /) -> None:
         """A connection is gone; idempotent."""
         if connection in self.connections:
-            self._server.total_requests += connection.requests
+            server = self._server()
+            if server is not None:
+                server.total_requests += connection.requests
         super().parted(connection)
 
 

@@ -1,13 +1,15 @@
 """What the door counts for the server above it, what it does when that stops, and what it gives to the application."""
 
 import asyncio
+import gc
 from typing import Any
+from weakref import ref
 
 import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from app.server.http import Protocol
+from app.server.http import Protocol, _receptions
 from tests.app.server.door_stage import Front, Visitor
 from tests.app.stage import Stage
 from tests.fakes.loop import dialogue, quiet
@@ -80,3 +82,17 @@ async def test_no_other_application_is_served():
     config.load()
     with pytest.raises(TypeError, match="the application of a gateway"):
         Protocol(config, ServerState(), {}, asyncio.get_running_loop())
+
+
+@dialogue
+async def test_what_a_server_counts_ends_with_the_server():
+    async with Stage() as stage:
+        before = len(_receptions)
+        front = Front(stage)
+        with Visitor(front):
+            assert len(_receptions) == before + 1
+        server = ref(front.state)
+        del front
+        gc.collect()
+        assert server() is None
+        assert len(_receptions) == before
