@@ -25,11 +25,12 @@ test: $(VENV)/.dev  ## run all tests except the slow ones (less than 15 minutes)
 test-unit: $(VENV)/.dev  ## run the tests that need no sockets (less than a minute)
 	$(BIN)/python -m pytest -m "not slow and not system" $(ARGS)
 
-# The first run uses yamux. The system tests then run again with each of the other two dialects.
-test-all: $(VENV)/.dev  ## run every test: fuzzers and long runs too, and the system tests with each dialect
+# The first run uses yamux. The system tests then run again with each of the other two dialects, and under uvicorn.
+test-all: $(VENV)/.dev  ## run every test: fuzzers and long runs too, and the system tests with each dialect and door
 	$(BIN)/python -m pytest $(ARGS)
 	SYSTEM_DIALECT=json $(BIN)/python -m pytest tests/system -m "not slow"
 	SYSTEM_DIALECT=chunk $(BIN)/python -m pytest tests/system -m "not slow"
+	SYSTEM_SERVER=uvicorn $(BIN)/python -m pytest tests/system -m "not slow"
 
 check: $(VENV)/.dev  ## check lint, format and types; changes nothing
 	$(BIN)/ruff check .

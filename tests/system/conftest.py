@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from tests.system import clients
-from tests.system.harness import DIALECT, DIRECT, DOMAIN, Service, Stack, free_port
+from tests.system.harness import DIALECT, DIRECT, DOMAIN, UNDER_UVICORN, Service, Stack, free_port
 from tests.system.process import Processes
 
 TAIL_LINES = 60
@@ -132,3 +132,8 @@ tunnel_only = pytest.mark.skipif(DIRECT, reason="needs the tunnel itself, not on
 def not_over(*dialects: str, because: str) -> pytest.MarkDecorator:
     """For what these dialects' wires cannot do; `test_dialect_limits.py` states what happens instead."""
     return pytest.mark.skipif(DIALECT in dialects, reason=f"not over {DIALECT}: {because}")
+
+
+def app_only(because: str) -> pytest.MarkDecorator:
+    """For what `python -m app` has, and plain uvicorn has not; `docs/deployment.md` has the list."""
+    return pytest.mark.skipif(UNDER_UVICORN, reason=f"not under plain uvicorn: {because}")

@@ -4,9 +4,11 @@ A `Stack` writes gateway.toml, starts `python -m app` and `python -m tunnel.agen
 which public name leads where: service NAME is reached as NAME.example.test. It never imports the product:
 it is driven from outside only. With SYSTEM_DIRECT=1 there is neither gateway nor agent and every name leads
 straight to its service, which tests the tests; what needs the tunnel itself is skipped then. With SYSTEM_DIALECT=json
-or chunk our agent is told to speak that instead of yamux, and everything runs over it that its wire can do.
+or chunk our agent is told to speak that instead of yamux, and everything runs over it that its wire can do. With
+SYSTEM_SERVER=uvicorn the gateway is plain `uvicorn app.main:app`, with the flags of the docs.
 """
 
+import json
 import os
 import random
 import socket
@@ -17,10 +19,22 @@ from tests.system.process import ROOT, START_SECONDS, Process, Processes, wait_u
 
 DIRECT = bool(os.environ.get("SYSTEM_DIRECT"))
 DIALECT = os.environ.get("SYSTEM_DIALECT", "yamux")
+UNDER_UVICORN = os.environ.get("SYSTEM_SERVER", "app") == "uvicorn"
 TOKEN = "token-of-the-system-tests"
 DOMAIN = "example.test"
 NAMESPACE = "apps"
 LOOPBACK = "127.0.0.1"
+UVICORN_FLAGS = (
+    "--no-access-log", "--no-proxy-headers", "--no-server-header", "--no-date-header", "--ws", "websockets-sansio",
+    "--ws-ping-interval", "30", "--ws-ping-timeout", "60", "--timeout-graceful-shutdown", "10",
+)  # fmt: skip
+LOG_CONFIG = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"text": {"()": "app.observed.log.TextFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "text"}},
+}
+"""uvicorn brings a handler for its own loggers only."""
 
 
 def free_port() -> int:
@@ -130,10 +144,23 @@ class Stack:
 
     def start_gateway(self) -> Process:
         config = str(self.write_config())
+        if UNDER_UVICORN:
+            return self._start_uvicorn(config)
         self._gateway = self.processes.python(
             "gateway", "app", "--config", config, "--host", LOOPBACK, "--port", str(self.port), cwd=self.gateway_tree
         )
         self._gateway.wait_line("ready")
+        return self._gateway
+
+    def _start_uvicorn(self, config: str) -> Process:
+        log = self.folder / "log.json"
+        level = str(self.settings.get("log_level", "info")).upper()
+        log.write_text(json.dumps(LOG_CONFIG | {"root": {"level": level, "handlers": ["stderr"]}}))
+        address = ("--host", LOOPBACK, "--port", str(self.port), "--log-config", str(log))
+        self._gateway = self.processes.python(
+            "gateway", "uvicorn", "app.main:app", *address, *UVICORN_FLAGS, cwd=self.gateway_tree, GATEWAY_CONFIG=config
+        )
+        self._gateway.wait_line("Uvicorn running on")
         return self._gateway
 
     def start_agent(

@@ -3,10 +3,8 @@
 import sys
 from collections.abc import Callable
 
-from tests.system.harness import LOOPBACK, Stack
+from tests.system.harness import LOOPBACK, UVICORN_FLAGS, Stack
 from tests.system.process import Process
-
-FLAGS = ("--no-proxy-headers", "--ws", "websockets-sansio", "--no-server-header", "--no-date-header", "--no-access-log")
 
 
 def _app(stack: Stack) -> Process:
@@ -14,11 +12,11 @@ def _app(stack: Stack) -> Process:
 
 
 def _uvicorn(stack: Stack) -> Process:
-    return _run_uvicorn(stack, *FLAGS)
+    return _run_uvicorn(stack, *UVICORN_FLAGS)
 
 
 def _uvicorn_with_our_door(stack: Stack) -> Process:
-    return _run_uvicorn(stack, "--http", "app.server.http:Protocol", *FLAGS)
+    return _run_uvicorn(stack, "--http", "app.server.http:Protocol", *UVICORN_FLAGS)
 
 
 def _run_uvicorn(stack: Stack, *flags: str) -> Process:

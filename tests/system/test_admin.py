@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from tests.system.clients import RawClient, http_client, websocket
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import DOMAIN, LOOPBACK, Stack, free_port
 from tests.system.outcomes import status
 from tests.system.process import wait_until
@@ -62,6 +62,7 @@ def total(samples: dict[tuple[str, ...], float], name: str) -> float:
 # --- a listener of its own
 
 
+@app_only("it has no second listener")
 async def test_on_loopback_it_needs_no_token_and_counts_what_was_carried(own_stack: Make, admin_port: int) -> None:
     stack = own_stack(admin_bind=f"{LOOPBACK}:{admin_port}").start()
     before = metrics_of(admin_port)
@@ -82,6 +83,7 @@ async def test_on_loopback_it_needs_no_token_and_counts_what_was_carried(own_sta
     wait_until(lambda: total(metrics_of(admin_port), "websocket_connections_active") == 0, 30, "the WebSocket is gone")
 
 
+@app_only("it has no second listener")
 def test_metrics_name_no_secret_and_no_address(own_stack: Make, admin_port: int, token_file: str) -> None:
     stack = own_stack(admin_bind=f"{LOOPBACK}:{admin_port}", admin_token_file=token_file).start()
     with RawClient(stack.address("plain")) as client:
@@ -92,6 +94,7 @@ def test_metrics_name_no_secret_and_no_address(own_stack: Make, admin_port: int,
         assert secret not in body
 
 
+@app_only("it has no second listener")
 def test_it_listens_by_the_time_the_gateway_says_that_it_is_ready(own_stack: Make, admin_port: int) -> None:
     stack = own_stack(admin_bind=f"{LOOPBACK}:{admin_port}")
     stack.start_gateway()
@@ -99,6 +102,7 @@ def test_it_listens_by_the_time_the_gateway_says_that_it_is_ready(own_stack: Mak
         assert probe.connect_ex((LOOPBACK, admin_port)) == 0
 
 
+@app_only("it has no second listener")
 def test_only_the_operators_paths_are_there(own_stack: Make, admin_port: int) -> None:
     stack = own_stack(admin_bind=f"{LOOPBACK}:{admin_port}").start()
     for host in ("localhost", f"{LOOPBACK}:{admin_port}", f"plain.{DOMAIN}"):
@@ -107,6 +111,7 @@ def test_only_the_operators_paths_are_there(own_stack: Make, admin_port: int) ->
     assert ready(stack) == (200, b"ready\n")
 
 
+@app_only("it has no second listener")
 def test_without_a_token_it_answers_to_names_of_this_machine_only(own_stack: Make, admin_port: int) -> None:
     """A page in a browser here could otherwise come in under a name of its own that leads to loopback."""
     stack = own_stack(admin_bind=f"{LOOPBACK}:{admin_port}").start()
@@ -126,6 +131,7 @@ def test_without_a_token_the_public_listener_has_none_of_it(own_stack: Make, adm
     assert ready(stack) == (200, b"ready\n")
 
 
+@app_only("it has no second listener")
 def test_with_a_token_it_asks_for_it(own_stack: Make, admin_port: int, token_file: str) -> None:
     own_stack(admin_bind=f"{LOOPBACK}:{admin_port}", admin_token_file=token_file).start(agent=False)
     for line in (METRICS, DRAIN):
@@ -165,6 +171,7 @@ def test_a_port_that_is_taken_stops_the_start_and_is_named(own_stack: Make, admi
     assert "ready:" not in said
 
 
+@app_only("it has no second listener")
 async def test_it_outlives_the_drain_and_not_the_process(own_stack: Make, admin_port: int) -> None:
     stack = own_stack(admin_bind=f"{LOOPBACK}:{admin_port}").start()
     answer = ask(admin_port, "POST /-/drain?wait=20 HTTP/1.1")

@@ -21,12 +21,12 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from tests.system.clients import Answer, RawClient, http_client, websocket
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import LOOPBACK, Stack
 from tests.system.outcomes import status
 from tests.system.process import Process, wait_until
 
-pytestmark = [pytest.mark.anyio, tunnel_only]
+pytestmark = [pytest.mark.anyio, tunnel_only, app_only("it stops at the first signal, in its own way")]
 
 ADMIN = "admin-token-of-the-system-tests"
 BEARER = f"Authorization: Bearer {ADMIN}"

@@ -7,7 +7,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.system.clients import http_client, websocket
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import Stack
 from tests.system.outcomes import status
 
@@ -19,6 +19,7 @@ FIRST_DELAY_SECONDS = 0.3
 Make = Callable[..., Stack]
 
 
+@app_only("it stops in its own way")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 async def test_a_gateway_that_was_away_serves_the_first_request_again(own_stack: Make, how: signal.Signals) -> None:
     """The request came first, and waits for the agent, which dials soon."""
@@ -38,6 +39,7 @@ async def test_a_gateway_that_was_away_serves_the_first_request_again(own_stack:
         assert seconds <= FIRST_DELAY_SECONDS * 2**number
 
 
+@app_only("it stops in its own way")
 async def test_a_gateway_asked_to_stop_closes_websockets_in_order_and_ends_with_0(own_stack: Make) -> None:
     stack = own_stack().start()
     async with websocket(stack.url("ws", "/echo", "ws")) as client:
@@ -50,6 +52,7 @@ async def test_a_gateway_asked_to_stop_closes_websockets_in_order_and_ends_with_
     assert stack.gateway.wait_end() == 0
 
 
+@app_only("it stops in its own way")
 async def test_both_programs_say_once_that_they_are_ready(own_stack: Make) -> None:
     stack = own_stack().start()
     assert len([line for line in stack.gateway.output() if "ready:" in line]) == 1

@@ -15,11 +15,11 @@ from app.server.connection import Connection
 from tests.app.server.door import GET, Call, Door
 from tests.services.pattern import digest
 from tests.system.clients import RawClient
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import LOOPBACK, Stack
 from tests.system.test_sse import push
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, app_only("it closes the connection with the client's direction")]
 
 LOOPS: list[Any] = [
     pytest.param(asyncio.new_event_loop, id="asyncio"),

@@ -16,7 +16,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.system.clients import RawClient, http_client, websocket
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import app_only, tunnel_only
 from tests.system.existing_json import Standin
 from tests.system.harness import LOOPBACK, NAMESPACE, TOKEN, Service, Stack, free_port
 from tests.system.hostile import Hostile, hostile
@@ -285,6 +285,7 @@ async def receive_one(stack: Stack) -> int | None:
         return client.close_code
 
 
+@app_only("it ends the link itself, without a reason of ours")
 @pytest.mark.parametrize("frames", [1, 64])
 async def test_a_message_of_64_mib_costs_its_link_alone(stack: Stack, frames: int) -> None:
     async with http_client() as http, hostile(stack) as agent, undisturbed(stack, None, http):

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from tests.system.clients import Answer, RawClient
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import LOOPBACK, NAMESPACE, TOKEN, Stack
 
 pytestmark = [tunnel_only, pytest.mark.anyio]
@@ -61,6 +61,7 @@ def ask(stack: Stack, hosts: list[str]) -> list[Answer]:
     return answers
 
 
+@app_only("it ends with the signal, not with 0")
 async def test_a_thousand_routes_survive_a_kill_right_after_the_last_answer(own_stack: Callable[..., Stack]):
     hosts = [f"h{number}.learned.test" for number in range(ROUTES)]
     stack = learning(own_stack(state_dir="state", reconnect_grace=0.0)).start(agent=False)

@@ -18,7 +18,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from tests.system.clients import http_client
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import END_SECONDS, ROOT, START_SECONDS, Processes, wait_until
 from tests.system.test_drain import EventStream, line_number, make
@@ -35,6 +35,7 @@ DROPPED = re.compile(r"(\d+) lines of the log were dropped: standard error did n
 ACCESS = re.compile(r"gateway\.access +GET \S+/small (\d+) in ")
 
 
+@app_only("it stops in its own way")
 async def test_every_request_has_its_line_when_the_process_was_stopped(make: Make) -> None:
     stack = make()
     async with http_client(limit=30) as http:
@@ -54,6 +55,7 @@ async def test_every_request_has_its_line_when_the_process_was_stopped(make: Mak
     assert last < line_number(stack.gateway, "SIGTERM: stopping")
 
 
+@app_only("it stops in its own way")
 def test_what_was_broken_off_at_the_very_end_has_its_line(make: Make) -> None:
     stack = make(shutdown_grace=60.0)
     with EventStream(stack, "endless") as stream:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.clients import Answer, RawClient
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import TOKEN, Stack
 from tests.system.process import wait_until
 
@@ -71,6 +71,7 @@ def test_a_new_route_is_served_and_a_wrong_file_changes_nothing(gateway: Gateway
     assert ask(stack, "plain").body == b"small 1"
 
 
+@app_only("it is not asked to leave the signal to us")
 def test_sighup_reads_at_once(gateway: Gateway) -> None:
     gateway.file.write_text("log_level = 'loud'\n", encoding="utf-8")
     gateway.stack.gateway.signal(signal.SIGHUP)

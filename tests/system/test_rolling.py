@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from tests.system.clients import websocket
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import DOMAIN, LOOPBACK, TOKEN, Stack, free_port
 from tests.system.process import Process, wait_until
 from tests.system.test_existing_agent import start_existing
@@ -297,6 +297,7 @@ def restarted(stack: Stack) -> None:
     stack.start_gateway()
 
 
+@app_only("it stops at the first signal")
 @pytest.mark.parametrize("start", [start_ours, start_existing], ids=["our agent", "existing agent"])
 async def test_the_only_node_is_restarted_and_requests_wait_for_its_agent(
     own_stack: Callable[..., Stack], start: Callable[[Stack], Process]
