@@ -135,5 +135,5 @@ def not_over(*dialects: str, because: str) -> pytest.MarkDecorator:
 
 
 def app_only(because: str) -> pytest.MarkDecorator:
-    """For what `python -m app` has, and plain uvicorn has not; `docs/deployment.md` has the list."""
+    """For what `python -m app` has, and plain uvicorn has not; `docs/operation.md` has the list."""
     return pytest.mark.skipif(UNDER_UVICORN, reason=f"not under plain uvicorn: {because}")
