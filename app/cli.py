@@ -9,11 +9,12 @@ import json
 import secrets
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tunnel.version import VERSION
 
-from .settings import ConfigurationError, admin_token, load, token_hash
+from .settings import ConfigurationError, admin_token, certificate_of, load, token_hash
 
 PROGRAM = "tunnel-gateway"
 
@@ -32,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--config", metavar="FILE", help="gateway.toml (default: GATEWAY_CONFIG)")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     serve.add_argument("--port", type=_port, default=8080, help="port to listen on (default: 8080)")
+
+    serve.add_argument("--tls-certificate", metavar="FILE", help="certificate with its chain, in PEM: speak TLS")
+    serve.add_argument("--tls-key", metavar="FILE", help="key of the certificate, in PEM")
 
     check = commands.add_parser("check", help="check a configuration without serving it", allow_abbrev=False)
     check.add_argument("file", metavar="FILE", nargs="?", help="gateway.toml (default: GATEWAY_CONFIG)")
@@ -76,15 +80,18 @@ def run(arguments: Sequence[str]) -> int:
             case "drain":
                 return drain(options.url, options.wait, options.admin_token_file)
             case _:
-                return serve(options.config, options.host, options.port)
+                return serve(options.config, options.host, options.port, **_tls_arguments(options))
     except ConfigurationError as error:
         _complain(str(error))
         return 2
 
 
-def serve(config: str | None, host: str, port: int) -> int:
-    """Check the configuration, then serve until SIGTERM or SIGINT. Raises ConfigurationError."""
-    settings = load(config)
+def serve(config: str | None, host: str, port: int, **arguments: str) -> int:
+    """Check the configuration, then serve until SIGTERM or SIGINT. Raises ConfigurationError.
+
+    `arguments`: keys of the configuration that the command line gives.
+    """
+    settings = load(config, arguments=arguments)
     from . import serve as server  # noqa: PLC0415  (the other commands need no server)
 
     return server.serve(settings, host, port)
@@ -93,7 +100,11 @@ def serve(config: str | None, host: str, port: int) -> int:
 def check(file: str | None) -> int:
     """Print a summary of a file and the variables. Raises ConfigurationError."""
     settings = load(file)
+    certificate = certificate_of(settings)
     print(f"{settings.file or 'environment'}: ok: {settings.summary()}")  # noqa: T201  (what the command is for)
+    warning = certificate.warning() if certificate is not None else None
+    if warning is not None:
+        _complain(f"warning: {settings.tls_places[0]}: {warning}")
     for cluster in settings.uncovered_clusters():
         _complain(
             f"warning: cluster {cluster} has routes, but no agent's token covers it; add it to an [[agents]] entry"
@@ -140,6 +151,12 @@ def drain(url: str, wait_seconds: float | None, token_file: str | None) -> int:
     hint = "; set GATEWAY_ADMIN_TOKEN or --admin-token-file" if answer.status_code == 401 and secret is None else ""
     _complain(f"drain: {url} answered {answer.status_code}: {told or answer.reason_phrase}{hint}")
     return 1
+
+
+def _tls_arguments(options: argparse.Namespace) -> dict[str, str]:
+    """The files of the command line; unlike those of the configuration, relative to the working directory."""
+    given = {"tls_certificate": options.tls_certificate, "tls_key": options.tls_key}
+    return {key: str(Path(name).absolute()) if name else "" for key, name in given.items() if name is not None}
 
 
 def _told(text: str) -> str:

@@ -3,7 +3,7 @@
 On SIGTERM or SIGINT the gateway drains first: it serves for `drain_delay` while not ready, then closes WebSockets with
 1012 and lets requests finish within `shutdown_grace`. The links close last. A second signal stops at once. (uvicorn
 alone would close the agents' links at the first signal.) SIGHUP reads the configuration again. `admin_bind` is a second
-listener in the same process.
+listener in the same process. With `tls_certificate` the public one speaks TLS.
 """
 
 import asyncio
@@ -22,11 +22,13 @@ from .node.gateway import Gateway
 from .observed import log
 from .operator.admin import create_admin_app
 from .operator.reload import Reloader
+from .operator.renewal import Renewal
 from .server.collector import Collector
 from .server.connection import Connection
 from .server.http import Protocol, reception_of
 from .server.listener import Listener
-from .settings import Settings
+from .server.tls import ListenerContext
+from .settings import Certificate, Settings, certificate_of
 from .settings.hosts import is_loopback
 
 logger = logging.getLogger("gateway")
@@ -69,7 +71,10 @@ class AdminServer(uvicorn.Server):
 class GatewayServer(uvicorn.Server):
     """A uvicorn server that drains the gateway on a signal."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway, reloader: Reloader, admin: AdminServer | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, gateway: Gateway, reloader: Reloader, admin: AdminServer | None,
+        certificate: Certificate | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(config)
         self._gateway = gateway
         self._reloader = reloader
@@ -77,6 +82,12 @@ class GatewayServer(uvicorn.Server):
         self._stopping: asyncio.Task[None] | None = None
         self._listener: Listener | None = None  # None before the start
         self.servers = []  # those of uvicorn: there are none
+        self._tls: ListenerContext | None = None
+        self._renewal: Renewal | None = None
+        if certificate is not None:
+            self._tls = ListenerContext(certificate.context, gateway.metrics.tls)
+            self._renewal = Renewal(gateway.settings, certificate, self._tls.use, gateway.metrics.tls)
+            reloader.hung_up.append(self._renewal.read)
         self._collector = Collector(lambda: (len(gateway.exchanges), *gateway.metrics.activity()))
         gateway.listeners.append(self._stop_listening)
 
@@ -87,10 +98,14 @@ class GatewayServer(uvicorn.Server):
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
         self._reloader.start(sighup=True)
+        if self._renewal is not None:
+            self._renewal.start()
         try:
             yield
         finally:
             self._reloader.stop()
+            if self._renewal is not None:
+                self._renewal.stop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
 
@@ -134,7 +149,9 @@ class GatewayServer(uvicorn.Server):
             raise SystemExit(1)
         loop = asyncio.get_running_loop()
         reception = reception_of(self.config, self.server_state, self.lifespan.state, loop)
-        listener = Listener(lambda: Connection(reception, loop), self.config.host, self.config.port, backlog=_BACKLOG)
+        listener = Listener(
+            lambda: Connection(reception, loop), self.config.host, self.config.port, backlog=_BACKLOG, tls=self._tls
+        )
         try:
             await listener.open()
         except OSError as error:
@@ -144,7 +161,7 @@ class GatewayServer(uvicorn.Server):
         self._listener = listener
         self.started = True
         self._collector.start()
-        log.READY.info("ready: http://%s:%d", *listener.address)
+        log.READY.info("ready: %s://%s:%d", "http" if self._tls is None else "https", *listener.address)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, the operator's listener last."""
@@ -159,15 +176,16 @@ class GatewayServer(uvicorn.Server):
 
 
 def serve(settings: Settings, host: str, port: int) -> int:
-    """Serve until a signal. Returns the exit status."""
+    """Serve until a signal. Returns the exit status. Raises ConfigurationError for a certificate that is not usable."""
+    certificate = certificate_of(settings)
     log.configure(settings.log_level, settings.log_format)
     try:
-        return _serve(settings, host, port)
+        return _serve(settings, certificate, host, port)
     finally:
         log.finish()  # before Python writes a traceback, if there is one
 
 
-def _serve(settings: Settings, host: str, port: int) -> int:
+def _serve(settings: Settings, certificate: Certificate | None, host: str, port: int) -> int:
     app = create_app(settings)
     gateway: Gateway = app.state.gateway
     config = uvicorn.Config(
@@ -187,7 +205,7 @@ def _serve(settings: Settings, host: str, port: int) -> int:
         backlog=_BACKLOG,
         timeout_keep_alive=75,  # longer than proxies keep idle connections, so that the proxy closes first
     )
-    server = GatewayServer(config, gateway, app.state.reloader, _admin_server(settings, gateway))
+    server = GatewayServer(config, gateway, app.state.reloader, _admin_server(settings, gateway), certificate)
     try:
         server.run()
     except KeyboardInterrupt:

@@ -17,26 +17,21 @@ import signal
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from ..node.gateway import Gateway
 from ..settings import ConfigurationError, Settings, load
+from .watch import POLL_SECONDS, Stamp, Watch
 
 logger = logging.getLogger("gateway.reload")
 
-POLL_SECONDS = 1.0
-
 NEEDS_RESTART = (
     "admin_bind", "client_ping_interval", "client_ping_timeout", "held_bytes_hard_limit", "held_bytes_limit",
-    "log_format", "log_level", "reconnect_grace", "spool_bytes_limit", "state_dir",
+    "log_format", "log_level", "reconnect_grace", "spool_bytes_limit", "state_dir", "tls_certificate", "tls_key",
 )  # fmt: skip
 """Read once, at the start: by listeners, the server, the account, the log and the registry."""
 
 REVOKED = (1008, "token revoked")
-
-_Stamp = dict[str, tuple[int, int, int, int] | None]
-"""Device, inode, size and time of change of each file. None for a file without a status."""
 
 
 class _Change:
@@ -77,17 +72,19 @@ class Reloader:
         """
         self._gateway = gateway
         self._path = path or gateway.settings.file
-        self._read = reader or partial(load, self._path)
+        self._read = reader or partial(load, self._path, arguments=gateway.settings.arguments)
         self._worker = worker
         self._reading = False
         self._again = False  # asked for while it was being read
         self._started_with = gateway.settings  # the server was set up with these
         self._server_message_bytes = gateway.settings.server_message_bytes
         self._timer: asyncio.TimerHandle | None = None
-        self._seen = self._taken = self._stamp()
+        self._watch = Watch(self._files())
         self._refused = ""
         self._on_sighup = False
         self._before_sighup: Any = None  # the process's handler before ours; `nohup` ignores the signal
+        self.hung_up: list[Callable[[], None]] = []
+        """Called on SIGHUP as well."""
         self.applied = 0
         """Reloads that changed the settings."""
         self.refused = 0
@@ -136,7 +133,7 @@ class Reloader:
         running = asyncio.get_running_loop().run_in_executor(self._worker, self._prepare)
         running.add_done_callback(partial(self._prepared, before))
 
-    def _prepared(self, before: _Stamp, running: "asyncio.Future[_Change]") -> None:
+    def _prepared(self, before: Stamp, running: "asyncio.Future[_Change]") -> None:
         self._reading = False
         if running.cancelled() or self._timer is None:
             return  # stopped meanwhile
@@ -150,9 +147,8 @@ class Reloader:
             self._again = False
             self._reload_aside()
 
-    def _begin(self) -> _Stamp:
-        before = self._seen = self._taken = self._stamp()
-        return before
+    def _begin(self) -> Stamp:
+        return self._watch.take(self._files())
 
     def _prepare(self) -> "_Change":
         """Read the files, and compare what they say. Changes nothing. Raises ConfigurationError."""
@@ -164,11 +160,11 @@ class Reloader:
             )
         return _Change(old, new)
 
-    def _finish(self, before: _Stamp, change: "_Change") -> str:
+    def _finish(self, before: Stamp, change: "_Change") -> str:
         self._refused = ""
         text = self._put_in_force(change)
         # The file may name other files now. Keep the old stamps of known ones: one may have changed in between.
-        self._seen = self._taken = {file: before.get(file, status) for file, status in self._stamp().items()}
+        self._watch.take(self._files(), before)
         return text
 
     def _refuse(self, reason: str) -> str:
@@ -224,26 +220,16 @@ class Reloader:
         self._refused = ""  # somebody asked, so repeat the answer
         logger.info("SIGHUP: reading the configuration again")
         self._reload_aside()
+        for also in self.hung_up:
+            also()
 
     def _poll(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(POLL_SECONDS, self._poll)
-        stamp = self._stamp()
-        if stamp != self._seen:
-            self._seen = stamp  # it may still be written to
-        elif stamp != self._taken:
+        if self._watch.has_settled(self._files()):
             self._reload_aside()
 
-    def _stamp(self) -> _Stamp:
-        files = dict.fromkeys([*([self._path] if self._path else []), *self._gateway.settings.files_read])
-        return {file: _status(file) for file in files}
-
-
-def _status(file: str) -> tuple[int, int, int, int] | None:
-    try:
-        status = Path(file).stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    def _files(self) -> list[str]:
+        return [*([self._path] if self._path else []), *self._gateway.settings.files_read]
 
 
 def _same(old: Settings, new: Settings) -> bool:

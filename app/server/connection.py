@@ -41,6 +41,7 @@ from .lines import HeadError
 from .port import Peer, Reception
 from .reading import Reading
 from .sockets import cut_off
+from .tls import limit_buffers
 
 
 class Connection(Reading, asyncio.Protocol):
@@ -65,7 +66,10 @@ class Connection(Reading, asyncio.Protocol):
         local = transport.get_extra_info("sockname")
         self.peer = peer[0] if isinstance(peer, tuple | list) else "unknown"
         self.local = local[0] if isinstance(local, tuple | list) else ""
-        self.scheme = "https" if transport.get_extra_info("sslcontext") is not None else "http"
+        self.scheme = "http"
+        if transport.get_extra_info("sslcontext") is not None:
+            self.scheme = "https"
+            limit_buffers(transport)
         self._since = self._time()
         self._reception.joined(self)
         self._reception.deadlines.put(self, self._since + min(states.HEAD_SECONDS, self._reception.keep_alive_seconds))

@@ -18,7 +18,9 @@ from .sockets import keep_alive
 _HANDLES: Final = 8
 """Connections accepted per turn and socket: a connection costs some 50 us to make."""
 TLS_HANDSHAKE_SECONDS: Final = 10.0
+"""From the connection to the end of the handshake; then the client is dropped."""
 TLS_SHUTDOWN_SECONDS: Final = 5.0
+"""For what was written to leave, and for the client's close_notify after ours; then the connection is aborted."""
 
 
 class Listener:
@@ -26,19 +28,20 @@ class Listener:
 
     def __init__(
         self, make: Callable[[], asyncio.Protocol], host: str, port: int, *, backlog: int,
-        tls: SSLContext | None = None,
+        tls: SSLContext | None = None, handshake_seconds: float = TLS_HANDSHAKE_SECONDS,
     ) -> None:  # fmt: skip
         self._make = make
         self._host = host
         self._port = port
         self._backlog = backlog
         self._tls = tls
+        self._tls_seconds = (None, None) if tls is None else (handshake_seconds, TLS_SHUTDOWN_SECONDS)
         self.servers: list[asyncio.Server] = []
 
     async def open(self) -> None:
         """Listen on every address of the host. Raises OSError if one of them cannot be had."""
         loop = asyncio.get_running_loop()
-        handshake, shutdown = (None, None) if self._tls is None else (TLS_HANDSHAKE_SECONDS, TLS_SHUTDOWN_SECONDS)
+        handshake, shutdown = self._tls_seconds
         first = await loop.create_server(
             self._make, self._host, self._port, backlog=self._backlog, ssl=self._tls,
             ssl_handshake_timeout=handshake, ssl_shutdown_timeout=shutdown,

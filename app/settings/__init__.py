@@ -6,13 +6,24 @@ it never shows a token. Nothing is half applied: the result is a whole `Settings
 
 `schema.py` defines what may be written, `reading.py` checks a table against it, `lines.py` finds the line of a key.
 `hosts.py`, `policies.py`, `targets.py`, `tokens.py` and `routing.py` check one part each, and `loading.py` puts the
-parts together.
+parts together. `certificates.py` reads the certificate of the public listener, for those who serve or check it.
 """
 
+from .certificates import Certificate, certificate_of
 from .environment import admin_token, web_concurrency
 from .errors import ConfigurationError
 from .loading import load
 from .settings import Settings
 from .tokens import Grant, token_hash
 
-__all__ = ["ConfigurationError", "Grant", "Settings", "admin_token", "load", "token_hash", "web_concurrency"]
+__all__ = [
+    "Certificate",
+    "ConfigurationError",
+    "Grant",
+    "Settings",
+    "admin_token",
+    "certificate_of",
+    "load",
+    "token_hash",
+    "web_concurrency",
+]

@@ -40,6 +40,11 @@ def variable(key: str) -> str:
     return PREFIX + key.upper()
 
 
+def option(key: str) -> str:
+    """The name of a plain key's option, where the command line has one."""
+    return "--" + key.replace("_", "-")
+
+
 def written(environment: Mapping[str, str]) -> dict[str, object]:
     """The keys that the variables set, as a file would give them. Raises ConfigurationError."""
     types = keys_of(File)

@@ -1,5 +1,6 @@
 """Turns the file and the variables into `Settings`, or into one line that says what is wrong and where."""
 
+import dataclasses
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +10,8 @@ from msgspec import UNSET
 
 from ..rules.policy import DEFAULT_POLICY
 from . import hosts, policies, routing, tokens
-from .environment import ADMIN_TOKEN, config_file, process_environment, variable, written
-from .errors import ConfigurationError, WrongKeyError
+from .environment import ADMIN_TOKEN, config_file, option, process_environment, variable, written
+from .errors import ConfigurationError, KeyPath, WrongKeyError, dotted
 from .lines import line_of
 from .reading import read
 from .schema import File
@@ -23,10 +24,19 @@ _COPIED = (
 )  # fmt: skip
 """Keys that need no check beyond their type."""
 
+_PATHS = ("state_dir", "tls_certificate", "tls_key")
+"""Keys that name a file or a folder, relative to the file's folder. What is in it is read by those who need it."""
 
-def load(path: str | None = None, environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the file (`path`, else GATEWAY_CONFIG, else none) and the variables. Raises ConfigurationError."""
+
+def load(
+    path: str | None = None, environment: Mapping[str, str] | None = None, *, arguments: Mapping[str, str] | None = None
+) -> Settings:
+    """Read the file (`path`, else GATEWAY_CONFIG, else none) and the variables. Raises ConfigurationError.
+
+    `arguments`: keys that the command line gives.
+    """
     environment = process_environment() if environment is None else environment
+    arguments = arguments or {}
     path = path or config_file(environment)
     text = _text(path) if path is not None else ""
     try:
@@ -34,18 +44,27 @@ def load(path: str | None = None, environment: Mapping[str, str] | None = None) 
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not TOML: {error}") from None
     variables = written(environment)
-    try:
-        file = read(File, {**table, **variables})
-        return _settings(file, path, environment.get(ADMIN_TOKEN))
-    except WrongKeyError as error:
-        key = error.path[0] if error.path else ""
+
+    def place(where: KeyPath) -> str:
+        """Where a key is written, and the key."""
+        key = where[0] if where else ""
         if key == ADMIN_TOKEN:
-            raise ConfigurationError(str(error)) from None
+            return ADMIN_TOKEN
+        if isinstance(key, str) and key in arguments:
+            return option(key)
         if isinstance(key, str) and key in variables:
-            raise ConfigurationError(f"{variable(key)}: {error.text}") from None
-        line = line_of(text, error.path)
-        place = f"{path}:{line}" if line is not None else path or "environment"
-        raise ConfigurationError(f"{place}: {error}") from None
+            return variable(key)
+        line = line_of(text, where)
+        file = f"{path}:{line}" if line is not None else path or "environment"
+        return f"{file}: {dotted(where)}" if where else file
+
+    try:
+        file = read(File, {**table, **variables, **arguments})
+        settings = _settings(file, path, environment.get(ADMIN_TOKEN))
+    except WrongKeyError as error:
+        raise ConfigurationError(f"{place(error.path)}: {error.text}") from None
+    places = (place(("tls_certificate",)), place(("tls_key",)))
+    return dataclasses.replace(settings, tls_places=places, arguments=arguments)
 
 
 def _text(path: str) -> str:
@@ -69,8 +88,9 @@ def _settings(file: File, path: str | None, admin_token: str | None) -> Settings
         given["trusted_proxies"] = tuple(
             hosts.network(value, ("trusted_proxies", index)) for index, value in enumerate(file.trusted_proxies)
         )
-    if file.state_dir is not UNSET:
-        given["state_dir"] = str(folder / file.state_dir)
+    for name in _PATHS:
+        if (value := getattr(file, name)) is not UNSET:
+            given[name] = str(folder / value)
     if file.max_websockets_per_cluster not in (UNSET, "unlimited"):
         given["max_websockets_per_cluster"] = file.max_websockets_per_cluster
     defaults = policies.policy(DEFAULT_POLICY, file, ())

@@ -54,15 +54,22 @@ class Settings:
     admin_token_file: str | None = None
     admin_bind: tuple[str, int] | None = None
     """A separate listener for what needs the admin token."""
+    tls_certificate: str | None = None
+    """The public listener's certificate file, with the chain. None: it speaks plain HTTP. Read by `certificates.py`."""
+    tls_key: str | None = None
+    tls_places: tuple[str, str] = field(default=("tls_certificate", "tls_key"), compare=False, repr=False)
+    """What errors about these two begin with: where each was written."""
     log_format: str = "text"
     log_level: str = "info"
     grants: Mapping[bytes, Grant] = field(default_factory=dict)
     """By SHA-256 of the token."""
     routes: RouteTable = field(default_factory=lambda: RouteTable(()))
+    arguments: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Keys that the command line gave. They override the file and the variables."""
     file: str | None = field(default=None, compare=False)
     """The file that was read. None: there are only variables."""
     files_read: tuple[str, ...] = field(default=(), compare=False)
-    """`file`, and the token and certificate files that it names. A change of any of them triggers a reload."""
+    """`file`, and the token and CA files that it names. A change of any of them triggers a reload."""
 
     @property
     def server_message_bytes(self) -> int:

@@ -7,6 +7,7 @@ import sys
 import threading
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from app.__main__ import main
 from app.settings import load, token_hash
+from tests.fakes.certificates import Authority
 from tunnel.version import VERSION
 
 ROUTE = '[[routes]]\nhost = "a.test"\ncluster = "{}"\nnamespace = "apps"\nservice = "web"\nport = 80\n'
@@ -82,6 +84,49 @@ def test_a_wrong_configuration_is_one_line_and_status_2(
         'valid: "debug" or "info" or "warning" or "error"\n'
     )
     assert served == []
+
+
+def test_the_certificate_may_be_named_on_the_command_line(
+    tmp_path: Path, served: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "etc").mkdir()
+    file = tmp_path / "etc" / "gateway.toml"
+    file.write_text('tls_certificate = "a.crt"\ntls_key = "a.key"\n', encoding="utf-8")
+    assert run("--config", "etc/gateway.toml") == 7
+    assert run("--config", "etc/gateway.toml", "--tls-certificate", "b.crt", "--tls-key", "/b.key") == 7
+    (first, *_), (second, *_) = served
+    assert (first.tls_certificate, first.tls_key) == ("etc/a.crt", "etc/a.key")
+    assert (second.tls_certificate, second.tls_key) == (str(tmp_path / "b.crt"), "/b.key")
+    assert second.arguments == {"tls_certificate": str(tmp_path / "b.crt"), "tls_key": "/b.key"}
+    assert first.arguments == {}
+    assert run("--tls-key", "") == 2
+    assert capsys.readouterr().err.startswith("tunnel-gateway: --tls-key: '' is not valid; valid: ")
+
+
+def test_check_reads_the_certificate(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    authority = Authority(tmp_path)
+    authority.write(authority.issue())
+    file = tmp_path / "gateway.toml"
+    file.write_text('tls_certificate = "tls.crt"\ntls_key = "tls.key"\n', encoding="utf-8")
+    assert run("check", str(file)) == 0
+    assert capsys.readouterr().err == ""
+    authority.write(authority.issue(not_after=datetime(2020, 2, 2, tzinfo=UTC)))
+    assert run("check", str(file)) == 0
+    out, err = capsys.readouterr()
+    assert ": ok: " in out
+    assert err == (
+        f"tunnel-gateway: warning: {file}:1: tls_certificate: the certificate expired on 2020-02-02 00:00:00 UTC; "
+        "renew it\n"
+    )
+    authority.put(authority.key, authority.issue().private_key_pem.bytes())
+    assert run("check", str(file)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == (
+        f"tunnel-gateway: {file}:2: tls_key: {authority.key} is not the key of the certificate in "
+        f"{authority.certificate}\n"
+    )
 
 
 def test_version(capsys: pytest.CaptureFixture[str]):

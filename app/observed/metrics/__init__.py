@@ -1,6 +1,6 @@
 """What the gateway counts, and how Prometheus reads it. `docs/observability.md` explains each metric."""
 
-from .counts import REQUEST_SECONDS, Distribution, Stall, StallTotal, Traffic
+from .counts import REQUEST_SECONDS, Distribution, Stall, StallTotal, Tls, Traffic
 from .labels import ClusterLabels, Limit, code_class, limit_of, limit_of_error, status_class
 from .metrics import Metrics
 from .snapshot import Snapshot, Source, link_state
@@ -15,6 +15,7 @@ __all__ = [
     "Source",
     "Stall",
     "StallTotal",
+    "Tls",
     "Traffic",
     "code_class",
     "limit_of",

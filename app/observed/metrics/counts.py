@@ -63,6 +63,23 @@ class Traffic:
         """From a message's last byte in, to the moment when the next hop's transport had all of it."""
 
 
+class Tls:
+    """The public listener's TLS: handshakes by how they ended, and renewals of its certificate."""
+
+    __slots__ = ("failed", "not_after", "ok", "renewals", "renewals_failed", "unfinished")
+
+    def __init__(self) -> None:
+        self.ok = 0
+        self.failed = 0
+        """Ended by an error of either side: no TLS at all, no common version, a certificate that is not trusted."""
+        self.unfinished = 0
+        """The client left, or was too slow."""
+        self.renewals = 0
+        self.renewals_failed = 0
+        self.not_after: float | None = None
+        """The end of the certificate's validity, in seconds since the epoch. None: there is no TLS."""
+
+
 class StallTotal:
     """Seconds that all exchanges have waited for one side."""
 

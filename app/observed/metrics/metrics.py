@@ -18,7 +18,7 @@ from prometheus_client.utils import floatToGoString
 
 from .. import log
 from ..record import Record
-from .counts import REQUEST_SECONDS, Distribution, StallTotal, Traffic
+from .counts import REQUEST_SECONDS, Distribution, StallTotal, Tls, Traffic
 from .labels import LINK_STATES, OTHER, OUTCOMES, SIDES, ClusterLabels, Limit, code_class, method_label, status_class
 from .snapshot import Snapshot, Source
 
@@ -41,6 +41,7 @@ class Metrics:
         """Of the bodies of answers, to clients."""
         self.stalled_by_client = StallTotal()
         self.stalled_by_service = StallTotal()
+        self.tls = Tls()
         self.websockets_active = 0
         self._requests: Counter[tuple[str, str, str]] = Counter()
         """By the values of their labels, as of the last `_label_requests`."""
@@ -199,8 +200,19 @@ class Metrics:
         yield _gauge("gateway_spooled_bytes_limit", "Limit of the bytes in files", state.spooled_bytes_limit)
         yield _gauge("gateway_learned_routes", "Routes that agents registered", state.learned_routes)
         yield _gauge("gateway_draining", "1 while the gateway drains", int(state.draining))
+        yield from self._tls()
         yield _counter("gateway_log_lines_dropped", "Lines of the log that standard error did not take", (),
                        (((), log.lines_dropped()),))  # fmt: skip
+
+    def _tls(self) -> Iterator[Metric]:
+        tls = self.tls
+        ends = ((("ok",), tls.ok), (("failed",), tls.failed), (("unfinished",), tls.unfinished))
+        yield _counter("gateway_tls_handshakes", "TLS handshakes with clients that ended", ("outcome",), ends)
+        renewals = ((("ok",), tls.renewals), (("failed",), tls.renewals_failed))
+        yield _counter("gateway_tls_renewals", "Changes of the certificate's files", ("outcome",), renewals)
+        expiry = [((), tls.not_after)] if tls.not_after is not None else []
+        yield _labelled("gateway_tls_certificate_expiry_timestamp_seconds", "End of the certificate's validity", (),
+                        expiry)  # fmt: skip
 
 
 class _Families(Collector):

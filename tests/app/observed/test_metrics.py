@@ -69,6 +69,22 @@ def test_what_is_counted_between_two_scrapes_is_bounded_and_none_is_lost():
     )
 
 
+def test_tls():
+    metrics = Metrics()
+    assert ("gateway_tls_certificate_expiry_timestamp_seconds",) not in samples(metrics)
+    metrics.tls.ok, metrics.tls.failed, metrics.tls.unfinished = 1, 2, 3
+    metrics.tls.renewals, metrics.tls.renewals_failed, metrics.tls.not_after = 4, 5, 1_893_456_000.0
+    got = {key: value for key, value in samples(metrics).items() if key[0].startswith("gateway_tls_")}
+    assert got == {
+        ("gateway_tls_handshakes_total", "ok"): 1,
+        ("gateway_tls_handshakes_total", "failed"): 2,
+        ("gateway_tls_handshakes_total", "unfinished"): 3,
+        ("gateway_tls_renewals_total", "ok"): 4,
+        ("gateway_tls_renewals_total", "failed"): 5,
+        ("gateway_tls_certificate_expiry_timestamp_seconds",): 1_893_456_000,
+    }
+
+
 def test_activity_is_the_same_only_while_nothing_happens():
     metrics = Metrics()
     made = record("websocket", status=101)

@@ -132,6 +132,8 @@ OTHER: dict[str, Any] = {
     "reconnect_grace": 4.0,
     "spool_bytes_limit": 5,
     "state_dir": "/var/lib/elsewhere",
+    "tls_certificate": "other.crt",
+    "tls_key": "other.key",
 }
 
 

@@ -35,6 +35,8 @@ client_ping_interval = 20
 client_ping_timeout = 21
 admin_token_file = "admin"
 state_dir = "state"
+tls_certificate = "tls.crt"
+tls_key = "/tls.key"
 admin_bind = "0.0.0.0:9090"
 log_format = "json"
 log_level = "debug"
@@ -138,6 +140,8 @@ def test_every_key(tmp_path: Path):
         admin_token_hash=token_hash("0123456789abcdef"),
         admin_token_file=str(tmp_path / "admin"),
         state_dir=str(tmp_path / "state"),
+        tls_certificate=str(tmp_path / "tls.crt"),
+        tls_key="/tls.key",
         admin_bind=("0.0.0.0", 9090),
         log_format="json",
         log_level="debug",
@@ -205,6 +209,8 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
     "client_ping_timeout": ("1", "2", 2.0),
     "admin_token_file": ('"{folder}/one"', "{folder}/two", "{folder}/two"),
     "state_dir": ('"one"', "/two", "/two"),
+    "tls_certificate": ('"one"', "/two", "/two"),
+    "tls_key": ('"one"', "/two", "/two"),
     "admin_bind": ('"127.0.0.1:1"', "[::1]:2", ("::1", 2)),
     "log_format": ('"text"', "json", "json"),
     "log_level": ('"warning"', "error", "error"),
@@ -250,7 +256,7 @@ def test_the_environment_beats_the_file(tmp_path: Path, key: str):
     assert both[key] == expected
     assert values(load(None, {**changes, "GATEWAY_HELD_BYTES_LIMIT": "2097152"}))[key] == expected
     unequal = {name for name in both if both[name] != from_file[name]}
-    assert unequal - {"routes", "policy", "files_read", "admin_token_hash"} == {key}
+    assert unequal - {"routes", "policy", "files_read", "admin_token_hash", "tls_places"} == {key}
 
 
 def test_every_plain_key_has_a_row_above():
