@@ -1,0 +1,384 @@
+"""The listener with TLS, on real sockets: handshakes that fail, records, ends, aborts, and what its buffers hold.
+
+The far end is a client that sees each record, so that it can end its direction alone, or stop in the middle.
+"""
+
+import asyncio
+import contextlib
+import logging
+import select
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import uvloop
+
+from app.observed.metrics import Tls
+from app.server.connection import Connection
+from app.server.connection_states import State
+from app.server.listener import Listener
+from app.server.sockets import cut_off
+from app.server.tls import WRITE_BUFFER_BYTES, ListenerContext
+from tests.app.server.door import GET, Call, Door
+from tests.fakes.certificates import NAME, Authority, serial
+
+pytestmark = pytest.mark.system
+
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+READ_BYTES = 256 * 1024
+APPLICATION_DATA = 23
+RESET = struct.pack("ii", 1, 0)
+SOON = 0.3
+
+
+class World:
+    """A listener whose connections a `Door` takes; nothing that fails may reach the loop's handler or the log."""
+
+    def __init__(self, folder: Path, handshake_seconds: float) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.faults: list[dict[str, Any]] = []
+        self.loop.set_exception_handler(lambda _, context: self.faults.append(context))
+        self.authority = Authority(folder)
+        self.sockets: list[socket.socket] = []
+        self.counts = Tls()
+        self.context = ListenerContext(self.certificate(), self.counts)
+        self.door = Door()
+        self.listener = Listener(
+            lambda: Connection(self.door, self.loop), "127.0.0.1", 0, backlog=64, tls=self.context,
+            handshake_seconds=handshake_seconds,
+        )  # fmt: skip
+
+    def certificate(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.num_tickets = 0
+        self.authority.issue().configure_cert(context)
+        return context
+
+    async def connected(self) -> socket.socket:
+        client = socket.socket()
+        self.sockets.append(client)
+        client.setblocking(False)
+        await self.loop.sock_connect(client, self.listener.address)
+        return client
+
+    async def client(self) -> "Client":
+        return await Client(self, await self.connected()).shaken()
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Turn the loop until it holds."""
+        async with asyncio.timeout(30):
+            while not condition():  # noqa: ASYNC110  (nobody tells of it)
+                await asyncio.sleep(0.001)
+
+    @property
+    def ended(self) -> tuple[int, int, int]:
+        return self.counts.ok, self.counts.failed, self.counts.unfinished
+
+
+class Client:
+    """One client, record by record."""
+
+    def __init__(self, world: World, sock: socket.socket) -> None:
+        self.world = world
+        self.sock = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = world.authority.client().wrap_bio(self._incoming, self._outgoing, server_hostname=NAME)
+        self.raw = b""
+        """What came after the handshake, as it came."""
+        self.told_end = False
+
+    async def shaken(self) -> Self:
+        while True:
+            try:
+                self.tls.do_handshake()
+            except ssl.SSLWantReadError:
+                await self.flush()
+                self._incoming.write(await self.world.loop.sock_recv(self.sock, READ_BYTES))
+            else:
+                await self.flush()
+                return self
+
+    async def flush(self) -> None:
+        await self.world.loop.sock_sendall(self.sock, self._outgoing.read())
+
+    async def send(self, data: bytes) -> None:
+        self.tls.write(data)
+        await self.flush()
+
+    async def receive(self) -> bytes:
+        """The next plaintext; empty at close_notify (`told_end`), and at the connection's end."""
+        while True:
+            try:
+                plaintext = self.tls.read(READ_BYTES)
+            except ssl.SSLWantReadError:
+                data = await self.world.loop.sock_recv(self.sock, READ_BYTES)
+            except ssl.SSLZeroReturnError:  # after our own close_notify
+                self.told_end = True
+                return b""
+            else:
+                self.told_end = not plaintext
+                return plaintext
+            if not data:
+                return b""
+            self.raw += data
+            self._incoming.write(data)
+
+    async def receive_all(self) -> None:
+        while await self.receive():
+            pass
+
+    async def close_notify(self) -> None:
+        with pytest.raises(ssl.SSLWantReadError):
+            self.tls.unwrap()
+        await self.flush()
+
+    def records(self) -> list[int]:
+        """The types of the records in `raw`."""
+        found, rest = [], self.raw
+        while rest:
+            found.append(rest[0])
+            rest = rest[5 + int.from_bytes(rest[3:5]) :]
+        return found
+
+
+def is_writable(sock: socket.socket) -> bool:
+    return bool(select.select((), (sock,), (), 0)[1])
+
+
+Test = Callable[[World], Awaitable[None]]
+
+
+@pytest.fixture
+def on_uvloop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Callable[..., None]:
+    caplog.set_level(logging.DEBUG)
+
+    def run(test: Test, handshake_seconds: float = 10.0) -> None:
+        async def main() -> None:
+            world = World(tmp_path, handshake_seconds)
+            await world.listener.open()
+            try:
+                await test(world)
+            finally:
+                await world.listener.close()
+                for connection in list(world.door.connections):
+                    connection.abort_for("the test is over")
+                for client in world.sockets:
+                    client.close()
+                await world.until(lambda: not world.door.connections)
+            assert world.faults == []
+            assert [record.getMessage() for record in caplog.records if record.levelno > logging.DEBUG] == []
+
+        uvloop.run(main())
+
+    return run
+
+
+# --- handshakes that come to nothing
+
+
+def test_a_client_that_stalls_in_its_handshake_is_dropped(on_uvloop: Callable[..., None]):
+    async def test(world: World) -> None:
+        silent, halfway = await world.connected(), await world.connected()
+        await world.loop.sock_sendall(halfway, b"\x16\x03\x01\x02\x00\x01\x00")
+        for client in (silent, halfway):
+            assert await world.loop.sock_recv(client, 100) == b""
+        await world.until(lambda: world.ended == (0, 0, 2))
+        assert world.door.connections == []
+
+    on_uvloop(test, SOON)
+
+
+def test_the_time_for_a_handshake_is_over_when_it_is(on_uvloop: Callable[..., None]):
+    async def test(world: World) -> None:
+        client = await world.client()
+        await world.until(lambda: world.door.connections)
+        stalled = await world.connected()
+        assert await world.loop.sock_recv(stalled, 100) == b""  # its time began later
+        world.door.on_begin = Call.answer
+        await client.send(GET)
+        assert await client.receive() == OK
+
+    on_uvloop(test, SOON)
+
+
+@pytest.mark.parametrize("sent", [GET, b"\x00" * 300, b"\x16\x03\x01\x00\x05hello", b"\x16\x03\x01\xff\xff"])
+def test_what_is_no_tls_is_dropped(on_uvloop: Callable[..., None], sent: bytes):
+    async def test(world: World) -> None:
+        client = await world.connected()
+        await world.loop.sock_sendall(client, sent)
+        with contextlib.suppress(ConnectionResetError):
+            assert await world.loop.sock_recv(client, 100) == b""
+        await world.until(lambda: world.ended == (0, 1, 0))
+        assert world.door.connections == []
+
+    on_uvloop(test)
+
+
+@pytest.mark.parametrize("begun", [b"", b"\x16\x03\x01\x02\x00\x01\x00"])
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_client_that_leaves_in_its_handshake(on_uvloop: Callable[..., None], begun: bytes, reset: bool):
+    async def test(world: World) -> None:
+        client = await world.connected()
+        await world.loop.sock_sendall(client, begun)
+        if reset:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        client.close()
+        await world.until(lambda: world.ended == (0, 0, 1))
+        assert world.door.connections == []
+
+    on_uvloop(test)
+
+
+def test_a_client_of_tls_1_1_is_refused(on_uvloop: Callable[..., None]):
+    async def test(world: World) -> None:
+        world.context.use(world.certificate())
+        client = await world.connected()
+        hello = b"\x03\x02" + bytes(32) + b"\0" + b"\0\x02\xc0\x09" + b"\x01\0"
+        body = b"\x01" + len(hello).to_bytes(3) + hello
+        await world.loop.sock_sendall(client, b"\x16\x03\x01" + len(body).to_bytes(2) + body)
+        assert await world.loop.sock_recv(client, 100) == b""
+        await world.until(lambda: world.ended == (0, 1, 0))
+
+    on_uvloop(test)
+
+
+# --- requests
+
+
+def test_an_answer_is_one_record_and_nothing_else_is_sent(on_uvloop: Callable[..., None]):
+    async def test(world: World) -> None:
+        client = await world.client()
+        for answer in (Call.whole, Call.answer):
+            world.door.on_begin = answer
+            await client.send(GET)
+            assert await client.receive() == OK
+            assert client.records() == [APPLICATION_DATA]
+            client.raw = b""
+        assert world.door.call.connection.scheme == "https"
+
+    on_uvloop(test)
+
+
+def test_open_connections_keep_their_certificate_and_new_ones_get_the_new_one(on_uvloop: Callable[..., None]):
+    async def test(world: World) -> None:
+        world.door.on_begin = Call.answer
+        old = await world.client()
+        world.context.use(world.certificate())
+        new = await world.client()
+        assert serial(old.tls) != serial(new.tls)
+        for client in (old, new):
+            await client.send(GET)
+            assert await client.receive() == OK
+
+    on_uvloop(test)
+
+
+# --- ends
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["close_notify", "FIN alone"])
+def test_a_client_that_ends_its_direction_has_left(on_uvloop: Callable[..., None], alone: bool):
+    """TLS of the event loop has no half-closed connections: the answer would be dropped."""
+
+    async def test(world: World) -> None:
+        client = await world.client()
+        await client.send(GET)
+        await world.until(lambda: world.door.calls)
+        if alone:
+            client.sock.shutdown(socket.SHUT_WR)
+        else:
+            await client.close_notify()
+        await world.until(lambda: "left" in world.door.call.log)
+        assert await client.receive() == b""
+        await world.until(lambda: not world.door.connections)
+
+    on_uvloop(test)
+
+
+def test_an_answer_given_at_once_reaches_a_client_that_ends_its_direction_with_its_request(
+    on_uvloop: Callable[..., None],
+):
+    async def test(world: World) -> None:
+        world.door.on_begin = Call.whole
+        client = await world.client()
+        client.tls.write(GET)
+        await client.close_notify()
+        assert await client.receive() == OK
+        assert await client.receive() == b""
+
+    on_uvloop(test)
+
+
+def test_a_close_of_ours_is_told(on_uvloop: Callable[..., None]):
+    async def test(world: World) -> None:
+        client = await world.client()
+        await world.until(lambda: world.door.connections)
+        world.door.connections[0].finish()
+        assert await client.receive() == b""
+        assert client.told_end
+        client.sock.close()
+        await world.until(lambda: not world.door.connections)
+
+    on_uvloop(test)
+
+
+def test_an_abort_drops_what_is_unsent(on_uvloop: Callable[..., None]):
+    async def test(world: World) -> None:
+        client = await world.client()
+        await client.send(GET)
+        await world.until(lambda: world.door.calls)
+        connection = world.door.call.connection
+        transport = connection.transport
+        connection.start(200, [])
+        while not connection.is_full:
+            connection.send(bytes(WRITE_BUFFER_BYTES))
+            await asyncio.sleep(0)
+        cut_off(transport)
+        await world.until(lambda: connection.state is State.CLOSED)
+        with pytest.raises(ConnectionResetError):
+            await client.receive_all()
+
+    on_uvloop(test)
+
+
+# --- buffers
+
+
+def test_what_is_unsent_is_bounded_by_the_mark(on_uvloop: Callable[..., None]):
+    """The loop's own mark is 512 KiB for TLS."""
+
+    async def test(world: World) -> None:
+        client = await world.client()
+        await client.send(GET)
+        await world.until(lambda: world.door.calls)
+        connection = world.door.call.connection
+        assert connection.transport.get_write_buffer_limits()[1] == WRITE_BUFFER_BYTES
+        piece = bytes(16_384)
+        connection.start(200, [])
+        while not connection.is_full:
+            connection.send(piece)
+            await asyncio.sleep(0)
+        assert connection.transport.get_write_buffer_size() < WRITE_BUFFER_BYTES + 2 * len(piece)
+
+    on_uvloop(test)
+
+
+def test_a_client_that_is_not_read_fills_one_read_and_no_more(on_uvloop: Callable[..., None]):
+    """The loop's own mark is 256 KiB above that."""
+
+    async def test(world: World) -> None:
+        client = await world.client()
+        await client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000000\r\n\r\n")
+        await world.until(lambda: world.door.calls)
+        transport = world.door.call.connection.transport
+        sending = asyncio.create_task(client.send(bytes(20_000_000)))
+        await world.until(lambda: transport.get_read_buffer_size() > 0 and not is_writable(client.sock))
+        assert not sending.done()
+        assert transport.get_read_buffer_size() <= 128 * 1024
+        sending.cancel()
+
+    on_uvloop(test)
