@@ -134,6 +134,13 @@ def test_learned_routes_are_kept_where_the_state_volume_is(tmp_path: Path) -> No
         assert mount == {"name": "state", "mountPath": loaded(toml_of(values), tmp_path).state_dir}
 
 
+def test_the_certificate_is_where_the_secret_is_mounted(tmp_path: Path) -> None:
+    values: Values = {"tls": {"secretName": "web"}}
+    read = loaded(toml_of(values), tmp_path)
+    mount = at(find(render("gateway", values), "Deployment"), f"{CONTAINER}/volumeMounts/name=tls/mountPath")
+    assert (read.tls_certificate, read.tls_key) == (f"{mount}/tls.crt", f"{mount}/tls.key")  # of kubernetes.io/tls
+
+
 def test_null_is_no_toml(probe: Any) -> None:
     with pytest.raises(helm_python.HelmRenderError, match="TOML has no null"):
         probe.render({"it": [None]}, name="x")

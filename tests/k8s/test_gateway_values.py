@@ -77,6 +77,13 @@ CASES: list[tuple[Values, str, str, Any]] = [
     ({"service": {"type": "LoadBalancer", "externalTrafficPolicy": "Local"}}, "Service", "spec/externalTrafficPolicy",
      "Local"),
     ({"service": {"annotations": {"note": "x"}}}, "Service", "metadata/annotations", {"note": "x"}),
+    ({"tls": {"secretName": "web"}}, "ConfigMap", TOML,
+     'tls_certificate = "/run/secrets/tunnel-gateway-tls/tls.crt"\n'
+     'tls_key = "/run/secrets/tunnel-gateway-tls/tls.key"'),
+    ({"tls": {"secretName": "web"}}, "Deployment", f"{POD}/volumes/name=tls/secret/secretName", "web"),
+    ({"tls": {"secretName": "web"}}, "Service", "spec/ports",
+     [{"name": "https", "port": 443, "targetPort": "https", "appProtocol": "https"}]),
+    ({"tls": {"secretName": "web"}, "service": {"port": 8443}}, "Service", "spec/ports/0/port", 8443),
     ({"networkPolicy": {"from": [{"podSelector": {}}]}}, "NetworkPolicy", "spec/ingress/0/from",
      [{"podSelector": {}}]),
     ({"networkPolicy": {"dns": True}}, "NetworkPolicy", "spec/egress",
@@ -176,6 +183,21 @@ def test_only_what_a_running_gateway_cannot_take_up_restarts_it() -> None:
         {"extra": {"reconnect_grace": 1}},
     ]  # fmt: skip
     assert len({plain, *(checksum(values) for values in restarts)}) == 1 + len(restarts)
+
+
+def test_with_tls_all_that_names_the_port_or_reaches_it_follows() -> None:
+    objects = render("gateway", {"tls": {"secretName": "web"}, "service": {"type": "LoadBalancer"}})
+    deployment = find(objects, "Deployment")
+    assert at(deployment, f"{CONTAINER}/ports") == [{"name": "https", "containerPort": 8080}]
+    for probe, path in (("startup", "/healthz"), ("liveness", "/healthz"), ("readiness", "/readyz")):
+        asked = at(deployment, f"{CONTAINER}/{probe}Probe/httpGet")
+        assert asked == {"path": path, "port": "https", "scheme": "HTTPS"}
+    mount = at(deployment, f"{CONTAINER}/volumeMounts/name=tls")
+    assert mount == {"name": "tls", "mountPath": "/run/secrets/tunnel-gateway-tls", "readOnly": True}
+    assert at(deployment, f"{POD}/volumes/name=tls/secret/defaultMode") == 0o440
+    assert at(find(objects, "NetworkPolicy"), "spec/ingress") == [{"ports": [{"port": "https", "protocol": "TCP"}]}]
+    # The drain stays on the admin listener, which is plain HTTP on loopback.
+    assert "--url=http://127.0.0.1:8081" in at(deployment, f"{CONTAINER}/lifecycle/preStop/exec/command")
 
 
 def test_without_an_admin_token_its_port_does_not_leave_the_pod() -> None:

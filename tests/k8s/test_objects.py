@@ -35,6 +35,7 @@ def every_object() -> dict[str, Object]:
     for name in ("gateway", "agent"):
         sources[f"{name}, least"] = render(name)
         sources[f"{name}, most"] = render(name, FULL[name])
+    sources["gateway, with TLS"] = render("gateway", {"tls": {"secretName": "web"}})
     return {
         f"{source}: {item['kind']} {item['metadata']['name']}": item
         for source, items in sources.items()
@@ -145,7 +146,8 @@ def test_probes_are_there_where_something_answers(name: str) -> None:
         assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
         return
     assert probes == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
-    assert all(at(container[key], "httpGet/port") == "http" for key in probes)
+    port = "https" if "with TLS" in name else "http"
+    assert all(at(container[key], "httpGet/port") == port for key in probes)
     assert deployment["spec"]["replicas"] == 1
     assert deployment["spec"]["strategy"] == {"type": "Recreate"}
 

@@ -69,6 +69,17 @@ WRONG: list[tuple[str, Values, str]] = [
     ("gateway", {"replicas": 0}, "cannot find the agents of another one yet"),
     ("gateway", {"replicas": "must be 1: a gateway process cannot find the agents of another one yet"}, "/replicas"),
     ("gateway", {"publicUrl": ""}, "publicUrl: is required"),
+    ("gateway", {"tls": {"secretName": "Web"}}, "/tls/secretName"),
+    (
+        "gateway",
+        {"tls": {"secretName": "web"}, "ingress": {"enabled": True, "hosts": ["a.example.com"]}},
+        "tls.secretName: an Ingress or HTTPRoute ends TLS itself",
+    ),
+    (
+        "gateway",
+        {"tls": {"secretName": "web"}, "httpRoute": {"enabled": True, "parentRefs": [{"name": "public"}]}},
+        "tls.secretName: an Ingress or HTTPRoute ends TLS itself",
+    ),
     ("gateway", {"publicUrl": "tunnel.example.com"}, "/publicUrl"),
     ("gateway", {"publicUrl": "https://a/?q"}, "/publicUrl"),
     ("gateway", {"terminationGracePeriodSeconds": 39}, "terminationGracePeriodSeconds: 39 is too short"),

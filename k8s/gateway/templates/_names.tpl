@@ -37,6 +37,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* The name of the public port, and of the scheme on it. */}}
+{{- define "gateway.port" -}}
+{{- ternary "https" "http" (not (empty .Values.tls.secretName)) -}}
+{{- end -}}
+
+{{/* The Service's public port. */}}
+{{- define "gateway.servicePort" -}}
+{{- .Values.service.port | default (ternary 443 80 (not (empty .Values.tls.secretName))) -}}
+{{- end -}}
+
 {{/* The Secret with the admin token; empty if there is none. */}}
 {{- define "gateway.adminSecret" -}}
 {{- if .Values.admin.existingSecret -}}
