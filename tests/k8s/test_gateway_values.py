@@ -78,8 +78,8 @@ CASES: list[tuple[Values, str, str, Any]] = [
      "Local"),
     ({"service": {"annotations": {"note": "x"}}}, "Service", "metadata/annotations", {"note": "x"}),
     ({"tls": {"secretName": "web"}}, "ConfigMap", TOML,
-     'tls_certificate = "/run/secrets/tunnel-gateway-tls/tls.crt"\n'
-     'tls_key = "/run/secrets/tunnel-gateway-tls/tls.key"'),
+     'tls_certificate = "/run/secrets/tunnel-gateway-tls/tls.crt"'),
+    ({"tls": {"secretName": "web"}}, "ConfigMap", TOML, 'tls_key = "/run/secrets/tunnel-gateway-tls/tls.key"'),
     ({"tls": {"secretName": "web"}}, "Deployment", f"{POD}/volumes/name=tls/secret/secretName", "web"),
     ({"tls": {"secretName": "web"}}, "Service", "spec/ports",
      [{"name": "https", "port": 443, "targetPort": "https", "appProtocol": "https"}]),
