@@ -161,13 +161,14 @@ def test_what_is_no_tls_costs_a_count_and_no_traceback(tls: TlsStack) -> None:
 
 
 def test_it_drains_and_stops_in_order(tls: TlsStack) -> None:
-    with TlsClient(tls) as idle:
+    with TlsClient(tls) as idle, RawClient((LOOPBACK, tls.stack.port)) as in_its_handshake:
         idle.request("GET /small?n=1 HTTP/1.1", "plain")
         assert idle.answer().body == b"small 1"
         tls.gateway.ask_to_stop()
         assert idle.read_end() == b""
-    assert tls.gateway.wait_end() == 0
-    assert not [line for line in tls.gateway.output() if "Traceback" in line]
+        assert tls.gateway.wait_end() == 0
+        assert in_its_handshake.read_end() == b""
+    assert not [line for line in tls.gateway.output() if "Traceback" in line or "Warning" in line]
 
 
 # --- the start

@@ -41,6 +41,30 @@ def test_what_says_the_same_changes_nothing(tmp_path: Path):
     assert (world.reloader.applied, world.reloader.refused) == (0, 0)
 
 
+def test_what_the_command_line_gave_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    world = World(tmp_path)
+    gateway = Gateway(load(str(world.file), {}, arguments={"tls_certificate": "/a.crt", "tls_key": "/a.key"}))
+    world.write(world.good(host="b"))
+    assert Reloader(gateway).reload().startswith("configuration reloaded from ")
+    assert (gateway.settings.tls_certificate, gateway.settings.tls_key) == ("/a.crt", "/a.key")
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def test_sighup_tells_the_others_that_watch_files(tmp_path: Path):
+    @dialogue
+    async def run() -> None:
+        world = World(tmp_path)
+        told: list[str] = []
+        world.reloader.hung_up.append(lambda: told.append("told"))
+        world.reloader.start()
+        world.reloader._hang_up()
+        await quiet()
+        assert (told, world.reads) == (["told"], 1)
+        world.reloader.stop()
+
+    run()
+
+
 @pytest.mark.parametrize("wrong", ["[[routes]", "colour = 1", '[[agents]]\ntoken = "t"\n', None])
 def test_a_wrong_file_changes_nothing(tmp_path: Path, wrong: str | None, caplog: pytest.LogCaptureFixture):
     world = World(tmp_path)
