@@ -25,6 +25,7 @@ from .operator.reload import Reloader
 from .operator.renewal import Renewal
 from .server.collector import Collector
 from .server.connection import Connection
+from .server.connection_states import CLOSING
 from .server.http import Protocol, reception_of
 from .server.listener import Listener
 from .server.tls import ListenerContext
@@ -39,6 +40,8 @@ _BACKLOG = 4096
 """Connections that the system completes before the loop accepts them."""
 _CLOSES_PER_TURN = 100
 """Idle connections: 1 ms."""
+_TLS_CLOSE_SECONDS = 1.0
+"""Time for clients over TLS to take what is left and answer our close_notify: many with an idle connection never do."""
 _SERVER_GRACE_SECONDS = 2
 """Time for uvicorn after our own drain, when nothing should be left."""
 
@@ -168,11 +171,21 @@ class GatewayServer(uvicorn.Server):
         self._collector.stop()
         if self._listener is not None:
             await self._listener.close()
+        timer = asyncio.get_running_loop().call_later(_TLS_CLOSE_SECONDS, self._end_closing) if self._tls else None
         await super().shutdown(sockets)
+        if timer is not None:
+            timer.cancel()
         if self.force_exit:
             await self.lifespan.shutdown()  # uvicorn skips this on a forced exit and then logs an error
         if self._admin is not None:
             await self._admin.end()
+
+    def _end_closing(self) -> None:
+        """Stop waiting for close_notify. What the system has of an answer still reaches its client."""
+        connections: list[object] = list(self.server_state.connections)
+        for connection in connections:
+            if isinstance(connection, Connection) and connection.state is CLOSING and connection.transport is not None:
+                connection.transport.abort()
 
 
 def serve(settings: Settings, host: str, port: int) -> int:
