@@ -33,7 +33,6 @@ def parser() -> argparse.ArgumentParser:
     serve.add_argument("--config", metavar="FILE", help="gateway.toml (default: GATEWAY_CONFIG)")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     serve.add_argument("--port", type=_port, default=8080, help="port to listen on (default: 8080)")
-
     serve.add_argument("--tls-certificate", metavar="FILE", help="certificate with its chain, in PEM: speak TLS")
     serve.add_argument("--tls-key", metavar="FILE", help="key of the certificate, in PEM")
 

@@ -229,7 +229,7 @@ class Reloader:
             self._reload_aside()
 
     def _files(self) -> list[str]:
-        return [*([self._path] if self._path else []), *self._gateway.settings.files_read]
+        return list(dict.fromkeys([*([self._path] if self._path else []), *self._gateway.settings.files_read]))
 
 
 def _same(old: Settings, new: Settings) -> bool:

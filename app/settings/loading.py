@@ -63,6 +63,8 @@ def load(
         settings = _settings(file, path, environment.get(ADMIN_TOKEN))
     except WrongKeyError as error:
         raise ConfigurationError(f"{place(error.path)}: {error.text}") from None
+    if settings.tls_certificate is None and settings.tls_key is None:
+        return settings
     places = (place(("tls_certificate",)), place(("tls_key",)))
     return dataclasses.replace(settings, tls_places=places, arguments=arguments)
 

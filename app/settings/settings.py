@@ -65,7 +65,7 @@ class Settings:
     """By SHA-256 of the token."""
     routes: RouteTable = field(default_factory=lambda: RouteTable(()))
     arguments: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Keys that the command line gave. They override the file and the variables."""
+    """Keys that the command line gave (`tls_...`). They override the file and the variables."""
     file: str | None = field(default=None, compare=False)
     """The file that was read. None: there are only variables."""
     files_read: tuple[str, ...] = field(default=(), compare=False)
