@@ -38,8 +38,10 @@ class Channel(Protocol):
     divides: bool
     """Whether large binary messages arrive in parts."""
 
-    def start(self, on_message: Callable[[str | bytes], None], on_writable: Callable[[], None]) -> None:
-        """Start to pass messages to `on_message`."""
+    def start(
+        self, on_text: Callable[[str], None], on_bytes: Callable[[bytes], None], on_writable: Callable[[], None]
+    ) -> None:
+        """Start to pass messages on."""
 
     def send(self, message: str | bytes) -> bool:
         """Write one message; False: wait for `on_writable`."""
@@ -144,7 +146,7 @@ class AgentSocket:
     async def serve(self, link: Link) -> None:
         """Read and write until the link or the WebSocket ends."""
         if self._channel is not None:
-            self._channel.start(self._take, self._drained)
+            self._channel.start(link.text_received, link.bytes_received, self._drained)
         writer = asyncio.get_running_loop().create_task(self._write(link))
         reader = asyncio.get_running_loop().create_task(self._read(link))
         over = asyncio.get_running_loop().create_task(self._over.wait())
@@ -182,19 +184,6 @@ class AgentSocket:
                 link.bytes_received(message)
 
     # --- on the server's own channel
-
-    def _take(self, message: str | bytes) -> None:
-        link = self.link
-        if link is None:
-            return
-        try:
-            if isinstance(message, str):
-                link.text_received(message)
-            else:
-                link.bytes_received(message)
-        except Exception:  # a bug in the gateway ends only this link
-            logger.exception("%s failed", link.name)
-            link.close(1011, "internal error")
 
     def _wake_up(self) -> None:
         if self._flush_turn is not None or self._full:

@@ -29,14 +29,18 @@ class AgentChannel:
         self._waiting: deque[bytes] = deque()
         self._parts: deque[bytes] = deque()  # the rest of a large message, in order
         self._turns = Turns(protocol.loop, protocol.transport, self._work)
-        self._on_message: Callable[[str | bytes], None] | None = None
+        self._on_text: Callable[[str], None] | None = None
+        self._on_bytes: Callable[[bytes], None] | None = None
         self.on_writable: Callable[[], None] = lambda: None
         self.divides = True
         """Whether to pass on large binary messages in parts, one per loop turn. yamux ignores message borders."""
 
-    def start(self, on_message: Callable[[str | bytes], None], on_writable: Callable[[], None]) -> None:
-        """Start to pass messages to `on_message`; call `on_writable` once there is room after `send` returned False."""
-        self._on_message = on_message
+    def start(
+        self, on_text: Callable[[str], None], on_bytes: Callable[[bytes], None], on_writable: Callable[[], None]
+    ) -> None:
+        """Start to pass messages on; call `on_writable` once there is room after `send` returned False."""
+        self._on_text = on_text
+        self._on_bytes = on_bytes
         self.on_writable = on_writable
 
     def send(self, message: str | bytes) -> bool:
@@ -50,17 +54,21 @@ class AgentChannel:
         """The connection is gone: deliver nothing more; idempotent."""
         self._waiting.clear()
         self._parts.clear()
-        self._on_message = None
+        self._on_text = self._on_bytes = None
         self.on_writable = lambda: None
         self._turns.end()
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the agent. Parsed in order, in slices of bounded work."""
-        on_message = self._on_message
-        if self._turns.due is None and on_message is not None:
+        self._protocol.heard = True
+        on_bytes = self._on_bytes
+        if self._turns.due is None and on_bytes is not None:
             message = self._codec.whole_message(data)
-            if message is not None:  # at most 64 KiB
-                on_message(message)  # the common case takes the short path
+            if type(message) is bytes:  # at most 64 KiB
+                on_bytes(message)  # the common case takes the short path
+                return
+            if message is not None:
+                self._tell(message)
                 return
             if len(data) <= _SLICE_BYTES:
                 self._handle_all(self._codec.receive_data(data))
@@ -69,9 +77,16 @@ class AgentChannel:
         self._waiting.extend(slices(data, _SLICE_BYTES))
         self._turns.run()
 
+    def _tell(self, message: str | bytes) -> None:
+        if isinstance(message, str):
+            if self._on_text is not None:
+                self._on_text(message)
+        elif self._on_bytes is not None:
+            self._on_bytes(message)
+
     def _work(self) -> Left:
-        if self._parts and self._on_message is not None:
-            self._on_message(self._parts.popleft())
+        if self._parts:
+            self._tell(self._parts.popleft())
         elif self._waiting and not self._protocol.transport.is_closing():
             self._handle_all(self._codec.receive_data(self._waiting.popleft()))
         return self._left()
@@ -95,12 +110,12 @@ class AgentChannel:
     def _handle(self, event: websocket.Event) -> None:
         protocol = self._protocol
         match event:
-            case websocket.Message() if self._on_message is not None:
+            case websocket.Message() if self._on_bytes is not None:
                 data = event.data
                 if self.divides and isinstance(data, bytes) and (len(data) > _SLICE_BYTES or self._parts):
                     self._parts.extend(slices(data, _SLICE_BYTES))
                 else:
-                    self._on_message(data)
+                    self._tell(data)
             case websocket.Message():
                 protocol.received(event.data)
                 if not protocol.read_paused:

@@ -74,8 +74,8 @@ class AgentHandshake(Upgraded[AgentChannel]):
         transport.write(accepting(self._key, None, []))
         wire = self._make_socket(transport)
         wire.on_received, wire.on_ended, wire.ping_failed = self._queue.put_nowait, self._ended, self._ping_failed
-        self._channel = AgentChannel(wire)
-        self._connection.open(self)
+        channel = self._channel = AgentChannel(wire)
+        self._connection.open(self, channel)
 
     async def refuse(self, status: int, headers: Headers, body: bytes, /) -> None:
         """Answer the handshake with this, and wait until that is with the transport."""

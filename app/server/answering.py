@@ -39,9 +39,9 @@ class Answering(HttpClient):
     """See the module. A subclass reads the requests, and is told when an answer has ended."""
 
     __slots__ = (
-        "_broken", "_call", "_chunked", "_chunks", "_ended", "_expects", "_full", "_head", "_is_head_request",
+        "_broken", "_call", "_chunked", "_chunks", "_ended", "_expects", "_head", "_is_head_request",
         "_is_old", "_is_usual", "_keep_alive", "_left", "_loop", "_started", "_takes_trailers", "_trailers",
-        "_transport", "_turn", "_unsent_bytes",
+        "_transport", "_turn", "_unsent_bytes", "is_full",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -67,7 +67,8 @@ class Answering(HttpClient):
         self._broken = False
         self._turn: asyncio.Handle | None = None
         # Of the transport.
-        self._full = False  # its buffer is above its mark
+        self.is_full = False
+        """Its buffer is above its mark."""
         self._unsent_bytes = 0  # of the body: given to it while it was full
 
     # --- what a subclass says
@@ -115,12 +116,12 @@ class Answering(HttpClient):
     @override
     def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> bool:
         transport = self._transport
-        at_once = self._is_usual and not self._full
+        at_once = self._is_usual and not self.is_full
         if not at_once or transport is None:
             self.answer(status, fields, body)
             return False
         transport.write(b"%b%b\r\n%b" % (STATUS_LINES[status], block, body))
-        if self._full:
+        if self.is_full:
             self._started = self._ended = True
             self._unsent_bytes = len(body)
             self._wake()
@@ -169,11 +170,11 @@ class Answering(HttpClient):
 
     def pause_writing(self) -> None:
         """Its buffer is above its mark."""
-        self._full = True
+        self.is_full = True
 
     def resume_writing(self) -> None:
         """Its buffer has drained."""
-        self._full = False
+        self.is_full = False
         if self._unsent_bytes or self._ended:
             size_bytes, self._unsent_bytes = self._unsent_bytes, 0
             self._tell(size_bytes)
@@ -189,14 +190,14 @@ class Answering(HttpClient):
             self._transport.write(_CONTINUE)
 
     def _wake(self) -> None:
-        if self._turn is None and not self._full:
+        if self._turn is None and not self.is_full:
             self._turn = self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         """Write what was given in this turn, in one piece."""
         self._turn = None
         call, transport = self._call, self._transport
-        waits = self._full
+        waits = self.is_full
         if call is None or transport is None or waits:
             return
         pieces: list[bytes] = []
@@ -210,7 +211,7 @@ class Answering(HttpClient):
             transport.write(data)
         if self._broken:
             self._break(call, transport)
-        elif self._full:
+        elif self.is_full:
             self._unsent_bytes += size_bytes
             call.sending()
         elif data or self._ended:

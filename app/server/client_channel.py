@@ -141,6 +141,7 @@ class ClientChannel(WebSocketClient):
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
+        self._protocol.heard = True
         if self._paused or self._waiting or self._events or len(data) > _SLICE_BYTES:
             self._waiting.extend(slices(data, _SLICE_BYTES))
             self._waiting_bytes += len(data)

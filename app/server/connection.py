@@ -38,7 +38,7 @@ from .connection_states import (
 )  # fmt: skip
 from .heads import Head
 from .lines import HeadError
-from .port import Peer, Reception
+from .port import Channel, Peer, Reception
 from .reading import Reading
 from .sockets import cut_off
 from .tls import limit_buffers
@@ -47,11 +47,12 @@ from .tls import limit_buffers
 class Connection(Reading, asyncio.Protocol):
     """See the module."""
 
-    __slots__ = ("__weakref__", "_peer", "_untaken")
+    __slots__ = ("__weakref__", "_channel", "_peer", "_untaken")
 
     def __init__(self, reception: Reception, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(reception, loop)
         self._peer: Peer | None = None  # of a WebSocket
+        self._channel: Channel | None = None  # of an open one
         self._untaken: tuple[float, int] | None = None  # when we looked, and its size; the buffer is full since
 
     def __repr__(self) -> str:
@@ -79,8 +80,8 @@ class Connection(Reading, asyncio.Protocol):
         state = self.state
         if state is WAITING and not self._rest:
             self._read_head(data, 0)
-        elif state is OPEN and self._peer is not None:
-            self._peer.data_received(data)
+        elif state is OPEN and self._channel is not None:
+            self._channel.data_received(data)
         elif state is HEAD:
             self._read_on(data)
         elif state is LINGERING:
@@ -122,6 +123,7 @@ class Connection(Reading, asyncio.Protocol):
         self._turn = self._next_turn = None
         self._leave()
         peer, self._peer = self._peer, None
+        self._channel = None
         if peer is not None:
             peer.left()
         self._buffer = self._body = None
@@ -187,7 +189,7 @@ class Connection(Reading, asyncio.Protocol):
     def _takes_nothing(self, now: float) -> bool:
         """Whether the client has hardly read for `LOOK_SECONDS`, and its call leaves that to us."""
         call, transport = self._call, self._transport
-        if not self._full or call is None or call.limits_client or transport is None:
+        if not self.is_full or call is None or call.limits_client or transport is None:
             return False
         untaken_bytes = transport.get_write_buffer_size()
         if self._untaken is not None:
@@ -308,16 +310,17 @@ class Connection(Reading, asyncio.Protocol):
         peer = self._peer = self._reception.upgrade(head, self)
         peer.serve()
 
-    def open(self, peer: Peer) -> None:
-        """The WebSocket is open: what came after its handshake, and all that follows, is its peer's."""
+    def open(self, peer: Peer, channel: Channel) -> None:
+        """The WebSocket is open: what came after its handshake, and all that follows, goes to its channel."""
         if self._peer is peer and self.state is UPGRADING:
             self.state = OPEN
+            self._channel = channel
             early, self._rest = self._rest[self._rest_at :], b""
             self._rest_at = 0
             self._keep()
             self._reception.deadlines.remove(self)
             if early:
-                peer.data_received(early)
+                channel.data_received(early)
 
     def turn_down(self, call: HttpListener, status: int, fields: Headers, body: bytes) -> None:
         """Answer a handshake with this, and go on; `call` is told."""
@@ -338,11 +341,6 @@ class Connection(Reading, asyncio.Protocol):
     def transport(self) -> asyncio.Transport | None:
         """None once the connection is gone."""
         return self._transport
-
-    @property
-    def is_full(self) -> bool:
-        """The transport's buffer is above its mark."""
-        return self._full
 
     # --- inside
 

@@ -106,7 +106,7 @@ class ClientHandshake(Upgraded[ClientChannel], Handshake):
             self._broke()
         else:
             if self._channel is not None:
-                self._connection.open(self)
+                self._connection.open(self, self._channel)
 
     def _broke(self) -> None:
         if self._call is not None:

@@ -20,9 +20,6 @@ class Peer(Protocol):
     def serve(self) -> None:
         """The connection is ready: begin."""
 
-    def data_received(self, data: bytes, /) -> None:
-        """Bytes of an open WebSocket."""
-
     def on_writable(self) -> None:
         """The transport's buffer has drained."""
 
@@ -31,6 +28,13 @@ class Peer(Protocol):
 
     def shutdown(self) -> None:
         """The server stops."""
+
+
+class Channel(Protocol):
+    """An open WebSocket's end of its connection."""
+
+    def data_received(self, data: bytes, /) -> None:
+        """Bytes of the peer."""
 
 
 class Reception(Protocol):

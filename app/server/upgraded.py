@@ -1,24 +1,21 @@
 """What the two kinds of upgraded connections, a client's and an agent's, have in common: they are a `Peer`.
 
-Until the handshake is accepted there is neither a socket nor a channel, and nothing is passed on. Afterwards every byte
-is a sign of life, and the channel's.
+Until the handshake is accepted there is neither a socket nor a channel. Afterwards every byte is the channel's.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from . import port
 from .open_socket import OpenSocket
 
 if TYPE_CHECKING:
     from .connection import Connection
 
 
-class Channel(Protocol):
-    """What takes the bytes of an open WebSocket."""
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes from the peer."""
+class Channel(port.Channel, Protocol):
+    """What takes the bytes of an open WebSocket, and is told of its connection."""
 
     @property
     def on_writable(self) -> Callable[[], None]:
@@ -45,12 +42,6 @@ class Upgraded(Generic[AnyChannel]):
         self._loop = asyncio.get_running_loop()
         self._socket: OpenSocket | None = None
         self._channel: AnyChannel | None = None
-
-    def data_received(self, data: bytes, /) -> None:
-        """See `Peer`."""
-        if self._channel is not None and self._socket is not None:
-            self._socket.heard = True
-            self._channel.data_received(data)
 
     def on_writable(self) -> None:
         """See `Peer`."""

@@ -9,6 +9,8 @@ class Wire(Protocol):
 
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
+    heard: bool
+    """Something came from the peer: set with each piece of it."""
     close_sent: bool
     """Our close frame was written: nothing may follow it."""
     read_paused: bool

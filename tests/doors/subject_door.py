@@ -101,7 +101,7 @@ class _Peer:
         self._connection = connection
 
     def serve(self) -> None:
-        self._connection.open(cast("Any", self))
+        self._connection.open(cast("Any", self), self)
 
     def data_received(self, _: bytes, /) -> None: ...
 

@@ -120,10 +120,8 @@ class Link:
             return
         try:
             self._obey(messages.decode_envelope(text), text)
-        except messages.MessageError as error:
-            logger.warning("%s: message skipped: %s", self.name, error)
-        except BrokenRuleError as error:
-            self._rule_broken(error)
+        except Exception as error:  # noqa: BLE001  (it ends at most this link)
+            self._failed(error)
 
     def bytes_received(self, data: bytes) -> None:
         """Take one binary message; what it means is up to the dialect."""
@@ -136,10 +134,8 @@ class Link:
             return
         try:
             carrier.bytes_received(data)
-        except messages.MessageError as error:
-            logger.warning("%s: message skipped: %s", self.name, error)
-        except BrokenRuleError as error:
-            self._rule_broken(error)
+        except Exception as error:  # noqa: BLE001  (likewise)
+            self._failed(error)
 
     def next_message(self) -> str | bytes | None:
         """The next message to send: control messages first, then the carrier's; None when there is none."""
@@ -271,9 +267,16 @@ class Link:
             if self.state is _READY:
                 self._on_ready(self)
 
-    def _rule_broken(self, error: BrokenRuleError) -> None:
-        logger.warning("%s: agent broke its protocol: %s", self.name, error)
-        self.close(error.code, f"{self.dialect} protocol error")
+    def _failed(self, error: Exception) -> None:
+        """A message could not be understood, broke a rule, or met a bug of ours."""
+        if isinstance(error, messages.MessageError):
+            logger.warning("%s: message skipped: %s", self.name, error)
+        elif isinstance(error, BrokenRuleError):
+            logger.warning("%s: agent broke its protocol: %s", self.name, error)
+            self.close(error.code, f"{self.dialect} protocol error")
+        else:
+            logger.error("%s failed", self.name, exc_info=error)
+            self.close(1011, "internal error")
 
     def _obey(self, envelope: messages.Envelope, text: str) -> None:
         match envelope.type:

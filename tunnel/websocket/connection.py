@@ -140,8 +140,8 @@ class Connection:
         if self.state is not _OPEN:
             return b""
         if isinstance(data, str):
-            return encode_frame(_TEXT, data.encode(), masked=self._client)
-        return encode_frame(_BINARY, data, masked=self._client)
+            return encode_frame(_TEXT, data.encode(), self._client)
+        return encode_frame(_BINARY, data, self._client)
 
     def send_ping(self, payload: bytes = b"") -> bytes:
         """Encode a ping; b"" once our close frame was sent. Raises ValueError above 125 bytes."""

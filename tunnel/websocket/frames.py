@@ -99,7 +99,7 @@ def parse_head(data: bytes, at: int) -> tuple[int, int, int, int] | None:
 _pack_short, _pack_medium, _pack_long = _SHORT.pack, _MEDIUM.pack, _LONG.pack
 
 
-def encode_frame(opcode: int, payload: bytes, *, masked: bool, fin: bool = True) -> bytes:
+def encode_frame(opcode: int, payload: bytes, masked: bool, fin: bool = True) -> bytes:
     """Encode one frame with the shortest form of its length, and a new mask if masked (section 5.3)."""
     length = len(payload)
     first = opcode | _FIN if fin else opcode

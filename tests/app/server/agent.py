@@ -49,7 +49,7 @@ class Agent:
         channel = socket.channel()
         assert channel is not None
         self.channel: AgentChannel = channel
-        channel.start(self.told.append, self._on_writable)
+        channel.start(self.told.append, self.told.append, self._on_writable)
         try:
             await socket.receive()
         except AgentLeftError as error:

@@ -172,7 +172,7 @@ async def test_what_comes_before_the_101_reaches_the_peer_after_it():
         assert (peer.log, peer.data, client.connection.state) == (["serve"], b"", State.UPGRADING)
         client.send(b" bird")
         assert door.account.held_bytes == 10
-        client.connection.open(peer)
+        client.connection.open(peer, peer)
         client.send(b"!")
         assert (peer.data, door.account.held_bytes) == (b"early bird!", 0)
         client.wire.lose()

@@ -35,7 +35,7 @@ async def in_state(state: State) -> Client:
     elif state in (U, O):
         client.send(UPGRADE)
         if state is O:
-            client.connection.open(door.peers[0])
+            client.connection.open(door.peers[0], door.peers[0])
     elif state is C:
         client.wire.stuck = True
         client.send(b"GET / HTTP/1.0\r\n\r\n")
