@@ -173,8 +173,14 @@ class AsgiHttpClient(HttpClient):
     async def _run(self, call: HttpListener) -> None:
         send = self._send
         while True:
-            if self._whole is not None:
-                await self._send_whole(call, self._whole)
+            if self._whole is not None:  # the usual answer, in few steps
+                status, fields, body = self._whole
+                self._whole = None
+                self._started = True
+                call.sending()
+                await send({"type": "http.response.start", "status": status, "headers": fields})
+                await send({"type": "http.response.body", "body": body})
+                call.finished(len(body))
                 return
             head, chunks = self._head, self._chunks
             if head is not None or chunks or self._ended:
@@ -201,16 +207,6 @@ class AsgiHttpClient(HttpClient):
                 return
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
-
-    async def _send_whole(self, call: HttpListener, whole: tuple[int, Headers, bytes]) -> None:
-        """The usual answer, in few steps."""
-        status, fields, body = whole
-        self._whole = None
-        self._started = True
-        call.sending()
-        await self._send({"type": "http.response.start", "status": status, "headers": fields})
-        await self._send({"type": "http.response.body", "body": body})
-        call.finished(len(body))
 
     async def _read(self, call: HttpListener) -> None:
         try:
