@@ -11,7 +11,14 @@ window.
 from collections.abc import Callable
 from struct import Struct
 
-from tunnel.yamux.errors import FloodError, InvalidType, InvalidVersion, UnexpectedFlag, WindowExceeded
+from tunnel.yamux.errors import (
+    FloodError,
+    InvalidType,
+    InvalidVersion,
+    ProtocolError,
+    UnexpectedFlag,
+    WindowExceeded,
+)
 from tunnel.yamux.events import (
     DataReceived,
     Event,
@@ -26,6 +33,7 @@ from tunnel.yamux.frames import (
     DATA,
     FIN,
     GO_AWAY,
+    GO_AWAY_PROTOCOL_ERROR,
     HEADER_BYTES,
     PING,
     RST,
@@ -56,10 +64,11 @@ class Receiver:
         "_live",
         "_max_window",
         "_may_grow",
-        "_now",
         "_outbox",
         "_pings",
         "_table",
+        "error",
+        "now",
     )
 
     def __init__(
@@ -72,53 +81,67 @@ class Receiver:
         self._control_bytes = limits.control_bytes
         self._max_window = limits.max_window
         self._may_grow = may_grow
-        self._now = 0.0
+        self.now = 0.0
+        """The time of the last call to the session that came with one."""
+        self.error: ProtocolError | None = None
+        """What the peer broke: the session is over."""
         # Of the unfinished frame: its header so far, or what is left of its body (stream None: skip the body).
         self._header = b""
         self._body_left = 0
         self._body_stream: Stream | None = None
         self._body_ends_stream = False
 
-    def read(self, data: bytes, now: float, events: list[Event]) -> bool:
-        """Parse `data` and append its events to `events`. False: it was data only, and no credit is due for it."""
-        self._now = now
+    def read(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
+        """Parse bytes of the peer, cut anywhere. Parts of a data body are reported at once.
+
+        Raises a `ProtocolError` once; the session is over then and ignores what comes after. Events from the same call
+        are lost, with all streams; what went to a stream's `deliver` is not.
+        """
+        events: list[Event] = []
+        if self.error is not None:
+            return events
+        if type(data) is not bytes:
+            data = bytes(data)
+        self.now = now
         live = self._live
-        stirred = False
         position = 0
         end = len(data)
-        while position < end:
-            body = position + HEADER_BYTES
-            if self._body_left:
-                stirred = True
-                position += self._read_body(data, position, events)
-            elif body > end or self._header:
-                stirred = True
-                position += self._read_cut_header(data, position, events)
-            else:
-                word, stream_id, length = _unpack_words(data, position)
-                after = body + length
-                if not word and length and after <= end:
+        try:
+            while position < end:
+                body = position + HEADER_BYTES
+                if self._body_left:
+                    position += self._read_body(data, position, events)
+                elif body > end or self._header:
+                    position += self._read_cut_header(data, position, events)
+                else:
+                    word, stream_id, length = _unpack_words(data, position)
+                    after = body + length
                     stream = live.get(stream_id)
-                    if stream is not None and stream.state is OPEN:
-                        window = stream.window
-                        if length <= window.remaining:
-                            # A whole frame of plain data is the usual case: the same as below, but faster.
-                            window.remaining -= length
-                            position = after
-                            deliver = stream.deliver
-                            if deliver is None:
-                                events.append(DataReceived(stream_id, data[body:after]))
-                                continue
-                            taken = deliver(data[body:after])
-                            if taken:
-                                window.consumed += taken
-                                if window.consumed >= window.settle_from and stream.state is not CLOSED:
-                                    stirred |= self.settle(stream, now)
-                            continue
-                stirred = True
-                position = body
-                self._read_header(word, stream_id, length, events)
-        return stirred
+                    if (
+                        word or not length or after > end
+                        or stream is None or stream.state is not OPEN or length > stream.window.remaining
+                    ):  # fmt: skip
+                        position = body
+                        self._read_header(word, stream_id, length, events)
+                        continue
+                    # A whole frame of plain data is the usual case: what the other methods do, but faster.
+                    window, deliver, position = stream.window, stream.deliver, after
+                    window.remaining -= length
+                    if deliver is None:
+                        events.append(DataReceived(stream_id, data[body:after]))
+                        continue
+                    taken = deliver(data[body:after])
+                    if taken:
+                        window.consumed += taken
+                        if window.consumed >= window.settle_from and stream.state is not CLOSED:
+                            self.settle(stream, now)
+        except ProtocolError as error:
+            self.error = error
+            self._table.clear()
+            self._outbox.clear()
+            self._outbox.answer(GO_AWAY, 0, 0, GO_AWAY_PROTOCOL_ERROR)
+            raise
+        return events
 
     def settle(self, stream: Stream, now: float) -> bool:
         """Return the credit that is worth a frame, and grow the window where that is due. True: there is an update.
@@ -165,7 +188,7 @@ class Receiver:
             taken = stream.deliver(piece) or 0
             window.consumed += taken  # not in one line: the owner may have changed it meanwhile
             if window.consumed >= window.settle_from and stream.state is not CLOSED:
-                self.settle(stream, self._now)
+                self.settle(stream, self.now)
         if self._body_ends_stream and not left and stream.id in self._live:  # its owner did not reset it
             self._receive_fin(stream, events)
         return size
@@ -211,7 +234,7 @@ class Receiver:
 
     def _receive_syn(self, stream_id: int, events: list[Event]) -> None:
         """Admit or refuse a new stream. The rest of the frame is handled as for any stream, or skipped."""
-        if self._table.admit(stream_id, self._now) is None:
+        if self._table.admit(stream_id, self.now) is None:
             self._answer(WINDOW_UPDATE, RST, stream_id, 0)
         else:
             events.append(StreamOpened(stream_id))
@@ -244,7 +267,7 @@ class Receiver:
         if flags & SYN:
             self._answer(PING, ACK, 0, value)
             return
-        rtt = self._pings.answered(value, self._now)
+        rtt = self._pings.answered(value, self.now)
         if rtt is not None:
             events.append(PongReceived(rtt))
 

@@ -13,9 +13,8 @@ Invariants:
 
 from collections.abc import Callable
 
-from tunnel.yamux.errors import GoneAway, ProtocolError, StreamClosed
-from tunnel.yamux.events import Event
-from tunnel.yamux.frames import GO_AWAY, GO_AWAY_PROTOCOL_ERROR, PING, SYN
+from tunnel.yamux.errors import GoneAway, StreamClosed
+from tunnel.yamux.frames import GO_AWAY, PING, SYN
 from tunnel.yamux.ids import Role
 from tunnel.yamux.limits import Limits
 from tunnel.yamux.outbox import Outbox
@@ -43,14 +42,13 @@ class Session:
         self._table = StreamTable(role, limits, self.outbox)
         self._streams = self._table.live
         self._receiver = Receiver(self._table, self.outbox, self._pings, limits, may_grow)
-        self._error: ProtocolError | None = None
-        self._now = 0.0
-        self.stirred = False
-        """The last `receive_data` may have given us something to send; False: what owners did themselves, at most."""
+        self.receive_data = self._receiver.read
+        """Takes bytes of the peer and the time, and returns the events: see `Receiver.read`."""
 
     def __repr__(self) -> str:
-        if self._error is not None:
-            state = type(self._error).__name__
+        error = self._receiver.error
+        if error is not None:
+            state = type(error).__name__
         elif self._table.refusing or self._table.peer_refuses:
             state = "going away"
         else:
@@ -93,9 +91,9 @@ class Session:
         Above `max_unacknowledged_opens` it waits in the session for its turn. Raises `GoneAway`, `TooManyStreams` or
         `StreamIdsExhausted`.
         """
-        if self._table.peer_refuses or self._error is not None:
+        if self._table.peer_refuses or self._receiver.error is not None:
             raise GoneAway("the peer takes no new streams")
-        return self._table.open(self._now).id
+        return self._table.open(self._receiver.now).id
 
     def window_of(self, stream_id: int) -> ReceiveWindow:
         """The receive window of a live stream: for its owner to look at, never to change."""
@@ -171,7 +169,7 @@ class Session:
         True: there is something to send now. Unknown and ended streams are ignored. Raises ValueError for more than
         was received.
         """
-        self._now = now
+        self._receiver.now = now
         stream = self._streams.get(stream_id)
         if stream is None or stream.state is REMOTE_ENDED:
             return False
@@ -183,7 +181,7 @@ class Session:
         """Return all acknowledged credit now, for a stream that goes back to a pool: its next user needs it."""
         stream = self._streams.get(stream_id)
         if stream is not None and stream.window.consumed and stream.state is not REMOTE_ENDED:
-            stream.window.release(self._now)
+            stream.window.release(self._receiver.now)
             self.outbox.update(stream)
 
     def take_writable(self) -> list[int]:
@@ -199,15 +197,15 @@ class Session:
 
     def ping(self, now: float) -> int:
         """Send a ping; `PongReceived` follows. Returns its id."""
-        self._now = now
+        self._receiver.now = now
         ping_id = self._pings.sent(now)
-        if self._error is None:
+        if self._receiver.error is None:
             self.outbox.answer(PING, SYN, 0, ping_id)
         return ping_id
 
     def go_away(self, code: int = 0) -> None:
         """Take no new streams from the peer. Live streams and our own opens continue. Idempotent."""
-        if not self._table.refusing and self._error is None:
+        if not self._table.refusing and self._receiver.error is None:
             self.outbox.answer(GO_AWAY, 0, 0, code)
             self._table.refusing = True
 
@@ -223,24 +221,3 @@ class Session:
                 self._table.remove(stream)
             outbox.closed.clear()
         return data
-
-    # --- receiving ---
-
-    def receive_data(self, data: bytes | bytearray | memoryview, now: float) -> list[Event]:
-        """Parse bytes of the peer, cut anywhere. Parts of a data body are reported at once.
-
-        Raises a `ProtocolError` once; the session is over then and ignores what comes after. Events from the same call
-        are lost, with all streams; what went to `deliver_to` is not.
-        """
-        events: list[Event] = []
-        if self._error is None:
-            self._now = now
-            try:
-                self.stirred = self._receiver.read(data if type(data) is bytes else bytes(data), now, events)
-            except ProtocolError as error:
-                self._error = error
-                self._table.clear()
-                self.outbox.clear()
-                self.outbox.answer(GO_AWAY, 0, 0, GO_AWAY_PROTOCOL_ERROR)
-                raise
-        return events

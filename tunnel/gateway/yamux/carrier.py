@@ -31,9 +31,6 @@ from tunnel.yamux import (
 
 logger = logging.getLogger(__name__)
 
-_UNCOUNTED_BYTES = 16 * 1024
-"""Waiting to be sent, and counted only with the next batch or tick: most leave before that."""
-
 _LOSSES_PER_TURN = 8
 """When a link is lost, with what each means for its client: 100 to 200 us for a WebSocket."""
 _RESETS_PER_STEP = 16
@@ -50,10 +47,11 @@ class YamuxCarrier(Carrier):
         self.session = Session(Role.SERVER, limits or Limits(), may_grow=account.may_grow)
         self._outbox = self.session.outbox
         self.link = link
-        self._wake = link.wake
+        self.wake = link.wake
         self.clock = link.clock
         self.account = account
-        self._unsent = Holding(account)  # in the session's send buffers
+        self.unsent = Holding(account)
+        """What waits in the session's send buffers, as of the last count."""
         self._streams: dict[int, YamuxStream] = {}
         self._upstreams: dict[Target, YamuxUpstream] = {}
         self._unused: set[YamuxUpstream] = set()  # at the last check; the next one drops them
@@ -68,17 +66,16 @@ class YamuxCarrier(Carrier):
 
     @override
     def bytes_received(self, data: bytes, /) -> None:
-        session = self.session
+        clock = self.clock
         try:
-            clock = self.clock
-            events = session.receive_data(data, clock())
+            events = self.session.receive_data(data, clock())
         except ProtocolError as error:
             raise BrokenRuleError(f"yamux: {error}") from None
         for event in events:
             self._obey(event)
-        if session.stirred and self._outbox:
-            wake = self._wake
-            wake()
+        outbox = self._outbox
+        if outbox.others and outbox:  # who packs a frame wakes the link himself
+            self.wake()
 
     @override
     def next_message(self) -> bytes | None:
@@ -87,7 +84,7 @@ class YamuxCarrier(Carrier):
             return None
         outbox = self._outbox
         self.link.has_more = outbox.others
-        if outbox.buffered or self._unsent.size_bytes:
+        if outbox.buffered or self.unsent.size_bytes:
             self._sent()
             self.link.has_more = bool(outbox)  # a stream that has room again may have written
         return data
@@ -111,7 +108,7 @@ class YamuxCarrier(Carrier):
     @override
     def tick(self, now: float, /) -> bool:
         """Expire what is idle, about once a second. True until the round trip is known: windows grow by it."""
-        self._unsent.set(self.session.buffered_bytes)
+        self.unsent.set(self.session.buffered_bytes)
         if now - self._expired_at >= 1.0:
             self._expired_at = now
             self._expire()
@@ -128,7 +125,7 @@ class YamuxCarrier(Carrier):
         self._upstreams.clear()
         self._withheld.clear()
         self._lost = self.is_ending = True
-        self._unsent.close()
+        self.unsent.close()
         work_off(self._lose_all(streams, error), _LOSSES_PER_TURN)
 
     def _lose_all(self, streams: list[YamuxStream], error: TunnelError) -> Iterator[None]:
@@ -143,7 +140,7 @@ class YamuxCarrier(Carrier):
             self._lose(stream, error)  # one that was reset meanwhile has no owner any more
             yield
         self.is_ending = False
-        self._wake()
+        self.wake()
 
     # --- the streams' side
 
@@ -159,32 +156,19 @@ class YamuxCarrier(Carrier):
         self.session.deliver_to(stream_id, stream.deliver)
         return stream
 
-    def send(self, stream_id: int, data: bytes) -> bool:
-        """Buffer data of a stream; False when its buffer is above its mark."""
-        try:
-            welcome = self.session.send_data(stream_id, data)
-        except LocalError:
-            return True  # the stream ended while its owner was writing; the owner was told, or ended it itself
-        outbox = self._outbox
-        if outbox.buffered + outbox.packed_bytes - self._unsent.size_bytes > _UNCOUNTED_BYTES:
-            self._unsent.set(outbox.unsent_bytes)
-        wake = self._wake
-        wake()
-        return welcome
-
     def end(self, stream: YamuxStream) -> None:
         """Queue the FIN of a stream."""
         self.session.end_stream(stream.stream_id)
         self._drop_if_over(stream)
-        self._wake()
+        self.wake()
 
     def reset(self, stream: YamuxStream) -> None:
         """Abort a stream; its owner is not called again."""
         self._streams.pop(stream.stream_id, None)
         stream.forget()
         self.session.reset_stream(stream.stream_id)
-        self._unsent.set(self.session.buffered_bytes)
-        self._wake()
+        self.unsent.set(self.session.buffered_bytes)
+        self.wake()
 
     def withhold(self, stream: YamuxStream) -> None:
         """Look after a stream that withholds credit: it gets it back once there is room again."""
@@ -194,12 +178,12 @@ class YamuxCarrier(Carrier):
         """Give credit back to the agent."""
         clock = self.clock
         if self.session.acknowledge(stream_id, size, clock()):
-            self._wake()
+            self.wake()
 
     def flush_credit(self, stream_id: int) -> None:
         """Give all credit back to the agent that was acknowledged, however little."""
         self.session.flush_credit(stream_id)
-        self._wake()
+        self.wake()
 
     # --- inside
 
@@ -231,7 +215,7 @@ class YamuxCarrier(Carrier):
             case StreamReset():
                 stream = self._streams.pop(event.stream_id, None)
                 if stream is not None:
-                    self._unsent.set(self.session.buffered_bytes)
+                    self.unsent.set(self.session.buffered_bytes)
                     self._lose(stream, StreamRefusedError("the agent reset the stream"))
             case StreamOpened():
                 self.session.reset_stream(event.stream_id)  # agents must not open streams
@@ -261,7 +245,7 @@ class YamuxCarrier(Carrier):
 
     def _sent(self) -> None:
         """A batch was sent: count what is still buffered, and tell streams that have room again."""
-        self._unsent.set(self.session.buffered_bytes)
+        self.unsent.set(self.session.buffered_bytes)
         for stream_id in self.session.take_writable():
             stream = self._streams.get(stream_id)
             if stream is not None:

@@ -7,15 +7,20 @@ the session about it, which saves the way through the carrier for most answers.
 
 import contextlib
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from tunnel.account import Account, Holding
 from tunnel.errors import StreamRefusedError, TunnelError
 from tunnel.override import override
 from tunnel.streams import ByteStream, StreamOwner
-from tunnel.yamux import Session
+from tunnel.yamux import LocalError, Session
 
 logger = logging.getLogger(__name__)
+
+
+_UNCOUNTED_BYTES = 16 * 1024
+"""Waiting to be sent, and counted only with the next batch or tick: most leave before that."""
 
 
 class _Nobody:
@@ -39,7 +44,11 @@ class _CarrierOfStreams(Protocol):
     @property
     def session(self) -> Session: ...
 
-    def send(self, stream_id: int, data: bytes) -> bool: ...
+    @property
+    def unsent(self) -> Holding: ...
+
+    @property
+    def wake(self) -> Callable[[], None]: ...
 
     def end(self, stream: "YamuxStream") -> None: ...
 
@@ -63,6 +72,7 @@ class YamuxStream(ByteStream):
         "_delivered_bytes",
         "_live",
         "_piece_bytes",
+        "_session",
         "_window",
         "end_received",
         "end_sent",
@@ -73,6 +83,7 @@ class YamuxStream(ByteStream):
 
     def __init__(self, carrier: _CarrierOfStreams, stream_id: int, unread: Holding) -> None:
         self._carrier = carrier
+        self._session = carrier.session
         self._window = carrier.session.window_of(stream_id)
         self._live = True
         self._delivered_bytes = 0
@@ -96,7 +107,17 @@ class YamuxStream(ByteStream):
 
     @override
     def write(self, data: bytes, /) -> bool:
-        return self._carrier.send(self.stream_id, data)  # which ignores what is written to a stream that is over
+        session, carrier = self._session, self._carrier
+        try:
+            welcome = session.send_data(self.stream_id, data)
+        except LocalError:
+            return True  # the stream ended while its owner was writing; the owner was told, or ended it itself
+        outbox, unsent = session.outbox, carrier.unsent
+        if outbox.buffered + outbox.packed_bytes - unsent.size_bytes > _UNCOUNTED_BYTES:
+            unsent.set(outbox.unsent_bytes)
+        wake = carrier.wake
+        wake()
+        return welcome
 
     @override
     def write_end(self) -> None:
@@ -121,6 +142,7 @@ class YamuxStream(ByteStream):
                 self._piece_bytes = self._delivered_bytes = 0
             self._give_credit(size)
 
+    @override
     def flush_credit(self) -> None:
         """Return credit from a quarter of a window on, not only from half of one on."""
         window = self._window
