@@ -14,6 +14,8 @@ in place of all others but `writable`, and loses its exchange with it. After `en
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import msgspec
+
 from tunnel.errors import TunnelError
 
 Headers = list[tuple[bytes, bytes]]
@@ -40,42 +42,32 @@ class Target:
         return f"{self.cluster}/{self.namespace}/{self.service}:{self.port}"
 
 
-class RequestHead:
+class RequestHead(msgspec.Struct, eq=False, gc=False):
     """One request without its body.
 
     `headers` have no hop-by-hop field (RFC 9110 section 7.6.1), except `Connection`, `Upgrade` and `Sec-WebSocket-*`
-    of a WebSocket handshake. They keep `Content-Length` where the length is known. Give them as a list, or as a `block`
-    of lines, for an upstream that writes lines; the list is then made for one that wants it.
+    of a WebSocket handshake. They keep `Content-Length` where the length is known. Give them as a list, or within
+    `encoded`, for an upstream that writes lines; the list is then made for one that wants it.
     """
 
-    __slots__ = ("_headers", "block", "body_length", "method", "target", "upgrade")
-
-    def __init__(
-        self,
-        method: bytes,
-        target: bytes,
-        headers: Headers | None,
-        body_length: int | None = 0,
-        upgrade: bool = False,
-        block: bytes | None = None,
-    ) -> None:
-        self.method = method
-        self.target = target
-        """Origin-form: the raw path and query as they came (RFC 9112 section 3.2.1)."""
-        self._headers = headers
-        self.body_length = body_length
-        """Bytes of body that will follow; 0: none; None: unknown, so HTTP/1.1 sends it chunked."""
-        self.upgrade = upgrade
-        """A WebSocket handshake: a 101 is a valid answer."""
-        self.block = block
-        """All fields, each as CR LF, name, colon, blank, value. Whoever makes a block answers for it: names are
-        tokens, values without control characters, Host comes once at most, and Content-Length is `body_length`."""
+    method: bytes
+    target: bytes
+    """Origin-form: the raw path and query as they came (RFC 9112 section 3.2.1)."""
+    _headers: Headers | None
+    body_length: int | None = 0
+    """Bytes of body that will follow; 0: none; None: unknown, so HTTP/1.1 sends it chunked."""
+    upgrade: bool = False
+    """A WebSocket handshake: a 101 is a valid answer."""
+    encoded: bytes | None = None
+    """The whole head as HTTP/1.1 sends it, each field as name, colon, blank, value. Whoever makes it answers for it:
+    the method and the names are tokens, the target is a path or `*`, without blanks and controls, values have no
+    control characters, Host comes once at most, and Content-Length is `body_length`, which is known."""
 
     @property
     def headers(self) -> Headers:
         """The fields in their order."""
         if self._headers is None:
-            lines = (self.block or b"").split(b"\r\n")[1:]
+            lines = (self.encoded or b"").split(b"\r\n")[1:-2]
             self._headers = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
         return self._headers
 
@@ -148,7 +140,7 @@ class Exchange(Protocol):
         """Take all of `data` as body. False: send no more until `Sink.writable`."""
 
     def end(self) -> None:
-        """The request body is complete. After a 101: end our direction."""
+        """The request body is complete; not needed where none was announced. After a 101: end our direction."""
 
     def reset(self) -> None:
         """Abandon the exchange; idempotent. To the service it looks as if its client left."""
@@ -187,7 +179,7 @@ class Upstream(Protocol):
     def upgrade_allowance(self) -> float:
         """Seconds that a WebSocket handshake may take beyond the route's own limit."""
 
-    def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
+    def open(self, head: RequestHead, sink: Sink, fresh: bool = False, /) -> Exchange:
         """Start an exchange. Raises TunnelError if none can be started, and has not called the sink then.
 
         Raises UnsendableHeadError for a head that must not be sent. `fresh`: use a new connection to the service (for a

@@ -81,7 +81,7 @@ class RoutedHosts(BaseRoute):
             return handshake.carry(handshake_call(gateway, request, handshake, routes=known, refused=refused))
         client = AsgiHttpClient(scope, receive, send)
         try:
-            call = request_call(gateway, request, client, routes=known, refused=refused)
+            call = request_call(gateway, request, client, known, refused)
         except Exception as bug:  # noqa: BLE001  (it is raised again, and the server logs it)
             return client.apologise(bug)
         return client.carry(call)

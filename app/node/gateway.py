@@ -32,6 +32,10 @@ from .stickiness import preference
 logger = logging.getLogger("gateway")
 
 
+def _running_clock() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class Companion(Protocol):
     """Something that starts and stops with the gateway."""
 
@@ -65,6 +69,8 @@ class Gateway:
     """Called when `closing` begins: stop listening, and close idle connections."""
     companions: list[Companion] = field(init=False, default_factory=list)
     """They start and stop with the gateway."""
+    clock: Callable[[], float] = field(init=False, default=_running_clock)
+    """The loop's time; the loop's own method once the gateway is open."""
     _timer: asyncio.TimerHandle | None = field(init=False, default=None)
     _closed: bool = field(init=False, default=False)
 
@@ -134,18 +140,20 @@ class Gateway:
     def open(self) -> None:
         """Start the timer and the companions. Idempotent; every entrance calls it."""
         if self._timer is None and not self._closed:
-            self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+            loop = asyncio.get_running_loop()
+            self.clock = loop.time
+            self._timer = loop.call_later(TICK_SECONDS, self._tick)
             for companion in self.companions:
                 companion.start()
 
-    def choose(self, route: Route, request: Request, *, avoid: Upstream | None = None) -> Upstream | None:
+    def choose(self, route: Route, request: Request, avoid: Upstream | None = None) -> Upstream | None:
         """The upstream for an exchange, over another link than `avoid` where there is one.
 
         None: there is none, but one may be on its way; see `wait_for_upstream`. Raises TunnelError.
         """
         account = self.account
         if account.held_bytes > account.high_mark_bytes:
-            raise NoRoomError(f"{self.account.held_bytes} bytes are held")
+            raise NoRoomError(f"{account.held_bytes} bytes are held")
         target = route.target
         known = self.registry.known_upstream(target)
         if known is not None:

@@ -6,6 +6,7 @@ returned to the client. The id of an untrusted client never reaches a log or a s
 
 import os
 import re
+from typing import Final
 
 from tunnel.port import Headers
 
@@ -16,17 +17,18 @@ _ID_BYTES = 16
 _BATCH = 256
 """Ids made with one system call."""
 
-_made: list[str] = []
+made: Final[list[str]] = []
+"""Ids that nobody has yet: take the last one, or where there is none, `new_request_id`."""
 if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_made.clear)  # so that a forked process does not repeat ids
+    os.register_at_fork(after_in_child=made.clear)  # so that a forked process does not repeat ids
 
 
 def new_request_id() -> str:
     """A new id: 32 random hexadecimal digits."""
-    if not _made:
+    if not made:
         digits = os.urandom(_BATCH * _ID_BYTES).hex()
-        _made.extend([digits[at : at + 2 * _ID_BYTES] for at in range(0, len(digits), 2 * _ID_BYTES)])
-    return _made.pop()
+        made.extend([digits[at : at + 2 * _ID_BYTES] for at in range(0, len(digits), 2 * _ID_BYTES)])
+    return made.pop()
 
 
 def request_id_of(headers: Headers, trusted: bool) -> str:

@@ -8,9 +8,11 @@ refused, never forwarded.
 import re
 from collections.abc import Iterable
 
+from tunnel.http1 import target_fault
 from tunnel.port import Headers, RequestHead, ResponseHead
 
 from ..observed.request_id import with_request_id
+from ..rules.fields import VALUES
 from ..rules.policy import NO_CHANGES, HeaderChanges, Policy
 from ..rules.request import Request
 from ..rules.routes import HOST_FIELD_BYTES
@@ -19,10 +21,6 @@ from .forwarded import forwarding
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
-_NAMES_NONE = frozenset((b"", b"keep-alive", b"Keep-Alive", b"close", b"Close"))
-"""Values of Connection that name no field."""
-_VALUES = bytes(0x20 if (byte < 0x20 and byte != 0x09) or byte == 0x7F else byte for byte in range(256))
-"""Changes what must not be in values: control characters except tab (RFC 9110 section 5.5)."""
 _METHODS = {name: name.encode("ascii") for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")}
 _PROTECTED = frozenset((b"host", b"content-length"))  # kept even if `Connection` names them
 
@@ -62,7 +60,20 @@ def checked_host(request: Request) -> str:
 
 def request_head(request: Request, changes: HeaderChanges) -> RequestHead:
     """The head of an ordinary request, as the service will see it. Raises BadRequestError."""
-    return (_plain_head(request) if changes is NO_CHANGES else None) or _careful_head(request, changes)
+    passed = request.passed
+    if passed is None or request.trusted or changes is not NO_CHANGES:
+        return _careful_head(request, changes)
+    # The usual head: what the long way makes of the same request, without a look at each field.
+    key = (request.peer, request.peer_scheme, request.host)
+    stranger = _strangers.get(key) or _new_stranger(key)
+    target = request.asked or (request.path + b"?" + request.query if request.query else request.path)
+    method = _METHODS.get(request.method)
+    if stranger.block is None or method is None or (not request.is_checked and target_fault(target)):
+        return _careful_head(request, changes)
+    encoded = b"%b %b HTTP/1.1%b%b\r\nx-request-id: %b\r\n\r\n" % (
+        method, target, passed, stranger.block, request.request_id.encode("ascii")
+    )  # fmt: skip
+    return RequestHead(method, target, None, request.body_length, False, encoded)
 
 
 def _careful_head(request: Request, changes: HeaderChanges) -> RequestHead:
@@ -95,37 +106,6 @@ def _careful_head(request: Request, changes: HeaderChanges) -> RequestHead:
         length = int(content_length)
     headers.extend(_forwarding(request))
     return RequestHead(request.method.encode("ascii"), request.target, _own(request, changes, headers), length)
-
-
-def _plain_head(request: Request) -> RequestHead | None:
-    """The usual head, without a look at each field; None where the long way has to decide.
-
-    It is what the long way makes of the same request.
-    """
-    shape, values = request.shape, request.values
-    if not shape.is_plain or request.trusted or request.connection not in _NAMES_NONE:
-        return None
-    stranger = _stranger(request)
-    length = 0
-    if shape.content_lengths:
-        announced = values[shape.content_lengths[0]]
-        if not announced.isdigit() or len(announced) > 18:
-            return None
-        length = int(announced)
-        if announced != b"%d" % length:
-            return None
-    pick = shape.pick
-    picked = pick(values)
-    if stranger.block is None:
-        return None
-    if not request.is_checked:
-        joined = b"".join(picked)
-        if joined.translate(_VALUES) != joined:  # the very same object, where nothing is wrong
-            return None
-    block = b"%b%b\r\nx-request-id: %b" % (shape.passed % picked, stranger.block, request.request_id.encode("ascii"))
-    method = _METHODS.get(request.method) or request.method.encode("ascii")
-    target = request.asked or (request.path + b"?" + request.query if request.query else request.path)
-    return RequestHead(method, target, None, length, False, block)
 
 
 def upgrade_head(request: Request, changes: HeaderChanges, handshake: Headers) -> RequestHead:
@@ -219,7 +199,7 @@ class _Stranger:
         """Never changed."""
         values = b"".join([value for _, value in self.fields])
         self.block = (
-            b"".join([b"\r\n%b: %b" % field for field in self.fields]) if values.translate(_VALUES) == values else None
+            b"".join([b"\r\n%b: %b" % field for field in self.fields]) if values.translate(VALUES) == values else None
         )
         """The same as lines; None where they could not be sent."""
 
@@ -230,22 +210,20 @@ _STRANGER_BYTES = 255
 """Clients of whom the fields are remembered: an address, a scheme and a host, none longer than this."""
 
 
-def _stranger(request: Request) -> _Stranger:
-    key = (request.peer, request.peer_scheme, request.host)
-    stranger = _strangers.get(key)
-    if stranger is None:
-        stranger = _Stranger(*key)
-        if len(request.host) <= _STRANGER_BYTES:
-            if len(_strangers) >= _STRANGERS:
-                _strangers.clear()
-            _strangers[key] = stranger
+def _new_stranger(key: tuple[str, str, bytes]) -> _Stranger:
+    stranger = _Stranger(*key)
+    if len(key[2]) <= _STRANGER_BYTES:
+        if len(_strangers) >= _STRANGERS:
+            _strangers.clear()
+        _strangers[key] = stranger
     return stranger
 
 
 def _forwarding(request: Request) -> Headers:
     if request.trusted:
         return forwarding(request.peer, request.peer_scheme, request.host, theirs=request.fields)
-    return _stranger(request).fields
+    key = (request.peer, request.peer_scheme, request.host)
+    return (_strangers.get(key) or _new_stranger(key)).fields
 
 
 def _dropped(connection: bytes) -> frozenset[bytes]:

@@ -8,12 +8,10 @@ paused: a service gets its credit back only as the client's server takes the byt
 ended cleanly.
 """
 
-import asyncio
-
 from tunnel.account import Holding
 from tunnel.errors import BadAnswerError, NoRoomError, StoppingError, TunnelError
 from tunnel.http1 import is_repeatable
-from tunnel.port import Exchange, Headers, ResponseHead
+from tunnel.port import Headers, ResponseHead
 
 from ..node.gateway import Gateway
 from ..node.stickiness import cookie_for
@@ -34,9 +32,6 @@ from .upload import BodyTooLargeError, Upload
 _PAUSE_BYTES = 16 * 1024
 """When the client has not taken this much, the exchange is paused. Less than one yamux frame."""
 
-_WHOLE = ResponseHead(200)
-"""Stands for the head of an answer that came whole: nothing more is expected of it."""
-
 
 class HttpCall(OpeningCall):
     """One request with its answer. It is its own record: what it counts is what the access log says."""
@@ -50,7 +45,7 @@ class HttpCall(OpeningCall):
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, route: Route, request: Request, client: HttpClient) -> None:
-        super().__init__(gateway, route, request, asyncio.get_running_loop().time)
+        super().__init__(gateway, route, request)
         self._client = client
         self._upload: Upload | None = None  # of a request with a body
         self._head: ResponseHead | None = None
@@ -103,13 +98,15 @@ class HttpCall(OpeningCall):
         size_bytes = len(body)
         if passes_unchanged(status, block, self._route.policy) and not self._gateway.drain.draining:
             clock = self._clock
-            self._last_data = self.head_at = clock()
-            self._head, self.state, self.status = _WHOLE, ANSWERING, status
+            self.head_at = clock()
+            self.state, self.status = ANSWERING, status
             request_id = self.request_id.encode("ascii")
             headers.append((REQUEST_ID, request_id))
             self._done = True
             if self._client.whole(status, headers, b"%bx-request-id: %b\r\n" % (block, request_id), body):
-                self.finished(size_bytes)
+                self.bytes_down = size_bytes
+                self._gateway.metrics.request_bytes_down += size_bytes
+                self._close(OVER)
                 return
         else:
             fields = self._begin_answer(ResponseHead(status, headers))
@@ -179,8 +176,7 @@ class HttpCall(OpeningCall):
 
     def sent(self, size_bytes: int) -> None:
         """It took them."""
-        clock = self._clock
-        now = self._last_data = clock()
+        now = self._last_data = self._clock()
         if self._sending_since is not None:
             self._count_stall(now - self._sending_since)
         if size_bytes and self.state is ANSWERING:
@@ -254,8 +250,8 @@ class HttpCall(OpeningCall):
     @property
     def held_bytes(self) -> int:
         """Bytes that this call holds, here and in its stream."""
-        held_bytes = self._held.size_bytes if self._held is not None else 0
-        return held_bytes + (self._exchange.held_bytes if self._exchange is not None else 0)
+        held, exchange = self._held, self._exchange
+        return (held.size_bytes if held is not None else 0) + (exchange.held_bytes if exchange is not None else 0)
 
     def __repr__(self) -> str:
         state = "answering" if self.state is ANSWERING else "waiting"
@@ -263,11 +259,9 @@ class HttpCall(OpeningCall):
 
     # --- opening
 
-    def _opened(self, exchange: Exchange, now: float) -> None:
+    def _opened(self, now: float) -> None:
         self.state = OPEN
-        if self._upload is None:
-            exchange.end()
-        else:
+        if self._upload is not None:
             self._upload.begin(now)
 
     def _is_repeatable(self) -> bool:
@@ -281,8 +275,7 @@ class HttpCall(OpeningCall):
             self._reset()
             self._fail(BadAnswerError(f"status {head.status}"))  # no server could send it on
             return None
-        clock = self._clock
-        self._last_data = self.head_at = clock()
+        self._last_data = self.head_at = self._clock()
         self._head, self.state, self.status = head, ANSWERING, head.status
         policy = self._route.policy
         fields = answer_fields(head, self.request_id, policy.response_headers, close=self._gateway.drain.draining)
@@ -388,10 +381,9 @@ class HttpCall(OpeningCall):
 
     def _hold(self, size_bytes: int) -> int:
         """The client's server has so many bytes more to take; how many that makes."""
-        if self._held is None:
-            self._held = Holding(self._gateway.account)
-        self._held.add(size_bytes)
-        return self._held.size_bytes
+        held = self._held = self._held or Holding(self._gateway.account)
+        held.add(size_bytes)
+        return held.size_bytes
 
     def _count_stall(self, seconds: float) -> None:
         """What the client's server was given last is taken, or never will be."""

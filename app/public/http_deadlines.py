@@ -27,6 +27,8 @@ def overdue(
     progress_at = upload.progress_at if upload is not None else opened_at
     if upload is not None and upload.stalled and now - progress_at > policy.http_write_timeout:
         return Overdue(Limit.TIMEOUT_WRITE, TooSlowError("the service does not read the request's body"))
+    if done:
+        return None
     if head is None:
         seconds = policy.response_head_timeout
         if now - progress_at <= seconds:
@@ -34,6 +36,6 @@ def overdue(
         if upload is None or upload.ended or upload.stalled:
             return Overdue(Limit.TIMEOUT_HEAD, TooSlowError(f"no answer within {seconds:g} s"))
         return Overdue(Limit.TIMEOUT_HEAD, ClientTooSlowError(f"no byte of the body for {seconds:g} s"), by_client=True)
-    if done or now - max(last_data, progress_at) <= policy.idle_timeout or is_event_stream(head.headers):
+    if now - max(last_data, progress_at) <= policy.idle_timeout or is_event_stream(head.headers):
         return None
     return Overdue(Limit.TIMEOUT_IDLE, TooSlowError(f"no byte of the answer for {policy.idle_timeout:g} s"))

@@ -6,7 +6,6 @@ Choosing is a plain call where a link is there; only waiting for one, within the
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 from tunnel.errors import TunnelError
 from tunnel.http1 import UnsendableHeadError
@@ -32,15 +31,12 @@ class OpeningCall(Record, ABC):
     __eq__ = object.__eq__
     __hash__ = object.__hash__
 
-    def __init__(
-        self, gateway: Gateway, route: Route, request: Request, clock: Callable[[], float], kind: Kind = "http"
-    ) -> None:
-        """`clock` gives the loop's time."""
+    def __init__(self, gateway: Gateway, route: Route, request: Request, kind: Kind = "http") -> None:
+        clock = self._clock = gateway.clock  # each get_running_loop() is a system call (getpid)
         super().__init__(
             kind, request.request_id, request.method, request.host, request.path, route.target, clock(),
             request.client,
         )  # fmt: skip
-        self._clock = clock
         self._gateway = gateway
         self._route = route
         self._request = request
@@ -55,8 +51,8 @@ class OpeningCall(Record, ABC):
     # --- what a subclass says
 
     @abstractmethod
-    def _opened(self, exchange: Exchange, now: float) -> None:
-        """The exchange is open: end the request, or send its body."""
+    def _opened(self, now: float) -> None:
+        """The exchange is open: send the body of the request, if it has one."""
 
     @abstractmethod
     def _refuse(self, problem: problems.Problem, detail: str = "") -> None:
@@ -76,7 +72,7 @@ class OpeningCall(Record, ABC):
         """Open an exchange over another link than that of `avoid` where there is one."""
         self._request_head = head
         try:
-            upstream = self._gateway.choose(self._route, self._request, avoid=avoid)
+            upstream = self._gateway.choose(self._route, self._request, avoid)
         except TunnelError as error:
             self._fail(error, opened=False)
             return
@@ -103,14 +99,14 @@ class OpeningCall(Record, ABC):
         now = self._opened_at = clock()
         self.via(upstream.label, upstream.agent_id, upstream.dialect, now)
         try:
-            exchange = upstream.open(head, sink, fresh=self._retried)
+            exchange = upstream.open(head, sink, self._retried)
         except UnsendableHeadError as error:
             self._refuse(problems.BAD_REQUEST, str(error))
         except TunnelError as error:
             self._fail(error, opened=False)
         else:
             self._exchange = exchange
-            self._opened(exchange, now)
+            self._opened(now)
 
     def _try_again(self, error: TunnelError, sink: Sink, *, opened: bool) -> bool:
         """Make the second attempt, where it is safe: where nothing was opened nothing was sent. False: it is not."""

@@ -16,17 +16,26 @@ from .websocket_call import WebSocketCall
 
 
 def request_call(
-    gateway: Gateway, request: Request, client: HttpClient, *, routes: list[Route] | None = None, refused: str = ""
+    gateway: Gateway, request: Request, client: HttpClient, routes: list[Route] | None = None, refused: str = ""
 ) -> HttpListener:
     """The call of a request: to its service, or one that answers why not.
 
     `routes`: those of its Host, where the door has looked it up and checked it. `refused`: what the server found wrong
-    with the request; it is answered 400.
+    with the request; it is answered 400. A request that its door has checked needs no more than its route.
     """
     try:
-        route = _route_of(gateway, request, routes, refused)
+        route = match(routes, request.path) if request.is_checked else None
+        if route is None:
+            route = _route_of(gateway, request, routes, refused)
+    except UnsafePathError:
+        return RefusedRequest(gateway, request, client, problems.UNSAFE_PATH)
     except _NoRouteError as error:
         return RefusedRequest(gateway, request, client, error.problem, error.detail)
+    return routed_call(gateway, route, request, client)
+
+
+def routed_call(gateway: Gateway, route: Route, request: Request, client: HttpClient) -> HttpListener:
+    """The call of a request whose route is found."""
     if request.method == "TRACE" and not route.policy.allow_trace:  # RFC 9110 section 9.3.8
         return RefusedRequest(gateway, request, client, problems.NOT_IMPLEMENTED, "TRACE")
     if request.upgrade and is_websocket_upgrade(request.fields):

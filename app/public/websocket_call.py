@@ -21,7 +21,7 @@ from tunnel.errors import (
     TunnelError,
 )
 from tunnel.override import override
-from tunnel.port import Exchange, Headers, RequestHead, ResponseHead, Sink, Upstream
+from tunnel.port import Headers, RequestHead, ResponseHead, Sink, Upstream
 
 from ..node.admission import Ticket
 from ..node.exchanges import TICK_SECONDS
@@ -68,7 +68,7 @@ class WebSocketCall(OpeningCall):
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, route: Route, request: Request, client: Handshake) -> None:
-        super().__init__(gateway, route, request, asyncio.get_running_loop().time, "websocket")
+        super().__init__(gateway, route, request, "websocket")
         self._client = client
         self._key = websocket.new_key()
         self._ticket: Ticket | None = None
@@ -265,7 +265,7 @@ class WebSocketCall(OpeningCall):
         super()._choose(head, sink, avoid)
 
     @override
-    def _opened(self, exchange: Exchange, now: float) -> None:
+    def _opened(self, now: float) -> None:
         self.state = OPEN
 
     @override

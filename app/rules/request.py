@@ -8,8 +8,6 @@ import msgspec
 
 from tunnel.port import Headers
 
-from .shape import Shape
-
 
 class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
     """One request or WebSocket handshake of a client, without its body.
@@ -33,10 +31,9 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
     """The values of Upgrade, joined with commas."""
     fields: Headers
     """The field lines in their order, names in lower case, repetitions kept (RFC 9110 section 5.3)."""
-    values: tuple[bytes, ...]
-    """The values of `fields`, in their order."""
-    shape: Shape
-    """What the names of `fields` say."""
+    passed: bytes | None
+    """What of `fields` passes as it came, and how long the body is: see `fields.py`."""
+    body_length: int
     peer: str
     """The address that the connection comes from; `unknown` where the server does not say."""
     peer_scheme: str
@@ -57,7 +54,7 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
     asked: bytes = b""
     """Path and query as they came, where the door knows more than the two: a `?` with nothing after it."""
     is_checked: bool = False
-    """The door has refused control characters in values (RFC 9110 section 5.5)."""
+    """The door has refused what must not be in a method, a target or a value (RFC 9110 section 5.5)."""
 
     @property
     def target(self) -> bytes:

@@ -13,10 +13,9 @@ from typing import Final
 
 import msgspec
 
-from tunnel.port import Headers
-
 from ..rules import problems
-from ..rules.shape import Shape, shape_of
+from ..rules.fields import Fields, facts_of
+from ..rules.shape import shape_of
 from .framing import PLAIN, Framing, framing_of
 from .lines import REMEMBERED, HeadError, Memory, is_token, read_lines
 
@@ -45,15 +44,9 @@ _EMPTY_LINES: Final = re.compile(rb"(?:\r\n){0,4}")
 _SCHEMES: Final = {b"http": b"80", b"https": b"443"}
 
 
-class Fields(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """The field lines of a head, and what they say of its framing."""
+class HeadFields(Fields, frozen=True, eq=False, gc=False):
+    """The field lines of a head, and what they say of its framing too."""
 
-    lines: Headers
-    """Names in lower case."""
-    shape: Shape
-    values: tuple[bytes, ...]
-    host: bytes
-    """The first Host; empty where there is none."""
     framing: Framing
 
 
@@ -65,7 +58,7 @@ class Head(msgspec.Struct, frozen=True, eq=False, gc=False):
     """In origin form, as it came (section 3.2.1); `*` for OPTIONS (section 3.2.4)."""
     path: bytes
     query: bytes
-    fields: Fields
+    fields: HeadFields
     is_old: bool
     """HTTP/1.0."""
 
@@ -73,7 +66,7 @@ class Head(msgspec.Struct, frozen=True, eq=False, gc=False):
         return f"<Head {self.method} {self.target!r}, {len(self.fields.lines)} fields>"
 
 
-_blocks: Memory[Fields] = Memory(_BLOCKS)
+_blocks: Memory[HeadFields] = Memory(_BLOCKS)
 _block = _blocks.found.get
 
 
@@ -94,7 +87,7 @@ def read_head(data: bytes) -> Head:
     framing = fields.framing
     if framing is not PLAIN:
         framing.check(is_old=is_old)
-    hosts = fields.shape.hosts
+    hosts = fields.hosts
     if hosts != 1 and (hosts or not is_old):
         raise HeadError("more than one Host header" if hosts else "a request of HTTP/1.1 needs a Host")
     if target[:1] != b"/":
@@ -105,7 +98,7 @@ def read_head(data: bytes) -> Head:
     return Head(method, target, path, query, fields, is_old)
 
 
-def _read_fields(block: bytes) -> Fields:
+def _read_fields(block: bytes) -> HeadFields:
     lines = block.split(b"\r\n")
     del lines[-1]  # the block ends with CR LF
     if len(lines) > FIELDS:
@@ -114,8 +107,8 @@ def _read_fields(block: bytes) -> Fields:
     names = tuple([name for name, _ in read])
     values = tuple([value for _, value in read])
     shape = shape_of(names)
-    host_at = shape.host_at
-    fields = Fields(read, shape, values, b"" if host_at is None else values[host_at], framing_of(shape, read))
+    framing = framing_of(shape, read)
+    fields = HeadFields(read, *facts_of(shape, values, is_checked=True), framing)
     if len(block) <= _BLOCK_BYTES and REMEMBERED.issuperset(names):
         _blocks.keep(block, fields)
     return fields
@@ -158,7 +151,7 @@ def _read_target(method: str, target: bytes, host: bytes) -> bytes:
     return path if path.startswith(b"/") else b"/" + path
 
 
-def _with_host(fields: Fields, block: bytes, target: bytes) -> Fields:
+def _with_host(fields: HeadFields, block: bytes, target: bytes) -> HeadFields:
     """The fields of a request of HTTP/1.0 without a Host: an absolute target says it (section 3.2.2)."""
     _, separator, rest = target.partition(b"://")
     authority = re.split(rb"[/?]", rest, maxsplit=1)[0]

@@ -16,12 +16,14 @@ from ..public.client_port import HttpListener
 from ..public.header_rules import is_host
 from ..public.reading import made_request
 from ..public.refusals import RefusedHandshake, RefusedRequest
-from ..public.routed import handshake_call, request_call
+from ..public.routed import handshake_call, request_call, routed_call
 from ..rules import problems
+from ..rules.fields import Fields, facts_of
 from ..rules.problems import Problem
 from ..rules.request import Request
 from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, Route, normalise_host
 from ..rules.shape import shape_of
+from ..settings import Settings
 from ..settings.hosts import is_control
 from .agent_handshake import AgentHandshake
 from .asgi_call import Application, AsgiCall, scope_of
@@ -34,7 +36,7 @@ from .port import Peer
 
 _KNOWN_HOSTS: Final = 1_024
 _HEALTH: Final = (b"/healthz", b"/readyz")
-_NO_FIELDS: Final = shape_of(())
+_NO_FIELDS: Final = Fields([], *facts_of(shape_of(()), (), is_checked=True))
 
 
 class GatewayReception:
@@ -54,6 +56,8 @@ class GatewayReception:
         self._tasks = tasks
         self._known: dict[bytes, str] = {}
         """Valid Host fields of routed hosts, as sent -> normalised; at most `_KNOWN_HOSTS`."""
+        self._lone: dict[bytes, tuple[Settings, Route]] = {}
+        """Those of which the file routes all paths alike -> under which settings, and how; some of `_known`."""
         self.account = gateway.account
         self.deadlines = Deadlines(loop)
         self.keep_alive_seconds = keep_alive_seconds
@@ -81,18 +85,18 @@ class GatewayReception:
         """The call of a request."""
         gateway, fields = self._gateway, head.fields
         request = made_request(
-            head.method, head.path, head.query, fields.lines, fields.values, fields.shape, connection.peer,
-            connection.scheme, gateway.settings.trusted_proxies, (), False, self._root_path, head.target, True,
+            head.method, head.path, head.query, fields, connection.peer, connection.scheme,
+            gateway.settings.trusted_proxies, (), False, self._root_path, head.target, True,
         )  # fmt: skip
-        host = self._known.get(fields.host)
-        routes = gateway.routes_of(host) if host is not None else None
-        if routes is None:
-            reason = host_fault(fields.host)
-            if reason:
-                return RefusedRequest(gateway, request, connection, problems.BAD_REQUEST, reason)
-            routes = self._routes_of(fields.host)
+        lone = self._lone.get(fields.host)
+        if lone is not None and lone[0] is gateway.settings:
+            return routed_call(gateway, lone[1], request, connection)
+        routes = self._routes_of(fields.host)
         if routes is not None:
-            return request_call(gateway, request, connection, routes=routes)
+            return request_call(gateway, request, connection, routes)
+        reason = host_fault(fields.host)
+        if reason:
+            return RefusedRequest(gateway, request, connection, problems.BAD_REQUEST, reason)
         if head.path not in _HEALTH and not self._is_control(head, connection):
             return RefusedRequest(gateway, request, connection, problems.NO_ROUTE)
         scope = scope_of(
@@ -105,7 +109,7 @@ class GatewayReception:
     def refuse(self, error: HeadError, connection: Connection, /) -> HttpListener:
         """The call of what was not a request."""
         request = made_request(
-            error.method, error.path, b"", [], (), _NO_FIELDS, connection.peer, connection.scheme,
+            error.method, error.path, b"", _NO_FIELDS, connection.peer, connection.scheme,
             self._gateway.settings.trusted_proxies,
         )  # fmt: skip
         return RefusedRequest(self._gateway, request, connection, error.problem, str(error))
@@ -115,8 +119,8 @@ class GatewayReception:
         gateway, fields = self._gateway, head.fields
         offered = b",".join([value for name, value in fields.lines if name == b"sec-websocket-protocol"])
         request = made_request(
-            head.method, head.path, head.query, fields.lines, fields.values, fields.shape, connection.peer,
-            connection.scheme, gateway.settings.trusted_proxies,
+            head.method, head.path, head.query, fields, connection.peer, connection.scheme,
+            gateway.settings.trusted_proxies,
             tuple(name.strip() for name in offered.decode("latin-1").split(",")) if offered else (), True,
             self._root_path, head.target,
         )  # fmt: skip
@@ -151,10 +155,16 @@ class GatewayReception:
         routes = self._gateway.routes_of(host)
         if routes is None:
             self._known.pop(sent, None)  # routed until the last reload
-        elif sent not in self._known:
+            self._lone.pop(sent, None)
+            return None
+        if sent not in self._known:
             if len(self._known) >= _KNOWN_HOSTS:
                 self._known.clear()
+                self._lone.clear()
             self._known[sent] = host
+        settings = self._gateway.settings
+        if len(routes) == 1 and routes[0].path == b"/" and settings.routes.of_host(host) is routes:
+            self._lone[sent] = settings, routes[0]
         return routes
 
     def _is_control(self, head: Head, connection: Connection) -> bool:

@@ -16,7 +16,7 @@ class FakeExchange:
         self.fresh = fresh
         self.data: list[bytes] = []
         self.welcome = True
-        self.ended = 0
+        self.ended = int(head.body_length == 0 and not head.upgrade)  # then the head is the whole request
         self.resets = 0
         self.paused = False
         self.log: list[str] = []

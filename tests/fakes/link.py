@@ -35,7 +35,7 @@ class FakeLink:
         assert target == TARGET
         return self
 
-    def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> FakeExchange:
+    def open(self, head: RequestHead, sink: Sink, fresh: bool = False, /) -> FakeExchange:
         if self.refuses is not None:
             raise self.refuses
         exchange = FakeExchange(head, sink, fresh=fresh)

@@ -6,7 +6,7 @@ Push-style and synchronous: no asyncio, no sockets, and the clock is passed in.
 from tunnel.http1.connection import HttpConnection
 from tunnel.http1.exchange import StreamExchange
 from tunnel.http1.pool import Pool
-from tunnel.http1.request import REPEATABLE, BodyLengthError, UnsendableHeadError, is_repeatable
+from tunnel.http1.request import REPEATABLE, BodyLengthError, UnsendableHeadError, is_repeatable, target_fault
 from tunnel.http1.whole import WholeReader
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "UnsendableHeadError",
     "WholeReader",
     "is_repeatable",
+    "target_fault",
 ]

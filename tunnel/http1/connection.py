@@ -92,7 +92,9 @@ class HttpConnection(StreamOwner):
             raise StreamRefusedError("the connection was closed while idle")
         if self.active:
             raise RuntimeError("an exchange is under way on this connection")
-        encoded = encode_head(head)
+        encoded = head.encoded
+        if encoded is None:
+            encoded = encode_head(head)
         self.uses += 1
         self.active = True
         stream = self._stream
@@ -135,7 +137,9 @@ class HttpConnection(StreamOwner):
     def become_idle(self, keep_alive_seconds: float | None) -> None:
         """The connection may carry the next exchange."""
         self.active = False
-        self._stream.owner = self
+        stream = self._stream
+        stream.owner = self
+        stream.flush_credit()  # the next exchange should start with most of a window
         if keep_alive_seconds is not None:
             self.keep_alive_seconds = keep_alive_seconds
         clock, on_idle = self._clock, self._on_idle

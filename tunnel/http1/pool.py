@@ -40,7 +40,7 @@ class Pool:
     def __repr__(self) -> str:
         return f"<Pool of {len(self._idle)} idle connections>"
 
-    def take(self, *, repeatable: bool) -> HttpConnection | None:
+    def take(self, repeatable: bool) -> HttpConnection | None:
         """Take the connection that was put last; None if there is none fit for this request."""
         idle = self._idle
         clock = self._clock

@@ -37,21 +37,27 @@ def is_repeatable(method: bytes) -> bool:
     return method in REPEATABLE
 
 
+def target_fault(target: bytes) -> str:
+    """Why this target must not be sent; empty where nothing is wrong with it."""
+    if not target or target.translate(_TARGETS) != target:
+        return "the target is empty or has blanks or control characters"
+    if target[0] != 0x2F and target != b"*":
+        return "the target is neither a path nor an asterisk"
+    return ""
+
+
 def encode_head(head: RequestHead) -> bytes:
-    """The request line and the fields, including the empty line. Raises UnsendableHeadError."""
+    """The request line and the fields, including the empty line, of a head that is not encoded.
+
+    Raises UnsendableHeadError.
+    """
     method = head.method
     target = head.target
     if method not in _USUAL and (not method or method.translate(None, _TOKEN) or method == b"CONNECT"):
         raise UnsendableHeadError("the method is not a token, or asks for a tunnel")
-    if not target or target.translate(_TARGETS) != target:
-        raise UnsendableHeadError("the target is empty or has blanks or control characters")
-    if target[0] != 0x2F and target != b"*":
-        raise UnsendableHeadError("the target is neither a path nor an asterisk")
-    block = head.block
-    if block is not None:
-        if head.body_length is None:
-            return b"".join((method, b" ", target, b" HTTP/1.1", block, b"\r\nTransfer-Encoding: chunked\r\n\r\n"))
-        return b"".join((method, b" ", target, b" HTTP/1.1", block, b"\r\n\r\n"))
+    fault = target_fault(target)
+    if fault:
+        raise UnsendableHeadError(fault)
     headers = head.headers
     names, values = zip(*headers, strict=True) if headers else ((), ())
     small = sum(map(len, names)) <= _REMEMBERED_BYTES

@@ -54,7 +54,7 @@ def test_ids_differ_over_many_refills():
 def test_a_forked_process_has_ids_of_its_own():
     new_request_id()  # so that some are left in the pool
     reader, writer = os.pipe()
-    assert request_id._made
+    assert request_id.made
     child = os.fork()
     if child == 0:  # pragma: no cover
         os.write(writer, new_request_id().encode())

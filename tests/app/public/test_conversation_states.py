@@ -30,7 +30,7 @@ class Talk:
         self.overs = 0
         self.codec = Connection(Role.SERVER)
         self._read = 0
-        self.exchange = FakeExchange(RequestHead(b"GET", b"/", []), FakeSink(), fresh=False)
+        self.exchange = FakeExchange(RequestHead(b"GET", b"/", [], upgrade=True), FakeSink(), fresh=False)
         self.conversation = Conversation(
             self.exchange, Policy(max_message_bytes=100), self.client, account=self.account, metrics=Metrics(),
             record=self.record, wake=lambda: None, over=self._over,

@@ -41,7 +41,7 @@ class OneConnection(FakeLink):
         self.talk = Talk()
         self.opened: list[Exchange] = []
 
-    def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:  # type: ignore[override]
+    def open(self, head: RequestHead, sink: Sink, fresh: bool = False, /) -> Exchange:  # type: ignore[override]
         self.opened.append(self.talk.connection.open(head, sink))
         return self.opened[-1]
 

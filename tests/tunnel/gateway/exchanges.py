@@ -26,7 +26,7 @@ def opened(
     fields: Headers = [(b"Host", b"a.test")]
     sink = sink or FakeSink()
     head = RequestHead(method, target, fields, length, upgrade)
-    exchange = line.link.upstream(to).open(head, sink, fresh=fresh)
+    exchange = line.link.upstream(to).open(head, sink, fresh)
     assert sink.calls == []
     return exchange, sink
 

@@ -65,7 +65,7 @@ class ProxiedUpstream(Upstream):
         return self.carrier.upgrade_allowance
 
     @override
-    def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
+    def open(self, head: RequestHead, sink: Sink, fresh: bool = False, /) -> Exchange:
         """Start an exchange. Raises TunnelError; UnsendableHeadError for what the dialect cannot carry unchanged."""
         carrier, target = self.carrier, self.target
         if carrier.is_lost:

@@ -1,7 +1,6 @@
 """HTTP/1.1 connections to one target over yamux streams, pooled while idle; with TLS in them for https targets."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol
 
 from tunnel import http1, tls
@@ -57,11 +56,11 @@ class YamuxUpstream(Upstream):
         return self._carrier.link.agent_id
 
     @override
-    def open(self, head: RequestHead, sink: Sink, /, *, fresh: bool = False) -> Exchange:
+    def open(self, head: RequestHead, sink: Sink, fresh: bool = False, /) -> Exchange:
         if fresh or head.upgrade:
             connection = None
         else:
-            connection = self.pool.take(repeatable=head.body_length == 0 and head.method in REPEATABLE)
+            connection = self.pool.take(head.body_length == 0 and head.method in REPEATABLE)
         if connection is None:
             connection = self._connect()
         self._carrier.active += 1
@@ -94,15 +93,13 @@ class YamuxUpstream(Upstream):
         return http1.HttpConnection(
             bytestream,
             clock=self._carrier.clock,
-            on_idle=partial(self._idle, stream),
+            on_idle=self._idle,
             on_closed=self._closed,
             reader=self._reader,
         )
 
-    def _idle(self, stream: YamuxStream, connection: http1.HttpConnection) -> None:
+    def _idle(self, connection: http1.HttpConnection) -> None:
         self._carrier.active -= 1
-        # The next exchange should start with most of a window.
-        stream.flush_credit()
         self.pool.put(connection)
 
     def _closed(self, connection: http1.HttpConnection) -> None:
