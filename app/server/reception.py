@@ -23,7 +23,6 @@ from ..rules.problems import Problem
 from ..rules.request import Request
 from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, Route, normalise_host
 from ..rules.shape import shape_of
-from ..settings import Settings
 from ..settings.hosts import is_control
 from .agent_handshake import AgentHandshake
 from .asgi_call import Application, AsgiCall, scope_of
@@ -56,8 +55,10 @@ class GatewayReception:
         self._tasks = tasks
         self._known: dict[bytes, str] = {}
         """Valid Host fields of routed hosts, as sent -> normalised; at most `_KNOWN_HOSTS`."""
-        self._lone: dict[bytes, tuple[Settings, Route]] = {}
-        """Those of which the file routes all paths alike -> under which settings, and how; some of `_known`."""
+        self._lone: dict[bytes, Route] = {}
+        """Those of which the file in force routes all paths alike -> how; some of `_known`."""
+        self._lone_under = gateway.settings
+        """What `_lone` holds for; it is forgotten with a reload."""
         self.account = gateway.account
         self.deadlines = Deadlines(loop)
         self.keep_alive_seconds = keep_alive_seconds
@@ -88,9 +89,12 @@ class GatewayReception:
             head.method, head.path, head.query, fields, connection.peer, connection.scheme,
             gateway.settings.trusted_proxies, (), False, self._root_path, head.target, True,
         )  # fmt: skip
+        if self._lone_under is not gateway.settings:
+            self._lone.clear()
+            self._lone_under = gateway.settings
         lone = self._lone.get(fields.host)
-        if lone is not None and lone[0] is gateway.settings:
-            return routed_call(gateway, lone[1], request, connection)
+        if lone is not None:
+            return routed_call(gateway, lone, request, connection)
         routes = self._routes_of(fields.host)
         if routes is not None:
             return request_call(gateway, request, connection, routes)
@@ -163,8 +167,11 @@ class GatewayReception:
                 self._lone.clear()
             self._known[sent] = host
         settings = self._gateway.settings
-        if len(routes) == 1 and routes[0].path == b"/" and settings.routes.of_host(host) is routes:
-            self._lone[sent] = settings, routes[0]
+        if (
+            len(routes) == 1 and routes[0].path == b"/"
+            and settings is self._lone_under and settings.routes.of_host(host) is routes
+        ):  # fmt: skip
+            self._lone[sent] = routes[0]
         return routes
 
     def _is_control(self, head: Head, connection: Connection) -> bool:

@@ -166,7 +166,7 @@ MAKES: list[tuple[State, bytes | Callable[[Client], None]]] = [
     (T, b"\r\n"), (T, answer_in_parts), (T, whole),
     (A, whole), (A, answer_the_last),
     (D, b"hello"),
-    (U, lambda client: client.connection.open(client.door.peers[0])), (U, turn_down),
+    (U, lambda client: client.connection.open(*client.door.peers[:1] * 2)), (U, turn_down),
 ]  # fmt: skip
 """Inputs that make each move of the table, and others with it."""
 

@@ -3,16 +3,23 @@
 import asyncio
 import gc
 import weakref
+from typing import cast
 
 import pytest
 
+from app.public.http_call import HttpCall
+from app.rules.policy import Policy
+from app.rules.routes import Route, RouteTable
 from app.server.connection_states import State
 from tests.app.server.door_stage import ACCEPT, ACCEPTED, HANDSHAKE, Front, Visitor
 from tests.app.stage import HOST, Stage
+from tests.fakes.link import TARGET
 from tests.fakes.loop import dialogue, quiet
 from tests.fakes.service import FakeService
 from tunnel import websocket
 from tunnel.websocket import Message
+
+NEW = Policy(max_body_bytes=1)
 
 
 @dialogue
@@ -103,6 +110,30 @@ async def test_a_route_that_goes_is_forgotten():
             visitor.ask()
             await quiet()
             assert visitor.got[before:].startswith(b"HTTP/1.1 404 ")
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        [Route(HOST, b"/", TARGET, NEW)],
+        [Route(HOST, b"/", TARGET), Route(HOST, b"/x", TARGET, NEW)],
+        [Route("*.example.test", b"/", TARGET, NEW)],
+    ],
+)
+@dialogue
+async def test_a_route_that_changes_is_the_new_one_from_the_next_request_on(routes: list[Route]):
+    async with Stage() as stage:
+        with Visitor(Front(stage)) as visitor:
+            for _ in range(2):
+                visitor.ask("/x")
+                stage.link.exchanges[-1].whole(b"")
+            stage.gateway.apply(Stage(0, routes=RouteTable(routes)).gateway.settings)
+            for _ in range(2):
+                visitor.ask("/x")
+                (call,) = stage.gateway.exchanges
+                assert cast("HttpCall", call)._route.policy is NEW
+                stage.link.exchanges[-1].whole(b"")
+            assert len(stage.link.exchanges) == 4
 
 
 # --- WebSockets
