@@ -16,6 +16,7 @@ from ..rules.request import Request
 from ..rules.routes import Route
 
 COOKIE = b"tunnel_agent"
+_COOKIE = COOKIE + b"="
 
 Preference = Callable[[Link], int]
 """Ranks links: the highest value is preferred."""
@@ -53,8 +54,13 @@ def _fingerprint(cluster: str, name: str) -> bytes:
 
 def _cookie(request: Request) -> bytes | None:
     for value in request.all(b"cookie"):
-        for part in value.split(b";"):
-            key, _, text = part.strip().partition(b"=")
-            if key == COOKIE:
-                return text
+        at = value.find(_COOKIE)
+        while at >= 0:
+            begin = at
+            while begin and value[begin - 1 : begin].isspace():
+                begin -= 1
+            if not begin or value[begin - 1 : begin] == b";":
+                end = value.find(b";", at)
+                return value[at + len(_COOKIE) : end if end >= 0 else None].rstrip()
+            at = value.find(_COOKIE, at + 1)
     return None
