@@ -28,7 +28,7 @@ class AgentChannel:
         self._codec = websocket.Connection(websocket.Role.SERVER, max_message_bytes=protocol.max_message_bytes)
         self._waiting: deque[bytes] = deque()
         self._parts: deque[bytes] = deque()  # the rest of a large message, in order
-        self._turns = Turns(protocol.loop, protocol.transport, self._work)
+        self._turns = Turns(protocol.loop.call_soon, protocol.transport, self._work)
         self._on_text: Callable[[str], None] | None = None
         self._on_bytes: Callable[[bytes], None] | None = None
         self.on_writable: Callable[[], None] = lambda: None

@@ -13,17 +13,18 @@ from tunnel.account import Account, Holding
 from tunnel.override import override
 
 from ..public.client_port import Message, WebSocketClient, WebSocketListener
-from .turns import Left, Turns, slices
+from .backlog import Backlog
+from .sockets import is_reset
+from .turns import Left, Turns
 from .wire import Wire
 
 logger = logging.getLogger("gateway")
 
-_SLICE_BYTES = 16 * 1024
-"""Parsed at once: 2,700 of the smallest frames, about 5 ms."""
-_TURN_EVENTS = 64
-"""Messages and control frames handled in one turn of the event loop, about 2 ms."""
-_SLICE_EVENTS = 16
-"""Parsing a slice counts as this many events, so a turn parses at most 64 KiB."""
+TURN_EVENTS = 12
+"""Messages and control frames handled in one slice of work, about 0.4 ms."""
+_FRAMES = 32
+"""Parsed at once, and counted as `_FRAMES_EVENTS`: 2 us each. Most bring an event, and some only a fragment."""
+_FRAMES_EVENTS = 2
 _BATCH_BYTES = 64 * 1024
 """Frames joined into one write."""
 
@@ -43,19 +44,19 @@ class ClientChannel(WebSocketClient):
         "_protocol",
         "_turns",
         "_waiting",
-        "_waiting_bytes",
+        "_waiting_at",
     )
 
-    def __init__(self, protocol: Wire, max_message_bytes: int, account: Account) -> None:
+    def __init__(self, protocol: Wire, max_message_bytes: int, account: Account, backlog: Backlog) -> None:
         self._protocol = protocol
         largest = min(max_message_bytes, protocol.max_message_bytes)
         self._codec = websocket.Connection(websocket.Role.SERVER, max_message_bytes=largest)
         self._held = Holding(account)
         self._listener: WebSocketListener | None = None
-        self._waiting: list[bytes] = []  # slices of one read, not yet parsed (an empty deque would take 760 bytes)
-        self._waiting_bytes = 0
+        self._waiting = b""  # one read, not yet parsed from `_waiting_at` on
+        self._waiting_at = 0
         self._events: list[websocket.Event] = []  # events of the last slice, not yet handled
-        self._turns = Turns(protocol.loop, protocol.transport, self._work)
+        self._turns = Turns(backlog.call_soon, protocol.transport, self._work)
         self._paused = False  # by the conversation
         self._frames: list[bytes] = []  # queued for the next flush
         self._frames_bytes = 0
@@ -142,16 +143,14 @@ class ClientChannel(WebSocketClient):
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
         self._protocol.heard = True
-        if self._paused or self._waiting or self._events or len(data) > _SLICE_BYTES:
-            self._waiting.extend(slices(data, _SLICE_BYTES))
-            self._waiting_bytes += len(data)
-            self._turns.run()
-            return
-        message = self._codec.whole_message(data)
-        if message is not None:
-            self._tell(message)  # the common case takes the short path
-            return
-        self._events.extend(self._codec.receive_data(data))
+        if self._paused or self._waiting or self._events:
+            data = self._waiting[self._waiting_at :] + data
+        else:
+            message = self._codec.whole_message(data)
+            if message is not None:
+                self._tell(message)  # the common case takes the short path
+                return
+        self._waiting, self._waiting_at = data, 0
         self._turns.run()
 
     def on_writable(self) -> None:
@@ -183,22 +182,33 @@ class ClientChannel(WebSocketClient):
 
     def _work(self) -> Left:
         """Do one turn's work of the backlog."""
-        budget = _TURN_EVENTS
+        if self._waiting_at and is_reset(self._protocol.transport):
+            self._drop()
+            self._protocol.transport.abort()
+            return Left.NOT_OURS
+        budget = TURN_EVENTS
         while budget > 0 and not self._paused:
             if self._events:
                 budget -= 1
                 self._handle(self._events.pop(0))
             elif self._waiting:
-                budget -= _SLICE_EVENTS
-                data = self._waiting.pop(0)
-                self._waiting_bytes -= len(data)
-                self._events.extend(self._codec.receive_data(data))
+                budget -= _FRAMES_EVENTS
+                self._parse()
             else:
                 break
         self._count()
         if self._waiting or self._events:
             return Left.BLOCKED if self._paused else Left.MORE
         return Left.NOTHING
+
+    def _parse(self) -> None:
+        """Parse some frames of what waits."""
+        events, at = self._codec.receive_frames(self._waiting, self._waiting_at, _FRAMES)
+        self._events.extend(events)
+        if at < len(self._waiting):
+            self._waiting_at = at
+        else:
+            self._waiting, self._waiting_at = b"", 0
 
     def _handle(self, event: websocket.Event) -> None:
         if type(event) is websocket.Message:
@@ -238,14 +248,13 @@ class ClientChannel(WebSocketClient):
             protocol.transport.write(data)
 
     def _drop(self) -> None:
-        self._waiting.clear()
-        self._waiting_bytes = 0
+        self._waiting, self._waiting_at = b"", 0
         self._events.clear()
         self._frames.clear()
         self._count()
 
     def _count(self) -> None:
-        held = self._waiting_bytes + self._codec.buffered_bytes + self._codec.owed_bytes
+        held = len(self._waiting) + self._codec.buffered_bytes + self._codec.owed_bytes
         if held and not self._held.size_bytes and self._listener is not None:
             self._listener.client_holds()
         self._held.set(held)

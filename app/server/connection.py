@@ -18,6 +18,7 @@ from tunnel.port import Headers
 from ..public.client_port import HttpListener
 from ..rules import problems
 from . import connection_states as states
+from .backlog import Backlog
 from .connection_states import (
     ANSWERING,
     BODY,
@@ -79,7 +80,7 @@ class Connection(Reading, asyncio.Protocol):
         """Bytes from the client."""
         state = self.state
         if state is WAITING and not self._rest:
-            self._read_head(data, 0)
+            self._read_head(data, 0, False)
         elif state is OPEN and self._channel is not None:
             self._channel.data_received(data)
         elif state is HEAD:
@@ -88,12 +89,15 @@ class Connection(Reading, asyncio.Protocol):
             self._dropped_bytes += len(data)
             if self._dropped_bytes > states.LINGERED_BYTES:
                 self._close()
+            elif len(data) >= states.FULL_READ_BYTES:
+                self._rest_a_turn()
         elif state is not CLOSING and state is not CLOSED:
             self._rest = self._rest[self._rest_at :] + data if self._rest else data
             self._rest_at = 0
             if self._body is not None:
                 self._expects = False  # it does not wait
-                self._read_body()
+                if self._next_turn is None:
+                    self._read_body()
             self._keep()
 
     def eof_received(self) -> bool:
@@ -174,6 +178,8 @@ class Connection(Reading, asyncio.Protocol):
             return inf
         seconds = row.seconds
         if state is WAITING:
+            if self._rest:  # its turn comes
+                return now + states.LOOK_SECONDS
             seconds = self._reception.keep_alive_seconds if self.requests else states.HEAD_SECONDS
         if seconds is None:
             return now + min(states.LOOK_SECONDS, self._reception.keep_alive_seconds)
@@ -183,6 +189,8 @@ class Connection(Reading, asyncio.Protocol):
         if is_fast or (state in (BODY, TRAILERS) and (self._paused or not self._may_tell)):
             self._progress_bytes = 0
             self._since = now
+            if self._body is not None:
+                self._body.forgive()
             return now + seconds
         return self._late(row.late)
 
@@ -341,6 +349,11 @@ class Connection(Reading, asyncio.Protocol):
     def transport(self) -> asyncio.Transport | None:
         """None once the connection is gone."""
         return self._transport
+
+    @property
+    def backlog(self) -> Backlog:
+        """Where its work waits for its turn."""
+        return self._reception.backlog
 
     # --- inside
 

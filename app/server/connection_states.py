@@ -4,6 +4,7 @@
     WAITING     HEAD, BODY, ANSWERING            bytes of a head came; the head came whole, with and without a body
                 UPGRADING                        the head is the handshake of a WebSocket
     HEAD        BODY, ANSWERING, UPGRADING       the head is complete
+                WAITING                          it is, and expensive to read: it waits for its turn (`backlog.py`)
                 ANSWERING                        the head is refused, or late: the refusal is the answer
     BODY        TRAILERS, ANSWERING              the payload, the body is complete
                 ANSWERING                        the body is refused, or late
@@ -108,6 +109,8 @@ DROPPED_BYTES: Final = 256 * 1024
 """Of a body that nobody wants. A longer rest ends the connection."""
 LINGERED_BYTES: Final = 16 * 1024 * 1024
 """Read and dropped so that the client gets the answer and no reset (RFC 9112 section 9.6): ten seconds at 13 Mbit/s."""
+FULL_READ_BYTES: Final = 64 * 1024
+"""Dropped at once while lingering: after a read of more the connection waits for its turn. uvloop reads up to 8 MiB."""
 WAITING_BYTES: Final = 64 * 1024
 """Kept of what follows a request, or of a body that waits for a link. One read may add 256 KiB to it."""
 HALF_CLOSE_SECONDS: Final = 0.5
@@ -120,7 +123,7 @@ LOOK_SECONDS: Final = 60.0
 
 ROWS: Final = {
     WAITING: Row((HEAD, BODY, ANSWERING, UPGRADING), Bytes.HEAD, None, Late.CLOSE, Fin.REST, Drain.CLOSE),
-    HEAD: Row((BODY, ANSWERING, UPGRADING), Bytes.HEAD, HEAD_SECONDS, Late.REFUSE, Fin.CLOSE, Drain.FINISH),
+    HEAD: Row((WAITING, BODY, ANSWERING, UPGRADING), Bytes.HEAD, HEAD_SECONDS, Late.REFUSE, Fin.CLOSE, Drain.FINISH),
     BODY: Row((TRAILERS, ANSWERING, DROPPING, LINGERING), Bytes.BODY, BODY_SECONDS, Late.SPOIL, Fin.REST, Drain.FINISH),
     TRAILERS: Row((ANSWERING, DROPPING, LINGERING), Bytes.BODY, HEAD_SECONDS, Late.SPOIL, Fin.REST, Drain.FINISH),
     ANSWERING: Row((WAITING, LINGERING), Bytes.KEPT, None, Late.NOTHING, Fin.HALF, Drain.FINISH),

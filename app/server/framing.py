@@ -14,6 +14,11 @@ _LENGTH_DIGITS = 18
 """Nothing longer is a length: a petabyte has 16."""
 
 
+LIST_BYTES = 4 * 1024
+"""Of all fields of a head that are lists and that we read: 2,000 members. Real ones have a few dozen bytes."""
+_LISTS = frozenset((b"connection", b"sec-websocket-protocol", b"te", b"transfer-encoding", b"upgrade"))
+
+
 class Framing:
     """See the module."""
 
@@ -57,6 +62,12 @@ _USUAL = {
     b"close": Framing(closes=True),
 }
 """By the value of Connection, where nothing else says anything."""
+
+
+def check_lists(fields: Headers) -> None:
+    """Refuse lists that would take long to read. Raises HeadError."""
+    if sum([len(value) for name, value in fields if name in _LISTS]) > LIST_BYTES:
+        raise HeadError(f"lists of more than {LIST_BYTES} bytes", problems.HEAD_TOO_LARGE)
 
 
 def framing_of(shape: Shape, fields: Headers) -> Framing:

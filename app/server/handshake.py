@@ -82,7 +82,7 @@ class ClientHandshake(Upgraded[ClientChannel], Handshake):
         transport = self._connection.transport
         assert transport is not None  # noqa: S101  (`_accepted` looked)
         wire = self._make_socket(transport)
-        self._channel = ClientChannel(wire, max_message_bytes, account)
+        self._channel = ClientChannel(wire, max_message_bytes, account, self._connection.backlog)
         wire.ping_failed = self._channel.ended
         return self._channel
 

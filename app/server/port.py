@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from tunnel.account import Account
 
 from ..public.client_port import HttpListener
+from .backlog import Backlog
 from .deadlines import Deadlines
 from .heads import Head
 from .lines import HeadError
@@ -41,6 +42,7 @@ class Reception(Protocol):
     """Who takes the requests of a door. A `connection` is a `Connection`."""
 
     account: Account
+    backlog: Backlog
     deadlines: Deadlines
     keep_alive_seconds: float
 

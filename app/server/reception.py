@@ -26,6 +26,7 @@ from ..rules.shape import shape_of
 from ..settings.hosts import is_control
 from .agent_handshake import AgentHandshake
 from .asgi_call import Application, AsgiCall, scope_of
+from .backlog import Backlog
 from .connection import Connection
 from .deadlines import Deadlines
 from .handshake import ClientHandshake
@@ -60,6 +61,7 @@ class GatewayReception:
         self._lone_under = gateway.settings
         """What `_lone` holds for; it is forgotten with a reload."""
         self.account = gateway.account
+        self.backlog = Backlog(loop)
         self.deadlines = Deadlines(loop)
         self.keep_alive_seconds = keep_alive_seconds
         self.connections: set[Connection] = set()

@@ -1,8 +1,9 @@
-"""The options of a client's socket: TCP keep-alive, a small send buffer, and an abort that drops what is unsent."""
+"""A client's socket: TCP keep-alive, a small send buffer, an abort that drops what is unsent, and a look for resets."""
 
 import asyncio
 import contextlib
 import os
+import select
 import socket
 import struct
 
@@ -39,3 +40,16 @@ def cut_off(transport: asyncio.Transport) -> None:
         with contextlib.suppress(OSError):  # already gone
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
     transport.abort()
+
+
+def is_reset(transport: asyncio.Transport) -> bool:
+    """Whether the client reset the connection, though what it had sent before is not read yet.
+
+    The event loop would tell us only after that was read; for a flood that takes minutes.
+    """
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0 or not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(sock.fileno(), 0)  # errors and hang-ups are always told
+    return bool(poll.poll(0))

@@ -1,12 +1,14 @@
 """Does a connection's work in slices, one per turn of the event loop, and reads nothing while work is left.
 
 So a peer that sends a flood cannot hold up the others, and a connection holds at most one read of its socket. Knows
-neither bytes nor frames: `work` does one slice and returns what is left.
+neither bytes nor frames: `work` does one slice and returns what is left. `soon` says when the next one is done: in the
+loop's next turn (its `call_soon`, for an agent), or when it is the connection's turn (`backlog.py`, for clients).
 """
 
 import asyncio
 from collections.abc import Callable, Iterator
 from enum import Enum
+from typing import Final, Protocol
 
 
 class Left(Enum):
@@ -18,6 +20,21 @@ class Left(Enum):
     NOT_OURS = "leave reading as it is"
 
 
+SLICE_UNITS: Final = 4
+"""What a slice counts as in the backlog: 0.4 ms at most."""
+
+
+class Cancellable(Protocol):
+    """A call that is due."""
+
+    def cancel(self) -> None:
+        """Do not make it; idempotent."""
+
+
+Soon = Callable[[Callable[[], int]], Cancellable]
+"""Arranges a call for a later turn of the loop. The call returns its cost in the units of `backlog.py`."""
+
+
 def _nothing() -> Left:
     return Left.NOT_OURS
 
@@ -25,13 +42,13 @@ def _nothing() -> Left:
 class Turns:
     """When a connection works, and when its socket is read."""
 
-    __slots__ = ("_loop", "_transport", "_work", "due")
+    __slots__ = ("_soon", "_transport", "_work", "due")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport, work: Callable[[], Left]) -> None:
-        self._loop = loop
+    def __init__(self, soon: Soon, transport: asyncio.Transport, work: Callable[[], Left]) -> None:
+        self._soon = soon
         self._transport = transport
         self._work = work
-        self.due: asyncio.Handle | None = None
+        self.due: Cancellable | None = None
         """The turn that is due; None: the connection is idle. To be looked at only."""
 
     def run(self) -> None:
@@ -42,7 +59,7 @@ class Turns:
     def wake(self) -> None:
         """Do a slice in the next turn; idempotent."""
         if self.due is None:
-            self.due = self._loop.call_soon(self._turn)
+            self.due = self._soon(self._turn)
 
     def schedule(self, left: Left) -> None:
         """After a slice of work, resume or pause reading, and wake if there is more to do."""
@@ -66,9 +83,10 @@ class Turns:
         self.cancel()
         self._work = _nothing
 
-    def _turn(self) -> None:
+    def _turn(self) -> int:
         self.due = None
         self.run()
+        return SLICE_UNITS
 
     def __repr__(self) -> str:
         return f"<Turns {'idle' if self.due is None else 'one is due'}>"

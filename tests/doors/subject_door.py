@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+from app.server.backlog import Backlog
 from app.server.connection import Connection
 from app.server.connection_states import OPEN
 from app.server.deadlines import Deadlines
@@ -111,6 +112,7 @@ class _Door:
 
     def __init__(self, loop: _Loop) -> None:
         self.account = Account()
+        self.backlog = Backlog(cast("asyncio.AbstractEventLoop", loop))
         self.deadlines = Deadlines(cast("asyncio.AbstractEventLoop", loop))
         self.keep_alive_seconds = 75.0
         self.requests: list[Read] = []

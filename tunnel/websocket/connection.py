@@ -186,16 +186,29 @@ class Connection:
         message = self.whole_message(data)
         if message is not None:
             return [Message(message)]
+        return self.receive_frames(data, 0, len(data) + 1)[0]
+
+    def receive_frames(self, data: bytes, at: int, most: int) -> tuple[list[Event], int]:
+        """Take the peer's next bytes, from this place on, and of them at most so many frames (1 or more).
+
+        Returns what they completed, and the place of what was not taken. So the caller bounds the work of one call.
+        """
         events: list[Event] = []
-        at = self._take_payload(data, events) if self._left else 0
+        if self._left:
+            at += self._take_payload(data[at : at + self._left], events)
+        shift = 0
         if self._head:
-            data = self._head + data
+            shift = len(self._head) - at
+            data = self._head + data[at:]
             self._head = b""
+            at = 0
         end = len(data)
-        while at < end and self.state is not _CLOSED:
+        while at < end and most and self.state is not _CLOSED:
+            most -= 1
             parsed = parse_head(data, at)
             if parsed is None:
                 self._head = data[at:]
+                at = end
                 break
             first, second, length, at = parsed
             fault = self._fault(first, second, length)
@@ -212,7 +225,7 @@ class Connection:
             at += length
         within = self._left or self._head or self._kind or self.state is _CLOSED
         self._whole_limit_bytes = -1 if within else self._max_message_bytes
-        return events
+        return events, (end if self.state is _CLOSED else min(at, end)) - shift
 
     def whole_message(self, data: bytes) -> bytes | str | None:
         """The message, if the peer's next bytes are exactly one message in one frame: the usual case, without events.

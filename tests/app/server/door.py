@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from app.rules.problems import Problem
+from app.server.backlog import Backlog
 from app.server.connection import Connection
 from app.server.deadlines import Deadlines
 from app.server.heads import Head
@@ -76,6 +77,7 @@ class Door:
 
     def __init__(self, account: Account | None = None) -> None:
         self.account = account or Account()
+        self.backlog = Backlog(asyncio.get_running_loop())
         self.deadlines = Deadlines(asyncio.get_running_loop())
         self.keep_alive_seconds = KEEP_ALIVE_SECONDS
         self.calls: list[Call] = []

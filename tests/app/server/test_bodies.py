@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from app.server.bodies import (
     CHUNKS_PER_CALL,
+    EXTENSION_BYTES,
+    FRAMING_BYTES,
     LINE_BYTES,
     SIZE_LINE_BYTES,
     BodyReader,
@@ -132,6 +134,55 @@ def test_many_small_chunks_are_read_in_several_calls():
     assert sum(sizes) == count
     assert max(sizes) <= CHUNKS_PER_CALL
     assert data == b"GET"
+
+
+@pytest.mark.parametrize(
+    ("chunk", "overhead"),
+    [(b"1\r\na\r\n", 4), (b"3\r\nabc\r\n", 2), (b"001\r\na\r\n", 6), (b"1;a=b\r\na\r\n", 8)],
+)
+def test_the_framing_of_a_body_has_a_bound(chunk: bytes, overhead: int):
+    count = FRAMING_BYTES // overhead
+    if b";" in chunk:
+        assert count * len(b";a=b") > EXTENSION_BYTES  # so that is reached first
+        assert status_of(chunk * count) == 413
+        return
+    assert status_of(chunk * count) is None
+    assert status_of(chunk * (count + 1)) == 413
+    assert status_of(chunk * count, chunk[:1], chunk[1:]) == 413
+
+
+@pytest.mark.parametrize("chunk", [b"5\r\nhello\r\n", b"10\r\n0123456789abcdef\r\n"])
+def test_chunks_with_as_much_payload_as_framing_may_come_for_ever(chunk: bytes):
+    assert status_of(chunk * (2 * FRAMING_BYTES // len(chunk))) is None
+
+
+def test_what_was_sent_slowly_is_forgiven():
+    reader = ChunkedReader()
+    for _ in range(5):
+        fed(reader, b"1\r\na\r\n" * (FRAMING_BYTES // 4))
+        reader.forgive()
+
+
+def test_a_large_chunk_does_not_pay_for_many_small_ones():
+    many = b"1\r\na\r\n" * (FRAMING_BYTES // 4 + 1)
+    assert status_of(b"f4240\r\n" + b"a" * 1_000_000 + b"\r\n", many) == 413
+
+
+@pytest.mark.parametrize("size", [1, 9, 10, 15, 16, 171, 254, 255, 256, 4_095])
+@pytest.mark.parametrize("form", [b"%x", b"%X", b"%02x", b"%03X"])
+def test_sizes_however_they_are_written(size: int, form: bytes):
+    chunk = form % size + b"\r\n" + b"z" * size + b"\r\n"
+    data = chunk * 3 + b"0\r\n\r\n"
+    assert fed(ChunkedReader(), data) == (b"z" * 3 * size, True, b"")
+    assert fed(ChunkedReader(), *[bytes([byte]) for byte in data]) == (b"z" * 3 * size, True, b"")
+    assert status_of(chunk[:-1] + b"x") == 400
+
+
+def test_long_lines_count_as_many_chunks():
+    line = b"7d0;" + b";".join([b"a"] * 125) + b"\r\n" + b"b" * 2_000 + b"\r\n"
+    reader = ChunkedReader()
+    assert len(reader.feed(line * CHUNKS_PER_CALL)) < 2_000 * CHUNKS_PER_CALL // 10
+    assert reader.more
 
 
 def test_when_the_trailers_begin():

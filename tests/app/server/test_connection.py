@@ -76,6 +76,7 @@ async def test_an_unfinished_head_is_counted():
         assert door.account.held_bytes == len(GET) + 100_001
         assert client.wire.reading
         client.send(b"\r\n\r\n")
+        await quiet()
         assert door.account.held_bytes == 0
         assert len(door.calls) == 1
 

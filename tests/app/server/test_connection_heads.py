@@ -54,6 +54,7 @@ async def test_a_head_at_its_bound_may_still_be_finished_and_the_next_ones_count
     with Client(door) as client:
         for number in (1, 2):
             client.send(head_of(HEAD_BYTES - 4), b"\r\n\r\n")
+            await quiet()
             assert door.call.whole()
             assert client.got == OK * number
 

@@ -7,11 +7,14 @@ import pytest
 
 from app.server import connection_states as states
 from app.server.connection_states import ROWS, Drain, Fin, Late, State
+from app.server.heads import USUAL_FIELDS
 from tests.app.server.door import GET, Call, Client, Door
 from tests.fakes.loop import dialogue, quiet
 
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
 UPGRADE = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+
+UNUSUAL = GET[:-2] + b"X: 1\r\n" * USUAL_FIELDS + b"\r\n"
 
 W, H, B, T, A, D, L, U, O, C, X = State  # noqa: E741
 
@@ -161,7 +164,8 @@ def turn_down(client: Client) -> None:
 
 MAKES: list[tuple[State, bytes | Callable[[Client], None]]] = [
     (W, b"GET"), (W, POST), (W, GET), (W, UPGRADE),
-    (H, GET[3:]), (H, UPGRADE[3:]), (H, b"X / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"),
+    (H, GET[3:]), (H, UPGRADE[3:]), (H, UNUSUAL[3:]),
+    (H, b"X / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n"),
     (B, b"0\r\n"), (B, b"1\r\na\r\n0\r\n\r\n"), (B, answer_in_parts), (B, whole), (B, drop_too_much),
     (T, b"\r\n"), (T, answer_in_parts), (T, whole),
     (A, whole), (A, answer_the_last),

@@ -1,14 +1,17 @@
-"""How a connection is cut off: the kernel drops what it holds, then the transport is aborted."""
+"""How a connection is cut off, and how one is noticed that the client reset."""
 
 import socket
 import struct
 
 import pytest
 
-from app.server.sockets import cut_off
+from app.server.sockets import cut_off, is_reset
+from tests.app.server.browser import browsing
 from tests.app.server.door import GET, Client, Door
-from tests.fakes.loop import dialogue
+from tests.app.stage import Stage
+from tests.fakes.loop import dialogue, quiet
 from tests.fakes.transport import FakeTransport
+from tunnel.websocket import Closed
 
 
 class Socket:
@@ -54,3 +57,53 @@ async def test_a_calls_abort_cuts_off():
         client.connection.abort()
         assert client.wire.aborted
         assert client.wire.socket.options == [FORGET]
+
+
+# --- a client that reset its connection
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_a_connection_is_reset_once_its_other_end_is_gone():
+    ours, theirs = socket.socketpair()
+    with ours:
+        transport = FakeTransport(socket=ours)
+        theirs.sendall(b"unread")
+        assert not is_reset(transport)
+        theirs.close()
+        assert is_reset(transport)
+    assert not is_reset(transport)  # closed
+    assert not is_reset(FakeTransport())
+
+
+@dialogue
+async def test_the_rest_of_a_flood_of_chunks_is_not_read_after_a_reset():
+    door = Door()
+    door.on_begin = lambda call: call.connection.read_body()
+    ours, theirs = socket.socketpair()
+    with ours, theirs, Client(door) as client:
+        client.wire.socket = ours
+        client.send(CHUNKED + b"1\r\na\r\n" * 10_000)
+        theirs.close()
+        await quiet()
+        assert client.wire.closed
+        assert door.call.log[-1] == "left"
+        assert len(door.call.body_) < 1_000
+        assert door.account.held_bytes == 0
+
+
+@dialogue
+async def test_the_rest_of_a_flood_of_frames_is_not_read_after_a_reset():
+    async with Stage() as stage:
+        browser, service = await browsing(stage)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            browser.wire.socket = ours
+            browser.bring(bytes.fromhex("818000000000") * 10_000)
+            theirs.close()
+            await quiet()
+            assert browser.wire.aborted
+            *messages, closed = service.heard()
+            assert closed == Closed(1011, "client vanished")
+            assert len(messages) < 1_000
+            assert stage.gateway.account.held_bytes == 0

@@ -33,7 +33,7 @@ class Work:
         self.outcomes = list(outcomes)
         self.done = 0
         self.transport = Reading()
-        self.turns = Turns(asyncio.get_running_loop(), cast("asyncio.Transport", self.transport), self.slice)
+        self.turns = Turns(asyncio.get_running_loop().call_soon, cast("asyncio.Transport", self.transport), self.slice)
 
     def slice(self) -> Left:
         self.done += 1

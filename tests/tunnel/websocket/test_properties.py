@@ -173,3 +173,26 @@ def test_the_scanner_sees_the_same_frames_however_the_stream_is_cut(wire: bytes,
     assert (cut.border, cut.received_bytes) == (whole.border, whole.received_bytes)
     for head, following in pairwise(heads):
         assert following.offset > head.offset + head.length
+
+
+@given(st.lists(st.tuples(first_bytes, st.binary(max_size=130)), max_size=12), cuts, st.integers(1, 4))
+@settings(deadline=None, max_examples=300)
+def test_some_frames_at_a_time_are_heard_the_same(frames: list[tuple[int, bytes]], sizes: list[int], most: int):
+    wire = b"".join(
+        bytes([first, 0x80 | len(payload)] if len(payload) < 126 else [first, 0xFE, 0, len(payload)])
+        + bytes(4)
+        + payload
+        for first, payload in frames
+    )
+    at_once, bounded = Connection(Role.SERVER), Connection(Role.SERVER)
+    for piece in in_pieces(wire, sizes):
+        heard: list[Event] = []
+        at = 0
+        while at < len(piece):
+            events, then = bounded.receive_frames(piece, at, most)
+            assert len(events) <= most + 1  # and the end of a frame that was under way
+            assert at < then <= len(piece)
+            heard += events
+            at = then
+        assert heard == at_once.receive_data(piece)
+        assert repr(bounded) == repr(at_once)
