@@ -16,7 +16,6 @@ _LENGTH_DIGITS = 18
 
 LIST_BYTES = 4 * 1024
 """Of all fields of a head that are lists and that we read: 2,000 members. Real ones have a few dozen bytes."""
-_LISTS = frozenset((b"connection", b"sec-websocket-protocol", b"te", b"transfer-encoding", b"upgrade"))
 
 
 class Framing:
@@ -64,12 +63,6 @@ _USUAL = {
 """By the value of Connection, where nothing else says anything."""
 
 
-def check_lists(fields: Headers) -> None:
-    """Refuse lists that would take long to read. Raises HeadError."""
-    if sum([len(value) for name, value in fields if name in _LISTS]) > LIST_BYTES:
-        raise HeadError(f"lists of more than {LIST_BYTES} bytes", problems.HEAD_TOO_LARGE)
-
-
 def framing_of(shape: Shape, fields: Headers) -> Framing:
     """The framing of a head with these fields, which have this shape. Raises HeadError."""
     if not shape.is_framed:
@@ -78,7 +71,9 @@ def framing_of(shape: Shape, fields: Headers) -> Framing:
         usual = _USUAL.get(fields[shape.connections[0]][1])
         if usual is not None and len(shape.connections) == 1:
             return usual
-    connection = options(b",".join([fields[at][1] for at in shape.connections])) if shape.connections else frozenset()
+    listed = b",".join([fields[at][1] for at in shape.connections])
+    list_bytes = check_list(0, listed)
+    connection = options(listed) if listed else frozenset()
     codings: list[bytes] = []
     lengths: list[bytes] = []
     expects = takes_trailers = False
@@ -87,12 +82,15 @@ def framing_of(shape: Shape, fields: Headers) -> Framing:
         if name == b"content-length":
             lengths.append(value)
         elif name == b"transfer-encoding":
+            list_bytes = check_list(list_bytes, value)
             codings.append(value)
         elif name == b"expect":
             expects = _read_expectation(value)
         elif name == b"te":
+            list_bytes = check_list(list_bytes, value)
             takes_trailers = takes_trailers or b"trailers" in options(value)
         elif name == b"upgrade":
+            list_bytes = check_list(list_bytes, value)
             upgrade |= options(value)
     chunked = bool(codings) and _read_codings(codings)
     if chunked and lengths:  # section 6.3, rule 3
@@ -106,7 +104,17 @@ def framing_of(shape: Shape, fields: Headers) -> Framing:
         upgrades=b"websocket" in upgrade and b"upgrade" in connection,
         takes_trailers=takes_trailers,
     )
+    if framing.upgrades:
+        check_list(list_bytes, b",".join([value for name, value in fields if name == b"sec-websocket-protocol"]))
     return framing if _says_something(framing) else PLAIN
+
+
+def check_list(before_bytes: int, value: bytes) -> int:
+    """Refuse lists that would take long to read. Returns the bytes of all so far. Raises HeadError."""
+    size_bytes = before_bytes + len(value)
+    if size_bytes > LIST_BYTES:
+        raise HeadError(f"lists of more than {LIST_BYTES} bytes", problems.HEAD_TOO_LARGE)
+    return size_bytes
 
 
 def options(value: bytes) -> frozenset[bytes]:

@@ -16,7 +16,7 @@ import msgspec
 from ..rules import problems
 from ..rules.fields import Fields, facts_of
 from ..rules.shape import shape_of
-from .framing import LIST_BYTES, PLAIN, Framing, check_lists, framing_of
+from .framing import PLAIN, Framing, framing_of
 from .lines import REMEMBERED, HeadError, Memory, is_token, read_lines
 
 HEAD_BYTES: Final = 128 * 1024
@@ -80,10 +80,8 @@ _block = _blocks.found.get
 def read_head(data: bytes, in_turn: bool = True) -> Head:
     """The head in `data`, which ends with the CR LF of its last line. Raises HeadError.
 
-    Raises UnusualHeadError unless it is usual, or `in_turn`: it is the connection's turn to do a step of work.
+    Raises UnusualHeadError for more than `USUAL_FIELDS`, unless it is the connection's turn to do a step of work.
     """
-    if len(data) > USUAL_BYTES and not in_turn:
-        raise UnusualHeadError
     line, _, block = data.partition(b"\r\n")
     if len(line) > LINE_BYTES:
         raise HeadError(f"more than {LINE_BYTES} bytes", problems.TARGET_TOO_LONG)
@@ -122,8 +120,6 @@ def _read_fields(block: bytes, in_turn: bool) -> HeadFields:
     names = tuple([name for name, _ in read])
     values = tuple([value for _, value in read])
     shape = shape_of(names)
-    if len(block) > LIST_BYTES:
-        check_lists(read)
     framing = framing_of(shape, read)
     fields = HeadFields(read, *facts_of(shape, values, is_checked=True), framing)
     if len(block) <= _BLOCK_BYTES and REMEMBERED.issuperset(names):

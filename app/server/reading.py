@@ -17,7 +17,17 @@ from ..public.client_port import HttpListener
 from .bodies import ChunkedReader, LengthReader
 from .body_reading import BodyReading
 from .connection_states import ANSWERING, BODY, HEAD, LINGERING, WAITING
-from .heads import END, HEAD_BYTES, Head, HeadBuffer, UnusualHeadError, asked_for, read_head, skip_empty_lines
+from .heads import (
+    END,
+    HEAD_BYTES,
+    USUAL_BYTES,
+    Head,
+    HeadBuffer,
+    UnusualHeadError,
+    asked_for,
+    read_head,
+    skip_empty_lines,
+)  # fmt: skip
 from .lines import HeadError
 from .port import Reception
 from .sockets import is_reset
@@ -66,6 +76,9 @@ class Reading(BodyReading):
                     return
             end = data.find(END, at)
             if at <= end <= at + HEAD_BYTES - len(END) and data[at] != _CR:
+                if end - at > USUAL_BYTES - len(END) and not in_turn:
+                    self._put_off(data)
+                    return
                 head = read_head(data[at : end + 2], in_turn)
                 end += len(END)
                 self._rest, self._rest_at = (data, end) if end < len(data) else (b"", 0)
@@ -95,6 +108,9 @@ class Reading(BodyReading):
             self._buffer = None
             whole = skip_empty_lines(found)
             end = whole.find(END) + len(END)
+            if end > USUAL_BYTES:
+                self._put_off(whole)
+                return
             head = read_head(whole[: end - 2], False)
         except HeadError as error:
             self._refuse(error, buffer.beginning)
