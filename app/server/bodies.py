@@ -28,8 +28,9 @@ LINE_BYTES: Final = 16 * 1024
 EXTENSION_BYTES: Final = 16 * 1024
 """Of all extensions of a body, beyond an eighth of its payload: signatures come with chunks of some KiB."""
 
-FRAMING_BYTES: Final = 256 * 1024
-"""Of all that is not payload, beyond as much as there is payload: 50,000 chunks of a byte. See `forgive`."""
+FRAMING_BYTES: Final = 512 * 1024
+"""Of all that is not payload, beyond a quarter of the payload: 100,000 chunks of a byte, or any number of those of 24
+bytes. What was sent but not read when a client leaves has to be read all the same. See `forgive`."""
 
 _PLAIN_SIZES: Final = {
     spelt: size for size in range(1, 256) for spelt in (b"%x" % size, b"%X" % size, b"%02x" % size, b"%02X" % size)
@@ -106,7 +107,7 @@ class ChunkedReader:
         self._left = 0
         self._payload_bytes = 0
         self._extension_bytes = 0
-        self._framing_bytes = 0  # less the payload
+        self._framing_bytes = 0  # less a quarter of the payload
         self._fields = 0
         self._trailer_bytes = 0
         self.rest = b""
@@ -161,9 +162,9 @@ class ChunkedReader:
         self.more = budget <= 0 and not self.complete and at < size
         self.rest = data[at:]
         payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        self._framing_bytes = max(0, self._framing_bytes + at - 2 * len(payload))
+        self._framing_bytes = max(0, self._framing_bytes + at - len(payload) - len(payload) // 4)
         if self._framing_bytes > FRAMING_BYTES:
-            raise HeadError("more framing of chunks than payload", problems.BODY_TOO_LARGE)
+            raise HeadError("the chunks are too small", problems.BODY_TOO_LARGE)
         return payload
 
     def forgive(self) -> None:

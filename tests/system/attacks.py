@@ -55,6 +55,7 @@ ATTACKS: Final[Mapping[str, Attack]] = {
     "the application, pipelined": Attack(b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000),
     "chunks of a byte": Attack(CHUNKED, b"1\r\na\r\n" * 10_000),
     "chunks of ten bytes": Attack(CHUNKED, b"a\r\n0123456789\r\n" * 5_000),
+    "chunks of 24 bytes": Attack(CHUNKED, (b"18\r\n" + b"a" * 24 + b"\r\n") * 2_500),
     "extensions of chunks": Attack(CHUNKED, (b"7d0;" + b"a;" * 124 + b"a\r\n" + b"b" * 2_000 + b"\r\n") * 50),
     "heads of 250 fields": Attack(b"", b"".join(head(new_fields(number)) for number in range(20))),
     "heads of 120 KB": Attack(b"", head(b"Cookie: " + b"a" * 120_000 + b"\r\n")),
