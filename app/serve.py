@@ -26,6 +26,8 @@ from .operator.renewal import Renewal
 from .server.collector import Collector
 from .server.connection import Connection
 from .server.connection_states import CLOSING
+from .server.crowd import Crowd
+from .server.descriptors import Room, raise_limit, room_for
 from .server.http import Protocol, reception_of
 from .server.listener import Listener
 from .server.tls import ListenerContext
@@ -84,6 +86,7 @@ class GatewayServer(uvicorn.Server):
         self._admin = admin
         self._stopping: asyncio.Task[None] | None = None
         self._listener: Listener | None = None  # None before the start
+        self._crowd: Crowd | None = None  # likewise
         self.servers = []  # those of uvicorn: there are none
         self._tls: ListenerContext | None = None
         self._renewal: Renewal | None = None
@@ -152,6 +155,7 @@ class GatewayServer(uvicorn.Server):
             raise SystemExit(1)
         loop = asyncio.get_running_loop()
         reception = reception_of(self.config, self.server_state, self.lifespan.state, loop)
+        self._crowd = Crowd(reception, _room(self._gateway.settings.max_connections), self._gateway.metrics)
         listener = Listener(
             lambda: Connection(reception, loop), self.config.host, self.config.port, backlog=_BACKLOG, tls=self._tls
         )
@@ -169,6 +173,8 @@ class GatewayServer(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, the operator's listener last."""
         self._collector.stop()
+        if self._crowd is not None:
+            self._crowd.stop()
         if self._listener is not None:
             await self._listener.close()
         timer = asyncio.get_running_loop().call_later(_TLS_CLOSE_SECONDS, self._end_closing) if self._tls else None
@@ -226,6 +232,19 @@ def _serve(settings: Settings, certificate: Certificate | None, host: str, port:
     except SystemExit as stop:  # uvicorn could not start; the log says why
         return 1 if stop.code else 0
     return 0 if server.started else 1
+
+
+def _room(asked: int | None) -> Room:
+    """For connections, under a limit of open files that is raised as far as it goes."""
+    limit = raise_limit()
+    room = room_for(limit, asked)
+    if asked is not None and asked > room.most:
+        logger.warning(
+            "max_connections is %d, but a limit of %d open files leaves room for %d: raise that limit (LimitNOFILE, "
+            "ulimit -n)",
+            asked, limit, room.most,
+        )  # fmt: skip
+    return room
 
 
 def _admin_server(settings: Settings, gateway: Gateway) -> AdminServer | None:

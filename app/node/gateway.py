@@ -7,7 +7,7 @@ application never runs our lifespan. `aclose` leaves no task, timer or stream be
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,6 +67,8 @@ class Gateway:
     """The tasks that serve agents."""
     listeners: list[Callable[[], Awaitable[None]]] = field(init=False, default_factory=list)
     """Called when `closing` begins: stop listening, and close idle connections."""
+    connections: Sized = field(init=False, default=())
+    """Those of clients and agents that are open, where the door is our own."""
     companions: list[Companion] = field(init=False, default_factory=list)
     """They start and stop with the gateway."""
     clock: Callable[[], float] = field(init=False, default=_running_clock)
@@ -128,6 +130,7 @@ class Gateway:
         return Snapshot(
             links=[(link.cluster, link_state(link)) for link in links],
             clusters={route.target.cluster for route in self.settings.routes.routes} | self.learned.clusters,
+            connections=len(self.connections),
             streams=sum(link.active for link in links),
             held_bytes=self.account.held_bytes,
             held_bytes_limits={"high": self.account.high_mark_bytes, "hard": self.account.hard_mark_bytes},

@@ -73,6 +73,10 @@ NO_AGENT = Problem(
 BUSY = Problem(
     503, "busy", "Too busy", "The gateway has no room for another request or WebSocket.", "Try again soon.", 2, 1013
 )
+TOO_MANY_CONNECTIONS = Problem(
+    503, "too_many_connections", "Too busy", "The gateway has as many connections open as it allows.",
+    "Try again soon. Ask the operator to look at gateway_connections_shed_total and max_connections.", 5, 1013,
+)  # fmt: skip
 AGENT_LOST = Problem(
     502, "agent_lost", "Connection to the cluster lost", "The cluster's agent disconnected before it answered.",
     "Try again. The agent reconnects by itself.", None, 1012,

@@ -31,8 +31,8 @@ class BodyReading(Answering):
     """See the module. A subclass reads the heads, and says what a step is."""
 
     __slots__ = (
-        "_body", "_buffer", "_crumbles", "_dropped_bytes", "_ended_input", "_held", "_is_draining", "_is_starting",
-        "_is_unread", "_lingers", "_may_have_left", "_may_tell", "_next_turn", "_paused", "_progress_bytes",
+        "_body", "_buffer", "_crumbles", "_dropped_bytes", "_ended_input", "_held", "_is_brief", "_is_draining",
+        "_is_starting", "_is_unread", "_lingers", "_may_have_left", "_may_tell", "_next_turn", "_paused", "_progress_bytes",
         "_reception", "_rest", "_rest_at", "_since", "_time", "_wants_body", "requests", "state",
     )  # fmt: skip
 
@@ -59,6 +59,7 @@ class BodyReading(Answering):
         self._is_starting = False
         self._lingers = False  # the last request was refused, and the rest of it may still come
         self._is_draining = False
+        self._is_brief = False  # it does not linger
         self._ended_input = False  # the client half-closed
         self._may_have_left = False  # it did, and was sent nothing since
         self._next_turn: asyncio.Handle | Due | None = None

@@ -221,6 +221,35 @@ class Connection(Reading, asyncio.Protocol):
             cut_off(self._transport)
         return self._time() + (ROWS[self.state].seconds or states.LOOK_SECONDS)
 
+    # --- told by who bounds the connections
+
+    def received_by(self, reception: Reception) -> None:
+        """From now on this one takes its requests."""
+        self._reception = reception
+
+    def be_brief(self) -> None:
+        """End with the first answer, and do not wait for the client after it: others need the place."""
+        self._is_draining = self._is_brief = True
+
+    def turn_away(self, error: HeadError) -> None:
+        """Refuse its request, unless that has come."""
+        if self.state is WAITING or self.state is HEAD:
+            self._refuse(error, self._buffer.beginning if self._buffer is not None else b"")
+
+    @property
+    def idle_since(self) -> float | None:
+        """Since when it waits for another request, with nothing left to do. None: it does not."""
+        transport = self._transport
+        if self.state is not WAITING or not self.requests or self._rest or transport is None:
+            return None
+        return None if transport.get_write_buffer_size() else self._since
+
+    def give_way(self) -> None:
+        """End, for another connection; to be called only if it is idle."""
+        self._failed()
+        if self._transport is not None:
+            self._transport.abort()
+
     # --- after the answer
 
     @override
@@ -234,7 +263,7 @@ class Connection(Reading, asyncio.Protocol):
             self._enter(DROPPING)
             self._wants_body = self._paused = False
             self._wake_reader()
-        elif (self._rest or self._lingers or self._body is not None) and not self._ended_input:
+        elif (self._rest or self._lingers or self._body is not None) and not (self._ended_input or self._is_brief):
             self._linger()
         else:
             self._close()

@@ -24,7 +24,7 @@ class ServerReception(GatewayReception):
     def __init__(self, gateway: Gateway, app: Any, server: ServerState, **options: Any) -> None:  # noqa: ANN401
         super().__init__(gateway, app, tasks=server.tasks, **options)
         self._server = ref(server)  # which has this reception as long as it lives
-        self.connections = server.connections  # type: ignore[assignment]
+        self.connections = gateway.connections = server.connections  # type: ignore[assignment]
 
     def parted(self, connection: Connection, /) -> None:
         """A connection is gone; idempotent."""

@@ -7,6 +7,8 @@ only what is for a control host, and the health paths, reach the application.
 import asyncio
 import base64
 import binascii
+from collections.abc import Callable
+from math import inf
 from typing import Any, Final
 
 from ..agents import endpoints as agents
@@ -66,11 +68,16 @@ class GatewayReception:
         self.keep_alive_seconds = keep_alive_seconds
         self.connections: set[Connection] = set()
         gateway.exchanges.waiters.add(self)
+        self.most_connections = inf
+        self.overfull: Callable[[Connection], None] = _nothing
+        """Told of a connection that is one more than `most_connections`."""
 
     def joined(self, connection: Connection, /) -> None:
         """A connection was made."""
         self._gateway.open()
         self.connections.add(connection)
+        if len(self.connections) > self.most_connections:
+            self.overfull(connection)
 
     def parted(self, connection: Connection, /) -> None:
         """It is gone; idempotent."""
@@ -120,8 +127,8 @@ class GatewayReception:
         )  # fmt: skip
         return RefusedRequest(self._gateway, request, connection, error.problem, str(error))
 
-    def upgrade(self, head: Head, connection: Connection, /) -> Peer:
-        """Who answers a WebSocket handshake."""
+    def upgrade(self, head: Head, connection: Connection, /, problem: Problem | None = None) -> Peer:
+        """Who answers a WebSocket handshake. `problem`: why it is refused, whatever it is for."""
         gateway, fields = self._gateway, head.fields
         offered = b",".join([value for name, value in fields.lines if name == b"sec-websocket-protocol"])
         request = made_request(
@@ -132,7 +139,7 @@ class GatewayReception:
         )  # fmt: skip
         key = request.first(b"sec-websocket-key") or b""
         routes = self._routes_of(fields.host)
-        fault = _handshake_fault(head, request)
+        fault = (problem, "") if problem is not None else _handshake_fault(head, request)
         if fault is None and routes is None and head.path in agents.PATHS:
             return AgentHandshake(
                 connection, key, self._pings, self._max_message_bytes,
@@ -150,6 +157,19 @@ class GatewayReception:
             return handshake_call(gateway, request, handshake, routes=routes)
 
         return ClientHandshake(connection, key, self._pings, self._max_message_bytes, make)
+
+    def is_ours(self, head: Head, connection: Connection) -> bool:
+        """Whether the gateway itself answers this: what agents and the operator ask, and health checks."""
+        is_ours = head.path in _HEALTH or self._is_control(head, connection)
+        return is_ours and self._routes_of(head.fields.host) is None
+
+    def turn_away(self, head: Head, connection: Connection, problem: Problem) -> HttpListener:
+        """The call of a request that is refused, whatever it is for."""
+        request = made_request(
+            head.method, head.path, head.query, head.fields, connection.peer, connection.scheme,
+            self._gateway.settings.trusted_proxies,
+        )  # fmt: skip
+        return RefusedRequest(self._gateway, request, connection, problem)
 
     def _routes_of(self, sent: bytes) -> list[Route] | None:
         """The routes of a Host field. None: it is not routed, or no host."""
@@ -181,6 +201,10 @@ class GatewayReception:
 
     def __repr__(self) -> str:
         return f"<GatewayReception {len(self.connections)} connections, {len(self._tasks)} tasks>"
+
+
+def _nothing(_: Connection) -> None:
+    """There is no bound."""
 
 
 def host_fault(host: bytes) -> str:

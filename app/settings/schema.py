@@ -108,6 +108,7 @@ class File(PolicyKeys, kw_only=True):
     held_bytes_limit: HeldBytes | UnsetType = UNSET
     held_bytes_hard_limit: HeldBytes | UnsetType = UNSET
     spool_bytes_limit: SpoolBytes | UnsetType = UNSET
+    max_connections: Count | UnsetType = UNSET
     max_websockets_per_cluster: Count | Unlimited | UnsetType = UNSET
     max_links_per_cluster: Count | UnsetType = UNSET
     max_links_per_token: Count | UnsetType = UNSET

@@ -24,6 +24,8 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = ()
     policy: Policy = DEFAULT_POLICY
     """The defaults for routes that set nothing of their own."""
+    max_connections: int | None = None
+    """Of clients and agents. None: as many as the limit of open files leaves room for."""
     max_websockets_per_cluster: int | None = None
     max_links_per_cluster: int = 64
     max_links_per_token: int = 256

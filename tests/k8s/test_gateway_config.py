@@ -70,6 +70,7 @@ def test_the_whole_configuration_loads(tmp_path: Path) -> None:
     assert read.grants[bytes.fromhex("ab" * 32)].clusters == ("c1", "c2")
     assert read.grants[bytes.fromhex("cd" * 32)].revoked
     assert read.reconnect_grace == 1.5
+    assert read.max_connections == 5000
     assert (read.max_links_per_cluster, read.max_links_per_token, read.max_syncs_per_minute) == (8, 16, 2.5)
     assert read.policy.max_message_bytes == 20971520
     assert read.policy.origins == ("same-origin", "*.example.com")

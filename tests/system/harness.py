@@ -12,6 +12,7 @@ import json
 import os
 import random
 import socket
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,6 +91,8 @@ class Stack:
         self.gateway_tree = ROOT
         """The folder that holds the gateway's `app` and `tunnel`: this checkout, or another version's."""
         self.agent_tree = ROOT
+        self.ulimit = ""
+        """Arguments of `ulimit` for the gateway, as in `-n 100`."""
         self.port = free_port()
         self.services: dict[str, Service] = {}
         self.programs: dict[str, Process] = {}
@@ -146,9 +149,10 @@ class Stack:
         config = str(self.write_config())
         if UNDER_UVICORN:
             return self._start_uvicorn(config)
-        self._gateway = self.processes.python(
-            "gateway", "app", "--config", config, "--host", LOOPBACK, "--port", str(self.port), cwd=self.gateway_tree
-        )
+        command = [sys.executable, "-m", "app", "--config", config, "--host", LOOPBACK, "--port", str(self.port)]
+        if self.ulimit:
+            command = ["sh", "-c", f'ulimit {self.ulimit} && exec "$@"', "sh", *command]
+        self._gateway = self.processes.start("gateway", command, cwd=self.gateway_tree)
         self._gateway.wait_line("ready")
         return self._gateway
 

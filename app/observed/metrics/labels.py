@@ -48,6 +48,14 @@ class Limit(StrEnum):
     TIMEOUT_WRITE = "timeout_write"
 
 
+class Shed(StrEnum):
+    """Why a connection was ended because of the bound on connections: the values of the label `reason`."""
+
+    IDLE = "idle"
+    TURNED_AWAY = "turned_away"
+    CUT_OFF = "cut_off"
+
+
 _LIMIT_OF_PROBLEM = {
     problems.BODY_TOO_LARGE: Limit.BODY_SIZE,
     problems.ORIGIN_REFUSED: Limit.ORIGIN,

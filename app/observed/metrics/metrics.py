@@ -19,7 +19,18 @@ from prometheus_client.utils import floatToGoString
 from .. import log
 from ..record import Record
 from .counts import REQUEST_SECONDS, Distribution, StallTotal, Tls, Traffic
-from .labels import LINK_STATES, OTHER, OUTCOMES, SIDES, ClusterLabels, Limit, code_class, method_label, status_class
+from .labels import (
+    LINK_STATES,
+    OTHER,
+    OUTCOMES,
+    SIDES,
+    ClusterLabels,
+    Limit,
+    Shed,
+    code_class,
+    method_label,
+    status_class,
+)
 from .snapshot import Snapshot, Source
 
 _KINDS = 512
@@ -43,6 +54,10 @@ class Metrics:
         self.stalled_by_service = StallTotal()
         self.tls = Tls()
         self.websockets_active = 0
+        self.connections_limit = 0
+        """The bound on clients' connections; 0: there is none."""
+        self.connections_shed = dict.fromkeys(Shed, 0)
+        """Connections that were ended because of it."""
         self._requests: Counter[tuple[str, str, str]] = Counter()
         """By the values of their labels, as of the last `_label_requests`."""
         self._counted: dict[tuple[str | bytes, int, str], int] = {}
@@ -192,6 +207,10 @@ class Metrics:
         joined = {cluster: max(0, self._joined[cluster] - 1) for cluster in (configured | self._joined)}
         yield _counter("gateway_link_reconnects", "Links that became ready after their cluster's first",
                        ("cluster",), (((cluster,), count) for cluster, count in joined.items()))  # fmt: skip
+        yield _gauge("gateway_connections_active", "Connections of clients and agents", state.connections)
+        yield _gauge("gateway_connections_limit", "Bound on the connections; 0: none", self.connections_limit)
+        yield _counter("gateway_connections_shed", "Connections ended because of the bound", ("reason",),
+                       (((reason.value,), count) for reason, count in self.connections_shed.items()))  # fmt: skip
         yield _gauge("gateway_streams_active", "Exchanges that the links carry", state.streams)
         yield _gauge("gateway_held_bytes", "Bytes held for slow clients and services", state.held_bytes)
         yield _labelled("gateway_held_bytes_limit", "Marks of the held bytes", ("mark",),

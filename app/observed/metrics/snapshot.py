@@ -15,6 +15,8 @@ class Snapshot:
     """(cluster, state) of each link, with the states of `link_state`."""
     clusters: Iterable[str] = ()
     """Every routed cluster: one without a link must show as 0, so that an alert can see it."""
+    connections: int = 0
+    """Open ones of clients and agents, where the door is our own."""
     streams: int = 0
     """Exchanges that the links carry."""
     held_bytes: int = 0

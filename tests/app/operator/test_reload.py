@@ -153,6 +153,7 @@ OTHER: dict[str, Any] = {
     "held_bytes_limit": 2_000_000_000,
     "log_format": "json",
     "log_level": "debug",
+    "max_connections": 7,
     "reconnect_grace": 4.0,
     "spool_bytes_limit": 5,
     "state_dir": "/var/lib/elsewhere",

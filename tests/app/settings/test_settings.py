@@ -24,6 +24,7 @@ max_message_bytes = 2048
 max_window_bytes = 1048576
 held_bytes_limit = 4194304
 held_bytes_hard_limit = 5000000
+max_connections = 6000
 max_websockets_per_cluster = 900
 max_links_per_cluster = 7
 max_links_per_token = 8
@@ -128,6 +129,7 @@ def test_every_key(tmp_path: Path):
         max_window_bytes=1048576,
         held_bytes_limit=4194304,
         held_bytes_hard_limit=5_000_000,
+        max_connections=6000,
         max_websockets_per_cluster=900,
         max_links_per_cluster=7,
         max_links_per_token=8,
@@ -199,6 +201,7 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
     "held_bytes_limit": ("1048576", "2097152", 2097152),
     "held_bytes_hard_limit": ("900000000", "900000001", 900000001),
     "spool_bytes_limit": ("5", "0", 0),
+    "max_connections": ("5", "6", 6),
     "max_websockets_per_cluster": ("5", "unlimited", None),
     "max_links_per_cluster": ("5", "6", 6),
     "max_links_per_token": ("5", "6", 6),

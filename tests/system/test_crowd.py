@@ -1,0 +1,151 @@
+"""More connections than the gateway has room for: who is served all the same, and what the log and the metrics say.
+
+The gateway's limit of open files is lowered, so that few clients are many.
+"""
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.system.clients import RawClient
+from tests.system.conftest import tunnel_only
+from tests.system.harness import LOOPBACK, Stack
+from tests.system.process import wait_until
+
+pytestmark = tunnel_only
+
+OPEN_FILES = 160
+ROOM = 60
+"""Connections that it leaves room for."""
+RESERVE = 16
+SILENT = 400
+ADMIN = "admin-token-of-the-system-tests"
+WAIT_SECONDS = 60.0
+
+Make = Callable[..., Stack]
+
+
+@pytest.fixture
+def stack(own_stack: Make, tmp_path: Path) -> Stack:
+    (tmp_path / "admin-token").write_text(f"{ADMIN}\n")
+    made = own_stack(admin_token_file="admin-token", state_dir="state")
+    made.ulimit = f"-n {OPEN_FILES}"
+    return made
+
+
+def asked(stack: Stack, path: str, host: str = "localhost", *fields: str) -> tuple[int, str] | None:
+    """Status and body. None: the gateway closed the connection without an answer."""
+    with contextlib.suppress(ConnectionError, EOFError), RawClient((LOOPBACK, stack.port)) as client:
+        client.send("\r\n".join([f"GET {path} HTTP/1.1", f"Host: {host}", *fields, "", ""]).encode())
+        answer = client.answer()
+        return answer.status, answer.body.decode()
+    return None
+
+
+def answers(stack: Stack, path: str, host: str, status: int) -> bool:
+    found = asked(stack, path, host)
+    return found is not None and found[0] == status
+
+
+def metrics(stack: Stack) -> dict[str, float]:
+    """The metrics of connections, by name and label."""
+    found = asked(stack, "/metrics", "localhost", f"Authorization: Bearer {ADMIN}")
+    assert found is not None
+    lines = [line.rpartition(" ") for line in found[1].splitlines() if line.startswith("gateway_connections_")]
+    return {name: float(value) for name, _, value in lines}
+
+
+@pytest.fixture
+def crowd(stack: Stack) -> Iterator[list[socket.socket]]:
+    """Clients that say nothing, or half a line: all that there is room for, and many more."""
+    stack.start(agent=False)
+    with ExitStack() as closing:
+        clients = []
+        for number in range(SILENT):
+            client = closing.enter_context(socket.socket())
+            client.settimeout(WAIT_SECONDS)
+            with contextlib.suppress(ConnectionError):
+                client.connect((LOOPBACK, stack.port))
+                client.sendall(b"GET / HT" if number % 2 else b"")
+            clients.append(client)
+        yield clients
+
+
+def is_open(client: socket.socket) -> bool:
+    """Whether the gateway has neither answered nor closed this connection."""
+    client.setblocking(False)
+    try:
+        client.recv(1)
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+    return False
+
+
+@pytest.mark.timeout(180)
+def test_silent_clients_take_neither_the_agents_nor_the_operators_place(
+    stack: Stack, crowd: list[socket.socket]
+) -> None:
+    wait_until(lambda: answers(stack, "/readyz", "localhost", 200), WAIT_SECONDS, "the reserve is free again")
+    assert answers(stack, "/healthz", "nobody.example.test", 200)
+    assert asked(stack, "/metrics") is not None
+    told = asked(stack, "/small", "plain.example.test")
+    assert told is not None
+    assert (told[0], "too_many_connections" in told[1]) == (503, True)
+    stack.start_agent()
+    assert answers(stack, "/readyz?cluster=c1", "localhost", 200)
+    # All this while the silent ones that came first still have their places.
+    assert [is_open(client) for client in crowd[:ROOM]] == [True] * ROOM
+    assert psutil.Process(stack.gateway.popen.pid).num_fds() < OPEN_FILES
+
+    wait_until(lambda: answers(stack, "/small", "plain.example.test", 200), WAIT_SECONDS, "ordinary clients get in")
+    wait_until(lambda: metrics(stack)["gateway_connections_active"] <= 3, WAIT_SECONDS, "the silent ones are gone")
+    assert not any(is_open(client) for client in crowd)
+    found = metrics(stack)
+    assert found["gateway_connections_limit"] == ROOM
+    assert found['gateway_connections_shed_total{reason="turned_away"}'] > RESERVE
+    assert found['gateway_connections_shed_total{reason="cut_off"}'] >= SILENT - ROOM - 3 * RESERVE
+    assert stack.gateway.stop() == 0
+    output = stack.gateway.output()
+    assert len([line for line in output if "no room for more than 60 connections: 0 idle" in line]) == 1
+    assert not [line for line in output if "Traceback" in line or "Too many open files" in line or "rror" in line]
+
+
+def test_idle_clients_make_room_for_new_ones(stack: Stack) -> None:
+    stack.start()
+    with ExitStack() as closing:
+        clients = []
+        for _ in range(2 * ROOM):
+            clients.append(closing.enter_context(RawClient(stack.address("plain"))))
+            clients[-1].request("GET /small?n=1 HTTP/1.1", "plain")
+            assert clients[-1].answer().status == 200
+        assert [client.read_end() for client in clients[:ROOM]] == [b""] * ROOM
+        clients[-1].request("GET /small?n=2 HTTP/1.1", "plain")
+        assert clients[-1].answer().body == b"small 2"
+        found = metrics(stack)
+        assert found["gateway_connections_active"] <= ROOM + 1
+        assert found['gateway_connections_shed_total{reason="idle"}'] >= ROOM
+        assert found['gateway_connections_shed_total{reason="turned_away"}'] == 0
+        assert found['gateway_connections_shed_total{reason="cut_off"}'] == 0
+
+
+def test_the_limit_of_open_files_is_raised_and_what_does_not_fit_is_said(own_stack: Make) -> None:
+    stack = own_stack(max_connections=1000)
+    stack.ulimit = f"-n {OPEN_FILES}"
+    stack.start(agent=False)
+    stack.gateway.wait_line("max_connections is 1000, but a limit of 160 open files leaves room for 60")
+    assert psutil.Process(stack.gateway.popen.pid).rlimit(psutil.RLIMIT_NOFILE) == (OPEN_FILES, OPEN_FILES)
+
+
+def test_a_soft_limit_is_raised_to_the_hard_one(own_stack: Make) -> None:
+    stack = own_stack()
+    stack.ulimit = "-S -n 100"
+    stack.start(agent=False)
+    soft, hard = psutil.Process(stack.gateway.popen.pid).rlimit(psutil.RLIMIT_NOFILE)
+    assert soft == hard > 100
