@@ -211,8 +211,7 @@ class Connection(Reading, asyncio.Protocol):
 
     def _late(self, late: Late) -> float:
         if late is Late.REFUSE:
-            begun = self._buffer.beginning if self._buffer is not None else b""
-            self._refuse(HeadError(f"no end within {states.HEAD_SECONDS:g} s", problems.HEAD_TIMEOUT), begun)
+            self.turn_away(HeadError(f"no end within {states.HEAD_SECONDS:g} s", problems.HEAD_TIMEOUT))
         elif late is Late.SPOIL:
             self._spoil(HeadError("the body comes too slowly", problems.REQUEST_TIMEOUT))
         elif late is Late.CLOSE:
@@ -232,7 +231,7 @@ class Connection(Reading, asyncio.Protocol):
         self._is_draining = self._is_brief = True
 
     def turn_away(self, error: HeadError) -> None:
-        """Refuse its request, unless that has come."""
+        """Refuse its request, unless the head has come."""
         if self.state is WAITING or self.state is HEAD:
             self._refuse(error, self._buffer.beginning if self._buffer is not None else b"")
 
