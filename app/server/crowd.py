@@ -15,7 +15,7 @@ from typing import Final
 
 from ..observed.metrics import Metrics, Shed
 from .connection import Connection
-from .connection_states import CLOSED, WAITING
+from .connection_states import CLOSED
 from .descriptors import Room
 from .guest import GUEST_SECONDS, Guest
 from .reception import GatewayReception
@@ -80,8 +80,7 @@ class Crowd:
         if now < self._look_at:
             return False
         begin, end = self._look_from, self._look_from + LOOKED_AT
-        looked_at = [one for one in islice(self._connections, begin, end) if one.state is WAITING and one.requests]
-        idle = [(since, one) for one in looked_at if (since := one.idle_since) is not None]
+        idle = [(since, one) for one in islice(self._connections, begin, end) if (since := one.idle_since) is not None]
         idle.sort(key=_since)
         self._look_from = end if end < len(self._connections) else 0
         for _, one in idle[: self._batch]:

@@ -61,15 +61,15 @@ async def test_who_is_not_idle_never_makes_room():
         silent, asks, head, unread, open_ = (crowded.come() for _ in range(5))
         asks.ask()
         head.send(b"GET / HTTP")
-        unread.ask()
-        unread.ask()
-        crowded.stage.link.exchanges[-1].whole(b"one")
-        assert unread.connection.state is State.WAITING
         open_.ask("/ws", HANDSHAKE)
         FakeService(crowded.stage.link.exchanges[-1]).accept()
         slow = crowded.come(stuck=True)
         await slow.served()
         assert (slow.connection.state, slow.wire.buffer != b"") == (State.WAITING, True)
+        unread.ask()
+        unread.ask()
+        crowded.stage.link.exchanges[-1].whole(b"one")
+        assert unread.connection.state is State.WAITING  # until the next turn of the loop
         cut = crowded.come()
         assert cut.wire.aborted
         assert all(client.is_there for client in (silent, asks, head, unread, open_, slow))
