@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import DOMAIN, Stack
 
-pytestmark = [pytest.mark.anyio, tunnel_only]
+pytestmark = [pytest.mark.anyio, tunnel_only, app_only("it accepts one client a turn of its loop")]
 
 HANDSHAKES = 2_000
 KEPT_ALIVE = 500

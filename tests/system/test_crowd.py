@@ -13,11 +13,11 @@ import psutil
 import pytest
 
 from tests.system.clients import RawClient
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import LOOPBACK, Stack
 from tests.system.process import wait_until
 
-pytestmark = tunnel_only
+pytestmark = [tunnel_only, app_only("it has no bound on connections")]
 
 OPEN_FILES = 160
 ROOM = 60
