@@ -156,6 +156,8 @@ class GatewayServer(uvicorn.Server):
         loop = asyncio.get_running_loop()
         reception = reception_of(self.config, self.server_state, self.lifespan.state, loop)
         self._crowd = Crowd(reception, _room(self._gateway.settings.max_connections), self._gateway.metrics)
+        if self._tls is not None:
+            self._tls.lets_in = self._crowd.lets_in
         listener = Listener(
             lambda: Connection(reception, loop), self.config.host, self.config.port, backlog=_BACKLOG, tls=self._tls
         )

@@ -57,22 +57,34 @@ class Crowd:
 
     def meet(self, connection: Connection) -> None:
         """A connection was made, and it is one too many."""
-        self._forget_gone()
-        count = len(self._connections) - len(self._leaving)
-        if count <= self._room.most or self._close_idle():
+        above = self._above(0)
+        if above <= 0 or self._close_idle():
             return
-        if count > self._room.most + self._room.reserve:
+        if above > self._room.reserve:
             self._shed(Shed.CUT_OFF)
             connection.abort()
             return
         guest = Guest(connection, self._reception, self._turned_away)
         self._reception.deadlines.put(guest, self._loop.time() + GUEST_SECONDS)
 
+    def lets_in(self, arriving: int) -> bool:
+        """Whether there is room for one more, beside `arriving` that were accepted and are no connections yet."""
+        above = self._above(arriving) + 1
+        if above <= 0 or self._close_idle() or above <= self._room.reserve:
+            return True
+        self._shed(Shed.CUT_OFF)
+        return False
+
     def stop(self) -> None:
         """Write no more lines; idempotent."""
         if self._line is not None:
             self._line.cancel()
             self._line = None
+
+    def _above(self, arriving: int) -> int:
+        """How many connections there are above the bound; below 0: room for so many."""
+        self._leaving = [one for one in self._leaving if one.state is not CLOSED]
+        return len(self._connections) - len(self._leaving) + arriving - self._room.most
 
     def _close_idle(self) -> bool:
         """Close a batch of idle connections. Whether there was one."""
@@ -91,9 +103,6 @@ class Crowd:
             self._look_at = now + LOOK_AGAIN_SECONDS
         return bool(idle)
 
-    def _forget_gone(self) -> None:
-        self._leaving = [one for one in self._leaving if one.state is not CLOSED]
-
     def _turned_away(self) -> None:
         self._shed(Shed.TURNED_AWAY)
 
@@ -107,7 +116,7 @@ class Crowd:
     def _tell(self) -> None:
         self._line = None
         self._told_at = self._loop.time()
-        self._forget_gone()
+        self._above(0)  # and so forget those that are gone
         shed = self._metrics.connections_shed
         new = {reason: count - self._told[reason] for reason, count in shed.items()}
         self._told = dict(shed)

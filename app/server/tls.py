@@ -7,6 +7,7 @@ certificate are everyday things: they cost a line at debug level and a count.
 
 import logging
 import ssl
+from collections.abc import Callable
 from typing import Any, Self
 
 from tunnel.override import override
@@ -28,6 +29,8 @@ class ListenerContext(ssl.SSLContext):
 
     def __init__(self, in_force: ssl.SSLContext, counts: Tls) -> None:
         self._counts = counts
+        self.lets_in: Callable[[int], bool] = _everybody
+        """Whether there is room for one more, beside so many handshakes that are under way."""
         self.use(in_force)
 
     def use(self, context: ssl.SSLContext) -> None:
@@ -37,9 +40,16 @@ class ListenerContext(ssl.SSLContext):
 
     @override
     def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        if not self.lets_in(self._counts.under_way):
+            raise ConnectionAbortedError("no room for another connection")  # the transport closes it at once
         session = self._in_force.wrap_bio(*args, **options)
+        self._counts.begun += 1
         session.counts = self._counts  # type: ignore[attr-defined]
         return session
+
+
+def _everybody(_: int) -> bool:
+    return True
 
 
 class _Session(ssl.SSLObject):

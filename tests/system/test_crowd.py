@@ -5,6 +5,7 @@ The gateway's limit of open files is lowered, so that few clients are many.
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.fakes.certificates import Authority
 from tests.system.clients import RawClient
 from tests.system.conftest import app_only, tunnel_only
-from tests.system.harness import LOOPBACK, Stack
+from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import wait_until
 
 pytestmark = [tunnel_only, app_only("it has no bound on connections")]
@@ -60,10 +62,9 @@ def metrics(stack: Stack) -> dict[str, float]:
     return {name: float(value) for name, _, value in lines}
 
 
-@pytest.fixture
-def crowd(stack: Stack) -> Iterator[list[socket.socket]]:
-    """Clients that say nothing, or half a line: all that there is room for, and many more."""
-    stack.start(agent=False)
+@contextlib.contextmanager
+def many(stack: Stack, beginning: bytes) -> Iterator[list[socket.socket]]:
+    """Clients that say nothing, or only this: all that there is room for, and many more."""
     with ExitStack() as closing:
         clients = []
         for number in range(SILENT):
@@ -71,8 +72,15 @@ def crowd(stack: Stack) -> Iterator[list[socket.socket]]:
             client.settimeout(WAIT_SECONDS)
             with contextlib.suppress(ConnectionError):
                 client.connect((LOOPBACK, stack.port))
-                client.sendall(b"GET / HT" if number % 2 else b"")
+                client.sendall(beginning if number % 2 else b"")
             clients.append(client)
+        yield clients
+
+
+@pytest.fixture
+def crowd(stack: Stack) -> Iterator[list[socket.socket]]:
+    stack.start(agent=False)
+    with many(stack, b"GET / HT") as clients:
         yield clients
 
 
@@ -149,3 +157,36 @@ def test_a_soft_limit_is_raised_to_the_hard_one(own_stack: Make) -> None:
     stack.start(agent=False)
     soft, hard = psutil.Process(stack.gateway.popen.pid).rlimit(psutil.RLIMIT_NOFILE)
     assert soft == hard > 100
+
+
+@pytest.mark.timeout(180)
+def test_over_tls_silent_clients_do_not_use_up_the_descriptors(stack: Stack, tmp_path: Path) -> None:
+    """A handshake has ten seconds, and a connection before its end is one of those that are bounded."""
+    authority = Authority(tmp_path)
+    authority.write(authority.issue("localhost"))
+    admin = free_port()
+    stack.settings |= {"tls_certificate": "tls.crt", "tls_key": "tls.key", "admin_bind": f"{LOOPBACK}:{admin}"}
+    stack.start(agent=False)
+
+    def cut_off() -> float:
+        with RawClient((LOOPBACK, admin)) as client:
+            client.send(f"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN}\r\n\r\n".encode())
+            body = client.answer().body.decode()
+        name = 'gateway_connections_shed_total{reason="cut_off"}'
+        return next(float(line.split(" ")[1]) for line in body.splitlines() if line.startswith(name))
+
+    def is_healthy() -> bool:
+        with contextlib.suppress(ConnectionError, EOFError, ssl.SSLError), RawClient((LOOPBACK, stack.port)) as client:
+            client.socket = authority.client().wrap_socket(client.socket, server_hostname="localhost")
+            client.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            return client.answer().status == 200
+        return False
+
+    assert is_healthy()
+    with many(stack, b"\x16\x03\x01") as crowd:
+        wait_until(lambda: cut_off() >= SILENT - ROOM - RESERVE, WAIT_SECONDS, "those without a place are cut off")
+        assert psutil.Process(stack.gateway.popen.pid).num_fds() < OPEN_FILES
+        wait_until(is_healthy, WAIT_SECONDS, "the handshakes are late")
+        assert not any(is_open(client) for client in crowd)
+    assert stack.gateway.stop() == 0
+    assert not [line for line in stack.gateway.output() if "Traceback" in line or "rror" in line]

@@ -66,9 +66,10 @@ class Traffic:
 class Tls:
     """The public listener's TLS: handshakes by how they ended, and renewals of its certificate."""
 
-    __slots__ = ("failed", "not_after", "ok", "renewals", "renewals_failed", "unfinished")
+    __slots__ = ("begun", "failed", "not_after", "ok", "renewals", "renewals_failed", "unfinished")
 
     def __init__(self) -> None:
+        self.begun = 0
         self.ok = 0
         self.failed = 0
         """Ended by an error of either side: no TLS at all, no common version, a certificate that is not trusted."""
@@ -78,6 +79,11 @@ class Tls:
         self.renewals_failed = 0
         self.not_after: float | None = None
         """The end of the certificate's validity, in seconds since the epoch. None: there is no TLS."""
+
+    @property
+    def under_way(self) -> int:
+        """Handshakes that have not ended."""
+        return self.begun - self.ok - self.failed - self.unfinished
 
 
 class StallTotal:

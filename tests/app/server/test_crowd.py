@@ -107,6 +107,28 @@ async def test_when_the_silent_ones_are_late_everybody_gets_in_again():
         assert crowded.shed() == {TURNED_AWAY: 1}
 
 
+@pytest.mark.parametrize(("arriving", "is_let_in"), [(0, True), (2, True), (3, False), (9, False)])
+@dialogue
+async def test_those_that_are_arriving_take_room_too(arriving: int, is_let_in: bool):
+    """Two are there, and five may be: three more, of which two are under way at most."""
+    async with Crowded(3, 2) as crowded:
+        for _ in range(2):
+            crowded.come()
+        assert crowded.crowd.lets_in(arriving) is is_let_in
+        assert crowded.shed() == (NOBODY if is_let_in else {CUT_OFF: 1})
+
+
+@dialogue
+async def test_idle_connections_make_room_for_those_that_are_arriving():
+    async with Crowded(3, 0) as crowded:
+        clients = [await crowded.answered() for _ in range(3)]
+        assert crowded.crowd.lets_in(0)
+        assert [client.is_there for client in clients].count(True) == 2
+        assert crowded.crowd.lets_in(1)
+        assert [client.is_there for client in clients].count(True) == 1
+        assert crowded.shed() == {IDLE: 2}
+
+
 # --- what it costs
 
 
