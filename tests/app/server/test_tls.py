@@ -110,3 +110,21 @@ def test_a_handshake_that_has_begun_keeps_its_certificate_and_new_ones_get_the_n
     open_.server.write(b"still here")
     assert open_.client.read() == b"still here"
     assert world.counted == (3, 0, 0)
+
+
+def test_a_client_for_whom_there_is_no_room_has_no_handshake(world: World):
+    asked: list[int] = []
+
+    def lets_in(under_way: int) -> bool:
+        asked.append(under_way)
+        return under_way < 2
+
+    world.listener.lets_in = lets_in
+    pairs = [world.pair() for _ in range(2)]
+    with pytest.raises(ConnectionAbortedError):
+        world.pair()
+    assert (asked, world.counts.under_way, world.counted) == ([0, 1, 2], 2, (0, 0, 0))
+    pairs[0].shake_hands()
+    assert (world.counts.under_way, world.counted) == (1, (1, 0, 0))
+    del pairs
+    assert (world.counts.under_way, world.counted) == (0, (1, 0, 1))
