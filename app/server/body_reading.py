@@ -32,8 +32,8 @@ class BodyReading(Answering):
 
     __slots__ = (
         "_body", "_buffer", "_crumbles", "_dropped_bytes", "_ended_input", "_held", "_is_brief", "_is_draining",
-        "_is_starting", "_is_unread", "_lingers", "_may_have_left", "_may_tell", "_next_turn", "_paused", "_progress_bytes",
-        "_reception", "_rest", "_rest_at", "_since", "_time", "_wants_body", "requests", "state",
+        "_is_starting", "_is_unread", "_lingers", "_may_have_left", "_may_tell", "_next_turn", "_paused",
+        "_progress_bytes", "_reception", "_rest", "_rest_at", "_since", "_time", "_wants_body", "requests", "state",
     )  # fmt: skip
 
     def __init__(self, reception: Reception, loop: asyncio.AbstractEventLoop) -> None:

@@ -26,13 +26,14 @@ GUEST_SECONDS: Final = 2.0
 class Guest:
     """The `Reception` of such a connection. `turned_away`: told when it gets a 503."""
 
-    __slots__ = ("_connection", "_turned_away", "_usual", "account", "deadlines", "keep_alive_seconds")
+    __slots__ = ("_connection", "_turned_away", "_usual", "account", "backlog", "deadlines", "keep_alive_seconds")
 
     def __init__(self, connection: Connection, usual: GatewayReception, turned_away: Callable[[], None]) -> None:
         self._connection: Connection | None = connection
         self._usual = usual
         self._turned_away = turned_away
         self.account = usual.account
+        self.backlog = usual.backlog
         self.deadlines = usual.deadlines
         self.keep_alive_seconds = usual.keep_alive_seconds
         connection.be_brief()
