@@ -12,6 +12,7 @@ import logging
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import uvicorn
 
@@ -23,11 +24,13 @@ from .observed import log
 from .operator.admin import create_admin_app
 from .operator.reload import Reloader
 from .operator.renewal import Renewal
+from .server.balanced_listener import BalancedListener
 from .server.collector import Collector
 from .server.connection import Connection
 from .server.connection_states import CLOSING
 from .server.crowd import Crowd
 from .server.descriptors import Room, raise_limit, room_for
+from .server.doorman import Doorman
 from .server.http import Protocol, reception_of
 from .server.listener import Listener
 from .server.tls import ListenerContext
@@ -85,7 +88,7 @@ class GatewayServer(uvicorn.Server):
         self._reloader = reloader
         self._admin = admin
         self._stopping: asyncio.Task[None] | None = None
-        self._listener: Listener | None = None  # None before the start
+        self._listener: Listener | BalancedListener | None = None  # None before the start
         self._crowd: Crowd | None = None  # likewise
         self.servers = []  # those of uvicorn: there are none
         self._tls: ListenerContext | None = None
@@ -158,9 +161,20 @@ class GatewayServer(uvicorn.Server):
         self._crowd = Crowd(reception, _room(self._gateway.settings.max_connections), self._gateway.metrics)
         if self._tls is not None:
             self._tls.lets_in = self._crowd.lets_in
-        listener = Listener(
-            lambda: Connection(reception, loop), self.config.host, self.config.port, backlog=_BACKLOG, tls=self._tls
-        )
+        listener: Listener | BalancedListener
+        if self._gateway.settings.proxy_protocol:
+            listener = BalancedListener(
+                partial(Connection, reception, loop), self.config.host, self.config.port, backlog=_BACKLOG,
+                doorman=Doorman(self._gateway), tls=self._tls,
+            )  # fmt: skip
+        else:
+            listener = Listener(
+                lambda: Connection(reception, loop),
+                self.config.host,
+                self.config.port,
+                backlog=_BACKLOG,
+                tls=self._tls,
+            )
         try:
             await listener.open()
         except OSError as error:

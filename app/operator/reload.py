@@ -27,7 +27,7 @@ logger = logging.getLogger("gateway.reload")
 
 NEEDS_RESTART = (
     "admin_bind", "client_ping_interval", "client_ping_timeout", "held_bytes_hard_limit", "held_bytes_limit",
-    "log_format", "log_level", "max_connections", "reconnect_grace", "spool_bytes_limit", "state_dir",
+    "log_format", "log_level", "max_connections", "proxy_protocol", "reconnect_grace", "spool_bytes_limit", "state_dir",
     "tls_certificate", "tls_key",
 )  # fmt: skip
 """Read once, at the start: by listeners, the server, the account, the log and the registry."""

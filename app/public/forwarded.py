@@ -21,7 +21,7 @@ def client_facts(peer: str, peer_scheme: str, fields: Headers, proxies: Networks
 
     Behind trusted proxies the client is the nearest address of X-Forwarded-For that is not one of them.
     """
-    if not proxies or not _is_within(peer, proxies):
+    if not proxies or not is_within(peer, proxies):
         return peer, peer_scheme, False
     address, scheme = peer, peer_scheme
     hops = b",".join(value for name, value in fields if name == b"x-forwarded-for")
@@ -29,7 +29,7 @@ def client_facts(peer: str, peer_scheme: str, fields: Headers, proxies: Networks
         if not is_address(hop):
             break
         address = hop
-        if not _is_within(hop, proxies):
+        if not is_within(hop, proxies):
             break
     for name, value in fields:
         if name == b"x-forwarded-proto":
@@ -66,7 +66,8 @@ def forwarding(peer: str, scheme: str, host: bytes, *, theirs: Iterable[tuple[by
     ]
 
 
-def _is_within(text: str, networks: Networks) -> bool:
+def is_within(text: str, networks: Networks) -> bool:
+    """Whether this is an address of one of the networks."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

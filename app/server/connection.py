@@ -50,8 +50,9 @@ class Connection(Reading, asyncio.Protocol):
 
     __slots__ = ("__weakref__", "_channel", "_peer", "_untaken")
 
-    def __init__(self, reception: Reception, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(reception, loop)
+    def __init__(self, reception: Reception, loop: asyncio.AbstractEventLoop, peer: str = "", local: str = "") -> None:
+        """`peer` and `local`: the client's address and the one it connected to, where the transport has others."""
+        super().__init__(reception, loop, peer, local)
         self._peer: Peer | None = None  # of a WebSocket
         self._channel: Channel | None = None  # of an open one
         self._untaken: tuple[float, int] | None = None  # when we looked, and its size; the buffer is full since
@@ -64,10 +65,11 @@ class Connection(Reading, asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected: its first head has a deadline."""
         self._transport = transport  # type: ignore[assignment]
-        peer = transport.get_extra_info("peername")
-        local = transport.get_extra_info("sockname")
-        self.peer = peer[0] if isinstance(peer, tuple | list) else "unknown"
-        self.local = local[0] if isinstance(local, tuple | list) else ""
+        if not self.peer:
+            peer = transport.get_extra_info("peername")
+            local = transport.get_extra_info("sockname")
+            self.peer = peer[0] if isinstance(peer, tuple | list) else "unknown"
+            self.local = local[0] if isinstance(local, tuple | list) else ""
         self.scheme = "http"
         if transport.get_extra_info("sslcontext") is not None:
             self.scheme = "https"

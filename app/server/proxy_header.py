@@ -31,7 +31,7 @@ _ADDRESS_BYTES: Final = (0, 12, 36, 216)
 """By family: unspecified, IPv4, IPv6, UNIX."""
 _UNSPECIFIED, _STREAM, _DATAGRAM = 0, 1, 2  # transports
 _CHECKSUM: Final = 3
-_FAMILIES: Final = {b"TCP4": IPv4Address, b"TCP6": IPv6Address}
+_FAMILIES: Final[dict[bytes, type[IPv4Address] | type[IPv6Address]]] = {b"TCP4": IPv4Address, b"TCP6": IPv6Address}
 _LAYOUTS: Final[dict[int, tuple[str, Callable[[bytes], IPv4Address | IPv6Address]]]] = {
     1: ("!4s4sHH", IPv4Address),
     2: ("!16s16sHH", IPv6Address),

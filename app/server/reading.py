@@ -46,11 +46,11 @@ class Reading(BodyReading):
 
     __slots__ = ("local", "peer", "scheme")
 
-    def __init__(self, reception: Reception, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, reception: Reception, loop: asyncio.AbstractEventLoop, peer: str = "", local: str = "") -> None:
         super().__init__(reception, loop)
-        self.peer = "unknown"
+        self.peer = peer
         """The client's address."""
-        self.local = ""
+        self.local = local
         """The address that it came to."""
         self.scheme = "http"
 

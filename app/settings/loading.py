@@ -90,6 +90,10 @@ def _settings(file: File, path: str | None, admin_token: str | None) -> Settings
         given["trusted_proxies"] = tuple(
             hosts.network(value, ("trusted_proxies", index)) for index, value in enumerate(file.trusted_proxies)
         )
+    if file.proxy_protocol is not UNSET:
+        given["proxy_protocol"] = file.proxy_protocol
+        if file.proxy_protocol and not given.get("trusted_proxies"):
+            raise WrongKeyError(("proxy_protocol",), "needs trusted_proxies: the addresses of the balancer")
     for name in _PATHS:
         if (value := getattr(file, name)) is not UNSET:
             given[name] = str(folder / value)

@@ -22,6 +22,8 @@ class Settings:
     """The address that agents are told to dial (`http(s)://host[:port][/prefix]`). None: the one they reached us at."""
     control_hosts: frozenset[str] = frozenset({"localhost"})
     trusted_proxies: tuple[Network, ...] = ()
+    proxy_protocol: bool = False
+    """Every connection to the public listener begins with a PROXY header, and comes from one of `trusted_proxies`."""
     policy: Policy = DEFAULT_POLICY
     """The defaults for routes that set nothing of their own."""
     max_connections: int | None = None

@@ -56,6 +56,15 @@ class Shed(StrEnum):
     CUT_OFF = "cut_off"
 
 
+class HeaderFault(StrEnum):
+    """Why a balancer's connection was closed before it began: the values of the label `reason`."""
+
+    UNTRUSTED = "untrusted"
+    INVALID = "invalid"
+    LATE = "late"
+    CROWDED = "crowded"
+
+
 _LIMIT_OF_PROBLEM = {
     problems.BODY_TOO_LARGE: Limit.BODY_SIZE,
     problems.ORIGIN_REFUSED: Limit.ORIGIN,

@@ -25,6 +25,7 @@ from .labels import (
     OUTCOMES,
     SIDES,
     ClusterLabels,
+    HeaderFault,
     Limit,
     Shed,
     code_class,
@@ -69,6 +70,8 @@ class Metrics:
         self._latest_heads: list[float] = []
         """Of `_head_seconds`. Never more than of `_latest`."""
         self._limits = dict.fromkeys(Limit, 0)
+        self.headers_refused = dict.fromkeys(HeaderFault, 0)
+        """Balancers' connections that were closed because of their PROXY header."""
         self._closes: Counter[tuple[str, str]] = Counter()
         self._clusters = ClusterLabels()
         self._joined: Counter[str] = Counter()
@@ -219,6 +222,9 @@ class Metrics:
         yield _gauge("gateway_spooled_bytes_limit", "Limit of the bytes in files", state.spooled_bytes_limit)
         yield _gauge("gateway_learned_routes", "Routes that agents registered", state.learned_routes)
         yield _gauge("gateway_draining", "1 while the gateway drains", int(state.draining))
+        faults = (((fault.value,), count) for fault, count in self.headers_refused.items())
+        yield _counter("gateway_proxy_headers_refused", "Connections closed because of their PROXY header", ("reason",),
+                       faults)  # fmt: skip
         yield from self._tls()
         yield _counter("gateway_log_lines_dropped", "Lines of the log that standard error did not take", (),
                        (((), log.lines_dropped()),))  # fmt: skip

@@ -154,6 +154,7 @@ OTHER: dict[str, Any] = {
     "log_format": "json",
     "log_level": "debug",
     "max_connections": 7,
+    "proxy_protocol": True,
     "reconnect_grace": 4.0,
     "spool_bytes_limit": 5,
     "state_dir": "/var/lib/elsewhere",

@@ -34,7 +34,7 @@ LONGEST = (
 RIGHT: list[tuple[str, bytes, tuple[str, int] | None, tuple[str, int] | None]] = [
     ("1: IPv4", b"PROXY TCP4 203.0.113.9 192.0.2.1 50123 443\r\n", CLIENT, SERVER),
     ("1: IPv6", b"PROXY TCP6 2001:db8::9 2001:db8::1 50123 443\r\n", CLIENT6, SERVER6),
-    ("1: IPv6 in full and capitals", b"PROXY TCP6 2001:0DB8:0:0:0:0:0:0009 2001:DB8::1 50123 443\r\n", CLIENT6, SERVER6),
+    ("1: IPv6 in full and capitals", b"PROXY TCP6 2001:0DB8:0:0:0:0:0:09 2001:DB8::1 50123 443\r\n", CLIENT6, SERVER6),
     ("1: IPv4 within IPv6", b"PROXY TCP6 ::ffff:203.0.113.9 ::ffff:c000:201 50123 443\r\n", CLIENT, SERVER),
     ("1: the least and the greatest", b"PROXY TCP4 0.0.0.0 255.255.255.255 0 65535\r\n", ("0.0.0.0", 0),
      ("255.255.255.255", 65535)),

@@ -16,6 +16,7 @@ EVERY_KEY = """
 public_url = "https://gw.example.test:8443/base/"
 control_hosts = ["GW.example.test.", "admin.example.test:9000"]
 trusted_proxies = ["10.0.0.0/8", "192.0.2.7", "2001:db8::1/64"]
+proxy_protocol = true
 reconnect_grace = 1.5
 response_head_timeout = 30
 upgrade_timeout = 5
@@ -91,6 +92,7 @@ def test_nothing_configured():
     assert settings.control_hosts == {"localhost"}
     assert settings.public_url is None
     assert settings.trusted_proxies == ()
+    assert not settings.proxy_protocol
     assert settings.reconnect_grace == 3.0
     assert settings.policy.max_message_bytes == 10 * 1024 * 1024
 
@@ -123,6 +125,7 @@ def test_every_key(tmp_path: Path):
             ipaddress.ip_network("192.0.2.7/32"),
             ipaddress.ip_network("2001:db8::/64"),
         ),
+        proxy_protocol=True,
         reconnect_grace=1.5,
         policy=Policy(response_head_timeout=30, upgrade_timeout=5, max_message_bytes=2048),
         shutdown_grace=0,
@@ -194,6 +197,7 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
     "public_url": ('"https://file.test"', "http://gw.test", "http://gw.test"),
     "control_hosts": ('["file.test"]', "a.test, B.test ,", frozenset({"a.test", "b.test"})),
     "trusted_proxies": ('["198.51.100.1"]', "127.0.0.1", (ipaddress.ip_network("127.0.0.1/32"),)),
+    "proxy_protocol": ("true", "false", False),
     "reconnect_grace": ("1", "0.25", 0.25),
     "drain_delay": ("1", "2", 2.0),
     "shutdown_grace": ("1", "9", 9.0),
