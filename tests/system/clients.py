@@ -77,8 +77,11 @@ class Answer:
 class RawClient:
     """A blocking connection on which exactly the given bytes are sent. Use as a context manager."""
 
-    def __init__(self, address: tuple[str, int], *, receive_buffer_bytes: int | None = None) -> None:
+    def __init__(self, address: tuple[str, int], *, receive_buffer_bytes: int | None = None, source: str = "") -> None:
+        """`source`: the address that it comes from."""
         self.socket = socket.socket()
+        if source:
+            self.socket.bind((source, 0))
         if receive_buffer_bytes:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
         self.socket.settimeout(WAIT_SECONDS)

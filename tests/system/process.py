@@ -81,13 +81,13 @@ class Process:
                 raise AssertionError(f"{self!r} printed none of {needles} within {seconds} s:\n{tail}")
             return line
 
-    def wait_port(self, port: int, seconds: float = START_SECONDS) -> None:
+    def wait_port(self, port: int, seconds: float = START_SECONDS, *, host: str = "127.0.0.1") -> None:
         """Until it accepts connections there, for a program whose line comes earlier than that."""
 
         def open_now() -> bool:
             assert self.popen.poll() is None, f"{self!r} ended:\n" + "\n".join(self.output())
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+                return probe.connect_ex((host, port)) == 0
 
         wait_until(open_now, seconds, f"{self.name} listens on {port}")
 

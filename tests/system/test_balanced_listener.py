@@ -3,106 +3,18 @@
 import asyncio
 import logging
 import socket
-import struct
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
-import uvloop
 
-from app.node.gateway import Gateway
-from app.observed.metrics import HeaderFault
 from app.server import arrival, balanced_listener
 from app.server.balanced_listener import ACCEPTS_PER_TURN, BalancedListener
 from app.server.doorman import Doorman
-from app.settings import Settings
-from app.settings.hosts import network
 from tests.app.server.proxy_headers import LOCAL, block, checked, line, relayed
+from tests.system.balanced import CLIENT, CLIENT6, HOST, HOST6, RESET, SERVER, SERVER6, Echo, World, both, on, turns
 
 pytestmark = pytest.mark.system
-
-HOST, HOST6 = "127.0.0.1", "::1"
-CLIENT, SERVER = ("203.0.113.9", 50_123), ("192.0.2.1", 443)
-CLIENT6, SERVER6 = ("2001:db8::9", 50_123), ("2001:db8::1", 443)
-RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: the close is a reset."""
-
-
-class Echo(asyncio.Protocol):
-    """Says who came, then sends back what it gets."""
-
-    def __init__(self, world: "World", peer: str, local: str) -> None:
-        self.world = world
-        self.told = (peer, local)
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport  # type: ignore[assignment]
-        self.world.met.append(self)
-
-    def data_received(self, data: bytes) -> None:
-        assert self.transport is not None
-        self.transport.write(data)
-
-
-class World:
-    """A listener, and those who connect to it."""
-
-    def __init__(self, trusted: str = "127.0.0.0/8", host: str = HOST, backlog: int = 4096) -> None:
-        networks = (network(trusted, ()), network(HOST6, ()))
-        self.gateway = Gateway(Settings(trusted_proxies=networks, proxy_protocol=True))
-        self.met: list[Echo] = []
-        self.loop = asyncio.get_running_loop()
-        self.listener = BalancedListener(
-            lambda peer, local: Echo(self, peer, local), host, 0, backlog=backlog, doorman=Doorman(self.gateway)
-        )
-
-    def connect(self, data: bytes = b"") -> socket.socket:
-        """The system completes the connection: it waits in the backlog until the loop runs."""
-        client = socket.create_connection(self.listener.address)
-        client.sendall(data)
-        client.setblocking(False)
-        return client
-
-    async def read(self, client: socket.socket, size_bytes: int) -> bytes:
-        """So many bytes, or fewer and then the end."""
-        data = b""
-        while len(data) < size_bytes:
-            try:
-                got = await self.loop.sock_recv(client, size_bytes - len(data))
-            except ConnectionResetError:
-                break
-            if not got:
-                break
-            data += got
-        return data
-
-    async def ended(self, client: socket.socket) -> bool:
-        return not await self.read(client, 1)
-
-    @property
-    def faults(self) -> dict[str, int]:
-        return {fault.value: count for fault, count in self.gateway.metrics.headers_refused.items() if count}
-
-
-def on(loop: object, test: Callable[[World], Awaitable[None]], **parts: str) -> None:
-    async def run() -> None:
-        world = World(**parts)  # type: ignore[arg-type]
-        await world.listener.open()
-        try:
-            await test(world)
-        finally:
-            await world.listener.close()
-            for echo in world.met:
-                assert echo.transport is not None
-                echo.transport.abort()
-            assert len(world.listener) == 0
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop is uvloop else None) as runner:
-        runner.run(asyncio.wait_for(run(), 30))
-
-
-both = pytest.mark.parametrize("loop", [uvloop, asyncio], ids=["uvloop", "asyncio"])
 
 
 @both
@@ -126,8 +38,7 @@ def test_no_byte_after_the_header_is_lost_however_it_is_cut(loop: object, header
         assert world.met[0].told == told
         for cut in range(1, len(header) + 1):
             client = world.connect(header[:cut])
-            while len(world.listener) != 1 and len(world.met) < 1 + cut:
-                await asyncio.sleep(0)
+            await turns(lambda cut=cut: len(world.listener) == 1 or len(world.met) == 1 + cut)
             client.sendall(header[cut:] + after)
             assert await world.read(client, len(after)) == after
             assert world.met[-1].told == told
@@ -155,13 +66,12 @@ def test_a_header_byte_by_byte_costs_one_look_a_byte(loop: object, monkeypatch: 
         client = world.connect()
         for at in range(len(header)):
             client.sendall(header[at : at + 1])
-            while at + 1 not in looks:
-                await asyncio.sleep(0)
+            await turns(lambda at=at: at + 1 in looks)
             for _ in range(10):  # the socket must not stay readable
                 await asyncio.sleep(0)
         client.sendall(b"x")
         assert await world.read(client, 1) == b"x"
-        assert looks == {size: 1 for size in range(1, len(header) + 1)}
+        assert looks == dict.fromkeys(range(1, len(header) + 1), 1)
         client.close()
 
     on(loop, test)
@@ -185,10 +95,11 @@ def test_without_a_header_it_is_closed_and_the_operator_hears_of_it(
         assert await world.ended(client)
         assert world.met == []
         assert world.faults == {"invalid": 1}
-        assert [record.getMessage() for record in caplog.records] == [
+        (told,) = [record.getMessage() for record in caplog.records]
+        assert told == (
             f"connections closed because of their PROXY header: 1, the last from 127.0.0.1: {text}. Check that the "
             "balancer sends the header, or set proxy_protocol = false"
-        ]
+        )
         client.close()
 
     on(loop, test)
@@ -200,13 +111,11 @@ def test_without_a_header_it_is_closed_and_the_operator_hears_of_it(
 def test_one_that_leaves_within_its_header_is_counted(loop: object, data: bytes, reset: bool):
     async def test(world: World) -> None:
         client = world.connect(data)
-        while len(world.listener) != 1:
-            await asyncio.sleep(0)
+        await turns(lambda: len(world.listener) == 1)
         if reset:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         client.close()
-        while len(world.listener):
-            await asyncio.sleep(0)
+        await turns(lambda: len(world.listener) == 0)
         assert world.faults == {"invalid": 1}
 
     on(loop, test)
@@ -214,18 +123,14 @@ def test_one_that_leaves_within_its_header_is_counted(loop: object, data: bytes,
 
 @both
 @pytest.mark.parametrize("reset", [False, True])
-def test_a_balancer_that_only_tries_the_port_is_no_fault(
-    loop: object, reset: bool, caplog: pytest.LogCaptureFixture
-):
+def test_a_balancer_that_only_tries_the_port_is_no_fault(loop: object, reset: bool, caplog: pytest.LogCaptureFixture):
     async def test(world: World) -> None:
         client = world.connect()
-        while len(world.listener) != 1:
-            await asyncio.sleep(0)
+        await turns(lambda: len(world.listener) == 1)
         if reset:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         client.close()
-        while len(world.listener):
-            await asyncio.sleep(0)
+        await turns(lambda: len(world.listener) == 0)
         assert world.faults == {}
         assert caplog.records == []
 
@@ -270,8 +175,7 @@ def test_the_oldest_without_a_header_has_to_go_for_a_new_one(loop: object, monke
 
     async def test(world: World) -> None:
         waiting = [world.connect() for _ in range(5)]
-        while len(world.listener) != 3 or HeaderFault.CROWDED.value not in world.faults:
-            await asyncio.sleep(0)
+        await turns(lambda: len(world.listener) == 3 and "crowded" in world.faults)
         assert world.faults == {"crowded": 2}
         for client in waiting[:2]:
             assert await world.ended(client)
@@ -294,7 +198,7 @@ def test_a_turn_accepts_no_more_than_it_should(loop: object):
         while seen[-1] < len(clients):
             await asyncio.sleep(0)
             seen.append(len(world.listener))
-        assert max(after - before for before, after in zip(seen, seen[1:], strict=False)) == ACCEPTS_PER_TURN
+        assert max(after - before for before, after in pairwise(seen)) == ACCEPTS_PER_TURN
         for client in clients:
             client.close()
 
@@ -322,12 +226,10 @@ def test_clients_in_the_backlog_and_headers_under_way_are_served_when_it_closes(
     async def test(world: World) -> None:
         address = world.listener.address
         late = world.connect(line(CLIENT, SERVER)[:20])
-        while len(world.listener) != 1:
-            await asyncio.sleep(0)
+        await turns(lambda: len(world.listener) == 1)
         queued = [world.connect(line(CLIENT, SERVER)) for _ in range(200)]
         closing = asyncio.ensure_future(world.listener.close())
-        while len(world.met) < len(queued):
-            await asyncio.sleep(0)
+        await turns(lambda: len(world.met) >= len(queued))
         assert not closing.done()
         late.sendall(line(CLIENT, SERVER)[20:])
         await closing
@@ -359,8 +261,7 @@ def test_a_second_close_does_not_wait(loop: object):
     async def test(world: World) -> None:
         client = world.connect(b"PROXY ")
         first = asyncio.ensure_future(world.listener.close())
-        while len(world.listener) != 1:
-            await asyncio.sleep(0)
+        await turns(lambda: len(world.listener) == 1)
         await world.listener.close()
         assert len(world.listener) == 0
         await first
