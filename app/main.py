@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.responses import Response
 
 from .asgi import on_demand
 from .asgi.application import GatewayApplication
 from .asgi.endpoints import AgentEndpoints, ControlPlaneEndpoints, OperatorEndpoints, RoutedHosts, no_route
 from .node.gateway import Gateway
+from .operator.health import health_routes
 from .operator.reload import Reloader
 from .rules import problems
 from .server import workers
@@ -30,18 +30,6 @@ def create_app(settings: Settings | None = None) -> Starlette:
     """
     gateway = Gateway(settings if settings is not None else load())
 
-    async def healthz(_: Request) -> Response:
-        return PlainTextResponse("ok\n")
-
-    async def readyz(request: Request) -> Response:
-        cluster = request.query_params.get("cluster")
-        if gateway.draining:
-            return PlainTextResponse("draining\n", 503)
-        # Without `cluster` this must not depend on agents: a rollout that waits for them would never end.
-        if cluster is not None and not any(link.available for link in gateway.registry.links(cluster)):
-            return PlainTextResponse("no agent of this cluster\n", 503)
-        return PlainTextResponse("ready\n")
-
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         gateway.open()
@@ -54,8 +42,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     if gateway.settings.file is not None:
         gateway.companions.append(reloader)
     routes = [
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
+        *health_routes(gateway),
         AgentEndpoints(gateway),
         ControlPlaneEndpoints(gateway),
         OperatorEndpoints(gateway),

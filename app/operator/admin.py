@@ -19,6 +19,7 @@ from tunnel.port import Target
 from ..node.gateway import Gateway
 from ..rules import problems
 from ..rules.routes import normalise_host
+from .health import health_routes
 
 _LONGEST_WAIT_SECONDS = 86_400.0
 
@@ -119,5 +120,9 @@ def _told(
 
 
 def create_admin_app(gateway: Gateway, *, open_to_all: bool) -> Starlette:
-    """An application with only the operator's endpoints, for a separate listener."""
-    return Starlette(routes=Admin(gateway, open_to_all=open_to_all).routes)
+    """An application with only the operator's endpoints, for a separate listener.
+
+    Health checks too, where they cannot reach the public one: with `proxy_protocol` it closes what sends no header.
+    """
+    routes = Admin(gateway, open_to_all=open_to_all).routes
+    return Starlette(routes=[*health_routes(gateway), *routes] if gateway.settings.proxy_protocol else routes)

@@ -50,6 +50,7 @@ _POD: Values = {
 GATEWAY_FULL: Values = GATEWAY | _POD | {
     "controlHosts": ["tunnel.example.com", "localhost"],
     "trustedProxies": ["10.0.0.0/8", "2001:db8::/32"],
+    "proxyProtocol": True,
     "heldBytesLimit": 268435456,
     "heldBytesHardLimit": 536870912,
     "agents": [

@@ -30,9 +30,9 @@ from tests.k8s.charts import (
 
 CONTAINER = "spec/template/spec/containers/name=gateway"
 NAMED = {
-    "public_url", "control_hosts", "trusted_proxies", "drain_delay", "shutdown_grace", "held_bytes_limit",
-    "held_bytes_hard_limit", "log_format", "log_level", "admin_bind", "admin_token_file", "agents", "routes",
-    "state_dir", "tls_certificate", "tls_key",
+    "public_url", "control_hosts", "trusted_proxies", "proxy_protocol", "drain_delay", "shutdown_grace",
+    "held_bytes_limit", "held_bytes_hard_limit", "log_format", "log_level", "admin_bind", "admin_token_file", "agents",
+    "routes", "state_dir", "tls_certificate", "tls_key",
 }  # fmt: skip
 """Keys that the chart's values have names of their own for, or that it sets by itself."""
 
@@ -58,6 +58,7 @@ def test_the_least_configuration_loads(tmp_path: Path) -> None:
     assert read.admin_token_hash is None
     assert (read.drain_delay, read.shutdown_grace, read.log_format) == (5.0, 30.0, "json")
     assert read.state_dir == "/var/lib/tunnel-gateway"
+    assert not read.proxy_protocol
 
 
 def test_the_whole_configuration_loads(tmp_path: Path) -> None:
@@ -66,6 +67,7 @@ def test_the_whole_configuration_loads(tmp_path: Path) -> None:
     assert read.is_admin_token(ADMIN_TOKEN)
     assert (read.held_bytes_limit, read.held_bytes_hard_limit) == (268435456, 536870912)
     assert [str(network) for network in read.trusted_proxies] == ["10.0.0.0/8", "2001:db8::/32"]
+    assert read.proxy_protocol
     assert read.grants[bytes.fromhex("ab" * 32)].hosts == ("*.c1.example.com",)
     assert read.grants[bytes.fromhex("ab" * 32)].clusters == ("c1", "c2")
     assert read.grants[bytes.fromhex("cd" * 32)].revoked

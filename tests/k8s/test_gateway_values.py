@@ -10,6 +10,7 @@ POD = "spec/template/spec"
 CONTAINER = f"{POD}/containers/name=gateway"
 TOML = "data/gateway.toml"
 ROUTE: Values = {"host": "a.example.com", "cluster": "c", "namespace": "n", "service": "s", "port": 80}
+BALANCED: Values = {"proxyProtocol": True, "trustedProxies": ["10.0.0.0/8"], "admin": {"existingSecret": "s"}}
 PROXY = "nginx.ingress.kubernetes.io/proxy-"
 
 CASES: list[tuple[Values, str, str, Any]] = [
@@ -22,6 +23,9 @@ CASES: list[tuple[Values, str, str, Any]] = [
     ({"publicUrl": "http://t.example.net:81/p"}, "ConfigMap", TOML, 'public_url = "http://t.example.net:81/p"'),
     ({"controlHosts": ["a", "b"]}, "ConfigMap", TOML, 'control_hosts = ["a", "b"]'),
     ({"trustedProxies": ["10.0.0.0/8"]}, "ConfigMap", TOML, 'trusted_proxies = ["10.0.0.0/8"]'),
+    (BALANCED, "ConfigMap", TOML, "proxy_protocol = true"),
+    *((BALANCED, "Deployment", f"{CONTAINER}/{probe}/httpGet/port", "admin")
+      for probe in ("startupProbe", "livenessProbe", "readinessProbe")),
     ({"drainDelay": 7.5}, "ConfigMap", TOML, "drain_delay = 7.5"),
     ({"drainDelay": 7.5}, "Deployment", f"{POD}/terminationGracePeriodSeconds", 53),
     ({"drainDelay": 7.5}, "Deployment", f"{CONTAINER}/lifecycle/preStop/exec/command/3", "--wait=37.5"),

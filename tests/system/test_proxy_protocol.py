@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import aiohttp
@@ -189,6 +190,15 @@ def test_a_header_from_anybody_else_is_not_believed(own_stack: Callable[..., Sta
         assert client.read_end() == b""
     assert world.refused() == {"untrusted": 1}
     assert [entry for entry in world.lines("gateway") if entry["level"] != "info"] == []
+
+
+def test_checks_that_send_no_header_ask_the_admin_listener(own_stack: Callable[..., Stack]) -> None:
+    world = World(own_stack())
+    for path, text in (("healthz", b"ok\n"), ("readyz", b"ready\n")):
+        with urlopen(f"http://{LOOPBACK}:{world.admin_port}/{path}") as answer:
+            assert answer.read() == text
+    with pytest.raises(HTTPError, match="503"):
+        urlopen(f"http://{LOOPBACK}:{world.admin_port}/readyz?cluster=c1")
 
 
 def test_the_balancer_may_speak_for_itself(own_stack: Callable[..., Stack]) -> None:

@@ -12,6 +12,12 @@
 {{- if eq (int .Values.admin.port) 8080 -}}
 {{- fail "admin.port: 8080 is the HTTP port; set another port" -}}
 {{- end -}}
+{{- if and .Values.proxyProtocol (not .Values.trustedProxies) -}}
+{{- fail "proxyProtocol: needs trustedProxies; name the networks of the balancer" -}}
+{{- end -}}
+{{- if and .Values.proxyProtocol (not (include "gateway.adminSecret" .)) -}}
+{{- fail "proxyProtocol: needs admin.existingSecret or admin.token, because the probes use the admin port then" -}}
+{{- end -}}
 {{- range $index, $route := .Values.routes -}}
 {{- if and $route.ca_file (not (hasKey $.Values.caFiles $route.ca_file)) -}}
 {{- fail (printf "routes[%d].ca_file: %s is not in caFiles; add it there" $index $route.ca_file) -}}

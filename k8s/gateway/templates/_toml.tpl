@@ -43,6 +43,7 @@ every number as a float, because Helm turns numbers into floats.)
 {{- $_ := set $settings "public_url" .Values.publicUrl -}}
 {{- $_ := set $settings "control_hosts" .Values.controlHosts -}}
 {{- $_ := set $settings "trusted_proxies" .Values.trustedProxies -}}
+{{- $_ := set $settings "proxy_protocol" .Values.proxyProtocol -}}
 {{- $_ := set $settings "held_bytes_limit" .Values.heldBytesLimit -}}
 {{- $_ := set $settings "held_bytes_hard_limit" .Values.heldBytesHardLimit -}}
 {{- $_ := set $settings "state_dir" "/var/lib/tunnel-gateway" -}}
@@ -58,7 +59,7 @@ every number as a float, because Helm turns numbers into floats.)
 {{- end -}}
 {{- $_ := set $settings $key $value -}}
 {{- end -}}
-{{- range $key := list "public_url" "control_hosts" "trusted_proxies" "held_bytes_limit" "held_bytes_hard_limit" "admin_token_file" -}}
+{{- range $key := list "public_url" "control_hosts" "trusted_proxies" "proxy_protocol" "held_bytes_limit" "held_bytes_hard_limit" "admin_token_file" -}}
 {{- if empty (index $settings $key) -}}{{- $_ := unset $settings $key -}}{{- end -}}
 {{- end -}}
 {{- toJson $settings -}}

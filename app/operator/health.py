@@ -1,0 +1,25 @@
+"""`/healthz` and `/readyz`: whether the process answers, and whether it takes requests. They need no token."""
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from ..node.gateway import Gateway
+
+
+def health_routes(gateway: Gateway) -> list[Route]:
+    """The routes of one gateway."""
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(request: Request) -> Response:
+        cluster = request.query_params.get("cluster")
+        if gateway.draining:
+            return PlainTextResponse("draining\n", 503)
+        # Without `cluster` this must not depend on agents: a rollout that waits for them would never end.
+        if cluster is not None and not any(link.available for link in gateway.registry.links(cluster)):
+            return PlainTextResponse("no agent of this cluster\n", 503)
+        return PlainTextResponse("ready\n")
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz)]
