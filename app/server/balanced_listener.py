@@ -30,7 +30,8 @@ logger = logging.getLogger("gateway")
 ACCEPTS_PER_TURN: Final = 32
 """Of one socket. A connection costs some 100 us until its protocol has it."""
 MOST_WAITING: Final = 512
-"""Connections whose header has not come: a balancer may wait for its client's first bytes before it sends one."""
+"""Connections whose header has not come: a balancer may wait for its client's first bytes before it sends one. They
+hold at most 1 MiB (`HEADER_BYTES` each)."""
 LAST_SECONDS: Final = 1.0
 """For headers and TLS handshakes that are under way when it closes."""
 _REST_SECONDS: Final = 1.0
@@ -98,8 +99,11 @@ class BalancedListener:
         for arrival in [*self._waiting]:
             arrival.close()
         self._waiting.clear()
-        for task in [*self._connecting]:
+        connecting = [*self._connecting]
+        for task in connecting:
             task.cancel()
+        if connecting:
+            await asyncio.wait(connecting)
         self._look()
 
     # --- sockets

@@ -4,6 +4,8 @@ import asyncio
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from ssl import SSLContext
+from typing import Any
 
 import pytest
 import uvloop
@@ -41,13 +43,13 @@ class Echo(asyncio.Protocol):
 class World:
     """A listener, and those who connect to it."""
 
-    def __init__(self, trusted: str = "127.0.0.0/8", host: str = HOST, backlog: int = 4096) -> None:
+    def __init__(self, trusted: str = "127.0.0.0/8", host: str = HOST, tls: SSLContext | None = None) -> None:
         networks = (network(trusted, ()), network(HOST6, ()))
         self.gateway = Gateway(Settings(trusted_proxies=networks, proxy_protocol=True))
         self.met: list[Echo] = []
         self.loop = asyncio.get_running_loop()
         self.listener = BalancedListener(
-            lambda peer, local: Echo(self, peer, local), host, 0, backlog=backlog, doorman=Doorman(self.gateway)
+            lambda peer, local: Echo(self, peer, local), host, 0, backlog=4096, doorman=Doorman(self.gateway), tls=tls
         )
 
     def connect(self, data: bytes = b"") -> socket.socket:
@@ -86,9 +88,9 @@ async def turns(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0)
 
 
-def on(loop: object, test: Callable[[World], Awaitable[None]], **parts: str) -> None:
+def on(loop: object, test: Callable[[World], Awaitable[None]], **parts: Any) -> None:
     async def run() -> None:
-        world = World(**parts)  # type: ignore[arg-type]
+        world = World(**parts)
         await world.listener.open()
         try:
             await test(world)
