@@ -4,8 +4,8 @@ The header comes before TLS, so these connections are accepted here and not by t
 (`arrival.py`), then the socket becomes a transport as any other. Only peers that are trusted may send one; others are
 closed unread. A connection without a header is closed too: the protocol forbids to guess (its section 2).
 
-Invariant: `len` counts every connection that was accepted and whose protocol is not connected yet; those without a
-header are at most `MOST_WAITING`, and the oldest has to go for a new one.
+Invariant: `len` counts every connection that was accepted and whose protocol is not connected yet. Those without a
+header are at most `MOST_WAITING`, and fewer where there is no room: the oldest has to go for a new one.
 """
 
 import asyncio
@@ -40,11 +40,14 @@ _NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class BalancedListener:
-    """See the module. `make`: the protocol of a client's address and the one it connected to; empty: the socket's."""
+    """See the module. `make`: the protocol of a client's address and the one it connected to; empty: the socket's.
+
+    `room`: how many connections more there may be, besides those that have their protocol.
+    """
 
     def __init__(
         self, make: Callable[[str, str], asyncio.Protocol], host: str, port: int, *, backlog: int, doorman: Doorman,
-        tls: SSLContext | None = None,
+        tls: SSLContext | None = None, room: Callable[[], int] = lambda: MOST_WAITING,
     ) -> None:  # fmt: skip
         self._make = make
         self._host = host
@@ -52,6 +55,7 @@ class BalancedListener:
         self._backlog = backlog
         self._doorman = doorman
         self._tls = tls
+        self._room = room
         self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
         self._rest: asyncio.TimerHandle | None = None
@@ -163,8 +167,8 @@ class BalancedListener:
         arrival = Arrival(sock, peer, self._greeted, self._refused)
         self._waiting[arrival] = None
         arrival.begin()
-        if len(self._waiting) > MOST_WAITING:
-            next(iter(self._waiting)).refuse(HeaderFault.CROWDED, f"{MOST_WAITING} newer ones wait too")
+        if len(self._waiting) > 1 and len(self._waiting) > min(MOST_WAITING, self._room() - len(self._connecting)):
+            next(iter(self._waiting)).refuse(HeaderFault.CROWDED, "too many newer ones wait for their header")
 
     def _refused(self, arrival: Arrival, fault: HeaderFault | None, text: str) -> None:
         self._waiting.pop(arrival, None)

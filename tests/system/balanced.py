@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from app.node.gateway import Gateway
-from app.server.balanced_listener import BalancedListener
+from app.server.balanced_listener import MOST_WAITING, BalancedListener
 from app.server.doorman import Doorman
 from app.settings import Settings
 from app.settings.hosts import network
@@ -44,13 +44,15 @@ class World:
     """A listener, and those who connect to it."""
 
     def __init__(self, trusted: str = "127.0.0.0/8", host: str = HOST, tls: SSLContext | None = None) -> None:
+        self.room = MOST_WAITING
         networks = (network(trusted, ()), network(HOST6, ()))
         self.gateway = Gateway(Settings(trusted_proxies=networks, proxy_protocol=True))
         self.met: list[Echo] = []
         self.loop = asyncio.get_running_loop()
         self.listener = BalancedListener(
-            lambda peer, local: Echo(self, peer, local), host, 0, backlog=4096, doorman=Doorman(self.gateway), tls=tls
-        )
+            lambda peer, local: Echo(self, peer, local), host, 0, backlog=4096, doorman=Doorman(self.gateway), tls=tls,
+            room=lambda: self.room,
+        )  # fmt: skip
 
     def connect(self, data: bytes = b"") -> socket.socket:
         """The system completes the connection: it waits in the backlog until the loop runs."""

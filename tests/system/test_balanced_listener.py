@@ -191,6 +191,21 @@ def test_the_oldest_without_a_header_has_to_go_for_a_new_one(loop: object, monke
 
 
 @both
+def test_where_no_room_is_left_one_may_still_wait(loop: object):
+    async def test(world: World) -> None:
+        world.room = 0
+        waiting = [world.connect() for _ in range(3)]
+        await turns(lambda: world.faults == {"crowded": 2})
+        assert len(world.listener) == 1
+        waiting[2].sendall(line(CLIENT, SERVER) + b"x")
+        assert await world.read(waiting[2], 1) == b"x"
+        for client in waiting:
+            client.close()
+
+    on(loop, test)
+
+
+@both
 def test_a_turn_accepts_no_more_than_it_should(loop: object):
     async def test(world: World) -> None:
         clients = [world.connect() for _ in range(3 * ACCEPTS_PER_TURN)]
