@@ -31,7 +31,7 @@ from .server.connection_states import CLOSING
 from .server.crowd import Crowd
 from .server.descriptors import Room, raise_limit, room_for
 from .server.doorman import Doorman
-from .server.http import Protocol, reception_of
+from .server.http import Protocol, ServerReception, reception_of
 from .server.listener import Listener
 from .server.tls import ListenerContext
 from .settings import Certificate, Settings, certificate_of
@@ -161,20 +161,7 @@ class GatewayServer(uvicorn.Server):
         self._crowd = Crowd(reception, _room(self._gateway.settings.max_connections), self._gateway.metrics)
         if self._tls is not None:
             self._tls.lets_in = self._crowd.lets_in
-        listener: Listener | BalancedListener
-        if self._gateway.settings.proxy_protocol:
-            listener = BalancedListener(
-                partial(Connection, reception, loop), self.config.host, self.config.port, backlog=_BACKLOG,
-                doorman=Doorman(self._gateway), tls=self._tls,
-            )  # fmt: skip
-        else:
-            listener = Listener(
-                lambda: Connection(reception, loop),
-                self.config.host,
-                self.config.port,
-                backlog=_BACKLOG,
-                tls=self._tls,
-            )
+        listener = self._listener_of(reception, loop)
         try:
             await listener.open()
         except OSError as error:
@@ -185,6 +172,15 @@ class GatewayServer(uvicorn.Server):
         self.started = True
         self._collector.start()
         log.READY.info("ready: %s://%s:%d", "http" if self._tls is None else "https", *listener.address)
+
+    def _listener_of(self, reception: ServerReception, loop: asyncio.AbstractEventLoop) -> Listener | BalancedListener:
+        host, port = self.config.host, self.config.port
+        if not self._gateway.settings.proxy_protocol:
+            return Listener(lambda: Connection(reception, loop), host, port, backlog=_BACKLOG, tls=self._tls)
+        return BalancedListener(
+            partial(Connection, reception, loop), host, port, backlog=_BACKLOG, doorman=Doorman(self._gateway),
+            tls=self._tls,
+        )  # fmt: skip
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop, the operator's listener last."""

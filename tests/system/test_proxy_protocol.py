@@ -16,11 +16,11 @@ from websockets.asyncio.client import connect
 from tests.app.server.proxy_headers import LOCAL, block, checked, line
 from tests.system.balancers import Balancer, bracketed, start_haproxy, start_nginx
 from tests.system.clients import RawClient
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import DOMAIN, LOOPBACK, TOKEN, Stack, free_port
 from tests.system.process import Process, wait_until
 
-pytestmark = [pytest.mark.anyio, tunnel_only]
+pytestmark = [pytest.mark.anyio, tunnel_only, app_only("it takes no PROXY header")]
 
 FRONT, CLIENT = "127.0.0.2", "127.0.0.5"
 """Where the balancer listens, and from where a client comes. The balancer itself comes from 127.0.0.1 or ::1."""
@@ -47,11 +47,13 @@ class World:
     def address(self) -> str:
         return f"{bracketed(self.host)}:{self.stack.port}"
 
-    def start_agent(self, balancer: Balancer) -> Process:
-        """It dials the balancer, by its address."""
+    def start_agent(self, balancer: Balancer, authority: Path | None = None) -> Process:
+        """It dials the balancer, by its address. `authority`: by TLS, with a certificate of this one."""
         options = [item.option for item in self.stack.services.values()]
+        options += ["--ca-file", str(authority)] if authority is not None else []
+        scheme = "wss" if authority is not None else "ws"
         agent = self.stack.processes.python(
-            "agent", "tunnel.agent", "--gateway", f"ws://{bracketed(balancer.host)}:{balancer.port}/agent",
+            "agent", "tunnel.agent", "--gateway", f"{scheme}://{bracketed(balancer.host)}:{balancer.port}/agent",
             "--token", TOKEN, "--cluster", "c1", *options,
         )  # fmt: skip
         self.gateway.wait_line("serves cluster c1")
