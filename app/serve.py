@@ -161,7 +161,7 @@ class GatewayServer(uvicorn.Server):
         self._crowd = Crowd(reception, _room(self._gateway.settings.max_connections), self._gateway.metrics)
         if self._tls is not None:
             self._tls.lets_in = self._crowd.lets_in
-        listener = self._listener_of(reception, loop)
+        listener = self._listener_of(reception, self._crowd, loop)
         try:
             await listener.open()
         except OSError as error:
@@ -173,13 +173,15 @@ class GatewayServer(uvicorn.Server):
         self._collector.start()
         log.READY.info("ready: %s://%s:%d", "http" if self._tls is None else "https", *listener.address)
 
-    def _listener_of(self, reception: ServerReception, loop: asyncio.AbstractEventLoop) -> Listener | BalancedListener:
+    def _listener_of(
+        self, reception: ServerReception, crowd: Crowd, loop: asyncio.AbstractEventLoop
+    ) -> Listener | BalancedListener:
         host, port = self.config.host, self.config.port
         if not self._gateway.settings.proxy_protocol:
             return Listener(lambda: Connection(reception, loop), host, port, backlog=_BACKLOG, tls=self._tls)
         return BalancedListener(
             partial(Connection, reception, loop), host, port, backlog=_BACKLOG, doorman=Doorman(self._gateway),
-            tls=self._tls,
+            tls=self._tls, room=crowd.places,
         )  # fmt: skip
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

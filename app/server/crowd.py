@@ -75,6 +75,10 @@ class Crowd:
         self._shed(Shed.CUT_OFF)
         return False
 
+    def places(self) -> int:
+        """How many connections more there may be, with those of the reserve."""
+        return self._room.reserve - self._above(0)
+
     def stop(self) -> None:
         """Write no more lines; idempotent."""
         if self._line is not None:

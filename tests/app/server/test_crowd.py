@@ -133,6 +133,16 @@ async def test_idle_connections_make_room_for_those_that_are_arriving():
 
 
 @dialogue
+async def test_places_are_those_of_the_bound_and_of_the_reserve():
+    async with Crowded(2, 1) as crowded:
+        left = [crowded.crowd.places()]
+        for _ in range(3):
+            crowded.come()
+            left.append(crowded.crowd.places())
+        assert left == [3, 2, 1, 0]
+
+
+@dialogue
 async def test_idle_connections_are_closed_in_batches():
     async with Crowded(128, 16) as crowded:
         clients = [await crowded.answered() for _ in range(128)]
