@@ -1,27 +1,24 @@
-"""One client's connection: its states, its deadlines, and how it ends.
+"""One client's connection: what its transport, the server above it and its upgrades ask of it.
 
-The states, and what happens in each, are in `connection_states.py`; requests are read in `reading.py`, and answered in
-`answering.py`. It knows no routes, no policy and no ASGI: a `Reception` says who takes a request. Of its transport it
-uses `write`, `write_eof`, `get_write_buffer_size`, `pause_reading`, `resume_reading`, `close`, `abort` and the
-addresses, so it stands on anything that has these.
+The states, and what happens in each, are in `connection_states.py`; requests are read in `reading.py` and answered in
+`answering.py`, and how it goes on and ends is in `endings.py`. It knows no routes, no policy and no ASGI: a `Reception`
+says who takes a request. Of its transport it uses `write`, `write_eof`, `get_write_buffer_size`, `pause_reading`,
+`resume_reading`, `close`, `abort` and the addresses, so it stands on anything that has these.
 
 Invariants: its call is told `finished`, `broken_off` or `left` once, whatever ends the connection; every state has a
 deadline, or its call has.
 """
 
 import asyncio
-from math import inf
 
 from tunnel.override import override
 from tunnel.port import Headers
 
 from ..public.client_port import HttpListener
-from ..rules import problems
 from . import connection_states as states
 from .backlog import Backlog
 from .connection_states import (
     ANSWERING,
-    BODY,
     CLOSED,
     CLOSING,
     DROPPING,
@@ -29,33 +26,27 @@ from .connection_states import (
     LINGERING,
     OPEN,
     ROWS,
-    TRAILERS,
     UPGRADING,
     WAITING,
     Drain,
     Fin,
-    Late,
-    State,
 )  # fmt: skip
+from .endings import Ending
 from .heads import Head
-from .lines import HeadError
 from .port import Channel, Peer, Reception
-from .reading import Reading
-from .sockets import cut_off
 from .tls import limit_buffers
 
 
-class Connection(Reading, asyncio.Protocol):
+class Connection(Ending, asyncio.Protocol):
     """See the module."""
 
-    __slots__ = ("__weakref__", "_channel", "_peer", "_untaken")
+    __slots__ = ("__weakref__", "_channel", "_peer")
 
     def __init__(self, reception: Reception, loop: asyncio.AbstractEventLoop, peer: str = "", local: str = "") -> None:
         """`peer` and `local`: the client's address and the one it connected to, where the transport has others."""
         super().__init__(reception, loop, peer, local)
         self._peer: Peer | None = None  # of a WebSocket
         self._channel: Channel | None = None  # of an open one
-        self._untaken: tuple[float, int] | None = None  # when we looked, and its size; the buffer is full since
 
     def __repr__(self) -> str:
         return f"<Connection {self.state.value}, {self.requests} requests, {len(self._rest)} bytes wait>"
@@ -164,64 +155,6 @@ class Connection(Reading, asyncio.Protocol):
         elif self.state is DROPPING or self.state is LINGERING:
             self._close()
 
-    def due(self, now: float, /) -> float:
-        """Hold the deadline of the state. Returns when to be asked again."""
-        state = self.state
-        row = ROWS[state]
-        if state is CLOSED or state is OPEN:
-            return inf
-        if state is ANSWERING and self._may_have_left and not self._started:
-            if now < self._since + states.HALF_CLOSED_SECONDS:
-                return self._since + states.HALF_CLOSED_SECONDS
-            self.abort_for("it ended its input, and got no answer in time")
-            return inf
-        if self._takes_nothing(now):
-            self.abort_for("it takes nothing of its answer")
-            return inf
-        seconds = row.seconds
-        if state is WAITING:
-            if self._rest:  # its turn comes
-                return now + states.LOOK_SECONDS
-            seconds = self._reception.keep_alive_seconds if self.requests else states.HEAD_SECONDS
-        if seconds is None:
-            return now + min(states.LOOK_SECONDS, self._reception.keep_alive_seconds)
-        if now < self._since + seconds:
-            return self._since + seconds
-        is_fast = state is BODY and self._progress_bytes >= states.LEAST_BODY_BYTES
-        if is_fast or (state in (BODY, TRAILERS) and (self._paused or not self._may_tell)):
-            self._progress_bytes = 0
-            self._since = now
-            if self._body is not None:
-                self._body.forgive()
-            return now + seconds
-        return self._late(row.late)
-
-    def _takes_nothing(self, now: float) -> bool:
-        """Whether the client has hardly read for `LOOK_SECONDS`, and its call leaves that to us."""
-        call, transport = self._call, self._transport
-        if not self.is_full or call is None or call.limits_client or transport is None:
-            return False
-        untaken_bytes = transport.get_write_buffer_size()
-        if self._untaken is not None:
-            looked_at, before = self._untaken
-            if now < looked_at + states.LOOK_SECONDS:
-                return False
-            if untaken_bytes > before - states.LEAST_ANSWER_BYTES:
-                return True
-        self._untaken = now, untaken_bytes
-        return False
-
-    def _late(self, late: Late) -> float:
-        if late is Late.REFUSE:
-            self.turn_away(HeadError(f"no end within {states.HEAD_SECONDS:g} s", problems.HEAD_TIMEOUT))
-        elif late is Late.SPOIL:
-            self._spoil(HeadError("the body comes too slowly", problems.REQUEST_TIMEOUT))
-        elif late is Late.CLOSE:
-            self._close()
-        elif late is Late.ABORT and self._transport is not None:
-            cut_off(self._transport)
-        return self._time() + (ROWS[self.state].seconds or states.LOOK_SECONDS)
-
     # --- told by who bounds the connections
 
     def received_by(self, reception: Reception) -> None:
@@ -231,11 +164,6 @@ class Connection(Reading, asyncio.Protocol):
     def be_brief(self) -> None:
         """End with the first answer, and do not wait for the client after it: others need the place."""
         self._is_draining = self._is_brief = True
-
-    def turn_away(self, error: HeadError) -> None:
-        """Refuse its request, unless the head has come."""
-        if self.state is WAITING or self.state is HEAD:
-            self._refuse(error, self._buffer.beginning if self._buffer is not None else b"")
 
     @property
     def idle_since(self) -> float | None:
@@ -251,80 +179,7 @@ class Connection(Reading, asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # --- after the answer
-
-    @override
-    def _answered(self) -> None:
-        if self._body is None and self._keep_alive:
-            self.state = WAITING
-            self._since = self._time()
-            if self._rest or self._ended_input or self._is_draining:
-                self._wait()
-        elif self._body is not None and self._keep_alive:
-            self._enter(DROPPING)
-            self._wants_body = self._paused = False
-            self._wake_reader()
-        elif (self._rest or self._lingers or self._body is not None) and not (self._ended_input or self._is_brief):
-            self._linger()
-        else:
-            self._close()
-
-    @override
-    def _wait(self) -> None:
-        """For the next request, which may be there already."""
-        self.state = WAITING
-        self._since = self._time()
-        self._may_have_left = False  # it was sent an answer
-        if self._rest or self._ended_input:
-            self._wake_reader()
-        elif self._is_draining:
-            self._close()
-
-    @override
-    def _linger(self) -> None:
-        """Read and drop what still comes, so that the client gets the answer and no reset."""
-        self._body = None
-        self._rest = b""
-        self._dropped_bytes = 0
-        self._enter(LINGERING)
-        self._keep()
-        transport = self._transport
-        if transport is not None and not transport.is_closing() and transport.can_write_eof():
-            transport.write_eof()
-
-    @override
-    def _close(self) -> None:
-        if self.state is CLOSING or self.state is CLOSED:
-            return
-        self._buffer = self._body = None
-        self._rest = b""
-        self._enter(CLOSING)
-        self._keep()
-        if self._transport is not None:
-            self._transport.close()
-
-    @override
-    def _failed(self) -> None:
-        self._buffer = self._body = None
-        self._rest = b""
-        if self.state is not CLOSING and self.state is not CLOSED:
-            self._enter(CLOSING)
-        self._keep()
-
-    @override
-    def _leave(self, why: str = "") -> None:
-        """Its client is gone: tell the call."""
-        call, self._call = self._call, None
-        if call is not None:
-            self._forget_answer()
-            call.left(why)
-
-    def abort_for(self, why: str) -> None:
-        """Abort the connection, and tell its call so."""
-        self._leave(why)
-        self._failed()
-        if self._transport is not None:
-            cut_off(self._transport)
+    # --- at the hard mark of the account
 
     @property
     def waiting_bytes(self) -> int:
@@ -384,22 +239,3 @@ class Connection(Reading, asyncio.Protocol):
     def backlog(self) -> Backlog:
         """Where its work waits for its turn."""
         return self._reception.backlog
-
-    # --- inside
-
-    @override
-    def _end_input(self) -> None:
-        if not self._rest:
-            self._is_usual = self._keep_alive = False
-        if self._may_have_left and not self._started:
-            self._since = self._time()
-            self._reception.deadlines.put(self, self._since + states.HALF_CLOSED_SECONDS)
-
-    @override
-    def _enter(self, state: State) -> None:
-        """A state with a deadline of its own, but WAITING, begins."""
-        self.state = state
-        self._since = now = self._time()
-        seconds = ROWS[state].seconds
-        if seconds is not None:
-            self._reception.deadlines.put(self, now + seconds)
