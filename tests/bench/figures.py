@@ -110,13 +110,14 @@ async def closing(way: Way, seconds: float) -> Sample:
 
 async def newcomers(way: Way, seconds: float) -> Sample:
     """NEWCOMERS new clients at a time, one request each, while BUSY connections ask without a pause."""
-    name = way.http
+    name, latencies = way.http, list[float]()
+    busy = await start_requests(name.address, name.host, "/small?n=1", connections=BUSY)
     until = time.perf_counter() + seconds
-    busy = await start_requests(name.address, name.host, "/small?n=1", connections=BUSY, seconds=seconds)
-    latencies = list[float]()
     with (meter := way.meter()):
         while time.perf_counter() < until:
             latencies += await asyncio.gather(*(one_request(way, last=False) for _ in range(NEWCOMERS)))
+    for requester, _ in busy:
+        requester.stop()
     await finish_requests(busy)
     return way.sample(meter, len(latencies), latencies)
 

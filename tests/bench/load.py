@@ -26,6 +26,10 @@ class Requester(asyncio.Protocol):
         self._begun = time.perf_counter()
         self._transport.write(self._request)  # type: ignore[attr-defined]
 
+    def stop(self) -> None:
+        """The request that is under way is the last one."""
+        self._until = 0.0
+
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         head, found, body = self._buffer.partition(b"\r\n\r\n")

@@ -1,7 +1,7 @@
 """Data that goes straight to its owner, and what the owner takes at once: it counts as if it were acknowledged."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.tunnel.yamux.wire import data, everything, frames, measure, ping, said, window
@@ -34,7 +34,8 @@ class Owner:
         self.unread += len(piece) - taken
         if self.returns:
             return taken
-        self.session.acknowledge(1, taken, self.now)
+        if taken:
+            self.session.acknowledge(1, taken, self.now)
         return None
 
     def read(self, wire: bytes, percent: int, seconds: float) -> None:
@@ -66,6 +67,12 @@ class Owner:
         max_size=30,
     )
 )
+@example(
+    steps=[  # the last one takes nothing, when there was no more time to grow
+        ([1], 1, 0, 0.0, False, False), ([1, 1, 1, 288], 113, 100, 0.05, False, False),
+        ([1, 8], 1, 100, 0.0, False, False), ([1], 13, 0, 0.05, False, False),
+    ]
+)  # fmt: skip
 def test_what_is_returned_counts_as_if_it_were_acknowledged(steps):
     short, long = Owner(returns=True), Owner(returns=False)
     credit = 600
