@@ -4,7 +4,9 @@ Each opens what it needs first; only then is CPU metered, so that a figure holds
 """
 
 import asyncio
+import sys
 import time
+from asyncio.subprocess import PIPE
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -110,15 +112,25 @@ async def closing(way: Way, seconds: float) -> Sample:
 
 async def newcomers(way: Way, seconds: float) -> Sample:
     """NEWCOMERS new clients at a time, one request each, while BUSY connections ask without a pause."""
-    name, latencies = way.http, list[float]()
-    busy = await start_requests(name.address, name.host, "/small?n=1", connections=BUSY)
-    until = time.perf_counter() + seconds
-    with (meter := way.meter()):
-        while time.perf_counter() < until:
-            latencies += await asyncio.gather(*(one_request(way, last=False) for _ in range(NEWCOMERS)))
-    for requester, _ in busy:
-        requester.stop()
-    await finish_requests(busy)
+    (address, port), host, latencies = way.http.address, way.http.host, list[float]()
+    busy = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.bench.busy", address, str(port), host, str(BUSY), stdin=PIPE, stdout=PIPE
+    )
+    assert busy.stdin is not None
+    assert busy.stdout is not None
+    try:
+        await busy.stdout.readline()
+        until = time.perf_counter() + seconds
+        with (meter := way.meter()):
+            while time.perf_counter() < until:
+                latencies += await asyncio.gather(*(one_request(way, last=False) for _ in range(NEWCOMERS)))
+        busy.stdin.close()
+        if await busy.wait() != 0:
+            raise AssertionError("the busy clients failed")
+    finally:
+        if busy.returncode is None:
+            busy.kill()
+            await busy.wait()
     return way.sample(meter, len(latencies), latencies)
 
 

@@ -17,7 +17,15 @@ LEAST_BYTES: Final = 64 * 1024 * 1024
 LEAST_CONNECTIONS: Final = 500
 """An attack has gone well beyond every bound once it has sent so much, or was refused so often."""
 
-TRANSPORTS: Final[Mapping[str, ssl.SSLContext | None]] = {"tcp": None}
+
+def _trusting() -> ssl.SSLContext:
+    """A client that an attacker would use: it checks nothing."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+TRANSPORTS: Final[Mapping[str, ssl.SSLContext | None]] = {"tcp": None, "tls": _trusting()}
 
 HOST: Final = f"Host: plain.{DOMAIN}\r\n".encode()
 GET: Final = b"GET /small HTTP/1.1\r\n" + HOST + b"\r\n"

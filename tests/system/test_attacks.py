@@ -7,7 +7,7 @@ else's request, fill the memory, leave something behind, or write anything but w
 import asyncio
 import re
 from collections.abc import Callable
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
@@ -16,6 +16,8 @@ from tests.system.attacks import ATTACKS, GET, TRANSPORTS, Attackers
 from tests.system.conftest import not_over, tunnel_only
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import Memory, wait_until
+from tests.system.test_drain import ADMIN
+from tests.system.tls_stack import TlsStack
 
 pytestmark = [
     pytest.mark.anyio,
@@ -32,14 +34,22 @@ LEFT_SECONDS = 90.0
 """It takes a few seconds: a WebSocket is found gone with its next ping, 20 s later at most."""
 
 
+@pytest.fixture(params=list(TRANSPORTS))
+def transport(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-def stack(own_stack: Callable[..., Stack]) -> Stack:
+def stack(own_stack: Callable[..., Stack], transport: str) -> Stack:
     """Fresh processes, which hold nothing of an attack before."""
-    return own_stack(admin_bind=f"{LOOPBACK}:{free_port()}").start()
+    stack = own_stack(admin_bind=f"{LOOPBACK}:{free_port()}", log_level="info")
+    return TlsStack(stack).stack if transport == "tls" else stack.start()
 
 
 def held_bytes(stack: Stack) -> float:
-    with urlopen(f"http://{stack.settings['admin_bind']}/metrics") as answer:
+    url = f"http://{stack.settings['admin_bind']}/metrics"
+    with urlopen(Request(url, headers={"Authorization": f"Bearer {ADMIN}"})) as answer:  # TLS's has a token
         found = re.search(r"^gateway_held_bytes (\S+)$", answer.read().decode(), re.MULTILINE)
     assert found is not None
     return float(found[1])
@@ -55,7 +65,6 @@ async def ask(stack: Stack, transport: str) -> None:
         writer.transport.abort()
 
 
-@pytest.mark.parametrize("transport", list(TRANSPORTS))
 @pytest.mark.parametrize("name", list(ATTACKS))
 async def test_an_attack_fails_nobody_else_and_leaves_nothing(stack: Stack, name: str, transport: str) -> None:
     gateway = psutil.Process(stack.gateway.popen.pid)

@@ -11,77 +11,17 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.certificates import Authority, serial
+from tests.fakes.certificates import Authority
 from tests.system.clients import WAIT_SECONDS, RawClient, http_client, websocket
 from tests.system.conftest import tunnel_only
-from tests.system.harness import DOMAIN, LOOPBACK, TOKEN, Stack, free_port
+from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import Process, Processes
-from tests.system.test_admin import METRICS
-from tests.system.test_drain import ADMIN
+from tests.system.tls_stack import TlsClient, TlsStack
 
 pytestmark = [pytest.mark.anyio, tunnel_only]
 
 RENEWED = "certificate renewed from"
 REFUSED = "certificate not changed"
-
-
-class TlsClient(RawClient):
-    """A connection to a gateway that speaks TLS, on which exactly the given bytes are sent."""
-
-    def __init__(self, stack: "TlsStack", *, alpn: tuple[str, ...] = (), latest: ssl.TLSVersion | None = None) -> None:
-        super().__init__((LOOPBACK, stack.stack.port))
-        context = stack.authority.client()
-        if alpn:
-            context.set_alpn_protocols(alpn)
-        if latest is not None:
-            context.maximum_version = latest
-        self.tls = self.socket = context.wrap_socket(self.socket, server_hostname=f"plain.{DOMAIN}")
-
-    @property
-    def serial(self) -> str:
-        return serial(self.tls)
-
-
-class TlsStack:
-    """A gateway with a certificate, and an agent that reaches it by wss."""
-
-    def __init__(self, stack: Stack) -> None:
-        self.stack = stack
-        self.authority = Authority(stack.folder)
-        self.renew()
-        (stack.folder / "admin-token").write_text(ADMIN)
-        stack.settings |= {
-            "tls_certificate": "tls.crt", "tls_key": "tls.key", "log_level": "debug", "admin_token_file": "admin-token",
-        }  # fmt: skip
-        self.gateway = stack.start_gateway()
-        self.agent = self.start_agent()
-        self.agent.wait_line("ready:")
-        self.gateway.wait_line("serves cluster c1")
-
-    def renew(self) -> None:
-        self.authority.write(self.authority.issue(f"*.{DOMAIN}", "localhost", LOOPBACK))
-
-    def start_agent(self) -> Process:
-        services = [service.option for service in self.stack.services.values()]
-        return self.stack.processes.python(
-            "agent", "tunnel.agent", "--gateway", f"wss://{LOOPBACK}:{self.stack.port}/agent", "--token", TOKEN,
-            "--cluster", "c1", "--agent-id", "a1", "--dialect", self.stack.dialect,
-            "--ca-file", str(self.authority.file), *services,
-        )  # fmt: skip
-
-    def small(self, number: int) -> bytes:
-        """A request on a connection of its own."""
-        with TlsClient(self) as client:
-            client.request(f"GET /small?n={number} HTTP/1.1", "plain")
-            return client.answer().body
-
-    def metrics(self) -> dict[str, float]:
-        with TlsClient(self) as client:
-            lines = [METRICS, "Host: localhost", f"Authorization: Bearer {ADMIN}", "", ""]
-            client.send("\r\n".join(lines).encode())
-            body = client.answer().body.decode()
-        rows = [line.rsplit(" ", 1) for line in body.splitlines() if line.startswith("gateway_tls_")]
-        return {name.removeprefix("gateway_tls_"): float(value) for name, value in rows}
 
 
 @pytest.fixture
