@@ -92,14 +92,13 @@ class Reading(BodyReading):
             return
         self._enter(HEAD)
         self._buffer = HeadBuffer()
-        self._read_on(data[at:])
+        self._read_on(data[at:], in_turn)
 
-    def _read_on(self, data: bytes) -> None:
-        """More of a head that was not whole in its first piece, and what follows it."""
+    def _read_on(self, data: bytes, in_turn: bool = False) -> None:
+        """More of a head that was not whole in its first piece, and what follows it. In its turn nothing is put off."""
         buffer = self._buffer
         if buffer is None:
             return
-        whole = b""
         try:
             found = buffer.add(data)
             if found is None:
@@ -108,15 +107,16 @@ class Reading(BodyReading):
             self._buffer = None
             whole = skip_empty_lines(found)
             end = whole.find(END) + len(END)
-            if end > USUAL_BYTES:
-                self._put_off(whole)
+            if end > USUAL_BYTES and not in_turn:
+                self._put_off(found)
                 return
-            head = read_head(whole[: end - 2], False)
+            try:
+                head = read_head(whole[: end - 2], in_turn)
+            except UnusualHeadError:
+                self._put_off(found)
+                return
         except HeadError as error:
             self._refuse(error, buffer.beginning)
-            return
-        except UnusualHeadError:
-            self._put_off(whole)
             return
         self._rest, self._rest_at = whole[end:], 0
         self._begin(head)

@@ -6,7 +6,7 @@ import pytest
 
 from app.server import connection_states as states
 from app.server.connection_states import State
-from app.server.heads import FIELDS, HEAD_BYTES, LINE_BYTES
+from app.server.heads import FIELDS, HEAD_BYTES, LINE_BYTES, USUAL_FIELDS
 from tests.app.server.door import GET, Client, Door
 from tests.fakes.loop import dialogue, quiet
 
@@ -21,6 +21,29 @@ def head_of(size: int) -> bytes:
     lines = line * ((size - len(START)) // len(line) - 1)
     rest = size - len(START) - len(lines)
     return START + lines + b"X-Long: " + b"x" * (rest - len(b"X-Long: "))
+
+
+# --- what stands before a head
+
+
+@pytest.mark.parametrize("fields", [0, USUAL_FIELDS + 1])
+@pytest.mark.parametrize(
+    ("before", "status"),
+    [
+        (b"\r\n", 200), (b"\r\n" * 4, 200), (b"\r\n" * 5, 400),
+        (b"\r", 400), (b"\r\r", 400), (b"\r\r\n", 400), (b"\r\n\r", 400),
+    ],
+)  # fmt: skip
+@dialogue
+async def test_empty_lines_and_a_cr_alone_before_a_head_that_is_read_at_once_or_later(
+    before: bytes, status: int, fields: int
+):
+    door = Door()
+    door.on_begin = lambda call: call.answer()
+    with Client(door) as client:
+        client.send(before + START + b"X: 1\r\n" * fields + b"\r\n")
+        await quiet()
+        assert client.got.startswith(b"HTTP/1.1 %d " % status)
 
 
 # --- how long a head may be
