@@ -149,10 +149,12 @@ class Stack:
         config = str(self.write_config())
         if UNDER_UVICORN:
             return self._start_uvicorn(config)
-        command = [sys.executable, "-m", "app", "--config", config, "--host", LOOPBACK, "--port", str(self.port)]
+        arguments = ("--config", config, "--host", LOOPBACK, "--port", str(self.port))
         if self.ulimit:
-            command = ["sh", "-c", f'ulimit {self.ulimit} && exec "$@"', "sh", *command]
-        self._gateway = self.processes.start("gateway", command, cwd=self.gateway_tree)
+            command = ["sh", "-c", f'ulimit {self.ulimit} && exec "$@"', "sh", sys.executable, "-m", "app", *arguments]
+            self._gateway = self.processes.start("gateway", command, cwd=self.gateway_tree)
+        else:
+            self._gateway = self.processes.python("gateway", "app", *arguments, cwd=self.gateway_tree)
         self._gateway.wait_line("ready")
         return self._gateway
 
