@@ -160,6 +160,7 @@ def test_a_soft_limit_is_raised_to_the_hard_one(own_stack: Make) -> None:
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.slow
 def test_over_tls_silent_clients_do_not_use_up_the_descriptors(stack: Stack, tmp_path: Path) -> None:
     """A handshake has ten seconds, and a connection before its end is one of those that are bounded."""
     authority = Authority(tmp_path)
