@@ -113,6 +113,13 @@ def test_silent_clients_take_neither_the_agents_nor_the_operators_place(
     assert [is_open(client) for client in crowd[:ROOM]] == [True] * ROOM
     assert psutil.Process(stack.gateway.popen.pid).num_fds() < OPEN_FILES
 
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_when_silent_clients_are_late_ordinary_ones_get_in_again(stack: Stack, crowd: list[socket.socket]) -> None:
+    """A head has twenty real seconds."""
+    wait_until(lambda: answers(stack, "/readyz", "localhost", 200), WAIT_SECONDS, "the reserve is free again")
+    stack.start_agent()
     wait_until(lambda: answers(stack, "/small", "plain.example.test", 200), WAIT_SECONDS, "ordinary clients get in")
     assert not any(is_open(client) for client in crowd)
     found = metrics(stack)

@@ -35,8 +35,8 @@ async def test_a_gateway_that_was_away_serves_the_first_request_again(own_stack:
     # What the agent says that it is going to wait, not how long it took.
     delays = [float(line.split()[-2]) for line in stack.agent.output() if "next attempt in" in line]
     assert delays
-    for number, seconds in enumerate(delays):
-        assert seconds <= FIRST_DELAY_SECONDS * 2**number
+    for number, announced in enumerate(delays):
+        assert announced <= FIRST_DELAY_SECONDS * 2**number
 
 
 @app_only("it stops in its own way")
