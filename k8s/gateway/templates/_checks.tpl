@@ -32,7 +32,7 @@
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) -}}
 {{- fail "ingress.hosts: is empty; name the host of publicUrl and the routed hosts" -}}
 {{- end -}}
-{{- if and .Values.tls.secretName (or .Values.ingress.enabled .Values.httpRoute.enabled) -}}
+{{- if and (include "gateway.tlsSecret" .) (or .Values.ingress.enabled .Values.httpRoute.enabled) -}}
 {{- fail "tls.secretName: an Ingress or HTTPRoute ends TLS itself, and speaks plain HTTP to the gateway; leave out one of them" -}}
 {{- end -}}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}

@@ -37,14 +37,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- end -}}
 
+{{/* The Secret with the certificate; empty if there is none, or with the values of a version that had no tls. */}}
+{{- define "gateway.tlsSecret" -}}
+{{- with .Values.tls -}}{{- .secretName -}}{{- end -}}
+{{- end -}}
+
 {{/* The name of the public port, and of the scheme on it. */}}
 {{- define "gateway.port" -}}
-{{- ternary "https" "http" (not (empty .Values.tls.secretName)) -}}
+{{- ternary "https" "http" (not (empty (include "gateway.tlsSecret" .))) -}}
 {{- end -}}
 
 {{/* The Service's public port. */}}
 {{- define "gateway.servicePort" -}}
-{{- .Values.service.port | default (ternary 443 80 (not (empty .Values.tls.secretName))) -}}
+{{- .Values.service.port | default (ternary 443 80 (not (empty (include "gateway.tlsSecret" .)))) -}}
 {{- end -}}
 
 {{/* The Secret with the admin token; empty if there is none. */}}

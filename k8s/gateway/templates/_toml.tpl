@@ -49,7 +49,7 @@ every number as a float, because Helm turns numbers into floats.)
 {{- $_ := set $settings "state_dir" "/var/lib/tunnel-gateway" -}}
 {{- $_ := set $settings "admin_bind" (include "gateway.address" (dict "host" (include "gateway.adminHost" .) "port" .Values.admin.port)) -}}
 {{- $_ := set $settings "admin_token_file" (ternary "/run/secrets/tunnel-gateway/token" "" (not (empty (include "gateway.adminSecret" .)))) -}}
-{{- with .Values.tls.secretName -}}
+{{- if include "gateway.tlsSecret" . -}}
 {{- $_ := set $settings "tls_certificate" "/run/secrets/tunnel-gateway-tls/tls.crt" -}}
 {{- $_ := set $settings "tls_key" "/run/secrets/tunnel-gateway-tls/tls.key" -}}
 {{- end -}}
