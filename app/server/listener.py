@@ -7,13 +7,12 @@ client's socket needs is set on the listening one, once: accepted sockets inheri
 
 import asyncio
 import os
-import select
 import socket
 from collections.abc import Callable, Sequence
 from ssl import SSLContext
-from typing import Final
+from typing import Any, Final
 
-from .sockets import keep_alive
+from .sockets import client_waits, keep_alive
 
 _HANDLES: Final = 8
 """Connections accepted per turn and socket: a connection costs some 50 us to make."""
@@ -39,24 +38,33 @@ class Listener:
         self.servers: list[asyncio.Server] = []
 
     async def open(self) -> None:
-        """Listen on every address of the host. Raises OSError if one of them cannot be had."""
-        loop = asyncio.get_running_loop()
+        """Listen on every address of the host. Raises OSError if one of them cannot be had; then it listens on none."""
+        try:
+            first = await self._serve(host=self._host, port=self._port)
+            for listening in first.sockets:
+                keep_alive(listening)
+                for _ in range(1, _HANDLES):
+                    await self._serve_duplicate(listening)
+        except BaseException:
+            self._stop()
+            raise
+
+    async def _serve_duplicate(self, listening: socket.socket) -> None:
+        duplicate = socket.socket(fileno=os.dup(listening.fileno()))
+        try:
+            await self._serve(sock=duplicate)
+        except BaseException:
+            duplicate.close()  # otherwise it is the server's
+            raise
+
+    async def _serve(self, **where: Any) -> asyncio.Server:  # noqa: ANN401 - the host and port, or the socket
         handshake, shutdown = self._tls_seconds
-        first = await loop.create_server(
-            self._make, self._host, self._port, backlog=self._backlog, ssl=self._tls,
+        server = await asyncio.get_running_loop().create_server(
+            self._make, **where, backlog=self._backlog, ssl=self._tls,
             ssl_handshake_timeout=handshake, ssl_shutdown_timeout=shutdown,
         )  # fmt: skip
-        self.servers.append(first)
-        for listening in first.sockets:
-            keep_alive(listening)
-            for _ in range(1, _HANDLES):
-                duplicate = socket.socket(fileno=os.dup(listening.fileno()))
-                self.servers.append(
-                    await loop.create_server(
-                        self._make, sock=duplicate, backlog=self._backlog, ssl=self._tls,
-                        ssl_handshake_timeout=handshake, ssl_shutdown_timeout=shutdown,
-                    )
-                )  # fmt: skip
+        self.servers.append(server)
+        return server
 
     @property
     def address(self) -> tuple[str, int]:
@@ -66,15 +74,20 @@ class Listener:
 
     async def close(self) -> None:
         """Accept what waits in the backlog, which closing would reset, then listen no more; idempotent."""
+        try:
+            if self.servers:
+                await self._accept_queued(self.servers[0].sockets)
+        finally:
+            self._stop()
+
+    def _stop(self) -> None:
         servers, self.servers = self.servers, []
-        if servers:
-            await self._accept_queued(servers[0].sockets)
         for server in servers:
             server.close()
 
     async def _accept_queued(self, listening: Sequence[socket.socket]) -> None:
         for _ in range(self._backlog):  # clients that come all the time must not keep it open
-            waiting, _, _ = select.select(listening, (), (), 0)
+            waiting = client_waits(listening)
             await asyncio.sleep(0)
             if not waiting:
                 break

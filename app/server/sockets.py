@@ -1,4 +1,7 @@
-"""A client's socket: TCP keep-alive, a small send buffer, an abort that drops what is unsent, and a look for resets."""
+"""A client's socket: TCP keep-alive, a small send buffer, an abort that drops what is unsent, and a look for resets.
+
+And whether a client waits to be accepted.
+"""
 
 import asyncio
 import contextlib
@@ -6,6 +9,7 @@ import os
 import select
 import socket
 import struct
+from collections.abc import Iterable
 
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 """Finds a vanished client after 60 + 4 x 15 s."""
@@ -52,4 +56,15 @@ def is_reset(transport: asyncio.Transport) -> bool:
         return False
     poll = select.poll()
     poll.register(sock.fileno(), 0)  # errors and hang-ups are always told
+    return bool(poll.poll(0))
+
+
+def client_waits(listening: Iterable[socket.socket]) -> bool:
+    """Whether a client waits in the backlog of one of these listening sockets."""
+    descriptors = [sock.fileno() for sock in listening]
+    if not hasattr(select, "poll"):  # on Windows, where select() takes every socket
+        return bool(select.select(descriptors, (), (), 0)[0])
+    poll = select.poll()  # select() takes no descriptor above 1,023
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable
 from typing import cast
+from unittest.mock import Mock
 
 import pytest
 import uvloop
@@ -104,3 +105,44 @@ def test_an_address_that_is_taken_is_an_error_and_leaves_nothing_open():
         await other.close()
 
     on_uvloop(test)
+
+
+def test_a_handle_that_cannot_be_had_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch):
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        made: list[asyncio.Server] = []
+        duplicates: list[socket.socket] = []
+
+        async def create_server(*where: object, sock: socket.socket | None = None, **options: object) -> asyncio.Server:
+            if sock is not None:
+                duplicates.append(sock)
+                if len(duplicates) == 3:
+                    raise OSError("too many open files")
+                options["sock"] = sock
+            made.append(await uvloop.Loop.create_server(loop, *where, **options))  # type: ignore[arg-type]
+            return made[-1]
+
+        monkeypatch.setattr(asyncio, "get_running_loop", lambda: Mock(wraps=loop, create_server=create_server))
+        listener = Listener(lambda: Greeting([]), HOST, 0, backlog=16)
+        with pytest.raises(OSError, match="too many open files"):
+            await listener.open()
+        assert listener.servers == []
+        assert [server.is_serving() for server in made] == [False] * 3
+        assert duplicates[-1].fileno() == -1
+
+    uvloop.run(run())
+
+
+def test_it_listens_no_more_when_its_close_is_cut_short():
+    async def run() -> None:
+        listener = Listener(lambda: Greeting([]), HOST, 0, backlog=16)
+        await listener.open()
+        address = listener.address
+        closing = asyncio.ensure_future(listener.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait((closing,))
+        with pytest.raises(ConnectionRefusedError):
+            connect(address, 1)
+
+    uvloop.run(run())

@@ -1,11 +1,13 @@
-"""How a connection is cut off, and how one is noticed that the client reset."""
+"""How a connection is cut off, and how one is noticed that the client reset, or that waits to be accepted."""
 
+import select
 import socket
 import struct
 
 import pytest
 
-from app.server.sockets import cut_off, is_reset
+from app.server.descriptors import raise_limit
+from app.server.sockets import client_waits, cut_off, is_reset
 from tests.app.server.browser import browsing
 from tests.app.server.door import GET, Client, Door
 from tests.app.stage import Stage
@@ -107,3 +109,37 @@ async def test_the_rest_of_a_flood_of_frames_is_not_read_after_a_reset():
             assert closed == Closed(1011, "client vanished")
             assert len(messages) < 1_000
             assert stage.gateway.account.held_bytes == 0
+
+
+# --- a client that waits to be accepted
+
+
+def test_a_client_waits_until_it_is_accepted():
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_server(("127.0.0.1", 0)) as other:
+        assert not client_waits([other, listening])
+        with socket.create_connection(listening.getsockname()):
+            assert client_waits([other, listening])
+            listening.accept()[0].close()
+            assert not client_waits([other, listening])
+
+
+def test_a_client_waits_at_a_high_descriptor_too():
+    """select() takes none above 1,023."""
+    fcntl = pytest.importorskip("fcntl")
+    if raise_limit() <= 2_000:
+        pytest.skip("no descriptor above 1,023 may be had")
+    with (
+        socket.create_server(("127.0.0.1", 0)) as low,
+        socket.socket(fileno=fcntl.fcntl(low.fileno(), fcntl.F_DUPFD_CLOEXEC, 2_000)) as high,
+    ):
+        assert not client_waits([high])
+        with socket.create_connection(low.getsockname()):
+            assert client_waits([high])
+
+
+def test_a_client_waits_where_the_system_has_no_poll(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delattr(select, "poll", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert not client_waits([listening])
+        with socket.create_connection(listening.getsockname()):
+            assert client_waits([listening])
