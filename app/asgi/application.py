@@ -22,8 +22,8 @@ class GatewayApplication(Starlette):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """An ASGI call."""
-        routes = self._routed.routes_for(scope)
-        if routes is not None:
-            await self._routed.carry(routes, scope, receive, send)
+        carried = self._routed.take(scope, receive, send)
+        if carried is not None:
+            await carried
         else:
             await super().__call__(scope, receive, send)

@@ -14,11 +14,11 @@ from ..agents import endpoints as agents
 from ..agents.rest import ControlPlane
 from ..node.gateway import Gateway
 from ..operator.admin import Admin
-from ..public.header_rules import is_host
+from ..public.known_hosts import KnownHosts
 from ..public.refusals import RefusedHandshake, RefusedRequest
-from ..public.routed import handshake_call, request_call
+from ..public.routed import handshake_call, request_call, routed_call
 from ..rules import problems
-from ..rules.routes import Route, normalise_host
+from ..rules.routes import Route
 from ..settings import Settings
 from ..settings.hosts import is_control
 from .caller import AsgiCaller
@@ -27,18 +27,13 @@ from .http_client import AsgiHttpClient
 from .reading import host_of, raw_path_of, read_scope, refusal_of
 from .websocket import AsgiWebSocket
 
-_KNOWN_HOSTS = 1_024
-_HOST_BYTES = 256
-"""A Host field of a routed host: a name of at most 253 bytes, a port, a trailing dot."""
-
 
 class RoutedHosts(BaseRoute):
     """Every call for a routed host, whatever its path: the way into the tunnel."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._known: dict[bytes, str] = {}
-        """Valid Host fields of routed hosts, as sent -> normalised; at most `_KNOWN_HOSTS`."""
+        self._hosts = KnownHosts(gateway)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Full for a routed host, and for one that is to be refused."""
@@ -49,33 +44,38 @@ class RoutedHosts(BaseRoute):
         if scope["type"] not in ("http", "websocket"):
             return None
         sent = host_of(scope)
-        host = self._known.get(sent)
-        if host is not None:
-            routes = self._gateway.routes_of(host)
-            if routes is None:
-                del self._known[sent]  # routed until the last reload
-            return routes
-        if refusal_of(scope):
+        if sent not in self._hosts and refusal_of(scope):
             return []
-        host = normalise_host(sent.decode("latin-1"))
-        routes = self._gateway.routes_of(host)
-        if routes is not None and len(sent) < _HOST_BYTES and is_host(sent):
-            if len(self._known) >= _KNOWN_HOSTS:
-                self._known.clear()
-            self._known[sent] = host
-        return routes
+        return self._hosts.routes(sent)
+
+    def take(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None] | None:
+        """What carries this call. None: it is not for a routed host."""
+        if scope["type"] == "http":
+            gateway = self._gateway
+            route = self._hosts.lone(host_of(scope))
+            if route is not None:  # nearly always
+                gateway.open()
+                request = read_scope(scope, gateway.settings.trusted_proxies)
+                if request.hosts == 1 and request.path.startswith(b"/"):
+                    client = AsgiHttpClient(scope, receive, send)
+                    try:
+                        return client.carry(routed_call(gateway, route, request, client))
+                    except Exception as bug:  # noqa: BLE001  (it is raised again, and the server logs it)
+                        return client.apologise(bug)
+        routes = self.routes_for(scope)
+        return None if routes is None else self._carry(routes, scope, receive, send)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry the request or WebSocket, or refuse it."""
-        await self.carry(self.routes_for(scope) or [], scope, receive, send)
+        await self._carry(self.routes_for(scope) or [], scope, receive, send)
 
-    def carry(self, routes: list[Route], scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
+    def _carry(self, routes: list[Route], scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         """What carries the request or WebSocket of a host with these routes. Without routes it is refused."""
         gateway = self._gateway
         gateway.open()
         request = read_scope(scope, gateway.settings.trusted_proxies)
         refused = "" if routes else refusal_of(scope)
-        known = routes if request.host in self._known else None  # else its Host was not checked
+        known = routes if request.host in self._hosts else None  # else its Host was not checked
         if request.is_websocket:
             handshake = AsgiHandshake(scope, receive, send)
             return handshake.carry(handshake_call(gateway, request, handshake, routes=known, refused=refused))

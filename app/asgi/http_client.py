@@ -51,10 +51,23 @@ class AsgiHttpClient(HttpClient):
     async def carry(self, call: HttpListener) -> None:
         """Begin the call and carry it to its end. Raises BrokenOffError to have the server cut the connection."""
         self._call = call
-        self._runner = asyncio.current_task()
+        loop = asyncio.get_running_loop()  # asked for once, because it is a system call (getpid)
+        self._runner = asyncio.current_task(loop)
         try:
             call.begin()
-            await self._run(call)
+            if self._head is None and not self._ended and self._broken is None:
+                self._wake = loop.create_future()
+                await self._wake
+            if self._whole is None:
+                await self._run(call)
+                return
+            status, fields, body = self._whole  # the usual answer, in few steps
+            self._whole = None
+            self._started = True
+            call.sending()
+            await self._send({"type": "http.response.start", "status": status, "headers": fields})
+            await self._send({"type": "http.response.body", "body": body})
+            call.finished(len(body))
         except OSError:  # ASGI 2.4: the client has left
             call.left()
         except asyncio.CancelledError:
@@ -114,7 +127,9 @@ class AsgiHttpClient(HttpClient):
     def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> bool:
         self._whole = (status, fields, body)
         self._ended = True
-        self._wake_up()
+        waiting = self._wake  # `_wake_up`, without its call
+        if waiting is not None and not waiting.done():
+            waiting.set_result(None)
         return False
 
     @override
@@ -173,15 +188,6 @@ class AsgiHttpClient(HttpClient):
     async def _run(self, call: HttpListener) -> None:
         send = self._send
         while True:
-            if self._whole is not None:  # the usual answer, in few steps
-                status, fields, body = self._whole
-                self._whole = None
-                self._started = True
-                call.sending()
-                await send({"type": "http.response.start", "status": status, "headers": fields})
-                await send({"type": "http.response.body", "body": body})
-                call.finished(len(body))
-                return
             head, chunks = self._head, self._chunks
             if head is not None or chunks or self._ended:
                 call.sending()

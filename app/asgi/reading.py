@@ -12,15 +12,14 @@ from .types import Scope
 def read_scope(scope: Scope, proxies: Networks) -> Request:
     """The request of an `http` or `websocket` scope. `proxies`: the networks whose forwarding headers we trust."""
     client = scope.get("client")
-    method, scheme, subprotocols = scope.get("method", "GET"), scope["scheme"], ()
-    is_websocket = scope["type"] == "websocket"
-    if is_websocket:
-        scheme = scheme.replace("ws", "http", 1)
-        subprotocols = tuple(scope.get("subprotocols", ()))
-    return read_request(
-        method, raw_path_of(scope), scope.get("query_string", b""), scope["headers"],
-        client[0] if client else "unknown", scheme, proxies, subprotocols, is_websocket, scope.get("root_path", ""),
-    )  # fmt: skip
+    peer, prefix = client[0] if client else "unknown", scope.get("root_path", "")
+    path, query = raw_path_of(scope), scope.get("query_string", b"")
+    fields, scheme = scope["headers"], scope["scheme"]
+    if scope["type"] == "http":
+        return read_request(scope["method"], path, query, fields, peer, scheme, proxies, prefix=prefix)
+    scheme = scheme.replace("ws", "http", 1)
+    subprotocols = tuple(scope.get("subprotocols", ()))
+    return read_request("GET", path, query, fields, peer, scheme, proxies, subprotocols, True, prefix)
 
 
 def host_of(scope: Scope) -> bytes:

@@ -16,6 +16,7 @@ from ..node.gateway import Gateway
 from ..observed.metrics import Limit
 from ..public.client_port import HttpListener
 from ..public.header_rules import is_host
+from ..public.known_hosts import KnownHosts
 from ..public.reading import made_request
 from ..public.refusals import RefusedHandshake, RefusedRequest
 from ..public.routed import handshake_call, request_call, routed_call
@@ -36,7 +37,6 @@ from .heads import Head
 from .lines import HeadError
 from .port import Peer
 
-_KNOWN_HOSTS: Final = 1_024
 _HEALTH: Final = (b"/healthz", b"/readyz")
 _NO_FIELDS: Final = Fields([], *facts_of(shape_of(()), (), is_checked=True))
 
@@ -56,12 +56,7 @@ class GatewayReception:
         self._root_path = root_path
         self._state = state
         self._tasks = tasks
-        self._known: dict[bytes, str] = {}
-        """Valid Host fields of routed hosts, as sent -> normalised; at most `_KNOWN_HOSTS`."""
-        self._lone: dict[bytes, Route] = {}
-        """Those of which the file in force routes all paths alike -> how; some of `_known`."""
-        self._lone_under = gateway.settings
-        """What `_lone` holds for; it is forgotten with a reload."""
+        self._hosts = KnownHosts(gateway)
         self.account = gateway.account
         self.backlog = Backlog(loop)
         self.deadlines = Deadlines(loop)
@@ -98,10 +93,7 @@ class GatewayReception:
             head.method, head.path, head.query, fields, connection.peer, connection.scheme,
             gateway.settings.trusted_proxies, (), False, self._root_path, head.target, True,
         )  # fmt: skip
-        if self._lone_under is not gateway.settings:
-            self._lone.clear()
-            self._lone_under = gateway.settings
-        lone = self._lone.get(fields.host)
+        lone = self._hosts.lone(fields.host)
         if lone is not None:
             return routed_call(gateway, lone, request, connection)
         routes = self._routes_of(fields.host)
@@ -173,28 +165,9 @@ class GatewayReception:
 
     def _routes_of(self, sent: bytes) -> list[Route] | None:
         """The routes of a Host field. None: it is not routed, or no host."""
-        host = self._known.get(sent)
-        if host is None:
-            if host_fault(sent):
-                return None
-            host = normalise_host(sent.decode("latin-1"))
-        routes = self._gateway.routes_of(host)
-        if routes is None:
-            self._known.pop(sent, None)  # routed until the last reload
-            self._lone.pop(sent, None)
+        if sent not in self._hosts and host_fault(sent):
             return None
-        if sent not in self._known:
-            if len(self._known) >= _KNOWN_HOSTS:
-                self._known.clear()
-                self._lone.clear()
-            self._known[sent] = host
-        settings = self._gateway.settings
-        if (
-            len(routes) == 1 and routes[0].path == b"/"
-            and settings is self._lone_under and settings.routes.of_host(host) is routes
-        ):  # fmt: skip
-            self._lone[sent] = routes[0]
-        return routes
+        return self._hosts.routes(sent)
 
     def _is_control(self, head: Head, connection: Connection) -> bool:
         return is_control(self._gateway.settings.control_hosts, head.fields.host, connection.local)

@@ -73,3 +73,32 @@ async def test_a_known_host_is_checked_again_once_it_is_not_routed():
         assert route.routes_for(scope) == route.routes_for(scope) == s.gateway.routes_of(HOST)
         s.gateway.apply(dataclasses.replace(s.gateway.settings, control_hosts=frozenset({HOST})))
         assert route.routes_for(scope) is None
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "extra", "status"),
+    [
+        ("GET", "/", [], 204),
+        ("GET", "*", [], 400),
+        ("OPTIONS", "*", [], 204),
+        ("GET", "/", [(b"host", b"second.test")], 400),
+        ("TRACE", "/", [], 501),
+        ("GET", "/", [(b"connection", b"upgrade"), (b"upgrade", b"websocket")], 501),
+    ],
+)
+@dialogue
+async def test_a_request_of_a_known_host_is_checked_as_its_first(
+    method: str, target: str, extra: list[tuple[bytes, bytes]], status: int
+):
+    async with Stage() as s:
+        answers = []
+        for number in range(4):
+            asked = Request(s.app) if number % 2 else Request(s.app, method, target, headers=extra)
+            asked.start()
+            await quiet()
+            if not asked.status:  # a refusal came at once
+                s.link.exchanges[-1].answer(204)
+                s.link.exchanges[-1].finish()
+            await asked.over()
+            answers.append(asked.status)
+        assert answers == [status, 204] * 2
