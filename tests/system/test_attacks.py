@@ -31,8 +31,8 @@ GROWTH_MIB = {"tcp": 64, "tls": 64 + CONNECTIONS * 0.25}
 """uvloop has a buffer of 256 KiB for each connection over TLS."""
 HANG_SECONDS = 180.0
 """Nothing here takes as long, unless it hangs."""
-LEFT_SECONDS = 90.0
-"""It takes a few seconds: a WebSocket is found gone with its next ping, 20 s later at most."""
+LEFT_SECONDS = 30.0
+"""After this nothing of an attack is left. A WebSocket is found gone with its next ping, 20 s later at most."""
 
 
 @pytest.fixture(params=list(TRANSPORTS))
