@@ -65,10 +65,12 @@ def explained() -> list[tuple[str, re.Pattern[str]]]:
     """What the first column of the log's tables shows: `...`, numbers and words in capitals stand for anything."""
     cells = re.findall(r"^\| (`[^|]*) \|", section("The log"), re.MULTILINE)
     shown = [line for cell in cells for line in re.findall(r"`([^`]+)`", cell)]
-    patterns = [
-        re.sub(r"\\\.\\\.\\\.|link\\-N|\bHOST/PATH\b|\b[A-Z]+\b|\b\d+\b", ".*", re.escape(line)) for line in shown
-    ]
-    return [(line, re.compile(pattern)) for line, pattern in zip(shown, patterns, strict=True)]
+    return [(line, re.compile(pattern_of(line))) for line in shown]
+
+
+def pattern_of(line: str) -> str:
+    """What a line of the page stands for."""
+    return re.sub(r"\\\.\\\.\\\.|link\\-N|\bHOST/PATH\b|\b[A-Z]+\b|\b\d+\b", ".*", re.escape(line))
 
 
 def is_explained(text: str) -> bool:
@@ -105,6 +107,31 @@ def test_both_programs_warn():
 @pytest.mark.parametrize(("file", "text"), lines())
 def test_every_warning_and_error_is_explained(file: str, text: str):
     assert is_explained(text), f"{file} writes {text!r}: docs/operation.md says nothing of it"
+
+
+def texts_of_sources() -> str:
+    """Every text that stands in them, a line each."""
+    files = [file for top in ("app", "tunnel") for file in sorted((ROOT / top).rglob("*.py"))]
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))]
+    texts = {text_of(node) for node in nodes if isinstance(node, ast.expr)}
+    return "\n".join(_PLACEHOLDER.sub("x", text) for text in texts if text is not None)
+
+
+def unwritten(line: str, texts: str) -> list[str]:
+    """The parts of a line, between colons, that no text of the sources can be."""
+    return [part for part in line.split(": ") if not re.search(pattern_of(part), texts)]
+
+
+def test_every_line_that_is_explained_is_written():
+    texts = texts_of_sources()
+    lines_shown = [line for line, _ in explained()]
+    assert [line for line in lines_shown if unwritten(line, texts)] == ["Invalid HTTP request received."]  # uvicorn's
+
+
+def test_a_line_that_is_not_written_is_found():
+    texts = "x: agent x is gone: x\nready: x://x"
+    assert unwritten("link-N: agent A is gone: REASON", texts) == []
+    assert unwritten("link-N: agent A has left: REASON", texts) == ["agent A has left"]
 
 
 @pytest.mark.parametrize("text", ["something else", "link-1: something else", "agent x left", "ready", ""])
