@@ -1,5 +1,6 @@
 """The reference says every key, and no other; its example is a configuration."""
 
+import json
 import re
 from pathlib import Path
 
@@ -39,6 +40,28 @@ def test_what_needs_a_restart_says_so():
 
     marked = re.findall(r"^\| `([a-z0-9_]+)` \|[^|]*\|[^|]*\| restart\b", DOCUMENT, re.MULTILINE)
     assert sorted(marked) == sorted(NEEDS_RESTART)
+
+
+def as_told(value: object) -> set[str]:
+    """How the column of defaults may say this value."""
+    if value is None:
+        return {"none", "unlimited"}
+    if isinstance(value, bool):
+        return {str(value).lower()}
+    if isinstance(value, int | float):
+        return {str(int(value))}
+    if isinstance(value, tuple) and value:
+        return {f"`{json.dumps(value)}`"}
+    return {f"`{value}`"} if isinstance(value, str) else {"none"}
+
+
+def test_defaults_are_those_of_an_empty_file():
+    settings = load(None, {})
+    tables = DOCUMENT.partition("## `[[agents]]`")[0]
+    rows = re.findall(r"^\| `([a-z0-9_]+)` \|[^|]*\| ([^|]*) \|", tables, re.MULTILINE)
+    values = {key: getattr(settings, key, getattr(settings.policy, key, None)) for key, _ in rows}
+    in_words = [key for key, text in rows if text not in as_told(values[key])]
+    assert in_words == ["control_hosts", "held_bytes_hard_limit", "max_connections"]
 
 
 def test_its_example_is_a_configuration(tmp_path: Path):
