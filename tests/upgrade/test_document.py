@@ -1,0 +1,36 @@
+"""`docs/upgrading.md` names what is new since the recorded version."""
+
+import re
+import tomllib
+
+from app.observed.metrics import Metrics
+from app.rules import problems
+from app.settings.schema import AgentEntry, File, RouteEntry, keys_of
+from tests.system.process import ROOT
+from tests.upgrade.metrics import exported, recorded_metrics
+from tests.upgrade.recorded import FILES, KEPT, lines
+
+NAMED = set(re.findall(r"`(\w+)", (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")))
+
+
+def test_every_new_key():
+    recorded = tomllib.loads((FILES / "gateway.toml").read_text(encoding="utf-8"))
+    tables = [recorded, *recorded["agents"], *recorded["routes"]]
+    new = {*keys_of(File), *keys_of(RouteEntry), *keys_of(AgentEntry)} - {key for table in tables for key in table}
+    assert "proxy_protocol" in new
+    assert new - NAMED == set()
+
+
+def test_every_new_metric():
+    metrics = Metrics()
+    metrics.tls.not_after = 1.0
+    new = set(exported(metrics.render(None)[0].decode())) - set(recorded_metrics())
+    assert "gateway_tls_certificate_expiry_timestamp_seconds" in new
+    assert new - NAMED == set()
+
+
+def test_every_new_answer():
+    recorded = {line.split(" ")[0] for line in lines(KEPT / "problems.txt")}
+    codes = {value.code for value in vars(problems).values() if isinstance(value, problems.Problem)}
+    assert "too_many_connections" in codes - recorded
+    assert codes - recorded - NAMED == set()
