@@ -127,6 +127,12 @@ def render(name: str, values: Values | None = None, *, release: str = "edge") ->
     return parsed(_rendered(name, json.dumps(merged(MINIMAL[name], values or {})), release))
 
 
+def notes(name: str, values: Values) -> str:
+    """What `helm install` prints."""
+    texts = chart(name).render(merged(MINIMAL[name], values), name="edge", namespace="tunnel")
+    return str(next(text for path, text in texts.items() if path.endswith("/NOTES.txt")))
+
+
 def find(objects: list[Object], kind: str) -> Object:
     """The object of a kind; of two Services the public one, whose name is the shorter."""
     found = [item for item in objects if item["kind"] == kind]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.k8s.charts import CERTIFICATE, Values, at, chart, find, leaves, named, render
+from tests.k8s.charts import CERTIFICATE, Values, at, chart, find, leaves, named, notes, render
 
 POD = "spec/template/spec"
 CONTAINER = f"{POD}/containers/name=gateway"
@@ -184,7 +184,7 @@ def test_only_what_a_running_gateway_cannot_take_up_restarts_it() -> None:
     assert [checksum(values) for values in taken_up] == [plain] * len(taken_up)
     restarts: list[Values] = [
         {"logLevel": "debug"}, {"heldBytesLimit": 2097152}, {"admin": {"port": 9999}},
-        {"extra": {"reconnect_grace": 1}},
+        {"extra": {"reconnect_grace": 1}}, {"extra": {"max_connections": 9}}, {"tls": {"secretName": "web"}}, BALANCED,
     ]  # fmt: skip
     assert len({plain, *(checksum(values) for values in restarts)}) == 1 + len(restarts)
 
@@ -202,6 +202,20 @@ def test_with_tls_all_that_names_the_port_or_reaches_it_follows() -> None:
     assert at(find(objects, "NetworkPolicy"), "spec/ingress") == [{"ports": [{"port": "https", "protocol": "TCP"}]}]
     # The drain stays on the admin listener, which is plain HTTP on loopback.
     assert "--url=http://127.0.0.1:8081" in at(deployment, f"{CONTAINER}/lifecycle/preStop/exec/command")
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({}, ["serves HTTP and WebSockets on port 80 ", "Set ingress.enabled, httpRoute.enabled or service.type"]),
+        ({"tls": {"secretName": "web"}}, ["serves HTTPS and WebSockets on port 443 ", "yet. Set service.type="]),
+        (BALANCED, ["closes every connection that does not begin with a PROXY header"]),
+    ],
+)
+def test_what_helm_prints_after_it(values: Values, told: list[str]) -> None:
+    printed = notes("gateway", values)
+    assert [text for text in told if text not in printed] == []
+    assert ("PROXY header" in printed) is (values is BALANCED)
 
 
 def test_without_an_admin_token_its_port_does_not_leave_the_pod() -> None:
