@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import struct
 from collections.abc import Awaitable, Callable
 from ssl import SSLContext
 from typing import Any
@@ -19,8 +18,6 @@ from app.settings.hosts import network
 HOST, HOST6 = "127.0.0.1", "::1"
 CLIENT, SERVER = ("203.0.113.9", 50_123), ("192.0.2.1", 443)
 CLIENT6, SERVER6 = ("2001:db8::9", 50_123), ("2001:db8::1", 443)
-RESET = struct.pack("ii", 1, 0)
-"""SO_LINGER: the close is a reset."""
 
 
 class Echo(asyncio.Protocol):

@@ -5,6 +5,7 @@ would send.
 """
 
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from tests.system.harness import DOMAIN, LOOPBACK
 
 READ_BYTES = 256 * 1024
+RESET = struct.pack("ii", 1, 0)
+"""SO_LINGER: the close is a reset."""
 WAIT_SECONDS = 30
 
 

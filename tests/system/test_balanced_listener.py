@@ -12,7 +12,8 @@ from app.server import arrival, balanced_listener
 from app.server.balanced_listener import ACCEPTS_PER_TURN, BalancedListener
 from app.server.doorman import Doorman
 from tests.app.server.proxy_headers import LOCAL, block, checked, line, relayed
-from tests.system.balanced import CLIENT, CLIENT6, HOST, HOST6, RESET, SERVER, SERVER6, Echo, World, both, on, turns
+from tests.system.balanced import CLIENT, CLIENT6, HOST, HOST6, SERVER, SERVER6, Echo, World, both, on, turns
+from tests.system.clients import RESET
 
 pytestmark = pytest.mark.system
 

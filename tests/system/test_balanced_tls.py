@@ -2,31 +2,29 @@
 
 import asyncio
 import ssl
+from pathlib import Path
 
 import pytest
-import trustme
 
 from app.server import balanced_listener
 from tests.app.server.proxy_headers import line, relayed
+from tests.fakes.certificates import NAME, Authority
 from tests.system.balanced import CLIENT, SERVER, World, both, on, turns
-
-NAME = "gateway.test"
 
 
 class Contexts:
     """A certificate of the tests' own authority, and what both ends make of it."""
 
-    def __init__(self) -> None:
-        authority = trustme.CA()
+    def __init__(self, folder: Path) -> None:
+        authority = Authority(folder)
         self.server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(NAME).configure_cert(self.server)
-        self.client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        authority.configure_trust(self.client)
+        authority.issue().configure_cert(self.server)
+        self.client = authority.client()
 
 
 @pytest.fixture(scope="module")
-def contexts() -> Contexts:
-    return Contexts()
+def contexts(tmp_path_factory: pytest.TempPathFactory) -> Contexts:
+    return Contexts(tmp_path_factory.mktemp("authority"))
 
 
 class Client:

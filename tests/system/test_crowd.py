@@ -18,6 +18,7 @@ from tests.system.clients import RawClient
 from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import wait_until
+from tests.system.test_drain import ADMIN, BEARER
 
 pytestmark = [tunnel_only, app_only("it has no bound on connections")]
 
@@ -26,7 +27,6 @@ ROOM = 60
 """Connections that it leaves room for."""
 RESERVE = 16
 SILENT = 400
-ADMIN = "admin-token-of-the-system-tests"
 WAIT_SECONDS = 60.0
 
 Make = Callable[..., Stack]
@@ -56,8 +56,9 @@ def answers(stack: Stack, path: str, host: str, status: int) -> bool:
 
 def metrics(stack: Stack) -> dict[str, float]:
     """The metrics of connections, by name and label."""
-    found = asked(stack, "/metrics", "localhost", f"Authorization: Bearer {ADMIN}")
+    found = asked(stack, "/metrics", "localhost", BEARER)
     assert found is not None
+    assert found[0] == 200
     lines = [line.rpartition(" ") for line in found[1].splitlines() if line.startswith("gateway_connections_")]
     return {name: float(value) for name, _, value in lines}
 
@@ -103,7 +104,7 @@ def test_silent_clients_take_neither_the_agents_nor_the_operators_place(
     wait_until(lambda: answers(stack, "/readyz", "localhost", 200), WAIT_SECONDS, "the reserve is free again")
     assert is_open(crowd[0])  # nothing was waited for but the reserve
     assert answers(stack, "/healthz", "nobody.example.test", 200)
-    assert asked(stack, "/metrics") is not None
+    assert metrics(stack)["gateway_connections_limit"] == ROOM
     told = asked(stack, "/small", "plain.example.test")
     assert told is not None
     assert (told[0], "too_many_connections" in told[1]) == (503, True)
@@ -150,7 +151,7 @@ def test_idle_clients_make_room_for_new_ones(stack: Stack) -> None:
         assert found['gateway_connections_shed_total{reason="cut_off"}'] == 0
 
 
-def test_the_limit_of_open_files_is_raised_and_what_does_not_fit_is_said(own_stack: Make) -> None:
+def test_a_bound_above_what_the_limit_of_open_files_allows_is_said(own_stack: Make) -> None:
     stack = own_stack(max_connections=1000)
     stack.ulimit = f"-n {OPEN_FILES}"
     stack.start(agent=False)
@@ -178,7 +179,7 @@ def test_over_tls_silent_clients_do_not_use_up_the_descriptors(stack: Stack, tmp
 
     def cut_off() -> float:
         with RawClient((LOOPBACK, admin)) as client:
-            client.send(f"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {ADMIN}\r\n\r\n".encode())
+            client.send(f"GET /metrics HTTP/1.1\r\nHost: localhost\r\n{BEARER}\r\n\r\n".encode())
             body = client.answer().body.decode()
         name = 'gateway_connections_shed_total{reason="cut_off"}'
         return next(float(line.split(" ")[1]) for line in body.splitlines() if line.startswith(name))

@@ -52,7 +52,7 @@ async def test_a_gateway_asked_to_stop_closes_websockets_in_order_and_ends_with_
     assert stack.gateway.wait_end() == 0
 
 
-@app_only("it stops in its own way")
+@app_only("it does not say it")
 async def test_both_programs_say_once_that_they_are_ready(own_stack: Make) -> None:
     stack = own_stack().start()
     assert len([line for line in stack.gateway.output() if "ready:" in line]) == 1

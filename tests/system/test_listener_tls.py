@@ -9,7 +9,6 @@ import logging
 import select
 import socket
 import ssl
-import struct
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
@@ -25,13 +24,13 @@ from app.server.sockets import cut_off
 from app.server.tls import WRITE_BUFFER_BYTES, ListenerContext
 from tests.app.server.door import GET, Call, Door
 from tests.fakes.certificates import NAME, Authority, serial
+from tests.system.clients import RESET
 
 pytestmark = pytest.mark.system
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 READ_BYTES = 256 * 1024
 APPLICATION_DATA = 23
-RESET = struct.pack("ii", 1, 0)
 SOON = 0.3
 
 
