@@ -7,6 +7,7 @@ standard error. Tokens are never arguments, because everybody on the machine can
 import argparse
 import json
 import secrets
+import ssl
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -139,6 +140,7 @@ def drain(url: str, wait_seconds: float | None, token_file: str | None) -> int:
             headers=headers,
             timeout=httpx.Timeout(_ANSWER_SECONDS, read=_ANSWER_SECONDS + (wait_seconds or 0.0)),
             trust_env=False,  # a proxy of the environment would lead away from this machine
+            verify=ssl.create_default_context(),  # the system's CAs, where httpx has a list of its own
         )
     except httpx.HTTPError as error:
         _complain(f"drain: {url}: {str(error) or type(error).__name__}")

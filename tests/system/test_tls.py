@@ -112,6 +112,18 @@ def test_it_drains_and_stops_in_order(tls: TlsStack) -> None:
     assert not [line for line in lines if "Traceback" in line or "Warning" in line or " ERROR " in line]
 
 
+def test_the_drain_command_checks_the_certificate_against_the_systems_authorities(tls: TlsStack) -> None:
+    url = f"https://localhost:{tls.stack.port}"
+    arguments = ("drain", "--url", url, "--admin-token-file", str(tls.stack.folder / "admin-token"))
+    distrusts = tls.stack.processes.python("drain", "app", *arguments)
+    assert distrusts.wait_end() == 1
+    (line,) = [text for text in distrusts.output() if text]
+    assert line.startswith(f"tunnel-gateway: drain: {url}: [SSL: CERTIFICATE_VERIFY_FAILED]")
+    trusts = tls.stack.processes.python("drain", "app", *arguments, SSL_CERT_FILE=str(tls.authority.file))
+    assert trusts.wait_end() == 0
+    tls.gateway.wait_line("drained")
+
+
 # --- the start
 
 
