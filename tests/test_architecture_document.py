@@ -19,6 +19,12 @@ def test_files_named_without_their_folder_exist():
     assert [name for name in short if not any((ROOT / half / name).exists() for half in ("app", "tunnel"))] == []
 
 
+def test_tests_named_without_their_folder_exist():
+    short = set(re.findall(r"`(test_\w+\.py)`", DOCUMENT))
+    assert len(short) > 2
+    assert short - {file.name for file in (ROOT / "tests").rglob("test_*.py")} == set()
+
+
 def test_every_room_is_named():
     folders = {file.parent for half in ("app", "tunnel") for file in (ROOT / half).glob("*/*.py")}
     rooms = [f"{path.parent.name}/{path.name}/" for path in sorted(folders)]
