@@ -18,6 +18,7 @@ from .asgi.endpoints import AgentEndpoints, ControlPlaneEndpoints, OperatorEndpo
 from .node.gateway import Gateway
 from .operator.health import health_routes
 from .operator.reload import Reloader
+from .operator.unheeded import Unheeded
 from .rules import problems
 from .server import workers
 from .settings import ConfigurationError, Settings, load, web_concurrency
@@ -38,6 +39,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         finally:
             await gateway.aclose()
 
+    gateway.companions.append(Unheeded(gateway))
     reloader = Reloader(gateway)
     if gateway.settings.file is not None:
         gateway.companions.append(reloader)

@@ -23,7 +23,8 @@ from .node.gateway import Gateway
 from .observed import log
 from .operator.admin import create_admin_app
 from .operator.reload import Reloader
-from .operator.renewal import Renewal
+from .operator.renewal import Renewal, files_of
+from .operator.watch import Watch
 from .server.balanced_listener import BalancedListener
 from .server.collector import Collector
 from .server.connection import Connection
@@ -81,8 +82,9 @@ class GatewayServer(uvicorn.Server):
 
     def __init__(
         self, config: uvicorn.Config, gateway: Gateway, reloader: Reloader, admin: AdminServer | None,
-        certificate: Certificate | None = None,
+        certificate: Certificate | None = None, watch: Watch | None = None,
     ) -> None:  # fmt: skip
+        """`certificate`: of the public listener. `watch`: of its files, begun before they were read."""
         super().__init__(config)
         self._gateway = gateway
         self._reloader = reloader
@@ -95,7 +97,7 @@ class GatewayServer(uvicorn.Server):
         self._renewal: Renewal | None = None
         if certificate is not None:
             self._tls = ListenerContext(certificate.context, gateway.metrics.tls)
-            self._renewal = Renewal(gateway.settings, certificate, self._tls.use, gateway.metrics.tls)
+            self._renewal = Renewal(gateway.settings, certificate, self._tls.use, gateway.metrics.tls, watch=watch)
             reloader.hung_up.append(self._renewal.read)
         self._collector = Collector(lambda: (len(gateway.exchanges), *gateway.metrics.activity()))
         gateway.listeners.append(self._stop_listening)
@@ -210,15 +212,16 @@ class GatewayServer(uvicorn.Server):
 
 def serve(settings: Settings, host: str, port: int) -> int:
     """Serve until a signal. Returns the exit status. Raises ConfigurationError for a certificate that is not usable."""
+    watch = Watch(files_of(settings))
     certificate = certificate_of(settings)
     log.configure(settings.log_level, settings.log_format)
     try:
-        return _serve(settings, certificate, host, port)
+        return _serve(settings, certificate, watch, host, port)
     finally:
         log.finish()  # before Python writes a traceback, if there is one
 
 
-def _serve(settings: Settings, certificate: Certificate | None, host: str, port: int) -> int:
+def _serve(settings: Settings, certificate: Certificate | None, watch: Watch, host: str, port: int) -> int:
     app = create_app(settings)
     gateway: Gateway = app.state.gateway
     config = uvicorn.Config(
@@ -238,7 +241,7 @@ def _serve(settings: Settings, certificate: Certificate | None, host: str, port:
         backlog=_BACKLOG,
         timeout_keep_alive=75,  # longer than proxies keep idle connections, so that the proxy closes first
     )
-    server = GatewayServer(config, gateway, app.state.reloader, _admin_server(settings, gateway), certificate)
+    server = GatewayServer(config, gateway, app.state.reloader, _admin_server(settings, gateway), certificate, watch)
     try:
         server.run()
     except KeyboardInterrupt:

@@ -18,24 +18,30 @@ from .watch import POLL_SECONDS, Watch
 logger = logging.getLogger("gateway.tls")
 
 
+def files_of(settings: Settings) -> list[str]:
+    """The files of the listener's certificate; none without TLS."""
+    return [name for name in (settings.tls_certificate, settings.tls_key) if name is not None]
+
+
 class Renewal:
     """Keeps the certificate up to date with its files, whose names are in the settings of the start."""
 
     def __init__(
         self, settings: Settings, certificate: Certificate, use: Callable[[ssl.SSLContext], None], counts: Tls,
-        worker: Executor | None = None,
+        worker: Executor | None = None, watch: Watch | None = None,
     ) -> None:  # fmt: skip
         """`certificate`: the one of the start. `use` is told the context of each later one.
 
-        `worker`: where to read. None: in the loop's threads.
+        `worker`: where to read. None: in the loop's threads. `watch`: of `files_of(settings)`, begun before they were
+        read for the first time.
         """
         self._settings = settings
         self._in_force = certificate
         self._use = use
         self._counts = counts
         self._worker = worker
-        self._files = [name for name in (settings.tls_certificate, settings.tls_key) if name is not None]
-        self._watch = Watch(self._files)
+        self._files = files_of(settings)
+        self._watch = watch or Watch(self._files)
         self._timer: asyncio.TimerHandle | None = None
         self._reading = False
         self._again = False  # asked for while they were being read

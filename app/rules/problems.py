@@ -134,6 +134,10 @@ BODY_TOO_LARGE = Problem(
     413, "body_too_large", "Too large", "The request's body is larger than this application allows.",
     "Send less, or ask the operator to raise the route's max_body_bytes.",
 )  # fmt: skip
+BODY_FRAMING = Problem(
+    413, "body_too_large", "Too large", "The framing of the request's body is too large for what the chunks carry.",
+    "Send larger chunks, with shorter extensions.",
+)  # fmt: skip
 REQUEST_TIMEOUT = Problem(
     408, "request_timeout", "Your request came too slowly", "The rest of the request's body did not arrive in time.",
     "Send the request again over a better connection.",

@@ -164,7 +164,7 @@ class ChunkedReader:
         payload = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         self._framing_bytes = max(0, self._framing_bytes + at - len(payload) - len(payload) // 4)
         if self._framing_bytes > FRAMING_BYTES:
-            raise HeadError("the chunks are too small", problems.BODY_TOO_LARGE)
+            raise HeadError("the chunks are too small", problems.BODY_FRAMING)
         return payload
 
     def forgive(self) -> None:
@@ -180,7 +180,7 @@ class ChunkedReader:
             self._payload_bytes += self._left
             self._extension_bytes += len(found[2])
             if self._extension_bytes > EXTENSION_BYTES + self._payload_bytes // 8:
-                raise HeadError("more extensions of chunks than payload", problems.BODY_TOO_LARGE)
+                raise HeadError("more extensions of chunks than payload", problems.BODY_FRAMING)
             self._phase = _DATA if self._left else _TRAILERS
             return
         self._trailer_bytes += len(line) + 2

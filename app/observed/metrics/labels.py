@@ -67,6 +67,7 @@ class HeaderFault(StrEnum):
 
 _LIMIT_OF_PROBLEM = {
     problems.BODY_TOO_LARGE: Limit.BODY_SIZE,
+    problems.BODY_FRAMING: Limit.BODY_SIZE,
     problems.ORIGIN_REFUSED: Limit.ORIGIN,
     problems.TOO_MANY_OF_ROUTE: Limit.WEBSOCKETS_ROUTE,
     problems.TOO_MANY_OF_CLIENT: Limit.WEBSOCKETS_CLIENT,

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from app.observed.metrics import Tls
-from app.operator.renewal import Renewal
-from app.operator.watch import POLL_SECONDS
+from app.operator.renewal import Renewal, files_of
+from app.operator.watch import POLL_SECONDS, Watch
 from app.settings import Settings, certificate_of
 from tests.app.operator.world import AtOnce, Later
 from tests.fakes.certificates import Authority
@@ -266,3 +266,18 @@ class Now(Later):
         except RuntimeError as error:
             future.set_exception(error)
         return future
+
+
+@dialogue
+async def test_a_pair_that_is_replaced_while_it_is_read_at_the_start_is_taken_up(tmp_path: Path):
+    served = Served(tmp_path)
+    watch = Watch(files_of(served.settings))
+    first = certificate_of(served.settings)
+    assert first is not None
+    served.renew()
+    renewal = Renewal(served.settings, first, served.used.append, served.counts, AtOnce(), watch)
+    renewal.start()
+    await polls(2)
+    await quiet()
+    renewal.stop()
+    assert served.counted == (1, 0)

@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.observed.metrics import Limit
+from app.observed.metrics.labels import limit_of
 from app.server.bodies import (
     CHUNKS_PER_CALL,
     EXTENSION_BYTES,
@@ -201,3 +203,13 @@ def test_when_the_trailers_begin():
 def test_whatever_comes_only_a_head_error_is_raised(pieces: list[bytes]):
     assert status_of(*pieces) in (None, 400, 431)
     assert status_of(b"0\r\n", *pieces) in (None, 400, 431)
+
+
+def test_the_answer_to_too_much_framing_says_what_to_do():
+    reader = ChunkedReader()
+    with pytest.raises(HeadError, match="the chunks are too small") as raised:
+        while True:
+            reader.feed(b"1\r\na\r\n" * CHUNKS_PER_CALL)
+    assert (raised.value.problem.code, raised.value.problem.status) == ("body_too_large", 413)
+    assert raised.value.problem.hint == "Send larger chunks, with shorter extensions."
+    assert limit_of(raised.value.problem) is Limit.BODY_SIZE

@@ -1,0 +1,49 @@
+"""A warning for settings that only our own server heeds."""
+
+import logging
+from typing import Any
+
+import pytest
+
+from tests.app.stage import Stage
+from tests.fakes.loop import dialogue
+
+OURS: list[tuple[dict[str, Any], str]] = [
+    ({"admin_bind": ("127.0.0.1", 8081)}, "admin_bind"),
+    ({"max_connections": 100}, "max_connections"),
+    ({"proxy_protocol": True}, "proxy_protocol"),
+    ({"tls_certificate": "tls.crt", "tls_key": "tls.key"}, "tls_certificate"),
+    ({"proxy_protocol": True, "max_connections": 100}, "max_connections, proxy_protocol"),
+]
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize(("settings", "keys"), OURS)
+@dialogue
+async def test_what_is_not_in_force_is_said_once(caplog: pytest.LogCaptureFixture, settings: dict[str, Any], keys: str):
+    async with Stage(0, **settings) as s:
+        s.gateway.open()
+        s.gateway.open()
+        assert warnings(caplog) == [f"not in force under this server: {keys}; only python -m app heeds these"]
+
+
+@dialogue
+async def test_nothing_is_said_of_other_settings(caplog: pytest.LogCaptureFixture):
+    async with Stage(0, reconnect_grace=5.0) as s:
+        s.gateway.open()
+        assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize(("settings", "keys"), OURS)
+@dialogue
+async def test_nothing_is_said_under_our_server(caplog: pytest.LogCaptureFixture, settings: dict[str, Any], keys: str):
+    async def stop_listening() -> None: ...
+
+    async with Stage(0, **settings) as s:
+        s.gateway.listeners.append(stop_listening)
+        s.gateway.open()
+        assert keys
+        assert warnings(caplog) == []
