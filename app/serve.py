@@ -34,6 +34,7 @@ from .server.descriptors import Room, raise_limit, room_for
 from .server.doorman import Doorman
 from .server.http import Protocol, ServerReception, reception_of
 from .server.listener import Listener
+from .server.memory import connections_in, memory_limit
 from .server.tls import ListenerContext
 from .settings import Certificate, Settings, certificate_of
 from .settings.hosts import is_loopback
@@ -160,7 +161,9 @@ class GatewayServer(uvicorn.Server):
             raise SystemExit(1)
         loop = asyncio.get_running_loop()
         reception = reception_of(self.config, self.server_state, self.lifespan.state, loop)
-        self._crowd = Crowd(reception, _room(self._gateway.settings.max_connections), self._gateway.metrics)
+        self._crowd = Crowd(
+            reception, _room(self._gateway.settings.max_connections, tls=self._tls is not None), self._gateway.metrics
+        )
         if self._tls is not None:
             self._tls.lets_in = self._crowd.lets_in
         listener = self._listener_of(reception, self._crowd, loop)
@@ -251,10 +254,10 @@ def _serve(settings: Settings, certificate: Certificate | None, watch: Watch, ho
     return 0 if server.started else 1
 
 
-def _room(asked: int | None) -> Room:
-    """For connections, under a limit of open files that is raised as far as it goes."""
-    limit = raise_limit()
-    room = room_for(limit, asked)
+def _room(asked: int | None, *, tls: bool) -> Room:
+    """For connections, under a limit of open files that is raised as far as it goes, and in the memory there is."""
+    limit, memory = raise_limit(), memory_limit()
+    room = room_for(limit, connections_in(memory, tls=tls) if asked is None and memory is not None else asked)
     if asked is not None and asked > room.most:
         logger.warning(
             "max_connections is %d, but a limit of %d open files leaves room for %d: raise that limit (LimitNOFILE, "

@@ -27,7 +27,7 @@ class Settings:
     policy: Policy = DEFAULT_POLICY
     """The defaults for routes that set nothing of their own."""
     max_connections: int | None = None
-    """Of clients and agents. None: as many as the limit of open files leaves room for."""
+    """Of clients and agents. None: as many as the limit of open files and the memory leave room for."""
     max_websockets_per_cluster: int | None = None
     max_links_per_cluster: int = 64
     max_links_per_token: int = 256
