@@ -85,9 +85,11 @@ class AgentChannel:
             self._on_bytes(message)
 
     def _work(self) -> Left:
+        if self._protocol.transport.is_closing():
+            self._waiting.clear()  # else its turns would not end before the agent has taken what was written
         if self._parts:
             self._tell(self._parts.popleft())
-        elif self._waiting and not self._protocol.transport.is_closing():
+        elif self._waiting:
             self._handle_all(self._codec.receive_data(self._waiting.popleft()))
         return self._left()
 

@@ -52,10 +52,27 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def live_timers(self) -> list[asyncio.TimerHandle]:
         return [handle for handle in self._scheduled if not handle.cancelled()]
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Nobody has anything left to do in this turn or the next, but the caller."""
+        return not any(not handle.cancelled() for handle in self._ready)
+
 
 async def quiet() -> None:
     """Return when all that can happen without time passing has happened."""
     await asyncio.sleep(1e-6)
+
+
+async def within(turns: int) -> int:
+    """Wait until nobody has anything left to do, for so many turns at most. Returns how many it took."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    for turn in range(turns):
+        if loop.is_at_rest:
+            return turn
+        await asyncio.sleep(0)
+    assert loop.is_at_rest, f"not at rest after {turns} turns"
+    return turns
 
 
 def left_behind() -> list[object]:

@@ -1,7 +1,7 @@
 """An agent's WebSocket below ASGI: the order of its messages, in which portions they are told, and its answers."""
 
 from tests.app.server.agent import Agent
-from tests.fakes.loop import dialogue, quiet
+from tests.fakes.loop import dialogue, quiet, within
 from tests.fakes.transport import HIGH_WATER
 from tunnel.websocket import Message, Pong
 from tunnel.websocket.frames import encode_frame
@@ -95,3 +95,17 @@ async def test_a_task_that_is_cancelled_leaves_nothing_behind():
     assert agent.wire.lost
     assert agent.tasks == set()
     assert agent.door.connections == []
+
+
+@dialogue
+async def test_what_waits_behind_the_close_of_an_agent_that_reads_nothing_costs_no_turns():
+    agent = await Agent().opened()
+    agent.wire.stuck = True
+    agent.channel.send("x" * 2 * HIGH_WATER)
+    agent.bring(agent.codec.close(1000) + b"x" * 3 * SLICE)
+    assert agent.wire.closed
+    await within(3)
+    assert not agent.wire.lost
+    agent.wire.take(len(agent.wire.buffer))
+    await quiet()
+    assert agent.wire.lost
