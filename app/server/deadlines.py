@@ -18,6 +18,8 @@ logger = logging.getLogger("gateway")
 
 LOOKS_PER_TURN = 16
 """A look costs a microsecond, ending a call 200: 3 ms if all of them end."""
+AGAIN_SECONDS = 10.0
+"""After a look that failed."""
 
 
 class Timed(Protocol):
@@ -51,22 +53,23 @@ class Deadlines:
             self._timer = None
 
     def _tick(self) -> None:
+        self._timer = None
         now = self._loop.time()
         found = self._wheel.due(now - SLOT_SECONDS)  # the wheel is early by less than a slot: a deadline never is
+        if len(self._wheel):
+            self._timer = self._loop.call_later(SLOT_SECONDS, self._tick)
         if found:
             work_off(self._looks(found, now), LOOKS_PER_TURN)
-        self._timer = None
-        if found or len(self._wheel):
-            self._timer = self._loop.call_later(SLOT_SECONDS, self._tick)
 
     def _looks(self, found: list[Timed], now: float) -> Iterator[None]:
         for item in found:
             try:
                 at = item.due(now)
-                if at != inf:
-                    self.put(item, at)
-            except Exception:  # one connection's fault must not stop the others' clocks
+            except Exception:  # one connection's fault must not stop the others' clocks, nor its own
                 logger.exception("%r failed at its deadline", item)
+                at = now + AGAIN_SECONDS
+            if at != inf:
+                self.put(item, at)
             yield
 
     def __len__(self) -> int:
