@@ -6,7 +6,8 @@ answer has one, else chunks, else, for HTTP/1.0, the end of the connection. A bo
 length is cut, and so is the connection: the client sees that it is incomplete.
 
 Invariants: between two answers nothing of the last one is left; nothing is written once the transport is closing; a
-call is told nothing before what it called has returned.
+call is told nothing before what it called has returned, and that it is over only once the connection goes on or ends:
+a call that fails at its end holds up nothing.
 """
 
 import asyncio
@@ -124,7 +125,6 @@ class Answering(HttpClient):
         if self.is_full:
             self._started = self._ended = True
             self._unsent_bytes = len(body)
-            self._wake()
             return False
         self._call = None
         self._answered()
@@ -228,11 +228,11 @@ class Answering(HttpClient):
         self._call = None
         short = bool(self._left)
         self._forget_answer()
-        call.finished(size_bytes)
         if short and self._transport is not None:
             self.abort()  # less than was announced
         else:
             self._answered()
+        call.finished(size_bytes)
 
     def _encode_head(self, status: int, fields: Headers) -> bytes:
         """The head of an answer, and its framing."""

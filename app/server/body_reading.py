@@ -178,8 +178,8 @@ class BodyReading(Answering):
 
     def _end_short(self) -> None:
         """The client ended its direction within a request: it has left."""
-        self._leave()
         self._close()
+        self._leave()
 
     def _drop(self, size_bytes: int) -> None:
         self._dropped_bytes += size_bytes

@@ -10,6 +10,7 @@ deadline, or its call has.
 """
 
 import asyncio
+import logging
 
 from tunnel.override import override
 from tunnel.port import Headers
@@ -35,6 +36,8 @@ from .endings import Ending
 from .heads import Head
 from .port import Channel, Peer, Reception
 from .tls import limit_buffers
+
+logger = logging.getLogger("gateway")
 
 
 class Connection(Ending, asyncio.Protocol):
@@ -118,16 +121,16 @@ class Connection(Ending, asyncio.Protocol):
             if turn is not None:
                 turn.cancel()
         self._turn = self._next_turn = None
-        self._leave()
-        peer, self._peer = self._peer, None
-        self._channel = None
-        if peer is not None:
-            peer.left()
         self._buffer = self._body = None
         self._rest = b""
         self._keep()
         self._transport = None
         self._reception.parted(self)
+        peer, self._peer = self._peer, None
+        self._channel = None
+        if peer is not None:
+            peer.left()
+        self._leave()
 
     @override
     def resume_writing(self) -> None:
@@ -200,8 +203,12 @@ class Connection(Ending, asyncio.Protocol):
             return
         self._enter(UPGRADING)
         self._keep()
-        peer = self._peer = self._reception.upgrade(head, self)
-        peer.serve()
+        try:
+            peer = self._peer = self._reception.upgrade(head, self)
+            peer.serve()
+        except Exception:  # a bug: it ends only this connection
+            logger.exception("a WebSocket failed")
+            self._broke(None)
 
     def open(self, peer: Peer, channel: Channel) -> None:
         """The WebSocket is open: what came after its handshake, and all that follows, goes to its channel."""

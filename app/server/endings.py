@@ -179,10 +179,10 @@ class Ending(Reading):
 
     def abort_for(self, why: str) -> None:
         """Abort the connection, and tell its call so."""
-        self._leave(why)
         self._failed()
         if self._transport is not None:
             cut_off(self._transport)
+        self._leave(why)
 
     # --- inside
 

@@ -169,10 +169,11 @@ class Reading(BodyReading):
             self._keep()
 
     def _broke(self, call: HttpListener | None) -> None:
-        if call is not None:
-            call.broke()
+        """A call failed as it began, and so its connection ends."""
         if self._call is call:
             self.abort()
+        if call is not None:
+            call.broke()
 
     def _refuse(self, error: HeadError, data: bytes) -> None:
         """Answer what is not a request: `data`, at least its first line. The connection ends with it."""
@@ -184,8 +185,14 @@ class Reading(BodyReading):
         self._is_usual = self._keep_alive = self._is_old = False
         self._is_head_request = error.method == "HEAD"
         self._lingers = True
-        call = self._call = self._reception.refuse(error, self)
-        call.begin()
+        self._keep()
+        call = None
+        try:
+            call = self._call = self._reception.refuse(error, self)
+            call.begin()
+        except Exception:  # a bug: it ends only this connection
+            logger.exception("a request failed")
+            self._broke(call)
 
     # --- what waits
 
@@ -208,8 +215,7 @@ class Reading(BodyReading):
         elif self.state is LINGERING:
             self._read_again()
         elif self._crumbles and self._transport is not None and is_reset(self._transport):
-            self._leave()
-            self._close()
+            self._end_short()
         elif self._body is not None:
             self._read_body()
             self._keep()

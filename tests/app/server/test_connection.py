@@ -2,8 +2,6 @@
 
 import asyncio
 
-import pytest
-
 from app.server import connection_states as states
 from app.server.connection_states import State
 from tests.app.server.door import GET, Client, Door
@@ -193,21 +191,3 @@ async def test_a_handshake_that_is_turned_down_leaves_the_connection_for_request
         client.send(GET)
         door.call.whole()
         assert client.got.endswith(OK)
-
-
-# --- bugs
-
-
-@dialogue
-async def test_a_fault_of_ours_ends_only_this_connection(caplog: pytest.LogCaptureFixture):
-    door = Door()
-
-    def fail(_: object) -> None:
-        raise ValueError("a bug")
-
-    door.on_begin = fail
-    with Client(door) as client:
-        client.send(GET)
-        assert door.call.log == ["begin", "broke"]
-        assert client.wire.aborted
-    assert "a request failed" in caplog.text

@@ -189,3 +189,15 @@ async def test_a_refusal_is_never_written_into_the_answer_before_it(data: bytes)
         await quiet()
         assert b"\r\n\r\nhalf moreHTTP/1.1 4" in client.got
         assert len(door.refused) == 1
+
+
+@dialogue
+async def test_a_head_that_is_refused_is_held_no_longer():
+    """Its answer may have to wait for a client that does not read."""
+    door = Door()
+    with Client(door) as client:
+        client.send(START, b"X: " + b"x" * 10_000)
+        assert door.account.held_bytes > 10_000
+        client.send(b"\n")
+        assert [error.problem.status for error in door.refused] == [400]
+        assert (client.got, door.account.held_bytes) == (b"", 0)
