@@ -23,7 +23,7 @@ class Watch:
         self._seen = self._taken = _stamp(files)
 
     def has_settled(self, files: Iterable[str]) -> bool:
-        """Look at the files. True: they are other ones than those taken, and did not change since the last look."""
+        """Look at the files. True: they differ from those taken, and have not changed since the last look."""
         stamp = _stamp(files)
         if stamp != self._seen:
             self._seen = stamp
@@ -31,7 +31,7 @@ class Watch:
         return stamp != self._taken
 
     def take(self, files: Iterable[str], before: Stamp | None = None) -> Stamp:
-        """The files are read now, or, those in `before`, were read with that status."""
+        """The files in `before` were read with that status, all others are read now."""
         stamp = _stamp(files)
         if before is not None:
             stamp = {file: before.get(file, status) for file, status in stamp.items()}

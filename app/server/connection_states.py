@@ -1,4 +1,7 @@
-"""The states of a client's connection (`connection.py`): what may follow each, and what happens in it.
+"""The states of a client's connection: what may follow each, and what happens in it.
+
+Who makes the moves: `reading.py` and `body_reading.py` (for what came), `endings.py` (after an answer, at a deadline,
+at the end) and `connection.py` (for upgrades, and for what the transport and the server tell).
 
     state       may become                       because
     WAITING     HEAD, BODY, ANSWERING            bytes of a head came; the head came whole, with and without a body

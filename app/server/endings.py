@@ -34,7 +34,7 @@ from .sockets import cut_off
 
 
 class Ending(Reading):
-    """See the module. A subclass hears of the transport's events."""
+    """See the module. A subclass is told of the transport's events."""
 
     __slots__ = ("_untaken",)
 

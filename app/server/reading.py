@@ -42,7 +42,7 @@ _UNIT_BYTES = 512
 
 
 class Reading(BodyReading):
-    """See the module. A subclass holds the deadlines, and knows the transport's end."""
+    """See the module. A subclass holds the deadlines, and is told of the transport's events."""
 
     __slots__ = ("local", "peer", "scheme")
 

@@ -117,6 +117,13 @@ class Door:
         return self.calls[-1]
 
 
+def reading() -> Door:
+    """Its calls take the body at once."""
+    door = Door()
+    door.on_begin = lambda call: call.connection.read_body()
+    return door
+
+
 class WatchedConnection(Moves, Connection):
     """See `Moves`."""
 

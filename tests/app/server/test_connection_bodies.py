@@ -4,7 +4,7 @@ import pytest
 
 from app.server import connection_states as states
 from app.server.connection_states import State
-from tests.app.server.door import GET, Client, Door
+from tests.app.server.door import GET, Client, Door, reading
 from tests.fakes.loop import dialogue, quiet
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -33,8 +33,7 @@ async def test_a_body_waits_until_it_is_asked_for():
 
 @dialogue
 async def test_a_body_that_came_with_its_head_is_told_in_the_same_turn():
-    door = Door()
-    door.on_begin = lambda call: call.connection.read_body()
+    door = reading()
     with Client(door) as client:
         client.send(POST + b"hello")
         assert door.call.log == ["begin", "body 5 last"]
@@ -42,8 +41,7 @@ async def test_a_body_that_came_with_its_head_is_told_in_the_same_turn():
 
 @dialogue
 async def test_a_call_that_pauses_is_told_nothing_and_the_socket_is_not_read():
-    door = Door()
-    door.on_begin = lambda call: call.connection.read_body()
+    door = reading()
     with Client(door) as client:
         client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 900000\r\n\r\n", b"a" * 10)
         client.connection.pause_body()
@@ -60,8 +58,7 @@ async def test_a_call_that_pauses_is_told_nothing_and_the_socket_is_not_read():
 
 @dialogue
 async def test_many_small_chunks_take_many_turns():
-    door = Door()
-    door.on_begin = lambda call: call.connection.read_body()
+    door = reading()
     with Client(door) as client:
         client.send(CHUNKED + b"1\r\na\r\n" * 1_000 + b"0\r\n\r\n")
         assert len(door.call.body_) < 300
@@ -102,8 +99,7 @@ async def test_no_100_for_a_client_that_does_not_wait_or_does_not_know_it(head: 
 @pytest.mark.parametrize("bad", [b"x\r\n", b"1\r\nab", b"0\r\nX : 1\r\n\r\n"])
 @dialogue
 async def test_a_body_that_is_wrong_spoils_its_call_and_ends_the_connection(bad: bytes):
-    door = Door()
-    door.on_begin = lambda call: call.connection.read_body()
+    door = reading()
     with Client(door) as client:
         client.send(CHUNKED + bad + GET)
         assert door.call.log[-1] == "spoil 400"

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.app.server.door import Call, Client, Door
+from tests.app.server.door import Call, Client, Door, reading
 from tests.fakes.loop import dialogue, quiet
 
 REQUESTS = [
@@ -27,8 +27,7 @@ Heard = list[tuple[object, ...]]
 
 async def heard(pieces: list[bytes]) -> tuple[Heard, bytes]:
     """The requests that came, and what was answered; each answer is given once the request is whole."""
-    door = Door()
-    door.on_begin = lambda call: call.connection.read_body()
+    door = reading()
     with Client(door) as client:
         for piece in pieces:
             client.send(piece)

@@ -6,7 +6,7 @@ import pytest
 
 from app.server import connection_states as states
 from app.server.connection_states import State
-from tests.app.server.door import GET, KEEP_ALIVE_SECONDS, Client, Door
+from tests.app.server.door import GET, KEEP_ALIVE_SECONDS, Client, Door, reading
 from tests.fakes.loop import dialogue, quiet
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -58,8 +58,7 @@ async def test_an_idle_connection_is_closed_in_time():
 @pytest.mark.parametrize("seconds", [7.0, 45.0])
 @dialogue
 async def test_a_body_has_a_least_rate(seconds: float):
-    door = Door()
-    door.on_begin = lambda call: call.connection.read_body()
+    door = reading()
     with Client(door) as client:
         client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n")
         for _ in range(int(states.BODY_SECONDS // seconds) + 1):
@@ -70,8 +69,7 @@ async def test_a_body_has_a_least_rate(seconds: float):
 
 @dialogue
 async def test_a_body_that_comes_slowly_enough_goes_on():
-    door = Door()
-    door.on_begin = lambda call: call.connection.read_body()
+    door = reading()
     with Client(door) as client:
         client.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n")
         for _ in range(20):
@@ -94,8 +92,7 @@ async def test_a_service_that_does_not_read_is_not_the_clients_fault():
 
 @dialogue
 async def test_trailers_and_the_rest_of_a_body_have_deadlines():
-    door = Door()
-    door.on_begin = lambda call: call.connection.read_body()
+    door = reading()
     with Client(door) as client:
         client.send(CHUNKED + b"1\r\na\r\n0\r\n")
         assert client.connection.state is State.TRAILERS

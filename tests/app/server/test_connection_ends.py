@@ -5,18 +5,11 @@ import asyncio
 import pytest
 
 from app.server import connection_states as states
-from tests.app.server.door import GET, Client, Door
+from tests.app.server.door import GET, Client, Door, reading
 from tests.fakes.loop import dialogue, quiet
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 CLOSING = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"
-
-
-def reading() -> Door:
-    """Its calls take the body at once."""
-    door = Door()
-    door.on_begin = lambda call: call.connection.read_body()
-    return door
 
 
 # --- who is kept

@@ -7,7 +7,7 @@ import pytest
 from app.server import connection_states as states
 from app.server.connection_states import State
 from app.server.heads import FIELDS, HEAD_BYTES, LINE_BYTES, USUAL_FIELDS
-from tests.app.server.door import GET, Client, Door
+from tests.app.server.door import GET, Client, Door, reading
 from tests.fakes.loop import dialogue, quiet
 
 START = GET[:-2]
@@ -84,8 +84,7 @@ async def test_a_head_at_its_bound_may_still_be_finished_and_the_next_ones_count
 
 @dialogue
 async def test_a_body_does_not_count_as_a_head():
-    door = Door()
-    door.on_begin = lambda call: call.connection.read_body()
+    door = reading()
     size = 2 * HEAD_BYTES
     with Client(door) as client:
         first = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n" % size

@@ -6,19 +6,13 @@ import pytest
 
 from app.server import connection_states as states
 from app.server.connection_states import State
-from tests.app.server.door import GET, Call, Client, Door
+from tests.app.server.door import GET, Call, Client, Door, reading
 from tests.fakes.loop import dialogue, quiet
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 POST = b"POST / HTTP/1.1\r\nHost: h\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 HANDSHAKE = b"GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
-
-
-def reading() -> Door:
-    door = Door()
-    door.on_begin = lambda call: call.connection.read_body()
-    return door
 
 
 @pytest.mark.parametrize(

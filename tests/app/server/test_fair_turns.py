@@ -169,14 +169,20 @@ FLOODS = {
 }
 
 
+def flooded(stack: ExitStack, flood: str) -> Crowd:
+    """The fifty have sent it, and their calls read it; the other's call does what the test says."""
+    crowd = Crowd(stack)
+    crowd.door.on_begin = lambda call: None if call.connection is crowd.other.connection else read_bodies(call)
+    for data in FLOODS[flood]:
+        crowd.send(data)
+    return crowd
+
+
 @pytest.mark.parametrize("flood", list(FLOODS))
 @dialogue
 async def test_an_ordinary_request_beside_a_flood_is_read_at_once(flood: str):
     with ExitStack() as stack:
-        crowd = Crowd(stack)
-        crowd.door.on_begin = lambda call: None if call.connection is crowd.other.connection else read_bodies(call)
-        for data in FLOODS[flood]:
-            crowd.send(data)
+        crowd = flooded(stack, flood)
         for number in range(1, 4):
             crowd.other.send(GET)
             assert crowd.door.call.connection is crowd.other.connection
@@ -189,10 +195,7 @@ async def test_an_ordinary_request_beside_a_flood_is_read_at_once(flood: str):
 @dialogue
 async def test_an_upload_beside_a_flood_waits_for_nobody(flood: str):
     with ExitStack() as stack:
-        crowd = Crowd(stack)
-        crowd.door.on_begin = lambda call: None if call.connection is crowd.other.connection else read_bodies(call)
-        for data in FLOODS[flood]:
-            crowd.send(data)
+        crowd = flooded(stack, flood)
         crowd.other.send(b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello")
         call = crowd.door.call
         call.connection.read_body()
