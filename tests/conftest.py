@@ -21,6 +21,7 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)  # after the fixtures have
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     if nextitem is not None and nextitem.path != item.path and not gc.get_freeze_count():
         pytest_collection_finish()  # a test of the product's collector had it all looked at again
