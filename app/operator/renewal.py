@@ -95,8 +95,8 @@ class Renewal:
         if certificate.digest == self._in_force.digest:
             logger.info("certificate read again: nothing changed")
             return
-        self._in_force = certificate
         self._use(certificate.context)
+        self._in_force = certificate
         self._counts.renewals += 1
         self._counts.not_after = certificate.not_after
         logger.info("certificate renewed from %s: %s", self._files[0], certificate)
