@@ -135,7 +135,7 @@ BODY_TOO_LARGE = Problem(
     "Send less, or ask the operator to raise the route's max_body_bytes.",
 )  # fmt: skip
 BODY_FRAMING = Problem(
-    413, "body_too_large", "Too large", "The framing of the request's body is too large for what the chunks carry.",
+    413, "body_framing", "Too large", "The framing of the request's body is too large for what the chunks carry.",
     "Send larger chunks, with shorter extensions.",
 )  # fmt: skip
 REQUEST_TIMEOUT = Problem(

@@ -212,6 +212,6 @@ def test_the_answer_to_too_much_framing_says_what_to_do():
     chunks = b"1\r\na\r\n" * CHUNKS_PER_CALL
     with pytest.raises(HeadError, match="the chunks are too small") as raised:
         deque(iter(lambda: reader.feed(chunks), None), maxlen=0)
-    assert (raised.value.problem.code, raised.value.problem.status) == ("body_too_large", 413)
+    assert (raised.value.problem.code, raised.value.problem.status) == ("body_framing", 413)
     assert raised.value.problem.hint == "Send larger chunks, with shorter extensions."
     assert limit_of(raised.value.problem) is Limit.BODY_SIZE
