@@ -30,9 +30,10 @@ test-system: $(VENV)/.dev  ## run the tests with real processes and sockets
 # ARGS may name tests of one kind only: then pytest finds none of the other (exit status 5).
 OR_NONE = $(if $(ARGS),|| test $$? -eq 5)
 
-# The first run uses yamux. The system tests then run again with each of the other two dialects, and under uvicorn.
+# The second run uses yamux. The system tests then run again with each of the other two dialects, and under uvicorn.
 test-all: $(VENV)/.dev  ## run every test: fuzzers and long runs too, and the system tests with each dialect and door
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m "not system" -n logical $(ARGS) $(OR_NONE)
+	$(BIN)/python -m pytest -m "system" $(ARGS) $(OR_NONE)
 	SYSTEM_DIALECT=json $(BIN)/python -m pytest tests/system -m "not slow"
 	SYSTEM_DIALECT=chunk $(BIN)/python -m pytest tests/system -m "not slow"
 	SYSTEM_SERVER=uvicorn $(BIN)/python -m pytest tests/system -m "not slow"
