@@ -166,6 +166,9 @@ WRONG: list[tuple[str, Change, str, str]] = [
     ("an encrypted key", lambda a: a.put(a.key, encrypted(a.issue())), "key",
      "is encrypted; write the key without a passphrase"),
     ("a file without end", lambda a: (a.key.unlink(), a.key.symlink_to("/dev/zero"))[1], "key", "is too long"),
+    ("a pipe for a certificate", lambda a: (a.certificate.unlink(), os.mkfifo(a.certificate))[1], "certificate",
+     "is a pipe; "),
+    ("a pipe for a key", lambda a: (a.key.unlink(), os.mkfifo(a.key))[1], "key", "is a pipe; "),
 ]  # fmt: skip
 
 
