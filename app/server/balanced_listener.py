@@ -27,8 +27,8 @@ from .sockets import keep_alive
 
 logger = logging.getLogger("gateway")
 
-ACCEPTS_PER_TURN: Final = 32
-"""Of one socket. A connection costs some 100 us until its protocol has it."""
+ACCEPTS_PER_TURN: Final = 8
+"""Of one socket, as of one of a `Listener`: one that finds no room holds a descriptor for three turns more."""
 MOST_WAITING: Final = 512
 """Connections whose header has not come: a balancer may wait for its client's first bytes before it sends one. They
 hold at most 1 MiB (`HEADER_BYTES` each)."""

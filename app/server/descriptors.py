@@ -11,9 +11,11 @@ from typing import Final, NamedTuple
 if sys.platform != "win32":
     import resource
 
+CUT_OFF_AT_ONCE: Final = 24
+"""Clients of one address that were accepted, found no room and are not closed yet: 8 a turn of the loop, for three."""
 KEPT_ASIDE: Final = 64
-"""For the process itself: 25 when it starts with one address, 8 for each further one, 16 for clients that are accepted
-and closed in one turn of the loop, and what the operator's listener needs."""
+"""For the process itself: 25 when it starts with one address, 8 for each further one, `CUT_OFF_AT_ONCE`, and what the
+operator's listener needs."""
 _FILES_SHARE: Final = 8
 """An eighth of the limit is for temporary files (answers to slow clients, of agents without yamux)."""
 _RESERVE_SHARE: Final = 16

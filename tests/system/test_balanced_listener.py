@@ -6,10 +6,12 @@ import socket
 from collections import Counter
 from itertools import pairwise
 
+import psutil
 import pytest
 
 from app.server import arrival, balanced_listener
 from app.server.balanced_listener import ACCEPTS_PER_TURN, BalancedListener
+from app.server.descriptors import CUT_OFF_AT_ONCE
 from app.server.doorman import Doorman
 from tests.app.server.proxy_headers import LOCAL, block, checked, line, relayed
 from tests.system.balanced import CLIENT, CLIENT6, HOST, HOST6, SERVER, SERVER6, Echo, World, both, on, turns
@@ -215,6 +217,37 @@ def test_a_turn_accepts_no_more_than_it_should(loop: object):
             await asyncio.sleep(0)
             seen.append(len(world.listener))
         assert max(after - before for before, after in pairwise(seen)) == ACCEPTS_PER_TURN
+        for client in clients:
+            client.close()
+
+    on(loop, test)
+
+
+@both
+def test_clients_that_are_cut_off_hold_few_descriptors(loop: object, monkeypatch: pytest.MonkeyPatch):
+    """So many are kept aside for them, however many come at once (`descriptors.py`)."""
+    cut_off: list[asyncio.BaseTransport] = []
+
+    def cut(_: Echo, transport: asyncio.Transport) -> None:
+        cut_off.append(transport)
+        transport.abort()
+
+    monkeypatch.setattr(Echo, "connection_made", cut)
+    process = psutil.Process()
+
+    async def test(world: World) -> None:
+        clients = [world.connect(line(CLIENT, SERVER))]
+        await turns(lambda: len(cut_off) == 1)  # the loop opens files of its own for the first one
+        clients += [world.connect(line(CLIENT, SERVER)) for _ in range(200)]
+        files = process.num_fds()
+        held: list[int] = []
+
+        def all_met() -> bool:
+            held.append(process.num_fds() - files)
+            return len(cut_off) == len(clients)
+
+        await turns(all_met)
+        assert 0 < max(held) <= CUT_OFF_AT_ONCE
         for client in clients:
             client.close()
 
