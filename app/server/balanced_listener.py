@@ -29,6 +29,8 @@ logger = logging.getLogger("gateway")
 
 ACCEPTS_PER_TURN: Final = 8
 """Of one socket, as of one of a `Listener`: one that finds no room holds a descriptor for three turns more."""
+TLS_ACCEPTS_PER_TURN: Final = 2
+"""Likewise, over TLS."""
 MOST_WAITING: Final = 512
 """Connections whose header has not come: a balancer may wait for its client's first bytes before it sends one. They
 hold at most 1 MiB (`HEADER_BYTES` each)."""
@@ -135,7 +137,7 @@ class BalancedListener:
 
     def _accept(self, listening: socket.socket) -> bool:
         """Accept what is there, so many at most. Whether there was one."""
-        for count in range(ACCEPTS_PER_TURN):
+        for count in range(ACCEPTS_PER_TURN if self._tls is None else TLS_ACCEPTS_PER_TURN):
             try:
                 sock, (peer, *_) = listening.accept()
             except (BlockingIOError, InterruptedError):

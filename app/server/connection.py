@@ -84,7 +84,7 @@ class Connection(Ending, asyncio.Protocol):
         elif state is LINGERING:
             self._dropped_bytes += len(data)
             if self._dropped_bytes > states.LINGERED_BYTES:
-                self._close()
+                self._end_flood()
             elif len(data) >= states.FULL_READ_BYTES:
                 self._rest_a_turn()
         elif state is not CLOSING and state is not CLOSED:

@@ -161,6 +161,14 @@ class Ending(Reading):
         if self._transport is not None:
             self._transport.close()
 
+    def _end_flood(self) -> None:
+        """The client sends on and on after its answer, of which it has had the time to take all."""
+        transport = self._transport
+        if self.scheme == "https" and transport is not None and not transport.get_write_buffer_size():
+            self.abort()  # `close` waits for its close_notify, and uvloop reads for it as fast as it can
+        else:
+            self._close()
+
     @override
     def _failed(self) -> None:
         self._buffer = self._body = None

@@ -1,7 +1,7 @@
 """Where clients connect: listening sockets, each with several handles, so that the loop accepts several clients a turn.
 
 libuv accepts one connection per handle and turn of the loop. With 500 busy clients a turn takes some milliseconds, and
-newcomers waited for over a second. So each socket has `_HANDLES` handles, on duplicates of its descriptor. What every
+newcomers waited for over a second. So each socket has several handles, on duplicates of its descriptor. What every
 client's socket needs is set on the listening one, once: accepted sockets inherit it (socket(7), tcp(7)).
 """
 
@@ -16,6 +16,8 @@ from .sockets import client_waits, keep_alive
 
 _HANDLES: Final = 8
 """Connections accepted per turn and socket: a connection costs some 50 us to make."""
+_TLS_HANDLES: Final = 2
+"""Likewise, over TLS: a handshake takes 0.4 ms or more."""
 TLS_HANDSHAKE_SECONDS: Final = 10.0
 """From the connection to the end of the handshake; then the client is dropped."""
 TLS_SHUTDOWN_SECONDS: Final = 5.0
@@ -43,7 +45,7 @@ class Listener:
             first = await self._serve(host=self._host, port=self._port)
             for listening in first.sockets:
                 keep_alive(listening)
-                for _ in range(1, _HANDLES):
+                for _ in range(1, _HANDLES if self._tls is None else _TLS_HANDLES):
                     await self._serve_duplicate(listening)
         except BaseException:
             self._stop()

@@ -10,6 +10,7 @@ import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +19,7 @@ import uvloop
 
 from app.observed.metrics import Tls
 from app.server.connection import Connection
-from app.server.connection_states import State
+from app.server.connection_states import LINGERED_BYTES, State
 from app.server.listener import Listener
 from app.server.sockets import cut_off
 from app.server.tls import WRITE_BUFFER_BYTES, ListenerContext
@@ -341,6 +342,39 @@ def test_an_abort_drops_what_is_unsent(on_uvloop: Callable[..., None]):
         await world.until(lambda: connection.state is State.CLOSED)
         with pytest.raises(ConnectionResetError):
             await client.receive_all()
+
+    on_uvloop(test)
+
+
+def test_a_flood_after_the_answer_is_cut_off(on_uvloop: Callable[..., None]):
+    """uvloop reads what comes between a close and the client's close_notify, all of it, as fast as it can."""
+
+    async def test(world: World) -> None:
+        client = await world.client()
+        await client.send(b"bad\r\n\r\n")
+        sent_bytes = 0
+        with contextlib.suppress(ConnectionError):
+            while sent_bytes < 4 * LINGERED_BYTES:
+                await client.send(bytes(READ_BYTES))
+                sent_bytes += READ_BYTES
+        await world.until(lambda: not world.door.connections)
+        assert LINGERED_BYTES <= sent_bytes < 2 * LINGERED_BYTES
+
+    on_uvloop(test)
+
+
+# --- newcomers
+
+
+def test_a_turn_accepts_two_clients(on_uvloop: Callable[..., None]):
+    async def test(world: World) -> None:
+        clients = [socket.create_connection(world.listener.address) for _ in range(20)]
+        world.sockets += clients
+        begun = [world.counts.under_way]
+        while begun[-1] < len(clients):
+            await asyncio.sleep(0)
+            begun.append(world.counts.under_way)
+        assert max(after - before for before, after in pairwise(begun)) == 2
 
     on_uvloop(test)
 

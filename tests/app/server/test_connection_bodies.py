@@ -164,6 +164,21 @@ async def test_what_is_dropped_and_what_is_lingered_has_a_bound():
         assert client.wire.closed
 
 
+@pytest.mark.parametrize("is_taken", [True, False])
+@dialogue
+async def test_over_tls_a_flood_after_the_answer_is_cut_off_once_the_answer_has_left(is_taken: bool):
+    with Client(Door()) as client:
+        client.connection.scheme = "https"
+        client.wire.stuck = not is_taken
+        client.send(b"bad\n")
+        await quiet()
+        for _ in range(states.LINGERED_BYTES // 1_000_000):
+            client.send(b"x" * 1_000_000)
+        assert not client.wire.closed
+        client.send(b"x" * 1_000_000)
+        assert client.wire.done[-1] == ("abort" if is_taken else "close")
+
+
 @pytest.mark.parametrize("whole", [True, False])
 @dialogue
 async def test_a_final_answer_in_place_of_100_ends_the_connection(whole: bool):

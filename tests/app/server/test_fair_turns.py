@@ -159,6 +159,20 @@ async def test_what_is_dropped_after_a_refusal_is_read_once_a_turn():
         assert client.wire.reading
 
 
+@dialogue
+async def test_what_many_send_after_a_refusal_is_read_from_two_of_them_a_turn():
+    with ExitStack() as stack:
+        crowd = Crowd(stack)
+        crowd.send(b"bad\n")
+        await quiet()
+        crowd.send(b"x" * FULL_READ_BYTES)
+        clients = crowd.clients
+        assert not any(client.wire.reading for client in clients)
+        for turn in range(1, CLIENTS // 2 + 1):
+            await asyncio.sleep(0)
+            assert sum(client.wire.reading for client in clients) == 2 * turn
+
+
 # --- the others
 
 
