@@ -5,6 +5,9 @@ next of many requests, a head with hundreds of fields, a burst of frames) waits 
 `UNITS_PER_TURN` in each turn of the event loop. So what fifty clients send that is expensive to read delays the others
 by as much as what one sends; it only takes the fifty longer.
 
+A step that took more than its turn had is followed by turns without a step until they have paid for it, or nothing
+waits any more.
+
 Invariants: steps are done in the order of `call_soon`, and none that was added in a turn is done in the same turn; a
 step that fails takes nobody else's. The bound is a count, not a time: the same input always takes the same turns.
 """
@@ -18,7 +21,9 @@ from typing import Final
 logger = logging.getLogger("gateway")
 
 UNITS_PER_TURN: Final = 8
-"""A unit is some 100 us: a small request. A turn ends with the step that takes the last one."""
+"""A unit is some 100 us: a small request."""
+MOST_OWED: Final = 16 * UNITS_PER_TURN
+"""What a step has to be paid for at the most: 16 turns for a head of 64 KiB and more, which takes 1 to 2 ms."""
 
 Step = Callable[[], int]
 """Does a step of work, of a millisecond at most, and returns what it cost in units."""
@@ -45,12 +50,13 @@ class Due:
 class Backlog:
     """See the module. One for all clients of a process's door."""
 
-    __slots__ = ("_loop", "_turn", "_waiting")
+    __slots__ = ("_loop", "_owed", "_turn", "_waiting")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: deque[Due] = deque()
         self._turn: asyncio.Handle | None = None
+        self._owed = 0  # units that earlier turns took too many
 
     def call_soon(self, step: Step, /) -> Due:
         """Do the step in a later turn."""
@@ -62,14 +68,15 @@ class Backlog:
 
     def _work(self) -> None:
         waiting = self._waiting
-        units = UNITS_PER_TURN
+        units = UNITS_PER_TURN - self._owed
         for _ in range(len(waiting)):
+            if units <= 0:
+                break
             try:
                 units -= waiting.popleft().run()
             except Exception:  # one connection's fault must not stop the others
                 logger.exception("a connection failed")
-            if units <= 0:
-                break
+        self._owed = min(max(0, -units), MOST_OWED) if waiting else 0
         self._turn = self._loop.call_soon(self._work) if waiting else None
 
     def __len__(self) -> int:

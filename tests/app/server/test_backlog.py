@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from app.server.backlog import UNITS_PER_TURN, Backlog
+from app.server.backlog import MOST_OWED, UNITS_PER_TURN, Backlog
 from tests.fakes.loop import dialogue, quiet
 
 
@@ -35,18 +35,39 @@ async def test_steps_are_done_later_in_their_order():
     assert (work.done, len(work.backlog)) == (["a", "b", "c"], 0)
 
 
-@pytest.mark.parametrize("cost", [1, 3, UNITS_PER_TURN, 10 * UNITS_PER_TURN])
+@pytest.mark.parametrize(
+    ("cost", "after_each_turn"),
+    [
+        (1, [8, 16, 24]),
+        (3, [3, 6, 8, 11, 14, 16]),
+        (UNITS_PER_TURN, [1, 2, 3]),
+        (10 * UNITS_PER_TURN, [1] * 10 + [2] * 10 + [3]),
+        (10 * MOST_OWED, [1] * 17 + [2] * 17 + [3]),
+    ],
+)
 @dialogue
-async def test_a_turn_ends_with_the_step_that_takes_its_last_unit(cost: int):
+async def test_all_turns_together_pay_for_the_steps(cost: int, after_each_turn: list[int]):
     work = Work()
     for number in range(100):
         work.backlog.call_soon(work.step(str(number), cost))
-    steps = -(-UNITS_PER_TURN // cost)
-    for turn in range(1, 4):
+    done = []
+    for _ in after_each_turn:
         await asyncio.sleep(0)
-        assert len(work.done) == turn * steps
-    await quiet()
+        done.append(len(work.done))
+    assert done == after_each_turn
+    for _ in range(17 * 100):
+        await asyncio.sleep(0)
     assert work.done == [str(number) for number in range(100)]
+
+
+@dialogue
+async def test_nothing_is_owed_once_nothing_waits():
+    work = Work()
+    work.backlog.call_soon(work.step("dear", 10 * MOST_OWED))
+    await asyncio.sleep(0)
+    work.backlog.call_soon(work.step("next"))
+    await asyncio.sleep(0)
+    assert work.done == ["dear", "next"]
 
 
 @dialogue
