@@ -66,6 +66,8 @@ def grants(entries: Sequence[AgentEntry], folder: Path) -> dict[bytes, Grant]:
 def token_of_file(file: Path, path: KeyPath) -> str:
     """The token that a file holds, without the line end after it. Raises WrongKeyError."""
     try:
+        if file.is_fifo():  # opening it would wait for a writer, and hold up reloads and the stop of the process
+            raise WrongKeyError(path, f"{file} is a pipe; it is read again and again, so write a file")
         if file.stat().st_size > _TOKEN_FILE_BYTES:
             raise WrongKeyError(path, f"{file} is too long; write one token into it")
         text = file.read_text(encoding="utf-8").strip()

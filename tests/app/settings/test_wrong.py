@@ -1,5 +1,6 @@
 """Wrong configurations: each is refused whole, in one line that names the key, and where it stands."""
 
+import os
 import re
 from pathlib import Path
 
@@ -113,6 +114,7 @@ WRONG = [
     (agent(token_file='"two"', clusters='["c1"]'), "agents[0].token_file"),
     (agent(token_file='"binary"', clusters='["c1"]'), "agents[0].token_file"),
     (agent(token_file='"long"', clusters='["c1"]'), "agents[0].token_file"),
+    (agent(token_file='"pipe"', clusters='["c1"]'), "agents[0].token_file"),
     (agent(token_file='"short"', token='"x"', clusters='["c1"]'), "agents[0]"),
     (agent(token_file='"short"', clusters='["c1"]') + agent(token='"x"', clusters='["c1"]'), "agents[1].token"),
     (agent(token='"x"', clusters='["c1\\n"]'), "agents[0].clusters[0]"),
@@ -185,6 +187,8 @@ FILES = {"short": b"x", "empty": b"\n", "two": b"a\nb\n", "binary": b"\xff", "lo
 def test_wrong_files(tmp_path: Path, text: str, key: str):
     for name, content in FILES.items():
         (tmp_path / name).write_bytes(content)
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe")
     file = tmp_path / "gateway.toml"
     file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigurationError) as caught:
