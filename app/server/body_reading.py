@@ -193,6 +193,13 @@ class BodyReading(Answering):
 
     # --- what waits
 
+    def _read_body_in_turn(self) -> None:
+        """Read what came of the body: at once, unless it is chunked and others wait for their turn."""
+        if self._rest and type(self._body) is not LengthReader and self._reception.backlog:
+            self._wake_reader()
+        else:
+            self._read_body()
+
     def _rest_a_turn(self) -> None:
         """Read nothing until it is our turn."""
         if self._transport is not None and self._next_turn is None:

@@ -93,7 +93,7 @@ class Connection(Ending, asyncio.Protocol):
             if self._body is not None:
                 self._expects = False  # it does not wait
                 if self._next_turn is None:
-                    self._read_body()
+                    self._read_body_in_turn()
             self._keep()
 
     def eof_received(self) -> bool:

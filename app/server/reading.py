@@ -166,7 +166,7 @@ class Reading(BodyReading):
             self._broke(call)
         self._is_starting = False
         if self._body is not None:
-            self._read_body()
+            self._read_body_in_turn()
         if self._rest:
             self._keep()
 
