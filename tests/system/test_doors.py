@@ -12,13 +12,14 @@ from tests.doors.deviations import DEVIATIONS, SOMETIMES
 from tests.doors.judge import differences
 from tests.doors.player import Door, Observed
 from tests.doors.recorder import Recorder
-from tests.system.conftest import not_over, tunnel_only
+from tests.system.conftest import app_only, not_over, tunnel_only
 from tests.system.harness import Service, Stack
 from tests.system.process import Processes
 from tests.system.servers import SERVERS
 
 pytestmark = [
     tunnel_only,
+    app_only("this file serves the gateway in each way itself"),
     not_over("json", "chunk", because="the door is the same, and their wires do not carry every target and trailer"),
 ]
 

@@ -13,12 +13,12 @@ import pytest
 
 from tests.fakes.certificates import Authority
 from tests.system.clients import WAIT_SECONDS, RawClient, http_client, websocket
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import Process, Processes
 from tests.system.tls_stack import TlsClient, TlsStack
 
-pytestmark = [pytest.mark.anyio, tunnel_only]
+pytestmark = [pytest.mark.anyio, tunnel_only, app_only("it has no TLS of ours")]
 
 RENEWED = "certificate renewed from"
 REFUSED = "certificate not changed"
