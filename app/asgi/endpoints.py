@@ -50,41 +50,40 @@ class RoutedHosts(BaseRoute):
 
     def take(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None] | None:
         """What carries this call. None: it is not for a routed host."""
-        if scope["type"] == "http":
-            gateway = self._gateway
-            route = self._hosts.lone(host_of(scope))
-            if route is not None:  # nearly always
-                gateway.open()
-                request = read_scope(scope, gateway.settings.trusted_proxies)
-                if request.hosts == 1 and request.path.startswith(b"/"):
-                    client = AsgiHttpClient(scope, receive, send)
-                    try:
-                        return client.carry(routed_call(gateway, route, request, client))
-                    except Exception as bug:  # noqa: BLE001  (it is raised again, and the server logs it)
-                        return client.apologise(bug)
-        routes = self.routes_for(scope)
-        return None if routes is None else self._carry(routes, scope, receive, send)
+        lone = self._hosts.lone(host_of(scope)) if scope["type"] == "http" else None
+        routes = self.routes_for(scope) if lone is None else [lone]
+        return None if routes is None else self._carry(routes, lone, scope, receive, send)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Carry the request or WebSocket, or refuse it."""
-        await self._carry(self.routes_for(scope) or [], scope, receive, send)
+        await self._carry(self.routes_for(scope) or [], None, scope, receive, send)
 
-    def _carry(self, routes: list[Route], scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
-        """What carries the request or WebSocket of a host with these routes. Without routes it is refused."""
+    def _carry(
+        self, routes: list[Route], lone: Route | None, scope: Scope, receive: Receive, send: Send
+    ) -> Coroutine[Any, Any, None]:
+        """What carries the request or WebSocket of a host with these routes. Without routes it is refused.
+
+        `lone`: the one route of all its paths, where that is known.
+        """
         gateway = self._gateway
         gateway.open()
         request = read_scope(scope, gateway.settings.trusted_proxies)
-        refused = "" if routes else refusal_of(scope)
-        known = routes if request.host in self._hosts else None  # else its Host was not checked
+        known: list[Route] | None = routes
+        refused = ""
+        if lone is None:
+            refused = "" if routes else refusal_of(scope)
+            if request.host not in self._hosts:
+                known = None  # its Host was not checked
         if request.is_websocket:
             handshake = AsgiHandshake(scope, receive, send)
             return handshake.carry(handshake_call(gateway, request, handshake, routes=known, refused=refused))
         client = AsgiHttpClient(scope, receive, send)
         try:
-            call = request_call(gateway, request, client, known, refused)
+            if lone is not None and request.hosts == 1 and request.path.startswith(b"/"):  # nearly always
+                return client.carry(routed_call(gateway, lone, request, client))
+            return client.carry(request_call(gateway, request, client, known, refused))
         except Exception as bug:  # noqa: BLE001  (it is raised again, and the server logs it)
             return client.apologise(bug)
-        return client.carry(call)
 
 
 class AgentEndpoints(BaseRoute):

@@ -127,9 +127,7 @@ class AsgiHttpClient(HttpClient):
     def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> bool:
         self._whole = (status, fields, body)
         self._ended = True
-        waiting = self._wake  # `_wake_up`, without its call
-        if waiting is not None and not waiting.done():
-            waiting.set_result(None)
+        self._wake_up()
         return False
 
     @override

@@ -16,17 +16,10 @@ def read_request(
 ) -> Request:  # fmt: skip
     """Make a request from its parts. `proxies`: the networks whose forwarding headers we trust."""
     names, values = zip(*fields, strict=True) if fields else ((), ())
-    host, hosts, connection, upgrade, passed, length = facts_of(shape_of(names), values, is_checked=False)
-    if proxies:
-        client, scheme, trusted = client_facts(peer, peer_scheme, fields, proxies)
-        request_id = request_id_of(fields, trusted)
-    else:
-        client, scheme, trusted = peer, peer_scheme, False
-        request_id = request_ids.pop() if request_ids else new_request_id()
-    return Request(
-        method, host, path, query, hosts, connection, upgrade, fields, passed, length, peer, peer_scheme, client,
-        scheme, trusted, request_id, subprotocols, is_websocket, prefix,
-    )  # fmt: skip
+    facts = facts_of(shape_of(names), values, is_checked=False)
+    return made_request(
+        method, path, query, Fields(fields, *facts), peer, peer_scheme, proxies, subprotocols, is_websocket, prefix
+    )
 
 
 def made_request(

@@ -208,7 +208,7 @@ class Connection(Ending, asyncio.Protocol):
             peer.serve()
         except Exception:  # a bug: it ends only this connection
             logger.exception("a WebSocket failed")
-            self._broke(None)
+            self.abort()
 
     def open(self, peer: Peer, channel: Channel) -> None:
         """The WebSocket is open: what came after its handshake, and all that follows, goes to its channel."""

@@ -35,17 +35,21 @@ class Listener:
         self._host = host
         self._port = port
         self._backlog = backlog
-        self._tls = tls
-        self._tls_seconds = (None, None) if tls is None else (handshake_seconds, TLS_SHUTDOWN_SECONDS)
+        self._handles = _HANDLES if tls is None else _TLS_HANDLES
+        self._options: dict[str, Any] = {"backlog": backlog, "ssl": tls}
+        if tls is not None:
+            self._options |= {"ssl_handshake_timeout": handshake_seconds, "ssl_shutdown_timeout": TLS_SHUTDOWN_SECONDS}
         self.servers: list[asyncio.Server] = []
 
     async def open(self) -> None:
         """Listen on every address of the host. Raises OSError if one of them cannot be had; then it listens on none."""
         try:
-            first = await self._serve(host=self._host, port=self._port)
+            loop = asyncio.get_running_loop()
+            first = await loop.create_server(self._make, self._host, self._port, **self._options)
+            self.servers.append(first)
             for listening in first.sockets:
                 keep_alive(listening)
-                for _ in range(1, _HANDLES if self._tls is None else _TLS_HANDLES):
+                for _ in range(1, self._handles):
                     await self._serve_duplicate(listening)
         except BaseException:
             self._stop()
@@ -54,19 +58,11 @@ class Listener:
     async def _serve_duplicate(self, listening: socket.socket) -> None:
         duplicate = socket.socket(fileno=os.dup(listening.fileno()))
         try:
-            await self._serve(sock=duplicate)
+            loop = asyncio.get_running_loop()
+            self.servers.append(await loop.create_server(self._make, sock=duplicate, **self._options))
         except BaseException:
             duplicate.close()  # otherwise it is the server's
             raise
-
-    async def _serve(self, **where: Any) -> asyncio.Server:  # noqa: ANN401 - the host and port, or the socket
-        handshake, shutdown = self._tls_seconds
-        server = await asyncio.get_running_loop().create_server(
-            self._make, **where, backlog=self._backlog, ssl=self._tls,
-            ssl_handshake_timeout=handshake, ssl_shutdown_timeout=shutdown,
-        )  # fmt: skip
-        self.servers.append(server)
-        return server
 
     @property
     def address(self) -> tuple[str, int]:

@@ -10,6 +10,8 @@ and the next of several requests that came together, are read when it is their t
 import asyncio
 import logging
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import Self, TypeVar
 
 from tunnel.override import override
 
@@ -33,6 +35,8 @@ from .port import Reception
 from .sockets import is_reset
 
 logger = logging.getLogger("gateway")
+
+Asked = TypeVar("Asked", Head, HeadError)
 
 _AT_ONCE_BYTES = 8 * 1024
 """A piece this long that ends like a head is read as one, without a search for its end."""
@@ -156,26 +160,25 @@ class Reading(BodyReading):
             self._enter(BODY)
         else:
             self.state = ANSWERING
-        call = None
         self._is_starting = True
-        try:
-            call = self._call = self._reception.take(head, self)
-            call.begin()
-        except Exception:  # a bug: it ends only this connection
-            logger.exception("a request failed")
-            self._broke(call)
+        self._begin_call(self._reception.take, head)
         self._is_starting = False
         if self._body is not None:
             self._read_body_in_turn()
         if self._rest:
             self._keep()
 
-    def _broke(self, call: HttpListener | None) -> None:
-        """A call failed as it began, and so its connection ends."""
-        if self._call is call:
-            self.abort()
-        if call is not None:
-            call.broke()
+    def _begin_call(self, take: Callable[[Asked, Self], HttpListener], asked: Asked) -> None:
+        call = None
+        try:
+            call = self._call = take(asked, self)
+            call.begin()
+        except Exception:  # a bug: it ends only this connection
+            logger.exception("a request failed")
+            if self._call is call:
+                self.abort()
+            if call is not None:
+                call.broke()
 
     def _refuse(self, error: HeadError, data: bytes) -> None:
         """Answer what is not a request: `data`, at least its first line. The connection ends with it."""
@@ -188,13 +191,7 @@ class Reading(BodyReading):
         self._is_head_request = error.method == "HEAD"
         self._lingers = True
         self._keep()
-        call = None
-        try:
-            call = self._call = self._reception.refuse(error, self)
-            call.begin()
-        except Exception:  # a bug: it ends only this connection
-            logger.exception("a request failed")
-            self._broke(call)
+        self._begin_call(self._reception.refuse, error)
 
     # --- what waits
 
