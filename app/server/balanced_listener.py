@@ -21,16 +21,12 @@ from typing import Final
 from ..observed.metrics import HeaderFault
 from .arrival import Arrival
 from .doorman import Doorman
-from .listener import TLS_HANDSHAKE_SECONDS, TLS_SHUTDOWN_SECONDS
+from .listener import ACCEPTS_PER_TURN, TLS_ACCEPTS_PER_TURN, TLS_HANDSHAKE_SECONDS, TLS_SHUTDOWN_SECONDS
 from .proxy_header import ProxyHeader
 from .sockets import keep_alive
 
 logger = logging.getLogger("gateway")
 
-ACCEPTS_PER_TURN: Final = 8
-"""Of one socket, as of one of a `Listener`: one that finds no room holds a descriptor for three turns more."""
-TLS_ACCEPTS_PER_TURN: Final = 2
-"""Likewise, over TLS."""
 MOST_WAITING: Final = 512
 """Connections whose header has not come: a balancer may wait for its client's first bytes before it sends one. They
 hold at most 1 MiB (`HEADER_BYTES` each)."""
@@ -57,6 +53,7 @@ class BalancedListener:
         self._backlog = backlog
         self._doorman = doorman
         self._tls = tls
+        self._accepts = ACCEPTS_PER_TURN if tls is None else TLS_ACCEPTS_PER_TURN
         self._room = room
         self._loop = asyncio.get_running_loop()
         self._sockets: list[socket.socket] = []
@@ -137,7 +134,7 @@ class BalancedListener:
 
     def _accept(self, listening: socket.socket) -> bool:
         """Accept what is there, so many at most. Whether there was one."""
-        for count in range(ACCEPTS_PER_TURN if self._tls is None else TLS_ACCEPTS_PER_TURN):
+        for count in range(self._accepts):
             try:
                 sock, (peer, *_) = listening.accept()
             except (BlockingIOError, InterruptedError):

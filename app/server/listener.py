@@ -14,9 +14,9 @@ from typing import Any, Final
 
 from .sockets import client_waits, keep_alive
 
-_HANDLES: Final = 8
-"""Connections accepted per turn and socket: a connection costs some 50 us to make."""
-_TLS_HANDLES: Final = 2
+ACCEPTS_PER_TURN: Final = 8
+"""Of one socket. A connection costs some 50 us to make; one that finds no room holds a descriptor for three turns."""
+TLS_ACCEPTS_PER_TURN: Final = 2
 """Likewise, over TLS: a handshake takes 0.4 ms or more."""
 TLS_HANDSHAKE_SECONDS: Final = 10.0
 """From the connection to the end of the handshake; then the client is dropped."""
@@ -35,7 +35,7 @@ class Listener:
         self._host = host
         self._port = port
         self._backlog = backlog
-        self._handles = _HANDLES if tls is None else _TLS_HANDLES
+        self._handles = ACCEPTS_PER_TURN if tls is None else TLS_ACCEPTS_PER_TURN
         self._options: dict[str, Any] = {"backlog": backlog, "ssl": tls}
         if tls is not None:
             self._options |= {"ssl_handshake_timeout": handshake_seconds, "ssl_shutdown_timeout": TLS_SHUTDOWN_SECONDS}

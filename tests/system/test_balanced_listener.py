@@ -10,9 +10,10 @@ import psutil
 import pytest
 
 from app.server import arrival, balanced_listener
-from app.server.balanced_listener import ACCEPTS_PER_TURN, BalancedListener
+from app.server.balanced_listener import BalancedListener
 from app.server.descriptors import CUT_OFF_AT_ONCE
 from app.server.doorman import Doorman
+from app.server.listener import ACCEPTS_PER_TURN
 from tests.app.server.proxy_headers import LOCAL, block, checked, line, relayed
 from tests.system.balanced import CLIENT, CLIENT6, HOST, HOST6, SERVER, SERVER6, Echo, World, both, on, turns
 from tests.system.clients import RESET

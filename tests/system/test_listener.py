@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import pytest
 import uvloop
 
-from app.server.listener import Listener
+from app.server.listener import ACCEPTS_PER_TURN, Listener
 
 pytestmark = pytest.mark.system
 
@@ -58,7 +58,7 @@ def test_a_turn_accepts_eight_clients():
             before = len(met)
             await asyncio.sleep(0)
             most = max(most, len(met) - before)
-        assert most == 8
+        assert most == ACCEPTS_PER_TURN
         for client in clients:
             client.close()
 
