@@ -6,8 +6,9 @@ import base64
 import gzip
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -194,13 +195,16 @@ def test_bodies(payload: dict[str, Any], body: bytes | None):
     assert order(**payload).body == body
 
 
-def test_limits():
+def test_limits(monkeypatch: pytest.MonkeyPatch):
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    monkeypatch.setattr("tests.existing.order.datetime", SimpleNamespace(now=lambda _: now))
     assert order().seconds == 120
     assert order(timeout=500).seconds == 0.5
     assert order(timeout="2s").seconds == 2
     assert order(is_websocket=True).seconds == 24 * 3600
-    long_ago = order(deadline="2001-01-01T00:00:00Z", timeout=500)  # a deadline counts before a timeout
-    assert long_ago.seconds < 0, "time left, as the message says: nothing is timed here"
+    assert order(deadline="2026-01-01T00:00:09Z").seconds == 9
+    assert order(deadline="2026-01-01T00:00:09Z", timeout=500).seconds == 0.5
+    assert order(deadline="2025-12-31T23:59:00Z", timeout=500).seconds == -60
     assert order(deadline="soon", timeout="soon").seconds == 120
 
 
