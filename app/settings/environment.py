@@ -61,11 +61,12 @@ def admin_token(file: str | None = None, environment: Mapping[str, str] | None =
     environment = process_environment() if environment is None else environment
     try:
         if file is not None:
-            return checked_admin_token(token_of_file(Path(file), ("--admin-token-file",)), ("--admin-token-file",))
+            path = ("--admin-token-file",)
+            return checked_admin_token(token_of_file(Path(file), path, is_read_once=True), path)
         if ADMIN_TOKEN in environment:
             return checked_admin_token(environment[ADMIN_TOKEN], (ADMIN_TOKEN,))
         if named := environment.get(name := variable("admin_token_file")):
-            return checked_admin_token(token_of_file(Path(named), (name,)), (name,))
+            return checked_admin_token(token_of_file(Path(named), (name,), is_read_once=True), (name,))
     except WrongKeyError as error:
         raise ConfigurationError(str(error)) from None
     return None

@@ -63,10 +63,10 @@ def grants(entries: Sequence[AgentEntry], folder: Path) -> dict[bytes, Grant]:
     return found
 
 
-def token_of_file(file: Path, path: KeyPath) -> str:
+def token_of_file(file: Path, path: KeyPath, *, is_read_once: bool = False) -> str:
     """The token that a file holds, without the line end after it. Raises WrongKeyError."""
     try:
-        if file.is_fifo():  # opening it would wait for a writer, and hold up reloads and the stop of the process
+        if not is_read_once and file.is_fifo():  # a pipe without a writer would hold up reloads, and the stop
             raise WrongKeyError(path, f"{file} is a pipe; it is read again and again, so write a file")
         if file.stat().st_size > _TOKEN_FILE_BYTES:
             raise WrongKeyError(path, f"{file} is too long; write one token into it")

@@ -2,8 +2,10 @@
 
 import dataclasses
 import ipaddress
+import os
 from hashlib import sha256
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -294,6 +296,17 @@ def test_the_admin_token(tmp_path: Path):
     assert admin_token(str(tmp_path / "token"), {"GATEWAY_ADMIN_TOKEN": "x"}) == "token-of-the-file"
     assert admin_token(None, {"GATEWAY_ADMIN_TOKEN": "token-of-the-variable"}) == "token-of-the-variable"
     assert admin_token(None, {}) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_program_that_presents_the_token_may_read_it_from_a_pipe(tmp_path: Path):
+    """As in `--admin-token-file <(...)`; the gateway reads its own file again and again, so there it is refused."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = Thread(target=pipe.write_text, args=("token-of-the-pipe\n",))
+    writer.start()
+    assert admin_token(str(pipe), {}) == "token-of-the-pipe"
+    writer.join()
 
 
 def test_what_the_server_must_take(tmp_path: Path):
