@@ -13,14 +13,28 @@ from hypothesis import strategies as st
 
 from app.rules.problems import Problem
 from app.server.bodies import CHUNKS_PER_CALL
-from app.server.connection_states import CLOSED, CLOSING, DROPPING, HEAD, LINGERING, OPEN, WAITING
+from app.server.connection_states import (
+    BODY,
+    CLOSED,
+    CLOSING,
+    DROPPING,
+    HEAD,
+    LINGERING,
+    OPEN,
+    TRAILERS,
+    WAITING,
+)  # fmt: skip
 from app.server.heads import USUAL_BYTES, USUAL_FIELDS, Head
 from tests.app.server.door import GET, Call, Client, Door, FakePeer
 from tests.fakes.loop import VirtualLoop, dialogue
 
 CLIENTS = 3
-AT_REST = (WAITING, HEAD, DROPPING, LINGERING, OPEN, CLOSING, CLOSED)
+AT_REST = (WAITING, HEAD, BODY, TRAILERS, DROPPING, LINGERING, OPEN, CLOSING, CLOSED)
 """States in which the client has to do something, once its calls have answered."""
+AFTER_WHOLE = (WAITING, LINGERING, OPEN, CLOSING, CLOSED)
+"""Those of a client that sent nothing but whole requests."""
+ENDED = (CLOSING, CLOSED)
+"""Those of a client that half-closed."""
 TURNS = 16
 """For what is under way, whatever was sent."""
 REQUEST_TURNS = 4
@@ -72,8 +86,9 @@ MOVES = st.one_of(
     st.sampled_from(["FIN", "reset", "drain"]),
 )  # fmt: skip
 MANNERS = st.sampled_from(
-    ["whole", "answer", "parts", "after the body", "after the body", "unwanted", "breaks off", "later"]
+    ["whole", "answer", "parts", "after the body", "piece by piece", "unwanted", "breaks off", "later"]
 )
+AFTER_THE_BODY = ("after the body", "piece by piece")
 
 
 class Service(Call):
@@ -88,15 +103,19 @@ class Service(Call):
         assert self.head is not None
         framing = self.head.fields.framing
         has_body = framing.chunked or framing.length > 0
-        if self.manner in ("after the body", "unwanted"):
+        if self.manner in (*AFTER_THE_BODY, "unwanted"):
             self.connection.read_body()
-        if self.manner != "later" and not (self.manner == "after the body" and has_body):
+        if self.manner != "later" and not (self.manner in AFTER_THE_BODY and has_body):
             self.reply()
 
     def body(self, data: bytes, /, *, last: bool) -> bool:
         super().body(data, last=last)
-        if last and self.manner == "after the body":
+        if last and self.manner in AFTER_THE_BODY:
             self.reply()
+        elif self.manner == "piece by piece":
+            self.connection.pause_body()
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self.connection.resume_body)  # after the backlog's next turn
         return self.manner != "unwanted"
 
     def spoil(self, problem: Problem, why: str, /) -> None:
@@ -153,8 +172,9 @@ class Stage(Door):
         return self.peers[-1]
 
     def reply(self) -> None:
+        """The late ones answer; one that waits for its body goes on waiting."""
         for call in self.calls:
-            if isinstance(call, Service):
+            if isinstance(call, Service) and call.manner == "later":
                 call.reply()
 
 
@@ -166,10 +186,12 @@ class Sender(Client):
         self.stage = door
         self.queue: deque[bytes] = deque()  # an empty one is the FIN
         self.behind = b""  # the cut
+        self.has_sent_last = False
 
     def move(self, move: Move) -> None:
         if isinstance(move, tuple):
             data, cut = move
+            self.has_sent_last |= data.endswith(tuple(LAST))
             self.queue.append((self.behind + data)[:cut])
             self.behind = (self.behind + data)[cut:] if cut is not None else b""
         elif move == "FIN":
@@ -189,6 +211,20 @@ class Sender(Client):
     @property
     def has_ended(self) -> bool:
         return self.wire.closed or b"" in self.queue or self.connection._ended_input
+
+    @property
+    def has_work_left(self) -> bool:
+        """Whether the door still owes something to what was sent, although nothing is under way."""
+        connection = self.connection
+        if connection.is_full:  # it is the client that does not read
+            return False
+        allowed = AT_REST
+        if connection._ended_input:
+            allowed = ENDED
+        elif not (self.behind or self.has_sent_last):
+            allowed = AFTER_WHOLE
+        waits = connection.state is WAITING and connection.waiting_bytes > 0
+        return connection.state not in allowed or waits or bool(self.queue)
 
     def deliver(self) -> None:
         while self.queue and self.wire.reading and not self.wire.closed:
@@ -241,7 +277,7 @@ def test_the_door_comes_to_rest(moves: list[tuple[int, Move | float]], manners: 
         door.reply()
         await rest(clients, turns)
         for client in clients:
-            assert client.connection.state in AT_REST or client.connection.is_full
+            assert not client.has_work_left
             if client.connection.state is OPEN:
                 client.wire.lose()
         assert door.account.held_bytes == sum(client.connection.waiting_bytes for client in clients)
