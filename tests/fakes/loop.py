@@ -63,16 +63,17 @@ async def quiet() -> None:
     await asyncio.sleep(1e-6)
 
 
-async def within(turns: int) -> int:
-    """Wait until nobody has anything left to do, for so many turns at most. Returns how many it took."""
+async def within(turns: int, each: Callable[[], object] = lambda: None) -> None:
+    """Wait until nobody has anything left to do, for so many turns at most. Calls `each` before each look."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualLoop)
-    for turn in range(turns):
+    for _ in range(turns):
+        each()
         if loop.is_at_rest:
-            return turn
+            return
         await asyncio.sleep(0)
+    each()
     assert loop.is_at_rest, f"not at rest after {turns} turns"
-    return turns
 
 
 def left_behind() -> list[object]:

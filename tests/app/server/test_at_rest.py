@@ -26,7 +26,7 @@ from app.server.connection_states import (
 )  # fmt: skip
 from app.server.heads import USUAL_BYTES, USUAL_FIELDS, Head
 from tests.app.server.door import GET, Call, Client, Door, FakePeer
-from tests.fakes.loop import VirtualLoop, dialogue
+from tests.fakes.loop import dialogue, within
 
 CLIENTS = 3
 AT_REST = (WAITING, HEAD, BODY, TRAILERS, DROPPING, LINGERING, OPEN, CLOSING, CLOSED)
@@ -35,7 +35,7 @@ AFTER_WHOLE = (WAITING, LINGERING, OPEN, CLOSING, CLOSED)
 """Those of a client that sent nothing but whole requests."""
 ENDED = (CLOSING, CLOSED)
 """Those of a client that half-closed."""
-TURNS = 16
+TURNS = 15
 """For what is under way, whatever was sent."""
 REQUEST_TURNS = 4
 """One for its head, one for its answer, and those that it waits for others."""
@@ -237,19 +237,6 @@ class Sender(Client):
             self.queue.clear()
 
 
-async def rest(clients: list[Sender], turns: int) -> None:
-    """Wait until nobody has anything left to do, for so many turns of the loop at most."""
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualLoop)
-    for _ in range(turns):
-        for client in clients:
-            client.deliver()
-        if loop.is_at_rest:
-            return
-        await asyncio.sleep(0)
-    raise AssertionError(f"not at rest after {turns} turns: {[client.connection for client in clients]}")
-
-
 @settings(max_examples=200, deadline=None)
 @given(
     moves=st.lists(st.tuples(st.integers(0, CLIENTS - 1), MOVES), min_size=6, max_size=24),
@@ -260,13 +247,18 @@ def test_the_door_comes_to_rest(moves: list[tuple[int, Move | float]], manners: 
     async def run() -> None:
         door = Stage(manners)
         clients = [Sender(door) for _ in range(CLIENTS)]
+
+        def deliver() -> None:
+            for client in clients:
+                client.deliver()
+
         sent = [move[0] for _, move in moves if isinstance(move, tuple)]
         requests = sum(data.count(b" HTTP/1.") for data in sent)
         turns = TURNS + REQUEST_TURNS * requests + sum(map(len, sent)) // BODY_BYTES
         for number, move in moves:
             if isinstance(move, float | int):
                 if move:  # time passes only at rest
-                    await rest(clients, turns)
+                    await within(turns, deliver)
                 await asyncio.sleep(move)
                 continue
             if clients[number].has_ended:
@@ -275,7 +267,7 @@ def test_the_door_comes_to_rest(moves: list[tuple[int, Move | float]], manners: 
             clients[number].move(move)
         door.manners = deque(["answer"])
         door.reply()
-        await rest(clients, turns)
+        await within(turns, deliver)
         for client in clients:
             assert not client.has_work_left
             if client.connection.state is OPEN:
