@@ -1,6 +1,7 @@
 """How many connections fit into the memory that a process may have."""
 
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from unittest import mock
 
@@ -21,7 +22,8 @@ def test_three_eighths_of_the_memory_are_for_connections(memory: int, tls: bool,
 
 
 @pytest.fixture
-def machine() -> "mock._patch[object]":
+def machine() -> AbstractContextManager[object]:
+    """While it is entered, the system says that it has so much memory."""
     return mock.patch.object(os, "sysconf", {"SC_PHYS_PAGES": MACHINE // 4096, "SC_PAGE_SIZE": 4096}.__getitem__)
 
 
@@ -45,7 +47,9 @@ def machine() -> "mock._patch[object]":
         ),
     ],
 )
-def test_the_least_limit_counts(tmp_path: Path, machine: "mock._patch[object]", files: dict[str, str], limit: int):
+def test_the_least_limit_counts(
+    tmp_path: Path, machine: AbstractContextManager[object], files: dict[str, str], limit: int
+):
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
