@@ -17,8 +17,8 @@ from .asgi.application import GatewayApplication
 from .asgi.endpoints import AgentEndpoints, ControlPlaneEndpoints, OperatorEndpoints, RoutedHosts, no_route
 from .node.gateway import Gateway
 from .operator.health import health_routes
+from .operator.ignored import Ignored
 from .operator.reload import Reloader
-from .operator.unheeded import Unheeded
 from .rules import problems
 from .server import workers
 from .settings import ConfigurationError, Settings, load, web_concurrency
@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         finally:
             await gateway.aclose()
 
-    gateway.companions.append(Unheeded(gateway))
+    gateway.companions.append(Ignored(gateway))
     reloader = Reloader(gateway)
     if gateway.settings.file is not None:
         gateway.companions.append(reloader)

@@ -25,7 +25,7 @@ def connections_in(memory_bytes: int, *, tls: bool) -> int:
 
 def memory_limit(root: Path = Path("/")) -> int | None:
     """Bytes that this process may use: its control groups' limit, or the machine's memory. None: nobody says."""
-    limits = [*_group_limits(root), *_physical()]
+    limits = [limit for limit in (*_group_limits(root), *_physical()) if limit > 0]
     return min(limits, default=None)
 
 

@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from .errors import ConfigurationError
+from .pipes import A_PIPE, is_pipe
 from .settings import Settings
 
 _FILE_BYTES = 1024 * 1024
@@ -109,9 +110,9 @@ def _load(context: ssl.SSLContext, file: Path, key_file: Path, place: str, key_p
 
 
 def _text(file: Path, place: str) -> str:
+    if is_pipe(file):
+        raise ConfigurationError(f"{place}: {file} {A_PIPE}")
     try:
-        if file.is_fifo():  # opening it would wait for a writer, and hold up renewals and the stop of the process
-            raise ConfigurationError(f"{place}: {file} is a pipe; it is read again and again, so write a file")
         with file.open("rb") as opened:
             content = opened.read(_FILE_BYTES + 1)
     except OSError as error:

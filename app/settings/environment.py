@@ -62,11 +62,11 @@ def admin_token(file: str | None = None, environment: Mapping[str, str] | None =
     try:
         if file is not None:
             path = ("--admin-token-file",)
-            return checked_admin_token(token_of_file(Path(file), path, is_read_once=True), path)
+            return checked_admin_token(token_of_file(Path(file), path), path)
         if ADMIN_TOKEN in environment:
             return checked_admin_token(environment[ADMIN_TOKEN], (ADMIN_TOKEN,))
         if named := environment.get(name := variable("admin_token_file")):
-            return checked_admin_token(token_of_file(Path(named), (name,), is_read_once=True), (name,))
+            return checked_admin_token(token_of_file(Path(named), (name,)), (name,))
     except WrongKeyError as error:
         raise ConfigurationError(str(error)) from None
     return None

@@ -143,7 +143,7 @@ def _admin(file: File, folder: Path, token: str | None) -> dict[str, Any]:
         where = folder / file.admin_token_file
         admin["admin_token_file"] = str(where)
         if token is None:
-            found = tokens.token_of_file(where, ("admin_token_file",))
+            found = tokens.configured_token(where, ("admin_token_file",))
             admin["admin_token_hash"] = tokens.token_hash(tokens.checked_admin_token(found, ("admin_token_file",)))
     if token is not None:
         admin["admin_token_hash"] = tokens.token_hash(tokens.checked_admin_token(token, (ADMIN_TOKEN,)))

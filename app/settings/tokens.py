@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import hosts
 from .errors import KeyPath, WrongKeyError
+from .pipes import A_PIPE, is_pipe
 from .schema import AgentEntry
 
 ADMIN_TOKEN_CHARACTERS = 16
@@ -47,7 +48,7 @@ def grants(entries: Sequence[AgentEntry], folder: Path) -> dict[bytes, Grant]:
         if entry.token_sha256 is not None:
             digest = bytes.fromhex(entry.token_sha256)
         elif entry.token_file is not None:
-            digest = token_hash(token_of_file(folder / entry.token_file, (*where, "token_file")))
+            digest = token_hash(configured_token(folder / entry.token_file, (*where, "token_file")))
         else:
             digest = token_hash(_plain_token(entry.token or "", (*where, "token")))
         if digest in found:
@@ -63,11 +64,16 @@ def grants(entries: Sequence[AgentEntry], folder: Path) -> dict[bytes, Grant]:
     return found
 
 
-def token_of_file(file: Path, path: KeyPath, *, is_read_once: bool = False) -> str:
+def configured_token(file: Path, path: KeyPath) -> str:
+    """The token of a file that every reload reads again. Raises WrongKeyError."""
+    if is_pipe(file):
+        raise WrongKeyError(path, f"{file} {A_PIPE}")
+    return token_of_file(file, path)
+
+
+def token_of_file(file: Path, path: KeyPath) -> str:
     """The token that a file holds, without the line end after it. Raises WrongKeyError."""
     try:
-        if not is_read_once and file.is_fifo():  # a pipe without a writer would hold up reloads, and the stop
-            raise WrongKeyError(path, f"{file} is a pipe; it is read again and again, so write a file")
         if file.stat().st_size > _TOKEN_FILE_BYTES:
             raise WrongKeyError(path, f"{file} is too long; write one token into it")
         text = file.read_text(encoding="utf-8").strip()

@@ -33,6 +33,7 @@ def machine() -> AbstractContextManager[object]:
         ({}, MACHINE),
         ({"sys/fs/cgroup/memory.max": "max\n"}, MACHINE),
         ({"sys/fs/cgroup/memory.max": "garbage"}, MACHINE),
+        ({"sys/fs/cgroup/memory.max": "-1"}, MACHINE),
         ({"sys/fs/cgroup/memory.max": f"{GIB}\n"}, GIB),
         ({"sys/fs/cgroup/memory.max": f"{GIB}\n", "proc/self/cgroup": "0::/\n"}, GIB),
         ({"sys/fs/cgroup/memory/memory.limit_in_bytes": f"{GIB}\n", "proc/self/cgroup": "4:memory:/x\n"}, GIB),

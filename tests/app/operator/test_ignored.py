@@ -1,4 +1,4 @@
-"""A warning for settings that only our own server heeds."""
+"""A warning for settings that only our own server uses."""
 
 import logging
 from typing import Any
@@ -10,6 +10,9 @@ from tests.fakes.loop import dialogue
 
 OURS: list[tuple[dict[str, Any], str]] = [
     ({"admin_bind": ("127.0.0.1", 8081)}, "admin_bind"),
+    ({"client_ping_interval": 20.0}, "client_ping_interval"),
+    ({"client_ping_interval": None, "client_ping_timeout": None}, "client_ping_interval, client_ping_timeout"),
+    ({"log_format": "json", "log_level": "warning"}, "log_format, log_level"),
     ({"max_connections": 100}, "max_connections"),
     ({"proxy_protocol": True}, "proxy_protocol"),
     ({"tls_certificate": "tls.crt", "tls_key": "tls.key"}, "tls_certificate"),
@@ -27,7 +30,7 @@ async def test_what_is_not_in_force_is_said_once(caplog: pytest.LogCaptureFixtur
     async with Stage(0, **settings) as s:
         s.gateway.open()
         s.gateway.open()
-        assert warnings(caplog) == [f"not in force under this server: {keys}; only python -m app heeds these"]
+        assert warnings(caplog) == [f"ignored under this server: {keys}; only python -m app uses these"]
 
 
 @dialogue
