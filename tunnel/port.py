@@ -17,6 +17,7 @@ from typing import Protocol
 import msgspec
 
 from tunnel.errors import TunnelError
+from tunnel.streams import ByteStream, StreamOwner
 
 Headers = list[tuple[bytes, bytes]]
 """Names as they came, values without surrounding blanks, in their order and with repetitions (RFC 9110 section 5)."""
@@ -127,6 +128,28 @@ class WholeSink(Sink, Protocol):
         """
 
 
+class Spliced(Protocol):
+    """A service's connection after its 101, whose bytes are those of the stream. One of the last three ends it."""
+
+    __slots__ = ("input_ended",)
+
+    input_ended: bool
+    """The service has ended its direction. To be set by the stream's owner when it is told so."""
+
+    @property
+    def stream(self) -> ByteStream:
+        """What its bytes go through. Its owner is told of them, and acknowledges them."""
+
+    def finish(self) -> None:
+        """It ended in order: the service has ended its direction, so end ours. Else it is reset."""
+
+    def abort(self) -> None:
+        """Reset it."""
+
+    def lose(self) -> None:
+        """The stream was lost."""
+
+
 class Exchange(Protocol):
     """The tunnel's end of one exchange."""
 
@@ -154,6 +177,13 @@ class Exchange(Protocol):
         May call the sink before it returns.
         """
 
+    def splice(self, owner: StreamOwner, /) -> tuple[Spliced, bytes] | None:
+        """After a 101: give the stream to `owner`. The sink is never called again, and the exchange is over.
+
+        Returns the connection, and what came while the sink had paused, for `owner` to acknowledge with the rest. None:
+        the exchange is over already, or the upstream does not pass bytes (`Upstream.passes_bytes`).
+        """
+
 
 class Upstream(Protocol):
     """Carries exchanges to one target over one link.
@@ -174,6 +204,10 @@ class Upstream(Protocol):
     @property
     def dialect(self) -> str:
         """`yamux`, `json` or `chunk`."""
+
+    @property
+    def passes_bytes(self) -> bool:
+        """After a 101 the service's bytes pass as they are: a WebSocket may be spliced."""
 
     @property
     def upgrade_allowance(self) -> float:

@@ -10,7 +10,7 @@ from tunnel.account import Account
 from tunnel.override import override
 from tunnel.port import Headers
 
-from ..public.client_port import Handshake, HandshakeListener, WebSocketClient
+from ..public.client_port import Handshake, HandshakeListener, SplicedClient, WebSocketClient
 from .types import Receive, Scope, Send
 from .websocket import AsgiWebSocket
 from .websocket_client import AsgiWebSocketClient
@@ -81,6 +81,15 @@ class AsgiHandshake(Handshake):
     def open(self, max_message_bytes: int, account: Account, /) -> WebSocketClient:
         self._client = AsgiWebSocketClient(self._receive, self._send)
         return self._client
+
+    @property
+    @override
+    def passes_bytes(self) -> bool:
+        return False  # ASGI has messages
+
+    @override
+    def splice(self) -> SplicedClient:
+        raise NotImplementedError("an ASGI server has no bytes to pass")
 
     @override
     def end(self) -> None:

@@ -2,11 +2,13 @@
 
 `HttpClient` is the client of one HTTP call; it makes plain calls to its `HttpListener`. `Handshake` is the client of a
 WebSocket until it is accepted or refused; it makes plain calls to its `HandshakeListener`. `WebSocketClient` is the
-client's end of an open one: it knows the server's wire or its ASGI calls, and no policy. It makes plain calls to its
-`WebSocketListener`: `message` for each whole message, except while paused; `client_writable` when its buffer has
-drained; `client_left` once, at the end.
+client's end of an open one that carries messages: it knows the server's wire or its ASGI calls, and no policy. It makes
+plain calls to its `WebSocketListener`: `message` for each whole message, except while paused; `client_writable` when
+its buffer has drained; `client_left` once, at the end. `SplicedClient` is the client's end of one that is spliced: it
+passes bytes.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 from tunnel.account import Account
@@ -129,6 +131,13 @@ class Handshake(Protocol):
     def open(self, max_message_bytes: int, account: Account, /) -> "WebSocketClient":
         """The client's end of the WebSocket. Call it once, from `accepted`."""
 
+    @property
+    def passes_bytes(self) -> bool:
+        """Whether `splice` may be called in place of `open`."""
+
+    def splice(self) -> "SplicedClient":
+        """The client's end of a WebSocket whose bytes pass as they are. Call it once, from `accepted`."""
+
     def end(self) -> None:
         """The WebSocket that was opened is over."""
 
@@ -214,3 +223,59 @@ class WebSocketListener(Protocol):
 
     def client_left(self, code: int, reason: str, /) -> None:
         """The client closed (1005: it gave no code) or vanished (1006); idempotent."""
+
+
+class SplicedClient(Protocol):
+    """The client's end of one spliced WebSocket: RFC 6455 frames, cut anywhere."""
+
+    __slots__ = ()
+
+    def start(self, listener: "SplicedListener", /) -> None:
+        """Start to call `listener`."""
+
+    def leave(self) -> None:
+        """Make no more calls to the listener; idempotent."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that the server still has to write. While it falls, the client is reading."""
+
+    def write(self, data: bytes, /) -> bool:
+        """Take all of `data`. False: its buffer is above its mark, so wait for `client_writable`."""
+
+    def pause_reading(self) -> None:
+        """Pass on nothing until `resume_reading`; idempotent."""
+
+    def resume_reading(self) -> None:
+        """Pass on bytes again; idempotent."""
+
+    def later(self, step: Callable[[], None], /) -> None:
+        """Do more of the work that bytes brought, when it is this client's turn."""
+
+    def hang_up(self) -> None:
+        """Close the connection after what was written; idempotent."""
+
+    def abort(self) -> None:
+        """Cut the connection at once, unsent bytes and all."""
+
+
+class SplicedListener(Protocol):
+    """The calls that a `SplicedClient` makes; a `Splice` takes them."""
+
+    def bytes_received(self, data: bytes, /) -> None:
+        """Bytes from the client, never empty."""
+
+    def client_writable(self) -> None:
+        """All data is drained, after `write` returned False."""
+
+    def ping_client(self) -> None:
+        """The client was silent for the whole interval: ask it for a sign of life."""
+
+    def client_silent(self) -> None:
+        """Nothing came after a ping: the client is gone."""
+
+    def server_stops(self) -> None:
+        """The server stops, and the connection with it."""
+
+    def client_left(self, code: int, reason: str, /) -> None:
+        """The connection is gone (1006); idempotent."""

@@ -1,4 +1,4 @@
-"""One WebSocket of a client, as plain calls: its handshake, and then a `Conversation`, which carries the rest.
+"""One WebSocket of a client, as plain calls: its handshake, then a `Splice` or a `Conversation` (see `carrying.py`).
 
 The client is accepted only after the service's 101, with the subprotocol that the service chose. If the service
 refuses, the client gets the service's status, headers and body. Only waiting for a link is a task. `tick` holds the
@@ -34,11 +34,14 @@ from ..rules import problems
 from ..rules.request import Request
 from ..rules.routes import Route
 from . import records
+from .carrying import carry
 from .client_port import Handshake
 from .conversation import Conversation
+from .extensions import agreed_in, offered_by, offering, reserved_bits
 from .header_rules import BadRequestError, accept_headers, response_headers, upgrade_head
 from .opening_call import OpeningCall
 from .refusals import page
+from .splice import Splice
 from .websocket_states import (
     ACCEPTING,
     CHOOSING,
@@ -64,7 +67,8 @@ class WebSocketCall(OpeningCall):
     is_websocket = True
 
     __slots__ = (
-        "_body", "_client", "_conversation", "_ended", "_error", "_head", "_held", "_key", "_ticket", "_timer", "state",
+        "_body", "_client", "_conversation", "_ended", "_error", "_head", "_held", "_key", "_offer", "_reserved",
+        "_spliced", "_ticket", "_timer", "state",
     )  # fmt: skip
 
     def __init__(self, gateway: Gateway, route: Route, request: Request, client: Handshake) -> None:
@@ -72,7 +76,10 @@ class WebSocketCall(OpeningCall):
         self._client = client
         self._key = websocket.new_key()
         self._ticket: Ticket | None = None
-        self._conversation: Conversation | None = None  # while TALKING
+        self._conversation: Conversation | Splice | None = None  # while TALKING
+        self._offer = offered_by(request, route.policy)  # extensions, towards an upstream that passes bytes
+        self._spliced = False  # with the upstream that was chosen
+        self._reserved = 0  # bits of the extensions that the service agreed to
         self._head: ResponseHead | None = None  # of a refusal
         self._body: list[bytes] = []  # of a refusal, or frames that came with the 101
         self._held: Holding | None = None  # the bytes of `_body`
@@ -115,13 +122,13 @@ class WebSocketCall(OpeningCall):
         self.status = 101
         self._stop_timer()
         self._request_head = None  # may hold a kilobyte of cookies, for as long as the WebSocket is open
-        gateway, policy, exchange = self._gateway, self._route.policy, self._exchange
+        gateway, exchange = self._gateway, self._exchange
         gateway.metrics.websocket_opened(self)
         access.emit_opened(self)
-        assert exchange is not None  # noqa: S101  (it has answered 101)
-        client = self._client.open(policy.max_message_bytes, gateway.account)
-        conversation = self._conversation = Conversation(
-            exchange, policy, client, account=gateway.account, metrics=gateway.metrics, record=self,
+        assert exchange is not None  # noqa: S101  (it answered)
+        conversation = self._conversation = carry(
+            exchange, self._route.policy, self._client, self._reserved if self._spliced else None,
+            account=gateway.account, metrics=gateway.metrics, record=self,
             wake=partial(gateway.exchanges.wake, self), over=self._talked,
         )  # fmt: skip
         early = b"".join(self._body)
@@ -260,6 +267,12 @@ class WebSocketCall(OpeningCall):
     # --- opening
 
     @override
+    def _open(self, head: RequestHead, sink: Sink, upstream: Upstream) -> None:
+        client, policy = self._client, self._route.policy
+        self._spliced = client.passes_bytes and upstream.passes_bytes and not policy.slows_senders
+        super()._open(offering(head, self._offer) if self._spliced and self._offer else head, sink, upstream)
+
+    @override
     def _choose(self, head: RequestHead, sink: Sink, avoid: Upstream | None = None) -> None:
         self.state = CHOOSING
         super()._choose(head, sink, avoid)
@@ -303,13 +316,16 @@ class WebSocketCall(OpeningCall):
     def _accept(self, head: ResponseHead) -> None:
         """Have the client accepted, if the service's 101 is in order."""
         offered = [protocol.encode("latin-1") for protocol in self._request.subprotocols]
+        extensions = self._offer if self._spliced else b""
         try:
-            chosen = websocket.check_accept(self._key, head.headers, offered)
+            chosen = websocket.check_accept(self._key, head.headers, offered, extensions)
         except TunnelError as error:
             self._give_up(error)
             return
         self.state = ACCEPTING
         headers = accept_headers(head.headers)
+        headers.extend(agreed_in(head.headers))
+        self._reserved = reserved_bits(head.headers)
         if self.upstream is not None:
             headers.extend(cookie_for(self._route, self._request, self.upstream))
         headers = self._route.policy.response_headers.apply(headers)

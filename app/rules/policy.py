@@ -49,6 +49,8 @@ class Policy:
     """How many seconds' worth may arrive at once."""
     rate_limit_action: str = "close"
     """`close` with 1008, or `slow` the sender down."""
+    websocket_compression: str = "pass"
+    """`pass`: the two ends agree on extensions of a spliced WebSocket; `decline`: they are not offered any."""
     max_message_bytes: int = 10 * 1024 * 1024
     max_body_bytes: int | None = None
     max_websockets: int | None = None
@@ -68,6 +70,12 @@ class Policy:
     websocket_write_timeout: float = 10.0
     request_headers: HeaderChanges = NO_CHANGES
     response_headers: HeaderChanges = NO_CHANGES
+
+    @property
+    def slows_senders(self) -> bool:
+        """Whether a rate limit holds messages back, which needs them one by one."""
+        limited = self.messages_per_second is not None or self.bytes_per_second is not None
+        return limited and self.rate_limit_action == "slow"
 
 
 DEFAULT_POLICY = Policy()

@@ -13,9 +13,10 @@ from tunnel.account import Account
 from tunnel.override import override
 from tunnel.port import Headers
 
-from ..public.client_port import Handshake, HandshakeListener, HttpListener, WebSocketClient
+from ..public.client_port import Handshake, HandshakeListener, HttpListener, SplicedClient, WebSocketClient
 from ..rules.problems import Problem
 from .client_channel import ClientChannel
+from .spliced_channel import SplicedChannel
 from .upgraded import Upgraded
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gateway")
 
 
-class ClientHandshake(Upgraded[ClientChannel], Handshake):
+class ClientHandshake(Upgraded[ClientChannel | SplicedChannel], Handshake):
     """See the module. `make` gives the call."""
 
     __slots__ = ("_call", "_make")
@@ -59,9 +60,12 @@ class ClientHandshake(Upgraded[ClientChannel], Handshake):
 
     def shutdown(self) -> None:
         """The server stops."""
-        if self._channel is not None and self._socket is not None:
+        channel = self._channel
+        if isinstance(channel, SplicedChannel):
+            channel.shutdown()
+        elif channel is not None and self._socket is not None:
             self._socket.close(1012, "")
-            self._channel.ended(1012)
+            channel.ended(1012)
             self._socket.hang_up()
 
     # --- told by the call
@@ -82,9 +86,22 @@ class ClientHandshake(Upgraded[ClientChannel], Handshake):
         transport = self._connection.transport
         assert transport is not None  # noqa: S101  (`_accepted` looked)
         wire = self._make_socket(transport)
-        self._channel = ClientChannel(wire, max_message_bytes, account, self._connection.backlog)
-        wire.ping_failed = self._channel.ended
-        return self._channel
+        channel = self._channel = ClientChannel(wire, max_message_bytes, account, self._connection.backlog)
+        wire.ping_failed = channel.ended
+        return channel
+
+    @property
+    @override
+    def passes_bytes(self) -> bool:
+        return True
+
+    @override
+    def splice(self) -> SplicedClient:
+        transport = self._connection.transport
+        assert transport is not None  # noqa: S101  (`_accepted` looked)
+        pings, _ = self._settings
+        channel = self._channel = SplicedChannel(self._connection, transport, self._loop, pings)
+        return channel
 
     @override
     def end(self) -> None: ...  # the channel ends the connection

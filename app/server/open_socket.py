@@ -25,8 +25,10 @@ def _nobody(*_: object) -> None:
 class OpenSocket:
     """See the module. A `Wire`, and a `Pinged`."""
 
+    pings_only_silence = False
+
     __slots__ = (
-        "__weakref__", "_connection", "close_sent", "close_timer", "disconnected", "heard", "loop",
+        "__weakref__", "_connection", "asked", "close_sent", "close_timer", "disconnected", "heard", "loop",
         "max_message_bytes", "on_ended", "on_received", "ping_failed", "ping_interval", "ping_timeout", "pinged_at",
         "read_paused", "transport",
     )  # fmt: skip
@@ -37,7 +39,7 @@ class OpenSocket:
     ) -> None:  # fmt: skip
         self._connection = connection
         self.ping_interval, self.ping_timeout = pings
-        self.heard = False
+        self.heard = self.asked = False
         self.pinged_at = 0.0
         self.transport = transport
         self.loop = loop

@@ -1,6 +1,7 @@
 """Pings to the clients of one event loop: one timer for all, which visits only the connections that are due.
 
-A client gets a ping every `ping_interval`, whatever else it is sent. If nothing comes from it for `ping_timeout` after
+A client gets a ping every `ping_interval`, whatever else it is sent; one whose bytes are spliced only after an interval
+in which nothing came from it. If nothing comes from it for `ping_timeout` after
 a ping, it is gone. Any byte from it is a sign of life, so a client whose pong is stuck behind a large message is kept,
 and a ping needs no payload. What the client is sent proves nothing: the system takes it long after the client is gone.
 Times are rounded up to ticks. Pings that are due together are divided among turns of the loop.
@@ -34,7 +35,11 @@ class Pinged(Protocol):
     heard: bool
     """A byte came. Set by the connection, cleared with each ping."""
     pinged_at: float
-    """When the last ping was sent, or the handshake ended. Kept by `Pings`, on its own clock."""
+    """When the last ping was sent or spared, or the handshake ended. Kept by `Pings`, on its own clock."""
+    asked: bool
+    """A ping was sent then. Kept by `Pings`."""
+    pings_only_silence: bool
+    """Whoever was heard since the last look is spared a ping."""
 
     @property
     def is_ending(self) -> bool:
@@ -67,6 +72,7 @@ class Pings:
         """The handshake is over: send pings from now on."""
         if client.ping_interval:
             client.heard = True
+            client.asked = False
             client.pinged_at = self._now
             self._put(client, self._now + client.ping_interval)
 
@@ -114,13 +120,15 @@ class Pings:
         interval, timeout, now = client.ping_interval, client.ping_timeout, self._now
         if client.is_ending or interval is None:
             return
-        if client.heard or timeout is None:
+        if client.heard or timeout is None or not client.asked:
             again = client.pinged_at + interval
             if again <= now:
+                client.asked = not (client.heard and client.pings_only_silence)
                 client.heard = False
                 client.pinged_at = now
-                client.send_ping()
-                again = now + (interval if timeout is None else min(interval, timeout))
+                if client.asked:
+                    client.send_ping()
+                again = now + (interval if timeout is None or not client.asked else min(interval, timeout))
         else:
             again = client.pinged_at + timeout
             if again <= now:

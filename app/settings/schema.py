@@ -53,6 +53,7 @@ class PolicyKeys(msgspec.Struct, kw_only=True):
     bytes_per_second: PerSecond | Unlimited | UnsetType = UNSET
     rate_burst_seconds: Seconds | UnsetType = UNSET
     rate_limit_action: Literal["close", "slow"] | UnsetType = UNSET
+    websocket_compression: Literal["pass", "decline"] | UnsetType = UNSET
     max_message_bytes: MessageBytes | UnsetType = UNSET
     max_body_bytes: Count | Unlimited | UnsetType = UNSET
     max_websockets: Count | Unlimited | UnsetType = UNSET

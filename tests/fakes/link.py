@@ -24,6 +24,7 @@ class FakeLink:
         self.born = self.unavailable_since = 0.0
         self.dialect = "yamux"
         self.upgrade_allowance = 0.0
+        self.passes_bytes = False
         self.suspect = False
         self.state = LinkState.READY
         self.exchanges: list[FakeExchange] = []

@@ -49,6 +49,7 @@ class FakeHandshake:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.end_opened = FakeWebSocketClient(self.log)
+        self.passes_bytes = False
         self.subprotocol: str | None = None
         self.fields: Headers = []
         self.body = b""

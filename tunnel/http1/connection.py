@@ -16,11 +16,11 @@ from tunnel.http1.exchange import StreamExchange
 from tunnel.http1.request import encode_head
 from tunnel.http1.whole import WholeReader
 from tunnel.override import override
-from tunnel.port import Exchange, RequestHead, Sink
+from tunnel.port import Exchange, RequestHead, Sink, Spliced
 from tunnel.streams import ByteStream, StreamOwner
 
 
-class HttpConnection(StreamOwner):
+class HttpConnection(StreamOwner, Spliced):
     """One HTTP/1.1 connection.
 
     `clock` returns seconds and never goes back. `on_idle`: the exchange is over, and the connection may carry
@@ -35,7 +35,6 @@ class HttpConnection(StreamOwner):
         "_stream",
         "active",
         "idle_since",
-        "input_ended",
         "is_closed",
         "keep_alive_seconds",
         "pooled",
@@ -168,6 +167,17 @@ class HttpConnection(StreamOwner):
     def lose(self) -> None:
         """The stream was lost during the exchange."""
         self._close()
+
+    # --- after a 101
+
+    @property
+    @override
+    def stream(self) -> ByteStream:
+        return self._stream
+
+    def splice(self, owner: StreamOwner, /) -> None:
+        """Give the stream to `owner`, who ends the connection with `finish`, `abort` or `lose`."""
+        self._stream.owner = owner
 
     def _close(self) -> None:
         if not self.is_closed:

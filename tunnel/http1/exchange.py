@@ -19,7 +19,8 @@ have paused; both matter to what is called, neither to what may follow.
     THEIRS ENDED   `_told_end`                   OVER                  the door ended our direction
     OVER           `_over`                       ASKED                 it begins again, for another sink
 
-A reset, a lost stream and a refused body lead from any state to OVER. Only an exchange whose answer was told by `whole`
+A reset, a lost stream and a refused body lead from any state to OVER, and `splice` from OPEN and THEIRS ENDED: the
+stream then has another owner. Only an exchange whose answer was told by `whole`
 begins again: its sink has forgotten it (see `WholeSink`). For all others OVER is final.
 
 Invariants: each received byte is acknowledged once: when its data is delivered and the sink did not pause, else on
@@ -45,28 +46,23 @@ from tunnel.http1.request import BodyLengthError
 from tunnel.http1.whole import WholeReader
 from tunnel.nobody import NOBODY
 from tunnel.override import override
-from tunnel.port import Exchange, Headers, RequestHead, Sink
+from tunnel.port import Exchange, Headers, RequestHead, Sink, Spliced
 from tunnel.streams import ByteStream, StreamOwner
 
 _SENT, _COUNTED, _CHUNKED, _RAW = range(4)
 
 
-class _Connection(Protocol):
+class _Connection(Spliced, Protocol):
     """What an exchange asks of its connection. `HttpConnection` documents it."""
 
     uses: int
-    input_ended: bool
     suspect: bool
     reader: WholeReader
     spare: "StreamExchange | None"
 
     def become_idle(self, keep_alive_seconds: float | None) -> None: ...
 
-    def finish(self) -> None: ...
-
-    def abort(self) -> None: ...
-
-    def lose(self) -> None: ...
+    def splice(self, owner: StreamOwner, /) -> None: ...
 
 
 class StreamExchange(Exchange, StreamOwner):
@@ -201,6 +197,19 @@ class StreamExchange(Exchange, StreamOwner):
             self._take(self._waiting.popleft())
         if self._input_ended and not self._paused and not self._over:
             self._end_input()
+
+    @override
+    def splice(self, owner: StreamOwner, /) -> tuple[Spliced, bytes] | None:
+        if self._upload != _RAW or self._over:
+            return None
+        waiting = b"".join(self._waiting or ())
+        self._waiting = None
+        if self._answer is not None and self._answer.body:
+            waiting = self._answer.body + waiting
+            self._taken -= len(self._answer.body)
+        self._release()
+        self._connection.splice(owner)
+        return self._connection, waiting
 
     # --- told by the stream
 

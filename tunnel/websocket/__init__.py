@@ -13,14 +13,13 @@ from tunnel.websocket.handshake import (
     handshake_headers,
     new_key,
 )
-from tunnel.websocket.scanner import FrameHead, FrameScanner
+from tunnel.websocket.scanner import FrameScanner, Scanned, marked_ping
 
 __all__ = [
     "Closed",
     "Connection",
     "Event",
     "Failed",
-    "FrameHead",
     "FrameScanner",
     "HandshakeError",
     "Message",
@@ -28,9 +27,11 @@ __all__ = [
     "Ping",
     "Pong",
     "Role",
+    "Scanned",
     "State",
     "accept_for",
     "check_accept",
     "handshake_headers",
+    "marked_ping",
     "new_key",
 ]

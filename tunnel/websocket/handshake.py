@@ -1,7 +1,6 @@
 """The client's side of the opening handshake (RFC 6455 section 4.1): our fields, and the check of those in a 101.
 
-It offers no extension, so the 101 must not accept one. The request line, `Host` and all other fields are left to
-HTTP.
+The request line, `Host` and all other fields are left to HTTP, and extensions to who offers them.
 """
 
 import base64
@@ -41,10 +40,11 @@ def handshake_headers(key: bytes, subprotocols: bytes | None) -> Headers:
     return headers
 
 
-def check_accept(key: bytes, headers: Headers, offered: list[bytes]) -> bytes | None:
+def check_accept(key: bytes, headers: Headers, offered: list[bytes], extensions: bytes = b"") -> bytes | None:
     """Check the fields of a 101. Returns the subprotocol that was chosen from `offered`, or None.
 
-    Raises HandshakeError where section 4.1 says that the client must fail the connection.
+    `extensions`: the value that was offered; what the service makes of their parameters is not looked at. Raises
+    HandshakeError where section 4.1 says that the client must fail the connection.
     """
     values: dict[bytes, list[bytes]] = {}
     for name, value in headers:
@@ -56,7 +56,8 @@ def check_accept(key: bytes, headers: Headers, offered: list[bytes]) -> bytes | 
         raise HandshakeError("Connection of the 101 does not name upgrade")
     if values.get(b"sec-websocket-accept") != [accept_for(key)]:
         raise HandshakeError("Sec-WebSocket-Accept does not answer our key")
-    if any(values.get(b"sec-websocket-extensions", [])):
+    agreed = b",".join(values.get(b"sec-websocket-extensions", []))
+    if agreed and not _names(agreed) <= _names(extensions):
         raise HandshakeError("Sec-WebSocket-Extensions accepts an extension that was not offered")
     chosen = values.get(b"sec-websocket-protocol", [])
     if not chosen:
@@ -64,3 +65,8 @@ def check_accept(key: bytes, headers: Headers, offered: list[bytes]) -> bytes | 
     if len(chosen) > 1 or chosen[0] not in offered:
         raise HandshakeError("Sec-WebSocket-Protocol chooses a protocol that was not offered")
     return chosen[0]
+
+
+def _names(extensions: bytes) -> set[bytes]:
+    """The names in a `Sec-WebSocket-Extensions` (section 9.1)."""
+    return {extension.partition(b";")[0].strip().lower() for extension in extensions.split(b",")}

@@ -1,80 +1,232 @@
-"""Finds the borders of frames in a byte stream that is cut anywhere, without keeping any payload.
+"""Follows the frames of one direction of a WebSocket whose bytes pass as they came, cut anywhere (RFC 6455 section 5).
 
-For a WebSocket whose bytes pass through unparsed: it counts the frames and says where a frame of our own may be
-inserted. It checks no rule (the two ends do, and may use extensions), holds at most one unfinished head (13 bytes),
-and costs the same for a frame of any size.
+It reads heads and control frames, and keeps nothing of a message. An unfinished head and an unfinished control frame
+are held back (at most 138 bytes), so what was passed on ends either at a border between frames, where a frame of ours
+may go in, or inside the payload of a data frame. What the payloads are, UTF-8 and compression, is the two ends' matter.
+
+Invariant: the bytes passed on are the bytes fed, in order, without the pongs that answer our pings, up to the first
+fault; a close frame is the last that passes.
 """
 
+import os
+from collections.abc import Callable
 from typing import NamedTuple
 
-from tunnel.websocket.frames import parse_head
+from tunnel.websocket.events import Closed, Failed
+from tunnel.websocket.frames import (
+    CONTROL_LIMIT_BYTES,
+    NO_CODE,
+    Opcode,
+    apply_mask,
+    encode_frame,
+    is_valid_code,
+    parse_head,
+)
+
+FRAMES_AT_ONCE = 512
+"""Heads that one call reads, in half a millisecond; the rest is for a later turn."""
+
+_MARK = os.urandom(8)
+"""The payload of our pings, which no ping of the two ends has."""
+_CLOSE, _PING, _PONG = (int(opcode) for opcode in (Opcode.CLOSE, Opcode.PING, Opcode.PONG))
+_LENGTH_LIMIT = 1 << 63
+_RESERVED = 0x70
+_FIN = 0x80
 
 
-class FrameHead(NamedTuple):
-    """One frame's head."""
+def marked_ping(*, masked: bool) -> bytes:
+    """A ping of ours, whose pong a scanner cuts out. `masked`: towards a service."""
+    return encode_frame(_PING, _MARK, masked)
 
-    opcode: int
-    fin: bool
-    rsv: int
-    """The three reserved bits, as a number from 0 to 7; extensions use them."""
-    masked: bool
-    length: int
-    """Bytes of payload."""
-    offset: int
-    """Of the frame's first byte, counted from the first byte of the stream."""
+
+class Scanned(NamedTuple):
+    """What a piece of the stream brought."""
+
+    passed: bytes
+    """To be passed on."""
+    sizes: list[int]
+    """The messages that ended in it: bytes of payload, as they are on the wire."""
+    end: Closed | Failed | None
+    """A close frame, which is passed on, or a fault: nothing more is read."""
+    rest: bytes
+    """Not looked at: to be fed in a later turn."""
 
 
 class FrameScanner:
-    """Follows one direction of a WebSocket, from the first byte after the handshake."""
+    """See the module. `masked`: the frames of a client.
 
-    __slots__ = ("_head", "_skip", "border", "received_bytes")
+    `max_message_bytes` bounds a message by its heads. `reserved`: the reserved bits that extensions may set, of 0x70.
+    `admits` is asked for each message at the head of its last frame; where it returns False the message is refused
+    with 1008.
+    """
 
-    def __init__(self) -> None:
-        self.received_bytes = 0
-        """The number of bytes fed."""
-        self.border = 0
-        """The last border between frames in the bytes fed, counted from the first byte of the stream."""
-        self._skip = 0
-        """Bytes of the current frame's payload that have not come yet."""
-        self._head = b""
+    __slots__ = (
+        "_admits", "_ends", "_held", "_in_message", "_mask_bit", "_max_message_bytes", "_message_bytes", "_reserved",
+        "_short", "_usual", "is_plain", "left",
+    )  # fmt: skip
+
+    def __init__(
+        self, *, masked: bool, max_message_bytes: int, reserved: int = 0, admits: Callable[[int], bool] | None = None
+    ) -> None:
+        self._mask_bit = 0x80 if masked else 0
+        self._short = 6 if masked else 2
+        self._max_message_bytes = max_message_bytes
+        self._reserved = reserved
+        self._admits = admits
+        self._usual = b"\x81\x82\xc1\xc2" if reserved & 0x40 else b"\x81\x82"
+        self._held = b""  # an unfinished head, or an unfinished control frame
+        self._message_bytes = 0  # of the frames of the open message
+        self._in_message = False  # its next frame continues it
+        self._ends = False  # the open frame is the last of its message
+        self.left = 0
+        """Bytes of the open frame's payload that have not come yet. 0: what was passed on ends at a border."""
+        self.is_plain = admits is None
+        """Nothing is open, held or to be asked: `whole` may be called."""
 
     def __repr__(self) -> str:
-        where = "at a border" if self.at_border else f"in a frame since {self.border}"
-        return f"<FrameScanner {self.received_bytes} bytes, {where}>"
+        where = f"{self.left} bytes of a frame left" if self.left else "at a border"
+        return f"<FrameScanner {where}, {len(self._held)} bytes held>"
 
     @property
-    def at_border(self) -> bool:
-        """Whether the bytes fed end with a whole frame, or are none."""
-        return self.border == self.received_bytes
+    def held_bytes(self) -> int:
+        """Bytes held back."""
+        return len(self._held)
 
-    def feed(self, data: bytes) -> list[FrameHead]:
-        """Take the next bytes of the stream. Returns the heads that they completed, in order."""
-        self.received_bytes += len(data)
-        skip = self._skip
-        if len(data) < skip:
-            self._skip = skip - len(data)
-            return []
-        base = self.received_bytes - len(data)
-        if skip:
-            self.border = base + skip
-        if self._head:
-            base -= len(self._head)
-            data = self._head + data
-            self._head = b""
-        heads: list[FrameHead] = []
-        at = skip
-        self._skip = 0
+    def whole(self, data: bytes) -> int:
+        """The short way of `scan`, to be called while `is_plain`: for a piece that is one frame and one message.
+
+        Returns the length of its payload. -1: it is something else, and was not looked at.
+        """
         end = len(data)
+        if end < 2 or data[0] not in self._usual:
+            return -1
+        length = data[1] - self._mask_bit
+        if length < 126:
+            whole = length + self._short
+        elif length == 126 and end >= 4:
+            length = data[2] << 8 | data[3]
+            whole = length + self._short + 2
+        elif length == 127 and end >= 10:
+            length = int.from_bytes(data[2:10])
+            whole = length + self._short + 8
+        else:
+            return -1
+        return length if whole == end and 0 <= length <= self._max_message_bytes else -1
+
+    def scan(self, data: bytes, most_frames: int = FRAMES_AT_ONCE) -> Scanned:
+        """Take the next bytes of the stream, but no more than `most_frames` heads."""
+        if self._held:
+            data, self._held = self._held + data, b""
+        if self.left > len(data):
+            self.left -= len(data)
+            return Scanned(data, [], None, b"")
+        sizes: list[int] = []
+        if self.left and self._ends:
+            sizes.append(self._end_message())
+        at, self.left = self.left, 0
+        scanned = self._scan_frames(data, at, sizes, most_frames)
+        self.is_plain = not (self.left or self._in_message or self._held or self._admits)
+        return scanned
+
+    def finish_frame(self, data: bytes) -> bytes:
+        """What of `data` belongs to the open frame. Nothing else is read."""
+        part = data[: self.left]
+        self.left -= len(part)
+        return part
+
+    def _scan_frames(self, data: bytes, at: int, sizes: list[int], most_frames: int) -> Scanned:
+        """Read the frames that begin at `at`, which is a border."""
+        begin, end = 0, len(data)  # of what passes and is not in `parts` yet
+        parts: list[bytes] = []
+        stop: Closed | Failed | None = None
+        rest = b""
         while at < end:
-            parsed = parse_head(data, at)
-            if parsed is None:
-                self._head = data[at:]
+            if not most_frames:
+                rest, end = data[at:], at
                 break
-            first, second, length, payload = parsed
-            heads.append(FrameHead(first & 0x0F, first > 0x7F, first >> 4 & 7, second > 0x7F, length, base + at))
-            at = payload + length
-            if at > end:
-                self._skip = at - end
-            else:
-                self.border = base + at
-        return heads
+            most_frames -= 1
+            head = parse_head(data, at)
+            if head is None or _is_unfinished_control(head, end):
+                self._held, end = data[at:], at
+                break
+            first, second, length, payload = head
+            after = payload + length
+            stop = self._fault(first, second, length)
+            if stop is not None:
+                end = at
+                break
+            if not first & 0x08:
+                self._begin_frame(first >= _FIN, length, after - end, sizes)
+            elif first & 0x0F != _PING:
+                body = self._unmasked(data, payload, after)
+                if first & 0x0F == _CLOSE:
+                    stop = _close(body)
+                    end = after if isinstance(stop, Closed) else at
+                    break
+                if body == _MARK:
+                    parts.append(data[begin:at])
+                    begin = after
+            at = after
+        passed = data[begin:end] if begin or end < len(data) else data
+        return Scanned(b"".join((*parts, passed)) if parts else passed, sizes, stop, rest)
+
+    def _begin_frame(self, is_last: bool, length: int, left: int, sizes: list[int]) -> None:
+        """A data frame whose payload, but for `left` bytes, has come."""
+        self._message_bytes += length
+        self._ends = is_last
+        self._in_message = not is_last
+        if left > 0:
+            self.left = left
+        elif is_last:
+            sizes.append(self._end_message())
+
+    def _unmasked(self, data: bytes, payload: int, after: int) -> bytes:
+        body = data[payload:after]
+        return apply_mask(body, data[payload - 4 : payload]) if self._mask_bit else body
+
+    def _end_message(self) -> int:
+        size, self._message_bytes = self._message_bytes, 0
+        self._ends = False
+        return size
+
+    def _fault(self, first: int, second: int, length: int) -> Failed | None:
+        """What is wrong with a frame, by its head."""
+        opcode = first & 0x0F
+        if second & 0x80 != self._mask_bit:
+            return Failed(1002, "a frame without a mask" if self._mask_bit else "a frame with a mask")
+        if first & _RESERVED & ~self._reserved:
+            return Failed(1002, "reserved bits without an extension")
+        if opcode >= 0x08:
+            if opcode > _PONG:
+                return Failed(1002, "an unknown opcode")
+            if first < _FIN or length > CONTROL_LIMIT_BYTES:
+                return Failed(1002, "a control frame that is fragmented or too long")
+            return None
+        if opcode > Opcode.BINARY:
+            return Failed(1002, "an unknown opcode")
+        if (opcode == Opcode.CONTINUATION) is not self._in_message:
+            return Failed(1002, "a message inside a message" if opcode else "a continuation of nothing")
+        if length >= _LENGTH_LIMIT:
+            return Failed(1002, "a length with its highest bit set")
+        size = self._message_bytes + length
+        if size > self._max_message_bytes:
+            return Failed(1009, "message too large")
+        if first >= _FIN and self._admits is not None and not self._admits(size):
+            return Failed(1008, "rate limit exceeded")
+        return None
+
+
+def _is_unfinished_control(head: tuple[int, int, int, int], end: int) -> bool:
+    """Whether it is a control frame, of a length that is allowed, that goes on after `end`."""
+    first, _, length, payload = head
+    return first & 0x08 != 0 and length <= CONTROL_LIMIT_BYTES and payload + length > end
+
+
+def _close(payload: bytes) -> Closed | Failed:
+    """A close frame's code and reason (section 5.5.1). Codes that must not be on the wire are a fault."""
+    if not payload:
+        return Closed(NO_CODE, "")
+    code = int.from_bytes(payload[:2])
+    if len(payload) == 1 or not is_valid_code(code):
+        return Failed(1002, "a close frame without a valid code")
+    return Closed(code, payload[2:].decode(errors="replace"))

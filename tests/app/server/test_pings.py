@@ -18,7 +18,7 @@ class Client:
     def __init__(self, pings: Pings, interval: float | None = 30.0, timeout: float | None = 60.0) -> None:
         self.ping_interval = interval
         self.ping_timeout = timeout
-        self.heard = False
+        self.heard = self.asked = self.pings_only_silence = False
         self.pinged_at = 0.0
         self.answers = True
         self.is_ending = False
@@ -48,6 +48,23 @@ class Client:
 def now() -> float:
     """Seconds since the test began."""
     return asyncio.get_running_loop().time() - 1_000.0
+
+
+@dialogue
+async def test_of_those_that_are_spared_while_they_talk_only_a_silent_one_is_pinged():
+    client = Client(Pings())
+    client.pings_only_silence = True
+    for _ in range(4):  # something comes in each of the first intervals
+        await asyncio.sleep(30.0)
+        client.heard = True
+    assert client.pinged == []
+    await asyncio.sleep(150.0)
+    # The answer to a ping is a sign of life: it spares the client the next one.
+    assert client.pinged == [pytest.approx(180.0), pytest.approx(240.0)]
+    client.answers = False
+    await asyncio.sleep(90.0)
+    assert client.pinged[2:] == [pytest.approx(300.0)]
+    assert client.given_up == [pytest.approx(360.0)]
 
 
 @dialogue

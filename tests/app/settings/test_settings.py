@@ -229,6 +229,7 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
     "bytes_per_second": ("5", "1e6", 1e6),
     "rate_burst_seconds": ("2", "3", 3.0),
     "rate_limit_action": ('"close"', "slow", "slow"),
+    "websocket_compression": ('"pass"', "decline", "decline"),
     "max_message_bytes": ("1024", "4096", 4096),
     "max_body_bytes": ("5", "6", 6),
     "max_websockets": ("5", "6", 6),

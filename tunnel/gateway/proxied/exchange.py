@@ -25,7 +25,8 @@ from tunnel.gateway.proxied.inbox import OverflowedError
 from tunnel.gateway.proxied.proxy_stream import ABORT, END, HEAD, encode_head
 from tunnel.nobody import NOBODY
 from tunnel.override import override
-from tunnel.port import Exchange, RequestHead, ResponseHead, Sink
+from tunnel.port import Exchange, RequestHead, ResponseHead, Sink, Spliced
+from tunnel.streams import StreamOwner
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,10 @@ class ProxiedExchange(Exchange):
     @override
     def held_bytes(self) -> int:
         return 0 if self.over else self.stream.held_bytes + self._in_hand.size_bytes
+
+    @override
+    def splice(self, owner: StreamOwner, /) -> tuple[Spliced, bytes] | None:
+        return None  # there is no stream to give
 
     @override
     def reset(self) -> None:

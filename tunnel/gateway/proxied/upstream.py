@@ -46,6 +46,11 @@ class ProxiedUpstream(Upstream):
 
     @property
     @override
+    def passes_bytes(self) -> bool:
+        return False  # messages, each with a head of its own
+
+    @property
+    @override
     def label(self) -> str:
         return self.carrier.link.name
 

@@ -39,6 +39,7 @@ class YamuxUpstream(Upstream):
 
     label: str
     dialect = "yamux"
+    passes_bytes = True
     upgrade_allowance = 0.0
 
     def __init__(self, carrier: _CarrierOfUpstreams, target: Target) -> None:

@@ -1,0 +1,215 @@
+"""How a spliced WebSocket ends: who closed it, which closes of ours go in where, and when both sides are done.
+
+The part of a splice (`splice.py`) that moves no data.
+"""
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+
+from tunnel.account import Account, Holding
+from tunnel.errors import LinkLostError, TunnelError
+from tunnel.port import Spliced
+from tunnel.streams import ByteStream
+from tunnel.websocket import Failed, FrameScanner
+from tunnel.websocket.frames import Opcode, close_payload, encode_frame
+
+from ..observed.access import Record
+from ..observed.metrics import Limit, Metrics, limit_of_error
+from ..observed.record import ClosedBy
+from ..rules import problems
+from ..rules.policy import Policy
+from .client_port import SplicedClient
+from .passage import Passage
+from .silence import Silence
+from .splice_states import OPEN, OVER, PARTING
+from .way import CLOSED, ENDING, Way
+
+_CLOSE_SECONDS = 10.0
+"""Time for both sides to end once one has closed, or we have; then the connections are cut."""
+
+
+class Parting(ABC):
+    """See the module. A subclass moves the data, and calls `_advance` after what may be the end of something."""
+
+    __slots__ = (
+        "_client", "_client_gone", "_close_timer", "_down", "_held", "_metrics", "_over", "_policy", "_record",
+        "_service", "_silence", "_stream", "_untaken_bytes", "_up", "state",
+    )  # fmt: skip
+
+    def __init__(
+        self, policy: Policy, client: SplicedClient, *, reserved: int,
+        account: Account, metrics: Metrics, record: Record, wake: Callable[[], None],
+        over: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._policy = policy
+        self._client = client
+        self._metrics = metrics
+        self._record = record
+        self._over = over
+        self._up = _way(Passage("client_to_service", policy, metrics, record), policy, reserved, masked=True)
+        self._down = _way(Passage("service_to_client", policy, metrics, record), policy, reserved, masked=False)
+        self._silence = Silence(policy.idle_timeout, wake)
+        self._held = Holding(account)  # of the client's bytes that wait
+        self._untaken_bytes = 0  # of the service, passed on or waiting, and not acknowledged
+        self._client_gone = False
+        self._close_timer: asyncio.TimerHandle | None = None
+        self.state = OPEN
+        self._service: Spliced | None = None
+        """None once nothing more can be written to it, nor will come."""
+        self._stream: ByteStream | None = None
+
+    @abstractmethod
+    def client_left(self, code: int, reason: str, /) -> None:
+        """The client's connection is gone, or is being cut."""
+
+    # --- told by the call, and through it by the gateway
+
+    def failed(self, error: TunnelError) -> None:
+        """The service's connection is gone, or was before this began."""
+        self._service = self._stream = None
+        if (limit := limit_of_error(error)) is not None and not self._record.limit:
+            self._hit(limit)
+        lost_link = isinstance(error, LinkLostError)
+        reason = "connection to the cluster lost" if lost_link else "connection to the service lost"
+        self._record.detail = self._record.detail or str(error)
+        code = problems.problem_of(error).close_code
+        self._up.shut()
+        self._part("gateway" if lost_link else "service", code)
+        self._close_client(code, reason)
+        self._advance()
+
+    def drop(self) -> None:
+        """Let go of both sides and of all that is held; idempotent."""
+        if self.state is OVER:
+            return
+        self.state = OVER
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        self._record.stalled_by_client_seconds = self._down.passage.end()
+        self._record.stalled_by_service_seconds = self._up.passage.end()
+        self._up.shut()
+        self._down.shut()
+        self._held.close()
+        service, self._service, self._stream = self._service, None, None
+        if service is not None:
+            service.finish()
+        self._client.leave()
+
+    def stop(self, *, now: bool) -> None:
+        """The gateway is stopping: close the client with 1012 and the service with 1001 (going away)."""
+        self._close_both(1012, "gateway is restarting", to_service=1001)
+        if now:
+            self._cut()
+
+    def relieve(self) -> None:
+        """The process holds too many bytes: close this WebSocket, and abort a client that does not drain its buffer."""
+        self._hit(Limit.HELD_HARD)
+        self._close_both(1013, "gateway is out of room", to_service=1001)
+        if self._down.is_blocked:
+            self._client.abort()
+        self._cut()
+
+    # --- closing
+
+    def _part(self, by: ClosedBy, code: int) -> None:
+        """Somebody closed, or is gone: the first is recorded, and both sides have some time to end."""
+        self._silence.stir()
+        if self.state is not OPEN:
+            return
+        self.state = PARTING
+        self._record.close_code = self._record.close_code or code
+        self._record.closed_by = self._record.closed_by or by
+
+    def _fail(self, fault: Failed) -> None:
+        """One side broke the protocol or a limit: we close."""
+        if fault.code == 1009:
+            self._hit(Limit.MESSAGE_SIZE)
+        elif fault.code == 1008:
+            self._hit(Limit.MESSAGES_RATE)
+        self._part("gateway", fault.code)
+
+    def _close_both(self, code: int, reason: str, *, to_service: int) -> None:
+        """Close both sides, by our own decision."""
+        if self.state is OPEN:
+            self._part("gateway", code)
+            self._close_client(code, reason)
+            self._close_service(to_service, "")
+            self._advance()
+
+    def _close_client(self, code: int, reason: str) -> None:
+        frame = _close_frame(code, reason, masked=False)
+        if self._client_gone:
+            return
+        if self._down.may_close(frame):
+            self._client.write(frame)
+        elif self._down.state is ENDING and self._is_service_done:
+            self._cut_client()  # the open frame will never end
+
+    def _close_service(self, code: int, reason: str) -> None:
+        frame = _close_frame(code, reason, masked=True)
+        if self._up.may_close(frame) and self._stream is not None:
+            self._stream.write(frame)
+
+    @property
+    def _is_service_done(self) -> bool:
+        """It has ended its direction, and all of that has passed; or it is lost."""
+        return self._service is None or (self._service.input_ended and not self._down.rest)
+
+    def _advance(self) -> None:
+        """End what has nothing left to do."""
+        if self.state is not PARTING:
+            return
+        if self._close_timer is None and not self._down.is_blocked:
+            self._close_timer = asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._finish)
+        is_client_done = self._client_gone or (self._up.end is not None and self._down.state is CLOSED)
+        is_service_done = self._is_service_done
+        if is_client_done:
+            self._client.hang_up()
+        if self._stream is not None and self._up.state is CLOSED and (is_service_done or self._down.end is not None):
+            self._stream.write_end()
+        if is_client_done and is_service_done:
+            self._finish()
+
+    def _cut_client(self) -> None:
+        self._client.abort()
+        self.client_left(1006, "")
+
+    def _reset_service(self) -> None:
+        service, self._service, self._stream = self._service, None, None
+        self._up.shut()
+        if service is not None:
+            service.abort()
+
+    def _cut(self) -> None:
+        """End both sides now, after what was written."""
+        self._reset_service()
+        self._client.hang_up()
+        self._finish()
+
+    def _finish(self) -> None:
+        if self.state is not OVER:
+            self._client.hang_up()
+            self.drop()
+            self._over()
+
+    def _hit(self, limit: Limit) -> None:
+        self._metrics.limit_hit(limit, self._record)
+
+
+def _way(passage: Passage, policy: Policy, reserved: int, *, masked: bool) -> Way:
+    admits = partial(_admits, passage) if passage.limited else None
+    scanner = FrameScanner(
+        masked=masked, max_message_bytes=policy.max_message_bytes, reserved=reserved, admits=admits
+    )  # fmt: skip
+    return Way(scanner, passage)
+
+
+def _admits(passage: Passage, size: int) -> bool:
+    return passage.admit(size) is not None
+
+
+def _close_frame(code: int, reason: str, *, masked: bool) -> bytes:
+    payload = close_payload(None, "") if code == 1005 else close_payload(code, reason)
+    return encode_frame(Opcode.CLOSE, payload, masked)

@@ -1,0 +1,340 @@
+"""A spliced WebSocket: after the 101 its bytes pass between the client's transport and the service's stream as they
+came, and only the heads of its frames are read (`tunnel/websocket/scanner.py`).
+
+The counterpart of `Conversation`, with the same limits, counts and closes. Extensions are the two ends' matter, so
+sizes are those on the wire. A close of ours goes in only at a border of what was passed on: inside a frame it waits for
+the frame's end, for `websocket_write_timeout` at most. After it nothing passes in that direction, and the peer's answer
+to it is swallowed. Pings of ours are marked, and their pongs are cut out. While the client does not take what is
+written, nothing is acknowledged to the service, so its window bounds what waits. `tick` checks all deadlines.
+
+The states, and what may follow each, are in `splice_states.py`, those of a direction in `way.py`.
+"""
+
+from collections.abc import Callable
+
+from tunnel.account import Account
+from tunnel.errors import TunnelError
+from tunnel.port import Exchange
+from tunnel.streams import StreamOwner
+from tunnel.websocket import Closed, Failed, marked_ping
+
+from ..observed.access import Record
+from ..observed.metrics import Limit, Metrics
+from ..rules.policy import Policy
+from .client_port import SplicedClient
+from .parting import Parting
+from .splice_states import OPEN, OVER, PARTING
+from .way import ENDING
+
+_PING_CLIENT = marked_ping(masked=False)
+
+
+class Splice(Parting, StreamOwner):
+    """See the module. When it ends, the record says who closed it, with which code, and how much passed.
+
+    `reserved`: the reserved bits that the agreed extensions may set. `wake`: asks the ledger for a look soon. `over`:
+    called once, when both sides are done; not after `drop`.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, exchange: Exchange, policy: Policy, client: SplicedClient, *, reserved: int,
+        account: Account, metrics: Metrics, record: Record, wake: Callable[[], None],
+        over: Callable[[], None],
+    ) -> None:  # fmt: skip
+        super().__init__(
+            policy, client, reserved=reserved, account=account, metrics=metrics, record=record, wake=wake, over=over
+        )
+        spliced = exchange.splice(self)
+        if spliced is not None:
+            self._service, waiting = spliced
+            self._stream = self._service.stream
+            self._down.rest = waiting
+            self._untaken_bytes = len(waiting)
+
+    # --- told by the client
+
+    def bytes_received(self, data: bytes, /) -> None:
+        """Frames of the client, cut anywhere."""
+        up, stream = self._up, self._stream
+        size = up.whole(data)
+        if size < 0 or stream is None or up.passage.blocked_since is not None:
+            self._hold_up(data)
+            return
+        now = self._silence.broken()
+        if stream.write(data):
+            up.passage.passed(size, now, now)
+        else:
+            up.passage.block()
+            up.count([size], now)
+
+    def client_writable(self) -> None:
+        """The client's buffer has drained."""
+        self._down.unblock()
+        if self.state is OVER:
+            return
+        self._go_on_down()
+
+    def ping_client(self) -> None:
+        """It was silent for the whole interval. Inside a frame there is no place for a ping, and no need."""
+        if self._down.may_insert:
+            self._client.write(_PING_CLIENT)
+
+    def client_silent(self) -> None:
+        """Nothing came after a ping."""
+        self._part("client", 1006)
+        self._close_client(1011, "keepalive ping timeout")
+        self._client.hang_up()
+        self.client_left(1006, "")
+
+    def server_stops(self) -> None:
+        """Both sides are told, and the client's connection ends."""
+        self.stop(now=False)
+        self._client.hang_up()
+
+    def client_left(self, code: int, _reason: str, /) -> None:
+        """The client's connection is gone, or is being cut; idempotent."""
+        if self.state is OVER or self._client_gone:
+            return
+        self._client_gone = True
+        self._part("client", code)
+        self._down.shut()
+        self._take_back()
+        if not self._up.rest:
+            self._client_ended()
+
+    # --- told by the stream
+
+    def data_received(self, data: bytes, /) -> None:
+        """Frames of the service, cut anywhere."""
+        down, stream = self._down, self._stream
+        size = down.whole(data)
+        if size < 0 or stream is None or down.passage.blocked_since is not None:
+            self._untaken_bytes += len(data)
+            down.rest += data
+            if len(down.rest) == len(data):
+                self._read_down()
+            return
+        now = self._silence.broken()
+        if self._client.write(data):
+            stream.acknowledge(len(data))
+            down.passage.passed(size, now, now)
+        else:
+            self._untaken_bytes += len(data)
+            down.passage.block(self._client.unsent_bytes)
+            down.count([size], now)
+
+    def end_received(self) -> None:
+        """The service ended its direction. That is a clean end only after a close frame."""
+        if self._service is not None:
+            self._service.input_ended = True
+        if not self._down.rest:
+            self._service_ended()
+
+    def stream_lost(self, error: TunnelError, /) -> None:
+        """The service's connection is gone."""
+        if self._service is not None:
+            self._service.lose()
+            self.failed(error.after_answer_began())
+
+    def stream_writable(self) -> None:
+        """The stream has drained."""
+        self._up.unblock()
+        if self.state is not OVER:
+            self._read_up()
+
+    # --- told by the call, and through it by the gateway
+
+    def begin(self, early: bytes, error: TunnelError | None = None, *, ended: bool = False) -> None:
+        """Pass bytes both ways. `early`: frames that came with the 101; `error`, `ended`: the exchange is over."""
+        self._client.start(self)
+        self._down.rest = early + self._down.rest
+        if self._down.rest:
+            self._read_down()
+        if error is not None:
+            self.failed(error)
+        elif ended or self._service is None or self._service.input_ended:
+            self.end_received()
+
+    def take(self, data: bytes) -> None:
+        """See `data_received`: the exchange calls nobody once its stream has another owner."""
+        self.data_received(data)
+
+    def writable(self) -> None:
+        """See `stream_writable`."""
+        self.stream_writable()
+
+    def service_ended(self) -> None:
+        """See `end_received`."""
+        self.end_received()
+
+    def tick(self, now: float) -> float | None:
+        """Check the deadlines. Returns when the next one is, while all is quiet."""
+        up, down, limit = self._up, self._down, self._policy.websocket_write_timeout
+        if self.state is OVER:
+            return None
+        if down.passage.overdue(now, limit, self._client.unsent_bytes):
+            self._hit(Limit.TIMEOUT_WRITE)
+            self._part("gateway", 1006)
+            self._record.close_code, self._record.closed_by = 1006, "gateway"
+            self._cut_client()
+        elif up.passage.overdue(now, limit):
+            self._hit(Limit.TIMEOUT_WRITE)
+            self._reset_service()
+            self._part("gateway", 1011)
+            self._close_client(1011, "the service does not read")
+            self._advance()
+        elif down.state is ENDING and now - down.ending_since > limit:
+            self._cut_client()
+        elif up.state is ENDING and now - up.ending_since > limit:
+            self._reset_service()
+            self._advance()
+        elif self.state is OPEN and self._silence.is_over(now):
+            self._hit(Limit.TIMEOUT_IDLE)
+            self._close_both(1001, "idle", to_service=1001)
+        elif self.state is OPEN and not up.is_blocked and self._silence.asks(now):
+            if up.may_insert and self._stream is not None:
+                self._stream.write(marked_ping(masked=True))
+        elif self.state is OPEN and not up.is_blocked and not self.held_bytes:
+            return self._silence.sleep()
+        return None
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes waiting in either direction, and what the stream holds."""
+        held = self._held.size_bytes + self._down.scanner.held_bytes
+        return held + self._stream.held_bytes if self._stream is not None else held
+
+    # --- client to service
+
+    def _hold_up(self, data: bytes) -> None:
+        """Bytes of the client that need a look at each frame, or wait."""
+        self._silence.stir()
+        waits = bool(self._up.rest)
+        self._up.rest += data
+        if not waits and not self._up.is_blocked:
+            self._read_up()
+        else:
+            self._client.pause_reading()
+            self._count_up()
+
+    def _read_up(self) -> None:
+        """Pass on what waits, up to some hundred frames; then read on, or go on in a later turn."""
+        up, stream = self._up, self._stream
+        if up.rest:
+            found = up.follow(up.rest)
+            up.rest = found.rest
+            if found.passed and stream is not None:
+                now = self._silence.broken()
+                if not stream.write(found.passed):
+                    up.passage.block()
+                up.count(found.sizes, now)
+            frame = up.due_close()
+            if frame and stream is not None:
+                stream.write(frame)
+            if found.end is not None:
+                self._client_ends(found.end)
+            elif frame:
+                self._advance()
+        self._count_up()
+        if self.state is OVER or up.is_blocked:
+            return
+        if up.rest:
+            self._client.pause_reading()
+            self._client.later(self._later_up)
+        elif self._client_gone:
+            self._client_ended()
+        else:
+            self._client.resume_reading()
+
+    def _later_up(self) -> None:
+        if self.state is not OVER and self._up.rest and not self._up.is_blocked:
+            self._read_up()
+
+    def _count_up(self) -> None:
+        self._held.set(len(self._up.rest) + self._up.scanner.held_bytes)
+
+    def _client_ends(self, end: Closed | Failed) -> None:
+        """The client closed, which has passed, or broke the protocol or a limit."""
+        if isinstance(end, Closed):
+            self._part("client", end.code)
+        else:
+            self._fail(end)
+            self._close_client(end.code, end.reason)
+            self._close_service(end.code, end.reason if end.code == 1002 else "")
+        self._advance()
+
+    def _client_ended(self) -> None:
+        """It is gone, and all that it sent has passed."""
+        if self._up.end is None:
+            self._close_service(1011, "client vanished")
+        if self._up.state is ENDING:
+            self._reset_service()  # the open frame will never end
+        self._advance()
+
+    # --- service to client
+
+    def _read_down(self) -> None:
+        """Pass on what waits, up to some hundred frames; then acknowledge it, or go on in a later turn."""
+        down = self._down
+        now = self._silence.broken()
+        found = down.follow(down.rest)
+        down.rest = found.rest
+        if found.passed and not self._client.write(found.passed):
+            down.passage.block(self._client.unsent_bytes)
+        down.count(found.sizes, now)
+        frame = down.due_close()
+        if frame:
+            self._client.write(frame)
+        if found.end is not None:
+            self._service_ends(found.end)
+        elif frame:
+            self._advance()
+        if self.state is not OVER and not down.is_blocked:
+            if down.rest:
+                self._client.later(self._go_on_down)
+            else:
+                self._take_back()
+
+    def _go_on_down(self) -> None:
+        """In a later turn, or once the client reads again."""
+        if self.state is OVER or self._down.is_blocked:
+            return
+        if self._down.rest:
+            self._read_down()
+        else:
+            self._take_back()
+        service = self._service
+        if not self._down.rest and service is not None and service.input_ended:
+            self._service_ended()
+        else:
+            self._advance()
+
+    def _take_back(self) -> None:
+        """Acknowledge what came from the service."""
+        size, self._untaken_bytes = self._untaken_bytes, 0
+        if size and self._stream is not None:
+            self._stream.acknowledge(size)
+
+    def _service_ends(self, end: Closed | Failed) -> None:
+        """The service closed, which has passed, or broke the protocol or a limit."""
+        if isinstance(end, Closed):
+            self._part("service", end.code)
+        else:
+            self._fail(end)
+            self._close_service(end.code, end.reason if end.code == 1002 else "")
+            self._close_client(end.code if end.code != 1002 else 1011, end.reason)
+        self._advance()
+
+    def _service_ended(self) -> None:
+        """All that it sent has passed, and no more will come."""
+        code, reason = 1011, "service vanished"
+        if self.state is PARTING and isinstance(self._up.end, Closed):
+            code, reason = self._up.end.code, ""  # the client closed, and gets its answer
+        self._part("service", code)
+        self._close_client(code, reason)
+        self._advance()
+
+    def __repr__(self) -> str:
+        return f"<Splice {self.state.name.lower()}, up {self._up!r}, down {self._down!r}>"

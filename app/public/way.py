@@ -1,0 +1,133 @@
+"""One direction of a spliced WebSocket: what passes, what is counted, and how it ends.
+
+    state      may become        because
+    FLOWS      CLOSED            a close frame of the peer passed; one of ours went in at a border
+    FLOWS      ENDING            we close it, inside a frame
+    ENDING     CLOSED            the frame has ended, and our close went in behind it
+
+CLOSED is final: nothing passes any more, but what comes is still read for the peer's close.
+"""
+
+import time
+from enum import Enum
+
+from tunnel.websocket import Closed, Failed, FrameScanner, Scanned
+
+from .passage import Passage
+
+_MARKS = 64
+"""Messages that wait for their receiver and are timed each by itself."""
+
+
+class WayState(Enum):
+    """Where a direction is; the module's table says what may follow."""
+
+    FLOWS = "what comes passes"
+    ENDING = "the open frame passes, then our close"
+    CLOSED = "nothing passes any more"
+
+
+FLOWS, ENDING, CLOSED = WayState
+
+
+class Way:
+    """See the module. It writes nothing: the splice does, and says so."""
+
+    __slots__ = ("_marks", "close_frame", "end", "ending_since", "passage", "rest", "scanner", "state")
+
+    def __init__(self, scanner: FrameScanner, passage: Passage) -> None:
+        self.scanner = scanner
+        self.passage = passage
+        self.state = FLOWS
+        self.end: Closed | Failed | None = None
+        """The peer's close, or what it did wrong: nothing is read after it."""
+        self.rest = b""
+        """What came and waits for a later turn, or until the receiver reads again."""
+        self.close_frame = b""
+        """Ours, while ENDING."""
+        self.ending_since = 0.0
+        self._marks: list[tuple[int, float]] | None = None  # sizes and arrivals of what the receiver has not taken
+
+    @property
+    def is_blocked(self) -> bool:
+        """The receiver does not read."""
+        return self.passage.blocked_since is not None
+
+    @property
+    def may_insert(self) -> bool:
+        """Whether a ping of ours may go in now."""
+        return self.state is FLOWS and not self.scanner.left and not self.is_blocked
+
+    def whole(self, data: bytes) -> int:
+        """The size of the message that `data` is, if it may pass as it is; else -1, and `follow` has to look at it."""
+        scanner = self.scanner
+        return scanner.whole(data) if scanner.is_plain and self.state is FLOWS and not self.rest else -1
+
+    def follow(self, data: bytes) -> Scanned:
+        """Read some of `data`; what it returns as passed is to be written, and `rest` to be kept."""
+        scanner = self.scanner
+        if self.end is not None:
+            return Scanned(b"", [], None, b"")
+        if self.state is ENDING:
+            part = scanner.finish_frame(data)
+            return Scanned(part, [], None, data[len(part) :])
+        found = scanner.scan(data)
+        self.end = found.end
+        if self.state is CLOSED:
+            return Scanned(b"", [], found.end, found.rest)
+        if isinstance(found.end, Closed):
+            self.state = CLOSED
+        return found
+
+    def may_close(self, frame: bytes) -> bool:
+        """Whether our close may go in now, and the direction is closed then. If it may not, it is to wait for that.
+
+        False, too, where the direction has its close.
+        """
+        if self.state is not FLOWS:
+            return False
+        if self.scanner.left:
+            self.state, self.close_frame, self.ending_since = ENDING, frame, time.monotonic()
+            return False
+        self.state = CLOSED
+        return True
+
+    def due_close(self) -> bytes:
+        """Our close, once the open frame has ended; to be written. Else nothing."""
+        if self.state is not ENDING or self.scanner.left:
+            return b""
+        self.state = CLOSED
+        frame, self.close_frame = self.close_frame, b""
+        return frame
+
+    def shut(self) -> None:
+        """Nothing can pass any more: its receiver is gone."""
+        self.state, self.close_frame, self.rest = CLOSED, b"", b""
+
+    def count(self, sizes: list[int], arrived: float) -> None:
+        """Count messages that were written, now or once the receiver takes them.
+
+        Of a direction that waits the first 64 are timed; the others count as having waited as long as it has.
+        """
+        passage = self.passage
+        since = passage.blocked_since
+        if since is None:
+            for size in sizes:
+                passage.passed(size, arrived, arrived)
+            return
+        marks = self._marks = self._marks or []
+        for size in sizes:
+            if len(marks) < _MARKS:
+                marks.append((size, arrived))
+            else:
+                passage.passed(size, since, arrived)
+
+    def unblock(self) -> None:
+        """The receiver reads again, and has taken what was written."""
+        self.passage.unblock()
+        marks, self._marks = self._marks, None
+        if marks:
+            self.passage.all_passed(marks)
+
+    def __repr__(self) -> str:
+        return f"<Way {self.state.name.lower()}{', blocked' if self.is_blocked else ''}, {self.scanner!r}>"
