@@ -268,8 +268,8 @@ class SplicedListener(Protocol):
     def client_writable(self) -> None:
         """All data is drained, after `write` returned False."""
 
-    def ping_client(self) -> None:
-        """The client was silent for the whole interval: ask it for a sign of life."""
+    def ping_client(self) -> bool:
+        """The client was silent for the whole interval: ask it for a sign of life. False: there is no place for it."""
 
     def client_silent(self) -> None:
         """Nothing came after a ping: the client is gone."""

@@ -37,7 +37,7 @@ class Pinged(Protocol):
     pinged_at: float
     """When the last ping was sent or spared, or the handshake ended. Kept by `Pings`, on its own clock."""
     asked: bool
-    """A ping was sent then. Kept by `Pings`."""
+    """A ping was sent then. Kept by `Pings`, and cleared by `send_ping` where none could be sent."""
     pings_only_silence: bool
     """Whoever was heard since the last look is spared a ping."""
 

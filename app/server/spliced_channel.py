@@ -68,7 +68,7 @@ class SplicedChannel(SplicedClient):
 
     @override
     def write(self, data: bytes, /) -> bool:
-        if self.is_ending:
+        if self.is_ending or self.transport.is_closing():
             return True
         self.transport.write(data)
         if self._connection.is_full:
@@ -117,7 +117,11 @@ class SplicedChannel(SplicedClient):
         """The transport's buffer has drained."""
         if self._waits and self._listener is not None:
             self._waits = False
-            self._listener.client_writable()
+            try:
+                self._listener.client_writable()
+            except Exception:  # as above
+                logger.exception("a WebSocket failed")
+            self.abort()
 
     def shutdown(self) -> None:
         """The server stops."""
@@ -136,9 +140,8 @@ class SplicedChannel(SplicedClient):
     # --- the pings
 
     def send_ping(self) -> None:
-        """See `Pinged`. Inside a frame there is no place for one: what comes of the frame shows as much."""
-        if self._listener is not None:
-            self._listener.ping_client()
+        """See `Pinged`. A client that cannot be pinged now was not asked, and has nothing to answer."""
+        self.asked = self._listener is not None and self._listener.ping_client()
 
     def keepalive_timeout(self) -> None:
         """See `Pinged`."""
@@ -148,7 +151,7 @@ class SplicedChannel(SplicedClient):
     def _take_turn(self, step: Callable[[], None]) -> int:
         try:
             step()
-        except Exception:  # a bug: it ends only this WebSocket
+        except Exception:  # as above
             logger.exception("a WebSocket failed")
             self.abort()
         return SLICE_UNITS
