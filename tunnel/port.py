@@ -177,11 +177,12 @@ class Exchange(Protocol):
         May call the sink before it returns.
         """
 
-    def splice(self, owner: StreamOwner, /) -> tuple[Spliced, bytes] | None:
+    def splice(self, owner: StreamOwner, /) -> tuple[Spliced, bytes, int] | None:
         """After a 101: give the stream to `owner`. The sink is never called again, and the exchange is over.
 
-        Returns the connection, and what came while the sink had paused, for `owner` to acknowledge with the rest. None:
-        the exchange is over already, or the upstream does not pass bytes (`Upstream.passes_bytes`).
+        Returns the connection, what came while the sink had paused, and how many bytes, these and what the sink was
+        told, `owner` has to acknowledge. None: the exchange is over already, or the upstream does not pass bytes
+        (`Upstream.passes_bytes`).
         """
 
 

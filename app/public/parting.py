@@ -28,13 +28,14 @@ from .way import CLOSED, ENDING, Way
 
 _CLOSE_SECONDS = 10.0
 """Time for both sides to end once one has closed, or we have; then the connections are cut."""
+_VANISHED = (1011, "service vanished")
 
 
 class Parting(ABC):
     """See the module. A subclass moves the data, and calls `_advance` after what may be the end of something."""
 
     __slots__ = (
-        "_client", "_client_gone", "_close_timer", "_down", "_held", "_metrics", "_over", "_policy", "_record",
+        "_client", "_client_gone", "_close_timer", "_down", "_held", "_last", "_metrics", "_over", "_policy", "_record",
         "_service", "_silence", "_stream", "_untaken_bytes", "_up", "state",
     )  # fmt: skip
 
@@ -54,6 +55,7 @@ class Parting(ABC):
         self._held = Holding(account)  # of the client's bytes that wait
         self._untaken_bytes = 0  # of the service, passed on or waiting, and not acknowledged
         self._client_gone = False
+        self._last = _VANISHED
         self._close_timer: asyncio.TimerHandle | None = None
         self.state = OPEN
         self._service: Spliced | None = None
@@ -64,10 +66,15 @@ class Parting(ABC):
     def client_left(self, code: int, reason: str, /) -> None:
         """The client's connection is gone, or is being cut."""
 
+    @abstractmethod
+    def _service_gone(self) -> None:
+        """Nothing more can be written to it, nor will come: pass on what came, and read on for the client's close."""
+
     # --- told by the call, and through it by the gateway
 
     def failed(self, error: TunnelError) -> None:
         """The service's connection is gone, or was before this began."""
+        self._take_back()
         self._service = self._stream = None
         if (limit := limit_of_error(error)) is not None and not self._record.limit:
             self._hit(limit)
@@ -75,10 +82,9 @@ class Parting(ABC):
         reason = "connection to the cluster lost" if lost_link else "connection to the service lost"
         self._record.detail = self._record.detail or str(error)
         code = problems.problem_of(error).close_code
-        self._up.shut()
+        self._last = code, reason
         self._part("gateway" if lost_link else "service", code)
-        self._close_client(code, reason)
-        self._advance()
+        self._service_gone()
 
     def drop(self) -> None:
         """Let go of both sides and of all that is held; idempotent."""
@@ -89,9 +95,10 @@ class Parting(ABC):
             self._close_timer.cancel()
         self._record.stalled_by_client_seconds = self._down.passage.end()
         self._record.stalled_by_service_seconds = self._up.passage.end()
-        self._up.shut()
-        self._down.shut()
+        self._up.drop()
+        self._down.drop()
         self._held.close()
+        self._take_back()
         service, self._service, self._stream = self._service, None, None
         if service is not None:
             service.finish()
@@ -122,13 +129,13 @@ class Parting(ABC):
         self._record.close_code = self._record.close_code or code
         self._record.closed_by = self._record.closed_by or by
 
-    def _fail(self, fault: Failed) -> None:
-        """One side broke the protocol or a limit: we close."""
+    def _fail(self, fault: Failed, code: int) -> None:
+        """One side broke the protocol or a limit: we close, the client with `code`."""
         if fault.code == 1009:
             self._hit(Limit.MESSAGE_SIZE)
         elif fault.code == 1008:
             self._hit(Limit.MESSAGES_RATE)
-        self._part("gateway", fault.code)
+        self._part("gateway", code)
 
     def _close_both(self, code: int, reason: str, *, to_service: int) -> None:
         """Close both sides, by our own decision."""
@@ -154,8 +161,8 @@ class Parting(ABC):
 
     @property
     def _is_service_done(self) -> bool:
-        """It has ended its direction, and all of that has passed; or it is lost."""
-        return self._service is None or (self._service.input_ended and not self._down.rest)
+        """It has ended its direction, or is lost, and all that came has passed."""
+        return (self._service is None or self._service.input_ended) and not self._down.rest_bytes
 
     def _advance(self) -> None:
         """End what has nothing left to do."""
@@ -176,22 +183,28 @@ class Parting(ABC):
         self._client.abort()
         self.client_left(1006, "")
 
+    def _take_back(self) -> None:
+        """Acknowledge what came from the service, which is passed on or dropped."""
+        size, self._untaken_bytes = self._untaken_bytes, 0
+        if size and self._stream is not None:
+            self._stream.acknowledge(size)
+
     def _reset_service(self) -> None:
+        self._take_back()
         service, self._service, self._stream = self._service, None, None
-        self._up.shut()
         if service is not None:
             service.abort()
+        self._service_gone()
 
     def _cut(self) -> None:
         """End both sides now, after what was written."""
         self._reset_service()
-        self._client.hang_up()
         self._finish()
 
     def _finish(self) -> None:
         if self.state is not OVER:
+            self.drop()  # first: a client that is lost within the call tells nobody
             self._client.hang_up()
-            self.drop()
             self._over()
 
     def _hit(self, limit: Limit) -> None:

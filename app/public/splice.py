@@ -48,10 +48,10 @@ class Splice(Parting, StreamOwner):
         )
         spliced = exchange.splice(self)
         if spliced is not None:
-            self._service, waiting = spliced
+            self._service, waiting, self._untaken_bytes = spliced
             self._stream = self._service.stream
-            self._down.rest = waiting
-            self._untaken_bytes = len(waiting)
+            if waiting:
+                self._down.keep(waiting)
 
     # --- told by the client
 
@@ -76,10 +76,12 @@ class Splice(Parting, StreamOwner):
             return
         self._go_on_down()
 
-    def ping_client(self) -> None:
-        """It was silent for the whole interval. Inside a frame there is no place for a ping, and no need."""
-        if self._down.may_insert:
+    def ping_client(self) -> bool:
+        """It was silent for the whole interval. False: inside a frame there is no place for a ping."""
+        may_insert = self._down.may_insert
+        if may_insert:
             self._client.write(_PING_CLIENT)
+        return may_insert
 
     def client_silent(self) -> None:
         """Nothing came after a ping."""
@@ -100,8 +102,11 @@ class Splice(Parting, StreamOwner):
         self._client_gone = True
         self._part("client", code)
         self._down.shut()
-        self._take_back()
-        if not self._up.rest:
+        if self._down.rest_bytes:
+            self._read_down()
+        else:
+            self._take_back()
+        if not self._up.rest_bytes:
             self._client_ended()
 
     # --- told by the stream
@@ -112,12 +117,13 @@ class Splice(Parting, StreamOwner):
         size = down.whole(data)
         if size < 0 or stream is None or down.passage.blocked_since is not None:
             self._untaken_bytes += len(data)
-            down.rest += data
-            if len(down.rest) == len(data):
+            waits = down.rest_bytes or down.is_blocked
+            down.keep(data)
+            if not waits:
                 self._read_down()
             return
         now = self._silence.broken()
-        if self._client.write(data):
+        if self._client.write(data) or self._client_gone:
             stream.acknowledge(len(data))
             down.passage.passed(size, now, now)
         else:
@@ -129,7 +135,7 @@ class Splice(Parting, StreamOwner):
         """The service ended its direction. That is a clean end only after a close frame."""
         if self._service is not None:
             self._service.input_ended = True
-        if not self._down.rest:
+        if not self._down.rest_bytes:
             self._service_ended()
 
     def stream_lost(self, error: TunnelError, /) -> None:
@@ -141,17 +147,19 @@ class Splice(Parting, StreamOwner):
     def stream_writable(self) -> None:
         """The stream has drained."""
         self._up.unblock()
-        if self.state is not OVER:
-            self._read_up()
+        self._read_up()
 
     # --- told by the call, and through it by the gateway
 
     def begin(self, early: bytes, error: TunnelError | None = None, *, ended: bool = False) -> None:
         """Pass bytes both ways. `early`: frames that came with the 101; `error`, `ended`: the exchange is over."""
         self._client.start(self)
-        self._down.rest = early + self._down.rest
-        if self._down.rest:
+        if early:
+            self._down.keep_first(early)
+        if self._down.rest_bytes:
             self._read_down()
+        else:
+            self._take_back()
         if error is not None:
             self.failed(error)
         elif ended or self._service is None or self._service.input_ended:
@@ -181,22 +189,19 @@ class Splice(Parting, StreamOwner):
             self._cut_client()
         elif up.passage.overdue(now, limit):
             self._hit(Limit.TIMEOUT_WRITE)
-            self._reset_service()
             self._part("gateway", 1011)
             self._close_client(1011, "the service does not read")
-            self._advance()
+            self._reset_service()
         elif down.state is ENDING and now - down.ending_since > limit:
             self._cut_client()
         elif up.state is ENDING and now - up.ending_since > limit:
             self._reset_service()
-            self._advance()
         elif self.state is OPEN and self._silence.is_over(now):
             self._hit(Limit.TIMEOUT_IDLE)
             self._close_both(1001, "idle", to_service=1001)
-        elif self.state is OPEN and not up.is_blocked and self._silence.asks(now):
-            if up.may_insert and self._stream is not None:
-                self._stream.write(marked_ping(masked=True))
-        elif self.state is OPEN and not up.is_blocked and not self.held_bytes:
+        elif self.state is OPEN and self._stream is not None and up.may_insert and self._silence.asks(now):
+            self._stream.write(marked_ping(masked=True))
+        elif self.state is OPEN and not (up.is_blocked or down.is_blocked or self.held_bytes):
             return self._silence.sleep()
         return None
 
@@ -211,9 +216,9 @@ class Splice(Parting, StreamOwner):
     def _hold_up(self, data: bytes) -> None:
         """Bytes of the client that need a look at each frame, or wait."""
         self._silence.stir()
-        waits = bool(self._up.rest)
-        self._up.rest += data
-        if not waits and not self._up.is_blocked:
+        waits = self._up.rest_bytes or self._up.is_blocked
+        self._up.keep(data)
+        if not waits:
             self._read_up()
         else:
             self._client.pause_reading()
@@ -222,9 +227,8 @@ class Splice(Parting, StreamOwner):
     def _read_up(self) -> None:
         """Pass on what waits, up to some hundred frames; then read on, or go on in a later turn."""
         up, stream = self._up, self._stream
-        if up.rest:
-            found = up.follow(up.rest)
-            up.rest = found.rest
+        if up.rest_bytes:
+            found = up.follow()
             if found.passed and stream is not None:
                 now = self._silence.broken()
                 if not stream.write(found.passed):
@@ -240,27 +244,30 @@ class Splice(Parting, StreamOwner):
         self._count_up()
         if self.state is OVER or up.is_blocked:
             return
-        if up.rest:
+        if up.rest_bytes:
             self._client.pause_reading()
-            self._client.later(self._later_up)
+            if not up.has_turn:
+                up.has_turn = True
+                self._client.later(self._later_up)
         elif self._client_gone:
             self._client_ended()
         else:
             self._client.resume_reading()
 
     def _later_up(self) -> None:
-        if self.state is not OVER and self._up.rest and not self._up.is_blocked:
+        self._up.has_turn = False
+        if self._up.rest_bytes and not self._up.is_blocked:
             self._read_up()
 
     def _count_up(self) -> None:
-        self._held.set(len(self._up.rest) + self._up.scanner.held_bytes)
+        self._held.set(self._up.rest_bytes + self._up.scanner.held_bytes)
 
     def _client_ends(self, end: Closed | Failed) -> None:
         """The client closed, which has passed, or broke the protocol or a limit."""
         if isinstance(end, Closed):
             self._part("client", end.code)
         else:
-            self._fail(end)
+            self._fail(end, end.code)
             self._close_client(end.code, end.reason)
             self._close_service(end.code, end.reason if end.code == 1002 else "")
         self._advance()
@@ -279,9 +286,8 @@ class Splice(Parting, StreamOwner):
         """Pass on what waits, up to some hundred frames; then acknowledge it, or go on in a later turn."""
         down = self._down
         now = self._silence.broken()
-        found = down.follow(down.rest)
-        down.rest = found.rest
-        if found.passed and not self._client.write(found.passed):
+        found = down.follow()
+        if found.passed and not self._client.write(found.passed) and not self._client_gone:
             down.passage.block(self._client.unsent_bytes)
         down.count(found.sizes, now)
         frame = down.due_close()
@@ -292,49 +298,54 @@ class Splice(Parting, StreamOwner):
         elif frame:
             self._advance()
         if self.state is not OVER and not down.is_blocked:
-            if down.rest:
-                self._client.later(self._go_on_down)
-            else:
+            if not down.rest_bytes:
                 self._take_back()
+            elif not down.has_turn:
+                down.has_turn = True
+                self._client.later(self._later_down)
+
+    def _later_down(self) -> None:
+        self._down.has_turn = False
+        self._go_on_down()
 
     def _go_on_down(self) -> None:
         """In a later turn, or once the client reads again."""
         if self.state is OVER or self._down.is_blocked:
             return
-        if self._down.rest:
+        if self._down.rest_bytes:
             self._read_down()
         else:
             self._take_back()
-        service = self._service
-        if not self._down.rest and service is not None and service.input_ended:
+        if self._is_service_done:
             self._service_ended()
         else:
             self._advance()
-
-    def _take_back(self) -> None:
-        """Acknowledge what came from the service."""
-        size, self._untaken_bytes = self._untaken_bytes, 0
-        if size and self._stream is not None:
-            self._stream.acknowledge(size)
 
     def _service_ends(self, end: Closed | Failed) -> None:
         """The service closed, which has passed, or broke the protocol or a limit."""
         if isinstance(end, Closed):
             self._part("service", end.code)
         else:
-            self._fail(end)
+            code = end.code if end.code != 1002 else 1011
+            self._fail(end, code)
             self._close_service(end.code, end.reason if end.code == 1002 else "")
-            self._close_client(end.code if end.code != 1002 else 1011, end.reason)
+            self._close_client(code, end.reason)
         self._advance()
 
     def _service_ended(self) -> None:
         """All that it sent has passed, and no more will come."""
-        code, reason = 1011, "service vanished"
+        code, reason = self._last
         if self.state is PARTING and isinstance(self._up.end, Closed):
             code, reason = self._up.end.code, ""  # the client closed, and gets its answer
         self._part("service", code)
         self._close_client(code, reason)
         self._advance()
+
+    def _service_gone(self) -> None:
+        self._up.shut()
+        if self._is_service_done:
+            self._service_ended()
+        self._read_up()
 
     def __repr__(self) -> str:
         return f"<Splice {self.state.name.lower()}, up {self._up!r}, down {self._down!r}>"

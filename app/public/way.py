@@ -9,6 +9,7 @@ CLOSED is final: nothing passes any more, but what comes is still read for the p
 """
 
 import time
+from collections import deque
 from enum import Enum
 
 from tunnel.websocket import Closed, Failed, FrameScanner, Scanned
@@ -17,6 +18,8 @@ from .passage import Passage
 
 _MARKS = 64
 """Messages that wait for their receiver and are timed each by itself."""
+_PART_BYTES = 64 * 1024
+"""Of what waits so much is read at once, and the piece that crosses it: nothing that waits is copied twice."""
 
 
 class WayState(Enum):
@@ -33,7 +36,10 @@ FLOWS, ENDING, CLOSED = WayState
 class Way:
     """See the module. It writes nothing: the splice does, and says so."""
 
-    __slots__ = ("_marks", "close_frame", "end", "ending_since", "passage", "rest", "scanner", "state")
+    __slots__ = (
+        "_marks", "_pieces", "close_frame", "end", "ending_since", "has_turn", "passage", "rest_bytes", "scanner",
+        "state",
+    )  # fmt: skip
 
     def __init__(self, scanner: FrameScanner, passage: Passage) -> None:
         self.scanner = scanner
@@ -41,8 +47,11 @@ class Way:
         self.state = FLOWS
         self.end: Closed | Failed | None = None
         """The peer's close, or what it did wrong: nothing is read after it."""
-        self.rest = b""
+        self.rest_bytes = 0
         """What came and waits for a later turn, or until the receiver reads again."""
+        self._pieces: deque[bytes] | None = None  # these bytes
+        self.has_turn = False
+        """A later turn is due, in which more of it is read."""
         self.close_frame = b""
         """Ours, while ENDING."""
         self.ending_since = 0.0
@@ -61,16 +70,38 @@ class Way:
     def whole(self, data: bytes) -> int:
         """The size of the message that `data` is, if it may pass as it is; else -1, and `follow` has to look at it."""
         scanner = self.scanner
-        return scanner.whole(data) if scanner.is_plain and self.state is FLOWS and not self.rest else -1
+        return scanner.whole(data) if scanner.is_plain and self.state is FLOWS and not self.rest_bytes else -1
 
-    def follow(self, data: bytes) -> Scanned:
-        """Read some of `data`; what it returns as passed is to be written, and `rest` to be kept."""
-        scanner = self.scanner
+    def keep(self, data: bytes) -> None:
+        """Let it wait, behind what waits already."""
+        if self._pieces is None:
+            self._pieces = deque()
+        self._pieces.append(data)
+        self.rest_bytes += len(data)
+
+    def keep_first(self, data: bytes) -> None:
+        """Let it wait, before what waits already."""
+        if self._pieces is None:
+            self._pieces = deque()
+        self._pieces.appendleft(data)
+        self.rest_bytes += len(data)
+
+    def follow(self) -> Scanned:
+        """Read some of what waits; what it returns as passed is to be written."""
+        data = self._next_part()
+        found = self._read(data)
+        if found.rest:
+            self.keep_first(found.rest)
         if self.end is not None:
-            return Scanned(b"", [], None, b"")
+            self._drop_rest()
+        return found
+
+    def _read(self, data: bytes) -> Scanned:
+        scanner = self.scanner
         if self.state is ENDING:
-            part = scanner.finish_frame(data)
-            return Scanned(part, [], None, data[len(part) :])
+            return scanner.finish_frame(data)
+        if self.end is not None or not data:
+            return Scanned(b"", [], None, b"")
         found = scanner.scan(data)
         self.end = found.end
         if self.state is CLOSED:
@@ -78,6 +109,24 @@ class Way:
         if isinstance(found.end, Closed):
             self.state = CLOSED
         return found
+
+    def _next_part(self) -> bytes:
+        pieces = self._pieces
+        if pieces is None:
+            return b""
+        part = [pieces.popleft()]
+        size = len(part[0])
+        while pieces and size < _PART_BYTES:
+            part.append(pieces.popleft())
+            size += len(part[-1])
+        self.rest_bytes -= size
+        if not pieces:
+            self._pieces = None
+        return part[0] if len(part) == 1 else b"".join(part)
+
+    def _drop_rest(self) -> None:
+        self._pieces = None
+        self.rest_bytes = 0
 
     def may_close(self, frame: bytes) -> bool:
         """Whether our close may go in now, and the direction is closed then. If it may not, it is to wait for that.
@@ -89,20 +138,34 @@ class Way:
         if self.scanner.left:
             self.state, self.close_frame, self.ending_since = ENDING, frame, time.monotonic()
             return False
-        self.state = CLOSED
+        self._close()
         return True
 
     def due_close(self) -> bytes:
         """Our close, once the open frame has ended; to be written. Else nothing."""
         if self.state is not ENDING or self.scanner.left:
             return b""
-        self.state = CLOSED
-        frame, self.close_frame = self.close_frame, b""
+        frame = self.close_frame
+        self._close()
         return frame
 
     def shut(self) -> None:
-        """Nothing can pass any more: its receiver is gone."""
-        self.state, self.close_frame, self.rest = CLOSED, b"", b""
+        """Nothing can pass any more, and nobody is waited for: the receiver is gone; idempotent.
+
+        What the receiver has not taken is not counted. What comes, and what waits, is still read for a close.
+        """
+        self._close()
+        self._marks = None
+        self.passage.unblock()
+
+    def drop(self) -> None:
+        """Nothing is read any more; idempotent."""
+        self.shut()
+        self._drop_rest()
+
+    def _close(self) -> None:
+        self.state, self.close_frame = CLOSED, b""
+        self.scanner.look_for_close()
 
     def count(self, sizes: list[int], arrived: float) -> None:
         """Count messages that were written, now or once the receiver takes them.

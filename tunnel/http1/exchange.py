@@ -199,17 +199,18 @@ class StreamExchange(Exchange, StreamOwner):
             self._end_input()
 
     @override
-    def splice(self, owner: StreamOwner, /) -> tuple[Spliced, bytes] | None:
+    def splice(self, owner: StreamOwner, /) -> tuple[Spliced, bytes, int] | None:
         if self._upload != _RAW or self._over:
             return None
         waiting = b"".join(self._waiting or ())
+        untaken_bytes = self._taken + len(waiting)
         self._waiting = None
-        if self._answer is not None and self._answer.body:
+        self._taken = 0
+        if self._answer is not None:
             waiting = self._answer.body + waiting
-            self._taken -= len(self._answer.body)
         self._release()
         self._connection.splice(owner)
-        return self._connection, waiting
+        return self._connection, waiting, untaken_bytes
 
     # --- told by the stream
 

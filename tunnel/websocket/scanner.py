@@ -128,11 +128,17 @@ class FrameScanner:
         self.is_plain = not (self.left or self._in_message or self._held or self._admits)
         return scanned
 
-    def finish_frame(self, data: bytes) -> bytes:
-        """What of `data` belongs to the open frame. Nothing else is read."""
+    def finish_frame(self, data: bytes) -> Scanned:
+        """Take what of `data` belongs to the open frame. Nothing else is read."""
         part = data[: self.left]
         self.left -= len(part)
-        return part
+        sizes = [self._end_message()] if self._ends and not self.left else []
+        return Scanned(part, sizes, None, data[len(part) :])
+
+    def look_for_close(self) -> None:
+        """Nothing that comes is passed on any more: messages have no limits."""
+        self._max_message_bytes = _LENGTH_LIMIT
+        self._admits = None
 
     def _scan_frames(self, data: bytes, at: int, sizes: list[int], most_frames: int) -> Scanned:
         """Read the frames that begin at `at`, which is a border."""

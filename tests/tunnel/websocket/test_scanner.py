@@ -188,8 +188,30 @@ def test_finishing_a_frame_reads_nothing_after_it():
     scanner = FrameScanner(masked=False, max_message_bytes=LIMIT)
     scanner.scan(b"\x81\x05he")
     assert scanner.left == 3
-    assert (scanner.finish_frame(b"l"), scanner.left) == (b"l", 2)
-    assert (scanner.finish_frame(b"lo\x81\x01a"), scanner.left) == (b"lo", 0)
+    assert (scanner.finish_frame(b"l"), scanner.left) == ((b"l", [], None, b""), 2)
+    assert (scanner.finish_frame(b"lo\x81\x01a"), scanner.left) == ((b"lo", [5], None, b"\x81\x01a"), 0)
+
+
+def test_the_end_of_a_fragment_ends_no_message():
+    scanner = FrameScanner(masked=False, max_message_bytes=LIMIT)
+    scanner.scan(b"\x01\x05he")
+    assert scanner.finish_frame(b"llo") == (b"llo", [], None, b"")
+    assert scanner.scan(b"\x80\x01!").sizes == [6]
+
+
+def test_who_only_looks_for_a_close_has_no_limits():
+    refused: list[int] = []
+    scanner = FrameScanner(masked=False, max_message_bytes=10, admits=lambda size: refused.append(size) is not None)
+    scanner.look_for_close()
+    wire = frame(Opcode.BINARY, bytes(5)) + frame(Opcode.BINARY, bytes(11)) + b"\x82\x7f" + (1 << 40).to_bytes(8)
+    found = scanner.scan(wire)
+    assert (found.sizes, found.end, scanner.left, refused) == ([5, 11], None, 1 << 40, [])
+    scanner = FrameScanner(masked=False, max_message_bytes=10)
+    scanner.look_for_close()
+    assert scanner.scan(frame(Opcode.CLOSE, b"\x03\xe8")).end == Closed(1000, "")
+    scanner = FrameScanner(masked=False, max_message_bytes=10)
+    scanner.look_for_close()
+    assert scanner.scan(frame(Opcode.TEXT, b"x", masked=True)).end == Failed(1002, "a frame with a mask")
 
 
 def test_repr_says_where_it_is():
