@@ -16,7 +16,7 @@ from tunnel.account import Account
 from tunnel.errors import TunnelError
 from tunnel.port import Exchange
 from tunnel.streams import StreamOwner
-from tunnel.websocket import Closed, Failed, marked_ping
+from tunnel.websocket import LOOK, Closed, Failed, marked_ping
 
 from ..observed.access import Record
 from ..observed.metrics import Limit, Metrics
@@ -58,16 +58,15 @@ class Splice(Parting, StreamOwner):
     def bytes_received(self, data: bytes, /) -> None:
         """Frames of the client, cut anywhere."""
         up, stream = self._up, self._stream
-        size = up.whole(data)
-        if size < 0 or stream is None or up.passage.blocked_since is not None:
+        if stream is None or up.passage.blocked_since is not None or (size := up.glance(data)) == LOOK:
             self._hold_up(data)
             return
         now = self._silence.broken()
-        if stream.write(data):
-            up.passage.passed(size, now, now)
-        else:
+        if not stream.write(data):
             up.passage.block()
-            up.count([size], now)
+            up.count([size] if size >= 0 else [], now)
+        elif size >= 0:
+            up.passage.passed(size, now, now)
 
     def client_writable(self) -> None:
         """The client's buffer has drained."""
@@ -114,8 +113,7 @@ class Splice(Parting, StreamOwner):
     def data_received(self, data: bytes, /) -> None:
         """Frames of the service, cut anywhere."""
         down, stream = self._down, self._stream
-        size = down.whole(data)
-        if size < 0 or stream is None or down.passage.blocked_since is not None:
+        if stream is None or down.passage.blocked_since is not None or (size := down.glance(data)) == LOOK:
             self._untaken_bytes += len(data)
             waits = down.rest_bytes or down.is_blocked
             down.keep(data)
@@ -123,13 +121,14 @@ class Splice(Parting, StreamOwner):
                 self._read_down()
             return
         now = self._silence.broken()
-        if self._client.write(data) or self._client_gone:
-            stream.acknowledge(len(data))
-            down.passage.passed(size, now, now)
-        else:
+        if not self._client.write(data) and not self._client_gone:
             self._untaken_bytes += len(data)
             down.passage.block(self._client.unsent_bytes)
-            down.count([size], now)
+            down.count([size] if size >= 0 else [], now)
+            return
+        stream.acknowledge(len(data))
+        if size >= 0:
+            down.passage.passed(size, now, now)
 
     def end_received(self) -> None:
         """The service ended its direction. That is a clean end only after a close frame."""

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from enum import Enum
 
-from tunnel.websocket import Closed, Failed, FrameScanner, Scanned
+from tunnel.websocket import LOOK, Closed, Failed, FrameScanner, Scanned
 
 from .passage import Passage
 
@@ -67,10 +67,11 @@ class Way:
         """Whether a ping of ours may go in now."""
         return self.state is FLOWS and not self.scanner.left and not self.is_blocked
 
-    def whole(self, data: bytes) -> int:
-        """The size of the message that `data` is, if it may pass as it is; else -1, and `follow` has to look at it."""
-        scanner = self.scanner
-        return scanner.whole(data) if scanner.is_plain and self.state is FLOWS and not self.rest_bytes else -1
+    def glance(self, data: bytes) -> int:
+        """See `FrameScanner.glance`. LOOK, too, where not all that comes passes at once."""
+        if self.rest_bytes or self.state is not FLOWS:
+            return LOOK
+        return self.scanner.glance(data)
 
     def keep(self, data: bytes) -> None:
         """Let it wait, behind what waits already."""

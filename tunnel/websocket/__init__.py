@@ -13,9 +13,11 @@ from tunnel.websocket.handshake import (
     handshake_headers,
     new_key,
 )
-from tunnel.websocket.scanner import FrameScanner, Scanned, marked_ping
+from tunnel.websocket.scanner import LOOK, NO_MESSAGE, FrameScanner, Scanned, marked_ping
 
 __all__ = [
+    "LOOK",
+    "NO_MESSAGE",
     "Closed",
     "Connection",
     "Event",

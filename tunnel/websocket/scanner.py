@@ -10,7 +10,7 @@ fault; a close frame is the last that passes.
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tunnel.websocket.events import Closed, Failed
 from tunnel.websocket.frames import (
@@ -22,6 +22,10 @@ from tunnel.websocket.frames import (
     is_valid_code,
     parse_head,
 )
+
+NO_MESSAGE: Final = -1
+LOOK: Final = -2
+"""What `glance` returns in place of a size."""
 
 FRAMES_AT_ONCE = 512
 """Heads that one call reads, in half a millisecond; the rest is for a later turn."""
@@ -81,7 +85,7 @@ class FrameScanner:
         self.left = 0
         """Bytes of the open frame's payload that have not come yet. 0: what was passed on ends at a border."""
         self.is_plain = admits is None
-        """Nothing is open, held or to be asked: `whole` may be called."""
+        """Nothing is open or held, and nobody is to be asked."""
 
     def __repr__(self) -> str:
         where = f"{self.left} bytes of a frame left" if self.left else "at a border"
@@ -92,14 +96,24 @@ class FrameScanner:
         """Bytes held back."""
         return len(self._held)
 
-    def whole(self, data: bytes) -> int:
-        """The short way of `scan`, to be called while `is_plain`: for a piece that is one frame and one message.
+    def glance(self, data: bytes) -> int:
+        """The short way of `scan`: for a piece that is one whole message, or begins, continues or ends one frame.
 
-        Returns the length of its payload. -1: it is something else, and was not looked at.
+        All of it passes then. Returns the size of the message that ends with it, or NO_MESSAGE. LOOK: it is something
+        else, and was not taken.
         """
-        end = len(data)
-        if end < 2 or data[0] not in self._usual:
-            return -1
+        end, left = len(data), self.left
+        if left:
+            if end < left:
+                self.left = left - end
+                return NO_MESSAGE
+            if end > left or not self._ends:
+                return LOOK
+            self.left = 0
+            self.is_plain = self._admits is None
+            return self._end_message()
+        if not self.is_plain or end < 2 or data[0] not in self._usual:
+            return LOOK
         length = data[1] - self._mask_bit
         if length < 126:
             whole = length + self._short
@@ -110,8 +124,17 @@ class FrameScanner:
             length = int.from_bytes(data[2:10])
             whole = length + self._short + 8
         else:
-            return -1
-        return length if whole == end and 0 <= length <= self._max_message_bytes else -1
+            return LOOK
+        if whole < end or not 0 <= length <= self._max_message_bytes:
+            return LOOK
+        if whole == end:
+            return length
+        self.left = left = whole - end
+        if left > length:  # the head is not whole
+            self.left = 0
+            return LOOK
+        self._message_bytes, self._ends, self.is_plain = length, True, False
+        return NO_MESSAGE
 
     def scan(self, data: bytes, most_frames: int = FRAMES_AT_ONCE) -> Scanned:
         """Take the next bytes of the stream, but no more than `most_frames` heads."""

@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnel.websocket import Closed, Connection, Failed, FrameScanner, Message, Opcode, Role, marked_ping
+from tunnel.websocket import (
+    LOOK,
+    NO_MESSAGE,
+    Closed,
+    Connection,
+    Failed,
+    FrameScanner,
+    Message,
+    Opcode,
+    Role,
+    marked_ping,
+)
 from tunnel.websocket.frames import apply_mask, encode_frame, parse_head
 
 LIMIT = 100_000
@@ -138,7 +149,7 @@ def test_a_message_as_large_as_the_limit_passes():
 def test_an_agreed_extension_may_set_its_bits():
     wire = frame(1, b"zz", bits=0x40) + frame(2, b"zz", fin=False, bits=0x40) + frame(0, b"z")
     scanner = FrameScanner(masked=False, max_message_bytes=LIMIT, reserved=0x40)
-    assert scanner.whole(frame(1, b"zz", bits=0x40)) == 2
+    assert scanner.glance(frame(1, b"zz", bits=0x40)) == 2
     assert fed(scanner, wire, [3]) == (wire, [2, 3], None)
     _, _, end = fed(scanner, frame(1, b"zz", bits=0x20), [])
     assert end == Failed(1002, "reserved bits without an extension")
@@ -165,16 +176,61 @@ def test_one_whole_message_takes_the_short_way(size: int, *, masked: bool):
     scanner = FrameScanner(masked=masked, max_message_bytes=LIMIT)
     wire = frame(2, bytes(size), masked=masked)
     assert scanner.is_plain
-    assert scanner.whole(wire) == size
-    for other in (wire[:-1], wire + b"\x81", frame(2, bytes(size), masked=not masked), wire[:1], b""):
-        assert scanner.whole(other) == -1
+    assert scanner.glance(wire) == size
+    for other in (wire + b"\x81", frame(2, bytes(size), masked=not masked), wire[:1], b""):
+        assert scanner.glance(other) == LOOK
+    assert scanner.is_plain
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@given(size=st.integers(0, LIMIT), cuts=st.lists(st.integers(0, LIMIT + 14), max_size=4))
+def test_a_message_in_pieces_takes_it_from_its_whole_head_on(size: int, cuts: list[int], *, masked: bool):
+    scanner, wire = FrameScanner(masked=masked, max_message_bytes=LIMIT), frame(2, bytes(size), masked=masked)
+    head = parse_head(wire, 0)
+    assert head is not None
+    ends = sorted({min(max(cut, head[3]), len(wire)) for cut in cuts} | {len(wire)})
+    found = [scanner.glance(wire[begin:end]) for begin, end in pairwise((0, *ends))]
+    assert found == [NO_MESSAGE] * (len(ends) - 1) + [size]
+    assert scanner.is_plain
+    assert scanner.scan(frame(1, b"next", masked=masked)).sizes == [4]
+
+
+def test_a_piece_with_half_a_head_or_the_next_frame_is_left_to_the_scan():
+    wire = frame(2, bytes(70_000), masked=True)
+    for cut in range(14):
+        scanner = FrameScanner(masked=True, max_message_bytes=LIMIT)
+        assert scanner.glance(wire[:cut]) == LOOK
+        assert (scanner.scan(wire[:cut]).passed, scanner.left) == (b"", 0)
+        assert scanner.scan(wire[cut:]).sizes == [70_000]
+    scanner = FrameScanner(masked=True, max_message_bytes=LIMIT)
+    assert scanner.glance(wire[:1000]) == NO_MESSAGE
+    assert scanner.glance(wire[1000:] + wire) == LOOK
+    assert scanner.scan(wire[1000:] + wire).sizes == [70_000, 70_000]
+
+
+@given(cuts=st.lists(st.integers(1, 70_300), max_size=12))
+def test_both_ways_see_the_same(cuts: list[int]):
+    frames, sizes = stream(masked=True)
+    wire = b"".join(frames)
+    scanner = FrameScanner(masked=True, max_message_bytes=LIMIT)
+    passed, counted = b"", list[int]()
+    for begin, end in pairwise((0, *sorted({min(cut, len(wire)) for cut in cuts}), len(wire))):
+        size = scanner.glance(wire[begin:end])
+        if size == LOOK:
+            found = scanner.scan(wire[begin:end])
+            passed, counted = passed + found.passed, counted + found.sizes
+        else:
+            passed += wire[begin:end]
+            counted += [size] if size != NO_MESSAGE else []
+    assert (passed, counted) == (wire, sizes)
 
 
 @pytest.mark.parametrize("wire", [
     frame(1, b"a", fin=False), frame(9), frame(8), frame(10, b"a"), frame(2, bytes(LIMIT + 1)), frame(1, bits=0x40),
+    frame(1, b"a", fin=False) + frame(0, b"a"), frame(1, b"a") + frame(1, b"b"),
 ])  # fmt: skip
 def test_anything_else_does_not(wire: bytes):
-    assert FrameScanner(masked=False, max_message_bytes=LIMIT).whole(wire) == -1
+    assert FrameScanner(masked=False, max_message_bytes=LIMIT).glance(wire) == LOOK
 
 
 @pytest.mark.parametrize("wire", [b"\x01\x01a", b"\x81\x05a", b"\x81", b"\x89\x05a"])
