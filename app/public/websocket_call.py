@@ -31,7 +31,7 @@ from ..observed import access
 from ..observed.metrics import Limit, limit_of, limit_of_error
 from ..observed.request_id import with_request_id
 from ..rules import problems
-from ..rules.request import Request
+from ..rules.request import FORGOTTEN, Request
 from ..rules.routes import Route
 from . import records
 from .carrying import carry
@@ -118,10 +118,9 @@ class WebSocketCall(OpeningCall):
         """The client was sent the 101, and its end can be opened."""
         if self.state is not ACCEPTING:
             return
-        self.state = TALKING
-        self.status = 101
+        self.state, self.status = TALKING, 101
         self._stop_timer()
-        self._request_head = None  # may hold a kilobyte of cookies, for as long as the WebSocket is open
+        self._request_head, self._request = None, FORGOTTEN  # kilobytes, for as long as the WebSocket is open
         gateway, exchange = self._gateway, self._exchange
         gateway.metrics.websocket_opened(self)
         access.emit_opened(self)
@@ -131,6 +130,7 @@ class WebSocketCall(OpeningCall):
             account=gateway.account, metrics=gateway.metrics, record=self,
             wake=partial(gateway.exchanges.wake, self), over=self._talked,
         )  # fmt: skip
+        self._exchange = None if self._spliced else exchange  # it has given its stream away
         early = b"".join(self._body)
         self._let_go()
         conversation.begin(early, self._error, ended=self._ended)
@@ -141,7 +141,7 @@ class WebSocketCall(OpeningCall):
             self._close(OVER)
 
     def left(self) -> None:
-        """The client is gone; idempotent. Of an open WebSocket its `WebSocketClient` tells more."""
+        """The client is gone; idempotent."""
         if self._conversation is not None:
             self._conversation.client_left(1006, "")
             return

@@ -77,3 +77,7 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
         """The token of `Authorization: Bearer` (RFC 6750 section 2.1); empty where there is none."""
         kind, _, token = (self.first(b"authorization") or b"").partition(b" ")
         return token.strip() if kind.lower() == b"bearer" else b""
+
+
+FORGOTTEN = Request("GET", b"", b"/", b"", 0, b"", b"", [], None, 0, "unknown", "http", "unknown", "http", False, "")
+"""In place of a request that has been answered, where what follows may last for days."""

@@ -35,15 +35,17 @@ class ClientHandshake(Upgraded[ClientChannel | SplicedChannel], Handshake):
         make: "Callable[[ClientHandshake], HandshakeListener]",
     ) -> None:  # fmt: skip
         super().__init__(connection, key, pings, max_message_bytes)
-        self._make = make
+        self._make: Callable[[ClientHandshake], HandshakeListener] | None = make
         self._call: HandshakeListener | None = None
 
     # --- told by the connection
 
     def serve(self) -> None:
-        """Make the call, and let it begin."""
+        """Make the call, and let it begin; once."""
+        make, self._make = self._make, None  # it has the request
+        assert make is not None  # noqa: S101
         try:
-            call = self._call = self._make(self)
+            call = self._call = make(self)
             call.begin()
         except Exception:  # a bug: it ends only this WebSocket
             logger.exception("a WebSocket failed")
