@@ -121,7 +121,7 @@ class SplicedChannel(SplicedClient):
                 self._listener.client_writable()
             except Exception:  # as above
                 logger.exception("a WebSocket failed")
-            self.abort()
+                self.abort()
 
     def shutdown(self) -> None:
         """The server stops."""
