@@ -61,6 +61,10 @@ class RequestRefusedError(TunnelError):
     """The agent says that it cannot send this request to its service (blame: client)."""
 
 
+class MessageTooLargeError(TunnelError):
+    """A message of this exchange is larger than the agent accepts on its link (blame: client)."""
+
+
 class ServiceUnreachableError(TunnelError):
     """The agent could not reach the service, or the service closed without an answer."""
 

@@ -96,8 +96,7 @@ async def _serve_agent(
             return
         if cluster != known:
             await _seat_later(socket, seats, token=None, cluster=cluster)
-        success = messages.RegisterSuccess(cluster_id=cluster, cluster_uuid=cluster, name=register.name)
-        await socket.send_text(messages.encode("register_success", success, envelope.request_id))
+        await socket.confirm(register, envelope.request_id, cluster)
         link = socket.new_link(cluster, register.agent_id[: messages.NAME_LIMIT] or None)
         link.agent_version = register.agent_version[: messages.NAME_LIMIT]
         gateway.registry.add(link)
@@ -157,14 +156,9 @@ async def _stays(socket: AgentSocket, seats: contextlib.ExitStack) -> tuple[Link
             await socket.close(1008, "the token covers several clusters, and the agent names none of them")
             raise AgentLeftError("no cluster named")
         chunks = dialect_of(grant, register.features) == CHUNK
-        success = messages.RegisterSuccess(
-            cluster_id=cluster,
-            cluster_uuid=cluster,
-            name=register.name,
-            gateway_ws_url="" if chunks else _gateway_url(gateway, socket.request),
-        )
         logger.info("agent %.80r registered for cluster %s", register.agent_id, cluster)
-        await socket.send_text(messages.encode("register_success", success, envelope.request_id))
+        url = "" if chunks else _gateway_url(gateway, socket.request)
+        await socket.confirm(register, envelope.request_id, cluster, url)
         if chunks:
             await _seat_later(socket, seats, token=token_hash(socket.request.bearer_token), cluster=cluster)
             link = socket.new_link(cluster, agent_id or None)

@@ -11,9 +11,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+import msgspec
+
 from tunnel.gateway.link import Link, Timing
 from tunnel.port import Headers
-from tunnel.wire import messages
+from tunnel.wire import message_limits, messages
 
 from ..node.gateway import Gateway
 from ..rules.request import Request
@@ -49,6 +51,10 @@ class Channel(Protocol):
 
 class AgentWebSocket(Protocol):
     """One agent's WebSocket, from either door. Sending raises OSError once the agent is gone."""
+
+    @property
+    def message_limit_bytes(self) -> int:
+        """The largest message that the server accepts."""
 
     @property
     def can_refuse(self) -> bool:
@@ -92,6 +98,8 @@ class AgentSocket:
         self._full = False
         self._close_sent = False
         self.link: Link | None = None
+        self._accepts_bytes = 0  # as we told the agent
+        self._agent_limit = msgspec.Raw()  # as the agent told us
         self.last_text = ""
         """Text of the last envelope that `envelope` returned."""
 
@@ -114,6 +122,21 @@ class AgentSocket:
     async def send_text(self, text: str) -> None:
         """Send one control message, before there is a link that sends."""
         await self._websocket.send(text)
+
+    async def confirm(
+        self, register: messages.Register, request_id: str | None, cluster: str, gateway_ws_url: str = ""
+    ) -> None:
+        """Answer a registration. The link will keep to what both ends said about their messages."""
+        self._accepts_bytes = min(self._websocket.message_limit_bytes, self.gateway.settings.server_message_bytes)
+        self._agent_limit = register.message_limit_bytes
+        success = messages.RegisterSuccess(
+            cluster_id=cluster,
+            cluster_uuid=cluster,
+            name=register.name,
+            gateway_ws_url=gateway_ws_url,
+            message_limit_bytes=message_limits.told(self._accepts_bytes),
+        )
+        await self.send_text(messages.encode("register_success", success, request_id))
 
     async def close(self, code: int, reason: str) -> None:
         """Close the WebSocket; idempotent."""
@@ -141,6 +164,8 @@ class AgentSocket:
             ),
         )
         self.link.token_hash = token_hash(self.request.bearer_token)
+        self.link.accepts_bytes = self._accepts_bytes
+        self.link.agent_accepts(self._agent_limit)
         return self.link
 
     async def serve(self, link: Link) -> None:

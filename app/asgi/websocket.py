@@ -14,6 +14,9 @@ class AsgiWebSocket:
 
     __slots__ = ("_extensions", "_receive", "_send")
 
+    message_limit_bytes = 16 * 1024 * 1024
+    """What uvicorn and hypercorn accept by default. ASGI does not tell what this server accepts."""
+
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._extensions: dict[str, Any] = scope.get("extensions") or {}
         self._receive = receive

@@ -11,11 +11,10 @@ The states, and what may follow each, are in `conversation_states.py`.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Literal
 
 from tunnel import websocket
 from tunnel.account import Account
-from tunnel.errors import LinkLostError, TunnelError
+from tunnel.errors import TunnelError
 from tunnel.port import Exchange
 
 from ..observed.access import Record
@@ -23,7 +22,7 @@ from ..observed.metrics import Limit, Metrics, limit_of_error
 from ..rules import problems
 from ..rules.policy import Policy
 from .client_port import Message, WebSocketClient
-from .conversation_states import CLOSED, CLOSING, DONE, OPEN, OVER, PARTED
+from .conversation_states import CLOSED, CLOSING, DONE, END_OF_ERROR, END_OF_SERVICE, OPEN, OVER, PARTED, By
 from .mailbox import Mailbox, size_of
 from .passage import Passage
 from .service_end import ServiceEnd
@@ -108,10 +107,9 @@ class Conversation:
         self._service.lose()
         if (limit := limit_of_error(error)) is not None and not self._record.limit:
             self._hit(limit)
-        lost_link = isinstance(error, LinkLostError)
-        reason = "connection to the cluster lost" if lost_link else "connection to the service lost"
+        reason, by = END_OF_ERROR.get(type(error), END_OF_SERVICE)
         self._record.detail = self._record.detail or str(error)
-        self._set_close(problems.problem_of(error).close_code, reason, "gateway" if lost_link else "service")
+        self._set_close(problems.problem_of(error).close_code, reason, by)
         self._advance()
 
     def writable(self) -> None:
@@ -354,7 +352,7 @@ class Conversation:
 
     # --- inside
 
-    def _set_close(self, code: int, reason: str, by: Literal["client", "service", "gateway"]) -> None:
+    def _set_close(self, code: int, reason: str, by: By) -> None:
         """Set how the client will be closed; the first call wins. No message is delayed after that."""
         self._silence.stir()
         if self.state is OPEN:

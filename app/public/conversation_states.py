@@ -14,6 +14,9 @@ for the rate limit.
 """
 
 from enum import Enum
+from typing import Literal
+
+from tunnel.errors import LinkLostError, MessageTooLargeError, TunnelError
 
 
 class State(Enum):
@@ -31,3 +34,15 @@ OPEN, CLOSING, CLOSED, PARTED, OVER = State
 
 DONE = (PARTED, OVER)
 """Nothing more goes to the client, nor comes from it."""
+
+By = Literal["client", "service", "gateway"]
+"""Who closed."""
+
+END_OF_SERVICE: tuple[str, By] = ("connection to the service lost", "service")
+"""What the client is told when the exchange fails, and who closed."""
+
+END_OF_ERROR: dict[type[TunnelError], tuple[str, By]] = {
+    LinkLostError: ("connection to the cluster lost", "gateway"),
+    MessageTooLargeError: ("message too large for the agent", "gateway"),
+}
+"""The same, where it was not the service."""

@@ -16,6 +16,7 @@ from tunnel.errors import (
     ClientTooSlowError,
     LinkBusyError,
     LinkLostError,
+    MessageTooLargeError,
     NoAgentError,
     NoRoomError,
     RequestRefusedError,
@@ -114,6 +115,12 @@ HEAD_TOO_LARGE = Problem(
     "The request's head has more bytes or more fields than the gateway reads.",
     "Delete this site's cookies, or send fewer or shorter header fields.",
 )  # fmt: skip
+TOO_LARGE_FOR_AGENT = Problem(
+    431, "too_large_for_agent", "Too many header fields",
+    "The request's head is larger than the cluster's agent accepts in one message.",
+    "Delete this site's cookies, or send fewer or shorter header fields. The operator can also connect an agent that "
+    "supports yamux.", None, 1009,
+)  # fmt: skip
 NOT_IMPLEMENTED = Problem(
     501, "not_implemented", "Not supported", "The request asks for something that the gateway does not support.",
     "Send the request without it.",
@@ -172,6 +179,7 @@ _BY_ERROR: dict[type[TunnelError], Problem] = {
     LinkLostError: AGENT_LOST,
     StreamRefusedError: UNREACHABLE,
     RequestRefusedError: BAD_REQUEST,
+    MessageTooLargeError: TOO_LARGE_FOR_AGENT,
     ServiceUnreachableError: UNREACHABLE,
     ServiceBrokeOffError: BROKE_OFF,
     BadAnswerError: BAD_ANSWER,

@@ -27,6 +27,11 @@ class AgentHandshake(Upgraded[AgentChannel]):
 
     can_refuse = True
 
+    @property
+    def message_limit_bytes(self) -> int:
+        """See `AgentWebSocket`."""
+        return self._settings[1]
+
     def __init__(
         self, connection: "Connection", key: bytes, pings: tuple[float | None, float | None], max_message_bytes: int,
         serve: "Callable[[AgentHandshake], Awaitable[None]]", tasks: "set[asyncio.Task[None]]",

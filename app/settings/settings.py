@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tunnel.wire import messages
+from tunnel.wire import message_limits, messages
 
 from ..rules.policy import DEFAULT_POLICY, Policy
 from ..rules.routes import RouteTable
@@ -78,7 +78,7 @@ class Settings:
     @property
     def server_message_bytes(self) -> int:
         """The longest WebSocket message the server must accept: the longest of any route, in the json dialect."""
-        return max(messages.enveloped_bytes(self.longest_message_bytes), messages.ENVELOPE_LIMIT_BYTES)
+        return max(message_limits.enveloped_bytes(self.longest_message_bytes), messages.ENVELOPE_LIMIT_BYTES)
 
     @property
     def longest_message_bytes(self) -> int:

@@ -28,6 +28,8 @@ class FakeGateway(ABC):
         self.handshakes: list[Request] = []
         """Refused ones too."""
         self.refusals: list[int] = []
+        self.max_size: int | None = None
+        """A larger message of an agent ends its link with 1009."""
         self._server: Server | None = None
         self._changed = asyncio.Event()
 
@@ -52,7 +54,7 @@ class FakeGateway(ABC):
             process_request=self._decide,
             compression=None,
             ping_interval=None,
-            max_size=None,
+            max_size=self.max_size,
             max_queue=None,
         )
         self.port = next(iter(self._server.sockets)).getsockname()[1]

@@ -9,10 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from tunnel.wire.message_limits import NO_LIMIT_BYTES
 from tunnel.wire.messages import Envelope
 
 CONTROL_WAITING_BYTES = 1024 * 1024
 """A full WebSocket with this much before our next message: the gateway asks for answers and does not read them."""
+
+
+def _no_limit() -> int:
+    return NO_LIMIT_BYTES
 
 
 @dataclass(slots=True, frozen=True)
@@ -33,6 +38,8 @@ class Wiring:
     """Ask the gateway for no new exchanges, in the dialects that have no message of their own for it."""
     stream_refused: Callable[[int, str], None]
     """Tell the gateway why a stream got no connection."""
+    gateway_limit_bytes: Callable[[], int] = _no_limit
+    """The longest message that the gateway accepts, as far as it has told."""
 
 
 class Carrier(Protocol):

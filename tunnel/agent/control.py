@@ -2,7 +2,7 @@
 
 Text in, text out: never touches a socket and reads no clock. Invariants: `register` is sent once; a message that is not
 understood is not answered; yamux is agreed at most once per link, and never in the other dialects; an unknown type is
-noted once; at most `limit_bytes` of an unfinished message are held.
+noted once; at most `limit_bytes` of an unfinished message are held; nothing above `gateway_limit_bytes` is said.
 """
 
 import logging
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tunnel.wire import messages
+from tunnel.wire import message_limits, messages
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +82,8 @@ class Control:
         self._on_ping = on_ping
         self.limit_bytes = messages.ENVELOPE_LIMIT_BYTES
         """The longest message that the gateway may send; the link sets it for its dialect."""
+        self.gateway_limit_bytes = message_limits.NO_LIMIT_BYTES
+        """The longest message that the gateway accepts, as far as it has told."""
         self._request_id = f"register-{uuid.uuid4().hex}"
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
@@ -125,6 +127,7 @@ class Control:
             agent_version=who.version,
             hostname=who.hostname,
             features=_FEATURES[self._dialect],
+            message_limit_bytes=message_limits.told(self.limit_bytes),
         )
         self._say("register", payload, self._request_id)
 
@@ -169,7 +172,9 @@ class Control:
     def _registered(self, envelope: messages.Envelope) -> None:
         if self.registered or envelope.request_id != self._request_id:
             return
-        self._cluster_id = messages.decode_payload(envelope, messages.RegisterSuccess).cluster_id
+        success = messages.decode_payload(envelope, messages.RegisterSuccess)
+        self._cluster_id = success.cluster_id
+        self._gateway_accepts(success.message_limit_bytes)
         self.registered = True
 
     def _hello(self, envelope: messages.Envelope) -> None:
@@ -182,9 +187,18 @@ class Control:
             return
         if not hello.use_yamux:
             raise DialogueError(1000, "the gateway does not offer yamux, the dialect that this agent was told to speak")
+        self._gateway_accepts(hello.message_limit_bytes)
         self._say("gateway_hello_ack", messages.GatewayHelloAck(use_yamux=True))
         self.agreed = True
         self._on_yamux(hello.yamux_config)
+
+    def _gateway_accepts(self, told: msgspec.Raw) -> None:
+        """Take the gateway's word; what it does not say, or says wrongly, changes nothing."""
+        if why := message_limits.why_not(told):
+            log.warning("message_limit_bytes of the gateway ignored: %s", why)
+        limit = message_limits.limit_of(told)
+        if limit < message_limits.NO_LIMIT_BYTES:
+            self.gateway_limit_bytes = limit
 
     def _error(self, envelope: messages.Envelope) -> None:
         notice = messages.decode_payload(envelope, messages.Notice)
@@ -199,4 +213,8 @@ class Control:
         """Nothing to do."""
 
     def _say(self, kind: str, payload: msgspec.Struct, request_id: str | None = None) -> None:
-        self._send(messages.encode(kind, payload, request_id))
+        text = messages.encode(kind, payload, request_id)
+        if message_limits.size_of(text) > self.gateway_limit_bytes:
+            self.note(f"{kind} left out: the gateway accepts {self.gateway_limit_bytes} bytes")
+            return
+        self._send(text)

@@ -83,6 +83,7 @@ class GatewayLink(WSListener):
             note=self._control.note,
             going_away=self._control.going_away,
             stream_refused=self._control.stream_refused,
+            gateway_limit_bytes=lambda: self._control.gateway_limit_bytes,
         )
         self._carrier = self._first_carrier()
         self._control.limit_bytes = self._carrier.message_limit_bytes

@@ -27,6 +27,11 @@ class BrokenRuleError(Exception):
 class LinkSide(Protocol):
     """The link as its carrier sees it."""
 
+    accepts_bytes: int
+    """The largest message that the agent may send in `json` and `chunk`, as we told it when it registered; 0: untold.
+    It stays valid for the life of the link, whatever the settings say meanwhile."""
+    agent_limit_bytes: int
+    """The largest message that the agent accepts; `NO_LIMIT_BYTES` if it has not told."""
     has_more: bool
     """True, unless the carrier has just returned its last message and says so: nobody need ask for another."""
 

@@ -21,7 +21,7 @@ import msgspec
 from tunnel.errors import LinkLostError, NoAgentError, TunnelError
 from tunnel.gateway.carrier import BrokenRuleError, Carrier
 from tunnel.port import Target, Upstream
-from tunnel.wire import messages
+from tunnel.wire import message_limits, messages
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +83,8 @@ class Link:
         self.agent_version = ""
         self.token_hash = b""
         """Of the token that admitted the agent."""
+        self.accepts_bytes = 0
+        self.agent_limit_bytes = message_limits.NO_LIMIT_BYTES
         self.state = _JOINING
         self.available = False
         """Whether new exchanges may use this link. Kept, because every request asks; `reconsider` sets it."""
@@ -174,6 +176,12 @@ class Link:
 
     # --- the registry's side
 
+    def agent_accepts(self, told: msgspec.Raw) -> None:
+        """Take the agent's `message_limit_bytes`, before the link has a carrier."""
+        self.agent_limit_bytes = message_limits.limit_of(told)
+        if why := message_limits.why_not(told):
+            logger.warning("%s: message_limit_bytes of the agent ignored: %s", self.name, why)
+
     def greet(self, yamux: Callable[[], Carrier], otherwise: Callable[[], Carrier] | None = None) -> None:
         """Ask for yamux; the link is ready once the agent agrees. Call once: a second hello would replace the session.
 
@@ -187,7 +195,8 @@ class Link:
             connection_timeout_seconds=max(5, round(timing.ping_timeout)),
         )
         self._yamux, self._otherwise = yamux, otherwise
-        self.send_text("gateway_hello", messages.GatewayHello(use_yamux=True, yamux_config=config))
+        limit = message_limits.told(messages.ENVELOPE_LIMIT_BYTES)
+        self.send_text("gateway_hello", messages.GatewayHello(True, config, limit))
 
     def speak(self, carrier: Carrier) -> None:
         """Use this dialect; exchanges may start."""
@@ -211,7 +220,11 @@ class Link:
         if len(self._texts) >= _QUEUED_TEXTS:
             self.close(1008, "agent does not read")
             return
-        self._texts.append(messages.encode(kind, payload, request_id))
+        text = messages.encode(kind, payload, request_id)
+        if message_limits.size_of(text) > self.agent_limit_bytes:
+            logger.warning("%s: %s left out: the agent accepts %d bytes", self.name, kind, self.agent_limit_bytes)
+            return
+        self._texts.append(text)
         self.wake()
 
     def probe(self) -> None:

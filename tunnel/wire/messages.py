@@ -41,6 +41,8 @@ class Register(msgspec.Struct, omit_defaults=True):
     hostname: str = ""
     features: dict[str, bool] = {}
     metadata: dict[str, str] = {}
+    message_limit_bytes: msgspec.Raw = msgspec.Raw()
+    """The largest message that the agent accepts on this link: see `message_limits`."""
 
 
 class RegisterSuccess(msgspec.Struct, omit_defaults=True):
@@ -51,6 +53,8 @@ class RegisterSuccess(msgspec.Struct, omit_defaults=True):
     name: str = ""
     status: str = "active"
     gateway_ws_url: str = ""
+    message_limit_bytes: msgspec.Raw = msgspec.Raw()
+    """The largest message that the gateway accepts on this link, unless it becomes yamux."""
 
 
 class Heartbeat(msgspec.Struct):
@@ -80,6 +84,8 @@ class GatewayHello(msgspec.Struct):
 
     use_yamux: bool = False
     yamux_config: YamuxConfig = msgspec.field(default_factory=YamuxConfig)
+    message_limit_bytes: msgspec.Raw = msgspec.Raw(b"null")
+    """The largest message that the gateway accepts if the agent agrees."""
 
 
 class GatewayHelloAck(msgspec.Struct):
@@ -107,11 +113,6 @@ Payload = TypeVar("Payload", bound=msgspec.Struct)
 
 _envelopes = msgspec.json.Decoder(Envelope)
 _encoder = msgspec.json.Encoder()
-
-
-def enveloped_bytes(message_bytes: int) -> int:
-    """The largest envelope for this many bytes in base64: what a link must accept for them."""
-    return (message_bytes + 2) // 3 * 4 + 64 * 1024
 
 
 def decode_envelope(text: str | bytes) -> Envelope:

@@ -6,7 +6,7 @@ number of time series grow.
 
 from enum import StrEnum
 
-from tunnel.errors import LinkBusyError, NoRoomError, NotReadError, TooManyWaitingError
+from tunnel.errors import LinkBusyError, MessageTooLargeError, NoRoomError, NotReadError, TooManyWaitingError
 
 from ...rules import problems
 
@@ -85,6 +85,7 @@ _LIMIT_OF_ERROR: dict[type[Exception], Limit] = {
     NotReadError: Limit.SPOOL,
     TooManyWaitingError: Limit.WAITING,
     LinkBusyError: Limit.STREAMS_LINK,
+    MessageTooLargeError: Limit.MESSAGE_SIZE,
 }
 
 

@@ -288,6 +288,7 @@ async def test_the_controller_socket_names_the_gateway():
         assert (success["type"], success["request_id"]) == ("register_success", "req_1")
         assert success["payload"] == {
             "cluster_id": "c1", "cluster_uuid": "c1", "name": "prod", "gateway_ws_url": "wss://gw.example.test/ws",
+            "message_limit_bytes": s.gateway.settings.server_message_bytes,
         } | {key: success["payload"][key] for key in ("status",) if key in success["payload"]}  # fmt: skip
         assert s.gateway.registry.links() == ()
         dial.leave(1000)

@@ -129,7 +129,7 @@ class ServedLink:
         self.texts.append(message)
         if message["type"] == "register" and self.gateway.answering:
             payload = {"cluster_id": message["payload"]["cluster_id"], "cluster_uuid": "u-1", "name": "n"}
-            await self.say("register_success", payload, message["request_id"])
+            await self.say("register_success", payload | self.gateway.told, message["request_id"])
             if self.gateway.hello is not None:
                 await self.say("gateway_hello", self.gateway.hello)
         elif message["type"] == "gateway_hello_ack":
@@ -176,6 +176,8 @@ class Gateway(FakeGateway):
             "yamux_config": {"max_stream_window_size": 1_048_576, "keep_alive_interval_seconds": 3},
         }
         self.answering = True
+        self.told = {}
+        """More of what it says in `register_success`."""
         self.links = []
 
     @property

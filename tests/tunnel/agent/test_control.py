@@ -7,6 +7,7 @@ import pytest
 
 from tunnel.agent.control import Control, DialogueError, Identity
 from tunnel.wire import messages
+from tunnel.wire.message_limits import NO_LIMIT_BYTES
 
 
 class Dialogue:
@@ -44,6 +45,7 @@ def test_register_says_who_we_are():
         "agent_version": "1.2",
         "hostname": "host-1",
         "features": {"supports_yamux": True, "supports_websocket": True, "supports_stream_refused": True},
+        "message_limit_bytes": 1_048_576,
     }
     assert register["timestamp"].endswith("Z")
 
@@ -207,3 +209,45 @@ def test_endless_messages_end_the_link():
     with pytest.raises(DialogueError, match="longer than") as caught:
         dialogue.control.receive(b" ", last=True)
     assert caught.value.code == 1009
+
+
+# --- message limits
+
+
+@pytest.mark.parametrize("dialect", ["yamux", "json"])
+def test_the_gateway_tells_its_limit(dialect):
+    dialogue = Dialogue(dialect=dialect)
+    assert dialogue.control.gateway_limit_bytes == NO_LIMIT_BYTES
+    dialogue.tell("register_success", {"cluster_id": "x", "message_limit_bytes": 20_000}, dialogue.request_id)
+    assert dialogue.control.gateway_limit_bytes == 20_000
+    dialogue.tell("gateway_hello", {"use_yamux": True, "message_limit_bytes": 30_000})
+    assert dialogue.control.gateway_limit_bytes == (30_000 if dialect == "yamux" else 20_000)
+
+
+@pytest.mark.parametrize("value", [-1, 0, 16_383, 1.5, True, "20000", "many", [], {}, 10**30, None])
+def test_a_limit_that_cannot_be_one_ends_nothing(value, caplog):
+    dialogue = Dialogue()
+    dialogue.tell("register_success", {"cluster_id": "x", "message_limit_bytes": value}, dialogue.request_id)
+    dialogue.tell("gateway_hello", {"use_yamux": True, "message_limit_bytes": value})
+    assert dialogue.control.missing == ""
+    assert dialogue.control.gateway_limit_bytes == NO_LIMIT_BYTES
+    warned = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    why = f"{json.dumps(value)!r} is not a whole number from 16384 to 2^63 - 1"
+    assert warned == ([] if value is None else [f"message_limit_bytes of the gateway ignored: {why}"] * 2)
+
+
+def test_what_is_wrong_later_changes_nothing():
+    dialogue = Dialogue()
+    dialogue.tell("register_success", {"cluster_id": "x", "message_limit_bytes": 20_000}, dialogue.request_id)
+    dialogue.tell("gateway_hello", {"use_yamux": True, "message_limit_bytes": -1})
+    assert dialogue.control.gateway_limit_bytes == 20_000
+
+
+def test_nothing_above_the_limit_is_said():
+    dialogue = Dialogue()
+    dialogue.tell("register_success", {"cluster_id": "x", "message_limit_bytes": 20_000}, dialogue.request_id)
+    said = len(dialogue.said)
+    dialogue.tell("ping", {}, "p" * 20_000)
+    assert len(dialogue.said) == said
+    dialogue.tell("ping", {}, "p" * 19_000)
+    assert dialogue.said[said]["request_id"] == "p" * 19_000

@@ -87,6 +87,7 @@ class MessageCarrier(Carrier):
             over=self._over,
             taken=self._pongs.taken,
             refused=self._refused,
+            gateway_limit_bytes=wiring.gateway_limit_bytes,
         )
         self._draining = self._lingered = False
         self._lost = False

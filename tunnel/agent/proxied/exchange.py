@@ -15,7 +15,7 @@ from tunnel.account import Account
 from tunnel.agent.proxied.backlog import Backlog, TooMuchWaitingError
 from tunnel.agent.proxied.request import GatewayRequest, RequestError
 from tunnel.agent.proxied.send_queue import SendQueue
-from tunnel.agent.proxied.wire import Wire
+from tunnel.agent.proxied.wire import CHUNK_BYTES, Wire
 from tunnel.agent.service.services import Destination, NotReachableError, Services
 from tunnel.agent.service.stream import ServiceStream
 from tunnel.errors import TunnelError
@@ -24,6 +24,7 @@ from tunnel.override import override
 from tunnel.port import Exchange, Headers, RequestHead, Sink
 from tunnel.streams import ByteStream
 from tunnel.tls import TlsStream, client_context
+from tunnel.wire.message_limits import carried_bytes, size_of
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class Shared:
     """A service took some of what waits for it."""
     refused: Callable[[str, str], None]
     """Log why a request got no connection: its target, and the reason."""
+    gateway_limit_bytes: Callable[[], int]
+    """The longest message that the gateway accepts."""
 
 
 class ServiceExchange(Sink):
@@ -59,6 +62,7 @@ class ServiceExchange(Sink):
         self._request = request
         self._shared = shared
         self._streamed = request.supports_response_streaming
+        self._limit_bytes = shared.gateway_limit_bytes()
         self._loop = asyncio.get_running_loop()
         self._outgoing = shared.queue.outgoing(self._drained)
         self._backlog = Backlog(shared.account)
@@ -146,7 +150,26 @@ class ServiceExchange(Sink):
         self._fail(why)
 
     def _say(self, text: str) -> None:
-        self._outgoing.say(text)
+        """Send a message, unless the end was told. One that the gateway does not accept ends the exchange."""
+        if self._told:
+            return
+        if (size := size_of(text)) > self._limit_bytes:
+            why = f"a message of {size} bytes is larger than the {self._limit_bytes} that the gateway accepts"
+            log.warning("exchange to %s ends: %s", self._target, why)
+            self._too_large(why)
+        else:
+            self._outgoing.say(text)
+
+    def _say_body(self, data: bytes) -> None:
+        """Send a piece of the answer's body."""
+        chunk_bytes = min(CHUNK_BYTES, carried_bytes(self._limit_bytes))
+        for text in self._shared.wire.chunks(self.request_id, data, chunk_bytes):
+            self._say(text)
+        self._pause_if_full()
+
+    def _too_large(self, why: str) -> None:
+        """A message of ours is larger than the gateway accepts."""
+        self._fail(f"{self.prefix}{why}")
 
     def _pause_if_full(self) -> None:
         """Read no more from the service while what was said waits for the link."""

@@ -12,6 +12,7 @@ from tunnel.agent.service.services import Destination
 from tunnel.errors import TunnelError
 from tunnel.override import override
 from tunnel.port import Exchange, RequestHead, ResponseHead
+from tunnel.wire.message_limits import carried_bytes
 
 WHOLE_BYTES = 10 * 1024 * 1024
 """The most of an answer in one message: 13.4 MiB in base64, below the 16 MiB that gateways commonly take."""
@@ -26,6 +27,7 @@ class ServiceRequest(ServiceExchange):
         self._body: list[bytes] = []
         """Of an answer that is to be given whole."""
         self._holding = Holding(shared.account)
+        self._whole_bytes = min(WHOLE_BYTES, carried_bytes(self._limit_bytes))
 
     @override
     def _prepare(self, destination: Destination) -> RequestHead:
@@ -72,15 +74,13 @@ class ServiceRequest(ServiceExchange):
     @override
     def data(self, data: bytes, /) -> None:
         if self._streamed:
-            for text in self._shared.wire.chunks(self.request_id, data):
-                self._say(text)
-            self._pause_if_full()
+            self._say_body(data)
             return
         self._body.append(data)
         self._holding.add(len(data))
         account = self._shared.account
-        if self._holding.size_bytes > WHOLE_BYTES:
-            self._fail(f"{self.prefix}the answer is longer than {WHOLE_BYTES} bytes, and was to come whole")
+        if self._holding.size_bytes > self._whole_bytes:
+            self._fail(f"{self.prefix}the answer is longer than {self._whole_bytes} bytes, and was to come whole")
         elif account.held_bytes > account.hard_mark_bytes:
             self._fail(f"{self.prefix}the agent holds too much to take an answer whole")
 
@@ -90,7 +90,8 @@ class ServiceRequest(ServiceExchange):
         if self._streamed or self._answer is None:
             self._finish(wire.end(self.request_id))
         else:
-            self._finish(wire.response(self.request_id, self._answer, b"".join(self._body)))
+            self._say(wire.response(self.request_id, self._answer, b"".join(self._body)))
+            self._finish()
 
     @override
     def failed(self, error: TunnelError, /) -> None:

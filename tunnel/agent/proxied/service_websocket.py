@@ -6,15 +6,22 @@ the service, and the pongs to them come back. Invariants: each direction keeps t
 with its code and reason, and an end without a close as an end without one; nothing is said after that.
 """
 
+import logging
+
 from tunnel import websocket
+from tunnel.account import Holding
 from tunnel.agent.proxied.exchange import CANCELLED, TOO_LATE, ServiceExchange, Shared
 from tunnel.agent.proxied.request import GatewayRequest
 from tunnel.agent.service.services import Destination
 from tunnel.errors import BadAnswerError, TunnelError
 from tunnel.override import override
 from tunnel.port import Headers, RequestHead, ResponseHead
+from tunnel.websocket.connection import MAX_MESSAGE_BYTES
 from tunnel.websocket.frames import close_payload, parse_close
+from tunnel.wire.message_limits import NO_LIMIT_BYTES, carried_bytes
 from tunnel.wire.proxy_messages import BINARY, CLOSE, PING, PONG, TEXT
+
+log = logging.getLogger(__name__)
 
 HANDSHAKE_SECONDS = 10.0
 """For the dial and the service's answer, where the request has no `timeout`."""
@@ -31,7 +38,11 @@ class ServiceWebSocket(ServiceExchange):
 
     def __init__(self, request_id: str, request: GatewayRequest, shared: Shared) -> None:
         super().__init__(request_id, request, shared)
-        self._codec = websocket.Connection()
+        told = self._limit_bytes < NO_LIMIT_BYTES
+        self._codec = websocket.Connection(
+            max_message_bytes=carried_bytes(self._limit_bytes) if told else MAX_MESSAGE_BYTES
+        )
+        self._assembling = Holding(shared.account)  # the service's message that is not complete yet
         self._key = websocket.new_key()
         self._offered: list[bytes] = []
         """The client's subprotocols."""
@@ -116,13 +127,16 @@ class ServiceWebSocket(ServiceExchange):
     def data(self, data: bytes, /) -> None:
         """Frames, or the body of a refusal."""
         if self._refused:
-            for text in self._shared.wire.chunks(self.request_id, data):
-                self._say(text)
-            self._pause_if_full()
+            self._say_body(data)
             return
         for event in self._codec.receive_data(data):
             self._take_event(event)
         if self._told:
+            return
+        self._assembling.set(self._codec.buffered_bytes)
+        account = self._shared.account
+        if self._assembling.size_bytes and account.held_bytes > account.hard_mark_bytes:
+            self._close_both(1013, "the agent holds too much to take a message whole")
             return
         self._put(self._codec.data_to_send())
         self._pause_if_full()
@@ -148,14 +162,16 @@ class ServiceWebSocket(ServiceExchange):
 
     def _upgrade(self, head: ResponseHead) -> None:
         wire = self._shared.wire
-        self._upgraded = True
-        if self._codec.state is websocket.State.OPEN:
-            self._stop_waiting()
         if self._streamed:
             self._say(wire.header(self.request_id, 101, head.headers))
             self._say(wire.end(self.request_id))
         else:
             self._say(wire.response(self.request_id, head, b""))
+        if self._told:
+            return  # the gateway does not accept a head of this size
+        self._upgraded = True
+        if self._codec.state is websocket.State.OPEN:
+            self._stop_waiting()
         if (exchange := self._exchange) is not None:
             self._send(lambda: self._backlog.open(exchange))
         self._pause_if_full()
@@ -186,6 +202,10 @@ class ServiceWebSocket(ServiceExchange):
                 self._end_with(b"", "closed by the service")
             case websocket.Closed():
                 self._end_with(close_payload(event.code, event.reason), f"closed by the service: {event.code}")
+            case websocket.Failed(1009):
+                why = f"the service sent a {event.reason}, more than the gateway accepts"
+                log.warning("exchange to %s ends: %s", self._target, why)
+                self._end_with(close_payload(1009, "message too large for the gateway"), why)
             case websocket.Failed():
                 why = f"the service broke RFC 6455: {event.reason}"
                 self._end_with(close_payload(event.code, event.reason), why)
@@ -203,6 +223,13 @@ class ServiceWebSocket(ServiceExchange):
             self._finish(self._shared.wire.websocket_over(self.request_id, why))
         else:
             super()._fail(why)
+
+    @override
+    def _too_large(self, why: str) -> None:
+        if self._upgraded:
+            self._close_both(1009, why, "message too large for the gateway")
+        else:
+            super()._too_large(why)
 
     def _send_close(self, payload: bytes) -> None:
         """Send the service a close behind what waits, and give it some time to answer."""
@@ -223,7 +250,7 @@ class ServiceWebSocket(ServiceExchange):
         else:
             self._too_late()
 
-    def _close_both(self, code: int, why: str) -> None:
+    def _close_both(self, code: int, why: str, reason: str = "") -> None:
         """Close the WebSocket towards the service and the gateway, for a reason of our own."""
         if not self._upgraded:
             self._fail(f"{self.prefix}{why}")
@@ -232,7 +259,7 @@ class ServiceWebSocket(ServiceExchange):
         self._end_service(owed)
         wire, request_id = self._shared.wire, self.request_id
         self._finish(
-            wire.websocket_message(request_id, CLOSE, close_payload(code, "")), wire.websocket_over(request_id, why)
+            wire.websocket_message(request_id, CLOSE, close_payload(code, reason)), wire.websocket_over(request_id, why)
         )
 
     def _end_with(self, payload: bytes | None, why: str) -> None:
@@ -241,6 +268,11 @@ class ServiceWebSocket(ServiceExchange):
         wire, request_id = self._shared.wire, self.request_id
         close = [] if payload is None else [wire.websocket_message(request_id, CLOSE, payload)]
         self._finish(*([] if self._left else [*close, wire.websocket_over(request_id, why)]))
+
+    @override
+    def _finish(self, *last: str) -> None:
+        super()._finish(*last)
+        self._assembling.close()
 
     def _end_service(self, last: bytes) -> None:
         """Send the service the last frames, and close its connection."""

@@ -26,6 +26,8 @@ from tunnel.wire.proxy_messages import (
 
 CHUNK_BYTES = 32 * 1024
 """The most of a body in one message."""
+_REASON_CHARS = 1000
+"""Of a reason, so that every gateway accepts a message with it."""
 
 
 class End(msgspec.Struct):
@@ -42,9 +44,9 @@ class Wire:
         payload = ResponseHeader(status, None if headers is None else fields_of(headers))
         return messages.encode("proxy_response_header", payload, request_id)
 
-    def chunks(self, request_id: str, data: bytes) -> list[str]:
-        """A piece of the body, in messages of at most `CHUNK_BYTES`."""
-        pieces = [data[at : at + CHUNK_BYTES] for at in range(0, len(data), CHUNK_BYTES)]
+    def chunks(self, request_id: str, data: bytes, chunk_bytes: int = CHUNK_BYTES) -> list[str]:
+        """A piece of the body, in messages with at most `chunk_bytes` of it."""
+        pieces = [data[at : at + chunk_bytes] for at in range(0, len(data), chunk_bytes)]
         return [
             messages.encode("proxy_response_chunk", BodyChunk(encode_data(piece), size=len(piece)), request_id)
             for piece in pieces
@@ -56,11 +58,11 @@ class Wire:
 
     def abort(self, request_id: str, why: str) -> str:
         """The exchange failed, before or within its answer."""
-        return messages.encode("proxy_response_abort", Failure(why), request_id)
+        return messages.encode("proxy_response_abort", Failure(why[:_REASON_CHARS]), request_id)
 
     def error(self, request_id: str, why: str) -> str:
         """The exchange failed, for a gateway that takes answers whole."""
-        return messages.encode("proxy_error", Failure(why), request_id)
+        return messages.encode("proxy_error", Failure(why[:_REASON_CHARS]), request_id)
 
     def response(self, request_id: str, head: ResponseHead, body: bytes) -> str:
         """A whole answer."""
@@ -89,7 +91,7 @@ class ChunkWire(Wire):
 
     @override
     def websocket_over(self, request_id: str, why: str) -> str:
-        return _encode_flat("proxy_stream_close", request_id, StreamClose(why))
+        return _encode_flat("proxy_stream_close", request_id, StreamClose(why[:_REASON_CHARS]))
 
 
 def fields_of(headers: Headers) -> dict[str, list[str] | str]:

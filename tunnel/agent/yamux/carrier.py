@@ -1,8 +1,9 @@
 """The carrier of the yamux dialect: the session of one link, and the splices of its streams.
 
 Feeds the session and tells each splice what came; gathers what the session wants to send and hands it on, once per
-loop turn, in batches of at most `BATCH_BYTES`. Invariants: one flush is scheduled at most; a splice leaves the carrier
-once, when both its ends are over; a splice that fails resets its own stream only, a session that fails ends the link.
+loop turn, in batches of at most `BATCH_BYTES`, or what the gateway accepts. Invariants: one flush is scheduled at most;
+a splice leaves the carrier once, when both its ends are over; a splice that fails resets its own stream only, a session
+that fails ends the link.
 """
 
 import asyncio
@@ -37,8 +38,6 @@ DOOMED_SECONDS = 10.0
 
 BATCH_BYTES = 65_536
 """One WebSocket message: larger ones cost page faults (measured at 256 KiB), smaller ones system calls."""
-_LAST_BATCH_BYTES = BATCH_BYTES // 2
-"""A batch no longer than this has room for the longest frame (16 KiB), and so left nothing behind: do not ask again."""
 WINDOW_MAX_BYTES = 16 * 1024 * 1024
 """The most that a gateway may ask for: 1 Gbit/s over 130 ms."""
 
@@ -58,6 +57,7 @@ class SpliceCarrier(Carrier):
     ) -> None:
         self._wiring = wiring
         self._send_bytes = wiring.send_bytes
+        self._batch_bytes = min(BATCH_BYTES, wiring.gateway_limit_bytes())
         self._services = services
         self._account = account
         self._quota = quota
@@ -148,9 +148,10 @@ class SpliceCarrier(Carrier):
 
     @override
     def flush(self) -> None:
-        size = BATCH_BYTES
-        while size > _LAST_BATCH_BYTES and not self._paused:
-            batch = self._session.data_to_send(BATCH_BYTES)
+        most = size = self._batch_bytes
+        last = most // 2  # a batch no longer than this had room for another frame, so nothing waits: do not ask again
+        while size > last and not self._paused:
+            batch = self._session.data_to_send(most)
             size = len(batch)
             if size:
                 self._send_bytes(batch)

@@ -55,6 +55,12 @@ class ChunkCarrier(ProxiedCarrier):
         return False
 
     @override
+    def break_off(self, stream: ProxyStream, payload: bytes) -> None:
+        stream.keep_lane()
+        self.send_message(stream, encode_websocket_message(CLOSE, payload))
+        stream.send(self.closing_text(stream.request_id, "closed"))
+
+    @override
     def end_websocket(self, stream: ProxyStream, reason: str, *, in_handshake: bool) -> None:
         if self.is_lost:
             self.tell(self.closing_text(stream.request_id, "link lost"))

@@ -108,6 +108,10 @@ class JsonCarrier(ProxiedCarrier):
         return True
 
     @override
+    def break_off(self, stream: ProxyStream, payload: bytes) -> None:
+        self.close_service(stream, payload)
+
+    @override
     def end_websocket(self, stream: ProxyStream, reason: str, *, in_handshake: bool) -> None:
         self.tell(self.closing_text(stream.request_id))
         super().end_websocket(stream, reason, in_handshake=in_handshake)

@@ -69,7 +69,8 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
         self.shared = shared
         self.account = shared.account
         self.grace_seconds = shared.grace_seconds
-        self.connection = AgentConnection(shared, link.wake)
+        self.agent_limit_bytes = link.agent_limit_bytes
+        self.connection = AgentConnection(shared, link.wake, self.agent_limit_bytes)
         self.active = 0
         self.uploads = 0
         """Streamed ones, until they are answered: their service may still block the agent."""
@@ -120,8 +121,8 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
     @property
     @override
     def message_limit_bytes(self) -> int:
-        """The largest WebSocket message in base64, and its envelope."""
-        return self.max_message_bytes * 4 // 3 + 64 * 1024
+        """The largest WebSocket message in base64, and its envelope. Never less than the agent was told."""
+        return max(self.max_message_bytes * 4 // 3 + 64 * 1024, self.link.accepts_bytes)
 
     @property
     @override

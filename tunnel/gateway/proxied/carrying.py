@@ -20,6 +20,8 @@ class ExchangeCarrier(Protocol):
     dialect: str
     account: Account
     clock: Callable[[], float]
+    agent_limit_bytes: int
+    """The largest message that the agent accepts."""
     is_lost: bool
     forgetful: bool
     """The agent ends its exchanges with its link: it sends no answer on another one."""
@@ -71,6 +73,9 @@ class WebSocketCarrier(ExchangeCarrier, Protocol):
 
     def close_service(self, stream: ProxyStream, payload: bytes) -> bool:
         """Pass on the door's close frame. True: that is all; False: the agent's answer is still to come."""
+
+    def break_off(self, stream: ProxyStream, payload: bytes) -> None:
+        """Close the service with this payload of a close frame and clean up, in order; no answer is waited for."""
 
     def end_websocket(self, stream: ProxyStream, reason: str, *, in_handshake: bool) -> None:
         """Tell the agent that a WebSocket is over, and why where the dialect can say it."""

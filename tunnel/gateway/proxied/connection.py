@@ -17,6 +17,7 @@ from tunnel.gateway.proxied.lanes import Lane, Lanes, nothing
 from tunnel.gateway.proxied.proxy_stream import ProxyStream
 from tunnel.gateway.proxied.shared import Proxied
 from tunnel.gateway.proxied.upload_window import UploadWindow
+from tunnel.wire.message_limits import NO_LIMIT_BYTES
 from tunnel.wire.proxy_messages import ProxyRequest, StreamChunk, StreamClose, encode_data, flat
 
 
@@ -27,12 +28,12 @@ class UnknownStreamError(LookupError):
 class AgentConnection:
     """One link's streams, and what waits to leave on it."""
 
-    def __init__(self, shared: Proxied, wake: Callable[[], None]) -> None:
+    def __init__(self, shared: Proxied, wake: Callable[[], None], agent_limit_bytes: int = NO_LIMIT_BYTES) -> None:
         self._shared = shared
         self._wake = wake
         self._streams: dict[str, ProxyStream] = {}
         self.window = UploadWindow()
-        self.lanes = Lanes(shared.account, self.window)
+        self.lanes = Lanes(shared.account, self.window, agent_limit_bytes)
 
     def __contains__(self, request_id: str) -> bool:
         return request_id in self._streams
@@ -40,7 +41,10 @@ class AgentConnection:
     # --- the requirement's interface
 
     def send_proxy_request(self, request_id: str, request: ProxyRequest) -> None:
-        """Queue a request; a small one ahead of other exchanges' bodies. Raises UnknownStreamError."""
+        """Queue a request; a small one ahead of other exchanges' bodies.
+
+        Raises UnknownStreamError, and MessageTooLargeError.
+        """
         self._stream(request_id).send_request(request)
 
     async def wait_for_proxy_response(self, request_id: str) -> AnswerHead:
@@ -53,7 +57,7 @@ class AgentConnection:
     def send_stream_chunk(self, request_id: str, data: bytes) -> bool:
         """Queue one encoded WebSocket message for the agent as `proxy_stream_chunk`. False: above the mark.
 
-        Raises UnknownStreamError.
+        Raises UnknownStreamError, and MessageTooLargeError.
         """
         chunk = StreamChunk(data=encode_data(data), direction="to_agent")
         return self._stream(request_id).send(_flat("proxy_stream_chunk", request_id, chunk))

@@ -18,7 +18,7 @@ from uuid import uuid4
 import anyio
 
 from tunnel.account import Holding
-from tunnel.errors import BadAnswerError, NotReadError, ServiceBrokeOffError, TunnelError
+from tunnel.errors import BadAnswerError, MessageTooLargeError, NotReadError, ServiceBrokeOffError, TunnelError
 from tunnel.gateway.proxied.answer import AnswerHead, ProxiedAnswer, error_of
 from tunnel.gateway.proxied.carrying import ExchangeCarrier
 from tunnel.gateway.proxied.inbox import OverflowedError
@@ -27,6 +27,7 @@ from tunnel.nobody import NOBODY
 from tunnel.override import override
 from tunnel.port import Exchange, RequestHead, ResponseHead, Sink, Spliced
 from tunnel.streams import StreamOwner
+from tunnel.wire.proxy_messages import ProxyRequest
 
 logger = logging.getLogger(__name__)
 
@@ -154,6 +155,18 @@ class ProxiedExchange(Exchange):
         self._agent_goes_on = agent_goes_on
         self._put(ABORT)
         self._end_answer()
+
+    # --- for the two kinds: to the agent
+
+    def _send_request(self, request: ProxyRequest) -> bool:
+        """Queue the request. False: the agent does not accept one of this size, and the exchange fails."""
+        try:
+            self.stream.send_request(request)
+        except MessageTooLargeError as error:
+            self._log(f"the request's head: {error}")
+            self.fail_in_turn(error)
+            return False
+        return True
 
     # --- for the two kinds: into the inbox
 

@@ -1,7 +1,8 @@
 """One HTTP request and its answer, carried as messages (tunnel/PROTOCOL.md section 5).
 
 A body up to `COLLECTED_BYTES` is collected and leaves with its request, in one message. A longer one follows it in
-chunks, limited by the link's `UploadWindow`. The answer comes as a header, chunks and an end, or in one message.
+chunks, limited by the link's `UploadWindow`. Both are smaller where the agent accepts only smaller messages. The answer
+comes as a header, chunks and an end, or in one message.
 
 When its link is lost, a request that left whole and has no answer yet waits: its agent may answer on its next link.
 A request that must not be repeated waits for as long as its agent may take, once such a link came.
@@ -24,6 +25,7 @@ from tunnel.http1 import BodyLengthError, is_repeatable
 from tunnel.override import override
 from tunnel.port import RequestHead, Sink
 from tunnel.wire import messages
+from tunnel.wire.message_limits import carried_bytes, enveloped_bytes, size_of
 from tunnel.wire.proxy_messages import BodyChunk, Nothing, ProxyRequest, encode_data
 
 COLLECTED_BYTES = 4 * 1024 * 1024
@@ -35,6 +37,9 @@ CHUNK_BYTES = 32 * 1024
 
 ANSWER_SECONDS = 35.0
 """By then an agent whose own limit is 30 s has answered, or never will."""
+
+_AMPLE_BYTES = enveloped_bytes(COLLECTED_BYTES) + 1024 * 1024
+"""An agent that accepts this much accepts every request with a collected body: a head has at most 128 KiB, escaped."""
 
 _COLLECTED, _STREAMED, _SENT = range(3)
 
@@ -52,11 +57,14 @@ class ProxiedHttp(ProxiedExchange):
         self._body = bytearray()
         self._body_holding = Holding(carrier.account)
         self._upload = _COLLECTED
-        self._dropped = False  # part of the upload was not sent: the answer was already complete
+        self._dropped = False  # part of the upload was not sent: the answer was already complete, or the head too large
+        self._collected_bytes, self._chunk_bytes = COLLECTED_BYTES, CHUNK_BYTES
+        if carrier.agent_limit_bytes < _AMPLE_BYTES:
+            self._divide_by(carrier.agent_limit_bytes)
         self._timer: asyncio.TimerHandle | None = None
         if self._length == 0:
             self._send_whole()
-        elif self._length is not None and self._length > COLLECTED_BYTES:
+        elif self._length is not None and self._length > self._collected_bytes:
             self._begin_upload()
 
     # --- told by the door
@@ -78,7 +86,7 @@ class ProxiedHttp(ProxiedExchange):
         if self._upload == _COLLECTED:
             self._body += data
             self._body_holding.set(len(self._body))
-            if self._length is None and len(self._body) > COLLECTED_BYTES:
+            if self._length is None and len(self._body) > self._collected_bytes:
                 self._begin_upload()
                 welcome = self._send_chunks(self._take_body())
         else:
@@ -175,8 +183,14 @@ class ProxiedHttp(ProxiedExchange):
         self._upload = _SENT
         if self._body:
             self._request.body, self._request.body_encoding = encode_data(self._take_body()), "base64"
-        self.stream.send_request(self._request)
+        self._send_request(self._request)
         self._request.body = ""
+
+    def _divide_by(self, limit_bytes: int) -> None:
+        """Divide the body so that the agent accepts each message."""
+        head = size_of(messages.encode("proxy_request", self._request, self.request_id))
+        self._collected_bytes = min(COLLECTED_BYTES, carried_bytes(limit_bytes - head))
+        self._chunk_bytes = min(CHUNK_BYTES, carried_bytes(limit_bytes))
 
     def _begin_upload(self) -> None:
         self._upload = _STREAMED
@@ -185,7 +199,7 @@ class ProxiedHttp(ProxiedExchange):
         if self._length is not None:
             # The existing agent's HTTP client drops it. Others pass it on, for services that insist on it.
             self._request.headers["Content-Length"] = [str(self._length)]
-        self.stream.send_request(self._request)
+        self._dropped = not self._send_request(self._request)
 
     def _end_upload(self) -> None:
         """Idempotent; nothing for a request that was not streamed."""
@@ -194,12 +208,13 @@ class ProxiedHttp(ProxiedExchange):
             self.carrier.upload_ended()
 
     def _send_chunks(self, data: bytes) -> bool:
-        if self._told or self.carrier.is_lost:
+        if self._told or self.carrier.is_lost or self._dropped:
             self._dropped = True  # the agent would discard it, and there is no sink to be told `writable`
             return True
         welcome = True
-        for at in range(0, len(data), CHUNK_BYTES):
-            piece = data[at : at + CHUNK_BYTES]
+        size = self._chunk_bytes
+        for at in range(0, len(data), size):
+            piece = data[at : at + size]
             chunk = BodyChunk(data=encode_data(piece), size=len(piece))
             text = messages.encode("proxy_request_chunk", chunk, self.request_id)
             welcome = self.stream.send(text, upload_bytes=len(piece))

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from tunnel.account import Account, Holding
 from tunnel.gateway.proxied.upload_window import UploadWindow
+from tunnel.wire.message_limits import NO_LIMIT_BYTES
 
 HIGH_BYTES = 256 * 1024
 """A lane above this takes no more from its door: eight chunks of an upload, or the first window of a yamux stream."""
@@ -55,7 +56,9 @@ class Lane:
 class Lanes:
     """The queues of one link."""
 
-    def __init__(self, account: Account, window: UploadWindow) -> None:
+    def __init__(self, account: Account, window: UploadWindow, limit_bytes: int = NO_LIMIT_BYTES) -> None:
+        self.limit_bytes = limit_bytes
+        """The largest message that the agent accepts. Who queues one checks it."""
         self._window = window
         self._urgent: deque[tuple[Lane | None, str]] = deque()
         self._turns: deque[Lane] = deque()  # lanes with messages, each once

@@ -12,11 +12,12 @@ from collections.abc import Callable
 import anyio
 import msgspec
 
-from tunnel.errors import ServiceBrokeOffError, TunnelError
+from tunnel.errors import MessageTooLargeError, ServiceBrokeOffError, TunnelError
 from tunnel.gateway.proxied.answer import AnswerHead
 from tunnel.gateway.proxied.inbox import Inbox
 from tunnel.gateway.proxied.lanes import Lane, Lanes, nothing
 from tunnel.wire import messages
+from tunnel.wire.message_limits import size_of
 from tunnel.wire.proxy_messages import ProxyRequest
 
 HEAD, DATA, END, ABORT = range(4)
@@ -86,10 +87,11 @@ class ProxyStream:
     # --- to the agent
 
     def send_request(self, request: ProxyRequest) -> None:
-        """Queue the request; a small one goes ahead of the bodies of other exchanges."""
+        """Queue the request; a small one goes ahead of the bodies of other exchanges. Raises MessageTooLargeError."""
         if self._closed:
             return
         text = messages.encode("proxy_request", request, self.request_id)
+        self._check_size(text)
         if len(text) <= _SMALL_CHARS:
             self._lanes.put_first(self.lane, text)
         else:
@@ -97,9 +99,13 @@ class ProxyStream:
         self._wake()
 
     def send(self, text: str, *, upload_bytes: int = 0) -> bool:
-        """Queue an encoded message behind the earlier ones. False when the lane is now above its mark."""
+        """Queue an encoded message behind the earlier ones. False when the lane is now above its mark.
+
+        Raises MessageTooLargeError for one that the agent does not accept; nothing was queued then.
+        """
         if self._closed and not self._keeps_lane:
             return True
+        self._check_size(text)
         welcome = self._lanes.put(self.lane, text, upload_bytes=upload_bytes)
         self._wake()
         return welcome
@@ -127,6 +133,11 @@ class ProxyStream:
         if not self._keeps_lane:
             self.drop_unsent()
         self._inbox.close()
+
+    def _check_size(self, text: str) -> None:
+        size, limit = size_of(text), self._lanes.limit_bytes
+        if size > limit:
+            raise MessageTooLargeError(f"a message of {size} bytes is larger than the {limit} that the agent accepts")
 
     def __repr__(self) -> str:
         return f"<ProxyStream {self.request_id}, {self._inbox!r}, {self.lane!r}>"

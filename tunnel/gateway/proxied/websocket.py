@@ -10,7 +10,13 @@ exactly once, with a close frame wherever it may have one. The agent is told exa
 
 from tunnel import websocket
 from tunnel.account import Holding
-from tunnel.errors import BadAnswerError, ServiceBrokeOffError, ServiceUnreachableError, TunnelError
+from tunnel.errors import (
+    BadAnswerError,
+    MessageTooLargeError,
+    ServiceBrokeOffError,
+    ServiceUnreachableError,
+    TunnelError,
+)
 from tunnel.gateway.proxied.answer import AnswerHead
 from tunnel.gateway.proxied.carrying import WebSocketCarrier
 from tunnel.gateway.proxied.exchange import ProxiedExchange
@@ -60,7 +66,7 @@ class ProxiedWebSocket(ProxiedExchange):
         """The agent said 101 and confirmed it."""
         self._door_closed: bytes | None = None  # the payload of the door's close frame
         self._agent_told = False  # that it is over
-        self.stream.send_request(request)
+        self._send_request(request)
 
     # --- told by the door
 
@@ -79,9 +85,11 @@ class ProxiedWebSocket(ProxiedExchange):
             raise BodyLengthError("a WebSocket's handshake has no body")
         welcome = True
         for event in self._codec.receive_data(data):
+            if self._agent_told:
+                break  # nothing follows a message that was too large
             match event:
                 case websocket.Message():
-                    welcome = self.carrier.send_message(self.stream, encoded_message(event.data))
+                    welcome = self._send_message(encoded_message(event.data))
                 case websocket.Ping() if self.carrier.forwards_pings:
                     welcome = self._send(PING, event.payload)
                 case websocket.Pong() if self.carrier.forwards_pings:
@@ -220,6 +228,18 @@ class ProxiedWebSocket(ProxiedExchange):
 
     def _send(self, kind: int, payload: bytes) -> bool:
         return self.carrier.send_message(self.stream, encode_websocket_message(kind, payload))
+
+    def _send_message(self, encoded: bytes) -> bool:
+        """Send a message; close both sides with 1009 if the agent does not accept one of this size."""
+        try:
+            return self.carrier.send_message(self.stream, encoded)
+        except MessageTooLargeError as error:
+            self._log(str(error))
+            self._door_closed = close_payload(1009, "")
+            self._agent_told = True
+            self.carrier.break_off(self.stream, self._door_closed)
+            self.fail_in_turn(error)
+            return True
 
     def _close_by_door(self, code: int, reason: str) -> None:
         payload = close_payload(None, "") if code == 1005 else close_payload(code, reason)

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 _LOSSES_PER_TURN = 8
 """When a link is lost, with what each means for its client: 100 to 200 us for a WebSocket."""
 _RESETS_PER_STEP = 16
+_BATCH_BYTES = 65_536
+"""Of one message."""
 
 
 class YamuxCarrier(Carrier):
@@ -55,6 +57,7 @@ class YamuxCarrier(Carrier):
         self._streams: dict[int, YamuxStream] = {}
         self._upstreams: dict[Target, YamuxUpstream] = {}
         self._unused: set[YamuxUpstream] = set()  # at the last check; the next one drops them
+        self._batch_bytes = min(_BATCH_BYTES, link.agent_limit_bytes)
         self._expired_at = link.clock()
         self._lost = False
         self._withheld: set[YamuxStream] = set()
@@ -79,7 +82,7 @@ class YamuxCarrier(Carrier):
 
     @override
     def next_message(self) -> bytes | None:
-        data = self.session.data_to_send()
+        data = self.session.data_to_send(self._batch_bytes)
         if not data:
             return None
         outbox = self._outbox

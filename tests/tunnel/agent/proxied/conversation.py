@@ -14,6 +14,7 @@ from tunnel.agent.proxied.carrier import MessageCarrier
 from tunnel.agent.service import dial
 from tunnel.agent.service.services import ServiceEntry, Services
 from tunnel.wire import messages
+from tunnel.wire.message_limits import NO_LIMIT_BYTES
 
 OVER = {"json": "proxy_websocket_close", "chunk": "proxy_stream_close"}
 DATA = {"json": "proxy_websocket_data", "chunk": "proxy_stream_chunk"}
@@ -113,7 +114,7 @@ class Peer:
 class Conversation:
     """One link's carrier, what it said, and the services it dialled."""
 
-    def __init__(self, monkeypatch, dialect="json", streamed=True):
+    def __init__(self, monkeypatch, dialect="json", streamed=True, limit_bytes=NO_LIMIT_BYTES):
         self.dialect = dialect
         self.streamed = streamed
         self.changed = asyncio.Event()
@@ -134,6 +135,7 @@ class Conversation:
                 note=self.notes.append,
                 going_away=self._going_away,
                 stream_refused=unexpected,
+                gateway_limit_bytes=lambda: limit_bytes,
             ),
             dialect=dialect,
             services=Services(entries),
@@ -198,6 +200,12 @@ class Conversation:
         """A WebSocket that the service accepted."""
         self.request(is_websocket=True, **payload)
         return Peer(await self.service()).accept(*more)
+
+    async def websocket_of(self, request_id):
+        """Another WebSocket that the service accepted."""
+        number = len(self.services) + 1
+        self.request(request_id, is_websocket=True)
+        return Peer(await self.service(number)).accept()
 
     async def over(self):
         """Every exchange is over, and nothing is held for any."""

@@ -9,6 +9,7 @@ from tunnel.agent.log import Quota
 from tunnel.agent.service import dial
 from tunnel.agent.service.services import ServiceEntry, Services
 from tunnel.agent.yamux.carrier import SpliceCarrier
+from tunnel.wire.message_limits import NO_LIMIT_BYTES
 from tunnel.wire.messages import YamuxConfig
 from tunnel.wire.routing_header import encode
 from tunnel.yamux import Role, Session
@@ -19,7 +20,7 @@ REQUEST = encode("kuma", "apps", 80) + b"request"
 class FakeLink:
     """`batches` is what the carrier sent, which the gateway's session has taken at once."""
 
-    def __init__(self, monkeypatch):
+    def __init__(self, monkeypatch, limit_bytes=NO_LIMIT_BYTES):
         self.gateway = Session(Role.SERVER)
         self.batches = []
         self.services = []
@@ -33,6 +34,7 @@ class FakeLink:
             note=lambda _what: None,
             going_away=lambda: None,
             stream_refused=lambda _stream_id, _reason: None,
+            gateway_limit_bytes=lambda: limit_bytes,
         )
         services = Services((ServiceEntry.parse("kuma.apps:80=127.0.0.1:1"),))
         self.carrier = SpliceCarrier(

@@ -23,6 +23,7 @@ from tunnel.gateway.proxied.shared import Proxied
 from tunnel.port import Exchange, Headers, RequestHead, Target
 from tunnel.websocket import Connection, Event, Role
 from tunnel.wire import messages
+from tunnel.wire.message_limits import NO_LIMIT_BYTES
 
 TARGET = Target("c1", "apps", "web", 8080)
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
@@ -61,7 +62,9 @@ class LinkOfAgent:
 
     _numbers = itertools.count(1)
 
-    def __init__(self, cluster: str, wake: Callable[[], None]) -> None:
+    def __init__(self, cluster: str, wake: Callable[[], None], limit_bytes: int = NO_LIMIT_BYTES) -> None:
+        self.agent_limit_bytes = limit_bytes
+        self.accepts_bytes = 0
         self.name = f"fake-{next(self._numbers)} of {cluster}"
         self.cluster = cluster
         self.agent_id: str | None = "a1"
@@ -82,11 +85,12 @@ class Agent:
         orderly: bool = False,
         pings: bool = False,
         forgetful: bool = False,
+        limit_bytes: int = NO_LIMIT_BYTES,
     ) -> None:
         self.shared = shared
         self.woken = 0
         self.reads = True
-        self.link = link = LinkOfAgent(cluster, self._wake)
+        self.link = link = LinkOfAgent(cluster, self._wake, limit_bytes)
         self.carrier: JsonCarrier | ChunkCarrier
         if dialect == "json":
             self.carrier = JsonCarrier(link, shared=shared, orderly=orderly, pings=pings, forgetful=forgetful)
