@@ -93,6 +93,19 @@ def test_beyond_the_bound_the_oldest_goes() -> None:
     assert idle.pool.take(repeatable=True) is made[1]
 
 
+def test_a_burst_of_answers_leaves_its_connections_to_the_next_requests() -> None:
+    pool = Pool(clock=lambda: 0.0)
+    closed: list[HttpConnection] = []
+    made = [
+        HttpConnection(FakeStream(), clock=lambda: 0.0, on_idle=lambda _: None, on_closed=closed.append)
+        for _ in range(1_025)
+    ]
+    for connection in made:
+        pool.put(connection)
+    assert (len(pool), closed) == (1_024, made[:1])
+    assert [pool.take(repeatable=True) for _ in range(1_024)] == made[:0:-1]
+
+
 def test_a_bound_of_none() -> None:
     idle = Idle(max_idle=0)
     made = idle.connection()
