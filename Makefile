@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CONFIG ?= gateway.toml
 ARGS ?=
 
-.PHONY: help demo run agent test test-unit test-system test-all check fix bench soak lock manifests clean
+.PHONY: help demo run agent test test-unit test-system test-all check fix bench bench-quick soak lock manifests clean
 
 help:  ## list all commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -51,6 +51,9 @@ fix: $(VENV)/.dev  ## fix lint and format, as far as ruff can
 
 bench: $(VENV)/.dev  ## run the benchmarks, as ratios to other programs in the same run
 	$(BIN)/python -m tests.bench $(ARGS)
+
+bench-quick: $(VENV)/.dev  ## run the rows of the benchmarks that tell most (less than two minutes)
+	$(BIN)/python -m tests.bench quick $(ARGS)
 
 lock: $(VENV)/.dev  ## update the lock files after a change of pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

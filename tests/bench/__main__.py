@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import core, idle, instructions, isolation, peers, requirement, stalls
+from tests.bench import core, growth, idle, instructions, isolation, opcodes, peers, plot, requirement, stalls
 from tests.bench.table import Table
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import Processes
@@ -36,27 +36,41 @@ def through_stack(run: Callable[[Stack], list[Table]]) -> Callable[[], list[Tabl
 ALL: dict[str, Callable[[], list[Table]]] = {
     "core": core.run,
     "instructions": instructions.run,
+    "opcodes": opcodes.run,
     "stalls": stalls.run,
     "requirement": through_stack(requirement.run),
     "isolation": through_stack(isolation.run),
     "peers": through_stack(peers.run),
+    "growth": through_stack(growth.run),
     "idle": through_stack(idle.run),
 }
+SHOWN = {"plot": plot.draw, "markdown": plot.markdown}
+"""What can be made of a run that is over."""
+PARTS = {"quick": through_stack(peers.quick)}
+"""What is in `ALL` already, in short."""
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="What the tunnel costs.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ALL)}; all without one")
+    names = f"of {', '.join([*ALL, *PARTS])}; without one all but {', '.join(PARTS)}. Or plot FILE, or markdown FILE"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=names)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables there as well")
     options = parser.parse_args(arguments)
-    if unknown := set(options.names) - set(ALL):
-        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
+    if options.names and (show := SHOWN.get(options.names[0])) is not None:
+        try:
+            (file,) = options.names[1:]
+            print(show(plot.read(Path(file).read_text())), end="")
+        except (OSError, ValueError) as error:
+            parser.error(f"{options.names[0]} FILE, which `--json FILE` has written: {error}")
+        return 0
+    if unknown := set(options.names) - set(ALL) - set(PARTS):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join([*ALL, *PARTS])}")
     for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell's background job is started with it ignored
         signal.signal(number, signal.default_int_handler)
     results = {}
     try:
         for name in options.names or ALL:
-            tables = ALL[name]()
+            tables = (ALL | PARTS)[name]()
             for table in tables:
                 table.show()
             results[name] = [asdict(table) for table in tables]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tests.bench.figures import FIGURES
 from tests.bench.gateways import APP, UVICORN, UVICORN_SILENT
 from tests.bench.rounds import CHISEL, Factors, Round, Value, back, both, front, p50, p99, rate, ratio, typical
-from tests.bench.table import Table
+from tests.bench.table import Point, Table
 
 BASE = "nginx"
 REQUESTS = "keep-alive"
@@ -50,6 +50,12 @@ HELD = [
     Held("newcomers", "p99", p99, Limit(0.5, 0.3)),
     Held("handshake", "CPU", front, Limit(3.2, 2.0)),
     Held("handshake", "CPU with agent", both, Limit(6.3, 4.2)),
+    Held("echo 64", "CPU", front, Limit(1.6, 1.3)),
+    Held("echo 64", "CPU with agent", both, Limit(2.8, 2.4)),
+    Held("echo 16384", "CPU", front, Limit(1.2, 0.8)),
+    Held("paced", "CPU", front, Limit(2.4, 1.8)),
+    Held("download", "CPU", front, Limit(0.85, 0.5)),
+    Held("upload", "CPU", front, Limit(1.2, 0.5)),
 ]
 
 
@@ -105,8 +111,8 @@ def door(measured: Mapping[str, Sequence[Round]]) -> Table:
     """What `python -m app` is held to beside nginx. Without nginx there is nothing to compare it with."""
     rows = []
     for held in HELD:
-        rounds = measured[held.figure]
-        if not all(BASE in found and APP in found for found in rounds):
+        rounds = measured.get(held.figure, ())
+        if not rounds or not all(BASE in found and APP in found for found in rounds):
             continue
         times, limit = ratio(rounds, APP, BASE, held.value), held.limit
         met = times >= limit.must if held.is_least else times <= limit.must
@@ -135,4 +141,27 @@ def others(measured: Mapping[str, Sequence[Round]], *, derive: bool) -> Table:
             rows.append([title, *_cells(rounds, value, figure.divisor, derived, derive=derive)])
     count = min(map(len, measured.values()))
     title = f"Other figures, and in brackets their ratio to nginx; medians of {count} rounds (informational)"
-    return Table(title, ["", *names, *([DERIVED] if derive else [])], rows)
+    return Table(title, ["", *names, *([DERIVED] if derive else [])], rows, points=points(measured, derive=derive))
+
+
+LATENCIES: dict[str, tuple[str, Value]] = {"one connection": ("p50", p50), "newcomers": ("p99", p99)}
+"""The figures of which latency is shown in a plot, and not CPU."""
+
+
+def points(measured: Mapping[str, Sequence[Round]], *, derive: bool) -> list[Point]:
+    """All figures as multiples of nginx: the CPU of a gateway or a proxy alone, or a latency."""
+    found = []
+    for key, rounds in measured.items():
+        if not all(BASE in each for each in rounds):
+            continue
+        what, value = LATENCIES.get(key, ("CPU", front))
+        title = f"{FIGURES[key].title}: {what}"
+        for name in rounds[0]:
+            if name != UVICORN_SILENT:
+                together = value is front and typical(rounds, name, back) > 0
+                sum_times = ratio(rounds, name, BASE, both) if together else None
+                found.append(Point(title, name, ratio(rounds, name, BASE, value), sum_times))
+        factors = CHISEL.get(key, Factors())
+        if derive and (times := factors.p50 if what == "p50" else factors.front):
+            found.append(Point(title, DERIVED, times, factors.both if value is front else None))
+    return found

@@ -134,9 +134,9 @@ async def newcomers(way: Way, seconds: float) -> Sample:
     return way.sample(meter, len(latencies), latencies)
 
 
-async def echo(way: Way, seconds: float, size_bytes: int) -> Sample:
+async def echo(way: Way, seconds: float, size_bytes: int, websockets: int = WEBSOCKETS) -> Sample:
     """A message there and back, each WebSocket with one at a time."""
-    clients, message, count = await way.open(WEBSOCKETS), b"e" * size_bytes, 0
+    clients, message, count = await way.open(websockets), b"e" * size_bytes, 0
     until = time.perf_counter() + seconds
 
     async def ask(client: Client) -> None:
@@ -168,9 +168,9 @@ async def handshake(way: Way, seconds: float) -> Sample:
 
 
 async def paced(way: Way, seconds: float) -> Sample:
-    """A second of WEBSOCKETS that each send 64 bytes every INTERVAL_SECONDS, and get them back."""
+    """A second of WEBSOCKETS that each send 1 KiB every INTERVAL_SECONDS, and get it back."""
     clients = await way.open(WEBSOCKETS)
-    pace = Pace(clients, b"p" * 64, INTERVAL_SECONDS)
+    pace = Pace(clients, b"p" * 1024, INTERVAL_SECONDS)
     await asyncio.sleep(2 * INTERVAL_SECONDS)
     before = pace.received
     with (meter := way.meter()):
@@ -239,7 +239,7 @@ FIGURES = {
     "echo 64": Figure("WebSocket echo, 64 B", "us", 1, partial(echo, size_bytes=64)),
     "echo 16384": Figure("WebSocket echo, 16 KiB", "us", 1, partial(echo, size_bytes=16_384)),
     "handshake": Figure("WebSocket opened and closed", "us", 1, handshake),
-    "paced": Figure(f"{WEBSOCKETS} WebSockets x 10 messages/s", "% of a core", 1e4, paced, 2.5),
+    "paced": Figure(f"{WEBSOCKETS} WebSockets x 10/s x 1 KiB", "% of a core", 1e4, paced, 2.5),
     "download": Figure("download", "ms/MB", 1e3, download),
     "upload": Figure("upload", "ms/MB", 1e3, upload),
 }

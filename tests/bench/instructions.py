@@ -35,7 +35,7 @@ MISSING = "valgrind is not installed: nothing was counted (on Debian: apt instal
 
 _ROOT = Path(__file__).resolve().parents[2]
 _VALGRIND = ("valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", "--vgdb=no")
-_ENVIRONMENT = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+ENVIRONMENT = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
 """All that the child gets: neither its size nor a GATEWAY_ variable may differ from one run to the next."""
 _COUNTED = re.compile(r"I +refs: +([0-9,]+)")
 
@@ -43,7 +43,7 @@ _COUNTED = re.compile(r"I +refs: +([0-9,]+)")
 def carry(row: str, count: int, *, under: tuple[str, ...] = ()) -> str:
     """Run the offline program; its standard error. Raises AssertionError unless `count` requests were carried."""
     command = [*under, sys.executable, "-s", "-m", ROWS[row].__name__, row, str(count)]
-    done = subprocess.run(command, cwd=_ROOT, env=_ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=_ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
     if row not in offline.ROWS:

@@ -1,5 +1,7 @@
 """What an operation costs at our gateway and agent, beside other proxies and tunnels: `python -m tests.bench peers`.
 
+`python -m tests.bench quick` measures the rows that tell most, beside nginx and chisel, in less than two minutes.
+
 nginx and HAProxy are plain proxies in front of the same services, each with one thread and no access log; they have
 no tunnel. Ours has checks, limits and metrics on as by default, and its access log; plain uvicorn is measured without
 it too, as it has no handler for it by default (`gateways.py`). CPU is that of the whole process. In each round every
@@ -7,7 +9,8 @@ contender is measured once; `rounds.py` says what is made of them. The load gene
 share the cores: they bound the rates, not the CPU of an operation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
@@ -75,36 +78,71 @@ def through_gateway(stack: Stack, services: list[Service], door: str) -> Way:
     return Way(names[0], names[1], (ours.gateway.popen.pid,), (ours.agent.popen.pid,))
 
 
-def contenders(stack: Stack, services: list[Service]) -> tuple[dict[str, Way], list[str]]:
-    """All that can be had here, and a line for each other."""
+def contenders(stack: Stack, services: list[Service], asked: Collection[str]) -> tuple[dict[str, Way], list[str]]:
+    """Those of `asked` that can be had here, and a line for each other."""
     ways, left_out = dict[str, Way](), []
     for names, through in ((PROXIES, through_proxy), (tunnels.ALL, through_tunnel)):
         for name in names:
+            if name not in asked:
+                continue
             try:
                 ways[name] = through(stack, name, services)
             except (tunnels.LeftOutError, AssertionError) as reason:
                 first_line, _, _ = str(reason).partition("\n")
                 left_out.append(f"{name} was left out: {first_line}")
-    return ways | {door: through_gateway(stack, services, door) for door in gateways.ALL}, left_out
+    doors = [door for door in gateways.ALL if door in asked]
+    return ways | {door: through_gateway(stack, services, door) for door in doors}, left_out
 
 
 def one_round(ways: dict[str, Way], figure: Figure, seconds: float) -> Round:
     return {name: uvloop.run(figure.run(way, seconds)) for name, way in ways.items()}
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What is compared, and how often."""
+
+    contenders: Collection[str]
+    figures: Collection[str]
+    rounds: int
+    rounds_of_requests: int
+    seconds: float | None = None
+    """Of each; None: what the figure asks for."""
+
+
+ALL = Plan([*PROXIES, *tunnels.ALL, *gateways.ALL], list(FIGURES), ROUNDS, ROUNDS_OF_REQUESTS)
+QUICK = Plan(
+    ["nginx", "chisel", gateways.APP],
+    ["keep-alive", "one connection", "handshake", "echo 64", "echo 16384", "paced", "download", "upload"],
+    ROUNDS,
+    ROUNDS,
+    1.0,
+)
+
+
 def run(stack: Stack) -> list[Table]:
+    return compare(stack, ALL)
+
+
+def quick(stack: Stack) -> list[Table]:
+    return compare(stack, QUICK)
+
+
+def compare(stack: Stack, plan: Plan) -> list[Table]:
     services = [
         stack.add_program("plain", "tests.services.plain"),
         stack.add_program("bench-ws", "tests.bench.ws_service"),
     ]
-    ways, left_out = contenders(stack, services)
+    ways, left_out = contenders(stack, services, plan.contenders)
     measured = {}
-    for key, figure in FIGURES.items():
+    for key in plan.figures:
+        figure = FIGURES[key]
         held = key == comparison.REQUESTS  # to limits: more rounds, and uvicorn both with and without our log
         asked = {name: way for name, way in ways.items() if held or name != gateways.UVICORN_SILENT}
         one_round(asked, figure, WARM_SECONDS)
-        count = ROUNDS_OF_REQUESTS if held else ROUNDS
-        measured[key] = [one_round(asked, figure, figure.seconds) for _ in range(count)]
+        count = plan.rounds_of_requests if held else plan.rounds
+        seconds = figure.seconds if plan.seconds is None else plan.seconds
+        measured[key] = [one_round(asked, figure, seconds) for _ in range(count)]
     derive = "chisel" not in ways and "nginx" in ways
     notes = "\n".join((*NOTES, *left_out))
     return [

@@ -1,6 +1,6 @@
 """What was measured, as tables: one row per case, each beside its baseline of the same minute."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import quantiles
 
 
@@ -19,6 +19,17 @@ def latency(seconds: list[float]) -> Latency:
 
 
 @dataclass(frozen=True)
+class Point:
+    """A contender's cost of one operation, as a multiple of nginx's in the same rounds: what a plot shows."""
+
+    figure: str
+    name: str
+    times: float
+    with_agent: float | None = None
+    """The same with the CPU of its agent; None where it has none, and for latencies."""
+
+
+@dataclass(frozen=True)
 class Table:
     """Printed, and written as JSON."""
 
@@ -26,6 +37,7 @@ class Table:
     head: list[str]
     rows: list[list[str]]
     note: str = ""
+    points: list[Point] = field(default_factory=list)
 
     def show(self) -> None:
         widths = [max(len(row[column]) for row in [self.head, *self.rows]) for column in range(len(self.head))]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench import comparison
+from tests.bench import comparison, peers
 from tests.bench.comparison import AGENT, DERIVED
 from tests.bench.figures import FIGURES
 from tests.bench.gateways import APP, UVICORN
@@ -120,3 +120,15 @@ def test_of_requests_per_second_more_is_better(rate_of_ours: float, verdict: str
 
 def test_without_the_peer_the_door_is_held_to_nothing():
     assert comparison.door({held.figure: ALONE for held in comparison.HELD}).rows == []
+
+
+def test_what_is_held_and_what_is_quick_are_figures():
+    assert {held.figure for held in comparison.HELD} <= set(FIGURES)
+    assert set(peers.QUICK.figures) <= set(FIGURES)
+    assert comparison.REQUESTS in peers.QUICK.figures
+    assert set(peers.QUICK.contenders) <= set(peers.ALL.contenders)
+
+
+def test_what_was_not_measured_is_not_held():
+    found = {comparison.REQUESTS: ROUNDS}
+    assert {row[0].partition(":")[0] for row in comparison.door(found).rows} == {FIGURES[comparison.REQUESTS].title}
