@@ -16,6 +16,7 @@ from functools import partial
 
 import uvicorn
 
+from tunnel.allocator import keep_freed_memory
 from tunnel.slices import let_go
 
 from .main import create_app
@@ -218,6 +219,7 @@ def serve(settings: Settings, host: str, port: int) -> int:
     watch = Watch(files_of(settings))
     certificate = certificate_of(settings)
     log.configure(settings.log_level, settings.log_format)
+    keep_freed_memory()
     try:
         return _serve(settings, certificate, watch, host, port)
     finally:

@@ -7,6 +7,7 @@ import asyncio
 import sys
 
 from tunnel.agent import log, runner, settings
+from tunnel.allocator import keep_freed_memory
 
 
 def main() -> None:
@@ -18,6 +19,7 @@ def main() -> None:
         sys.exit(2)
     log.configure(chosen.log_format, chosen.log_level)
     runner.allow_many_connections()
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=_loop_factory()) as loop:
         loop.run(_run(chosen))
 
