@@ -16,6 +16,7 @@ import msgspec
 from tunnel.gateway.link import Link, Timing
 from tunnel.port import Headers
 from tunnel.wire import message_limits, messages
+from tunnel.yamux import Batch
 
 from ..node.gateway import Gateway
 from ..rules.request import Request
@@ -38,15 +39,18 @@ class Channel(Protocol):
     """An agent's WebSocket without ASGI, at the door of our own (`app/server/agent_channel.py`)."""
 
     divides: bool
-    """Whether large binary messages arrive in parts."""
+    """Whether binary messages arrive in the pieces in which they come."""
 
     def start(
         self, on_text: Callable[[str], None], on_bytes: Callable[[bytes], None], on_writable: Callable[[], None]
     ) -> None:
         """Start to pass messages on."""
 
-    def send(self, message: str | bytes) -> bool:
+    def send(self, message: str | Batch) -> bool:
         """Write one message; False: wait for `on_writable`."""
+
+    def hold_little(self) -> None:
+        """Let as little as possible wait below `send`, so that what is small may overtake what is large."""
 
 
 class AgentWebSocket(Protocol):
@@ -220,6 +224,8 @@ class AgentSocket:
 
     def _drained(self) -> None:
         self._full = False
+        if self.link is not None:
+            self.link.pace.drained(self._loop.time())
         self._wake_up()
 
     def _flush(self) -> None:
@@ -235,9 +241,11 @@ class AgentSocket:
         while (message := link.next_message()) is not None:
             if not channel.send(message):
                 self._full = True
+                link.pace.blocked(len(message), self._loop.time())
                 return
             sent += len(message)
             if sent >= _TURN_BYTES:
+                link.pace.taken(sent)
                 self._wake_up()
                 return
             if not link.has_more:
@@ -260,14 +268,16 @@ class AgentSocket:
                 wake.clear()
                 await wake.wait()
             else:
-                await self._websocket.send(message)
-                if isinstance(message, bytes) and len(message) >= _LARGE_MESSAGE_BYTES:
+                await self._websocket.send(message if isinstance(message, str) else bytes(message))
+                if len(message) >= _LARGE_MESSAGE_BYTES:
                     await asyncio.sleep(0)
 
     def _ready(self, link: Link) -> None:
         logger.info("%s: agent %s serves cluster %s", link.name, link.agent_id or "(not named yet)", link.cluster)
         if self._channel is not None:
             self._channel.divides = link.dialect == "yamux"
+            if self._channel.divides:
+                self._channel.hold_little()
         self.gateway.registry.ready(link)
         if self._announced:
             return  # a doubted link has become ready again

@@ -9,12 +9,17 @@ from collections import deque
 from collections.abc import Callable
 
 from tunnel import websocket
+from tunnel.sockets import hold_little
+from tunnel.yamux import Batch, Parts
 
 from .turns import Left, Turns, slices
 from .wire import Wire
 
 _SLICE_BYTES = 64 * 1024
 """Bytes of an agent parsed per turn: 5,000 of the smallest yamux frames, about 15 ms."""
+_LONG_BYTES = websocket.LONG_BYTES  # read with every piece
+_STEP_BYTES = 32 * 1024
+"""The same of a longer read that is passed on in pieces, which takes the frame that is there then to its end."""
 
 
 class AgentChannel:
@@ -26,14 +31,18 @@ class AgentChannel:
     def __init__(self, protocol: Wire) -> None:
         self._protocol = protocol
         self._codec = websocket.Connection(websocket.Role.SERVER, max_message_bytes=protocol.max_message_bytes)
+        self._pieces = websocket.PieceReader(self._codec)
+        self._joins = protocol.transport.get_extra_info("sslcontext") is not None
+        """Each write is a record of its own: join first."""
         self._waiting: deque[bytes] = deque()
+        self._waiting_at = 0  # of the first of them, what was parsed
         self._parts: deque[bytes] = deque()  # the rest of a large message, in order
         self._turns = Turns(protocol.loop.call_soon, protocol.transport, self._work)
         self._on_text: Callable[[str], None] | None = None
         self._on_bytes: Callable[[bytes], None] | None = None
         self.on_writable: Callable[[], None] = lambda: None
-        self.divides = True
-        """Whether to pass on large binary messages in parts, one per loop turn. yamux ignores message borders."""
+        self.divides = False
+        """Whether to pass on binary messages in the pieces in which they come. yamux ignores message borders."""
 
     def start(
         self, on_text: Callable[[str], None], on_bytes: Callable[[bytes], None], on_writable: Callable[[], None]
@@ -43,12 +52,22 @@ class AgentChannel:
         self._on_bytes = on_bytes
         self.on_writable = on_writable
 
-    def send(self, message: str | bytes) -> bool:
+    def send(self, message: str | Batch) -> bool:
         """Write one message. False: the transport's buffer is above its mark."""
         protocol = self._protocol
-        if not protocol.transport.is_closing() and not protocol.close_sent:
-            protocol.transport.write(self._codec.send_message(message))
+        transport = protocol.transport
+        if not transport.is_closing() and not protocol.close_sent:
+            if type(message) is not Parts:
+                transport.write(self._codec.send_message(message))
+            elif self._joins:
+                transport.write(self._codec.send_message(bytes(message)))
+            else:
+                transport.writelines(self._codec.send_in_parts(message.pieces, message.size_bytes))
         return protocol.is_writable
+
+    def hold_little(self) -> None:
+        """Let as little as possible wait below `send`, so that what is small may overtake what is large."""
+        hold_little(self._protocol.transport)
 
     def connection_lost(self) -> None:
         """The connection is gone: deliver nothing more; idempotent."""
@@ -63,18 +82,23 @@ class AgentChannel:
         self._protocol.heard = True
         on_bytes = self._on_bytes
         if self._turns.due is None and on_bytes is not None:
-            message = self._codec.whole_message(data)
-            if type(message) is bytes:  # at most 64 KiB
-                on_bytes(message)  # the common case takes the short path
-                return
-            if message is not None:
-                self._tell(message)
-                return
-            if len(data) <= _SLICE_BYTES:
-                self._handle_all(self._codec.receive_data(data))
+            if not self._pieces.left and (len(data) <= _LONG_BYTES or not self.divides):
+                message = self._codec.whole_message(data)
+                if type(message) is bytes:  # at most 64 KiB
+                    on_bytes(message)  # the common case takes the short path
+                    return
+                if message is not None:
+                    self._tell(message)
+                    return
+            size = len(data)
+            if size <= _SLICE_BYTES:
+                at = self._parse(data, 0, size)
+                if at < size:
+                    self._waiting.append(data)
+                    self._waiting_at = at
                 self._turns.schedule(self._left())
                 return
-        self._waiting.extend(slices(data, _SLICE_BYTES))
+        self._waiting.append(data)
         self._turns.run()
 
     def _tell(self, message: str | bytes) -> None:
@@ -90,8 +114,23 @@ class AgentChannel:
         if self._parts:
             self._tell(self._parts.popleft())
         elif self._waiting:
-            self._handle_all(self._codec.receive_data(self._waiting.popleft()))
+            data = self._waiting[0]
+            self._waiting_at = self._parse(data, self._waiting_at, self._waiting_at + _STEP_BYTES)
+            if self._waiting_at >= len(data):
+                self._waiting_at = 0
+                if self._waiting:  # else the connection was lost meanwhile
+                    self._waiting.popleft()
         return self._left()
+
+    def _parse(self, data: bytes, at: int, stop: int) -> int:
+        """Parse a slice of what came, from this place on. Returns where it ended."""
+        stop = min(stop, len(data))
+        if self._on_bytes is not None and (self.divides or self._pieces.left):
+            events, at = self._pieces.receive_data(data, at, stop)
+        else:
+            events, at = self._codec.receive_data(data[at:stop]), stop
+        self._handle_all(events)
+        return at
 
     def _left(self) -> Left:
         if self._parts or self._waiting:
@@ -112,6 +151,8 @@ class AgentChannel:
     def _handle(self, event: websocket.Event) -> None:
         protocol = self._protocol
         match event:
+            case websocket.Piece():
+                self._tell(event.data)
             case websocket.Message() if self._on_bytes is not None:
                 data = event.data
                 if self.divides and isinstance(data, bytes) and (len(data) > _SLICE_BYTES or self._parts):

@@ -108,6 +108,8 @@ class Transport(asyncio.Transport):
 
     def resume_reading(self) -> None: ...
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None: ...
+
     def close(self) -> None:
         """The connection is gone, a turn of the loop later; idempotent."""
         if not self._closed:

@@ -49,6 +49,10 @@ class FakeTransport(asyncio.Transport):
             self._full = True
             self.protocol.pause_writing()
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert low is None
+        self.high_water = HIGH_WATER if high is None else high
+
     def write_eof(self) -> None:
         self.done.append("eof")
         self.ended = True

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from tunnel.wire.message_limits import NO_LIMIT_BYTES
 from tunnel.wire.messages import Envelope
+from tunnel.yamux import Batch
 
 CONTROL_WAITING_BYTES = 1024 * 1024
 """A full WebSocket with this much before our next message: the gateway asks for answers and does not read them."""
@@ -26,7 +27,7 @@ class Wiring:
 
     send_text: Callable[[str], None]
     """Send one text message."""
-    send_bytes: Callable[[bytes], None]
+    send_bytes: Callable[[Batch], None]
     """Send one binary message."""
     idle: Callable[[], None]
     """The last exchange is over, and everything was sent; told again and again."""
@@ -56,7 +57,7 @@ class Carrier(Protocol):
         """
 
     def bytes_received(self, data: bytes, now: float, /) -> None:
-        """A binary message."""
+        """A binary message, or a piece of one: borders mean nothing."""
 
     def ping_received(self, answer: Callable[[], None], /) -> None:
         """The gateway sent a `ping`: call `answer` when it may be answered."""

@@ -23,7 +23,10 @@ from tunnel.agent.proxied.carrier import MessageCarrier
 from tunnel.agent.service.services import Services
 from tunnel.agent.yamux.carrier import SpliceCarrier
 from tunnel.agent.yamux.unagreed import Unagreed
+from tunnel.sockets import hold_little
+from tunnel.websocket import HEAD_BYTES, LONG_BYTES, Opcode, encode_in_parts
 from tunnel.wire import messages
+from tunnel.yamux import Batch, Parts
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +95,8 @@ class GatewayLink(WSListener):
         self._timer: asyncio.TimerHandle | None = None
         self._closing_timer: asyncio.TimerHandle | None = None
         self._transport: WSTransport | None = None
+        self._joins = False
+        """Over TLS each write is a record of its own: join first."""
         self._draining = False
         self._closing = False
         self._write_paused = False
@@ -150,6 +155,7 @@ class GatewayLink(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The gateway accepted the handshake: register."""
         self._transport = transport
+        self._joins = transport.is_secure
         if self.ended.done():  # the keeper has given up meanwhile
             self._reset()
             return
@@ -165,7 +171,10 @@ class GatewayLink(WSListener):
             return
         self._liveness.heard_at = now = self._loop.time()
         if kind == _BINARY or (kind == _CONTINUATION and not self._control.in_message):
-            self._carrier.bytes_received(frame.get_payload_as_bytes(), now)
+            if frame.payload_size <= LONG_BYTES:
+                self._carrier.bytes_received(frame.get_payload_as_bytes(), now)
+            else:
+                self._take_long(frame, now)
         elif kind in (_TEXT, _CONTINUATION):
             self._take_text(frame.get_payload_as_bytes(), last=frame.fin)
         elif kind == _PING:
@@ -176,6 +185,12 @@ class GatewayLink(WSListener):
             code = int.from_bytes(payload[:2]) or "no code"
             self.close(1000, f"closed by the gateway: {code} {payload[2:].decode(errors='replace')!r}")
             transport.disconnect()
+
+    def _take_long(self, frame: WSFrame, now: float) -> None:
+        """The head of a yamux frame by itself: the body after it is then passed on without another copy."""
+        payload = frame.get_payload_as_memoryview()
+        self._carrier.bytes_received(bytes(payload[:HEAD_BYTES]), now)
+        self._carrier.bytes_received(bytes(payload[HEAD_BYTES:]), now)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 (picows calls it so)
         """The connection is gone."""
@@ -236,6 +251,8 @@ class GatewayLink(WSListener):
         )
         if self._write_paused:
             self._carrier.pause()
+        if self._transport is not None:
+            hold_little(self._transport.underlying_transport)
         self._liveness.ping_seconds = min(terms.ping_seconds, max(1.0, asked.keep_alive_interval_seconds))
 
     def _carrier_failed(self, reason: str) -> None:
@@ -302,6 +319,15 @@ class GatewayLink(WSListener):
         if self._takes_control() and self._transport is not None:
             self._transport.send(_TEXT, text)
 
-    def _send_bytes(self, batch: bytes) -> None:
-        if self._transport is not None:
-            self._transport.send(_BINARY, batch)
+    def _send_bytes(self, batch: Batch) -> None:
+        transport = self._transport
+        if transport is None:
+            return
+        if type(batch) is bytes:
+            transport.send(_BINARY, batch)
+        elif self._joins:
+            transport.send(_BINARY, bytes(batch))
+        elif isinstance(batch, Parts) and not (transport.is_close_frame_sent or transport.is_disconnected):
+            # Masked part by part, which is the only copy. picows would need it in one piece, and copy that too.
+            frame = encode_in_parts(Opcode.BINARY, batch.pieces, batch.size_bytes, masked=True)
+            transport.underlying_transport.writelines(frame)

@@ -11,6 +11,7 @@ from typing import Protocol
 from tunnel.errors import TunnelError
 from tunnel.port import Target, Upstream
 from tunnel.wire.messages import Envelope
+from tunnel.yamux import Batch, Pace
 
 
 class BrokenRuleError(Exception):
@@ -34,6 +35,10 @@ class LinkSide(Protocol):
     """The largest message that the agent accepts; `NO_LIMIT_BYTES` if it has not told."""
     has_more: bool
     """True, unless the carrier has just returned its last message and says so: nobody need ask for another."""
+
+    @property
+    def pace(self) -> Pace:
+        """How much may leave at once."""
 
     @property
     def name(self) -> str:
@@ -92,7 +97,7 @@ class Carrier(Protocol):
     def bytes_received(self, data: bytes, /) -> None:
         """Take a binary message. Raises BrokenRuleError and MessageError."""
 
-    def next_message(self) -> str | bytes | None:
+    def next_message(self) -> str | Batch | None:
         """The next message to send, at most about 64 KiB where it can be divided; None when there is none."""
 
     def probe(self, now: float, /) -> None:

@@ -22,6 +22,7 @@ from tunnel.errors import LinkLostError, NoAgentError, TunnelError
 from tunnel.gateway.carrier import BrokenRuleError, Carrier
 from tunnel.port import Target, Upstream
 from tunnel.wire import message_limits, messages
+from tunnel.yamux import Batch, Pace
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,8 @@ class Link:
         """Called when there may be something to send."""
         self.has_more = True
         """False: the message that `next_message` has just returned was the last. Only the carrier knows and says so."""
+        self.pace = Pace()
+        """Of what leaves; told by the owner of the WebSocket."""
         self._on_ready = on_ready
         self._on_identified = on_identified
         self._on_closed = on_closed
@@ -139,7 +142,7 @@ class Link:
         except Exception as error:  # noqa: BLE001  (likewise)
             self._failed(error)
 
-    def next_message(self) -> str | bytes | None:
+    def next_message(self) -> str | Batch | None:
         """The next message to send: control messages first, then the carrier's; None when there is none."""
         if self._texts:
             self.has_more = True

@@ -4,8 +4,8 @@ It never reads, waits, logs or looks at a clock: bytes in, events out; calls in,
 """
 
 from tunnel.websocket.connection import Connection, Role, State
-from tunnel.websocket.events import Closed, Event, Failed, Message, Ping, Pong
-from tunnel.websocket.frames import Opcode
+from tunnel.websocket.events import Closed, Event, Failed, Message, Piece, Ping, Pong
+from tunnel.websocket.frames import Opcode, encode_in_parts
 from tunnel.websocket.handshake import (
     HandshakeError,
     accept_for,
@@ -13,9 +13,12 @@ from tunnel.websocket.handshake import (
     handshake_headers,
     new_key,
 )
+from tunnel.websocket.pieces import HEAD_BYTES, LONG_BYTES, PieceReader
 from tunnel.websocket.scanner import LOOK, NO_MESSAGE, FrameScanner, Scanned, marked_ping
 
 __all__ = [
+    "HEAD_BYTES",
+    "LONG_BYTES",
     "LOOK",
     "NO_MESSAGE",
     "Closed",
@@ -26,6 +29,8 @@ __all__ = [
     "HandshakeError",
     "Message",
     "Opcode",
+    "Piece",
+    "PieceReader",
     "Ping",
     "Pong",
     "Role",
@@ -33,6 +38,7 @@ __all__ = [
     "State",
     "accept_for",
     "check_accept",
+    "encode_in_parts",
     "handshake_headers",
     "marked_ping",
     "new_key",

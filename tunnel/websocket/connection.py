@@ -9,6 +9,7 @@ sent after our close frame. The caller sends `data_to_send` after each `receive_
 `state` is not CLOSED broke off (1006, which is never on the wire).
 """
 
+from collections.abc import Sequence
 from enum import Enum
 from struct import Struct
 
@@ -19,6 +20,7 @@ from tunnel.websocket.frames import (
     apply_mask,
     close_payload,
     encode_frame,
+    encode_in_parts,
     parse_close,
     parse_head,
 )
@@ -128,6 +130,11 @@ class Connection:
         return len(self._message)
 
     @property
+    def room_bytes(self) -> int:
+        """The longest binary message that may come now, in one frame; -1 within a frame or a message."""
+        return self._whole_limit_bytes
+
+    @property
     def owed_bytes(self) -> int:
         """Bytes held of pongs that are not sent yet."""
         return len(self._owed_pongs) if self._owed_pongs is not None else 0
@@ -142,6 +149,13 @@ class Connection:
         if isinstance(data, str):
             return encode_frame(_TEXT, data.encode(), self._client)
         return encode_frame(_BINARY, data, self._client)
+
+    def send_in_parts(self, pieces: Sequence[bytes | memoryview], size_bytes: int) -> list[bytes | memoryview]:
+        """Encode a binary message of these pieces, as parts to be written one after the other; else as `send_message`.
+
+        `size_bytes` is that of all pieces together. Without a mask they are among the parts, not copied.
+        """
+        return encode_in_parts(_BINARY, pieces, size_bytes, self._client) if self.state is _OPEN else []
 
     def send_ping(self, payload: bytes = b"") -> bytes:
         """Encode a ping; b"" once our close frame was sent. Raises ValueError above 125 bytes."""

@@ -11,6 +11,13 @@ class Message:
 
 
 @dataclass(slots=True)
+class Piece:
+    """A part of a binary message, as it came, never empty. Only of a `PieceReader`."""
+
+    data: bytes
+
+
+@dataclass(slots=True)
 class Ping:
     """A ping. Its pong is in `Connection.data_to_send`."""
 
@@ -40,4 +47,4 @@ class Failed:
     reason: str
 
 
-Event = Message | Ping | Pong | Closed | Failed
+Event = Message | Piece | Ping | Pong | Closed | Failed

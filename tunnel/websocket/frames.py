@@ -5,7 +5,7 @@ RFC 6455's. Every integer is in network order (section 5.2).
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import chain, repeat
 from struct import Struct
@@ -22,6 +22,7 @@ __all__ = [
     "apply_mask",
     "close_payload",
     "encode_frame",
+    "encode_in_parts",
     "is_valid_code",
     "parse_close",
     "parse_head",
@@ -117,6 +118,32 @@ def encode_frame(opcode: int, payload: bytes, masked: bool, fin: bool = True) ->
         head = _pack_long(first, _MASKED | 127, length)
     (mask,) = next(_masks)
     return b"".join((head, mask, apply_mask(payload, mask)))
+
+
+def encode_in_parts(
+    opcode: int, pieces: Sequence[bytes | memoryview], size_bytes: int, masked: bool
+) -> list[bytes | memoryview]:
+    """Encode one frame like `encode_frame`, without joining: its head, then its payload, each piece masked by itself.
+
+    `size_bytes` is that of all pieces together. What is not masked is not copied.
+    """
+    first, form = opcode | _FIN, _MASKED if masked else 0
+    if size_bytes < 126:
+        head = _pack_short(first, form | size_bytes)
+    elif size_bytes < 65536:
+        head = _pack_medium(first, form | 126, size_bytes)
+    else:
+        head = _pack_long(first, form | 127, size_bytes)
+    if not masked:
+        return [head, *pieces]
+    (mask,) = next(_masks)
+    parts: list[bytes | memoryview] = [head + mask]
+    for piece in pieces:
+        parts.append(apply_mask(piece, mask))
+        turn = len(piece) & 3
+        if turn:
+            mask = mask[turn:] + mask[:turn]
+    return parts
 
 
 def is_valid_code(code: int) -> bool:

@@ -3,6 +3,7 @@
 Nothing in this package does I/O, reads a clock, logs, or imports anything but the standard library.
 """
 
+from tunnel.yamux.batch import BATCH_BYTES, Batch, Parts
 from tunnel.yamux.errors import (
     CreditOverflow,
     DuplicateStream,
@@ -31,9 +32,12 @@ from tunnel.yamux.events import (
 )
 from tunnel.yamux.ids import Role
 from tunnel.yamux.limits import Limits
+from tunnel.yamux.pace import Pace
 from tunnel.yamux.session import Session
 
 __all__ = [
+    "BATCH_BYTES",
+    "Batch",
     "CreditOverflow",
     "DataReceived",
     "DuplicateStream",
@@ -46,6 +50,8 @@ __all__ = [
     "InvalidVersion",
     "Limits",
     "LocalError",
+    "Pace",
+    "Parts",
     "PongReceived",
     "ProtocolError",
     "Role",

@@ -16,9 +16,11 @@ class Limits:
     max_window: int = 16 * 1024 * 1024
     """The largest receive window of a stream: 16 MiB fill a path of 1 Gbit/s and 130 ms."""
     frame_bytes: int = 16_384
-    """The largest data body that we send: at 1 Gbit/s another stream waits 0.13 ms for it."""
+    """The largest data body that we send while other streams wait: at 1 Gbit/s each waits 0.13 ms for it."""
+    lone_frame_bytes: int = 65_488
+    """The same while none does: all of a batch, because each frame costs as much as copying it three times."""
     send_buffer_bytes: int = 65_536
-    """Per stream: from here on `send_data` reports full. The size of one `data_to_send` batch."""
+    """Per stream: from here on `send_data` reports full. The size of one batch."""
     max_unacknowledged_opens: int = 200
     """Below the 256 at which hashicorp's accept backlog answers with RST."""
     accept_backlog: int = 256

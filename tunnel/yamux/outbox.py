@@ -1,8 +1,12 @@
 """What waits to be sent, and in which order.
 
-Order: answers (pongs, refusals, our pings, go-away), RSTs, window updates and ACKs; then the ready streams, one data
-frame per turn. A ready stream has something to send now: its SYN, data and credit, or a FIN. A stream without credit
-is not ready, so no turn is wasted.
+Order: answers (pongs, refusals, our pings, go-away), RSTs, window updates and ACKs; then the short streams, then the
+long ones, one data frame per turn. Both are ready: they have something to send now, their SYN, data and credit, or a
+FIN. A stream without credit is not ready, so no turn is wasted. A stream is short while at most `SHORT_BYTES` wait in
+it, from the moment on at which it got something to send: it does not wait for those that send all the time. While
+long ones wait, the short ones get at most half of a batch, so nobody starves. Within a stream nothing is reordered.
+
+A long stream that waits alone fills the batch with one frame; several send shorter ones (`frame_bytes`).
 
 Bounds: answers by `Limits.control_bytes` (the receiver checks `answer_bytes`); RSTs by `Limits.max_streams` (a stream
 counts until its RST was sent); window updates by one per live stream, because due credit is a number in the stream
@@ -16,6 +20,7 @@ nothing else is queued (`others`), they are the batch.
 
 from collections import OrderedDict, deque
 
+from tunnel.yamux.batch import BATCH_BYTES, Batch, batch_of
 from tunnel.yamux.frames import (
     ACK,
     DATA,
@@ -36,9 +41,10 @@ _pack_plain = PLAIN_DATA.pack
 
 _SLIVER_BYTES = 1024
 """At the end of a batch, data waits for the next batch instead of going into a frame smaller than this."""
-_PACKED_PIECE_BYTES = 4096
-"""The longest piece that is packed at once: a request head, a small answer, but no body."""
-_PACKED_BYTES = 65_536
+SHORT_BYTES = 4096
+"""The most that a short stream has to send, and the longest piece that is packed at once: a request head, a small
+answer, but no body."""
+_PACKED_BYTES = BATCH_BYTES
 """Of all packed frames together: one batch."""
 
 
@@ -47,12 +53,13 @@ class Outbox:
 
     __slots__ = (
         "_answers",
-        "_frame_bytes",
+        "_lone_frame_bytes",
         "_low_mark",
         "_packed",
         "_piece_bytes",
         "_ready",
         "_resets",
+        "_short",
         "_updates",
         "buffered",
         "closed",
@@ -61,14 +68,16 @@ class Outbox:
         "packed_bytes",
     )
 
-    def __init__(self, frame_bytes: int, low_mark: int) -> None:
-        self._frame_bytes = frame_bytes
+    def __init__(self, frame_bytes: int, lone_frame_bytes: int, low_mark: int) -> None:
+        self._lone_frame_bytes = lone_frame_bytes
         self._low_mark = low_mark
-        self._piece_bytes = min(_PACKED_PIECE_BYTES, frame_bytes, low_mark)
+        self._piece_bytes = min(SHORT_BYTES, frame_bytes, low_mark)
         self._answers = bytearray()
         self._resets: deque[int] = deque()
         self._updates: OrderedDict[int, Stream] = OrderedDict()
+        self._short: OrderedDict[int, Stream] = OrderedDict()
         self._ready: OrderedDict[int, Stream] = OrderedDict()
+        """The long ones. A stream is in at most one of the two."""
         self._packed: dict[Stream, bytes] = {}
         """Whole frames, which leave with the next batch; the buffers of their streams are empty meanwhile."""
         self.packed_bytes = 0
@@ -121,15 +130,23 @@ class Outbox:
             self._updates.pop(stream.id, None)
 
     def start(self, stream: Stream) -> None:
-        """The stream may send its SYN: give it a turn after all others."""
-        self.others = True
-        self._ready[stream.id] = stream
+        """The stream may send its SYN: give it a turn."""
+        self._queue(stream)
 
     def ready(self, stream: Stream) -> None:
-        """Give the stream a turn, after all others, if it has something to send and no turn yet."""
+        """Give the stream a turn, after all others of its length, if it has something to send and no turn yet."""
         if stream.wants_turn:
-            self.others = True
-            self._ready[stream.id] = stream
+            self._queue(stream)
+
+    def _queue(self, stream: Stream) -> None:
+        """Give the stream a turn, unless it has one among those of its length; a long one never becomes short here."""
+        self.others = True
+        stream_id = stream.id
+        if stream.buffer.size > SHORT_BYTES:
+            self._short.pop(stream_id, None)
+            self._ready[stream_id] = stream
+        elif stream_id not in self._ready:
+            self._short[stream_id] = stream
 
     def pack(self, stream: Stream, data: bytes | bytearray | memoryview) -> bool:
         """Make a short piece of a settled stream a frame at once. False: nothing was done, so `append` it.
@@ -138,7 +155,14 @@ class Outbox:
         """
         size = len(data)
         packed = self._packed
-        if size > self._piece_bytes or size > stream.credit or self._ready or stream in packed or not size:
+        if (
+            size > self._piece_bytes
+            or size > stream.credit
+            or self._ready
+            or self._short
+            or stream in packed
+            or not size
+        ):
             return False
         packed_bytes = self.packed_bytes + HEADER_BYTES + size
         if packed_bytes > _PACKED_BYTES:
@@ -154,9 +178,11 @@ class Outbox:
             self._unpack(stream)  # so that both pieces leave in one frame
         stream.buffer.append(data)
         self.buffered += len(data)
-        if stream.credit > 0 and stream.state is not QUEUED:
-            self.others = True
-            self._ready[stream.id] = stream
+        if stream.state is QUEUED:
+            if stream.id in self._short:
+                self._queue(stream)  # it may be a long one now
+        elif stream.credit > 0:
+            self._queue(stream)
 
     def end(self, stream: Stream) -> None:
         """A FIN follows what is buffered; the stream is no longer reported as drained."""
@@ -168,6 +194,7 @@ class Outbox:
     def forget(self, stream: Stream) -> None:
         """The stream is over: drop everything that it has queued."""
         self._updates.pop(stream.id, None)
+        self._short.pop(stream.id, None)
         self._ready.pop(stream.id, None)
         self.drained.pop(stream.id, None)
         if stream in self._packed:
@@ -183,18 +210,25 @@ class Outbox:
 
     def clear(self) -> None:
         """Drop everything of every stream."""
-        for queue in (self._answers, self._resets, self._updates, self._packed, self._ready, self.drained):
+        for queue in (self._answers, self._resets, self._updates, self._packed, self.drained):
             queue.clear()
+        self._short.clear()
+        self._ready.clear()
         self.buffered = self.packed_bytes = 0
 
-    def take(self, limit: int) -> bytes:
-        """The next batch: whole frames, at most `limit` bytes."""
+    def take_packed(self) -> bytes:
+        """All packed frames, at most `BATCH_BYTES`: the next batch, where nothing else is queued (`others`)."""
+        packed = self._packed
+        batch = b"".join(packed.values())
+        packed.clear()
+        self.packed_bytes = 0
+        return batch
+
+    def take(self, limit: int, frame_bytes: int) -> Batch:
+        """The next batch: whole frames, at most `limit` bytes; while several wait, `frame_bytes` of data at a time."""
         packed = self._packed
         if not self.others and self.packed_bytes <= limit:
-            batch = b"".join(packed.values())
-            packed.clear()
-            self.packed_bytes = 0
-            return batch
+            return self.take_packed()
         if limit < HEADER_BYTES:
             return b""
         parts: list[bytes | memoryview] = []
@@ -203,22 +237,40 @@ class Outbox:
             room = self._take_control(parts, room)
         if packed:
             room = self._take_packed(parts, room)
-        ready = self._ready
-        while ready and room >= HEADER_BYTES:
-            stream_id, stream = ready.popitem(last=False)
-            written = self._take_turn(stream, parts, room)
+        short, ready = self._short, self._ready
+        if short and ready:
+            room = self._take_turns(short, parts, room, frame_bytes, until=limit // 2)
+        if ready:
+            room = self._take_turns(ready, parts, room, frame_bytes)
+        if short and not ready:
+            room = self._take_turns(short, parts, room, frame_bytes)
+        self.others = self._has_others()
+        return batch_of(parts, limit - room)
+
+    def _has_others(self) -> bool:
+        return bool(self._ready or self._short or self._updates or self._answers or self._resets)
+
+    def _take_turns(
+        self,
+        streams: OrderedDict[int, Stream],
+        parts: list[bytes | memoryview],
+        room: int,
+        frame_bytes: int,
+        until: int = HEADER_BYTES - 1,
+    ) -> int:
+        """A frame of each in turn, while there is more room than `until`. Returns the room that is left."""
+        while streams and room > until:
+            stream_id, stream = streams.popitem(last=False)
+            most = frame_bytes if streams else self._lone_frame_bytes
+            written = self._take_turn(stream, parts, room, most)
             if written == 0:
-                ready[stream_id] = stream
-                ready.move_to_end(stream_id, last=False)
+                streams[stream_id] = stream
+                streams.move_to_end(stream_id, last=False)
                 break
             room -= written
             if (stream.buffer.size or stream.ending) and stream.wants_turn:
-                ready[stream_id] = stream
-        self.others = self._has_others()
-        return b"".join(parts)
-
-    def _has_others(self) -> bool:
-        return bool(self._ready or self._updates or self._answers or self._resets)
+                streams[stream_id] = stream
+        return room
 
     def _take_packed(self, parts: list[bytes | memoryview], room: int) -> int:
         """All packed frames, where they fit; else they wait for turns, before all others, and may be cut."""
@@ -227,8 +279,8 @@ class Outbox:
         if size > room:
             for stream in reversed(list(packed)):
                 self._unpack(stream)
-                self._ready[stream.id] = stream
-                self._ready.move_to_end(stream.id, last=False)
+                self._short[stream.id] = stream
+                self._short.move_to_end(stream.id, last=False)
             return room
         parts += packed.values()
         packed.clear()
@@ -262,9 +314,9 @@ class Outbox:
                 room -= HEADER_BYTES
         return room
 
-    def _take_turn(self, stream: Stream, parts: list[bytes | memoryview], room: int) -> int:
+    def _take_turn(self, stream: Stream, parts: list[bytes | memoryview], room: int, most: int) -> int:
         """Write one frame of the stream, and a FIN after its last data; 0 if the room is too small."""
-        size = min(stream.buffer.size, stream.credit, self._frame_bytes)
+        size = min(stream.buffer.size, stream.credit, most)
         written = 0
         if size:
             fits = room - HEADER_BYTES

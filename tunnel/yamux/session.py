@@ -13,6 +13,7 @@ Invariants:
 
 from collections.abc import Callable
 
+from tunnel.yamux.batch import BATCH_BYTES, Batch
 from tunnel.yamux.errors import GoneAway, StreamClosed
 from tunnel.yamux.frames import GO_AWAY, PING, SYN
 from tunnel.yamux.ids import Role
@@ -36,9 +37,10 @@ class Session:
     ) -> None:
         self._role = role
         self._limits = limits = limits or Limits()
+        self._frame_bytes = limits.frame_bytes
         self._pings = Pings()
-        self.outbox = Outbox(limits.frame_bytes, limits.send_buffer_bytes // 2)
-        """What waits to be sent: for the owner to look at, never to change."""
+        self.outbox = Outbox(limits.frame_bytes, limits.lone_frame_bytes, limits.send_buffer_bytes // 2)
+        """What waits to be sent: for the owner to look at. It may take what is packed; all else is for the session."""
         self._table = StreamTable(role, limits, self.outbox)
         self._streams = self._table.live
         self._receiver = Receiver(self._table, self.outbox, self._pings, limits, may_grow)
@@ -209,15 +211,22 @@ class Session:
             self.outbox.answer(GO_AWAY, 0, 0, code)
             self._table.refusing = True
 
-    def data_to_send(self, limit: int = 65_536) -> bytes:
+    def next_batch(self, limit: int = BATCH_BYTES, frame_bytes: int = BATCH_BYTES) -> Batch:
         """The next whole frames to send, at most `limit` bytes; b"" if nothing can be sent now.
 
-        Control frames come first, then the ready streams in turns. A limit too small for a frame gives b"".
+        Control frames come first, then streams with little to send, then the others in turns; while several wait,
+        each gets at most `frame_bytes` of data a turn (and `Limits.frame_bytes`). A limit too small for a frame
+        gives b"".
         """
         outbox = self.outbox
-        data = outbox.take(limit)
+        most = self._frame_bytes
+        batch = outbox.take(limit, frame_bytes if frame_bytes < most else most)  # noqa: FURB136 (a call, every batch)
         if outbox.closed:
             for stream in outbox.closed:
                 self._table.remove(stream)
             outbox.closed.clear()
-        return data
+        return batch
+
+    def data_to_send(self, limit: int = BATCH_BYTES) -> bytes:
+        """`next_batch` in one piece."""
+        return bytes(self.next_batch(limit))

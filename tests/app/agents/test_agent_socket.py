@@ -8,6 +8,7 @@ import pytest
 
 from app.agents.socket import AgentSocket
 from tests.fakes.loop import dialogue
+from tunnel.yamux import Pace
 
 KIB = 1024
 
@@ -22,6 +23,7 @@ class Writer:
         self.has_room = True
         self.knows_its_last = False
         self.close_code: int | None = None
+        self.pace = Pace()
         nothing = cast("Any", None)
         self.socket = AgentSocket(nothing, nothing, nothing)
         self.socket.link = self.socket._channel = cast("Any", self)

@@ -13,6 +13,7 @@ from tunnel.gateway.link import Link
 from tunnel.gateway.yamux import YamuxCarrier
 from tunnel.wire.routing_header import Decoder, RoutingHeader
 from tunnel.yamux import (
+    BATCH_BYTES,
     DataReceived,
     Event,
     GoAwayReceived,
@@ -153,8 +154,8 @@ class Line:
             if isinstance(message, str):
                 self.texts.append(json.loads(message))
             else:
-                assert 0 < len(message) <= 65_536
-                self.peer.receive_bytes(message)
+                assert 0 < len(message) <= BATCH_BYTES
+                self.peer.receive_bytes(bytes(message))
 
     def deliver(self) -> None:
         """Hand the peer's bytes over, each frame in two messages, as the existing agent does."""

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from tests.tunnel.yamux.wire import batches, data, everything, frames, opened, pair, ping, said, talk, window
-from tunnel.yamux import Limits, ProtocolError, Role, Session
+from tunnel.yamux import BATCH_BYTES, Limits, ProtocolError, Role, Session
 from tunnel.yamux.frames import ACK, DATA, SYN
 
 
@@ -19,14 +19,14 @@ def many(count, limits=None):
     return a, ids
 
 
-def test_a_bulk_stream_takes_turns_with_a_hundred_small_ones():
+def test_a_hundred_small_streams_do_not_wait_for_a_bulk_one():
     a, (bulk, *small) = many(101)
     a.send_data(bulk, bytes(200_000))
     for stream_id in small:
         a.send_data(stream_id, bytes(100))
 
     order = [frame.stream_id for frame in frames(everything(a))]
-    assert order[:102] == [bulk, *small, bulk]
+    assert order[:102] == [*small, bulk, bulk]
 
 
 def test_bulk_streams_share_evenly():
@@ -65,8 +65,7 @@ def test_control_leaves_before_data_that_was_there_first():
         "GO_AWAY 0 0",
         f"WINDOW|RST {doomed} 0",
         "WINDOW|ACK 1 200000",
-        f"DATA {stream_id} 16384",
-        f"DATA {stream_id} 3616",
+        f"DATA {stream_id} 20000",
     ]
 
 
@@ -134,14 +133,18 @@ def test_small_chunks_leave_in_one_frame():
     assert found[0].body == b"".join(bytes([value]) * 10 for value in range(200))
 
 
-def test_a_big_chunk_leaves_in_full_frames():
-    a, _, stream_id = opened()
+@pytest.mark.parametrize(("count", "longest"), [(1, 65_488), (2, 16_384)])
+def test_a_big_chunk_leaves_in_full_frames(count: int, longest: int):
+    a, ids = many(count)
     blob = bytes(range(256)) * 800
-    a.send_data(stream_id, blob)
-    found = [frame for batch in batches(a) for frame in frames(batch)]
+    for stream_id in ids:
+        a.send_data(stream_id, blob)
+    found = [frame for batch in batches(a, BATCH_BYTES) for frame in frames(batch)]
     assert {frame.kind for frame in found} == {DATA}
-    assert max(frame.length for frame in found) == 16_384
-    assert b"".join(frame.body for frame in found) == blob
+    both = found if count == 1 else found[: 2 * len(blob) // longest]  # the last batch is of one stream alone
+    assert max(frame.length for frame in both) == longest
+    for stream_id in ids:
+        assert b"".join(frame.body for frame in found if frame.stream_id == stream_id) == blob
 
 
 def test_a_session_that_is_done_wants_nothing():
@@ -153,7 +156,7 @@ def test_a_session_that_is_done_wants_nothing():
     assert (a.wants_to_send, b.wants_to_send, a.buffered_bytes) == (False, False, 0)
 
 
-def test_a_short_piece_leaves_before_no_stream_that_waits_for_a_turn():
+def test_a_short_piece_leaves_before_a_long_one_that_waits_for_its_turn():
     a, (bulk, small, other) = many(3)
     a.send_data(small, bytes(100))
     a.send_data(bulk, bytes(20_000))
@@ -162,9 +165,8 @@ def test_a_short_piece_leaves_before_no_stream_that_waits_for_a_turn():
     assert said(a) == [
         "PING|SYN 0 0",
         f"DATA {small} 100",
-        f"DATA {bulk} 16384",
         f"DATA {other} 100",
-        f"DATA {bulk} 3616",
+        f"DATA {bulk} 20000",
     ]
 
 

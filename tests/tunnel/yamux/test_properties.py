@@ -29,6 +29,7 @@ LIMITS = Limits(
     initial_window=600,
     max_window=5000,
     frame_bytes=128,
+    lone_frame_bytes=200,
     send_buffer_bytes=400,
     max_unacknowledged_opens=3,
     accept_backlog=4,
@@ -45,7 +46,7 @@ class End:
 
     def __init__(self, role: Role) -> None:
         self.session = Session(role, LIMITS)
-        self.referee = Referee(role, LIMITS.initial_window, LIMITS.frame_bytes)
+        self.referee = Referee(role, LIMITS.initial_window, LIMITS.lone_frame_bytes)
         self.inbound = bytearray()
         self.headers = bytearray()
         self.skip = 0

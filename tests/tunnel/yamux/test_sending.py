@@ -9,7 +9,7 @@ from tunnel.yamux.frames import RST, SYN
 
 class TestSending:
     def test_never_more_than_the_credit(self):
-        a, _, stream_id = opened(Limits(initial_window=100, frame_bytes=60))
+        a, _, stream_id = opened(Limits(initial_window=100, frame_bytes=60, lone_frame_bytes=60))
         a.send_data(stream_id, bytes(250))
         assert said(a) == [f"DATA {stream_id} 60", f"DATA {stream_id} 40"]
         a.receive_data(window(stream_id, 30), 0.0)
@@ -40,7 +40,7 @@ class TestSending:
         assert said(a) == [f"DATA {stream_id} 5"]
 
     def test_full_and_writable_again(self):
-        a, _, stream_id = opened(Limits(send_buffer_bytes=1000, frame_bytes=100))
+        a, _, stream_id = opened(Limits(send_buffer_bytes=1000, frame_bytes=100, lone_frame_bytes=100))
         assert a.send_data(stream_id, bytes(999)) is True
         assert a.send_data(stream_id, bytes(1)) is False
         a.data_to_send(4 * 112)

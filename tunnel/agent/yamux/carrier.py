@@ -1,9 +1,9 @@
 """The carrier of the yamux dialect: the session of one link, and the splices of its streams.
 
 Feeds the session and tells each splice what came; gathers what the session wants to send and hands it on, once per
-loop turn, in batches of at most `BATCH_BYTES`, or what the gateway accepts. Invariants: one flush is scheduled at most;
-a splice leaves the carrier once, when both its ends are over; a splice that fails resets its own stream only, a session
-that fails ends the link.
+loop turn, in batches whose size follows the pace of the link and what the gateway accepts. Invariants: one flush is
+scheduled at most; a splice leaves the carrier once, when both its ends are over; a splice that fails resets its own
+stream only, a session that fails ends the link.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from tunnel.yamux import (
     Event,
     GoAwayReceived,
     Limits,
+    Pace,
     PongReceived,
     ProtocolError,
     Role,
@@ -36,8 +37,8 @@ log = logging.getLogger(__name__)
 DOOMED_SECONDS = 10.0
 """How long the last bytes of a broken stream may wait for the gateway's credit before the stream is reset."""
 
-BATCH_BYTES = 65_536
-"""One WebSocket message: larger ones cost page faults (measured at 256 KiB), smaller ones system calls."""
+_LAST_BATCH_SHARE = 2
+"""A batch of less than half of what it might be had room for another frame, and so left nothing behind: do not ask."""
 WINDOW_MAX_BYTES = 16 * 1024 * 1024
 """The most that a gateway may ask for: 1 Gbit/s over 130 ms."""
 
@@ -57,7 +58,6 @@ class SpliceCarrier(Carrier):
     ) -> None:
         self._wiring = wiring
         self._send_bytes = wiring.send_bytes
-        self._batch_bytes = min(BATCH_BYTES, wiring.gateway_limit_bytes())
         self._services = services
         self._account = account
         self._quota = quota
@@ -69,6 +69,8 @@ class SpliceCarrier(Carrier):
         limits = Limits(max_window=min(max(smallest, asked.max_stream_window_size), WINDOW_MAX_BYTES))
         self._session = Session(Role.CLIENT, limits, may_grow=account.may_grow)
         self._outbox = self._session.outbox
+        self._pace = Pace()
+        self._pace.keep_to(wiring.gateway_limit_bytes())
         self._splices: dict[int, Splice] = {}
         self._doomed: dict[int, float] = {}  # to be reset once their bytes have left, or at this time
         self.flushing = False
@@ -129,6 +131,7 @@ class SpliceCarrier(Carrier):
     @override
     def resume(self) -> None:
         self._paused = False
+        self._pace.drained(self.now())
         self.schedule_flush()
 
     @override
@@ -148,17 +151,28 @@ class SpliceCarrier(Carrier):
 
     @override
     def flush(self) -> None:
-        most = size = self._batch_bytes
-        last = most // 2  # a batch no longer than this had room for another frame, so nothing waits: do not ask again
-        while size > last and not self._paused:
-            batch = self._session.data_to_send(most)
+        pace = self._pace
+        more = True
+        while more and not self._paused:
+            limit = pace.batch_bytes
+            batch = self._session.next_batch(limit, pace.frame_bytes)
             size = len(batch)
             if size:
                 self._send_bytes(batch)
+            more = size * _LAST_BATCH_SHARE > limit
+            if more:
+                self._pace_after(size)
         if self._doomed:
             self._reset_doomed()
         if self._outbox.drained:
             self._tell_writable()
+
+    def _pace_after(self, size_bytes: int) -> None:
+        """A batch was sent that filled half of what it might, or more."""
+        if self._paused:
+            self._pace.blocked(size_bytes, self.now())
+        else:
+            self._pace.taken(size_bytes)
 
     def schedule_flush(self) -> None:
         """One flush in the next loop turn, whoever asks and how often."""

@@ -17,6 +17,7 @@ from tunnel.port import Target
 from tunnel.slices import let_go, work_off
 from tunnel.wire import messages
 from tunnel.yamux import (
+    Batch,
     Event,
     GoAwayReceived,
     Limits,
@@ -34,8 +35,6 @@ logger = logging.getLogger(__name__)
 _LOSSES_PER_TURN = 8
 """When a link is lost, with what each means for its client: 100 to 200 us for a WebSocket."""
 _RESETS_PER_STEP = 16
-_BATCH_BYTES = 65_536
-"""Of one message."""
 
 
 class YamuxCarrier(Carrier):
@@ -51,13 +50,14 @@ class YamuxCarrier(Carrier):
         self.link = link
         self.wake = link.wake
         self.clock = link.clock
+        self._pace = link.pace
         self.account = account
         self.unsent = Holding(account)
         """What waits in the session's send buffers, as of the last count."""
         self._streams: dict[int, YamuxStream] = {}
         self._upstreams: dict[Target, YamuxUpstream] = {}
         self._unused: set[YamuxUpstream] = set()  # at the last check; the next one drops them
-        self._batch_bytes = min(_BATCH_BYTES, link.agent_limit_bytes)
+        self._pace.keep_to(link.agent_limit_bytes)
         self._expired_at = link.clock()
         self._lost = False
         self._withheld: set[YamuxStream] = set()
@@ -81,11 +81,14 @@ class YamuxCarrier(Carrier):
             self.wake()
 
     @override
-    def next_message(self) -> bytes | None:
-        data = self.session.data_to_send(self._batch_bytes)
+    def next_message(self) -> Batch | None:
+        outbox, pace = self._outbox, self._pace
+        if outbox.others or outbox.packed_bytes > pace.most_bytes:
+            data = self.session.next_batch(pace.batch_bytes, pace.frame_bytes)
+        else:
+            data = outbox.take_packed()  # nothing else is queued: the usual case, and the cheap one
         if not data:
             return None
-        outbox = self._outbox
         self.link.has_more = outbox.others
         if outbox.buffered or self.unsent.size_bytes:
             self._sent()

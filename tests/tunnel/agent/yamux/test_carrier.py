@@ -6,7 +6,7 @@ import pytest
 
 from tests.tunnel.agent.yamux.fake_link import FakeLink
 from tests.tunnel.yamux.wire import ping
-from tunnel.agent.yamux.carrier import BATCH_BYTES
+from tunnel.yamux import BATCH_BYTES
 from tunnel.yamux.frames import ACK
 
 pytestmark = pytest.mark.anyio
