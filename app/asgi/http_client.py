@@ -119,6 +119,11 @@ class AsgiHttpClient(HttpClient):
         self._wake_up()
 
     @override
+    def pass_on(self, data: bytes, /) -> bool:
+        self.send(data)
+        return False
+
+    @override
     def end(self) -> None:
         self._ended = True
         self._wake_up()

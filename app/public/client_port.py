@@ -39,6 +39,12 @@ class HttpClient(Protocol):
     def send(self, data: bytes, /) -> None:
         """Send a part of the answer's body."""
 
+    def pass_on(self, data: bytes, /) -> bool:
+        """Like `send`, for a long part, which is worth a write of its own, now.
+
+        True: the client's server took it at once, and `sent` is not told. `sending` may be told within this call.
+        """
+
     def end(self) -> None:
         """The answer is complete."""
 

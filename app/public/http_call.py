@@ -120,9 +120,15 @@ class HttpCall(OpeningCall):
 
     def data(self, data: bytes, /) -> None:
         """Pass the bytes on, and hold them until the client's server took them."""
-        held_bytes = self._hold(len(data))
-        self._client.send(data)
-        if held_bytes >= _PAUSE_BYTES and self._exchange is not None:
+        size_bytes = len(data)
+        if size_bytes < _PAUSE_BYTES:
+            self._client.send(data)
+        elif self._client.pass_on(data):
+            self._last_data = self._clock()
+            self.bytes_down += size_bytes
+            self._gateway.metrics.request_bytes_down += size_bytes
+            return
+        if self._hold(size_bytes) >= _PAUSE_BYTES and self._exchange is not None:
             self._exchange.pause()
 
     def trailers(self, headers: Headers, /) -> None:

@@ -141,7 +141,10 @@ class AgentChannel:
         """Handle the events of one slice, and send the codec's answers."""
         protocol = self._protocol
         for event in events:
-            self._handle(event)
+            if type(event) is websocket.Piece:
+                self._tell(event.data)
+            else:
+                self._handle(event)
         owed = self._codec.data_to_send()
         if owed and not protocol.close_sent and not protocol.transport.is_closing():
             protocol.transport.write(owed)
@@ -151,8 +154,6 @@ class AgentChannel:
     def _handle(self, event: websocket.Event) -> None:
         protocol = self._protocol
         match event:
-            case websocket.Piece():
-                self._tell(event.data)
             case websocket.Message() if self._on_bytes is not None:
                 data = event.data
                 if self.divides and isinstance(data, bytes) and (len(data) > _SLICE_BYTES or self._parts):

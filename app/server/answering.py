@@ -110,6 +110,22 @@ class Answering(HttpClient):
         self._wake()
 
     @override
+    def pass_on(self, data: bytes, /) -> bool:
+        call, transport = self._call, self._transport
+        waits = self._turn is not None or self.is_full or not self._started or self._is_head_request
+        if waits or call is None or transport is None or self._left == 0:
+            self.send(data)
+            return False
+        if self._left is not None:
+            data = data[: self._left]
+            self._left -= len(data)
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        if self.is_full:
+            self._unsent_bytes += len(data)
+            call.sending()
+        return not self.is_full
+
+    @override
     def end(self) -> None:
         self._ended = True
         self._wake()

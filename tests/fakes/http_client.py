@@ -13,6 +13,8 @@ class FakeHttpClient:
         self.body = b""
         self.taken = False
         """The head was given to the server."""
+        self.takes_at_once = False
+        """What is passed on."""
 
     def start(self, status: int, fields: Headers, /) -> None:
         self.log.append(f"start {status}")
@@ -25,6 +27,10 @@ class FakeHttpClient:
     def send(self, data: bytes, /) -> None:
         self.log.append(f"send {len(data)}")
         self.body += data
+
+    def pass_on(self, data: bytes, /) -> bool:
+        self.send(data)
+        return self.takes_at_once
 
     def end(self) -> None:
         self.log.append("end")

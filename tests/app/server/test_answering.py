@@ -91,6 +91,69 @@ async def test_interim_answers(version: bytes, expected: bytes):
         assert client.got == expected
 
 
+# --- long parts
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [([], b"4e20\r\n" + b"x" * 20_000 + b"\r\n"), ([(b"content-length", b"50000")], b"x" * 20_000)],
+)
+@dialogue
+async def test_a_long_part_leaves_at_once_and_in_its_order(fields: list[tuple[bytes, bytes]], expected: bytes):
+    with Client(Door()) as client:
+        client.send(GET)
+        call, connection = client.door.call, client.connection
+        connection.start(200, fields)
+        assert not connection.pass_on(b"x" * 20_000), "it leaves with the head"
+        await quiet()
+        assert call.log == ["begin", "sent 20000"]
+        before = client.got
+        assert connection.pass_on(b"x" * 20_000)
+        assert client.got == before + expected
+        connection.send(b"y")
+        assert not connection.pass_on(b"z" * 9_999), "what was sent before it goes first"
+        await quiet()
+        assert client.got.replace(b"\r\n", b"").endswith(b"xy" + b"z" * 9_999 if fields else b"y" + b"z" * 9_999)
+        assert call.log == ["begin", "sent 20000", "sent 10000"]
+
+
+@dialogue
+async def test_a_long_part_that_fills_the_transport_is_told_once_it_was_taken():
+    with Client(Door()) as client:
+        client.send(GET)
+        call, connection = client.door.call, client.connection
+        connection.start(200, [(b"content-length", b"200000")])
+        await quiet()
+        client.wire.stuck = True
+        assert not connection.pass_on(b"x" * 100_000)
+        assert call.log[-1] == "sending"
+        assert not connection.pass_on(b"y" * 100_000)
+        connection.end()
+        await quiet()
+        assert call.log[-1] == "sending"
+        client.wire.take(100_000)
+        await quiet()
+        assert "sent 100000" in call.log
+        client.wire.take(100_000)
+        await quiet()
+        assert client.got.endswith(b"x" + b"y" * 100_000)
+        assert call.log[-1].startswith("finished")
+
+
+@dialogue
+async def test_no_more_of_a_long_part_is_written_than_was_announced():
+    with Client(Door()) as client:
+        client.send(GET)
+        client.connection.start(200, [(b"content-length", b"20000")])
+        await quiet()
+        client.connection.pass_on(b"x" * 30_000)
+        client.connection.pass_on(b"x" * 30_000)
+        client.connection.end()
+        await quiet()
+        assert client.got.endswith(b"\r\n\r\n" + b"x" * 20_000)
+        assert client.connection.state is State.WAITING
+
+
 # --- a client that does not read
 
 
