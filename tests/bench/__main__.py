@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import core, growth, idle, instructions, isolation, opcodes, peers, plot, requirement, stalls
+from tests.bench import beside, core, growth, idle, instructions, isolation, opcodes, peers, plot, requirement, stalls
 from tests.bench.table import Table
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import Processes
@@ -40,6 +40,7 @@ ALL: dict[str, Callable[[], list[Table]]] = {
     "stalls": stalls.run,
     "requirement": through_stack(requirement.run),
     "isolation": through_stack(isolation.run),
+    "beside": through_stack(beside.run),
     "peers": through_stack(peers.run),
     "growth": through_stack(growth.run),
     "idle": through_stack(idle.run),

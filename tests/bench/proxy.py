@@ -11,7 +11,7 @@ daemon off; master_process off; worker_processes 1; pid {folder}/nginx.pid; erro
 worker_rlimit_nofile 8192;
 events {{ worker_connections 4096; }}
 http {{
-  access_log off; client_max_body_size 0; proxy_request_buffering off;
+  proxy_buffering off; access_log off; client_max_body_size 0; proxy_request_buffering off;
   client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
   uwsgi_temp_path {folder}; scgi_temp_path {folder};
   map $http_upgrade $upgrade {{ default upgrade; '' ''; }}

@@ -236,6 +236,20 @@ async def test_a_slow_client_holds_the_exchange():
 
 
 @dialogue
+async def test_what_the_client_takes_at_once_is_neither_held_nor_waited_for():
+    async with world() as w:
+        call = answering(w)
+        before = call.bytes_down
+        w.client.takes_at_once = True
+        w.stage.exchange.bring(bytes(60_000), bytes(60_000))
+        assert (w.stage.exchange.paused, call.held_bytes) == (False, 0)
+        assert call.bytes_down - before == 120_000
+        w.client.takes_at_once = False
+        w.stage.exchange.bring(bytes(60_000))
+        assert (w.stage.exchange.paused, call.held_bytes) == (True, 60_000)
+
+
+@dialogue
 async def test_a_body_that_crosses_its_limit_after_the_answer_is_read_no_further():
     async with world(max_body_bytes=3) as w:
         call = opened(w)
