@@ -4,7 +4,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunnel.websocket import Connection, Event, Failed, Message, PieceReader, Ping, Role
@@ -50,6 +50,7 @@ def test_a_long_frame_comes_as_its_head_and_the_rest():
     assert events == [Piece(body[:12]), Piece(body[12:])]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(["binary", "text", "ping", "parts"]), st.integers(0, 9000)), max_size=8),
     st.lists(st.integers(0, 100_000), max_size=12),
@@ -115,6 +116,7 @@ def test_a_frame_longer_than_a_step_is_passed_on_step_by_step():
     assert max(lengths) == 64 * KIB + 12
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=10), st.booleans())
 def test_a_frame_in_parts_is_the_frame_of_all_of_them(pieces: list[bytes], masked: bool):
     body = b"".join(pieces)
