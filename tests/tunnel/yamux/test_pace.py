@@ -42,6 +42,18 @@ def test_a_link_that_takes_batches_at_once_gets_larger_ones_again():
     assert seen == [32_768, 65_500, 65_500]
 
 
+def test_a_peer_with_a_limit_gets_no_longer_batch():
+    pace = Pace()
+    pace.keep_to(10_000)
+    assert sizes(pace) == (10_000, 4096)
+    pace.blocked(10_000, 0.0)
+    pace.drained(5.0)
+    pace.taken(10_000)
+    assert sizes(pace) == (10_000, 4096)
+    pace.keep_to(1 << 30)
+    assert (pace.most_bytes, pace.batch_bytes) == (BATCH_BYTES, SMALLEST_BATCH_BYTES)
+
+
 def test_small_batches_say_nothing():
     pace = Pace()
     pace.blocked(100, 0.0)
