@@ -53,6 +53,3 @@ class ByteStream(Protocol):
 
     def acknowledge(self, size: int, /) -> None:
         """The consumer took `size` received bytes; the peer may send as many again."""
-
-    def flush_credit(self) -> None:
-        """Nothing will be received for a while: return credit now that is not worth a frame otherwise."""

@@ -185,10 +185,6 @@ class TlsStream(ByteStream, StreamOwner):
             self._given.popleft()
         self._return_credit(credit)
 
-    @override
-    def flush_credit(self) -> None:
-        self._inner.flush_credit()
-
     # --- called by the inner stream
 
     def data_received(self, data: bytes, /) -> None:

@@ -61,7 +61,7 @@ def give_carrier(gateway: Gateway, link: Link, dialect: str, features: Mapping[s
 
     match dialect:
         case "yamux":
-            link.greet(yamux, otherwise=json)
+            link.greet(yamux, otherwise=json, window_bytes=gateway.settings.max_window_bytes)
         case "chunk":
             link.speak(chunk())
         case _:

@@ -35,8 +35,6 @@ class FakeStream:
         self.acknowledged += size
         assert self.acknowledged <= self.received
 
-    def flush_credit(self) -> None: ...
-
     def bring(self, *pieces: bytes) -> None:
         for data in pieces:
             if not self.was_reset and not self.lost:

@@ -253,6 +253,7 @@ class GatewayLink(WSListener):
             self._carrier.pause()
         if self._transport is not None:
             hold_little(self._transport.underlying_transport)
+        self._carrier.probe(self._loop.time())
         self._liveness.ping_seconds = min(terms.ping_seconds, max(1.0, asked.keep_alive_interval_seconds))
 
     def _carrier_failed(self, reason: str) -> None:

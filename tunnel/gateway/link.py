@@ -28,9 +28,10 @@ logger = logging.getLogger(__name__)
 
 _numbers = count(1)
 
-_STREAM_WINDOW_BYTES = 1024 * 1024
-"""The receive window per stream that we ask of a yamux agent, for uploads: 1 MiB carries 10 MB/s at a round trip of
-100 ms. The existing agent grants all of it at once and never more."""
+_STREAM_WINDOW_BYTES = 16 * 1024 * 1024
+"""The receive window per stream that we ask of a yamux agent, for uploads. Our agent grows its windows up to it. The
+existing one grants all of it at once, never more, and returns credit only at half a window: of 16 MiB it can be sure
+of 8 MiB under way, which is 100 MB/s at a round trip of 80 ms."""
 
 _QUEUED_TEXTS = 256
 """Control messages waiting to be sent. An agent that leaves 256 of them unread has stopped reading."""
@@ -185,14 +186,21 @@ class Link:
         if why := message_limits.why_not(told):
             logger.warning("%s: message_limit_bytes of the agent ignored: %s", self.name, why)
 
-    def greet(self, yamux: Callable[[], Carrier], otherwise: Callable[[], Carrier] | None = None) -> None:
+    def greet(
+        self,
+        yamux: Callable[[], Carrier],
+        otherwise: Callable[[], Carrier] | None = None,
+        *,
+        window_bytes: int = _STREAM_WINDOW_BYTES,
+    ) -> None:
         """Ask for yamux; the link is ready once the agent agrees. Call once: a second hello would replace the session.
 
-        `yamux` makes the carrier for an agent that agrees, `otherwise` the carrier for one that declines.
+        `yamux` makes the carrier for an agent that agrees, `otherwise` the carrier for one that declines. The agent's
+        receive windows are to reach `window_bytes`.
         """
         timing = self._timing
         config = messages.YamuxConfig(
-            max_stream_window_size=_STREAM_WINDOW_BYTES,
+            max_stream_window_size=window_bytes,
             keep_alive_interval_seconds=max(1, round(timing.ping_interval)),
             # An agent that lost us may stay silent on its next link for this long (tunnel/PROTOCOL.md, section 4).
             connection_timeout_seconds=max(5, round(timing.ping_timeout)),

@@ -136,9 +136,7 @@ class HttpConnection(StreamOwner, Spliced):
     def become_idle(self, keep_alive_seconds: float | None) -> None:
         """The connection may carry the next exchange."""
         self.active = False
-        stream = self._stream
-        stream.owner = self
-        stream.flush_credit()  # the next exchange should start with most of a window
+        self._stream.owner = self
         if keep_alive_seconds is not None:
             self.keep_alive_seconds = keep_alive_seconds
         clock, on_idle = self._clock, self._on_idle

@@ -8,7 +8,6 @@ does. So is data after a FIN (two of hashicorp's goroutines may write and close 
 window.
 """
 
-from collections.abc import Callable
 from struct import Struct
 
 from tunnel.yamux.errors import (
@@ -28,6 +27,7 @@ from tunnel.yamux.events import (
     StreamOpened,
     StreamReset,
 )
+from tunnel.yamux.fitting import Fitting
 from tunnel.yamux.frames import (
     ACK,
     DATA,
@@ -60,10 +60,9 @@ class Receiver:
         "_body_left",
         "_body_stream",
         "_control_bytes",
+        "_fitting",
         "_header",
         "_live",
-        "_max_window",
-        "_may_grow",
         "_outbox",
         "_pings",
         "_table",
@@ -71,16 +70,13 @@ class Receiver:
         "now",
     )
 
-    def __init__(
-        self, table: StreamTable, outbox: Outbox, pings: Pings, limits: Limits, may_grow: Callable[[int], bool]
-    ) -> None:
+    def __init__(self, table: StreamTable, outbox: Outbox, pings: Pings, limits: Limits, fitting: Fitting) -> None:
         self._table = table
         self._live = table.live
         self._outbox = outbox
         self._pings = pings
         self._control_bytes = limits.control_bytes
-        self._max_window = limits.max_window
-        self._may_grow = may_grow
+        self._fitting = fitting
         self.now = 0.0
         """The time of the last call to the session that came with one."""
         self.error: ProtocolError | None = None
@@ -133,8 +129,8 @@ class Receiver:
                     taken = deliver(data[body:after])
                     if taken:
                         window.consumed += taken
-                        if window.consumed >= window.settle_from and stream.state is not CLOSED:
-                            self.settle(stream, now)
+                        if window.consumed >= window.portion and stream.state is not CLOSED:
+                            self.portion_consumed(stream, now)
         except ProtocolError as error:
             self.error = error
             self._table.clear()
@@ -143,15 +139,22 @@ class Receiver:
             raise
         return events
 
-    def settle(self, stream: Stream, now: float) -> bool:
-        """Return the credit that is worth a frame, and grow the window where that is due. True: there is an update.
+    def portion_consumed(self, stream: Stream, now: float) -> None:
+        """Return what was consumed of the stream's window: it is worth a frame. The window may change its size.
 
         Only for a stream that the peer may send on.
         """
-        if stream.window.settle(now, self._pings.rtt, self._max_window, self._may_grow):
-            self._outbox.update(stream)
-            return True
-        return False
+        if self._pings.bulk_received(now):
+            self.ping(now)
+        self._fitting.portion_consumed(stream.window, now)
+        self._outbox.update(stream)
+
+    def ping(self, now: float) -> int:
+        """Send a ping. Returns its id."""
+        ping_id = self._pings.sent(now)
+        if self.error is None:
+            self._outbox.answer(PING, SYN, 0, ping_id)
+        return ping_id
 
     def _read_cut_header(self, data: bytes, position: int, events: list[Event]) -> int:
         """The next bytes of a header that was cut. Returns how many that was."""
@@ -187,8 +190,8 @@ class Receiver:
         else:
             taken = stream.deliver(piece) or 0
             window.consumed += taken  # not in one line: the owner may have changed it meanwhile
-            if window.consumed >= window.settle_from and stream.state is not CLOSED:
-                self.settle(stream, self.now)
+            if window.consumed >= window.portion and stream.state is not CLOSED:
+                self.portion_consumed(stream, self.now)
         if self._body_ends_stream and not left and stream.id in self._live:  # its owner did not reset it
             self._receive_fin(stream, events)
         return size
@@ -223,6 +226,8 @@ class Receiver:
             self._outbox.ready(stream)
             if flags:
                 self._receive_flags(stream, flags, events)
+            else:
+                self._pings.bulk_sent(self.now)
         elif kind == PING:
             self._receive_ping(flags, length, events)
         elif kind == GO_AWAY:
@@ -234,7 +239,7 @@ class Receiver:
 
     def _receive_syn(self, stream_id: int, events: list[Event]) -> None:
         """Admit or refuse a new stream. The rest of the frame is handled as for any stream, or skipped."""
-        if self._table.admit(stream_id, self.now) is None:
+        if self._table.admit(stream_id) is None:
             self._answer(WINDOW_UPDATE, RST, stream_id, 0)
         else:
             events.append(StreamOpened(stream_id))
@@ -270,6 +275,8 @@ class Receiver:
         rtt = self._pings.answered(value, self.now)
         if rtt is not None:
             events.append(PongReceived(rtt))
+            if self._pings.begins:
+                self.ping(self.now)
 
     def _answer(self, kind: int, flags: int, stream_id: int, length: int) -> None:
         self._outbox.answer(kind, flags, stream_id, length)

@@ -15,7 +15,8 @@ from collections.abc import Callable
 
 from tunnel.yamux.batch import BATCH_BYTES, Batch
 from tunnel.yamux.errors import GoneAway, StreamClosed
-from tunnel.yamux.frames import GO_AWAY, PING, SYN
+from tunnel.yamux.fitting import Fitting, Memory, Unlimited
+from tunnel.yamux.frames import GO_AWAY
 from tunnel.yamux.ids import Role
 from tunnel.yamux.limits import Limits
 from tunnel.yamux.outbox import Outbox
@@ -27,14 +28,9 @@ from tunnel.yamux.windows import ReceiveWindow
 
 
 class Session:
-    """One end of a yamux connection.
+    """One end of a yamux connection. `memory` is asked before a receive window grows."""
 
-    `may_grow` is asked, with the bytes to add, before a receive window grows. It must not call the session.
-    """
-
-    def __init__(
-        self, role: Role, limits: Limits | None = None, *, may_grow: Callable[[int], bool] = lambda _: True
-    ) -> None:
+    def __init__(self, role: Role, limits: Limits | None = None, *, memory: Memory | None = None) -> None:
         self._role = role
         self._limits = limits = limits or Limits()
         self._frame_bytes = limits.frame_bytes
@@ -43,7 +39,8 @@ class Session:
         """What waits to be sent: for the owner to look at. It may take what is packed; all else is for the session."""
         self._table = StreamTable(role, limits, self.outbox)
         self._streams = self._table.live
-        self._receiver = Receiver(self._table, self.outbox, self._pings, limits, may_grow)
+        fitting = Fitting(limits, self._pings, memory or Unlimited())
+        self._receiver = Receiver(self._table, self.outbox, self._pings, limits, fitting)
         self.receive_data = self._receiver.read
         """Takes bytes of the peer and the time, and returns the events: see `Receiver.read`."""
 
@@ -67,7 +64,7 @@ class Session:
 
     @property
     def rtt(self) -> float | None:
-        """The smallest of the last eight round trips in seconds; None before the first pong."""
+        """The round trip of the path without queues, in seconds; None before the third pong."""
         return self._pings.rtt
 
     @property
@@ -95,7 +92,7 @@ class Session:
         """
         if self._table.peer_refuses or self._receiver.error is not None:
             raise GoneAway("the peer takes no new streams")
-        return self._table.open(self._receiver.now).id
+        return self._table.open().id
 
     def window_of(self, stream_id: int) -> ReceiveWindow:
         """The receive window of a live stream: for its owner to look at, never to change."""
@@ -166,7 +163,7 @@ class Session:
     # --- flow control ---
 
     def acknowledge(self, stream_id: int, size: int, now: float) -> bool:
-        """The consumer took `size` received bytes. From half a window on, credit is returned; the window may grow.
+        """The consumer took `size` received bytes. Credit goes back in portions; the window may change its size.
 
         True: there is something to send now. Unknown and ended streams are ignored. Raises ValueError for more than
         was received.
@@ -175,16 +172,10 @@ class Session:
         stream = self._streams.get(stream_id)
         if stream is None or stream.state is REMOTE_ENDED:
             return False
-        window = stream.window
-        window.acknowledge(size)
-        return window.consumed >= window.settle_from and self._receiver.settle(stream, now)
-
-    def flush_credit(self, stream_id: int) -> None:
-        """Return all acknowledged credit now, for a stream that goes back to a pool: its next user needs it."""
-        stream = self._streams.get(stream_id)
-        if stream is not None and stream.window.consumed and stream.state is not REMOTE_ENDED:
-            stream.window.release(self._receiver.now)
-            self.outbox.update(stream)
+        if not stream.window.acknowledge(size):
+            return False
+        self._receiver.portion_consumed(stream, now)
+        return True
 
     def take_writable(self) -> list[int]:
         """Live streams that were full and have drained to half the mark since the last call."""
@@ -200,10 +191,7 @@ class Session:
     def ping(self, now: float) -> int:
         """Send a ping; `PongReceived` follows. Returns its id."""
         self._receiver.now = now
-        ping_id = self._pings.sent(now)
-        if self._receiver.error is None:
-            self.outbox.answer(PING, SYN, 0, ping_id)
-        return ping_id
+        return self._receiver.ping(now)
 
     def go_away(self, code: int = 0) -> None:
         """Take no new streams from the peer. Live streams and our own opens continue. Idempotent."""

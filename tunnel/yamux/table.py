@@ -50,19 +50,19 @@ class StreamTable:
         """Our opens that have no slot yet."""
         return len(self._waiting)
 
-    def open(self, now: float) -> Stream:
+    def open(self) -> Stream:
         """Open a stream of ours; it starts when there is a slot.
 
         Raises `TooManyStreams` or `StreamIdsExhausted`.
         """
         if self._is_crowded():
             raise TooManyStreams(f"{self._limits.max_streams} streams are alive")
-        stream = self._add(self._ids.next_local(), State.QUEUED, now)
+        stream = self._add(self._ids.next_local(), State.QUEUED)
         self._waiting[stream.id] = stream
         self._start_waiting()
         return stream
 
-    def admit(self, stream_id: int, now: float) -> Stream | None:
+    def admit(self, stream_id: int) -> Stream | None:
         """Add a stream of the peer; None means refuse it. Its id is used up either way.
 
         Raises `InvalidStreamId` or `DuplicateStream`.
@@ -70,7 +70,7 @@ class StreamTable:
         self._ids.use_remote(stream_id)
         if self.refusing or self.pending >= self._limits.accept_backlog or self._is_crowded():
             return None
-        stream = self._add(stream_id, State.OPEN, now)
+        stream = self._add(stream_id, State.OPEN)
         stream.pending = True
         self.pending += 1
         return stream
@@ -116,9 +116,9 @@ class StreamTable:
         self._waiting.clear()
         self.pending = self.unacknowledged = 0
 
-    def _add(self, stream_id: int, state: State, now: float) -> Stream:
+    def _add(self, stream_id: int, state: State) -> Stream:
         window = self._limits.initial_window
-        stream = self.live[stream_id] = Stream(stream_id, state, ReceiveWindow(window, now), window)
+        stream = self.live[stream_id] = Stream(stream_id, state, ReceiveWindow(window), window)
         return stream
 
     def _is_crowded(self) -> bool:

@@ -49,7 +49,7 @@ def some_frame(dice: random.Random, fresh_id: int, ids: list[int]) -> bytes:
 
 def some_call(dice: random.Random, session: Session, ids: list[int]) -> None:
     stream_id = dice.choice(ids) if ids else 1
-    call = dice.randrange(7)
+    call = dice.randrange(6)
     if call == 0:
         ids.append(session.open_stream())
     elif call == 1:
@@ -61,8 +61,6 @@ def some_call(dice: random.Random, session: Session, ids: list[int]) -> None:
         session.end_stream(stream_id)
     elif call == 4:
         session.reset_stream(stream_id)
-    elif call == 5:
-        session.flush_credit(stream_id)
     else:
         session.ping(0.0)
 

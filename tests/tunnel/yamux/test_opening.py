@@ -154,12 +154,24 @@ class TestGoingAway:
 class TestPings:
     def test_a_ping_measures_the_round_trip(self):
         a, b = pair()
+        now = 10.0
+        a.ping(now)
         for rtt, known in ((0.75, None), (0.25, None), (0.5, 0.25)):
             assert a.rtt is None
-            a.ping(10.0)
+            now += rtt
             b.receive_data(everything(a), 0.0)
-            assert a.receive_data(everything(b), 10.0 + rtt) == [PongReceived(rtt)]
+            assert a.receive_data(everything(b), now) == [PongReceived(rtt)]
             assert a.rtt == known
+
+    def test_the_first_is_followed_by_three_more(self):
+        a, b = pair()
+        a.ping(10.0)
+        for number in range(4):
+            asked = everything(a)
+            assert asked == ping(number)
+            b.receive_data(asked, 10.0)
+            a.receive_data(everything(b), 10.0)
+        assert not a.wants_to_send
 
     def test_a_pong_that_nobody_asked_for_is_ignored(self):
         assert Session(Role.CLIENT).receive_data(ping(5, ACK) + ping(5, 0), 0.0) == []

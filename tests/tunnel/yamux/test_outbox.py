@@ -291,7 +291,9 @@ def test_others_is_false_only_where_nothing_but_packed_frames_is_queued():
         assert a.outbox.others is a.wants_to_send
     everything(a)
     a.acknowledge(1, 5, 0.0)
-    a.flush_credit(1)
+    assert a.outbox.others is a.wants_to_send is False
+    a.receive_data(data(1, bytes(65_536)), 0.0)
+    a.acknowledge(1, 65_536, 0.0)
     assert a.outbox.others is a.wants_to_send is True
 
 

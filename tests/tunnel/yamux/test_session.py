@@ -192,7 +192,6 @@ def test_late_frames_are_skipped_without_an_answer():
     assert a.receive_data(late, 0.0) == []
     assert said(a) == ["PING|ACK 0 9"]
     a.acknowledge(stream_id, 10_000_000, 0.0)
-    a.flush_credit(stream_id)
     a.accept_stream(stream_id)
     assert said(a) == []
 

@@ -106,17 +106,17 @@ reset_received  -      -      -       -    -      -      -         -
 
 # What the application asks for, and what leaves. "-": nothing, without an error.
 FROM_APPLICATION = """
-                send      end      reset  accept  flush  acknowledge
-queued          -         -        -      -       -      -
-syn_sent        DATA      FIN      RST    -       -      -
-pending         DATA|ACK  ACK|FIN  RST    ACK     -      -
-opened          DATA      FIN      RST    -       -      -
-accepted        DATA      FIN      RST    -       -      -
-local_ended     error     -        RST    -       -      -
-remote_ended    DATA      FIN      RST    -       -      -
-closed          error     -        -      -       -      -
-reset_sent      error     -        -      -       -      -
-reset_received  error     -        -      -       -      -
+                send      end      reset  accept  acknowledge
+queued          -         -        -      -       -
+syn_sent        DATA      FIN      RST    -       -
+pending         DATA|ACK  ACK|FIN  RST    ACK     -
+opened          DATA      FIN      RST    -       -
+accepted        DATA      FIN      RST    -       -
+local_ended     error     -        RST    -       -
+remote_ended    DATA      FIN      RST    -       -
+closed          error     -        -      -       -
+reset_sent      error     -        -      -       -
+reset_received  error     -        -      -       -
 """
 
 GONE = {"closed", "reset_sent", "reset_received"}
@@ -137,7 +137,6 @@ CALLS = {
     "end": lambda session, i: session.end_stream(i),
     "reset": lambda session, i: session.reset_stream(i),
     "accept": lambda session, i: session.accept_stream(i),
-    "flush": lambda session, i: session.flush_credit(i),
     "acknowledge": lambda session, i: session.acknowledge(i, 0, 0.0),
 }
 
@@ -219,7 +218,7 @@ def test_twice_is_once(session, situation, call):
 @pytest.mark.parametrize("state", State)
 @pytest.mark.parametrize("move", Move)
 def test_the_table_of_moves_is_all_that_is_legal(state, move):
-    stream = Stream(1, state, ReceiveWindow(10, 0.0), 10)
+    stream = Stream(1, state, ReceiveWindow(10), 10)
     if (state, move) in MOVES:
         stream.move(move)
         assert stream.state is MOVES[state, move]

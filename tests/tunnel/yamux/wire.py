@@ -106,8 +106,9 @@ def opened(limits: Limits | None = None) -> tuple[Session, Session, int]:
     return a, b, stream_id
 
 
-def measure(session: Session, rtt: float, now: float, answers: int = 3) -> None:
-    """So many pings of the session are answered at `now`; the third makes its round trip known."""
+def measure(session: Session, rtt: float, now: float, answers: int = 4) -> None:
+    """So many pings of the session are answered at `now`: the third makes its round trip known, the fourth is the last
+    that it sends by itself."""
     for _ in range(answers):
         session.ping(now - rtt)
     pings = [frame for frame in frames(everything(session)) if frame.kind == PING and frame.flags == SYN]

@@ -85,9 +85,6 @@ class ServiceStream:
         self._connection.abort()
         self._drop()
 
-    def flush_credit(self) -> None:
-        """TCP looks after its window itself."""
-
     def acknowledge(self, size: int, /) -> None:
         """Read on once everything is acknowledged, or tell the owner that the connection broke off."""
         if self._over:

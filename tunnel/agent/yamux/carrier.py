@@ -67,7 +67,7 @@ class SpliceCarrier(Carrier):
         """The clock of the session."""
         smallest = Limits().initial_window
         limits = Limits(max_window=min(max(smallest, asked.max_stream_window_size), WINDOW_MAX_BYTES))
-        self._session = Session(Role.CLIENT, limits, may_grow=account.may_grow)
+        self._session = Session(Role.CLIENT, limits, memory=account)
         self._outbox = self._session.outbox
         self._pace = Pace()
         self._pace.keep_to(wiring.gateway_limit_bytes())

@@ -20,7 +20,7 @@ from tunnel.wire.routing_header import Decoder, RoutingHeaderError
 from tunnel.yamux import Session, StreamClosed
 
 ACKNOWLEDGED_BYTES = 4096
-"""Acknowledged together: no credit is given back before half a window was taken, and the smallest is 256 KiB."""
+"""Acknowledged together: no credit is given back before 64 KiB were taken."""
 REFUSED_LINGER_SECONDS = 10.0
 """How long a refused stream waits for the gateway to end its direction, before it is reset."""
 CLOSING_SECONDS = 60.0

@@ -45,7 +45,7 @@ class YamuxCarrier(Carrier):
     patience = None
 
     def __init__(self, link: LinkSide, *, account: Account, limits: Limits | None = None) -> None:
-        self.session = Session(Role.SERVER, limits or Limits(), may_grow=account.may_grow)
+        self.session = Session(Role.SERVER, limits or Limits(), memory=account)
         self._outbox = self.session.outbox
         self.link = link
         self.wake = link.wake
@@ -113,12 +113,12 @@ class YamuxCarrier(Carrier):
 
     @override
     def tick(self, now: float, /) -> bool:
-        """Expire what is idle, about once a second. True until the round trip is known: windows grow by it."""
+        """Expire what is idle, about once a second."""
         self.unsent.set(self.session.buffered_bytes)
         if now - self._expired_at >= 1.0:
             self._expired_at = now
             self._expire()
-        return self.session.rtt is None
+        return False
 
     @override
     def lost(self, error: TunnelError, /) -> None:
@@ -185,11 +185,6 @@ class YamuxCarrier(Carrier):
         clock = self.clock
         if self.session.acknowledge(stream_id, size, clock()):
             self.wake()
-
-    def flush_credit(self, stream_id: int) -> None:
-        """Give all credit back to the agent that was acknowledged, however little."""
-        self.session.flush_credit(stream_id)
-        self.wake()
 
     # --- inside
 

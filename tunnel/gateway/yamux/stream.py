@@ -61,8 +61,6 @@ class _CarrierOfStreams(Protocol):
 
     def credit(self, stream_id: int, size: int) -> None: ...
 
-    def flush_credit(self, stream_id: int) -> None: ...
-
 
 class YamuxStream(ByteStream):
     """One stream of the session, as a `ByteStream`."""
@@ -73,7 +71,6 @@ class YamuxStream(ByteStream):
         "_live",
         "_piece_bytes",
         "_session",
-        "_window",
         "end_received",
         "end_sent",
         "stream_id",
@@ -84,7 +81,6 @@ class YamuxStream(ByteStream):
     def __init__(self, carrier: _CarrierOfStreams, stream_id: int, unread: Holding) -> None:
         self._carrier = carrier
         self._session = carrier.session
-        self._window = carrier.session.window_of(stream_id)
         self._live = True
         self._delivered_bytes = 0
         """Of the piece that the owner is looking at, what it has not acknowledged."""
@@ -141,19 +137,6 @@ class YamuxStream(ByteStream):
                 size += self._piece_bytes - delivered
                 self._piece_bytes = self._delivered_bytes = 0
             self._give_credit(size)
-
-    @override
-    def flush_credit(self) -> None:
-        """Return credit from a quarter of a window on, not only from half of one on."""
-        window = self._window
-        if (window.consumed + self._piece_bytes) * 4 < window.size or not self._live:
-            return
-        taken = self._piece_bytes - self._delivered_bytes
-        if taken:
-            self._piece_bytes = self._delivered_bytes
-            self._give_credit(taken)
-        if window.consumed * 4 >= window.size:
-            self._carrier.flush_credit(self.stream_id)
 
     def deliver(self, data: bytes) -> int:
         """Hand data of the agent to the owner. Returns what to give credit for. Only the session calls this."""

@@ -73,9 +73,9 @@ async def test_a_message_that_wants_no_answer_schedules_nothing(monkeypatch):
 
 async def test_a_ping_is_answered(monkeypatch):
     link = await ready(monkeypatch)
-    ping_id = link.gateway.ping(0.0)
+    first = link.gateway.ping(0.0)
     await link.settle()
-    assert link.batches == [ping(ping_id, ACK)]
+    assert link.batches == [ping(first + number, ACK) for number in range(4)]  # each asked for by the answer before it
 
 
 async def test_credit_lets_a_waiting_answer_go_on(monkeypatch):

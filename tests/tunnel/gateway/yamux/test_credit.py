@@ -16,7 +16,7 @@ QUARTER = WINDOW // 4
 
 
 class Owner:
-    """Acknowledges what it is told to, some of it while it is told of a piece, and may flush at the same time."""
+    """Acknowledges what it is told to, some of it while it is told of a piece."""
 
     def __init__(self, line: Line) -> None:
         self.carrier = line.link._carrier
@@ -26,7 +26,6 @@ class Owner:
         line.run()
         self.held = 0
         self.at_once: list[int] = []
-        self.flushes = False
         self.lost = False
 
     def receive(self, size: int, *at_once: int) -> None:
@@ -37,8 +36,6 @@ class Owner:
         self.held += len(piece)
         for size in self.at_once:
             self.take(size)
-        if self.flushes:
-            self.stream.flush_credit()
 
     def take(self, size: int) -> None:
         self.held -= size
@@ -59,8 +56,6 @@ class Owner:
             st.integers(0, 60_000),  # bytes that come
             st.lists(st.integers(0, 100), max_size=3),  # percent of what is held, taken at once
             st.integers(0, 100),  # and later
-            st.booleans(),  # it flushes while it is told
-            st.booleans(),  # it flushes later
             st.booleans(),  # the account is above its mark
             st.booleans(),  # the link sends
         ),
@@ -72,11 +67,10 @@ def test_each_byte_is_held_withheld_or_given_back(steps):
     line = Line(account=account, ready=True)
     owner = Owner(line)
     crowd = 0
-    for wanted, at_once, later, flushes_at_once, flushes, crowded, sends in steps:
+    for wanted, at_once, later, crowded, sends in steps:
         account.adjust(-crowd)
         crowd = 2_000_000 if crowded else 0
         account.adjust(crowd)
-        owner.flushes = flushes_at_once
         size = min(wanted, owner.window.remaining)
         if size:
             held = owner.held + size
@@ -86,9 +80,7 @@ def test_each_byte_is_held_withheld_or_given_back(steps):
                 held -= portions[-1]
             owner.receive(size, *portions)
         owner.take(owner.held * later // 100)
-        if flushes:
-            owner.stream.flush_credit()
-            assert owner.window.consumed * 4 < owner.window.size
+        assert owner.window.consumed < owner.window.portion
         if sends:
             line.run()
         stream = owner.stream
@@ -116,27 +108,14 @@ def test_an_owner_that_acknowledges_more_than_it_got_costs_its_stream(size, befo
         caplog.clear()
 
 
-def test_what_is_taken_at_once_is_flushed_from_a_quarter_of_the_window_on():
-    with line_of() as line:
-        owner = Owner(line)
-        owner.flushes = True
-        owner.receive(QUARTER - 1, QUARTER - 1)
-        assert (owner.window.consumed, owner.window.due) == (QUARTER - 1, 0)
-        owner.receive(1, 1)
-        assert (owner.window.consumed, owner.window.due) == (0, QUARTER)
-        line.run()
-        assert owner.window.remaining == WINDOW
-        owner.stream.reset()
-
-
-def test_half_a_window_taken_at_once_wakes_the_link():
+def test_a_quarter_of_a_window_taken_at_once_wakes_the_link():
     with line_of() as line:
         owner = Owner(line)
         line.wakes = 0
-        owner.receive(2 * QUARTER - 1, 2 * QUARTER - 1)
-        assert line.wakes == 0
+        owner.receive(QUARTER - 1, QUARTER - 1)
+        assert (owner.window.consumed, owner.window.due, line.wakes) == (QUARTER - 1, 0, 0)
         owner.receive(1, 1)
-        assert line.wakes == 1
+        assert (owner.window.consumed, owner.window.due, line.wakes) == (0, QUARTER, 1)
         line.run()
         assert owner.window.remaining == WINDOW
         owner.stream.reset()
@@ -157,16 +136,6 @@ def test_a_consumer_that_lags_behind_gets_no_credit_for_what_it_takes_at_once():
     account.adjust(-2_000_000)
     line.link.lost("end of the test")
     assert account.held_bytes == 0
-
-
-def test_a_flush_wakes_the_link():
-    with line_of() as line:
-        owner = Owner(line)
-        owner.receive(QUARTER, QUARTER)
-        line.wakes = 0
-        owner.stream.flush_credit()
-        assert line.wakes == 1
-        owner.stream.reset()
 
 
 def test_a_pooled_stream_begins_with_most_of_a_window():
