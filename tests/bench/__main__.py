@@ -12,7 +12,20 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.bench import beside, core, growth, idle, instructions, isolation, opcodes, peers, plot, requirement, stalls
+from tests.bench import (
+    beside,
+    core,
+    growth,
+    idle,
+    instructions,
+    isolation,
+    opcodes,
+    paths,
+    peers,
+    plot,
+    requirement,
+    stalls,
+)
 from tests.bench.table import Table
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import Processes
@@ -43,6 +56,7 @@ ALL: dict[str, Callable[[], list[Table]]] = {
     "beside": through_stack(beside.run),
     "peers": through_stack(peers.run),
     "growth": through_stack(growth.run),
+    "paths": through_stack(paths.run),
     "idle": through_stack(idle.run),
 }
 SHOWN = {"plot": plot.draw, "markdown": plot.markdown}
