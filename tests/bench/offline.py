@@ -41,6 +41,8 @@ _HANDSHAKE = (
 )
 
 _DATA, _WINDOW_UPDATE, _PING = 0, 1, 2
+_FIRST_PINGS = 4
+"""Each comes when the one before was answered."""
 _SYN, _ACK = 1, 2
 _GRANTED_BYTES = 1 << 30
 """Credit for every request of a run at once: none is ever given again."""
@@ -190,8 +192,9 @@ class Agent(Wire):
         await self.written_with(b'"gateway_hello"')
         self.feed(envelope("gateway_hello_ack", {"use_yamux": True}))
         ping = frame(_PING, _SYN, 0, 0)[:8]
-        _, _, asked = (await self.written_with(ping)).partition(ping)
-        self.feed(masked(2, frame(_PING, _ACK, 0, int.from_bytes(asked[:4], "big"))))
+        for _ in range(_FIRST_PINGS):
+            _, _, asked = (await self.written_with(ping)).partition(ping)
+            self.feed(masked(2, frame(_PING, _ACK, 0, int.from_bytes(asked[:4], "big"))))
         self.serving = True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
