@@ -63,6 +63,17 @@ async def test_an_agent_that_declines_yamux_is_spoken_with_in_json():
         await dial.over()
 
 
+@pytest.mark.parametrize("window_bytes", [262_144, 4_000_000])
+@dialogue
+async def test_the_agent_is_asked_for_windows_as_large_as_ours(window_bytes: int):
+    async with stage(max_window_bytes=window_bytes) as s:
+        dial = Dial(s, "/ws?cluster_uuid=c1&supports_yamux=true")
+        await quiet()
+        assert dial.told[0]["payload"]["yamux_config"]["max_stream_window_size"] == window_bytes
+        dial.leave()
+        await dial.over()
+
+
 @pytest.mark.parametrize(
     ("features", "dialect"), [({"supports_yamux": True}, ""), (CHUNKS, "chunk"), ({}, "json")], ids=str
 )

@@ -7,6 +7,7 @@ import json
 from websockets.exceptions import ConnectionClosed
 
 from tests.fakes.gateway import SECONDS, FakeGateway
+from tests.tunnel.yamux.wire import frames
 from tunnel.wire.routing_header import encode
 from tunnel.yamux import (
     DataReceived,
@@ -18,6 +19,7 @@ from tunnel.yamux import (
     StreamEnded,
     StreamReset,
 )
+from tunnel.yamux.frames import PING, SYN
 
 
 class Stream:
@@ -67,7 +69,7 @@ class ServedLink:
         self.went_away = False
         self.yamux = False
         self.over = False
-        self.pings = 0
+        self.yamux_pings = 0
         self._changed = asyncio.Event()
         self._wants = asyncio.Event()
 
@@ -136,6 +138,7 @@ class ServedLink:
             self.yamux = True
 
     def _feed(self, data):
+        self.yamux_pings += sum(frame.kind == PING and frame.flags == SYN for frame in frames(data))
         for event in self.session.receive_data(data, asyncio.get_running_loop().time()):
             if isinstance(event, GoAwayReceived):
                 self.went_away = True

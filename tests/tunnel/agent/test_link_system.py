@@ -36,6 +36,18 @@ async def test_register_hello_heartbeat():
         assert len(agent.ready) == 1
 
 
+async def test_it_measures_the_round_trip_from_the_start():
+    """By four pings; the next would be its keep-alive, an hour later."""
+    async with Gateway() as gateway:
+        gateway.hello["yamux_config"]["keep_alive_interval_seconds"] = 3600
+        async with AgentUnderTest(gateway, ping=3600, dead=7200):
+            link = await gateway.link()
+            await link.until(lambda: link.yamux_pings == 4)
+            await link.say("ping", {}, "p-1")
+            await link.text("pong")
+            assert link.yamux_pings == 4
+
+
 async def test_comes_back_after_the_gateway_drops_the_link():
     async with Gateway() as gateway, Service(echo) as service, AgentUnderTest(gateway, to(service)):
         link = await gateway.link(1)
