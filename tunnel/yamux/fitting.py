@@ -84,8 +84,13 @@ class Fitting:
 
     def _fit(self, window: ReceiveWindow, evidence: Evidence, rate: float, rtt: float, epochs: float) -> None:
         """Change the window at the end of an epoch."""
-        rise = min(rate / max(evidence.rates) - 1, 1.0) if evidence.rates else 1.0
-        evidence.rates.append(rate)
+        rates, rise = evidence.rates, 1.0
+        if rates:
+            best = max(rates)
+            if rates[-1] < best * (1 - RISE):  # this epoch makes up for the one before
+                rate = (rate + rates[-1]) / 2
+            rise = min(rate / best - 1, 1.0)
+        rates.append(rate)
         wanted = self._wanted(rate * rtt, rise)
         size = window.size
         if wanted * HEADROOM < size:
