@@ -91,8 +91,10 @@ class Fitting:
                 rate = (rate + rates[-1]) / 2
             rise = min(rate / best - 1, 1.0)
         rates.append(rate)
-        wanted = self._wanted(rate * rtt, rise)
-        size = window.size
+        size, needed = window.size, rate * rtt
+        if needed + window.portion >= size:  # the window is the brake: the peer lacks what was not worth an update
+            needed = max(needed, size)
+        wanted = self._wanted(needed, rise)
         if wanted * HEADROOM < size:
             evidence.roomy_epochs += min(epochs, PAUSE_EPOCHS)
             if evidence.roomy_epochs >= ROOMY_EPOCHS:
@@ -103,9 +105,9 @@ class Fitting:
         if extra > 0 and self._memory.may_grow(extra):
             window.grow(extra)
 
-    def _wanted(self, taken_per_round_trip: float, rise: float) -> int:
-        """The size that would fit, within the limits."""
+    def _wanted(self, needed: float, rise: float) -> int:
+        """The size that would fit where `needed` bytes are taken in a round trip, within the limits."""
         if self._memory.above_high_mark:
             return self._smallest
-        wanted = HEADROOM * taken_per_round_trip * (1 + (rise if rise > RISE else 0))
+        wanted = HEADROOM * needed * (1 + (rise if rise > RISE else 0))
         return max(self._smallest, min(round(wanted), self._largest))
