@@ -85,9 +85,9 @@ class FakeSplicedClient:
             if self.listener is not None:
                 self.listener.bytes_received(piece)
 
-    def drain(self) -> None:
-        """The far end reads all."""
-        self.room = True
+    def drain(self, *, room: bool = True) -> None:
+        """The far end reads all. Without `room` the next write fills its buffer again."""
+        self.room = room
         self.unsent_bytes = 0
         if self._waits and self.listener is not None:
             self._waits = False
