@@ -1,11 +1,53 @@
-"""One exchange of which the test is the far end: it writes down what the door does, and tells the door's sink."""
+"""One exchange of which the test is the far end: it writes down what the door does, and tells the door's sink.
+
+After `splice` the test is the far end of its stream.
+"""
 
 from typing import cast
 
+from tests.fakes.stream import FakeStream
 from tunnel.account import Account
 from tunnel.errors import TunnelError
 from tunnel.nobody import NOBODY
 from tunnel.port import Headers, RequestHead, ResponseHead, Sink, WholeSink
+from tunnel.streams import StreamOwner
+
+
+class _Stream(FakeStream):
+    """The stream of a spliced exchange: what is written to it is the exchange's data."""
+
+    def __init__(self, exchange: "FakeExchange", owner: StreamOwner) -> None:
+        super().__init__()
+        self.owner = owner
+        self._exchange = exchange
+
+    def write(self, data: bytes) -> bool:
+        self.is_writable = self._exchange.welcome
+        if not self._exchange.resets:
+            self._exchange.data.append(data)
+        return super().write(data)
+
+
+class FakeSpliced:
+    """A `Spliced` that writes down how it ends, in its exchange."""
+
+    def __init__(self, exchange: "FakeExchange", stream: _Stream) -> None:
+        self.exchange = exchange
+        self.stream = stream
+        self.input_ended = False
+
+    def finish(self) -> None:
+        if self.input_ended:
+            self.exchange.ended += 1
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        self.stream.reset()
+        self.exchange.resets += 1
+
+    def lose(self) -> None:
+        self.stream.lost = True
 
 
 class FakeExchange:
@@ -22,6 +64,8 @@ class FakeExchange:
         self.log: list[str] = []
         self.held_bytes = 0
         self.account: Account | None = None
+        self.stream: _Stream | None = None
+        """Once it is spliced."""
         self._sink = sink
         self._told_end = False
 
@@ -48,6 +92,10 @@ class FakeExchange:
         if self.paused:
             self.log.append("resume")
         self.paused = False
+
+    def splice(self, owner: StreamOwner, /) -> tuple[FakeSpliced, bytes, int] | None:
+        self.stream = _Stream(self, owner)
+        return None if self._told_end or self.resets else (FakeSpliced(self, self.stream), b"", 0)
 
     @property
     def body(self) -> bytes:
@@ -83,19 +131,31 @@ class FakeExchange:
         cast("WholeSink", sink).whole(200, [field], b"%b: %b\r\n" % field, body)
 
     def bring(self, *pieces: bytes) -> None:
+        if self.stream is not None:
+            self.stream.bring(*pieces)
+            return
         for data in pieces:
             self.sink.data(data)
 
     def finish(self) -> None:
+        if self.stream is not None:
+            self.stream.finish()
+            return
         sink = self.sink
         self._told_end = True
         sink.end()
 
     def fail(self, error: TunnelError) -> None:
+        if self.stream is not None:
+            self.stream.lose(error)
+            return
         sink = self.sink
         self._told_end = True
         sink.failed(error)
 
     def drained(self) -> None:
         self.welcome = True
+        if self.stream is not None:
+            self.stream.owner.stream_writable()
+            return
         self.sink.writable()

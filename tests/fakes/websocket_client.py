@@ -1,5 +1,6 @@
 """A WebSocket's client, played by hand: writes down what call and conversation ask, and tells nothing by itself."""
 
+from tests.fakes.spliced_client import FakeSplicedClient
 from tunnel.account import Account
 from tunnel.port import Headers
 
@@ -50,6 +51,7 @@ class FakeHandshake:
         self.log: list[str] = []
         self.end_opened = FakeWebSocketClient(self.log)
         self.passes_bytes = False
+        self.end_spliced = FakeSplicedClient(self.log)
         self.subprotocol: str | None = None
         self.fields: Headers = []
         self.body = b""
@@ -65,6 +67,10 @@ class FakeHandshake:
     def open(self, max_message_bytes: int, account: Account, /) -> FakeWebSocketClient:
         self.log.append("open")
         return self.end_opened
+
+    def splice(self) -> FakeSplicedClient:
+        self.log.append("splice")
+        return self.end_spliced
 
     def end(self) -> None:
         self.log.append("end")

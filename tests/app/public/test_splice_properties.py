@@ -32,8 +32,25 @@ def chunk(*, masked: bool) -> st.SearchStrategy[bytes]:
 
 
 EVENTS = st.sampled_from(
-    ["client full", "client drains", "stream full", "stream drains", "turn", "turn", "tick", "late"]
-    + ["vanish", "finish", "lose", "stop", "stop now", "relieve", "silent", "ping", "drop"]
+    [
+        "client full",
+        "client drains",
+        "stream full",
+        "stream drains",
+        "turn",
+        "turn",
+        "tick",
+        "late",
+        "vanish",
+        "finish",
+        "lose",
+        "stop",
+        "stop now",
+        "relieve",
+        "silent",
+        "ping",
+        "drop",
+    ]
 )
 
 
