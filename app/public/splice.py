@@ -107,6 +107,10 @@ class Splice(Parting, StreamOwner):
             self._take_back()
         if not self._up.rest_bytes:
             self._client_ended()
+            return
+        if not self._up.has_turn and not self._up.is_blocked:
+            self._read_up()  # the last look at it failed
+        self._advance()
 
     # --- told by the stream
 

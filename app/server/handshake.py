@@ -55,7 +55,12 @@ class ClientHandshake(Upgraded[ClientChannel | SplicedChannel], Handshake):
         """The connection is gone; idempotent."""
         call, self._call = self._call, None
         is_open = self._channel is not None
-        self._lose()
+        try:
+            self._lose()
+        except Exception:  # a bug: it ends only this WebSocket
+            logger.exception("a WebSocket failed")
+            if call is not None:
+                call.broke()
         self._channel = None
         if call is not None and not is_open:
             call.left()
