@@ -19,7 +19,7 @@ from .passage import Passage
 _MARKS = 64
 """Messages that wait for their receiver and are timed each by itself."""
 _PART_BYTES = 64 * 1024
-"""Of what waits so much is read at once, and the piece that crosses it: nothing that waits is copied twice."""
+"""Of what waits so much is read at once, and the piece that crosses it: what follows is not copied in each turn."""
 
 
 class WayState(Enum):
