@@ -26,7 +26,7 @@ def offering(head: RequestHead, offer: bytes) -> RequestHead:
 
 def agreed_in(headers: Headers) -> Headers:
     """What the service's 101 agrees to, for the client's."""
-    return [(_FIELD, value) for name, value in headers if name.lower() == _FIELD]
+    return [(_FIELD, value) for name, value in headers if value and name.lower() == _FIELD]
 
 
 def reserved_bits(headers: Headers) -> int:

@@ -129,13 +129,13 @@ class Parting(ABC):
         self._record.close_code = self._record.close_code or code
         self._record.closed_by = self._record.closed_by or by
 
-    def _fail(self, fault: Failed, code: int) -> None:
+    def _fail(self, fault: Failed, code: int, by: ClosedBy = "gateway") -> None:
         """One side broke the protocol or a limit: we close, the client with `code`."""
         if fault.code == 1009:
             self._hit(Limit.MESSAGE_SIZE)
         elif fault.code == 1008:
             self._hit(Limit.MESSAGES_RATE)
-        self._part("gateway", code)
+        self._part(by, code)
 
     def _close_both(self, code: int, reason: str, *, to_service: int) -> None:
         """Close both sides, by our own decision."""

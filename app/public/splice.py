@@ -270,7 +270,7 @@ class Splice(Parting, StreamOwner):
         if isinstance(end, Closed):
             self._part("client", end.code)
         else:
-            self._fail(end, end.code)
+            self._fail(end, end.code, "client" if end.code == 1002 else "gateway")
             self._close_client(end.code, end.reason)
             self._close_service(end.code, end.reason if end.code == 1002 else "")
         self._advance()

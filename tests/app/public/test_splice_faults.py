@@ -33,7 +33,7 @@ async def test_a_client_that_breaks_the_protocol_is_1002_to_both(wrong: bytes, r
     assert frames_of(pair.up)[0] == (0x82, b"right")
     assert len(frames_of(pair.up)) == 2
     assert pair.client.ended == "hang up"
-    assert pair.ended == ("gateway", 1002, "")
+    assert pair.ended == ("client", 1002, "")
     pair.stream.bring(close(1002))
     pair.stream.finish()
     pair.over()
