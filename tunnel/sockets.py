@@ -18,7 +18,8 @@ def limit_unsent(sock: socket.socket, size_bytes: int) -> None:
 
 def hold_little(transport: Any) -> None:  # noqa: ANN401  (uvloop's transports are none by their classes)
     """Make a link's transport say that it is full as soon as anything waits in it, and its kernel hold little."""
-    transport.set_write_buffer_limits(high=0)
+    # Not 0: uvloop's TLS transport says that it is full from its mark on, so it would be for ever.
+    transport.set_write_buffer_limits(high=1)
     sock = transport.get_extra_info("socket")
     if sock is not None:
         limit_unsent(sock, LINK_UNSENT_BYTES)

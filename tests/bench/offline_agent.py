@@ -15,6 +15,7 @@ import gc
 import hashlib
 import json
 import re
+import socket
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -60,6 +61,8 @@ def requests(streams: range) -> bytes:
 
 class _Socket:
     """What picows and the agent ask of a socket."""
+
+    family = socket.AF_INET
 
     def fileno(self) -> int:
         return -1

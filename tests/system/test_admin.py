@@ -67,7 +67,7 @@ async def test_on_loopback_it_needs_no_token_and_counts_what_was_carried(own_sta
     stack = own_stack(admin_bind=f"{LOOPBACK}:{admin_port}").start()
     before = metrics_of(admin_port)
     assert total(before, "websocket_connections_active") == 0
-    async with http_client() as http, websocket(stack.url("ws", "/echo", "ws")) as client:
+    async with http_client() as http, websocket(stack.url("ws", "/echo", "ws"), compression=None) as client:
         assert await status(http, stack) == 200
         await client.send("twelve bytes")
         assert await client.recv() == "twelve bytes"

@@ -16,7 +16,7 @@ def test_the_kernel_holds_little_of_a_link():
         hold_little(transport)
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == LINK_UNSENT_BYTES
         assert isinstance(transport, FakeTransport)
-        assert transport.high_water == 0
+        assert transport.high_water == 1
 
 
 def test_other_sockets_are_left_alone():
