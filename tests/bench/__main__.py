@@ -23,6 +23,7 @@ from tests.bench import (
     paths,
     peers,
     plot,
+    quiet,
     requirement,
     stalls,
 )
@@ -58,6 +59,7 @@ ALL: dict[str, Callable[[], list[Table]]] = {
     "growth": through_stack(growth.run),
     "paths": through_stack(paths.run),
     "idle": through_stack(idle.run),
+    "quiet": through_stack(quiet.run),
 }
 SHOWN = {"plot": plot.draw, "markdown": plot.markdown}
 """What can be made of a run that is over."""

@@ -35,6 +35,24 @@ def test_a_head_that_would_cost_much_while_others_are_answered(answer: bytes, ou
         line.link.lost("end of the test")
 
 
+@pytest.mark.parametrize("late", [b"", b"late!", OK])
+def test_a_late_body_after_head_while_others_are_answered(late: bytes):
+    hostile, other = Line(ready=True), Line(ready=True, cluster="c2")
+    for _ in range(4):
+        _, sink = opened(hostile, b"HEAD")
+        hostile.run()
+        hostile.answer(HEAD + b"Content-Length: 5\r\n\r\n" + late)
+        assert (sink.statuses, sink.body, sink.outcome) == ([200], b"", "end")
+        assert hostile.stream()[1].was_reset
+        for line in (other, hostile):
+            _, following = opened(line)
+            line.run()
+            line.answer(OK)
+            assert (following.statuses, following.body, following.outcome) == ([200], b"ok", "end")
+    for line in (hostile, other):
+        line.link.lost("end of the test")
+
+
 @conversation
 @pytest.mark.parametrize("values", [["," * 31_000], [",,,,"] * 2_400])
 async def test_a_head_that_would_cost_much_over_json_while_others_are_answered(stage: Stage, values: list[str]):
