@@ -179,6 +179,7 @@ async def leap(world: World) -> Longest:
     """The system's clock is set while there are learned routes."""
     await world.sync(LEARNED)
     learned = world.gateway.learned
+    await world.until(lambda: learned._lifetimes._ahead is not None)  # the clock was looked at
     clock, leap_seconds = learned._clock, 7200.0
     first, *_, last = learned._hosts.values()
     expires_at = first.paths["/"].expires_at + leap_seconds - 60.0
