@@ -1,8 +1,8 @@
 """The bytes of one stream that wait for credit and for their turn.
 
 Chunks are kept as they came and cut with memory views: nothing is copied until the batch is joined, and the rest of
-a big chunk is never copied. It is a list with an index, because an empty deque takes 760 bytes and most streams are
-idle. Its user bounds it (`Limits.send_buffer_bytes`).
+a big chunk is never copied. It is a list with an index, because an empty deque takes 760 bytes, and none while nothing
+waits, because most streams are idle. Its user bounds it (`Limits.send_buffer_bytes`).
 """
 
 _COMPACT_AFTER = 64
@@ -15,23 +15,27 @@ class SendBuffer:
     __slots__ = ("_chunks", "_first", "_offset", "size")
 
     def __init__(self) -> None:
-        self._chunks: list[bytes] = []
+        self._chunks: list[bytes] | None = None
         self._first = 0
         self._offset = 0
         self.size = 0
 
     def append(self, data: bytes) -> None:
         """Queue `data`, which must not be empty."""
-        self._chunks.append(data)
+        if self._chunks is None:
+            self._chunks = [data]
+        else:
+            self._chunks.append(data)
         self.size += len(data)
 
     def take(self, size: int, parts: list[bytes | memoryview]) -> None:
         """Move the first `size` bytes, at most all, to the end of `parts`."""
         chunks = self._chunks
+        if chunks is None:
+            return
         if size == self.size and not self._first and not self._offset:  # all of it, as it came
             parts += chunks
-            chunks.clear()
-            self.size = 0
+            self.clear()
             return
         self.size -= size
         while size:
@@ -48,13 +52,12 @@ class SendBuffer:
             chunks[self._first] = b""
             self._first += 1
         if self._first == len(chunks):
-            chunks.clear()
-            self._first = 0
+            self.clear()
         elif self._first >= _COMPACT_AFTER and self._first * 2 >= len(chunks):
             del chunks[: self._first]
             self._first = 0
 
     def clear(self) -> None:
         """Drop everything."""
-        self._chunks.clear()
+        self._chunks = None
         self._first = self._offset = self.size = 0

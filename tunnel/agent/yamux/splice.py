@@ -10,6 +10,7 @@ the session: whatever stands between costs every request.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from typing import Protocol
 
@@ -266,7 +267,8 @@ class Splice:
         if header is None:
             return
         self._decoder = None
-        self._target = str(header) if header.service.isprintable() and header.namespace.isprintable() else "?"
+        is_printable = header.service.isprintable() and header.namespace.isprintable()
+        self._target = sys.intern(str(header)) if is_printable else "?"  # many streams have the same one
         if decoder.rest:
             self._waiting = [decoder.rest]
             self._holding.set(len(decoder.rest))
