@@ -46,9 +46,10 @@ class Settings:
     spool_bytes_limit: int = 768 * _MIB
     """Temporary files for answers to slow clients, because agents without yamux have no flow control. One exchange may
     use a third: a download of 256 MiB passes, however slow its client is."""
-    link_ping_interval: float = 5.0
-    link_ping_timeout: float = 6.0
-    """5 + 6 s, and 3 s of reconnect grace: clients of a frozen agent get an answer within 15 s."""
+    link_ping_interval: float = 1.0
+    link_ping_timeout: float = 4.4
+    """See `Timing` in tunnel/gateway/link.py. With 3 s of reconnect grace, clients of a frozen agent get an answer
+    within 9 s."""
     client_ping_interval: float = 30.0
     client_ping_timeout: float = 60.0
     state_dir: str | None = None

@@ -33,6 +33,8 @@ class Relay:
         self._loop = asyncio.new_event_loop()
         self._open = asyncio.Event()
         self._open.set()
+        self._gates: set[tuple[asyncio.Event, asyncio.Event]] = set()
+        """Of each connection: to the target, and from it."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="relay", daemon=True)
@@ -55,6 +57,18 @@ class Relay:
     def heal(self) -> None:
         """Forward again, first of all what was held back."""
         self._act(self._open.set)
+
+    def strand(self, *, up: bool = True, down: bool = True) -> None:
+        """Cut the connections there are for ever, to the target (`up`), from it, or both ways. New ones pass."""
+
+        def close() -> None:
+            for to_target, from_target in self._gates:
+                if up:
+                    to_target.clear()
+                if down:
+                    from_target.clear()
+
+        self._act(close)
 
     def drop(self) -> None:
         """Reset every connection, at both ends."""
@@ -102,9 +116,16 @@ class Relay:
             ends.append(there_writer)
             self.connections += 1
             self._last_fd = there_writer.get_extra_info("socket").fileno()
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._pump(reader, there_writer, lambda _: None))
-                both.create_task(self._pump(there_reader, writer, self._count()))
+            up, down = gates = asyncio.Event(), asyncio.Event()
+            self._gates.add(gates)
+            for gate in gates:
+                gate.set()
+            try:
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(self._pump(reader, there_writer, lambda _: None, up))
+                    both.create_task(self._pump(there_reader, writer, self._count(), down))
+            finally:
+                self._gates.discard(gates)
         except* OSError:
             await self._open.wait()  # one end broke: the other does not learn of it before the relay heals
         finally:
@@ -114,14 +135,20 @@ class Relay:
             self._tasks.discard(task)
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, look: Callable[[bytes], None]
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        look: Callable[[bytes], None],
+        gate: asyncio.Event,
     ) -> None:
         while data := await reader.read(READ_BYTES):
             await self._open.wait()
+            await gate.wait()
             look(data)
             writer.write(data)
             await writer.drain()
         await self._open.wait()
+        await gate.wait()
         writer.write_eof()
 
     def _count(self) -> Callable[[bytes], None]:

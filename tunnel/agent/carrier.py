@@ -68,8 +68,8 @@ class Carrier(Protocol):
         False: the gateway does not read, and the link ends.
         """
 
-    def probe(self, now: float, /) -> None:
-        """Ask the gateway for a sign of life, where the dialect has a way of its own."""
+    def probe(self, now: float, /) -> bool:
+        """Ask the gateway for a sign of life. False: the dialect has no way of its own; send a WebSocket ping."""
 
     def flush(self) -> None:
         """Send what waits, as far as the WebSocket takes it."""

@@ -5,13 +5,16 @@ token is read at each dial and appears in no log.
 """
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from picows import WSError, WSHandshakeError, ws_connect
+from python_socks import ProxyError
 
+from tunnel.agent import proxies
 from tunnel.agent.link import GatewayLink, Terms
 from tunnel.agent.reconnect import Backoff, Outcome
 from tunnel.agent.settings import GatewayAddress, SettingsError
@@ -54,6 +57,7 @@ class Keeper:
         self._on_ready = on_ready
         self._backoff = Backoff()
         self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._link: GatewayLink | None = None
 
     def __repr__(self) -> str:
@@ -65,25 +69,35 @@ class Keeper:
             outcome, reason = await self._attempt()
             if self._stopping.is_set():
                 break
-            delay = self._backoff.delay_after(outcome)
+            delay = self._backoff.delay_after(outcome, asyncio.get_running_loop().time())
             log.warning("%s: %s; next attempt in %.1f s", self._gateway.label, reason, delay)
-            try:
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay):
-                    await self._stopping.wait()
-            except TimeoutError:
-                continue
+                    await self._hurry.wait()
+
+    def path_changed(self) -> None:
+        """The host has another address or route: ask the link for a sign of life, or dial without more delay."""
+        if self._link is not None:
+            self._link.path_changed()
+        else:
+            self._hurry.set()
 
     def drain(self) -> None:
         """Make no more attempts; the running link ends once its exchanges have."""
-        self._stopping.set()
+        self._stop()
         if self._link is not None:
             self._link.drain()
 
     def close(self) -> None:
         """End the link now."""
-        self._stopping.set()
+        self._stop()
         if self._link is not None:
             self._link.close(1001, "stopping")
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        self._hurry.set()
 
     async def _attempt(self) -> tuple[Outcome, str]:
         """One link from its dial to its end; how it went, and why it ended."""
@@ -102,6 +116,8 @@ class Keeper:
             advice = _ADVICE.get(status, "") if status is not None else str(error)
             said = f"the gateway answered {status}" if status is not None else "no WebSocket handshake"
             return Outcome(revoked=status == 401), f"{said}: {advice}" if advice else said
+        except ProxyError as error:
+            return Outcome(), proxies.refusal(self._gateway.proxy or "", error)
         except (WSError, OSError, TimeoutError, SettingsError) as error:
             return Outcome(), f"cannot connect: {str(error) or type(error).__name__}"
         except Exception as error:

@@ -11,6 +11,7 @@ import signal
 import ssl
 
 from tunnel.account import Account
+from tunnel.agent import paths
 from tunnel.agent.control import Identity
 from tunnel.agent.keeper import Access, Keeper
 from tunnel.agent.link import GatewayLink, Terms
@@ -48,6 +49,7 @@ class Runner:
             loop.add_signal_handler(number, self.stop)
         self._warn()
         tasks = [asyncio.create_task(keeper.run()) for keeper in self._keepers]
+        unwatch = paths.watch(self._path_changed)
         try:
             await self._stop.wait()
             log.info("stopping: running streams have %g s", self._settings.grace_seconds)
@@ -58,6 +60,7 @@ class Runner:
                 keeper.close()
             await asyncio.wait(tasks, timeout=CLOSING_SECONDS)
         finally:
+            unwatch()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -67,6 +70,10 @@ class Runner:
         """The first call drains, the second ends everything at once."""
         self._signals += 1
         (self._stop if self._signals == 1 else self._stop_now).set()
+
+    def _path_changed(self) -> None:
+        for keeper in self._keepers:
+            keeper.path_changed()
 
     async def _until_over(self, tasks: list[asyncio.Task[None]]) -> None:
         over = asyncio.ensure_future(asyncio.wait(tasks))

@@ -19,6 +19,7 @@ from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from tunnel.agent import values
+from tunnel.agent.proxies import proxy_for
 from tunnel.agent.service.services import AllowPattern, ServiceEntry, ServiceRuleError
 from tunnel.version import VERSION
 
@@ -199,11 +200,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--cluster-domain", metavar="DOMAIN", help="default: cluster.local")
     add("--grace", metavar="SECONDS", help="how long running streams may take after SIGTERM; default: 10")
-    add("--ping-interval", metavar="SECONDS", help="time between two pings of a link; default: 10")
+    add(
+        "--ping-interval",
+        metavar="SECONDS",
+        help="most time between two pings of a link; the gateway may ask for less; default: 10",
+    )
     add(
         "--dead-after",
         metavar="SECONDS",
-        help="give up a link that is silent for this long after a ping; default: 15",
+        help="give up a link that is silent for this long after a ping; the gateway may ask for less; default: 15",
     )
     add("--dial-timeout", metavar="SECONDS", help="limit for connecting to a service; default: 10")
     add("--memory-limit", metavar="MIB", help="let windows grow only while less than this is held; default: 64")
@@ -238,22 +243,10 @@ def _gateway(text: str, environment: Mapping[str, str]) -> GatewayAddress:
         raise ValueError(msg)
     scheme = _SCHEMES[url.scheme]
     host = url.hostname or ""
-    proxy = proxy_for(host, environment) if scheme == "wss" else None
+    proxy = proxy_for(host, url.port or 443, environment) if scheme == "wss" else None
     if proxy is not None and urlsplit(proxy).scheme not in ("http", "https", "socks4", "socks5"):
-        raise ValueError("the proxy in HTTPS_PROXY is no http://, https://, socks4:// or socks5:// URL")
+        raise ValueError("the proxy in HTTPS_PROXY or ALL_PROXY is no http://, https://, socks4:// or socks5:// URL")
     return GatewayAddress(url._replace(scheme=scheme).geturl(), f"{scheme}://{url.netloc}{url.path}", proxy)
-
-
-def proxy_for(host: str, environment: Mapping[str, str]) -> str | None:
-    """The proxy in HTTPS_PROXY for a wss gateway at `host`, unless NO_PROXY names it or a parent domain."""
-    proxy = environment.get("https_proxy") or environment.get("HTTPS_PROXY")
-    if not proxy:
-        return None
-    for entry in re.split(r"[,\s]+", environment.get("no_proxy") or environment.get("NO_PROXY") or ""):
-        suffix = entry.lower().removeprefix("*").lstrip(".")
-        if entry == "*" or (suffix and (host == suffix or host.endswith(f".{suffix}"))):
-            return None
-    return proxy if "://" in proxy else f"http://{proxy}"
 
 
 def _token(source: _Source) -> tuple[str | None, Path | None]:

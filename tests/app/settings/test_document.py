@@ -49,7 +49,7 @@ def as_told(value: object) -> set[str]:
     if isinstance(value, bool):
         return {str(value).lower()}
     if isinstance(value, int | float):
-        return {str(int(value))}
+        return {f"{value:g}"} if value < 1_000_000 else {str(int(value))}
     if isinstance(value, tuple) and value:
         return {f"`{json.dumps(value)}`"}
     return {f"`{value}`"} if isinstance(value, str) else {"none"}

@@ -5,7 +5,7 @@ import ssl
 import pytest
 import trustme
 
-from tunnel.agent.settings import SettingsError, proxy_for, read
+from tunnel.agent.settings import SettingsError, read
 from tunnel.version import VERSION
 
 GATEWAY = "ws://127.0.0.1:8080/agent"
@@ -215,22 +215,6 @@ def test_token_files_without_a_token(tmp_path, content):
     with pytest.raises(SettingsError, match="must hold one printable token") as caught:
         read(["--gateway", GATEWAY, "--cluster", "c1", "--token-file", str(tmp_path / "token")], {}, "host-1")
     assert "words" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("host", "environment", "proxy"),
-    [
-        ("g.example", {}, None),
-        ("g.example", {"HTTPS_PROXY": "http://p:1"}, "http://p:1"),
-        ("g.example", {"https_proxy": "p:1", "HTTPS_PROXY": "http://q:1"}, "http://p:1"),
-        ("g.example", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "example"}, None),
-        ("g.example", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a, .example"}, None),
-        ("g.example", {"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, None),
-        ("gexample", {"HTTPS_PROXY": "http://p:1", "no_proxy": "example"}, "http://p:1"),
-    ],
-)
-def test_proxies(host, environment, proxy):
-    assert proxy_for(host, environment) == proxy
 
 
 def test_plain_links_take_no_proxy():

@@ -10,7 +10,7 @@ from tests.fakes.sink import FakeSink
 from tests.tunnel.gateway.peer import Line
 from tests.tunnel.yamux.wire import live_streams
 from tunnel.errors import LinkLostError, NoAgentError
-from tunnel.gateway.link import LinkState, Timing
+from tunnel.gateway.link import LinkState
 from tunnel.port import RequestHead, Target
 from tunnel.wire.messages import ENVELOPE_LIMIT_BYTES
 from tunnel.yamux import BATCH_BYTES, Parts
@@ -277,72 +277,6 @@ def test_a_stream_that_the_agent_opens_is_refused():
     assert line.link.state is LinkState.READY
     assert live_streams(line.peer.session) == 0
     assert line.account.held_bytes == 0
-
-
-# --- keep-alive
-
-
-def test_an_agent_that_answers_is_kept():
-    line = Line(ready=True)
-    first = line.peer.pings
-    line.pass_time(300.0, answering=True)
-    assert line.link.state is LinkState.READY
-    assert 55 <= line.peer.pings - first <= 62
-
-
-def test_four_pings_follow_each_other_and_then_one_comes_every_five_seconds():
-    """Windows grow by the round trip, and one answer may have waited behind much else."""
-    line = Line(ready=True)
-    assert line.peer.pings == 4
-    line.pass_time(4.5, answering=True)
-    assert line.peer.pings == 4
-    line.pass_time(0.5, answering=True)
-    assert line.peer.pings == 5
-
-
-def test_a_silent_agent_is_given_up_before_15_seconds():
-    line = Line(ready=True)
-    line.pass_time(5.0, answering=True)  # freezes just after it answered
-    line.pass_time(11.0, answering=False)
-    assert line.link.state is LinkState.READY  # 5 s to the next ping, and 6 s after it
-    line.pass_time(0.5, answering=False)
-    assert line.link.state is LinkState.CLOSED
-    assert line.link.close_code == 1001
-    assert len(line.told) == 1
-    assert line.told[0].startswith("closed: nothing received for ")
-
-
-@pytest.mark.parametrize("sign", ["text", "bytes"])
-def test_any_sign_of_life_counts(sign: str):
-    line = Line(ready=True)
-    for _ in range(10):
-        line.pass_time(6.0, answering=False)
-        if sign == "text":
-            line.link.text_received("anything at all")
-        else:
-            line.peer.session.ping(line.clock.now)
-            line.deliver()
-    assert line.link.state is LinkState.READY
-
-
-def test_a_late_tick_forgives():
-    """This process stood still: what the agent sent meanwhile is still to be read."""
-    line = Line(ready=True)
-    line.pass_time(6.0, answering=False)
-    line.clock.now += 60.0
-    line.link.tick()
-    assert line.link.state is LinkState.READY
-    line.pass_time(5.0, answering=False)
-    assert line.link.state is LinkState.READY
-    line.pass_time(8.0, answering=False)
-    assert line.link.state is LinkState.CLOSED
-
-
-def test_timing_is_given():
-    line = Line(timing=Timing(ping_interval=1.0, ping_timeout=2.0, joining=4.0), ready=True)
-    line.pass_time(5.0, answering=True)
-    line.pass_time(4.0, answering=False)
-    assert line.link.state is LinkState.CLOSED
 
 
 # --- doubt

@@ -146,8 +146,9 @@ class MessageCarrier(Carrier):
         return waiting_bytes < CONTROL_WAITING_BYTES + MESSAGE_LIMIT_BYTES
 
     @override
-    def probe(self, now: float, /) -> None:
-        """Nothing to do: the WebSocket's own ping asks."""
+    def probe(self, now: float, /) -> bool:
+        """The WebSocket's own ping asks."""
+        return False
 
     @override
     def flush(self) -> None:

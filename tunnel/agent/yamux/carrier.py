@@ -119,10 +119,11 @@ class SpliceCarrier(Carrier):
             self.schedule_flush()
 
     @override
-    def probe(self, now: float, /) -> None:
+    def probe(self, now: float, /) -> bool:
         """Ping the gateway's session, whose round trip time steers the windows."""
         self._session.ping(now)
         self.schedule_flush()
+        return True
 
     @override
     def pause(self) -> None:

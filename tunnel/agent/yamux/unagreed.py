@@ -38,8 +38,9 @@ class Unagreed(Carrier):
         return waiting_bytes < CONTROL_WAITING_BYTES
 
     @override
-    def probe(self, now: float, /) -> None:
+    def probe(self, now: float, /) -> bool:
         """Nothing to ask with but the WebSocket's own ping."""
+        return False
 
     @override
     def flush(self) -> None:

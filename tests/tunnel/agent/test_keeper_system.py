@@ -1,0 +1,80 @@
+"""A keeper between its attempts: what hurries it, and what a proxy on the way answers."""
+
+import asyncio
+import logging
+
+import pytest
+
+from tests.fakes.gateway import SECONDS
+from tests.tunnel.agent.gateway import Gateway
+from tests.tunnel.agent.world import AgentUnderTest
+from tunnel.agent.settings import GatewayAddress
+
+pytestmark = [pytest.mark.anyio, pytest.mark.system]
+
+
+class Proxy:
+    """Answers each CONNECT with `answer`, and closes."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+        self.asked: list[bytes] = []
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, reader, writer):
+        self.asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(self._answer)
+        writer.close()
+
+
+async def said(caplog, text):
+    async with asyncio.timeout(SECONDS):
+        while text not in caplog.text:  # noqa: ASYNC110  (a log has no event)
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (
+            b"HTTP/1.1 407 Authenticate\r\nContent-Length: 0\r\n\r\n",
+            "answered 407: it wants credentials",
+        ),
+        (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "answered 403: it does not let us reach"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "failed: HTTP proxy returned an invalid response"),
+        (b"", "failed: HTTP proxy closed the connection before replying"),
+    ],
+)
+async def test_a_proxy_that_refuses_costs_a_line_and_no_traceback(answer, told, caplog):
+    async with Proxy(answer) as proxy, Gateway() as gateway, AgentUnderTest(gateway) as agent:
+        await gateway.link(1)
+        keeper = agent.keeper
+        keeper._gateway = GatewayAddress(
+            "wss://g.example/agent", "wss://g.example/agent", f"http://u:hush@127.0.0.1:{proxy.port}"
+        )
+        caplog.clear()
+        gateway.links[0].drop()
+        await said(caplog, told)
+        assert b"CONNECT g.example:443" in proxy.asked[0]
+        lines = [record for record in caplog.records if "the proxy" in record.getMessage()]
+        assert f"the proxy http://127.0.0.1:{proxy.port} {told}" in lines[0].getMessage()
+        assert all(record.exc_info is None and record.levelno == logging.WARNING for record in lines)
+        assert "hush" not in caplog.text
+
+
+async def test_a_changed_path_ends_the_pause_before_the_next_attempt(monkeypatch, caplog):
+    monkeypatch.setattr("tunnel.agent.reconnect.FIRST_SECONDS", (3600.0,))
+    async with Gateway() as gateway, AgentUnderTest(gateway) as agent:
+        link = await gateway.link(1)
+        link.drop()
+        await said(caplog, "next attempt in")
+        agent.keeper.path_changed()
+        await gateway.link(2)
