@@ -67,7 +67,7 @@ class RoutedHosts(BaseRoute):
         """
         gateway = self._gateway
         gateway.open()
-        request = read_scope(scope, gateway.settings.trusted_proxies)
+        request = read_scope(scope, gateway.proxies)
         known: list[Route] | None = routes
         refused = ""
         if lone is None:
@@ -101,7 +101,7 @@ class AgentEndpoints(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the agent. On another host answer 503, never 403: after a 403 an agent may stay away for good."""
         gateway = self._gateway
-        request = read_scope(scope, gateway.settings.trusted_proxies)
+        request = read_scope(scope, gateway.proxies)
         websocket = AsgiWebSocket(scope, receive, send)
         await agents.serve(gateway, request, websocket, is_control_host=is_control_host(gateway.settings, scope))
 
@@ -121,7 +121,7 @@ class ControlPlaneEndpoints(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the call."""
-        request = read_scope(scope, self._gateway.settings.trusted_proxies)
+        request = read_scope(scope, self._gateway.proxies)
         await self._calls.handle(request, AsgiCaller(scope, receive, send))
 
 
@@ -158,7 +158,7 @@ def no_route(gateway: Gateway) -> ASGIApp:
     """The answer to calls that no route takes."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        request = read_scope(scope, gateway.settings.trusted_proxies)
+        request = read_scope(scope, gateway.proxies)
         if request.is_websocket:
             handshake = AsgiHandshake(scope, receive, send)
             await handshake.carry(RefusedHandshake(gateway, request, handshake, problems.NO_ROUTE))

@@ -2,15 +2,15 @@
 
 from urllib.parse import quote, unquote_to_bytes
 
-from ..public.forwarded import Networks
 from ..public.reading import read_request
+from ..rules.proxies import Proxies
 from ..rules.request import Request
 from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, normalise_host
 from .types import Scope
 
 
-def read_scope(scope: Scope, proxies: Networks) -> Request:
-    """The request of an `http` or `websocket` scope. `proxies`: the networks whose forwarding headers we trust."""
+def read_scope(scope: Scope, proxies: Proxies | None) -> Request:
+    """The request of an `http` or `websocket` scope. `proxies`: those whose word about their clients we take."""
     client = scope.get("client")
     peer, prefix = client[0] if client else "unknown", scope.get("root_path", "")
     path, query = raw_path_of(scope), scope.get("query_string", b"")

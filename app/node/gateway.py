@@ -20,6 +20,7 @@ from tunnel.port import Upstream
 
 from ..learned import Claim, LearnedRoutes, Store
 from ..observed.metrics import Metrics, Snapshot, link_state
+from ..rules.proxies import Proxies
 from ..rules.request import Request
 from ..rules.routes import Route, match
 from ..settings import Settings
@@ -51,6 +52,8 @@ class Gateway:
     """Shared state of one node. Everything runs on one event loop."""
 
     settings: Settings
+    proxies: Proxies | None = field(init=False)
+    """Of the settings: each request asks for it."""
     registry: Registry = field(init=False)
     account: Account = field(init=False)
     proxied: Proxied = field(init=False)
@@ -77,6 +80,7 @@ class Gateway:
     _closed: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
+        self.proxies = self.settings.proxies
         self.registry = Registry(clock=time.monotonic, reconnect_grace=self.settings.reconnect_grace)
         self.account = Account(self.settings.held_bytes_limit, self.settings.held_bytes_hard_limit)
         self.exchanges = Exchanges(self.account)
@@ -99,6 +103,7 @@ class Gateway:
     def apply(self, settings: Settings) -> None:
         """Use other settings from now on. Running exchanges keep theirs."""
         self.settings = settings
+        self.proxies = settings.proxies
         self.proxied.max_message_bytes = settings.longest_message_bytes
         self.learned.apply(settings)
 

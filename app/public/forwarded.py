@@ -1,79 +1,92 @@
-"""Who the client is, according to its connection or to a trusted proxy, and the header fields that tell the service.
+"""The facts about a client: its address, its scheme, and the host that it asked for. They are settled once, here.
 
-Fields that describe the client (`X-Forwarded-*`, `Forwarded`, `X-Real-IP`) are believed and passed on only if the
-connection comes from a trusted proxy. The service always gets exactly one field of each kind, set here.
+They are the connection's, unless it comes from a trusted proxy: then they are what that one says, in either vocabulary
+(`hops.py`). The service gets them in both, and both say the same; what anybody else claims never reaches it.
+
+A proxy may write one vocabulary and pass on what its client sent in the other. So the one that names the client is
+believed, `X-Forwarded-For` before `Forwarded`. The other one counts only if it names the same client, for what the
+first leaves out. A request does not show which of two contradicting fields its client wrote: where proxies write only
+`Forwarded`, the setting `proxy_fields` says so.
 """
 
-import ipaddress
-from collections.abc import Iterable
+import re
+from typing import Final, NamedTuple
 
 from tunnel.port import Headers
 
+from ..rules.proxies import Proxies
 from ..rules.shape import FORWARDED
+from .hops import Said, forwarded, is_address, is_within, node_of, x_forwarded
 
-Networks = tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]
-
-_SCHEMES = ("http", "https", "ws", "wss")
-
-
-def client_facts(peer: str, peer_scheme: str, fields: Headers, proxies: Networks) -> tuple[str, str, bool]:
-    """The client's address and scheme, and whether the peer is a trusted proxy.
-
-    Behind trusted proxies the client is the nearest address of X-Forwarded-For that is not one of them.
-    """
-    if not proxies or not is_within(peer, proxies):
-        return peer, peer_scheme, False
-    address, scheme = peer, peer_scheme
-    hops = b",".join(value for name, value in fields if name == b"x-forwarded-for")
-    for hop in reversed([part.strip() for part in hops.decode("latin-1").split(",") if part.strip()]):
-        if not is_address(hop):
-            break
-        address = hop
-        if not is_within(hop, proxies):
-            break
-    for name, value in fields:
-        if name == b"x-forwarded-proto":
-            said = value.decode("latin-1").partition(",")[0].strip().lower()
-            if said in _SCHEMES:
-                scheme = said.replace("ws", "http", 1)
-                break
-    return address, scheme, True
+_NOTHING: Final = Said()
+_USUAL_PORTS: Final = {"http": 80, "https": 443}
+"""Written by nobody. 80 beside `https` comes of a proxy behind the one that ends TLS, and is not believed."""
+_PORT: Final = re.compile(rb":([0-9]+)\Z")
 
 
-def is_address(text: str) -> bool:
-    """Whether this is an IP address."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+class Facts(NamedTuple):
+    """What a trusted proxy says of its client."""
+
+    client: str
+    """An address; or, where the proxy does not tell it, `unknown` or an obfuscated name (RFC 7239 section 6)."""
+    scheme: str
+    fields: Headers
+    """All of it for the service, in both vocabularies."""
 
 
-def forwarding(peer: str, scheme: str, host: bytes, *, theirs: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Our `X-Forwarded-*` and `Forwarded` (RFC 7239), appended to `theirs`, the fields of a trusted proxy if any."""
-    # RFC 7239 section 6: IPv6 in brackets and quotes.
-    node = f'"[{peer}]"' if ":" in peer else peer
-    element = f'for={node};proto={scheme};host="{host.decode("latin-1")}"'.encode("latin-1")
+def settle(peer: str, peer_scheme: str, host: bytes, lines: Headers, proxies: Proxies) -> Facts | None:
+    """The facts of a request from this peer, with this Host. None: the peer is no trusted proxy."""
+    if not is_within(peer, proxies.networks):
+        return None
     said: dict[bytes, bytes] = {}
-    for name, value in theirs:
+    for name, value in lines:
         if name in FORWARDED:
-            said[name] = said[name] + b", " + value if name in said else value
+            said[name] = said[name] + b"," + value if name in said else value
+    theirs, other = _NOTHING, _NOTHING
+    if proxies.fields != "forwarded":
+        theirs = x_forwarded(said, proxies.networks)
+    if proxies.fields != "x-forwarded" and b"forwarded" in said:
+        other = forwarded(said[b"forwarded"], proxies.networks)
+    if other.way and not theirs.way:
+        theirs, other = other, theirs
+    if other.way[:1] != theirs.way[:1]:
+        other = _NOTHING
+    scheme = theirs.scheme or other.scheme or peer_scheme
+    asked = theirs.host or other.host or host
+    own = _PORT.search(asked)
+    port = int(own[1]) if own else theirs.port or other.port
+    if port is None or (own is None and port in _USUAL_PORTS.values()):
+        port = _USUAL_PORTS[scheme]
+    is_usual = own is not None or port == _USUAL_PORTS[scheme]
+    way = (*theirs.way, node_of(peer.encode()))
+    fields = [
+        (b"x-forwarded-for", ", ".join(way).encode()),
+        (b"x-forwarded-proto", scheme.encode()),
+        (b"x-forwarded-host", asked),
+        (b"forwarded", _elements(way, scheme, asked if is_usual else b"%b:%d" % (asked, port))),
+    ]
+    if b"x-forwarded-port" in said:
+        fields.append((b"x-forwarded-port", b"%d" % port))
+    if b"x-real-ip" in said and is_address(way[0]):
+        fields.append((b"x-real-ip", way[0].encode()))
+    return Facts(way[0], scheme, fields)
+
+
+def forwarding(peer: str, scheme: str, host: bytes) -> Headers:
+    """The same fields for a client that is no trusted proxy."""
     return [
-        (b"x-forwarded-for", _appended(said.get(b"x-forwarded-for"), peer.encode())),
-        (b"x-forwarded-proto", said.get(b"x-forwarded-proto", scheme.encode())),
-        (b"x-forwarded-host", said.get(b"x-forwarded-host", host)),
-        (b"forwarded", _appended(said.get(b"forwarded"), element)),
+        (b"x-forwarded-for", peer.encode()),
+        (b"x-forwarded-proto", scheme.encode()),
+        (b"x-forwarded-host", host),
+        (b"forwarded", _elements((peer,), scheme, host)),
     ]
 
 
-def is_within(text: str, networks: Networks) -> bool:
-    """Whether this is an address of one of the networks."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return any(address in network for network in networks)
+def _elements(way: tuple[str, ...], scheme: str, host: bytes) -> bytes:
+    """`Forwarded`: the client's element says all, so whatever a service reads in the others contradicts nothing.
 
-
-def _appended(before: bytes | None, own: bytes) -> bytes:
-    return before + b", " + own if before else own
+    RFC 7239 section 6: IPv6 in brackets and quotes.
+    """
+    client, *proxies = [f'for="[{node}]"' if ":" in node else f"for={node}" for node in way]
+    said = f'{client};proto={scheme};host="{host.decode("latin-1")}"'
+    return ", ".join((said, *proxies)).encode("latin-1")

@@ -5,7 +5,6 @@ Pure functions over a `Request` and raw field lists. Hop-by-hop fields (RFC 9110
 refused, never forwarded.
 """
 
-import re
 from collections.abc import Iterable
 
 from tunnel.http1 import target_fault
@@ -15,11 +14,9 @@ from ..observed.request_id import with_request_id
 from ..rules.fields import VALUES
 from ..rules.policy import NO_CHANGES, HeaderChanges, Policy
 from ..rules.request import Request
-from ..rules.routes import HOST_FIELD_BYTES
-from ..rules.shape import DROPPED, REQUEST_ID, is_claim
+from ..rules.routes import is_host
+from ..rules.shape import DROPPED, REQUEST_ID, is_claim, is_lookalike
 from .forwarded import forwarding
-
-_HOST = re.compile(rb"(?:[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 
 _METHODS = {name: name.encode("ascii") for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")}
 _PROTECTED = frozenset((b"host", b"content-length"))  # kept even if `Connection` names them
@@ -44,11 +41,6 @@ def is_websocket_upgrade(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     return upgrade and connection
 
 
-def is_host(field: bytes) -> bool:
-    """Whether a Host field has only the characters of a host and a port, and is no longer than they can be."""
-    return len(field) <= HOST_FIELD_BYTES and _HOST.fullmatch(field) is not None
-
-
 def checked_host(request: Request) -> str:
     """The Host field as sent; "" if there is none. Raises BadRequestError for several fields or an invalid name."""
     if request.hosts > 1:
@@ -61,7 +53,7 @@ def checked_host(request: Request) -> str:
 def request_head(request: Request, changes: HeaderChanges) -> RequestHead:
     """The head of an ordinary request, as the service will see it. Raises BadRequestError."""
     passed = request.passed
-    if passed is None or request.trusted or changes is not NO_CHANGES:
+    if passed is None or request.forwarding is not None or changes is not NO_CHANGES:
         return _careful_head(request, changes)
     # The usual head: what the long way makes of the same request, without a look at each field.
     key = (request.peer, request.peer_scheme, request.host)
@@ -82,7 +74,7 @@ def _careful_head(request: Request, changes: HeaderChanges) -> RequestHead:
     length: int | None = 0
     chunked = False
     dropped = _dropped(request.connection)
-    trusted = request.trusted
+    withheld = is_claim if request.forwarding is None else is_lookalike
     content_length: bytes | None = None
     for field in request.fields:
         name, value = field
@@ -96,7 +88,7 @@ def _careful_head(request: Request, changes: HeaderChanges) -> RequestHead:
             if value.strip().lower() != b"chunked" or chunked:
                 raise BadRequestError("unsupported Transfer-Encoding")
             chunked = True
-        elif name not in dropped and (trusted or not is_claim(name)):
+        elif name not in dropped and not withheld(name):
             headers.append(field)
     if chunked and content_length is not None:
         raise BadRequestError("both Content-Length and Transfer-Encoding")
@@ -111,11 +103,11 @@ def _careful_head(request: Request, changes: HeaderChanges) -> RequestHead:
 def upgrade_head(request: Request, changes: HeaderChanges, handshake: Headers) -> RequestHead:
     """The head of our own WebSocket handshake with the service: the client's other fields, then `handshake`."""
     dropped = _dropped(request.connection) | {b"content-length"}
-    trusted = request.trusted
+    withheld = is_claim if request.forwarding is None else is_lookalike
     headers = [
         (name, value)
         for name, value in request.fields
-        if name not in dropped and not name.startswith(b"sec-websocket-") and (trusted or not is_claim(name))
+        if name not in dropped and not name.startswith(b"sec-websocket-") and not withheld(name)
     ]
     headers.extend(_forwarding(request))
     headers.extend(handshake)
@@ -195,7 +187,7 @@ class _Stranger:
     __slots__ = ("block", "fields")
 
     def __init__(self, peer: str, scheme: str, host: bytes) -> None:
-        self.fields = forwarding(peer, scheme, host, theirs=())
+        self.fields = forwarding(peer, scheme, host)
         """Never changed."""
         values = b"".join([value for _, value in self.fields])
         self.block = (
@@ -220,8 +212,8 @@ def _new_stranger(key: tuple[str, str, bytes]) -> _Stranger:
 
 
 def _forwarding(request: Request) -> Headers:
-    if request.trusted:
-        return forwarding(request.peer, request.peer_scheme, request.host, theirs=request.fields)
+    if request.forwarding is not None:
+        return request.forwarding
     key = (request.peer, request.peer_scheme, request.host)
     return (_strangers.get(key) or _new_stranger(key)).fields
 

@@ -3,8 +3,7 @@
 from typing import Final
 
 from ..node.gateway import Gateway
-from ..rules.routes import Route, normalise_host
-from .header_rules import is_host
+from ..rules.routes import Route, is_host, normalise_host
 
 _KEPT: Final = 1_024
 

@@ -39,11 +39,11 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
     peer_scheme: str
     """The scheme of the connection: `http` or `https`."""
     client: str
-    """The client's address: the peer's, or what a trusted proxy says."""
+    """The client's address: the peer's, or what a trusted proxy says. That may be `unknown`, or an obfuscated name."""
     scheme: str
     """The scheme that the client used: the connection's, or what a trusted proxy says."""
-    trusted: bool
-    """The peer is a trusted proxy: what it says of its client is believed."""
+    forwarding: Headers | None
+    """What a trusted proxy says of its client, as the service gets it. None: the peer is none, and is the client."""
     request_id: str
     """The id under which every log on the way knows this request."""
     subprotocols: tuple[str, ...] = ()
@@ -79,5 +79,5 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
         return token.strip() if kind.lower() == b"bearer" else b""
 
 
-FORGOTTEN = Request("GET", b"", b"/", b"", 0, b"", b"", [], None, 0, "unknown", "http", "unknown", "http", False, "")
+FORGOTTEN = Request("GET", b"", b"/", b"", 0, b"", b"", [], None, 0, "unknown", "http", "unknown", "http", None, "")
 """In place of a request that has been answered, where what follows may last for days."""

@@ -39,11 +39,17 @@ HOST_CHARACTERS = 253
 HOST_FIELD_BYTES = HOST_CHARACTERS + len(".:65535")
 """The longest Host field: a name, its trailing dot and a port."""
 
+_HOST_FIELD = re.compile(rb"(?:[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _PARAMETERS = re.compile(rb";[^/]*")
 
 
 class UnsafePathError(ValueError):
     """Decoding the path or resolving its dot segments would lead to another route."""
+
+
+def is_host(field: bytes) -> bool:
+    """Whether a Host field has only the characters of a host and a port, and is no longer than they can be."""
+    return len(field) <= HOST_FIELD_BYTES and _HOST_FIELD.fullmatch(field) is not None
 
 
 def normalise_host(host: str) -> str:

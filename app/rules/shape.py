@@ -20,8 +20,10 @@ HOP_BY_HOP: Final = frozenset(
 """RFC 9110 section 7.6.1."""
 FRAMING: Final = frozenset((b"content-length", b"expect", b"te", b"transfer-encoding", b"upgrade"))
 """With Connection, what the reader of a request has to look at itself."""
-FORWARDED: Final = frozenset((b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"))
-"""The fields that say who the client is: the service gets ours."""
+FORWARDED: Final = frozenset(
+    (b"forwarded", b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host", b"x-forwarded-port", b"x-real-ip")
+)
+"""The fields that say who the client is, in either vocabulary: the service gets ours."""
 REQUEST_ID: Final = b"x-request-id"
 DROPPED: Final = HOP_BY_HOP | FORWARDED | {REQUEST_ID}
 """Never passed on as they came."""
@@ -49,6 +51,11 @@ def is_claim(name: bytes) -> bool:
         return False
     plain = name.replace(b"_", b"-")
     return plain.startswith(b"x-forwarded-") or plain in _CLAIMS
+
+
+def is_lookalike(name: bytes) -> bool:
+    """Whether a service may take this field for one of `FORWARDED`. No proxy writes it."""
+    return b"_" in name and name.replace(b"_", b"-") in FORWARDED
 
 
 class Shape:

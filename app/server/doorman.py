@@ -12,7 +12,7 @@ from typing import Final
 
 from ..node.gateway import Gateway
 from ..observed.metrics import HeaderFault
-from ..public.forwarded import is_within
+from ..public.hops import is_within
 
 logger = logging.getLogger("gateway")
 

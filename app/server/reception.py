@@ -15,7 +15,6 @@ from ..agents import endpoints as agents
 from ..node.gateway import Gateway
 from ..observed.metrics import Limit
 from ..public.client_port import HttpListener
-from ..public.header_rules import is_host
 from ..public.known_hosts import KnownHosts
 from ..public.reading import made_request
 from ..public.refusals import RefusedHandshake, RefusedRequest
@@ -24,7 +23,7 @@ from ..rules import problems
 from ..rules.fields import Fields, facts_of
 from ..rules.problems import Problem
 from ..rules.request import Request
-from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, Route, normalise_host
+from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, Route, is_host, normalise_host
 from ..rules.shape import shape_of
 from ..settings.hosts import is_control
 from .agent_handshake import AgentHandshake
@@ -91,7 +90,7 @@ class GatewayReception:
         gateway, fields = self._gateway, head.fields
         request = made_request(
             head.method, head.path, head.query, fields, connection.peer, connection.scheme,
-            gateway.settings.trusted_proxies, (), False, self._root_path, head.target, True,
+            gateway.proxies, (), False, self._root_path, head.target, True,
         )  # fmt: skip
         lone = self._hosts.lone(fields.host)
         if lone is not None:
@@ -115,7 +114,7 @@ class GatewayReception:
         """The call of what was not a request."""
         request = made_request(
             error.method, error.path, b"", _NO_FIELDS, connection.peer, connection.scheme,
-            self._gateway.settings.trusted_proxies,
+            self._gateway.proxies,
         )  # fmt: skip
         return RefusedRequest(self._gateway, request, connection, error.problem, str(error))
 
@@ -125,7 +124,7 @@ class GatewayReception:
         offered = b",".join([value for name, value in fields.lines if name == b"sec-websocket-protocol"])
         request = made_request(
             head.method, head.path, head.query, fields, connection.peer, connection.scheme,
-            gateway.settings.trusted_proxies,
+            gateway.proxies,
             tuple(name.strip() for name in offered.decode("latin-1").split(",")) if offered else (), True,
             self._root_path, head.target,
         )  # fmt: skip
@@ -159,7 +158,7 @@ class GatewayReception:
         """The call of a request that is refused, whatever it is for."""
         request = made_request(
             head.method, head.path, head.query, head.fields, connection.peer, connection.scheme,
-            self._gateway.settings.trusted_proxies,
+            self._gateway.proxies,
         )  # fmt: skip
         return RefusedRequest(self._gateway, request, connection, problem)
 

@@ -102,6 +102,7 @@ class File(PolicyKeys, kw_only=True):
     public_url: str | UnsetType = UNSET
     control_hosts: list[str] | UnsetType = UNSET
     trusted_proxies: list[str] | UnsetType = UNSET
+    proxy_fields: Literal["either", "x-forwarded", "forwarded"] | UnsetType = UNSET
     proxy_protocol: bool | UnsetType = UNSET
     reconnect_grace: Annotated[float, Meta(ge=0, le=60, description="seconds, from 0 to 60")] | UnsetType = UNSET
     drain_delay: Grace | UnsetType = UNSET

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from tunnel.wire import message_limits, messages
 
 from ..rules.policy import DEFAULT_POLICY, Policy
+from ..rules.proxies import Proxies, Vocabulary
 from ..rules.routes import RouteTable
 from .hosts import Network
 from .tokens import Grant, token_hash
@@ -22,6 +23,8 @@ class Settings:
     """The address that agents are told to dial (`http(s)://host[:port][/prefix]`). None: the one they reached us at."""
     control_hosts: frozenset[str] = frozenset({"localhost"})
     trusted_proxies: tuple[Network, ...] = ()
+    proxy_fields: Vocabulary = "either"
+    """In which fields they say who their clients are."""
     proxy_protocol: bool = False
     """Every connection to the public listener begins with a PROXY header, and comes from one of `trusted_proxies`."""
     policy: Policy = DEFAULT_POLICY
@@ -75,6 +78,11 @@ class Settings:
     """The file that was read. None: there are only variables."""
     files_read: tuple[str, ...] = field(default=(), compare=False)
     """`file`, and the token and CA files that it names. A change of any of them triggers a reload."""
+
+    @property
+    def proxies(self) -> Proxies | None:
+        """Whose word about their clients is taken. None: nobody's."""
+        return Proxies(self.trusted_proxies, self.proxy_fields) if self.trusted_proxies else None
 
     @property
     def server_message_bytes(self) -> int:

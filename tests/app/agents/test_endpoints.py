@@ -20,7 +20,7 @@ from tunnel.gateway.link import LinkState
 
 
 def handshake(**scope: Any) -> Request:
-    return read_scope(scope_of("websocket", **scope), ())
+    return read_scope(scope_of("websocket", **scope), None)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tunnel.port import Target
 def handshake(client: str = "192.0.2.1", origin: bytes | None = None) -> Request:
     fields = [(b"host", b"a.test")] + ([(b"origin", origin)] if origin is not None else [])
     return read_request(
-        method="GET", path=b"/", query=b"", fields=fields, peer=client, peer_scheme="http", proxies=(),
+        method="GET", path=b"/", query=b"", fields=fields, peer=client, peer_scheme="http", proxies=None,
         is_websocket=True,
     )  # fmt: skip
 

@@ -35,7 +35,7 @@ class Dropping(FakeLink):
 def asked() -> Request:
     return read_request(
         method="GET", path=b"/", query=b"", fields=[(b"host", HOST.encode())], peer="203.0.113.9", peer_scheme="http",
-        proxies=(),
+        proxies=None,
     )  # fmt: skip
 
 

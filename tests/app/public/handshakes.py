@@ -24,7 +24,7 @@ class World:
         assert route is not None
         request = read_request(
             method="GET", path=b"/", query=b"", fields=[(b"host", HOST.encode())], peer="203.0.113.9",
-            peer_scheme="ws", proxies=(), is_websocket=True, subprotocols=("chat",),
+            peer_scheme="ws", proxies=None, is_websocket=True, subprotocols=("chat",),
         )  # fmt: skip
         self.call = WebSocketCall(stage.gateway, route, request, self.client)
         self.stage.gateway.open()

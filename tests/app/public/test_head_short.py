@@ -15,7 +15,7 @@ from tunnel.port import RequestHead
 
 
 def read(scope: dict[str, object]) -> Request:
-    return read_scope(scope, ())
+    return read_scope(scope, None)
 
 
 def short_head(request: Request) -> RequestHead | None:

@@ -7,15 +7,15 @@ import pytest
 
 from app.asgi.reading import read_scope
 from app.public import header_rules
-from app.public.forwarded import Networks
 from app.public.header_rules import BadRequestError
 from app.rules.policy import NO_CHANGES
+from app.rules.proxies import Proxies
 from app.rules.request import Request
 from tests.fakes.asgi import CLIENT, Pairs, scope_of
 from tunnel.port import Headers, RequestHead
 
-NOBODY: Networks = ()
-PROXIES: Networks = (ipaddress.ip_network("203.0.113.0/24"), ipaddress.ip_network("2001:db8::/32"))
+NOBODY = None
+PROXIES = Proxies((ipaddress.ip_network("203.0.113.0/24"), ipaddress.ip_network("2001:db8::/32")))
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,13 @@ def test_is_websocket_upgrade(headers: Pairs, expected: bool):
     assert header_rules.is_websocket_upgrade(headers) is expected
 
 
-def read(scope: dict[str, Any], proxies: Networks = NOBODY) -> Request:
+def read(scope: dict[str, Any], proxies: Proxies | None = NOBODY) -> Request:
     return read_scope(scope, proxies)
 
 
-def head(headers: Pairs | None = None, proxies: Networks = NOBODY, target: str = "/p?q", **scope: Any) -> RequestHead:
+def head(
+    headers: Pairs | None = None, proxies: Proxies | None = NOBODY, target: str = "/p?q", **scope: Any
+) -> RequestHead:
     return header_rules.request_head(read(scope_of("http", target, headers=headers, **scope), proxies), NO_CHANGES)
 
 
@@ -206,17 +208,17 @@ def test_a_client_is_what_its_connection_says(claims: Pairs):
 
 
 def test_a_trusted_proxy_is_believed_and_appended_to():
+    """And what its client claims is not: neither what stands left of it, nor what another field says."""
     assert forwarding(head(CLAIMS, PROXIES)) == {
-        b"x-forwarded-for": b"198.51.100.7, 198.51.100.8, 203.0.113.9",
+        b"x-forwarded-for": b"198.51.100.8, 203.0.113.9",
         b"x-forwarded-proto": b"https",
         b"x-forwarded-host": b"public.test",
-        b"forwarded": b'for=198.51.100.7;proto=https, for=203.0.113.9;proto=http;host="app.example.test"',
+        b"forwarded": b'for=198.51.100.8;proto=https;host="public.test", for=203.0.113.9',
     }
 
 
 @pytest.mark.parametrize("name", [
-    b"x-real-ip", b"x_real_ip", b"x-forwarded-port", b"x-forwarded-prefix", b"x-forwarded-client-cert",
-    b"x_forwarded_for", b"x_forwarded-proto",
+    b"x-forwarded-prefix", b"x-forwarded-client-cert", b"cf-connecting-ip", b"x_forwarded_prefix",
 ])  # fmt: skip
 def test_other_claims_of_a_stranger_never_reach_the_service(name: bytes):
     claim = [(name, b"198.51.100.7")]
@@ -227,6 +229,14 @@ def test_other_claims_of_a_stranger_never_reach_the_service(name: bytes):
         assert values(header_rules.upgrade_head(request, NO_CHANGES, handshake).headers, name) == passed
     stranger = read(scope_of("http", headers=claim, client=("198.51.100.9", 1)), PROXIES)
     assert values(header_rules.request_head(stranger, NO_CHANGES).headers, name) == []
+
+
+@pytest.mark.parametrize("name", [b"x_real_ip", b"x_forwarded_for", b"x_forwarded-proto", b"x-forwarded_port"])
+def test_lookalikes_of_what_we_say_pass_from_nobody(name: bytes):
+    for proxies in (NOBODY, PROXIES):
+        request = read(scope_of("http", headers=[(name, b"198.51.100.7")]), proxies)
+        assert values(header_rules.request_head(request, NO_CHANGES).headers, name) == []
+        assert values(header_rules.upgrade_head(request, NO_CHANGES, []).headers, name) == []
 
 
 @pytest.mark.parametrize("name", [b"x-real-ips", b"x-forwarded", b"forwarded-to", b"x-request-start", b"proxying"])
@@ -248,8 +258,8 @@ def test_fields_that_only_look_like_claims_pass(name: bytes):
 )
 def test_who_is_trusted(client: tuple[str, int] | None, trusted: bool):
     scope = scope_of("http", client=client)
-    assert read(scope, PROXIES).trusted is trusted
-    assert read(scope).trusted is False
+    assert (read(scope, PROXIES).forwarding is not None) is trusted
+    assert read(scope).forwarding is None
 
 
 def test_addresses_of_every_kind():

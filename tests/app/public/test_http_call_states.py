@@ -29,7 +29,7 @@ class World:
         named = [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
         request = read_request(
             method=method, path=b"/", query=b"", fields=[(b"host", HOST.encode()), *named], peer="203.0.113.9",
-            peer_scheme="http", proxies=(),
+            peer_scheme="http", proxies=None,
         )  # fmt: skip
         self.calls.append(HttpCall(self.stage.gateway, route, request, self.client))
         return self.calls[-1]

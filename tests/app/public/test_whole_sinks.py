@@ -51,7 +51,7 @@ def begun(stage: Stage) -> tuple[HttpCall, FakeHttpClient]:
     assert route is not None
     request = read_request(
         method="GET", path=b"/", query=b"", fields=[(b"host", HOST.encode())], peer="203.0.113.9", peer_scheme="http",
-        proxies=(),
+        proxies=None,
     )  # fmt: skip
     client = FakeHttpClient()
     call = HttpCall(stage.gateway, route, request, client)

@@ -59,11 +59,15 @@ async def test_the_headers_addresses_stand_for_the_sockets():
 async def test_forwarding_fields_are_believed_if_the_headers_source_is_trusted(
     peer: str, said: bytes, forwarded: bytes
 ):
-    async with Stage(trusted_proxies=TRUSTED) as stage:
-        with Relayed(Front(stage), peer, "192.0.2.200" if peer else "") as visitor:
-            visitor.ask("/", b"X-Forwarded-For: %b\r\n" % said)
-            assert dict(stage.exchange.head.headers)[b"x-forwarded-for"] == forwarded
-            stage.exchange.whole(b"hello")
+    for field in (b"X-Forwarded-For: %b\r\n", b"Forwarded: for=%b\r\n"):
+        async with Stage(trusted_proxies=TRUSTED) as stage:
+            with Relayed(Front(stage), peer, "192.0.2.200" if peer else "") as visitor:
+                visitor.ask("/", field % said)
+                sent = dict(stage.exchange.head.headers)
+                assert sent[b"x-forwarded-for"] == forwarded
+                client, *proxies = [b"for=" + node for node in forwarded.split(b", ")]
+                assert sent[b"forwarded"].split(b", ") == [client + b';proto=http;host="app.example.test"', *proxies]
+                stage.exchange.whole(b"hello")
 
 
 @pytest.mark.parametrize(

@@ -198,6 +198,7 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
     "public_url": ('"https://file.test"', "http://gw.test", "http://gw.test"),
     "control_hosts": ('["file.test"]', "a.test, B.test ,", frozenset({"a.test", "b.test"})),
     "trusted_proxies": ('["198.51.100.1"]', "127.0.0.1", (ipaddress.ip_network("127.0.0.1/32"),)),
+    "proxy_fields": ('"either"', "forwarded", "forwarded"),
     "proxy_protocol": ("true", "false", False),
     "reconnect_grace": ("1", "0.25", 0.25),
     "drain_delay": ("1", "2", 2.0),
