@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from tunnel.slices import work_off
 
 from .served import Host
-from .store import Learned
+from .state_file import Learned
 
 logger = logging.getLogger("gateway.routes")
 

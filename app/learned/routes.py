@@ -12,14 +12,15 @@ Control hosts and hosts of the file come before learned routes (`Gateway.routes_
 import asyncio
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..rules.routes import Route
 from ..settings import Settings
 from .claims import Claim, ClaimError, Fault, covers, is_sound
 from .lifetimes import LIFETIME_SECONDS, Lifetimes
 from .served import Host, Served, above
-from .store import Change, Drop, Learned, Store
+from .state_file import Change, Drop, Learned
+from .store import Store
 
 logger = logging.getLogger("gateway.routes")
 
@@ -85,6 +86,16 @@ class LearnedRoutes:
     def clusters(self) -> set[str]:
         """The clusters with at least one learned route."""
         return set(self._per_cluster)
+
+    @property
+    def is_kept(self) -> bool | None:
+        """Whether the file has what agents registered. None: there is no `state_dir`."""
+        return self._store.is_kept if self._store is not None else None
+
+    @property
+    def files_set_aside(self) -> Mapping[str, int]:
+        """Files that could not be used and were renamed, by what is wrong with them; empty without a `state_dir`."""
+        return self._store.set_aside if self._store is not None else {}
 
     def __len__(self) -> int:
         return self._count
@@ -226,7 +237,7 @@ class LearnedRoutes:
             logger.log(level, text, *values)
         stored, self._owed = self._owed + changes.stored, []
         if self._store is not None and (stored or self._store.behind):
-            self._store.write(stored)
+            self._store.look(stored)
         return bool(self._to_look_at)
 
     # --- decisions

@@ -15,7 +15,7 @@ from ..rules.policy import DEFAULT_POLICY
 from ..rules.routes import HOST_CHARACTERS, HostIndex, Route
 from ..settings import Settings
 from .claims import covers
-from .store import Learned
+from .state_file import Learned
 
 logger = logging.getLogger("gateway.routes")
 

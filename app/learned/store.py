@@ -2,11 +2,11 @@
 
 When the future of a `write` is done, its changes are committed and synced (WAL, synchronous=FULL). The changes of one
 `write` are in one transaction and in order. Changes that arrive during a commit share the next commit. After a failed
-write, and after the file was deleted or replaced while it was open, the next write rewrites all routes in force, which
-it gets from `everything`.
+write, and after the file was deleted, replaced or set aside while it was open, the next write rewrites all routes in
+force, which it gets from `everything`. `state_file.py` says which files are set aside.
 
-The file's `user_version` is the version of the schema. An older file is migrated step by step, each step in a
-transaction with its number. A newer file, and one that SQLite cannot read, stop the start and are left as they are.
+A file that cannot be written when it is opened, or whose trouble lasts until a `look`, is out: it is left as it is,
+nobody waits for it, and each `look` tries it once more. No trouble with the file stops a gateway.
 
 One gateway per folder, because it would not see what another one writes. The folder is locked from `open` to `aclose`,
 or to the end of the process. Until the first `write` nothing else is open, and the lock goes when the store is dropped.
@@ -23,58 +23,25 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
-from tunnel.port import Target
-
 from ..settings import ConfigurationError
-from .claims import Claim
+from .state_file import (
+    FAULTS,
+    FILE_NAME,
+    Change,
+    Fault,
+    Learned,
+    identity,
+    open_and_read,
+    open_file,
+    put,
+    read_only,
+    take_up,
+)
 
 with contextlib.suppress(ImportError):  # Windows cannot open folders, so there they are not locked
     import fcntl
 
 logger = logging.getLogger("gateway.routes")
-
-FILE_NAME = "learned-routes.sqlite3"
-
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """CREATE TABLE routes (
-            host TEXT NOT NULL,
-            path TEXT NOT NULL,
-            cluster TEXT NOT NULL,
-            namespace TEXT NOT NULL,
-            service TEXT NOT NULL,
-            port INTEGER NOT NULL,
-            expires_at REAL NOT NULL,
-            PRIMARY KEY (host, path)
-        ) WITHOUT ROWID""",
-    ),
-)
-"""Step n leads from version n to n + 1. Only add steps: there are files of every version in use."""
-
-_BUSY_SECONDS = 5.0
-_PUT = "INSERT OR REPLACE INTO routes VALUES (?, ?, ?, ?, ?, ?, ?)"
-_DROP = "DELETE FROM routes WHERE host = ? AND path = ?"
-
-
-@dataclass(frozen=True, slots=True)
-class Learned:
-    """A route that an agent registered, and when it expires. Wall-clock seconds, because they survive a restart."""
-
-    claim: Claim
-    expires_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """One route is removed."""
-
-    host: str
-    path: str
-
-
-Change = Learned | Drop
 
 
 class StoreError(Exception):
@@ -91,16 +58,21 @@ class _Batch:
 
     done: "asyncio.Future[None]"
     changes: list[Change] = field(default_factory=list)
+    is_look: bool = False
 
 
 class Store:
-    """The file of one gateway. `lock`: the descriptor of the locked folder."""
+    """The file of one gateway."""
 
-    def __init__(self, file: Path, lock: int | None = None) -> None:
+    def __init__(self, file: Path) -> None:
         self.file = file
-        self._unlock = weakref.finalize(self, os.close, lock) if lock is not None else _nothing
+        self.set_aside: dict[str, int] = dict.fromkeys(FAULTS, 0)
+        """Files that were renamed since the start."""
         self.everything: Callable[[], Sequence[Learned]] | None = None
         """Returns all routes in force, including changes that are not yet written."""
+        self._unlock: Callable[[], object] | None = None  # once the folder is ours
+        self._found: list[Learned] = []
+        self._is_unread = False  # there may be more in the file than we know
         self._behind = False
         self._mending = False  # all routes in force are being written
         self._connection: sqlite3.Connection | None = None  # used by the worker only
@@ -110,52 +82,39 @@ class Store:
         self._committing = False
         self._closed = False
         self._failed = False
+        self._out = False
 
     @classmethod
     def open(cls, folder: Path) -> "Store":
-        """Create or open the store of a `state_dir`: lock, migrate, and check that it is writable.
+        """Create or open the store of a `state_dir`.
 
-        Raises ConfigurationError.
+        Raises ConfigurationError: another gateway uses the folder, or there is something else in its place.
         """
-        file = folder / FILE_NAME
+        store = cls(folder / FILE_NAME)
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
+            store._take_folder()
+            connection, store._found = open_and_read(store.file, store._told)
+            with contextlib.closing(connection):
+                store._found += take_up(connection, folder, _told_gone)
+        except (NotADirectoryError, FileExistsError) as error:
             raise ConfigurationError(f"state_dir: {folder} cannot be created: {error.strerror}") from None
-        with contextlib.ExitStack() as undo:
-            lock = _locked(folder)
-            if lock is not None:
-                undo.callback(os.close, lock)
-            cls._prepare(file)
-            undo.pop_all()
-        return cls(file, lock)
-
-    @staticmethod
-    def _prepare(file: Path) -> None:
-        try:
-            with contextlib.closing(open_connection(file)) as connection:
-                migrate(connection, file)
-                if (found := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                    raise ConfigurationError(f"state_dir: {_damaged(file, found)}")
-        except sqlite3.OperationalError as error:  # no permission, a full disk, or a lock
-            raise ConfigurationError(f"state_dir: {file} cannot be written: {error}") from None
-        except sqlite3.DatabaseError as error:
-            raise ConfigurationError(f"state_dir: {_damaged(file, str(error))}") from None
+        except (sqlite3.Error, OSError) as error:
+            store._failed = store._out = store._behind = True
+            known = read_only(store.file)
+            store._is_unread = known is None
+            store._found = known or []
+            store._log_failure(error)
+        return store
 
     def load(self) -> list[Learned]:
-        """All stored routes, unchecked. Raises ConfigurationError."""
-        try:
-            with contextlib.closing(open_connection(self.file)) as connection:
-                found = connection.execute(
-                    "SELECT host, path, cluster, namespace, service, port, expires_at FROM routes"
-                ).fetchall()
-            rows = msgspec.convert(found, list[tuple[str, str, str, str, str, int, float]])
-        except (sqlite3.DatabaseError, msgspec.ValidationError) as error:
-            raise ConfigurationError(f"state_dir: {_damaged(self.file, str(error))}") from None
-        return [
-            Learned(Claim(host, path, Target(cluster, namespace, service, port)), expires_at)
-            for host, path, cluster, namespace, service, port, expires_at in rows
-        ]
+        """What was in the file when it was opened, unchecked. Asked once: the store does not keep it."""
+        found, self._found = self._found, []
+        return found
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the last write succeeded: a restart loses nothing that was promised."""
+        return not self._failed
 
     @property
     def behind(self) -> bool:
@@ -168,18 +127,39 @@ class Store:
         return self.write(())
 
     def write(self, changes: Iterable[Change]) -> "asyncio.Future[None]":
-        """Commit these changes together. The future is done when they are on disk, or fails with StoreError."""
-        batch = self._gathering
-        if batch is None:
-            batch = self._gathering = _Batch(asyncio.get_running_loop().create_future())
-            batch.done.add_done_callback(_look_at)
+        """Commit these changes together. The future is done when they are on disk, or fails with StoreError.
+
+        While the file is out it is done at once.
+        """
+        if self._out and not self._closed:
+            self._behind = True
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+            return done
+        return self._gather(changes).done
+
+    def look(self, changes: Iterable[Change]) -> None:
+        """Write as `write` does, and try a file that is out. If an earlier write failed and this one does, it is out.
+
+        Called about once a minute.
+        """
+        self._gather(changes).is_look = True
+
+    def _next_batch(self) -> _Batch:
+        if self._gathering is None:
+            self._gathering = _Batch(asyncio.get_running_loop().create_future())
+            self._gathering.done.add_done_callback(_look_at)
+        return self._gathering
+
+    def _gather(self, changes: Iterable[Change]) -> _Batch:
+        batch = self._next_batch()
         batch.changes += changes
         if self._closed:
             self._gathering = None
             batch.done.set_exception(StoreError("the store is closed"))
         elif not self._committing:
             self._commit()
-        return batch.done
+        return batch
 
     def _commit(self) -> None:
         batch, self._gathering = self._gathering, None
@@ -202,10 +182,13 @@ class Store:
                 self._run(batch)
                 return
             if error is not None and not self._failed:
-                logger.error("%s cannot be written, and a restart would lose learned routes: %s", self.file, error)
+                self._log_failure(error)
             elif error is None and self._failed:
                 logger.info("%s can be written again", self.file)
+            was_out, self._out = self._out, error is not None and (self._out or (self._failed and batch.is_look))
             self._failed = error is not None
+            if was_out and not self._out and self._behind:  # something came during this commit
+                self._next_batch()
             if not batch.done.done():
                 if error is None:
                     batch.done.set_result(None)
@@ -216,19 +199,13 @@ class Store:
         running.add_done_callback(committed)
 
     def _transaction(self, changes: Sequence[Change], everything: Sequence[Learned] | None) -> None:
-        """Commit, on the worker's thread. Raises _ReplacedError and SQLite's errors."""
+        """Commit, on the worker's thread. Raises _ReplacedError, ConfigurationError, OSError and SQLite's errors."""
         try:
             connection = self._connected()
             connection.execute("BEGIN IMMEDIATE")
-            if everything is not None:
+            if everything is not None and not self._is_unread:
                 connection.execute("DELETE FROM routes")
-            for change in everything if everything is not None else changes:
-                if isinstance(change, Learned):
-                    claim, target = change.claim, change.claim.target
-                    row = (claim.host, claim.path, target.cluster, target.namespace, target.service, target.port)
-                    connection.execute(_PUT, (*row, change.expires_at))
-                else:
-                    connection.execute(_DROP, (change.host, change.path))
+            put(connection, everything if everything is not None else changes)
             connection.execute("COMMIT")
         except BaseException:
             self._disconnect()  # rolls back; the fault may be gone when the file is opened again
@@ -237,13 +214,37 @@ class Store:
     def _connected(self) -> sqlite3.Connection:
         """The connection to the current file."""
         if self._connection is not None:
-            if _identity(self.file) != self._identity:
+            if identity(self.file) != self._identity:
                 raise _ReplacedError
             return self._connection
-        connection = self._connection = open_connection(self.file)
-        migrate(connection, self.file)
-        self._identity = _identity(self.file)
-        return connection
+        self._take_folder()
+        before = sum(self.set_aside.values())
+        self._connection = open_file(self.file, self._told)
+        self._identity = identity(self.file)
+        if sum(self.set_aside.values()) > before:
+            raise _ReplacedError
+        return self._connection
+
+    def _take_folder(self) -> None:
+        """Create the folder and lock it, unless it is ours. Raises OSError, ConfigurationError."""
+        if self._unlock is None:
+            folder = self.file.parent
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = _locked(folder)
+            self._unlock = weakref.finalize(self, os.close, lock) if lock is not None else _nothing
+
+    def _told(self, fault: Fault, aside: Path, reason: str) -> None:
+        self.set_aside[fault] += 1
+        if fault == "newer":
+            logger.warning(
+                "%s was written by a newer gateway (%s): kept as %s, from which the newer one takes it up again",
+                self.file, reason, aside,
+            )  # fmt: skip
+        else:
+            logger.error("%s is damaged (%s): kept as %s; agents register their routes again", self.file, reason, aside)
+
+    def _log_failure(self, error: BaseException) -> None:
+        logger.error("%s cannot be written, and a restart would lose learned routes: %s", self.file, str(error))
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -261,7 +262,8 @@ class Store:
         if self._connection is not None:
             await asyncio.get_running_loop().run_in_executor(self._worker, self._disconnect)
         self._worker.shutdown()
-        self._unlock()
+        if self._unlock is not None:
+            self._unlock()
 
     async def _last(self) -> None:
         """Wait until the worker has done everything it was given so far."""
@@ -288,50 +290,8 @@ def _locked(folder: Path) -> int | None:
     return descriptor
 
 
-def open_connection(file: Path) -> sqlite3.Connection:
-    """A connection with our settings. Transactions are started explicitly."""
-    connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def migrate(connection: sqlite3.Connection, file: Path) -> None:
-    """Migrate the file to the current schema, step by step. Raises ConfigurationError for a newer file."""
-    connection.execute("BEGIN IMMEDIATE")  # even if there is nothing to do: this proves that the file is writable
-    try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(MIGRATIONS):
-            raise ConfigurationError(  # noqa: TRY301  (rolled back like any other error)
-                f"state_dir: {file} was written by a newer gateway (schema {version}, this gateway knows up to "
-                f"{len(MIGRATIONS)}): run the newer one, or delete the file; the agents register their routes again"
-            )
-        for number in range(version, len(MIGRATIONS)):
-            for statement in MIGRATIONS[number]:
-                connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {number + 1}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _identity(file: Path) -> tuple[int, int]:
-    """Device and inode of the file. (0, 0) if there is none."""
-    try:
-        found = file.stat()
-    except OSError:
-        return 0, 0
-    return found.st_dev, found.st_ino
-
-
-def _damaged(file: Path, reason: str) -> str:
-    return f"{file} is damaged ({reason}): restore a backup, or delete it; the agents register their routes again"
+def _told_gone(file: Path, count: int) -> None:
+    logger.info("%d learned routes of %s were taken up again", count, file)
 
 
 def _look_at(done: "asyncio.Future[None]") -> None:

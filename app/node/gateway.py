@@ -142,6 +142,8 @@ class Gateway:
             spooled_bytes=self.proxied.disk.used_bytes,
             spooled_bytes_limit=self.proxied.disk.limit_bytes,
             learned_routes=len(self.learned),
+            is_state_kept=self.learned.is_kept,
+            state_files_set_aside=self.learned.files_set_aside,
             draining=self.draining,
         )
 

@@ -1,17 +1,21 @@
 """Routes that agents register, over a kill: real processes, a real disk, nobody who syncs again."""
 
 import asyncio
+import contextlib
 import json
 import signal
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import aiohttp
 import pytest
 
 from tests.system.clients import Answer, RawClient
 from tests.system.conftest import app_only, tunnel_only
-from tests.system.harness import LOOPBACK, NAMESPACE, TOKEN, Stack
+from tests.system.harness import DOMAIN, LOOPBACK, NAMESPACE, TOKEN, Stack
+from tests.system.test_drain import ADMIN
 
 pytestmark = [tunnel_only, pytest.mark.anyio]
 
@@ -52,6 +56,13 @@ async def register(stack: Stack, hosts: list[str]) -> None:
         await asyncio.gather(*(work(session) for _ in range(CALLS_AT_ONCE)))
 
 
+def scraped(stack: Stack) -> set[str]:
+    """The lines of the metrics."""
+    request = Request(f"http://{LOOPBACK}:{stack.port}/metrics", headers={"Authorization": f"Bearer {ADMIN}"})
+    with urlopen(request, timeout=10) as answer:
+        return set(answer.read().decode().splitlines())
+
+
 def ask(stack: Stack, hosts: list[str]) -> list[Answer]:
     answers = []
     with RawClient((LOOPBACK, stack.port)) as client:
@@ -83,16 +94,42 @@ async def test_a_thousand_routes_survive_a_kill_right_after_the_last_answer(own_
     assert [file.name for file in (stack.folder / "state").iterdir()] == ["learned-routes.sqlite3"]
 
 
-async def test_a_damaged_file_stops_the_start_with_one_line(own_stack: Callable[..., Stack]):
-    stack = learning(own_stack(state_dir="state"))
-    (stack.folder / "state").mkdir()
-    (stack.folder / "state" / "learned-routes.sqlite3").write_bytes(b"no database " * 1000)
-    config = str(stack.write_config())
-    gateway = stack.processes.python("gateway", "app", "--config", config, "--port", str(stack.port))
-    assert gateway.wait_end() == 2
-    (line,) = gateway.output()
-    assert "learned-routes.sqlite3 is damaged" in line
-    assert "delete it" in line
+@pytest.mark.parametrize("fault", ["damaged", "newer", "unwritable"])
+async def test_a_file_that_cannot_be_used_stops_nothing(own_stack: Callable[..., Stack], fault: str):
+    """The file's routes are served, and agents register theirs; the file is kept, and the metrics tell."""
+    stack = learning(own_stack(state_dir="state", admin_token_file="admin-token", reconnect_grace=0.0))
+    (stack.folder / "admin-token").write_text(ADMIN)
+    file = stack.folder / "state" / "learned-routes.sqlite3"
+    aside = {"damaged": "learned-routes.damaged.sqlite3", "newer": "learned-routes.schema-99.sqlite3"}
+    file.parent.mkdir()
+    if fault == "unwritable":
+        file.mkdir()
+    elif fault == "newer":
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA user_version = 99")
+    else:
+        file.write_bytes(b"no database " * 1000)
+
+    stack.start()
+    words = {
+        "damaged": " is damaged ",
+        "newer": " was written by a newer gateway ",
+        "unwritable": " cannot be written, ",
+    }
+    line = next(line for line in stack.gateway.output() if "learned-routes.sqlite3" in line)
+    assert words[fault] in line
+    assert ("ERROR" in line) == (fault != "newer")
+    await register(stack, ["x.learned.test"])
+    answers = await asyncio.to_thread(ask, stack, [f"plain.{DOMAIN}", "x.learned.test"])
+    assert [(answer.status, answer.body) for answer in answers] == [(200, b"small 1")] * 2
+
+    told = await asyncio.to_thread(scraped, stack)
+    counts = [f'gateway_state_files_set_aside_total{{reason="{reason}"}} {float(reason == fault)}' for reason in aside]
+    assert {f"gateway_state_kept {float(fault != 'unwritable')}", *counts} <= told
+    assert stack.gateway.stop() == 0
+    names = {one.name for one in file.parent.iterdir()}
+    assert names == {file.name, *([aside[fault]] if fault in aside else [])}
+    assert file.is_dir() == (fault == "unwritable")
 
 
 async def test_without_a_state_dir_they_are_gone_with_the_process_and_the_log_says_so(own_stack: Callable[..., Stack]):

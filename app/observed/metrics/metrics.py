@@ -221,6 +221,11 @@ class Metrics:
         yield _gauge("gateway_spooled_bytes", "Bytes in temporary files for slow clients", state.spooled_bytes)
         yield _gauge("gateway_spooled_bytes_limit", "Limit of the bytes in files", state.spooled_bytes_limit)
         yield _gauge("gateway_learned_routes", "Routes that agents registered", state.learned_routes)
+        kept = [((), int(state.is_state_kept))] if state.is_state_kept is not None else []
+        yield _labelled("gateway_state_kept", "1 while state_dir has the learned routes, 0 while only memory does", (),
+                        kept)  # fmt: skip
+        yield _counter("gateway_state_files_set_aside", "Files of learned routes that were renamed", ("reason",),
+                       (((reason,), count) for reason, count in state.state_files_set_aside.items()))  # fmt: skip
         yield _gauge("gateway_draining", "1 while the gateway drains", int(state.draining))
         faults = (((fault.value,), count) for fault, count in self.headers_refused.items())
         yield _counter("gateway_proxy_headers_refused", "Connections closed because of their PROXY header", ("reason",),

@@ -25,6 +25,10 @@ class Snapshot:
     spooled_bytes: int = 0
     spooled_bytes_limit: int = 0
     learned_routes: int = 0
+    is_state_kept: bool | None = None
+    """Whether the file of the learned routes has them. None: there is no `state_dir`."""
+    state_files_set_aside: Mapping[str, int] = field(default_factory=dict)
+    """What was wrong -> files that were renamed because of it."""
     draining: bool = False
 
 

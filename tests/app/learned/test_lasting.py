@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.learned import Claim, ClaimError, Fault, Learned, LearnedRoutes, Store, routes
-from app.learned.store import FILE_NAME
+from app.learned.state_file import FILE_NAME
 from app.rules.policy import Policy
 from app.settings import Grant, Settings
 from tests.app.learned.claims import DAY, GRANTS, World, claim, lines

@@ -7,7 +7,7 @@ import pytest
 from app.learned import Claim
 from app.learned.lifetimes import LIFETIME_SECONDS, Lifetimes
 from app.learned.served import Host
-from app.learned.store import Learned
+from app.learned.state_file import Learned
 from tests.fakes.loop import dialogue, quiet
 from tunnel.port import Target
 

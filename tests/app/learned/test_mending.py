@@ -5,14 +5,15 @@ import contextlib
 import itertools
 import logging
 import shutil
+import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from app.learned import ClaimError, Learned, Store, StoreError, store
+from app.learned import ClaimError, Learned, Store, StoreError, state_file
 from app.learned.routes import LOOK_SECONDS
-from app.learned.store import FILE_NAME
+from app.learned.state_file import FILE_NAME
 from tests.app.learned.claims import DAY, World, claim, lines
 from tests.fakes.loop import dialogue, quiet
 
@@ -22,7 +23,7 @@ HOUR = 3600.0
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A locked file is given up at once, also by a connection that is open already."""
-    monkeypatch.setattr(store, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(state_file, "_BUSY_SECONDS", 0.01)
 
 
 def lasting(folder: Path, use: Callable[[World], Awaitable[None]]) -> None:
@@ -46,6 +47,21 @@ def hosts(folder: Path) -> list[str]:
     return [one.claim.host for one in stored(folder)]
 
 
+def hosts_of(folder: Path) -> list[str]:
+    """The same, while a gateway has the folder."""
+    with contextlib.closing(sqlite3.connect(folder / FILE_NAME)) as other:
+        return [host for (host,) in other.execute("SELECT host FROM routes ORDER BY host")]
+
+
+async def looked(world: World, now: float) -> None:
+    """The minute's look, and what it writes."""
+    world.set.tick(now)
+    store = world.set._store
+    assert store is not None
+    while store._committing:
+        await store._last()
+
+
 def emptied(folder: Path) -> None:
     for file in folder.iterdir():
         file.unlink()
@@ -54,7 +70,7 @@ def emptied(folder: Path) -> None:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Nobody else can write the file."""
-    with contextlib.closing(store.open_connection(folder / FILE_NAME)) as other:
+    with contextlib.closing(sqlite3.connect(folder / FILE_NAME, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")
@@ -118,8 +134,7 @@ def test_a_file_that_went_away_is_written_anew(tmp_path: Path, caplog: pytest.Lo
         else:
             emptied(folder)
         if gone == "replaced":
-            with contextlib.closing(store.open_connection(folder / FILE_NAME)) as other:
-                store.migrate(other, folder / FILE_NAME)
+            with contextlib.closing(state_file.open_file(folder / FILE_NAME, lambda *_: None)) as other:
                 other.execute("INSERT INTO routes VALUES ('backup.a.test', '/', 'a', 'n', 's', 80, 9e9)")
         await world.set.register(claim("y.a.test"), "agent x")
         assert lines(caplog, "was deleted or replaced") == [
@@ -132,20 +147,73 @@ def test_a_file_that_went_away_is_written_anew(tmp_path: Path, caplog: pytest.Lo
     assert len(lines(caplog, "was deleted or replaced")) == 1
 
 
-def test_a_file_that_was_replaced_by_something_else_is_a_failure(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_file_that_was_replaced_by_something_else_is_set_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, is_open: bool
+):
+    """And the one in its place has all routes, those too that were on disk before."""
+    garbage = b"no database" * 1000
+
     async def use(world: World) -> None:
-        await world.set.register(claim("x.a.test"), "agent x")
+        if is_open:
+            await world.set.register(claim("y.a.test"), "agent x")
         emptied(tmp_path)
-        (tmp_path / FILE_NAME).write_bytes(b"no database" * 1000)
-        for _ in range(2):
-            with pytest.raises(StoreError, match="not a database"):
-                await world.set.register(claim("y.a.test"), "agent x")
-        (tmp_path / FILE_NAME).unlink()  # what the operator is told to do
+        (tmp_path / FILE_NAME).write_bytes(garbage)
         await world.set.register(claim("z.a.test"), "agent x")
+        assert world.set.files_set_aside == {"damaged": 1, "newer": 0}
+        assert world.set.is_kept
+
+    lasting(tmp_path, lambda world: world.set.register(claim("x.a.test"), "agent x"))
+    lasting(tmp_path, use)
+    assert hosts(tmp_path) == ["x.a.test", *(["y.a.test"] if is_open else []), "z.a.test"]
+    assert (tmp_path / "learned-routes.damaged.sqlite3").read_bytes() == garbage
+    assert len(lines(caplog, "is damaged")) == 1
+
+
+# --- a file that cannot be written for longer
+
+
+def test_trouble_that_lasts_is_waited_for_by_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO)
+
+    async def use(world: World) -> None:
+        world.set.tick(0.0)
+        await world.set.register(claim("gone.a.test"), "agent x")
+        assert world.set.is_kept
+        with locked(tmp_path):
+            with pytest.raises(StoreError):
+                await world.set.register(claim("x.a.test"), "agent x")
+            assert not world.set.is_kept
+            await looked(world, LOOK_SECONDS)
+            await world.set.register(claim("y.a.test"), "agent x")  # from here on the memory is enough
+            assert await world.set.unregister("gone.a.test", ("a",), "agent x") == 1
+            await looked(world, 2 * LOOK_SECONDS)
+            await world.set.sync("b", [claim("z.b.test", cluster="b")], ["*.b.test"], "agent x")
+            assert world.known == ["x.a.test/ a", "y.a.test/ a", "z.b.test/ b"]
+            assert not world.set.is_kept
+        await looked(world, 3 * LOOK_SECONDS)
+        assert world.set.is_kept
+        assert hosts_of(tmp_path) == ["x.a.test", "y.a.test", "z.b.test"]
+        with locked(tmp_path), pytest.raises(StoreError):  # and then a promise is one again
+            await world.set.register(claim("late.a.test"), "agent x")
 
     lasting(tmp_path, use)
-    assert hosts(tmp_path) == ["x.a.test", "y.a.test", "z.a.test"]
-    assert len(lines(caplog, "cannot be written")) == 1
+    told = [line for line in lines(caplog) if FILE_NAME in line]
+    assert [("cannot be written, and" in line, "can be written again" in line) for line in told] == [
+        (True, False), (False, True), (True, False),
+    ]  # fmt: skip
+
+
+def test_what_comes_while_a_file_is_tried_is_not_forgotten(tmp_path: Path):
+    async def use(world: World) -> None:
+        await world.set.register(claim("x.a.test"), "agent x")  # while the file is out
+        (tmp_path / FILE_NAME).rmdir()
+        world.set.tick(0.0)
+        await world.set.register(claim("y.a.test"), "agent x")
+
+    (tmp_path / FILE_NAME).mkdir()
+    lasting(tmp_path, use)
+    assert hosts(tmp_path) == ["x.a.test", "y.a.test"]
 
 
 # --- a clock that jumped

@@ -1,4 +1,4 @@
-"""The file of the learned routes: what is promised is on disk, every version is read, nothing is guessed."""
+"""The store of the learned routes: what is promised is on disk, and one gateway has the folder."""
 
 import asyncio
 import contextlib
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from app.learned import Claim, Learned, Store, StoreError, store
-from app.learned.store import FILE_NAME, MIGRATIONS, Drop
+from app.learned import Claim, Learned, Store, StoreError, state_file
+from app.learned.state_file import FILE_NAME, Change, Drop
 from app.settings import ConfigurationError
 from tunnel.port import Target
 
@@ -37,9 +37,8 @@ def stored(folder: Path) -> list[Learned]:
     return sorted(Store.open(folder).load(), key=lambda one: (one.claim.host, one.claim.path))
 
 
-def version(folder: Path) -> int:
-    with contextlib.closing(sqlite3.connect(folder / FILE_NAME)) as connection:
-        return int(connection.execute("PRAGMA user_version").fetchone()[0])
+def never_told(*told: object) -> None:
+    raise AssertionError(told)
 
 
 def test_what_was_written_is_read_again(tmp_path: Path):
@@ -74,7 +73,7 @@ def test_a_write_is_done_when_another_process_would_read_it(tmp_path: Path):
 
 def test_every_commit_is_synced(tmp_path: Path):
     Store.open(tmp_path)
-    with contextlib.closing(store.open_connection(tmp_path / FILE_NAME)) as connection:
+    with contextlib.closing(state_file.open_file(tmp_path / FILE_NAME, never_told)) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
@@ -83,7 +82,7 @@ def test_changes_that_gather_share_a_commit(tmp_path: Path, monkeypatch: pytest.
     sizes: list[int] = []
     transaction = Store._transaction
 
-    def counted(opened: Store, changes: list[store.Change], everything: list[Learned] | None) -> None:
+    def counted(opened: Store, changes: list[Change], everything: list[Learned] | None) -> None:
         sizes.append(len(changes))
         transaction(opened, changes, everything)
 
@@ -128,11 +127,10 @@ def test_a_write_that_fails_says_so_and_changes_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     caplog.set_level(logging.INFO)
-    connect = store.open_connection
-    monkeypatch.setattr(store, "_BUSY_SECONDS", 0.01)
+    monkeypatch.setattr(state_file, "_BUSY_SECONDS", 0.01)
 
     async def use(opened: Store) -> None:
-        with contextlib.closing(connect(opened.file)) as other:
+        with contextlib.closing(sqlite3.connect(opened.file, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             for _ in range(2):
                 with pytest.raises(StoreError, match="locked"):
@@ -185,11 +183,14 @@ def test_a_store_that_nobody_keeps_locks_nothing(tmp_path: Path):
     assert stored(tmp_path) == []
 
 
-def test_a_start_that_fails_leaves_no_lock(tmp_path: Path):
-    (tmp_path / FILE_NAME).write_bytes(b"this is no database" * 100)
-    with pytest.raises(ConfigurationError, match="is damaged"):
-        Store.open(tmp_path)
-    (tmp_path / FILE_NAME).unlink()
+def test_a_start_that_fails_leaves_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fails(*_: object) -> None:
+        raise ConfigurationError
+
+    with monkeypatch.context() as patched:
+        patched.setattr("app.learned.store.open_and_read", fails)
+        with pytest.raises(ConfigurationError):
+            Store.open(tmp_path)
     assert stored(tmp_path) == []
 
 
@@ -211,104 +212,8 @@ def test_a_file_system_without_locks_is_used_all_the_same(
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-# --- versions
-
-
-def at_version(folder: Path, number: int) -> None:
-    """A file as the gateway of that version left it."""
-    with contextlib.closing(sqlite3.connect(folder / FILE_NAME, isolation_level=None)) as connection:
-        for step in MIGRATIONS[:number]:
-            for statement in step:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {number}")
-
-
-@pytest.mark.parametrize("number", range(len(MIGRATIONS) + 1))
-def test_every_version_is_brought_up_to_date(tmp_path: Path, number: int):
-    at_version(tmp_path, number)
-
-    async def use(opened: Store) -> None:
-        await opened.write([learned("a.test")])
-
-    with_store(tmp_path, use)
-    assert version(tmp_path) == len(MIGRATIONS)
-    assert stored(tmp_path) == [learned("a.test")]
-
-
-def test_version_1_keeps_its_routes(tmp_path: Path):
-    at_version(tmp_path, 1)
-    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
-        connection.execute("INSERT INTO routes VALUES ('a.test', '/', 'a', 'ingress', 'traefik', 80, 2e9)")
-        connection.commit()
-    assert stored(tmp_path) == [learned("a.test")]
-
-
-def test_a_step_is_taken_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    at_version(tmp_path, 1)
-    broken = (*MIGRATIONS[:1], ("CREATE TABLE more (x)",), ("CREATE TABLE most (x)", "NO SQL"))
-    monkeypatch.setattr(store, "MIGRATIONS", broken)
-    with pytest.raises(ConfigurationError, match="NO"):
-        Store.open(tmp_path)
-    assert version(tmp_path) == 1
-    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
-        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("routes",)]
-    monkeypatch.setattr(store, "MIGRATIONS", broken[:2])
-    assert stored(tmp_path) == []
-    assert version(tmp_path) == 2
-
-
-def test_a_newer_version_is_refused_and_left_alone(tmp_path: Path):
-    at_version(tmp_path, len(MIGRATIONS))
-    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
-        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
-    with pytest.raises(ConfigurationError) as caught:
-        Store.open(tmp_path)
-    text = str(caught.value)
-    assert text.startswith(f"state_dir: {tmp_path / FILE_NAME} was written by a newer gateway")
-    assert "delete the file" in text
-    assert version(tmp_path) == len(MIGRATIONS) + 1
-
-
-# --- what stops the start
-
-
-@pytest.mark.parametrize("content", [b"this is no database" * 100, b"SQLite format 3\x00" + b"\xff" * 4096])
-def test_a_damaged_file_is_refused_and_left_alone(tmp_path: Path, content: bytes):
-    (tmp_path / FILE_NAME).write_bytes(content)
-    with pytest.raises(ConfigurationError, match=r"is damaged.*delete it") as caught:
-        Store.open(tmp_path)
-    assert str(tmp_path / FILE_NAME) in str(caught.value)
-    assert (tmp_path / FILE_NAME).read_bytes() == content
-
-
-def test_a_damaged_page_is_found(tmp_path: Path):
-    async def use(opened: Store) -> None:
-        await opened.write([learned(f"host-{number}.test") for number in range(500)])
-
-    with_store(tmp_path, use)
-    whole = bytearray((tmp_path / FILE_NAME).read_bytes())
-    whole[4096 : 4096 + 2048] = bytes(2048)
-    (tmp_path / FILE_NAME).write_bytes(whole)
-    with pytest.raises(ConfigurationError, match="is damaged"):
-        Store.open(tmp_path)
-
-
-def test_a_column_of_another_type_is_damage(tmp_path: Path):
-    opened = Store.open(tmp_path)
-    with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
-        connection.execute("INSERT INTO routes VALUES ('a.test', '/', 'a', 'n', 's', 'http', 1e9)")
-        connection.commit()
-    with pytest.raises(ConfigurationError, match="is damaged"):
-        opened.load()
-
-
-def test_a_folder_that_cannot_be_made(tmp_path: Path):
+@pytest.mark.parametrize("name", ["file", "file/state"])
+def test_something_else_in_place_of_the_folder(tmp_path: Path, name: str):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigurationError, match=r"state_dir: .*/file/state cannot be created"):
-        Store.open(tmp_path / "file" / "state")
-
-
-def test_a_file_that_cannot_be_written(tmp_path: Path):
-    (tmp_path / FILE_NAME).mkdir()
-    with pytest.raises(ConfigurationError, match=r"state_dir: .* cannot be written: unable to open"):
-        Store.open(tmp_path)
+    with pytest.raises(ConfigurationError, match=rf"state_dir: .*/{name} cannot be created"):
+        Store.open(tmp_path / name)

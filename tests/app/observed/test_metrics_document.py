@@ -36,7 +36,13 @@ def test_the_document_names_every_metric_and_no_other():
 
 def test_the_document_names_every_label():
     metrics = Metrics()
-    metrics.watch(Told(Snapshot(clusters=["c1"], held_bytes_limits={"high": 1})))
+    metrics.watch(
+        Told(
+            Snapshot(
+                clusters=["c1"], held_bytes_limits={"high": 1}, is_state_kept=True, state_files_set_aside={"damaged": 1}
+            )
+        )
+    )
     metrics.tls.not_after = 1.0
     metrics.ended(record())
     made = record("websocket", status=101)
