@@ -23,6 +23,7 @@ from tunnel.account import Account, Holding
 from tunnel.errors import TlsFailedError, TunnelError
 from tunnel.override import override
 from tunnel.streams import ByteStream, StreamOwner
+from tunnel.text import NotTextError, check_pem_file
 
 READ_BYTES = 65536
 """The size of one read. OpenSSL returns one record, at most 16 KiB."""
@@ -40,6 +41,9 @@ def client_context(*, ca_file: str | None, verify: bool) -> ssl.SSLContext:
         return _context(None, 0, verify=True)
     try:
         return _context(ca_file, Path(ca_file).stat().st_mtime_ns, verify=True)
+    except NotTextError as error:
+        msg = f"{ca_file} {error}"
+        raise TlsFailedError(msg) from None
     except (OSError, ssl.SSLError) as error:
         msg = f"no certificate authorities in {ca_file}: {error}"
         raise TlsFailedError(msg) from None
@@ -47,6 +51,8 @@ def client_context(*, ca_file: str | None, verify: bool) -> ssl.SSLContext:
 
 @lru_cache(maxsize=64)
 def _context(ca_file: str | None, _modified_ns: int, *, verify: bool) -> ssl.SSLContext:
+    if ca_file is not None:
+        check_pem_file(Path(ca_file))
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
+from tunnel.text import NotTextError, check_pem
+
 from .errors import ConfigurationError
 from .pipes import A_PIPE, is_pipe
 from .settings import Settings
@@ -119,6 +121,10 @@ def _text(file: Path, place: str) -> str:
         raise ConfigurationError(f"{place}: {file} cannot be read: {error.strerror}") from None
     if len(content) > _FILE_BYTES:
         raise ConfigurationError(f"{place}: {file} is too long; write only PEM into it")
+    try:
+        check_pem(content)
+    except NotTextError as error:
+        raise ConfigurationError(f"{place}: {file} {error}") from None
     return content.decode("ascii", "replace")
 
 

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, normalise_host
 from .errors import KeyPath, WrongKeyError
+from .idn import ascii_form
 from .reading import shown
 
 _NAME = r"[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?"
@@ -23,9 +24,7 @@ def host_pattern(value: str, path: KeyPath) -> str:
     """Check an exact host name, or `*.` and a domain, and normalise it."""
     host = normalise_host(value) if len(value) <= HOST_FIELD_BYTES else ""
     if len(host) > HOST_CHARACTERS or not _HOST.fullmatch(host):
-        raise WrongKeyError(
-            path, f"{shown(value)} is not valid; write a host name, or *. and a domain for its subdomains"
-        )
+        raise _wrong_host(value, path, "write a host name, or *. and a domain for its subdomains")
     return host
 
 
@@ -34,7 +33,7 @@ def control_host(value: str, path: KeyPath) -> str:
     host = normalise_host(value) if len(value) <= HOST_FIELD_BYTES else ""
     named = len(host) <= HOST_CHARACTERS and _HOST.fullmatch(host) is not None and not host.startswith("*")
     if not named and not is_address(value):
-        raise WrongKeyError(path, f"{shown(value)} is not valid; write a host name or an IP address")
+        raise _wrong_host(value, path, "write a host name or an IP address")
     return host
 
 
@@ -52,7 +51,10 @@ def public_url(value: str) -> tuple[str, str]:
         raise WrongKeyError(
             ("public_url",), f"{shown(value)} is not valid; write http://host[:port][/prefix] or https://..."
         )
-    return f"{url.scheme}://{url.netloc}{url.path}".rstrip("/"), url.hostname or ""
+    host = url.hostname or ""
+    if not host.isascii():
+        raise _wrong_host(host, ("public_url",), "write http://host[:port][/prefix] or https://...")
+    return f"{url.scheme}://{url.netloc}{url.path}".rstrip("/"), host
 
 
 def network(value: str, path: KeyPath) -> Network:
@@ -72,6 +74,9 @@ def origin(value: str, path: KeyPath) -> str:
         return pattern
     if pattern == "null":
         raise WrongKeyError(path, '"null" cannot be listed; to allow it, set allow_null_origin = true')
+    if not pattern.isascii():
+        authority = pattern.rpartition("://")[2].removeprefix("*.")
+        raise _wrong_host(authority.rpartition(":")[0] or authority, path, "write the host in ASCII")
     name = pattern.removeprefix("*.")
     found = _ORIGIN.fullmatch(name)
     plain = found is not None and not found[1] and not found[6] and not name.startswith("[")
@@ -83,6 +88,14 @@ def origin(value: str, path: KeyPath) -> str:
             'or "*.domain"',
         )
     return pattern
+
+
+def _wrong_host(value: str, path: KeyPath, hint: str) -> WrongKeyError:
+    """Says what to write: the ASCII form, where the host has one, else the hint."""
+    form = ascii_form(normalise_host(value)) if len(value) <= HOST_CHARACTERS else ""
+    if len(form) <= HOST_CHARACTERS and _HOST.fullmatch(form):
+        hint = f'write it in ASCII: "{form}"'
+    return WrongKeyError(path, f"{shown(value)} is not valid; {hint}")
 
 
 def bind_address(value: str, path: KeyPath) -> tuple[str, int]:

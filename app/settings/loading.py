@@ -8,6 +8,8 @@ from typing import Any
 
 from msgspec import UNSET
 
+from tunnel.text import NotTextError, decoded
+
 from ..rules.policy import DEFAULT_POLICY
 from . import hosts, policies, routing, tokens
 from .environment import ADMIN_TOKEN, config_file, option, process_environment, variable, written
@@ -71,11 +73,11 @@ def load(
 
 def _text(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return decoded(Path(path).read_bytes())
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path}: not TOML: {error}") from None
+    except NotTextError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
 
 
 def _settings(file: File, path: str | None, admin_token: str | None) -> Settings:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from tunnel.text import NotTextError, decoded
+
 from . import hosts
 from .errors import KeyPath, WrongKeyError
 from .pipes import A_PIPE, is_pipe
@@ -76,11 +78,11 @@ def token_of_file(file: Path, path: KeyPath) -> str:
     try:
         if file.stat().st_size > _TOKEN_FILE_BYTES:
             raise WrongKeyError(path, f"{file} is too long; write one token into it")
-        text = file.read_text(encoding="utf-8").strip()
+        text = decoded(file.read_bytes()).strip()
     except OSError as error:
         raise WrongKeyError(path, f"{file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise WrongKeyError(path, f"{file} is not UTF-8 text; write one token into it") from None
+    except NotTextError as error:
+        raise WrongKeyError(path, f"{file} {error}, with one token in it") from None
     if not text:
         raise WrongKeyError(path, f"{file} is empty; write one token into it")
     return _plain_token(text, path)

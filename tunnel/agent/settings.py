@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from tunnel.agent import values
 from tunnel.agent.proxies import proxy_for
 from tunnel.agent.service.services import AllowPattern, ServiceEntry, ServiceRuleError
+from tunnel.text import NotTextError, check_pem_file, decoded
 from tunnel.version import VERSION
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
@@ -75,9 +76,12 @@ class AgentSettings:
         if self.token_file is None:
             return self.token or ""
         try:
-            token = self.token_file.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
+            token = decoded(self.token_file.read_bytes()).strip()
+        except OSError as error:
             msg = f"--token-file (AGENT_TOKEN_FILE): {self.token_file} cannot be read: {type(error).__name__}"
+            raise SettingsError(msg) from None
+        except NotTextError as error:
+            msg = f"--token-file (AGENT_TOKEN_FILE): {self.token_file} {error}, with one token in it"
             raise SettingsError(msg) from None
         if not _TOKEN.fullmatch(token):
             msg = f"--token-file (AGENT_TOKEN_FILE): {self.token_file} must hold one printable token"
@@ -279,7 +283,11 @@ def _tls(source: _Source) -> ssl.SSLContext:
 
 def _context_of(ca_file: str) -> ssl.SSLContext:
     try:
+        check_pem_file(Path(ca_file))
         return ssl.create_default_context(cafile=ca_file)
+    except NotTextError as error:
+        msg = f"{ca_file} {error}"
+        raise ValueError(msg) from None
     except OSError as error:
         msg = f"{ca_file} is no file with PEM certificates: {error.strerror or type(error).__name__}"
         raise ValueError(msg) from None

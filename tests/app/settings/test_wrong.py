@@ -1,5 +1,6 @@
 """Wrong configurations: each is refused whole, in one line that names the key, and where it stands."""
 
+import codecs
 import os
 import re
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import ConfigurationError, load
+from app.settings.tokens import token_hash
 
 ROUTE = {
     "host": '"a.test"', "cluster": '"c1"', "namespace": '"apps"', "service": '"web"', "port": "80"
@@ -277,6 +279,83 @@ def test_a_token_is_never_shown(tmp_path: Path):
         with pytest.raises(ConfigurationError) as caught:
             load(str(file), {})
         assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "form"),
+    [
+        (route(host='"müller.example"'), "routes[0].host", "xn--mller-kva.example"),
+        (route(host='"Shop.MÜLLER.example."'), "routes[0].host", "shop.xn--mller-kva.example"),
+        (route(host='"*.straße.example"'), "routes[0].host", "*.xn--strae-oqa.example"),
+        (route(host='"mu\u0308ller.example:80"'), "routes[0].host", "xn--mller-kva.example"),
+        (route(host='"例え。テスト"'), "routes[0].host", "xn--r8jz45g.xn--zckzah"),
+        ('control_hosts = ["müller.example"]', "control_hosts[0]", "xn--mller-kva.example"),
+        ('public_url = "https://müller.example:8443/x"', "public_url", "xn--mller-kva.example"),
+        ('origins = ["https://müller.example:8443"]', "origins[0]", "xn--mller-kva.example"),
+        ('origins = ["*.müller.example"]', "origins[0]", "xn--mller-kva.example"),
+        ('admin_bind = "müller.example:80"', "admin_bind", ""),
+        ('[[agents]]\ntoken = "x"\nclusters = ["a"]\nhosts = ["*.müller.example"]', "agents[0].hosts[0]",
+         "*.xn--mller-kva.example"),
+        (route(host='"mü ller.example"'), "routes[0].host", ""),
+        (route(host='"müller.☃️.example/"'), "routes[0].host", ""),
+        (route(host='"%s.example"' % ("ü" * 63)), "routes[0].host", ""),
+        (route(host='"%s"' % ("ü" * 2_000)), "routes[0].host", ""),
+    ],
+)  # fmt: skip
+def test_a_host_with_other_letters_is_named_as_it_must_be_written(tmp_path: Path, text: str, key: str, form: str):
+    file = tmp_path / "gateway.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load(str(file), {})
+    message = str(caught.value)
+    assert f": {key}: " in message
+    assert message.isascii()
+    assert message.endswith(f'is not valid; write it in ASCII: "{form}"') if form else "xn--" not in message
+
+
+TABLE = 'log_level = "debug"\n[[agents]]\ntoken_file = "token"\nclusters = ["a"]\n'
+
+
+@pytest.mark.parametrize("mark", [b"", codecs.BOM_UTF8])
+def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path: Path, mark: bytes):
+    """Windows' editors write it, and line ends of their own."""
+    (tmp_path / "gateway.toml").write_bytes(mark + TABLE.replace("\n", "\r\n").encode())
+    (tmp_path / "token").write_bytes(mark + b"s3cret\r\n")
+    settings = load(str(tmp_path / "gateway.toml"), {})
+    assert settings.log_level == "debug"
+    assert list(settings.grants) == [token_hash("s3cret")]
+    (tmp_path / "gateway.toml").write_bytes(mark + (TABLE + "x = 1").encode())
+    with pytest.raises(ConfigurationError, match=r"gateway.toml:5: agents\[0\].x: unknown key"):
+        load(str(tmp_path / "gateway.toml"), {})
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ["gateway.toml", "token"])
+def test_another_encoding_is_named(tmp_path: Path, name: str, encoding: str):
+    texts = {"gateway.toml": TABLE, "token": "s3cret-s3cret-s3cret"}
+    for file, text in texts.items():
+        (tmp_path / file).write_bytes(text.encode(encoding if file == name else "utf-8"))
+    with pytest.raises(ConfigurationError) as caught:
+        load(str(tmp_path / "gateway.toml"), {})
+    message = str(caught.value)
+    named = "UTF-32" if encoding == "utf-32" else "UTF-16"
+    assert re.search(rf"{name}:? (is {named}|has zero bytes, as UTF-16 has); save it as UTF-8", message)
+    assert "s3cret" not in message
+
+
+def test_a_byte_that_is_not_utf_8_is_found(tmp_path: Path):
+    (tmp_path / "gateway.toml").write_bytes("# für\n".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match=r"gateway\.toml: is not UTF-8 \(byte 4\); save it as UTF-8"):
+        load(str(tmp_path / "gateway.toml"), {})
+
+
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF8, codecs.BOM_UTF16_LE])
+def test_a_ca_file_with_a_mark_is_named(tmp_path: Path, mark: bytes):
+    """OpenSSL would overlook its first certificate."""
+    (tmp_path / "ca.pem").write_bytes(mark + b"-----BEGIN CERTIFICATE-----\n")
+    (tmp_path / "gateway.toml").write_text(route(**HTTPS, ca_file='"ca.pem"'))
+    with pytest.raises(ConfigurationError, match=r"ca_file: .*ca\.pem (begins with a byte-order mark|is UTF-16); save"):
+        load(str(tmp_path / "gateway.toml"), {})
 
 
 def test_files_that_cannot_be_read(tmp_path: Path):

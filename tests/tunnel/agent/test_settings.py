@@ -1,5 +1,6 @@
 """Settings from the command line and the environment; each wrong value is refused by its names."""
 
+import re
 import ssl
 
 import pytest
@@ -207,6 +208,33 @@ def test_wrong_combinations(options, said):
     environment = {"AGENT_GATEWAY": GATEWAY, "AGENT_CLUSTER": "c1", "AGENT_TOKEN": "t-1"}
     with pytest.raises(SettingsError, match=said):
         read(options, environment, "host-1")
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbft-1\r\n", b"t-1\n"])
+def test_a_byte_order_mark_is_no_part_of_a_token(tmp_path, content):
+    (tmp_path / "token").write_bytes(content)
+    settings = read(["--gateway", GATEWAY, "--cluster", "c1", "--token-file", str(tmp_path / "token")], {}, "host-1")
+    assert settings.read_token() == "t-1"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("t-1".encode("utf-16"), "token is UTF-16; save it as UTF-8, with one token in it"),
+        ("t-1".encode("utf-16-be"), "has zero bytes, as UTF-16 has; save it as UTF-8"),
+        (b"t-\xff", "is not UTF-8 (byte 3); save it as UTF-8"),
+    ],
+)
+def test_token_files_in_another_encoding(tmp_path, content, said):
+    (tmp_path / "token").write_bytes(content)
+    with pytest.raises(SettingsError, match=re.escape(said)):
+        read(["--gateway", GATEWAY, "--cluster", "c1", "--token-file", str(tmp_path / "token")], {}, "host-1")
+
+
+def test_a_ca_file_with_a_byte_order_mark_is_named(tmp_path):
+    (tmp_path / "ca.pem").write_bytes(b"\xef\xbb\xbf-----BEGIN CERTIFICATE-----")
+    with pytest.raises(SettingsError, match="begins with a byte-order mark; save it as UTF-8 without one"):
+        read([*MINIMAL, "--ca-file", str(tmp_path / "ca.pem")], {}, "host-1")
 
 
 @pytest.mark.parametrize("content", ["", "  \n", "two words", "t\nu", "caf\xe9"])
