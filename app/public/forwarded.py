@@ -20,8 +20,8 @@ from .hops import Said, forwarded, is_address, is_within, node_of, x_forwarded
 
 _NOTHING: Final = Said()
 _USUAL_PORTS: Final = {"http": 80, "https": 443}
-"""Written by nobody. 80 beside `https` comes of a proxy behind the one that ends TLS, and is not believed."""
-_PORT: Final = re.compile(rb":([0-9]+)\Z")
+"""A host does not have them. 80 beside `https` comes of a proxy behind the one that ends TLS, and is not believed."""
+_PORT: Final = re.compile(rb":([0-9]{1,5})\Z")
 
 
 class Facts(NamedTuple):
@@ -53,17 +53,18 @@ def settle(peer: str, peer_scheme: str, host: bytes, lines: Headers, proxies: Pr
         other = _NOTHING
     scheme = theirs.scheme or other.scheme or peer_scheme
     asked = theirs.host or other.host or host
+    usual = _USUAL_PORTS[scheme]
     own = _PORT.search(asked)
-    port = int(own[1]) if own else theirs.port or other.port
-    if port is None or (own is None and port in _USUAL_PORTS.values()):
-        port = _USUAL_PORTS[scheme]
-    is_usual = own is not None or port == _USUAL_PORTS[scheme]
-    way = (*theirs.way, node_of(peer.encode()))
+    port = int(own[1]) if own else theirs.port or other.port or usual
+    if own is None and port in _USUAL_PORTS.values():
+        port = usual
+    named = asked if own or port == usual else b"%b:%d" % (asked, port)
+    way = (*theirs.way, node_of(peer.partition("%")[0].encode()))
     fields = [
         (b"x-forwarded-for", ", ".join(way).encode()),
         (b"x-forwarded-proto", scheme.encode()),
         (b"x-forwarded-host", asked),
-        (b"forwarded", _elements(way, scheme, asked if is_usual else b"%b:%d" % (asked, port))),
+        (b"forwarded", _elements(way, scheme, named)),
     ]
     if b"x-forwarded-port" in said:
         fields.append((b"x-forwarded-port", b"%d" % port))

@@ -27,6 +27,8 @@ _NODE = re.compile(
     r"|(?P<bare>[0-9A-Fa-f:.]{2,45})"
 )
 """RFC 7239 section 6, and IPv6 without brackets, as X-Forwarded-For has it."""
+_NODE_BYTES = 131
+"""The longest of them: a name and a port, each 65 bytes. The last nodes are remembered; longer text is not."""
 _PAIR = re.compile(rb'[ \t]*([A-Za-z-]+)=(?:"((?:[^"\\]|\\.)*)"|([^";\\ \t]*))[ \t]*(?:;|\Z)', re.DOTALL)
 """Section 4, with blanks around a pair, and with colons and brackets in values that are not quoted: usual lines for
 HAProxy write them so, like `for=%[src];host=%[hdr(host)]`."""
@@ -81,13 +83,7 @@ def forwarded(value: bytes, networks: Networks) -> Said:
 
 def node_of(text: bytes) -> str:
     """A node: an address in its shortest form, without port, `unknown`, or an obfuscated name. Empty: it is none."""
-    found = _NODE.fullmatch(text.decode("latin-1"))
-    if found is None:
-        return ""
-    if name := found["name"]:
-        return name if name.startswith("_") else "unknown"
-    address = _address(found["bracketed"] or found["four"] or found["bare"])
-    return "" if address is None else str(address)
+    return _node(text) if len(text) <= _NODE_BYTES else ""
 
 
 def is_address(text: str) -> bool:
@@ -99,6 +95,17 @@ def is_within(text: str, networks: Networks) -> bool:
     """Whether this is an address of one of the networks. `::ffff:192.0.2.1` is 192.0.2.1 (RFC 4291 section 2.5.5.2)."""
     address = _address(text)
     return address is not None and any(address in network for network in networks)
+
+
+@lru_cache(1024)
+def _node(text: bytes) -> str:
+    found = _NODE.fullmatch(text.decode("latin-1"))
+    if found is None:
+        return ""
+    if name := found["name"]:
+        return name if name.startswith("_") else "unknown"
+    address = _address(found["bracketed"] or found["four"] or found["bare"])
+    return "" if address is None else str(address)
 
 
 @lru_cache(1024)
@@ -132,6 +139,8 @@ def _members(value: bytes) -> list[bytes]:
 
 def _beside(value: bytes, at: int) -> bytes:
     """What a list says of the node `at` from the right. The first member of a shorter list says it."""
+    if b"," not in value:
+        return value.strip(b" \t")
     members = _members(value)
     return members[min(at, len(members) - 1)]
 

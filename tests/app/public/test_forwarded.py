@@ -128,6 +128,19 @@ def test_addresses_are_written_as_each_vocabulary_wants_them():
     )
 
 
+@pytest.mark.parametrize("peer", ["fd00::1%eth0", "FD00:0::1"])
+def test_a_peer_is_written_in_its_shortest_form_without_its_zone(peer: str):
+    assert told(peer=peer)["x-forwarded-for"] == "fd00::1"
+
+
+@pytest.mark.parametrize("host", [b"a:" + b"9" * 60_000, b"a:", b"a:b", b'a"b', b"\xff", b""])
+def test_a_host_that_is_none_is_no_trouble(host: bytes):
+    """It is refused later; nothing of it is believed or lost until then."""
+    facts = settle(PEER, "http", host, [(b"x-forwarded-port", b"8443")], Proxies(NETWORKS))
+    assert facts is not None
+    assert (b"x-forwarded-host", host) in facts.fields
+
+
 @pytest.mark.parametrize("peer", ["198.51.100.9", "unknown", "", "unix:"])
 def test_nobody_else_is_believed(peer: str):
     assert settle(peer, "http", HOST, [(b"forwarded", b"for=1.2.3.4")], Proxies(NETWORKS)) is None
