@@ -1,10 +1,10 @@
 """The SQLite file of the learned routes: its schema, what is in it, and what becomes of a file that cannot be used.
 
 The file's `user_version` is the version of its schema. An older file is migrated step by step, each step in a
-transaction with its number. A file that is damaged, and one that a newer gateway wrote, is renamed, never changed or
-deleted, and a new one takes its place. The newer gateway takes such a file up again when it starts (`take_up`), and
-then it is gone. Whatever cannot be read or written for another reason is left where it is: that raises sqlite3.Error or
-OSError, and the caller does without the file.
+transaction with its number. A file that is damaged, and one that a newer gateway wrote, is renamed and kept, and a new
+one takes its place. The newer gateway takes its own up again when it starts (`take_up`), and then it is gone. Whatever
+cannot be read or written for another reason is left where it is: that raises sqlite3.Error or OSError, and the caller
+does without the file.
 
 Everything here blocks.
 """

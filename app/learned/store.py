@@ -77,6 +77,7 @@ class Store:
         self._mending = False  # all routes in force are being written
         self._connection: sqlite3.Connection | None = None  # used by the worker only
         self._identity = (0, 0)  # of the file that the connection has open
+        self._is_doubted = False  # the last transaction failed: the whole file is looked at before the next
         self._worker = ThreadPoolExecutor(1, "learned-routes")
         self._gathering: _Batch | None = None
         self._committing = False
@@ -208,8 +209,10 @@ class Store:
             put(connection, everything if everything is not None else changes)
             connection.execute("COMMIT")
         except BaseException:
+            self._is_doubted = True
             self._disconnect()  # rolls back; the fault may be gone when the file is opened again
             raise
+        self._is_doubted = False
 
     def _connected(self) -> sqlite3.Connection:
         """The connection to the current file."""
@@ -219,7 +222,10 @@ class Store:
             return self._connection
         self._take_folder()
         before = sum(self.set_aside.values())
-        self._connection = open_file(self.file, self._told)
+        if self._is_doubted:
+            self._connection, _ = open_and_read(self.file, self._told)
+        else:
+            self._connection = open_file(self.file, self._told)
         self._identity = identity(self.file)
         if sum(self.set_aside.values()) > before:
             raise _ReplacedError

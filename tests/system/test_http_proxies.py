@@ -55,18 +55,18 @@ http {{
 """
 """The lines are those of each one's documentation, but for the scheme: nobody ends TLS here."""
 
+FORWARDFOR = """option forwardfor
+    http-request set-header X-Forwarded-Proto https"""
+FORWARDED = "http-request set-header Forwarded for=%[src];host=%[req.hdr(host)];proto=https"
+SET_HEADERS = """proxy_set_header X-Real-IP $remote_addr;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto https;"""
+
 CASES = {
-    "haproxy forwardfor": (HAPROXY, "option forwardfor\n    http-request set-header X-Forwarded-Proto https"),
-    "haproxy Forwarded": (
-        HAPROXY, "http-request set-header Forwarded for=%[src];host=%[req.hdr(host)];proto=https"
-    ),
-    "nginx": (
-        NGINX,
-        "proxy_set_header X-Real-IP $remote_addr;\n"
-        + "proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;\n"
-        + "proxy_set_header X-Forwarded-Proto https;",
-    ),
-}  # fmt: skip
+    "haproxy forwardfor": (HAPROXY, FORWARDFOR),
+    "haproxy Forwarded": (HAPROXY, FORWARDED),
+    "nginx": (NGINX, SET_HEADERS),
+}
 
 
 def started(processes: Processes, folder: Path, text: str, gateway: str, lines: str) -> int:

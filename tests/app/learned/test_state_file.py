@@ -311,6 +311,26 @@ def test_a_disk_that_fills_up_later_loses_nothing(tmp_path: Path):
     assert stored(tmp_path) == ["new.a.test", "newest.a.test", "old.a.test"]
 
 
+def test_damage_that_comes_later_is_found_by_the_write_that_meets_it(tmp_path: Path):
+    """That one fails; the next has all routes in a new file."""
+    write(tmp_path, *(learned(f"{number}.a.test") for number in range(500)))
+
+    async def run() -> None:
+        routes = LearnedRoutes(Settings(grants=GRANTS), Store.open(tmp_path), clock=lambda: 1000.0)
+        with (tmp_path / FILE_NAME).open("r+b") as file:
+            file.seek(4096)
+            file.write(bytes(2048))
+        with pytest.raises(StoreError, match="malformed"):
+            await routes.register(learned("x.a.test").claim, "agent x")
+        await routes.register(learned("y.a.test").claim, "agent x")
+        assert routes.files_set_aside["damaged"] == 1
+        await routes.aclose()
+
+    asyncio.run(run())
+    assert len(stored(tmp_path)) == 502
+    assert names(tmp_path) == [DAMAGED, FILE_NAME]
+
+
 def test_what_was_never_read_is_not_overwritten(tmp_path: Path):
     """A file that could not be read at the start may be whole: its routes are there after the next one."""
     write(tmp_path, learned("old.a.test"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import ipaddress
 import logging
 import os
 import signal
@@ -12,6 +13,7 @@ import pytest
 
 from app.node.gateway import Gateway
 from app.operator.reload import NEEDS_RESTART, POLL_SECONDS, Reloader
+from app.rules.proxies import Proxies
 from app.settings import Settings, load, token_hash
 from tests.app.operator.world import GOOD, AtOnce, World
 from tests.fakes.loop import dialogue, left_behind, quiet
@@ -173,6 +175,14 @@ def test_what_needs_a_restart_keeps_its_value_and_is_named(name: str, caplog: py
     assert gateway.settings.shutdown_grace == 99.0
     (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warning.startswith(f"{name} changed: ")
+
+
+def test_other_proxies_are_trusted_from_now_on():
+    gateway = Gateway(Settings())
+    assert gateway.proxies is None
+    networks = (ipaddress.ip_network("10.0.0.0/8"),)
+    Reloader(gateway).apply(Settings(trusted_proxies=networks, proxy_fields="forwarded"))
+    assert gateway.proxies == Proxies(networks, "forwarded")
 
 
 def test_a_longer_message_than_the_server_takes_is_named(caplog: pytest.LogCaptureFixture):
