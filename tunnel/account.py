@@ -4,8 +4,10 @@ It counts bytes received and not yet taken by their consumer, messages being ass
 It does not count promised windows: 10,000 idle streams promise 2.5 GB and hold nothing. There is one account per
 process, and all links count into it.
 
-Above the high mark new exchanges are refused, windows stop growing, and consumers that lag get no credit. Above the
-hard mark `on_hard_mark` is called; it resets the exchanges that have held most for longest.
+Above the high mark windows stop growing, consumers that lag get no credit, and `on_high_mark` is called, once until
+`eased`: it ends the exchanges that stall. Only where that does not help it sets `is_full`, and new exchanges are
+refused.
+Above the hard mark `on_hard_mark` is called; it resets the exchanges that have held most for longest.
 """
 
 from collections.abc import Callable
@@ -14,7 +16,15 @@ from collections.abc import Callable
 class Account:
     """Counts the bytes held. Never blocks and never raises."""
 
-    __slots__ = ("hard_mark_bytes", "held_bytes", "high_mark_bytes", "on_hard_mark")
+    __slots__ = (
+        "hard_mark_bytes",
+        "held_bytes",
+        "high_mark_bytes",
+        "is_full",
+        "is_pressed",
+        "on_hard_mark",
+        "on_high_mark",
+    )
 
     def __init__(
         self,
@@ -26,22 +36,44 @@ class Account:
         self.high_mark_bytes = high_mark_bytes
         self.hard_mark_bytes = hard_mark_bytes if hard_mark_bytes is not None else 2 * high_mark_bytes
         self.on_hard_mark = on_hard_mark
+        self.on_high_mark: Callable[[], None] | None = None
+        """Set once this is known."""
         self.held_bytes = 0
+        self.is_pressed = False
+        """`on_high_mark` was called, and what it began is not over."""
+        self.is_full = False
+        """Above the high mark there is no room for new exchanges. Whoever hears `on_high_mark` says so."""
 
     def adjust(self, delta_bytes: int) -> None:
         """Count this many more bytes, or fewer if negative."""
         self.held_bytes += delta_bytes
-        if self.held_bytes > self.hard_mark_bytes and delta_bytes > 0 and self.on_hard_mark is not None:
-            self.on_hard_mark()
+        if self.held_bytes > self.high_mark_bytes and delta_bytes > 0:
+            self._pass_marks()
+
+    def eased(self) -> None:
+        """What `on_high_mark` began is over: call it again the next time."""
+        self.is_pressed = self.is_full = False
 
     @property
     def above_high_mark(self) -> bool:
-        """Whether new exchanges are refused and consumers that lag get no credit."""
+        """Whether windows stop growing and consumers that lag get no credit."""
         return self.held_bytes > self.high_mark_bytes
+
+    @property
+    def refuses(self) -> bool:
+        """Whether new exchanges are refused."""
+        return self.is_full and self.held_bytes > self.high_mark_bytes
 
     def may_grow(self, extra_bytes: int) -> bool:
         """Whether a receive window may grow by this much: not above half of the high mark."""
         return self.held_bytes + extra_bytes < self.high_mark_bytes // 2
+
+    def _pass_marks(self) -> None:
+        if not self.is_pressed and self.on_high_mark is not None:
+            self.is_pressed = True
+            self.on_high_mark()
+        if self.held_bytes > self.hard_mark_bytes and self.on_hard_mark is not None:
+            self.on_hard_mark()
 
     def __repr__(self) -> str:
         return f"<Account {self.held_bytes} of {self.high_mark_bytes} bytes held>"

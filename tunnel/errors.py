@@ -53,6 +53,10 @@ class NoRoomError(TunnelError):
     """The process already holds too many bytes for others (scope: node, blame: peers that do not read)."""
 
 
+class EndedForRoomError(TunnelError):
+    """Ended midway, because the process holds too many bytes: the service may have carried it out (scope: node)."""
+
+
 class NotReadError(NoRoomError):
     """The client does not read what the agent sent, and there is no room left to keep it (blame: client)."""
 

@@ -300,7 +300,7 @@ class ControlPlane:
     async def _body(self, request: Request, caller: Caller, limit_bytes: int) -> bodies.Text:
         """Read the whole body; its bytes count in the process's account while it arrives."""
         account = self._gateway.account
-        if account.above_high_mark:
+        if account.refuses:
             raise _RefusedError(problems.BUSY)
         length = request.first(b"content-length") or b""
         if length.isdigit() and (len(length) > 18 or int(length) > limit_bytes):

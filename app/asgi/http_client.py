@@ -162,6 +162,11 @@ class AsgiHttpClient(HttpClient):
         if self._runner is not None:
             self._runner.cancel()
 
+    @property
+    @override
+    def unsent_bytes(self) -> int:
+        return 0  # ASGI does not say
+
     @override
     def read_body(self) -> None:
         if self._reader is None and self._call is not None:

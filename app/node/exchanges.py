@@ -6,21 +6,20 @@ Asleep, it is on the wheel until its deadline, or until something happens to it 
 So the cost follows what is due or held, and ten thousand idle WebSockets cost nothing. Many looks at once are divided
 among turns of the loop.
 
-At the hard mark of the account it resets exchanges, the one that has held most for longest first, and ends connections
-of clients, the one with the most waiting bytes first, until the account is below the mark. It begins with the kind that
-holds more.
+Whom the process ends when it holds too much is for `relief.py` to say.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
-from weakref import WeakSet
 
 from tunnel.account import Account
 from tunnel.slices import let_go, work_off
 
+from ..observed.metrics import Limit
+from .stalls import Lags
 from .wheel import Wheel
 
 logger = logging.getLogger("gateway")
@@ -35,6 +34,8 @@ class Exchanging(Protocol):
     """One exchange at a door, as the ledger sees it."""
 
     is_websocket: bool
+    client: str
+    """The client's address."""
 
     def stop(self, *, now: bool) -> None:
         """Close a WebSocket with 1012, let a request finish. `now`: abort either."""
@@ -46,36 +47,21 @@ class Exchanging(Protocol):
         when an earlier deadline begins.
         """
 
-    def relieve(self) -> None:
-        """Give up: the process holds too much, and this exchange holds the largest share."""
+    def relieve(self, limit: Limit) -> None:
+        """Give up, and say so to both sides: the process holds too much. `limit`: which limit it is."""
+
+    def lags(self) -> Lags:
+        """Which of its two sides bytes wait for."""
 
     @property
     def held_bytes(self) -> int:
         """Bytes held for this exchange."""
 
 
-class Waiting(Protocol):
-    """A client's connection, as the ledger sees it."""
-
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes that came and are not read yet: of the next requests, of a body, of an unfinished head."""
-
-    def relieve(self) -> None:
-        """End: the process holds too much, and this connection the most of what waits."""
-
-
-class Waiters(Protocol):
-    """Who has connections: a door."""
-
-    def waiting(self) -> Iterable[Waiting]:
-        """Its connections."""
-
-
 class Exchanges:
     """The running exchanges. Iterates over a copy, so the loop body may end them."""
 
-    __slots__ = ("_account", "_awake", "_looking", "_none_left", "_relief_called", "_running", "_wheel", "waiters")
+    __slots__ = ("_account", "_awake", "_looking", "_none_left", "_running", "_wheel")
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -84,9 +70,6 @@ class Exchanges:
         self._wheel: Wheel[Exchanging] = Wheel()  # those asleep
         self._looking = False
         self._none_left: asyncio.Event | None = None  # once somebody has waited for it
-        self._relief_called = False
-        self.waiters: WeakSet[Waiters] = WeakSet()
-        """The doors whose connections may be ended at the hard mark."""
 
     def began(self, exchange: Exchanging) -> None:
         """Add an exchange, awake."""
@@ -139,48 +122,16 @@ class Exchanges:
             with contextlib.suppress(Exception):  # it has failed already, and that is logged
                 exchange.stop(now=True)
 
-    def call_for_relief(self) -> None:
-        """The account is above its hard mark: relieve it at the end of this loop turn.
-
-        Not at once, because the call comes from the data path of an exchange that may itself be reset.
-        """
-        if not self._relief_called:
-            self._relief_called = True
-            asyncio.get_running_loop().call_soon(self._relieve)
-
-    def _relieve(self) -> None:
-        self._relief_called = False
-        account = self._account
-        waiting = [each for door in self.waiters for each in door.waiting() if each.waiting_bytes]
-        waiting.sort(key=lambda each: each.waiting_bytes, reverse=True)
-        # Whoever holds something is awake.
-        ranked = sorted(self._awake, key=lambda item: (self._awake[item], item.held_bytes), reverse=True)
-        steps = [self._end_waiting(waiting), self._reset_holding(ranked)]
-        if sum(each.held_bytes for each in ranked) >= sum(each.waiting_bytes for each in waiting):
-            steps.reverse()
-        for step in steps:
-            while account.held_bytes > account.hard_mark_bytes and next(step, None) is not None:
-                pass
-
-    def _reset_holding(self, exchanges: list[Exchanging]) -> Iterator[Exchanging]:
-        for exchange in exchanges:
-            if exchange.held_bytes > 0:
-                logger.warning(
-                    "%d bytes are held: reset %r, which held most for longest", self._account.held_bytes, exchange
-                )
-                exchange.relieve()
+    def awake(self) -> Iterator[Exchanging]:
+        """Those that are awake, among them whoever holds something. They may end meanwhile: then they are left out."""
+        for exchange in list(self._awake):
+            if exchange in self._awake:
                 yield exchange
 
-    def _end_waiting(self, connections: list[Waiting]) -> Iterator[Waiting]:
-        for connection in connections:
-            if connection.waiting_bytes > 0:
-                logger.warning(
-                    "%d bytes are held: end %s, where most bytes wait unread",
-                    self._account.held_bytes,
-                    repr(connection),
-                )
-                connection.relieve()
-                yield connection
+    def holding(self) -> tuple[list[tuple[float, Exchanging]], list[Exchanging]]:
+        """Those that held something at the last look, each with its bytes x seconds; and the others that are awake."""
+        seen = [(weight, exchange) for exchange, weight in self._awake.items() if weight]
+        return seen, [exchange for exchange, weight in self._awake.items() if not weight]
 
     async def abort(self) -> None:
         """Abort every exchange, some in each turn of the loop."""

@@ -27,6 +27,7 @@ from ..settings import Settings
 from .admission import Admission
 from .drain import Drain
 from .exchanges import TICK_SECONDS, Exchanges, Exchanging
+from .relief import Relief
 from .seats import Seats
 from .stickiness import preference
 
@@ -65,6 +66,7 @@ class Gateway:
     learned: LearnedRoutes = field(init=False)
     """The routes that agents registered."""
     exchanges: Exchanges = field(init=False)
+    relief: Relief = field(init=False)
     drain: Drain = field(init=False)
     sockets: "set[asyncio.Task[Any] | None]" = field(init=False, default_factory=set)
     """The tasks that serve agents."""
@@ -84,7 +86,9 @@ class Gateway:
         self.registry = Registry(clock=time.monotonic, reconnect_grace=self.settings.reconnect_grace)
         self.account = Account(self.settings.held_bytes_limit, self.settings.held_bytes_hard_limit)
         self.exchanges = Exchanges(self.account)
-        self.account.on_hard_mark = self.exchanges.call_for_relief
+        self.relief = Relief(self.account, self.exchanges, self.metrics)
+        self.account.on_high_mark = self.relief.high_mark_passed
+        self.account.on_hard_mark = self.relief.hard_mark_passed
         self.drain = Drain(self.exchanges, self.registry, listeners=self.listeners, sockets=self.sockets)
         self.proxied = Proxied(
             account=self.account,
@@ -139,6 +143,7 @@ class Gateway:
             streams=sum(link.active for link in links),
             held_bytes=self.account.held_bytes,
             held_bytes_limits={"high": self.account.high_mark_bytes, "hard": self.account.hard_mark_bytes},
+            held_bytes_state=self.relief.state,
             spooled_bytes=self.proxied.disk.used_bytes,
             spooled_bytes_limit=self.proxied.disk.limit_bytes,
             learned_routes=len(self.learned),
@@ -162,7 +167,7 @@ class Gateway:
         None: there is none, but one may be on its way; see `wait_for_upstream`. Raises TunnelError.
         """
         account = self.account
-        if account.held_bytes > account.high_mark_bytes:
+        if account.is_full and account.held_bytes > account.high_mark_bytes:
             raise NoRoomError(f"{account.held_bytes} bytes are held")
         target = route.target
         known = self.registry.known_upstream(target)
@@ -221,6 +226,7 @@ class Gateway:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self.relief.stop()
         await self.drain.aclose()
         await self.proxied.aclose()
         await self.learned.aclose()

@@ -51,7 +51,8 @@ class HttpClient(Protocol):
     def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> bool:
         """Send a whole answer of the service, not of a HEAD. `block`: `fields` as lines, each with its CR LF.
 
-        True: the client's server took all of it at once. The call is finished, and is told nothing more.
+        True: the client's server took all of it at once. The call is finished, and is told nothing more. Else `sending`
+        may be told within this call.
         """
 
     def answer(self, status: int, fields: Headers, body: bytes, /) -> None:
@@ -77,6 +78,10 @@ class HttpClient(Protocol):
 
     def resume_body(self) -> None:
         """Go on."""
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that the client has not taken, as far as its server knows. While it falls, the client is reading."""
 
     def watch(self) -> None:
         """Notice a client that leaves; idempotent. Not asked for before an answer has been waited for."""

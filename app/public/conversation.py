@@ -17,6 +17,7 @@ from tunnel.account import Account
 from tunnel.errors import TunnelError
 from tunnel.port import Exchange
 
+from ..node.stalls import Lags
 from ..observed.access import Record
 from ..observed.metrics import Limit, Metrics, limit_of_error
 from ..rules import problems
@@ -219,10 +220,9 @@ class Conversation:
                 self._close_client()
         self._advance()
 
-    def relieve(self) -> None:
+    def relieve(self, limit: Limit = Limit.HELD_HARD) -> None:
         """The process holds too many bytes: close this WebSocket, and abort a client that does not drain its buffer."""
-        self._hit(Limit.HELD_HARD)
-        self._mailbox.clear()
+        self._hit(limit)
         stuck = self._down.blocked_since is not None
         self._close_both(1013, "gateway is out of room", to_service=1001)
         self.stop(now=True)
@@ -258,6 +258,10 @@ class Conversation:
         """Messages waiting in either direction, those being assembled, and what the stream holds."""
         return self._mailbox.held_bytes + self._client.held_bytes + self._service.held_bytes
 
+    def lags(self) -> Lags:
+        """See `Exchanging`."""
+        return self._down.lag(self._client.unsent_bytes), self._up.lag(self._service.held_bytes)
+
     # --- service to client
 
     def _advance(self) -> None:
@@ -288,12 +292,9 @@ class Conversation:
         """Count these messages as passed once the client has drained them."""
         self._given = given
         self._mailbox.passing(sum([size for size, _ in given]))
-        self._wait_for_client()
-        self._service.pause()
-
-    def _wait_for_client(self) -> None:
         self._ready = False
         self._down.block(self._client.unsent_bytes)
+        self._service.pause()
 
     def _may_pass(self, size: int) -> bool:
         """Whether the rate limit lets the oldest message pass now. If not, delay it or close the WebSocket."""
@@ -318,7 +319,7 @@ class Conversation:
         if self._client.close(*self._close):
             self._await_service_close()
         else:
-            self._wait_for_client()
+            self._down.block(self._client.unsent_bytes)
 
     def _cut_client(self) -> None:
         """The client does not read: abort its connection if the server can, else leave the connection to the server."""

@@ -8,12 +8,12 @@ paused: a service gets its credit back only as the client's server takes the byt
 ended cleanly.
 """
 
-from tunnel.account import Holding
-from tunnel.errors import BadAnswerError, NoRoomError, StoppingError, TunnelError
+from tunnel.errors import BadAnswerError, StoppingError, TunnelError
 from tunnel.http1 import is_repeatable
 from tunnel.port import Headers, ResponseHead
 
 from ..node.gateway import Gateway
+from ..node.stalls import Lag, Lags
 from ..node.stickiness import cookie_for
 from ..observed import access
 from ..observed.metrics import Limit, Stall, limit_of_error
@@ -22,40 +22,29 @@ from ..rules.request import Request
 from ..rules.routes import Route
 from ..rules.shape import REQUEST_ID
 from .client_port import HttpClient
+from .delivery import PAUSE_BYTES, Delivering
 from .header_rules import BadRequestError, answer_fields, passes_unchanged, request_head, response_headers
 from .http_deadlines import overdue
 from .http_states import ANSWERING, BROKEN, CHOOSING, FINAL, LEFT, OPEN, OVER, REFUSED, State
-from .opening_call import OpeningCall
 from .refusals import page
+from .room import WHY, error_of
 from .upload import BodyTooLargeError, Upload
 
-_PAUSE_BYTES = 16 * 1024
-"""When the client has not taken this much, the exchange is paused. Less than one yamux frame."""
 
-
-class HttpCall(OpeningCall):
+class HttpCall(Delivering):
     """One request with its answer. It is its own record: what it counts is what the access log says."""
 
     is_websocket = False
     limits_client = True
 
-    __slots__ = (
-        "_client", "_done", "_error", "_head", "_held", "_last_data", "_sending_since", "_upload", "_whole_bytes",
-        "state",
-    )  # fmt: skip
+    __slots__ = ("_error", "_head", "_upload", "_whole_bytes")
 
     def __init__(self, gateway: Gateway, route: Route, request: Request, client: HttpClient) -> None:
-        super().__init__(gateway, route, request)
-        self._client = client
+        super().__init__(gateway, route, request, client)
         self._upload: Upload | None = None  # of a request with a body
         self._head: ResponseHead | None = None
-        self._held: Holding | None = None  # of an answer in parts, or large, or not taken by the first tick
         self._whole_bytes = 0  # of the body of an answer that came whole
         self._error: Exception | None = None
-        self._done = False  # the exchange told the end of the answer
-        self._sending_since: float | None = None
-        self._last_data = self.began
-        self.state = CHOOSING
 
     def begin(self) -> None:
         """Choose an upstream and open the exchange. To be called once; `client` is told what follows."""
@@ -115,20 +104,20 @@ class HttpCall(OpeningCall):
             self._client.answer(status, fields, body)
         self._done = True
         self._whole_bytes = size_bytes
-        if size_bytes >= _PAUSE_BYTES:
+        if size_bytes >= PAUSE_BYTES:
             self._hold(size_bytes)
 
     def data(self, data: bytes, /) -> None:
         """Pass the bytes on, and hold them until the client's server took them."""
         size_bytes = len(data)
-        if size_bytes < _PAUSE_BYTES:
+        if size_bytes < PAUSE_BYTES:
             self._client.send(data)
         elif self._client.pass_on(data):
             self._last_data = self._clock()
             self.bytes_down += size_bytes
             self._gateway.metrics.request_bytes_down += size_bytes
             return
-        if self._hold(size_bytes) >= _PAUSE_BYTES and self._exchange is not None:
+        if self._hold(size_bytes) >= PAUSE_BYTES and self._exchange is not None:
             self._exchange.pause()
 
     def trailers(self, headers: Headers, /) -> None:
@@ -175,24 +164,6 @@ class HttpCall(OpeningCall):
                 self._gateway.metrics.limit_hit(Limit.TIMEOUT_HEAD, self)
             self._refuse_body(BadRequestError(why), problem, why)
 
-    def sending(self) -> None:
-        """The client's server has bytes of ours that it has not taken yet."""
-        if self._sending_since is None:
-            self._sending_since = self._clock()
-
-    def sent(self, size_bytes: int) -> None:
-        """It took them."""
-        now = self._last_data = self._clock()
-        if self._sending_since is not None:
-            self._count_stall(now - self._sending_since)
-        if size_bytes and self.state is ANSWERING:
-            self.bytes_down += size_bytes
-            self._gateway.metrics.request_bytes_down += size_bytes
-            if self._held is not None:
-                self._held.add(-size_bytes)
-                if not self._held.size_bytes and not self._done and self._exchange is not None:
-                    self._exchange.resume()
-
     def finished(self, size_bytes: int = 0, /) -> None:
         """The client's server took the rest of the answer, so many bytes of its body."""
         if size_bytes and self.state is ANSWERING:
@@ -222,13 +193,19 @@ class HttpCall(OpeningCall):
             self.closed_by = self.closed_by or "gateway"
             self._give_up(StoppingError("the gateway is stopping"))
 
-    def relieve(self) -> None:
-        """The process holds too much, and this call the largest share."""
+    def relieve(self, limit: Limit = Limit.HELD_HARD) -> None:
+        """The process holds too much: end this call, which stalls, or holds the largest share."""
         if self.state in (*FINAL, REFUSED):
             return
-        self._gateway.metrics.limit_hit(Limit.HELD_HARD, self)
+        self._gateway.metrics.limit_hit(limit, self)
         self.closed_by = "gateway"
-        self._give_up(NoRoomError("too much was held for this exchange"))
+        if self._sending_since is None or self.state is not ANSWERING:
+            self._give_up(error_of(limit, is_safe=self._exchange is None or self._is_repeatable()))
+            return
+        self.outcome, self.detail = "broken_off", WHY[limit]
+        self._reset()
+        self._client.abort()  # it does not read: nothing else would reach it
+        self._close(BROKEN)
 
     def tick(self, now: float) -> None:
         """Hold the deadlines; `now` is the loop's time."""
@@ -253,11 +230,12 @@ class HttpCall(OpeningCall):
                 self.closed_by = "gateway"
             self._give_up(late.error)
 
-    @property
-    def held_bytes(self) -> int:
-        """Bytes that this call holds, here and in its stream."""
-        held, exchange = self._held, self._exchange
-        return (held.size_bytes if held is not None else 0) + (exchange.held_bytes if exchange is not None else 0)
+    def lags(self) -> Lags:
+        """See `Exchanging`."""
+        upload, exchange = self._upload, self._exchange
+        if upload is None or exchange is None or not upload.stalled:
+            return self._lag_of_client(), None
+        return self._lag_of_client(), Lag(upload.progress_at, exchange.held_bytes)
 
     def __repr__(self) -> str:
         state = "answering" if self.state is ANSWERING else "waiting"
@@ -384,15 +362,3 @@ class HttpCall(OpeningCall):
         gateway.exchanges.ended(self)
         gateway.metrics.ended(self)
         access.emit(self)
-
-    def _hold(self, size_bytes: int) -> int:
-        """The client's server has so many bytes more to take; how many that makes."""
-        held = self._held = self._held or Holding(self._gateway.account)
-        held.add(size_bytes)
-        return held.size_bytes
-
-    def _count_stall(self, seconds: float) -> None:
-        """What the client's server was given last is taken, or never will be."""
-        self._sending_since = None
-        self.stalled_by_client_seconds += seconds
-        self._gateway.metrics.stalled_by_client.seconds += seconds

@@ -15,6 +15,7 @@ from tunnel.streams import ByteStream
 from tunnel.websocket import Failed, FrameScanner
 from tunnel.websocket.frames import Opcode, close_payload, encode_frame
 
+from ..node.stalls import Lags
 from ..observed.access import Record
 from ..observed.metrics import Limit, Metrics, limit_of_error
 from ..observed.record import ClosedBy
@@ -110,13 +111,18 @@ class Parting(ABC):
         if now:
             self._cut()
 
-    def relieve(self) -> None:
+    def relieve(self, limit: Limit = Limit.HELD_HARD) -> None:
         """The process holds too many bytes: close this WebSocket, and abort a client that does not drain its buffer."""
-        self._hit(Limit.HELD_HARD)
+        self._hit(limit)
         self._close_both(1013, "gateway is out of room", to_service=1001)
         if self._down.is_blocked:
             self._client.abort()
         self._cut()
+
+    def lags(self) -> Lags:
+        """See `Exchanging`."""
+        unsent_bytes = self._stream.held_bytes if self._stream is not None else 0
+        return self._down.passage.lag(self._client.unsent_bytes), self._up.passage.lag(unsent_bytes)
 
     # --- closing
 

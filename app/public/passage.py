@@ -8,6 +8,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable
 
+from ..node.stalls import Lag
 from ..observed import access
 from ..observed.access import Direction, Record
 from ..observed.metrics import Limit, Metrics, Stall
@@ -106,6 +107,10 @@ class Passage:
         if unsent_bytes < before:
             self.blocked_since = now  # slow, but still reading
         return now - self.blocked_since > limit_seconds
+
+    def lag(self, unsent_bytes: int) -> Lag | None:
+        """Whether bytes wait for the receiving side, of which so many are unsent."""
+        return Lag(self.blocked_since, unsent_bytes) if self.blocked_since is not None else None
 
     def unblock(self) -> None:
         """The receiving side reads again; idempotent."""

@@ -12,20 +12,14 @@ from functools import partial
 
 from tunnel import websocket
 from tunnel.account import Holding
-from tunnel.errors import (
-    BadAnswerError,
-    NoRoomError,
-    ServiceBrokeOffError,
-    StoppingError,
-    TooSlowError,
-    TunnelError,
-)
+from tunnel.errors import BadAnswerError, ServiceBrokeOffError, StoppingError, TooSlowError, TunnelError
 from tunnel.override import override
 from tunnel.port import Headers, RequestHead, ResponseHead, Sink, Upstream
 
 from ..node.admission import Ticket
 from ..node.exchanges import TICK_SECONDS
 from ..node.gateway import Gateway
+from ..node.stalls import NO_LAGS, Lags
 from ..node.stickiness import cookie_for
 from ..observed import access
 from ..observed.metrics import Limit, limit_of, limit_of_error
@@ -41,6 +35,7 @@ from .extensions import agreed_in, offered_by, offering, reserved_bits
 from .header_rules import BadRequestError, accept_headers, response_headers, upgrade_head
 from .opening_call import OpeningCall
 from .refusals import page
+from .room import WHY, error_of
 from .splice import Splice
 from .websocket_states import (
     ACCEPTING,
@@ -232,13 +227,18 @@ class WebSocketCall(OpeningCall):
         else:
             self._give_up(StoppingError("the gateway is stopping"))
 
-    def relieve(self) -> None:
+    def relieve(self, limit: Limit = Limit.HELD_HARD) -> None:
         """The process holds too many bytes: end this exchange."""
         if self._conversation is not None:
-            self._conversation.relieve()
+            self.detail = WHY[limit]
+            self._conversation.relieve(limit)
         elif self.state in (CHOOSING, OPEN, DECLINED, ACCEPTING):
-            self._gateway.metrics.limit_hit(Limit.HELD_HARD, self)
-            self._give_up(NoRoomError("too much was held for this handshake"))
+            self._gateway.metrics.limit_hit(limit, self)
+            self._give_up(error_of(limit, is_safe=True))
+
+    def lags(self) -> Lags:
+        """See `Exchanging`. While it shakes hands, deadlines of seconds hold."""
+        return self._conversation.lags() if self._conversation is not None else NO_LAGS
 
     def tick(self, now: float) -> float | None:
         """Hold the deadlines; `now` is the loop's time. Returns when to look at an open WebSocket again."""

@@ -14,6 +14,7 @@ import msgspec
 from tunnel.errors import (
     BadAnswerError,
     ClientTooSlowError,
+    EndedForRoomError,
     LinkBusyError,
     LinkLostError,
     MessageTooLargeError,
@@ -166,6 +167,11 @@ TOO_MANY_OF_CLIENT = Problem(
     429, "too_many_websockets_of_client", "Too many connections", "Too many WebSockets are open from your address.",
     "Close some, or ask the operator to raise max_websockets_per_client.", 10,
 )  # fmt: skip
+ENDED_FOR_ROOM = Problem(
+    502, "ended_for_room", "Ended midway",
+    "The gateway ran out of room and ended the request. The application may have carried it out.",
+    "Check whether it was carried out before you send it again.", None, 1013,
+)  # fmt: skip
 INTERNAL = Problem(
     500, "internal_error", "Internal error", "The gateway failed to handle the request.",
     "Ask the operator to look at the gateway's log.",
@@ -175,6 +181,7 @@ _BY_ERROR: dict[type[TunnelError], Problem] = {
     NoAgentError: NO_AGENT,
     LinkBusyError: BUSY,
     NoRoomError: BUSY,
+    EndedForRoomError: ENDED_FOR_ROOM,
     TooManyWaitingError: BUSY,
     LinkLostError: AGENT_LOST,
     StreamRefusedError: UNREACHABLE,

@@ -19,7 +19,7 @@ from tunnel.override import override
 from tunnel.port import Headers
 
 from ..public.client_port import HttpClient, HttpListener
-from .sockets import cut_off
+from .sockets import cut_off, unsent_bytes
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LAST_CHUNK: Final = b"0\r\n%b\r\n"
@@ -141,6 +141,8 @@ class Answering(HttpClient):
         if self.is_full:
             self._started = self._ended = True
             self._unsent_bytes = len(body)
+            if self._call is not None:
+                self._call.sending()
             return False
         self._call = None
         self._answered()
@@ -178,6 +180,11 @@ class Answering(HttpClient):
         self._failed()
         if self._transport is not None:
             cut_off(self._transport)
+
+    @property
+    @override
+    def unsent_bytes(self) -> int:
+        return unsent_bytes(self._transport) if self._transport is not None else 0
 
     @override
     def watch(self) -> None: ...  # the socket is read all the time, but while what was read waits

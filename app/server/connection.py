@@ -15,6 +15,8 @@ import logging
 from tunnel.override import override
 from tunnel.port import Headers
 
+from ..node.stalls import NO_LAGS, Lag, Lags
+from ..observed.metrics import Limit
 from ..public.client_port import HttpListener
 from . import connection_states as states
 from .backlog import Backlog
@@ -182,16 +184,29 @@ class Connection(Ending, asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    # --- at the hard mark of the account
+    # --- above the marks of the account
 
     @property
-    def waiting_bytes(self) -> int:
+    def client(self) -> str:
+        """See `Waiting`."""
+        return self.peer
+
+    @property
+    def held_bytes(self) -> int:
         """Bytes that came and are not read yet, as the account sees them."""
         return self._held.size_bytes if self._held is not None else 0
 
-    def relieve(self) -> None:
-        """End: the process holds too much, and most of what waits unread waits here."""
-        self._reception.relieved(self)
+    def lags(self) -> Lags:
+        """See `Waiting`. A head that does not go on, and what a client sent ahead, wait for the client.
+
+        A body waits for the service, and its call says so.
+        """
+        waits = self.state is HEAD or self.state is WAITING or self.state is ANSWERING
+        return (Lag(None, self.held_bytes), None) if waits else NO_LAGS
+
+    def relieve(self, limit: Limit) -> None:
+        """End: the process holds too much, and some of it waits unread here."""
+        self._reception.relieved(self, limit)
         self.abort_for("too many of its bytes waited unread")
 
     # --- upgrades

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
+from ..observed.metrics import Limit
 from ..public.client_port import HttpListener
 from ..rules import problems
 from .connection import Connection
@@ -71,9 +72,9 @@ class Guest:
     def joined(self, connection: Connection, /) -> None:
         """Not called: it has joined."""
 
-    def relieved(self, connection: Connection, /) -> None:
+    def relieved(self, connection: Connection, limit: Limit, /) -> None:
         """See `Reception`."""
-        self._usual.relieved(connection)
+        self._usual.relieved(connection, limit)
 
     def parted(self, connection: Connection, /) -> None:
         """It is gone, before it said anything."""

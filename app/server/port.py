@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from tunnel.account import Account
 
+from ..observed.metrics import Limit
 from ..public.client_port import HttpListener
 from .backlog import Backlog
 from .deadlines import Deadlines
@@ -58,7 +59,7 @@ class Reception(Protocol):
     def joined(self, connection: Any, /) -> None:  # noqa: ANN401
         """A connection was made."""
 
-    def relieved(self, connection: Any, /) -> None:  # noqa: ANN401
+    def relieved(self, connection: Any, limit: Limit, /) -> None:  # noqa: ANN401
         """It is ended, because the process holds too much."""
 
     def parted(self, connection: Any, /) -> None:  # noqa: ANN401

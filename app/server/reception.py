@@ -61,7 +61,7 @@ class GatewayReception:
         self.deadlines = Deadlines(loop)
         self.keep_alive_seconds = keep_alive_seconds
         self.connections: set[Connection] = set()
-        gateway.exchanges.waiters.add(self)
+        gateway.relief.waiters.add(self)
         self.most_connections = inf
         self.overfull: Callable[[Connection], None] = _nothing
         """Told of a connection that is one more than `most_connections`."""
@@ -78,12 +78,12 @@ class GatewayReception:
         self.connections.discard(connection)
 
     def waiting(self) -> "set[Connection]":
-        """The connections, for the ledger."""
+        """The connections, for the relief."""
         return self.connections
 
-    def relieved(self, _: Connection, /) -> None:
+    def relieved(self, _: Connection, limit: Limit, /) -> None:
         """A connection is ended, because the process holds too much."""
-        self._gateway.metrics.limit_hit(Limit.HELD_HARD)
+        self._gateway.metrics.limit_hit(limit)
 
     def take(self, head: Head, connection: Connection, /) -> HttpListener:
         """The call of a request."""

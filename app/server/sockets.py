@@ -9,7 +9,14 @@ import os
 import select
 import socket
 import struct
+import sys
 from collections.abc import Iterable
+
+try:
+    import fcntl
+    import termios
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
 
 _KEEPALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 """Finds a vanished client after 60 + 4 x 15 s."""
@@ -44,6 +51,23 @@ def cut_off(transport: asyncio.Transport) -> None:
         with contextlib.suppress(OSError):  # already gone
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
     transport.abort()
+
+
+def unsent_bytes(transport: asyncio.WriteTransport) -> int:
+    """What was written and the peer's system has not acknowledged: with us, and in the kernel where it says so.
+
+    The transport alone says little: the kernel lets it write again only once a third of its own buffer is free, and a
+    slow reader needs many seconds for that (tcp(7): SIOCOUTQ).
+    """
+    size_bytes = transport.get_write_buffer_size()
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.fileno() < 0 or fcntl is None:
+        return size_bytes
+    try:
+        queued = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return size_bytes
+    return size_bytes + int.from_bytes(queued, sys.byteorder)
 
 
 def is_reset(transport: asyncio.Transport) -> bool:

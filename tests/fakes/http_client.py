@@ -13,6 +13,7 @@ class FakeHttpClient:
         self.body = b""
         self.taken = False
         """The head was given to the server."""
+        self.unsent_bytes = 0
         self.takes_at_once = False
         """What is passed on."""
 

@@ -1,7 +1,17 @@
 """What the gateway counts, and how Prometheus reads it. `docs/observability.md` explains each metric."""
 
 from .counts import REQUEST_SECONDS, Distribution, Stall, StallTotal, Tls, Traffic
-from .labels import ClusterLabels, HeaderFault, Limit, Shed, code_class, limit_of, limit_of_error, status_class
+from .labels import (
+    ClusterLabels,
+    HeaderFault,
+    Limit,
+    Relieved,
+    Shed,
+    code_class,
+    limit_of,
+    limit_of_error,
+    status_class,
+)
 from .metrics import Metrics
 from .snapshot import Snapshot, Source, link_state
 
@@ -12,6 +22,7 @@ __all__ = [
     "HeaderFault",
     "Limit",
     "Metrics",
+    "Relieved",
     "Shed",
     "Snapshot",
     "Source",

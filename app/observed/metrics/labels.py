@@ -40,6 +40,7 @@ class Limit(StrEnum):
     STREAMS_LINK = "streams_link"
     HELD_HIGH = "held_high"
     HELD_HARD = "held_hard"
+    HELD_STALLED = "held_stalled"
     SPOOL = "spool"
     WAITING = "waiting"
     TIMEOUT_HEAD = "timeout_head"
@@ -54,6 +55,14 @@ class Shed(StrEnum):
     IDLE = "idle"
     TURNED_AWAY = "turned_away"
     CUT_OFF = "cut_off"
+
+
+class Relieved(StrEnum):
+    """Why something was ended to make room: the values of the label `reason`."""
+
+    STALLED = "stalled"
+    HELD_MOST = "held_most"
+    UNREAD = "unread"
 
 
 class HeaderFault(StrEnum):

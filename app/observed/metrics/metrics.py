@@ -27,6 +27,7 @@ from .labels import (
     ClusterLabels,
     HeaderFault,
     Limit,
+    Relieved,
     Shed,
     code_class,
     method_label,
@@ -70,6 +71,8 @@ class Metrics:
         self._latest_heads: list[float] = []
         """Of `_head_seconds`. Never more than of `_latest`."""
         self._limits = dict.fromkeys(Limit, 0)
+        self.relieved = dict.fromkeys(Relieved, 0)
+        """What was ended to make room."""
         self.headers_refused = dict.fromkeys(HeaderFault, 0)
         """Balancers' connections that were closed because of their PROXY header."""
         self._closes: Counter[tuple[str, str]] = Counter()
@@ -218,6 +221,11 @@ class Metrics:
         yield _gauge("gateway_held_bytes", "Bytes held for slow clients and services", state.held_bytes)
         yield _labelled("gateway_held_bytes_limit", "Marks of the held bytes", ("mark",),
                         (((mark,), value) for mark, value in state.held_bytes_limits.items()))  # fmt: skip
+        yield _gauge("gateway_held_bytes_state", "0: below the high mark; 1: whoever stalls is ended; 2: new exchanges "
+                     "are refused", state.held_bytes_state)  # fmt: skip
+        relieved = (((reason.value,), count) for reason, count in self.relieved.items())
+        yield _counter("gateway_relieved", "Exchanges and connections that were ended to make room", ("reason",),
+                       relieved)  # fmt: skip
         yield _gauge("gateway_spooled_bytes", "Bytes in temporary files for slow clients", state.spooled_bytes)
         yield _gauge("gateway_spooled_bytes_limit", "Limit of the bytes in files", state.spooled_bytes_limit)
         yield _gauge("gateway_learned_routes", "Routes that agents registered", state.learned_routes)

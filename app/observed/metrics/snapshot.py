@@ -22,6 +22,8 @@ class Snapshot:
     held_bytes: int = 0
     held_bytes_limits: Mapping[str, int] = field(default_factory=dict)
     """Mark -> bytes: `high` and `hard`."""
+    held_bytes_state: int = 0
+    """0: below the high mark. 1: whoever stalls is ended. 2: new exchanges are refused."""
     spooled_bytes: int = 0
     spooled_bytes_limit: int = 0
     learned_routes: int = 0

@@ -200,6 +200,7 @@ async def test_a_body_that_does_not_come_and_an_agent_that_leaves():
 async def test_a_full_gateway_reads_no_bodies():
     async with stage() as s:
         s.gateway.account.adjust(s.gateway.account.high_mark_bytes + 1)
+        await asyncio.sleep(1.5)  # nobody stalls, so nobody can be ended
         assert (await told(s, REGISTER, register_body()))[0] == 503
         s.gateway.account.adjust(-s.gateway.account.high_mark_bytes - 1)
         assert known(s) == []

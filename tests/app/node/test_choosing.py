@@ -98,6 +98,8 @@ async def test_the_process_being_full_counts_for_a_known_upstream_too() -> None:
         assert choose(s) is s.link
         held = Holding(s.gateway.account)
         held.add(1001)
+        assert choose(s) is s.link, "nobody was ended yet"
+        s.gateway.account.is_full = True  # and that did not help
         with pytest.raises(NoRoomError):
             choose(s)
         held.close()

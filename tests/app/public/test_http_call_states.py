@@ -172,7 +172,8 @@ async def test_a_client_that_takes_nothing_is_cut_off(name: str):
         call.sending()
         INPUTS[name](call)
         assert w.client.log[-1] == "abort"
-        assert (call.state, call.outcome, call.closed_by) == (State.LEFT, "client_left", "client")
+        ends = (State.LEFT, "client_left", "client") if name != "relieve" else (State.BROKEN, "broken_off", "gateway")
+        assert (call.state, call.outcome, call.closed_by) == ends
 
 
 @dialogue

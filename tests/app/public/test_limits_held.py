@@ -1,4 +1,5 @@
-"""What the process holds for others: at the high mark nobody new, at the hard mark who held most for longest goes.
+"""What the process holds for others: at the high mark whoever stalls goes, and nobody new comes where that does not
+help; at the hard mark who held most for longest goes.
 
 And who waits for an agent: bounded in time and in number.
 """
@@ -41,7 +42,7 @@ async def answered(request: Request, exchange: FakeExchange) -> None:
 
 
 @dialogue
-async def test_nobody_new_above_the_high_mark(caplog: pytest.LogCaptureFixture):
+async def test_nobody_new_above_the_high_mark_once_nobody_stalls(caplog: pytest.LogCaptureFixture):
     lines = Lines(caplog)
     async with Stage(**MARKS) as s:
         account = s.gateway.account
@@ -51,6 +52,8 @@ async def test_nobody_new_above_the_high_mark(caplog: pytest.LogCaptureFixture):
         await answered(*await asked(s))
         assert hits(s) == {}
         exchange.hold(1_001)
+        await answered(*await asked(s))  # those that stall are ended first
+        await asyncio.sleep(1.5)
         refused = await Request(s.app).start().over()
         assert (refused.status, refused.header(b"retry-after")) == (503, b"2")
         assert json.loads(refused.answer)["code"] == "busy"
@@ -60,7 +63,7 @@ async def test_nobody_new_above_the_high_mark(caplog: pytest.LogCaptureFixture):
         assert hits(s) == {"held_high": 2}
         for line in lines.ended[-2:]:
             assert (line["status"], line["outcome"], line["limit"]) == (503, "busy", "held_high")
-        assert len(s.link.exchanges) == 3
+        assert len(s.link.exchanges) == 4
         call.say("goes on")  # who is there already stays
         await quiet()
         assert service.heard() == [Message("goes on")]
@@ -161,7 +164,7 @@ async def test_who_held_most_for_longest_goes_and_no_more_than_needed(caplog: py
         assert [exchange.resets > 0 for exchange in exchanges] == [True, False, False]
         assert account.held_bytes == 1_501
         warnings = [record.message for record in caplog.records if record.name == "gateway"]
-        assert [text for text in warnings if "bytes are held" in text] == [
+        assert [text for text in warnings if "reset" in text] == [
             (
                 "2001 bytes are held: reset <HttpCall to c1/apps/web:80, waiting, 500 bytes held>, "
                 "which held most for longest"

@@ -78,6 +78,7 @@ LATE: dict[str, Callable[[HttpCall], object]] = {
     "tick": lambda call: call.tick(call.began + 1.0),
     "tick, after all deadlines": lambda call: call.tick(call.began + 100_000.0),
     "held_bytes": lambda call: call.held_bytes,
+    "lags": lambda call: call.lags(),
     "writable": lambda call: call.writable(),
     "repr": repr,
 }

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Self
 
+from app.observed.metrics import Limit
 from app.rules.problems import Problem
 from app.server.backlog import Backlog
 from app.server.connection import Connection
@@ -103,7 +104,7 @@ class Door:
         self.peers.append(FakePeer(connection))
         return self.peers[-1]
 
-    def relieved(self, connection: Any, /) -> None:
+    def relieved(self, connection: Any, _limit: Limit, /) -> None:
         self.relieved_ = connection
 
     def joined(self, connection: Any, /) -> None:

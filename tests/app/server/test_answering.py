@@ -185,9 +185,10 @@ async def test_a_whole_answer_that_is_not_taken_at_once():
         assert call.whole(b"x" * 100_000) is False
         await quiet()
         assert client.connection.state is State.ANSWERING
-        assert call.log == ["begin"]
+        assert call.log == ["begin", "sending"]
+        assert client.connection.unsent_bytes == len(client.wire.buffer)
         client.wire.take(len(client.wire.buffer))
-        assert call.log == ["begin", "finished 100000"]
+        assert call.log == ["begin", "sending", "finished 100000"]
         assert client.connection.state is State.WAITING
 
 

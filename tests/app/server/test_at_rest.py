@@ -223,7 +223,7 @@ class Sender(Client):
             allowed = ENDED
         elif not (self.behind or self.has_sent_last):
             allowed = AFTER_WHOLE
-        waits = connection.state is WAITING and connection.waiting_bytes > 0
+        waits = connection.state is WAITING and connection.held_bytes > 0
         return connection.state not in allowed or waits or bool(self.queue)
 
     def deliver(self) -> None:
@@ -272,7 +272,7 @@ def test_the_door_comes_to_rest(moves: list[tuple[int, Move | float]], manners: 
             assert not client.has_work_left
             if client.connection.state is OPEN:
                 client.wire.lose()
-        assert door.account.held_bytes == sum(client.connection.waiting_bytes for client in clients)
+        assert door.account.held_bytes == sum(client.connection.held_bytes for client in clients)
         await asyncio.sleep(LATEST_SECONDS)
         assert {client.connection.state for client in clients} == {CLOSED}
         assert (door.connections, len(door.deadlines), len(door.backlog), door.account.held_bytes) == ([], 0, 0, 0)

@@ -40,7 +40,7 @@ async def test_the_one_with_the_most_waiting_bytes_ends_and_no_other(caplog: pyt
         assert s.link.exchanges[1].resets == 1
         assert hits(s) == {"held_hard": 1}
         assert lines.last["detail"] == "too many of its bytes waited unread"
-        (said,) = [record.getMessage() for record in caplog.records if record.name == "gateway"]
+        (said,) = [record.getMessage() for record in caplog.records if "where most bytes" in record.message]
         ended = "<Connection answering, 1 requests, 25000 bytes wait>"
         assert said == f"50001 bytes are held: end {ended}, where most bytes wait unread"
         for visitor in (small, middle):

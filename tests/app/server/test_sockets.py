@@ -1,5 +1,8 @@
-"""How a connection is cut off, and how one is noticed that the client reset, or that waits to be accepted."""
+"""How a connection is cut off, how one is noticed that the client reset, or that waits to be accepted, and how much a
+client has not taken.
+"""
 
+import contextlib
 import select
 import socket
 import struct
@@ -7,7 +10,7 @@ import struct
 import pytest
 
 from app.server.descriptors import raise_limit
-from app.server.sockets import client_waits, cut_off, is_reset
+from app.server.sockets import client_waits, cut_off, is_reset, unsent_bytes
 from tests.app.server.browser import browsing
 from tests.app.server.door import GET, Client, Door
 from tests.app.stage import Stage
@@ -143,3 +146,30 @@ def test_a_client_waits_where_the_system_has_no_poll(monkeypatch: pytest.MonkeyP
         assert not client_waits([listening])
         with socket.create_connection(listening.getsockname()):
             assert client_waits([listening])
+
+
+def test_what_the_kernel_holds_is_unsent_too_until_the_client_reads():
+    server = socket.create_server(("127.0.0.1", 0))
+    with server, socket.create_connection(server.getsockname()) as client, server.accept()[0] as ours:
+        ours.setblocking(False)
+        transport = FakeTransport()
+        transport.socket = ours
+        transport.stuck = True
+        transport.write(b"x" * 100)
+        assert unsent_bytes(transport) == 100
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                ours.send(bytes(65_536))
+        waiting = unsent_bytes(transport)
+        assert waiting > 100
+        while unsent_bytes(transport) == waiting:
+            client.recv(65_536)
+        assert 100 <= unsent_bytes(transport) < waiting
+
+
+def test_a_socket_that_is_gone_or_none_holds_nothing():
+    transport = FakeTransport()
+    assert unsent_bytes(transport) == 0
+    transport.socket = socket.socket()
+    transport.socket.close()
+    assert unsent_bytes(transport) == 0

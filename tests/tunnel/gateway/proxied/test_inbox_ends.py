@@ -223,7 +223,7 @@ async def test_closing_for_good_what_was_left_to_be_received():
 @asynchronous
 async def test_the_account_may_close_the_inbox_that_crosses_its_hard_mark(spooled: bool):
     bench = Bench(memory_bytes=0 if spooled else 1000)
-    bench.account.hard_mark_bytes = 3
+    bench.account.high_mark_bytes = bench.account.hard_mark_bytes = 3
     bench.account.on_hard_mark = bench.inbox.close
     bench.inbox.deliver(1, b"abc")
     with pytest.raises(anyio.EndOfStream):

@@ -206,7 +206,8 @@ def reset_at_next_byte(stage: Stage, exchange: Exchange) -> None:
         stage.account.on_hard_mark = None
         exchange.reset()
 
-    stage.account.hard_mark_bytes, stage.account.on_hard_mark = 0, reset
+    stage.account.high_mark_bytes = stage.account.hard_mark_bytes = 0
+    stage.account.on_hard_mark = reset
 
 
 @conversation
