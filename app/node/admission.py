@@ -1,21 +1,23 @@
-"""Admits WebSockets, and counts the open ones by route, client address and cluster.
+"""Admits WebSockets, and counts the open ones by route, client address and cluster. Likewise requests of a client.
 
-A `Ticket` counts one WebSocket until its `release`, which is idempotent. The limits come from the policy.
+A `Ticket` counts one of them until its `release`, which is idempotent. The limits come from the policy. The addresses
+of one IPv6 network are one client (`block_of`).
 """
 
 from collections import Counter
 
 from ..rules import problems
+from ..rules.clients import block_of
 from ..rules.policy import origin_allowed
 from ..rules.request import Request
 from ..rules.routes import Route
 
 _Key = tuple[str | bytes, ...]
-"""`route`, `client` or `cluster`, and which one."""
+"""`route`, `client`, `cluster` or `requests`, and which one; `requests` are those of a client."""
 
 
 class Ticket:
-    """One admitted WebSocket."""
+    """One admitted WebSocket or request."""
 
     __slots__ = ("_counts", "_keys")
 
@@ -26,7 +28,7 @@ class Ticket:
             counts[key] += 1
 
     def release(self) -> None:
-        """The WebSocket is closed: stop counting it. Idempotent."""
+        """It is over: stop counting it. Idempotent."""
         keys, self._keys = self._keys, ()
         for key in keys:
             self._counts[key] -= 1
@@ -35,7 +37,7 @@ class Ticket:
 
 
 class Admission:
-    """The open WebSockets of this node."""
+    """The open WebSockets of this node, and the running requests that are counted."""
 
     def __init__(self) -> None:
         self._counts: Counter[_Key] = Counter()
@@ -48,7 +50,7 @@ class Admission:
             return problems.ORIGIN_REFUSED
         keys = (
             ("route", route.host, route.path),
-            ("client", request.client),
+            ("client", block_of(request.client)),
             ("cluster", route.target.cluster),
         )
         limits = (
@@ -60,6 +62,17 @@ class Admission:
             if limit is not None and self._counts[key] >= limit:
                 return problem
         return Ticket(self._counts, keys)
+
+    def admit_request(self, route: Route, request: Request) -> Ticket | problems.Problem:
+        """A ticket of a route that bounds the requests of a client, or the answer that refuses one.
+
+        Only requests that ask for a ticket count, so other routes pay nothing for it.
+        """
+        key = ("requests", block_of(request.client))
+        limit = route.policy.max_requests_per_client
+        if limit is not None and self._counts[key] >= limit:
+            return problems.TOO_MANY_REQUESTS_OF_CLIENT
+        return Ticket(self._counts, (key,))
 
     def __repr__(self) -> str:
         places = Counter(kind for kind, *_ in self._counts)

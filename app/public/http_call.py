@@ -12,6 +12,7 @@ from tunnel.errors import BadAnswerError, StoppingError, TunnelError
 from tunnel.http1 import is_repeatable
 from tunnel.port import Headers, ResponseHead
 
+from ..node.admission import Ticket
 from ..node.gateway import Gateway
 from ..node.stalls import Lag, Lags
 from ..node.stickiness import cookie_for
@@ -37,10 +38,11 @@ class HttpCall(Delivering):
     is_websocket = False
     limits_client = True
 
-    __slots__ = ("_error", "_head", "_upload", "_whole_bytes")
+    __slots__ = ("_error", "_head", "_ticket", "_upload", "_whole_bytes")
 
     def __init__(self, gateway: Gateway, route: Route, request: Request, client: HttpClient) -> None:
         super().__init__(gateway, route, request, client)
+        self._ticket: Ticket | None = None  # where its client has a limit
         self._upload: Upload | None = None  # of a request with a body
         self._head: ResponseHead | None = None
         self._whole_bytes = 0  # of the body of an answer that came whole
@@ -64,6 +66,14 @@ class HttpCall(Delivering):
                 self._too_large(BodyTooLargeError(f"{head.body_length} bytes announced"))
                 return
             self._upload = Upload(head, self._client, limit, Stall(gateway.metrics.stalled_by_service))
+        if policy.max_requests_per_client is not None:
+            ticket = gateway.admission.admit_request(self._route, self._request)
+            if isinstance(ticket, problems.Problem):
+                gateway.metrics.limit_hit(Limit.REQUESTS_CLIENT, self)
+                self.closed_by = "gateway"
+                self._refuse(ticket)
+                return
+            self._ticket = ticket
         self._choose(head, self)
 
     # --- the sink
@@ -358,6 +368,8 @@ class HttpCall(Delivering):
             gateway.metrics.request_bytes_up += self.bytes_up
         if self._sending_since is not None:
             self._count_stall(now - self._sending_since)
+        if self._ticket is not None:
+            self._ticket.release()
         self.ended_at = now
         gateway.exchanges.ended(self)
         gateway.metrics.ended(self)

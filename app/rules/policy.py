@@ -57,6 +57,8 @@ class Policy:
     """Open at once on this route."""
     max_websockets_per_client: int | None = None
     """Open at once from one client address, over all routes."""
+    max_requests_per_client: int | None = None
+    """Running at once from one client address, over all routes that have such a limit."""
     sticky: str = "off"
     """`off`, `cookie` or `client`: keep a client on one of a cluster's agents."""
     allow_trace: bool = False

@@ -167,6 +167,10 @@ TOO_MANY_OF_CLIENT = Problem(
     429, "too_many_websockets_of_client", "Too many connections", "Too many WebSockets are open from your address.",
     "Close some, or ask the operator to raise max_websockets_per_client.", 10,
 )  # fmt: skip
+TOO_MANY_REQUESTS_OF_CLIENT = Problem(
+    429, "too_many_requests_of_client", "Too many requests", "Too many requests from your address are running.",
+    "Wait until some of them have ended, or ask the operator to raise max_requests_per_client.", 2,
+)  # fmt: skip
 ENDED_FOR_ROOM = Problem(
     502, "ended_for_room", "Ended midway",
     "The gateway ran out of room and ended the request. The application may have carried it out.",

@@ -58,6 +58,7 @@ class PolicyKeys(msgspec.Struct, kw_only=True):
     max_body_bytes: Count | Unlimited | UnsetType = UNSET
     max_websockets: Count | Unlimited | UnsetType = UNSET
     max_websockets_per_client: Count | Unlimited | UnsetType = UNSET
+    max_requests_per_client: Count | Unlimited | UnsetType = UNSET
     sticky: Literal["off", "cookie", "client"] | UnsetType = UNSET
     allow_trace: bool | UnsetType = UNSET
     upgrade_timeout: Seconds | UnsetType = UNSET

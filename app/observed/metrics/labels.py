@@ -37,6 +37,7 @@ class Limit(StrEnum):
     WEBSOCKETS_ROUTE = "websockets_route"
     WEBSOCKETS_CLIENT = "websockets_client"
     WEBSOCKETS_CLUSTER = "websockets_cluster"
+    REQUESTS_CLIENT = "requests_client"
     STREAMS_LINK = "streams_link"
     HELD_HIGH = "held_high"
     HELD_HARD = "held_hard"
@@ -80,6 +81,7 @@ _LIMIT_OF_PROBLEM = {
     problems.ORIGIN_REFUSED: Limit.ORIGIN,
     problems.TOO_MANY_OF_ROUTE: Limit.WEBSOCKETS_ROUTE,
     problems.TOO_MANY_OF_CLIENT: Limit.WEBSOCKETS_CLIENT,
+    problems.TOO_MANY_REQUESTS_OF_CLIENT: Limit.REQUESTS_CLIENT,
     problems.TOO_MANY_OF_CLUSTER: Limit.WEBSOCKETS_CLUSTER,
 }
 

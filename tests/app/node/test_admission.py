@@ -1,4 +1,4 @@
-"""Admission of WebSockets: what counts where, until when, and which answer refuses one."""
+"""Admission of WebSockets and requests: what counts where, until when, and which answer refuses one."""
 
 from app.node.admission import Admission, Ticket
 from app.public.reading import read_request
@@ -52,3 +52,28 @@ def test_what_is_refused_does_not_count():
     assert admission.admit(route(), handshake(origin=b"https://evil.test"), None) is problems.ORIGIN_REFUSED
     assert admission.admit(route(max_websockets=0), handshake(), None) is problems.TOO_MANY_OF_ROUTE
     assert repr(admission) == "<Admission 0 WebSockets: 0 routes, 0 clients, 0 clusters>"
+
+
+def test_requests_of_a_client_count_until_they_are_over_and_those_of_others_do_not():
+    admission = Admission()
+    bounded = route(max_requests_per_client=2)
+    one = admitted(admission.admit_request(bounded, handshake()))
+    admitted(admission.admit_request(route(b"/b", max_requests_per_client=5), handshake()))
+    assert admission.admit_request(bounded, handshake()) is problems.TOO_MANY_REQUESTS_OF_CLIENT
+    admitted(admission.admit_request(bounded, handshake("192.0.2.2")))
+    admitted(admission.admit(route(max_websockets_per_client=1), handshake(), None))  # WebSockets count apart
+    one.release()
+    one.release()
+    admitted(admission.admit_request(bounded, handshake()))
+    assert admission.admit_request(bounded, handshake()) is problems.TOO_MANY_REQUESTS_OF_CLIENT
+
+
+def test_the_addresses_of_one_ipv6_network_are_one_client():
+    admission = Admission()
+    bounded = route(max_requests_per_client=1, max_websockets_per_client=1)
+    admitted(admission.admit_request(bounded, handshake("2001:db8::1")))
+    admitted(admission.admit(bounded, handshake("2001:db8::1"), None))
+    assert admission.admit_request(bounded, handshake("2001:db8::2")) is problems.TOO_MANY_REQUESTS_OF_CLIENT
+    assert admission.admit(bounded, handshake("2001:db8::2"), None) is problems.TOO_MANY_OF_CLIENT
+    admitted(admission.admit_request(bounded, handshake("2001:db8:0:1::1")))
+    admitted(admission.admit(bounded, handshake("2001:db8:0:1::1"), None))

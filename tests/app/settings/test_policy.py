@@ -26,6 +26,7 @@ VALUES: dict[str, tuple[str, object]] = {
     "max_body_bytes": ("1", 1),
     "max_websockets": ("7", 7),
     "max_websockets_per_client": ("8", 8),
+    "max_requests_per_client": ("9", 9),
     "sticky": ('"cookie"', "cookie"),
     "allow_trace": ("true", True),
     "upgrade_timeout": ("1", 1),
@@ -72,11 +73,12 @@ def test_a_route_lifts_a_limit_in_words(tmp_path: Path):
         "max_body_bytes",
         "max_websockets",
         "max_websockets_per_client",
+        "max_requests_per_client",
     )
     whole = "".join(f"{name} = 5\n" for name in limits)
     lifted = "".join(f'{name} = "unlimited"\n' for name in limits)
     default, (first, second) = policies(tmp_path, whole + ROUTE.format("a") + lifted + ROUTE.format("b"))
-    assert [getattr(default, name) for name in limits] == [getattr(second, name) for name in limits] == [5] * 5
+    assert [getattr(default, name) for name in limits] == [getattr(second, name) for name in limits] == [5] * 6
     assert first == Policy()
 
 
@@ -123,6 +125,7 @@ WRONG = [
     ("max_body_bytes = 1.5", "max_body_bytes"),
     ("max_websockets = 0", "max_websockets"),
     ("max_websockets_per_client = -1", "max_websockets_per_client"),
+    ("max_requests_per_client = 0", "max_requests_per_client"),
     ('max_websockets = "infinite"', "max_websockets"),
     ("sticky = true", "sticky"),
     ('allow_trace = "yes"', "allow_trace"),

@@ -235,6 +235,7 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
     "max_body_bytes": ("5", "6", 6),
     "max_websockets": ("5", "6", 6),
     "max_websockets_per_client": ("5", "6", 6),
+    "max_requests_per_client": ("5", "6", 6),
     "sticky": ('"client"', "cookie", "cookie"),
     "allow_trace": ("false", "true", True),
     "upgrade_timeout": ("1", "8", 8.0),
