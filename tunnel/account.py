@@ -6,8 +6,7 @@ process, and all links count into it.
 
 Above the high mark windows stop growing, consumers that lag get no credit, and `on_high_mark` is called, once until
 `eased`: it ends the exchanges that stall. Only where that does not help it sets `is_full`, and new exchanges are
-refused.
-Above the hard mark `on_hard_mark` is called; it resets the exchanges that have held most for longest.
+refused. Above the hard mark `on_hard_mark` is called; it resets the exchanges that have held most for longest.
 """
 
 from collections.abc import Callable

@@ -14,7 +14,7 @@ from tunnel.override import override
 
 from ..public.client_port import Message, WebSocketClient, WebSocketListener
 from .backlog import Backlog
-from .sockets import is_reset
+from .sockets import is_reset, unsent_bytes
 from .turns import Left, Turns
 from .wire import Wire
 
@@ -85,7 +85,7 @@ class ClientChannel(WebSocketClient):
     @property
     @override
     def unsent_bytes(self) -> int:
-        return self._protocol.transport.get_write_buffer_size()
+        return unsent_bytes(self._protocol.transport)
 
     @override
     def send(self, message: Message, /) -> bool:

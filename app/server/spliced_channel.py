@@ -13,6 +13,7 @@ from tunnel.override import override
 
 from ..public.client_port import SplicedClient, SplicedListener
 from .pings import pings_of
+from .sockets import unsent_bytes
 from .turns import SLICE_UNITS
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class SplicedChannel(SplicedClient):
     @property
     @override
     def unsent_bytes(self) -> int:
-        return self.transport.get_write_buffer_size()
+        return unsent_bytes(self.transport)
 
     @override
     def write(self, data: bytes, /) -> bool:
