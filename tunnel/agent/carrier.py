@@ -37,7 +37,7 @@ class Wiring:
     """Log, once, something that is ignored."""
     going_away: Callable[[], None]
     """Ask the gateway for no new exchanges, in the dialects that have no message of their own for it."""
-    stream_refused: Callable[[int, str], None]
+    stream_refused: Callable[[int, str, str], None]
     """Tell the gateway why a stream got no connection."""
     gateway_limit_bytes: Callable[[], int] = _no_limit
     """The longest message that the gateway accepts, as far as it has told."""

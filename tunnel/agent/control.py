@@ -139,9 +139,9 @@ class Control:
         """Ask for no new exchanges, in the dialects that have no message of their own for it."""
         self._say("going_away", messages.Notice())
 
-    def stream_refused(self, stream_id: int, reason: str) -> None:
-        """Say why a stream got no connection."""
-        self._say("stream_refused", messages.StreamRefused(stream_id, reason))
+    def stream_refused(self, stream_id: int, reason: str, kind: str) -> None:
+        """Say why a stream got no connection; `kind` is one of `tunnel.wire.refusals`."""
+        self._say("stream_refused", messages.StreamRefused(stream_id, reason, kind))
 
     def receive(self, fragment: bytes, *, last: bool) -> None:
         """Take a text message, or a fragment of one. Raises DialogueError."""

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 
 QUOTA_LINES = 20
 QUOTA_SECONDS = 10.0
+QUOTA_THINGS = 256
+"""Remembered, each with its own quota: 40 KB."""
 
 
 class _JsonFormatter(logging.Formatter):
@@ -46,19 +48,21 @@ def configure(log_format: str, log_level: str) -> None:
 
 
 class Quota:
-    """At most `lines` in each `seconds`, and how many were left out. Time is passed in."""
+    """At most `lines` about one thing in each `seconds`, and how many were left out. Time is passed in."""
 
     def __init__(self, lines: int = QUOTA_LINES, seconds: float = QUOTA_SECONDS) -> None:
         self._lines = lines
         self._seconds = seconds
-        self._since = float("-inf")
-        self._used = 0
+        self._used: dict[str, tuple[float, int]] = {}  # what it is about -> since when, how many
 
-    def take(self, now: float) -> int | None:
-        """None: leave this line out. Else the number of lines left out since the last quiet period."""
+    def take(self, now: float, about: str = "") -> int | None:
+        """None: leave this line out. Else the number of lines about the same left out since the last quiet period."""
         left_out = 0
-        if now - self._since >= self._seconds:
-            left_out = max(0, self._used - self._lines)
-            self._since, self._used = now, 0
-        self._used += 1
-        return left_out if self._used <= self._lines else None
+        since, used = self._used.get(about, (float("-inf"), 0))
+        if now - since >= self._seconds:
+            left_out = max(0, used - self._lines)
+            since, used = now, 0
+            if len(self._used) >= QUOTA_THINGS:
+                self._used.clear()
+        self._used[about] = since, used + 1
+        return left_out if used < self._lines else None

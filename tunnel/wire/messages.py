@@ -103,10 +103,13 @@ class Notice(msgspec.Struct, omit_defaults=True):
 
 
 class StreamRefused(msgspec.Struct):
-    """our agent -> gateway, `stream_refused`: why a yamux stream got no connection. Only for the operator's log."""
+    """our agent -> gateway, `stream_refused`: why a yamux stream got no connection. Sent before the stream's end."""
 
     stream_id: int
     reason: str = ""
+    """For the operator's log, never for clients."""
+    kind: str = ""
+    """One of `tunnel.wire.refusals`."""
 
 
 Payload = TypeVar("Payload", bound=msgspec.Struct)

@@ -156,9 +156,9 @@ def test_ping_is_answered_with_its_id():
 
 def test_refusals_are_told():
     dialogue = Dialogue()
-    dialogue.control.stream_refused(4, "no route")
+    dialogue.control.stream_refused(4, "no route", "refused")
     assert dialogue.said[1]["type"] == "stream_refused"
-    assert dialogue.said[1]["payload"] == {"stream_id": 4, "reason": "no route"}
+    assert dialogue.said[1]["payload"] == {"stream_id": 4, "reason": "no route", "kind": "refused"}
 
 
 def test_unknown_types_are_noted_once(caplog):

@@ -26,6 +26,15 @@ def test_the_quota_leaves_lines_out_and_says_how_many():
     assert quota.take(30) == 0
 
 
+def test_things_do_not_use_up_each_others_quota():
+    quota = log.Quota(lines=1, seconds=10)
+    assert [quota.take(0, about) for about in ("a", "a", "b", "b")] == [0, None, 0, None]
+    assert quota.take(10, "a") == 1
+    for number in range(10 * log.QUOTA_THINGS):
+        quota.take(20, f"thing-{number}")
+    assert len(quota._used) <= log.QUOTA_THINGS
+
+
 def test_json_lines(capsys):
     log.configure("json", "debug")
     logging.getLogger("tunnel.agent.test").debug("hello %s", "there")

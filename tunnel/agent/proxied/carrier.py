@@ -298,7 +298,7 @@ class MessageCarrier(Carrier):
         return max((exchange.lag_bytes for exchange in self._exchanges.values()), default=0)
 
     def _refused(self, target: str, reason: str) -> None:
-        left_out = self._quota.take(self._loop.time())
+        left_out = self._quota.take(self._loop.time(), target)
         if left_out is not None:
             more = f" ({left_out} more before it)" if left_out else ""
             log.warning("refused exchange to %s: %s%s", target, reason, more)

@@ -39,8 +39,8 @@ class ConnectionOwner(Protocol):
     def connected(self) -> None:
         """The dial succeeded: `write` reaches the service from now on."""
 
-    def not_connected(self, reason: str, /) -> None:
-        """The dial failed. Nothing more comes."""
+    def not_connected(self, reason: str, kind: str, /) -> None:
+        """The dial failed; `kind` is one of `tunnel.wire.refusals`. Nothing more comes."""
 
     def data_received(self, data: bytes, /) -> None:
         """Bytes of the service."""
@@ -186,7 +186,7 @@ class ServiceConnection(asyncio.BaseProtocol):
             self._dialling = None
             if not self._gone:
                 self._gone = True
-                self._owner.not_connected(f"{destination}: {error}")
+                self._owner.not_connected(f"{destination}: {error}", error.kind)
 
     # --- told by the transport
 

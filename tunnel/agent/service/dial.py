@@ -8,10 +8,17 @@ import asyncio
 import socket
 
 from tunnel.agent.service.services import Destination, Services, address_of
+from tunnel.wire import refusals
+
+_NO_SUCH_NAME = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
 
 
 class DialError(Exception):
-    """No connection; the text is for logs."""
+    """No connection; the text is for logs, and `kind` is one of `tunnel.wire.refusals`."""
+
+    def __init__(self, text: str, kind: str = refusals.OTHER) -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 async def connect(
@@ -31,8 +38,12 @@ async def connect(
             await _connect_to_one(loop, protocol, addresses, destination.port, limit_seconds)
     except TimeoutError:
         msg = f"no connection within {limit_seconds:g} s"
-        raise DialError(msg) from None
+        raise DialError(msg, refusals.SLOW) from None
+    except ConnectionRefusedError:
+        raise DialError("connection refused", refusals.REFUSED) from None
     except (OSError, UnicodeError) as error:
+        if isinstance(error, socket.gaierror) and error.errno in _NO_SUCH_NAME:
+            raise DialError("no such host", refusals.NO_SUCH_NAME) from None
         raise DialError(getattr(error, "strerror", None) or str(error)) from None
 
 

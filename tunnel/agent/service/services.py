@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from tunnel.agent.service import addresses
+from tunnel.wire.refusals import NOT_ALLOWED
 from tunnel.wire.routing_header import TCP, RoutingHeader
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -23,6 +24,8 @@ class ServiceRuleError(ValueError):
 
 class NotReachableError(Exception):
     """The service may not be reached from here; the text is for logs."""
+
+    kind = NOT_ALLOWED
 
 
 @dataclass(slots=True, frozen=True)

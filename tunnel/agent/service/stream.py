@@ -121,7 +121,7 @@ class ServiceStream:
         """Let the owner be set, and begin."""
         self._on_connected()
 
-    def not_connected(self, reason: str, /) -> None:
+    def not_connected(self, reason: str, _kind: str, /) -> None:
         """Tell why, unless nobody wants to know any more."""
         if not self._over:
             self._over = True

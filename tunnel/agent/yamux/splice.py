@@ -17,6 +17,7 @@ from typing import Protocol
 from tunnel.account import Account, Holding
 from tunnel.agent.service.connection import ServiceConnection
 from tunnel.agent.service.services import Destination, NotReachableError, Services
+from tunnel.wire.refusals import OTHER
 from tunnel.wire.routing_header import Decoder, RoutingHeaderError
 from tunnel.yamux import Session, StreamClosed
 
@@ -45,8 +46,8 @@ class Streams(Protocol):
     def stream_failed(self, stream_id: int, /) -> None:
         """An exception is being handled: log it, and reset the stream."""
 
-    def stream_refused(self, stream_id: int, target: str, reason: str, /) -> None:
-        """The stream gets no connection."""
+    def stream_refused(self, stream_id: int, target: str, reason: str, kind: str, /) -> None:
+        """The stream gets no connection; `kind` is one of `tunnel.wire.refusals`."""
 
     def stream_opened(self, stream_id: int, target: str, destination: Destination | None, /) -> None:
         """The service is connected."""
@@ -158,8 +159,8 @@ class Splice:
         if self._connection is not None:
             self._connection.resume()
 
-    def refuse(self, reason: str) -> None:
-        """End the stream without a byte, like a dial that failed."""
+    def refuse(self, reason: str, kind: str = OTHER) -> None:
+        """End the stream without a byte, like a dial that failed. The reason leaves first."""
         if self._over or self._refused:
             return
         self._refused = True
@@ -167,7 +168,7 @@ class Splice:
         if size := self._holding.size_bytes:
             self._holding.set(0)
             self._acknowledge(size)
-        self._streams.stream_refused(self._stream_id, self._target, reason)
+        self._streams.stream_refused(self._stream_id, self._target, reason, kind)
         self._end_to_gateway()
         if self._gateway_ended:
             self._finish()
@@ -187,10 +188,10 @@ class Splice:
         if self._gateway_ended:
             self._end_to_service()
 
-    def not_connected(self, reason: str, /) -> None:
+    def not_connected(self, reason: str, kind: str, /) -> None:
         """Refuse the stream."""
         self._connection = None
-        self.refuse(reason)
+        self.refuse(reason, kind)
 
     def data_received(self, data: bytes, /) -> None:
         """Pass it on; read no more while the stream is full."""
@@ -275,7 +276,7 @@ class Splice:
         try:
             destination = self._services.destination_of(header)
         except NotReachableError as error:
-            self.refuse(str(error))
+            self.refuse(str(error), error.kind)
             return
         self._connection = ServiceConnection(self)
         self._connection.dial(destination, self._services, self._dial_seconds)

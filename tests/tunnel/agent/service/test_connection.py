@@ -26,7 +26,7 @@ class Owner:
     def connected(self):
         self.told.append("connected")
 
-    def not_connected(self, reason):
+    def not_connected(self, reason, kind):
         self.told.append(("not connected", reason))
 
     def data_received(self, data):

@@ -32,7 +32,7 @@ class Leaving:
     def connected(self):
         self.connection.write(b"go")
 
-    def not_connected(self, reason):
+    def not_connected(self, reason, kind):
         self.over.set_exception(AssertionError(reason))
 
     def data_received(self, data):

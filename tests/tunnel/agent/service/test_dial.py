@@ -97,3 +97,33 @@ async def test_the_api_server_is_refused_in_every_spelling(api: str, address: st
         with pytest.raises(NotReachableError, match="API server"):
             await dialled(services)
         assert network.dialled == []
+
+
+FAULTS = [
+    (ConnectionRefusedError(111, "Connect call failed ('10.0.0.7', 80)"), "refused", "connection refused"),
+    (TimeoutError(), "slow", "no connection within 5 s"),
+    (OSError(113, "No route to host"), "", "No route to host"),
+]
+
+
+@pytest.mark.parametrize(("fault", "kind", "text"), FAULTS, ids=[kind or "other" for _, kind, _ in FAULTS])
+@dialogue
+async def test_a_dial_that_fails_says_its_kind(fault: OSError, kind: str, text: str):
+    async def fail(*_: object) -> None:
+        raise fault
+
+    with pytest.MonkeyPatch.context() as patch:
+        Network(patch, **{NAME: ["10.0.0.7"]})
+        patch.setattr(asyncio.get_running_loop(), "create_connection", fail)
+        with pytest.raises(dial.DialError, match=text) as failed:
+            await dialled(ALLOWED)
+    assert failed.value.kind == kind
+
+
+@dialogue
+async def test_a_name_without_an_address_is_no_such_name():
+    with pytest.MonkeyPatch.context() as patch:
+        Network(patch)
+        with pytest.raises(dial.DialError, match="no such host") as failed:
+            await dialled(ALLOWED)
+    assert failed.value.kind == "no_such_name"

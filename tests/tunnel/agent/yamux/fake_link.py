@@ -33,7 +33,7 @@ class FakeLink:
             failed=self.failures.append,
             note=lambda _what: None,
             going_away=lambda: None,
-            stream_refused=lambda _stream_id, _reason: None,
+            stream_refused=lambda _stream_id, _reason, _kind: None,
             gateway_limit_bytes=lambda: limit_bytes,
         )
         services = Services((ServiceEntry.parse("kuma.apps:80=127.0.0.1:1"),))

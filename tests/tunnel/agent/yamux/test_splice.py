@@ -70,9 +70,9 @@ class FakeLink:
         assert stream_id == STREAM
         self.told.append(("failed", type(sys.exc_info()[1])))
 
-    def stream_refused(self, stream_id, target, reason):
+    def stream_refused(self, stream_id, target, reason, kind):
         assert stream_id == STREAM
-        self.told.append(("refused", target, reason))
+        self.told.append(("refused", target, reason, kind))
 
     def stream_opened(self, stream_id, target, destination):
         assert stream_id == STREAM
@@ -106,8 +106,8 @@ class Ends:
     async def connect(self):
         await self._settle(lambda: self._dialled.set_result(None))
 
-    async def fail(self, text):
-        await self._settle(lambda: self._dialled.set_exception(dial.DialError(text)))
+    async def fail(self, text, kind=""):
+        await self._settle(lambda: self._dialled.set_exception(dial.DialError(text, kind)))
 
     async def _settle(self, act):
         task = self.connection._dialling
@@ -329,8 +329,8 @@ async def test_a_connection_that_comes_too_late_is_aborted(ends):
 async def test_a_failed_dial_ends_the_stream_without_a_byte(ends):
     ends = await ends()
     ends.splice.data_from_gateway(HEADER + b"request")
-    await ends.fail("refused")
-    assert ends.link.told == [("refused", "apps/kuma:3001", "127.0.0.1:1: refused"), "end"]
+    await ends.fail("no", "refused")
+    assert ends.link.told == [("refused", "apps/kuma:3001", "127.0.0.1:1: no", "refused"), "end"]
     assert (ends.link.acknowledged, ends.held) == (len(HEADER) + 7, 0)
     ends.splice.data_from_gateway(b"more")
     assert ends.link.acknowledged == len(HEADER) + 11
@@ -342,7 +342,7 @@ async def test_an_end_within_the_header_is_refused(ends):
     ends = await ends()
     ends.splice.data_from_gateway(HEADER[:-1])
     ends.splice.end_from_gateway()
-    assert ends.link.told == [("refused", "?", "the stream ended within its routing header"), "end", "closed"]
+    assert ends.link.told == [("refused", "?", "the stream ended within its routing header", ""), "end", "closed"]
     assert ends.link.acknowledged == len(HEADER) - 1
 
 
