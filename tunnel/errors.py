@@ -73,6 +73,22 @@ class ServiceUnreachableError(TunnelError):
     """The agent could not reach the service, or the service closed without an answer."""
 
 
+class ServiceRefusedError(ServiceUnreachableError):
+    """Nothing listens on the service's port: the agent's dial was refused, and nothing was sent."""
+
+
+class ServiceNotAllowedError(ServiceUnreachableError):
+    """The agent's own rules forbid the service; nothing was sent."""
+
+
+class NoSuchServiceError(ServiceUnreachableError):
+    """The service's name has no address where the agent is; nothing was sent."""
+
+
+class ServiceSlowError(ServiceUnreachableError):
+    """The agent got no connection to the service in time; nothing was sent."""
+
+
 class ServiceBrokeOffError(TunnelError):
     """The answer ended before it was complete."""
 

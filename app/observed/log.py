@@ -63,7 +63,8 @@ class JsonFormatter(logging.Formatter):
 
 
 class FloodGuard(logging.Filter):
-    """Limits the rate of warnings and errors of one kind: the same logger, level and text before its values.
+    """Limits the rate of warnings and errors of one kind: the same logger, level and text before its values, about the
+    same thing where the line names one (`extra={"about": ...}`).
 
     The first 20 in 10 s are written. The first one after that says how many were dropped. Lines below WARNING and the
     access log always pass.
@@ -72,14 +73,14 @@ class FloodGuard(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._kinds: dict[
-            tuple[str, int, str], list[float]
+            tuple[str, int, str, str], list[float]
         ] = {}  # -> start of the window, lines written, lines dropped
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to write this line, by the record's own time."""
         if record.levelno < logging.WARNING or record.name == "gateway.access":
             return True
-        kind = (record.name, record.levelno, str(record.msg))
+        kind = (record.name, record.levelno, str(record.msg), getattr(record, "about", ""))
         window = self._kinds.get(kind)
         if window is None or record.created - window[0] >= _WINDOW_SECONDS or record.created < window[0]:
             if window is None and len(self._kinds) >= _KINDS:

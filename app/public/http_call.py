@@ -300,7 +300,7 @@ class HttpCall(Delivering):
         if self._try_again(error, self, opened=opened):
             return
         self._abandon(error)
-        self._refuse(problems.problem_of(error))
+        self._refuse(problems.refusal_of(error, sent=self._exchange is not None))
 
     def _abandon(self, error: Exception) -> None:
         """The exchange is over, for this reason."""

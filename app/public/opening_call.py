@@ -41,7 +41,7 @@ class OpeningCall(Record, ABC):
         self._route = route
         self._request = request
         self._request_head: RequestHead | None = None
-        self._exchange: Exchange | None = None
+        self._exchange: Exchange | None = None  # of an attempt that sent something, also once it has failed
         self._waiting: asyncio.Task[None] | None = None  # for a link
         self._opened_at = self.began
         self._retried = False

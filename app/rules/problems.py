@@ -20,8 +20,12 @@ from tunnel.errors import (
     MessageTooLargeError,
     NoAgentError,
     NoRoomError,
+    NoSuchServiceError,
     RequestRefusedError,
     ServiceBrokeOffError,
+    ServiceNotAllowedError,
+    ServiceRefusedError,
+    ServiceSlowError,
     ServiceUnreachableError,
     StoppingError,
     StreamRefusedError,
@@ -49,6 +53,10 @@ class Problem:
     """For a WebSocket that is already open (RFC 6455 section 7.4)."""
 
 
+_MAYBE = "The request may have been carried out."
+"""For every problem that can come after a part of the request was sent: its reader must not simply try again."""
+_CHECK = "Check whether it took effect before you send it again."
+
 NO_ROUTE = Problem(
     404, "no_route", "Nothing here", "No application is published at this address.",
     "Check the address. To publish an application here, the operator adds a [[routes]] entry for this host and path.",
@@ -75,23 +83,46 @@ NO_AGENT = Problem(
 BUSY = Problem(
     503, "busy", "Too busy", "The gateway has no room for another request or WebSocket.", "Try again soon.", 2, 1013
 )
+STOPPED_UNANSWERED = Problem(
+    502, "stopping_unanswered", "Restarting",
+    f"The gateway stopped before the application answered. {_MAYBE}", _CHECK, None, 1012,
+)  # fmt: skip
 TOO_MANY_CONNECTIONS = Problem(
     503, "too_many_connections", "Too busy", "The gateway has as many connections open as it allows.",
     "Try again soon. Ask the operator to look at gateway_connections_shed_total and max_connections.", 5, 1013,
 )  # fmt: skip
 AGENT_LOST = Problem(
-    502, "agent_lost", "Connection to the cluster lost", "The cluster's agent disconnected before it answered.",
-    "Try again. The agent reconnects by itself.", None, 1012,
+    502, "agent_lost", "Connection to the cluster lost",
+    f"The cluster's agent disconnected before it answered. {_MAYBE}",
+    f"{_CHECK} The agent reconnects by itself.", None, 1012,
 )  # fmt: skip
 UNREACHABLE = Problem(
     502, "service_unreachable", "The application does not answer",
-    "The cluster is connected, but its service refused the connection or closed it without an answer.",
-    "Ask the operator to check that the service is running, that it listens on the routed port, and that the agent "
-    "may reach it.",
+    f"The cluster is connected, but its service refused the connection or closed it without an answer. {_MAYBE}",
+    f"{_CHECK} Ask the operator to check that the service is running, that it listens on the routed port, and that "
+    "the agent may reach it.",
+)  # fmt: skip
+SERVICE_REFUSED = Problem(
+    502, "service_refused", "The application is not running",
+    "The cluster is connected, but nothing accepts connections at the application's port.",
+    "Ask the operator to check that the service is running and listens on the routed port.",
+)  # fmt: skip
+NOT_ALLOWED = Problem(
+    502, "not_allowed", "The application may not be reached", "The cluster's agent is not allowed to reach it.",
+    "Ask the operator to allow the service in the agent's settings (--service or --allow).",
+)  # fmt: skip
+NO_SUCH_SERVICE = Problem(
+    502, "no_such_service", "No such application in the cluster", "The cluster knows no service of the routed name.",
+    "Ask the operator to compare the route's service and namespace with the cluster.",
+)  # fmt: skip
+SERVICE_SLOW = Problem(
+    504, "service_slow", "The application cannot be reached", "The service did not accept a connection in time.",
+    "Ask the operator to check the service, and the network and its policies between the agent and the service.",
 )  # fmt: skip
 BROKE_OFF = Problem(
-    502, "service_broke_off", "The application broke off", "The service closed the connection during its answer.",
-    "Try again. If it happens again, ask the operator to look at the service's own log.",
+    502, "service_broke_off", "The application broke off",
+    f"The service closed the connection during its answer. {_MAYBE}",
+    f"{_CHECK} If it happens again, ask the operator to look at the service's own log.",
 )  # fmt: skip
 BAD_ANSWER = Problem(
     502, "bad_answer", "The application's answer is not valid", "The service's answer breaks its protocol.",
@@ -103,8 +134,9 @@ TLS_FAILED = Problem(
     "Ask the operator to compare the route's ca_file and server_name with the service's certificate.",
 )  # fmt: skip
 TOO_SLOW = Problem(
-    504, "service_too_slow", "The application took too long", "The service did not begin its answer in time.",
-    "Try again. If it happens again, ask the operator to check the service, or to allow it more time.",
+    504, "service_too_slow", "The application took too long",
+    f"The service did not begin its answer in time. {_MAYBE}",
+    f"{_CHECK} If it happens again, ask the operator to check the service, or to allow it more time.",
 )  # fmt: skip
 TARGET_TOO_LONG = Problem(
     414, "target_too_long", "The address is too long",
@@ -192,6 +224,10 @@ _BY_ERROR: dict[type[TunnelError], Problem] = {
     RequestRefusedError: BAD_REQUEST,
     MessageTooLargeError: TOO_LARGE_FOR_AGENT,
     ServiceUnreachableError: UNREACHABLE,
+    ServiceRefusedError: SERVICE_REFUSED,
+    ServiceNotAllowedError: NOT_ALLOWED,
+    NoSuchServiceError: NO_SUCH_SERVICE,
+    ServiceSlowError: SERVICE_SLOW,
     ServiceBrokeOffError: BROKE_OFF,
     BadAnswerError: BAD_ANSWER,
     TlsFailedError: TLS_FAILED,
@@ -207,6 +243,19 @@ def problem_of(error: TunnelError) -> Problem:
         if kind in _BY_ERROR:
             return _BY_ERROR[kind]
     return INTERNAL
+
+
+_WHERE_SENT = {STOPPING: STOPPED_UNANSWERED, NO_AGENT: AGENT_LOST}
+_WHERE_NOT_SENT = {AGENT_LOST: NO_AGENT}
+
+
+def refusal_of(error: TunnelError, *, sent: bool) -> Problem:
+    """The answer to a client whose request failed with this error; `sent`: some of the request had left us.
+
+    "Try again" (503, Retry-After) is said only of a request that nobody had: another could be carried out twice.
+    """
+    problem = problem_of(error)
+    return (_WHERE_SENT if sent else _WHERE_NOT_SENT).get(problem, problem)
 
 
 _PAGE = """<!doctype html>

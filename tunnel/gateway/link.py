@@ -317,11 +317,11 @@ class Link:
                     self.send_text("pong", messages.Notice(), envelope.request_id)
             case "going_away":
                 self._going_away()
-            case "stream_refused" | "error":
+            case "error":
                 self._reported(envelope)
             case _ if self._carrier is not None and self._carrier.message_received(envelope, text):
                 pass
-            case "register" | "pong" | "heartbeat_ack" | "protocol_fallback":
+            case "register" | "pong" | "heartbeat_ack" | "protocol_fallback" | "stream_refused":
                 pass
             case other:
                 self._unknown(other)
@@ -334,12 +334,8 @@ class Link:
 
     def _reported(self, envelope: messages.Envelope) -> None:
         """Only logged, for the operator."""
-        if envelope.type == "error":
-            notice = messages.decode_payload(envelope, messages.Notice)
-            logger.warning("%s: agent reports: %.300s", self.name, notice.error)
-        else:
-            refused = messages.decode_payload(envelope, messages.StreamRefused)
-            logger.warning("%s: agent refused stream %d: %.300s", self.name, refused.stream_id, refused.reason)
+        notice = messages.decode_payload(envelope, messages.Notice)
+        logger.warning("%s: agent reports: %.300s", self.name, notice.error)
 
     def _unknown(self, kind: str) -> None:
         if kind not in self._unknown_types and len(self._unknown_types) < 16:

@@ -29,9 +29,9 @@ async def test_aclose_ends_all_that_runs():
     for call in (request, upload, handshake, agent):
         await call.over()
     assert agent.closed == (1012, "gateway is stopping")
-    assert request.status == upload.status == 503
+    assert request.status == upload.status == 502
     assert handshake.refusal is not None
-    assert handshake.refusal[0] == 503
+    assert handshake.refusal[0] == 502
     assert not stage.gateway.exchanges
     assert stage.gateway.registry.links("c1") == (stage.link,)
     await quiet()
@@ -68,7 +68,7 @@ async def test_draining_lets_requests_finish_and_then_breaks_them_off():
         await drain
         assert asyncio.get_running_loop().time() - began == pytest.approx(5.0, abs=0.1)
         await second.over()
-        assert second.status == 503
+        assert (second.status, second.header(b"retry-after")) == (502, None)
         assert s.link.exchanges[1].resets
 
 

@@ -111,6 +111,13 @@ def test_kinds_do_not_silence_each_other():
     assert written(guard, [100.0]) == []
 
 
+def test_lines_about_different_things_do_not_silence_each_other():
+    guard = FloodGuard()
+    written(guard, [100.0] * 30, about="c1/apps/noisy:80")
+    assert written(guard, [100.0], about="c1/apps/noisy:80") == []
+    assert written(guard, [100.0], about="c1/apps/quiet:80") == [0]
+
+
 @pytest.mark.parametrize("kind", [{"name": "gateway.access"}, {"level": logging.INFO}])
 def test_the_access_log_and_plain_news_are_never_held_back(kind: dict[str, Any]):
     assert written(FloodGuard(), [100.0] * 500, **kind) == [0] * 500

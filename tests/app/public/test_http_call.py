@@ -24,7 +24,7 @@ from tunnel.errors import (
 )
 
 ERRORS = [
-    (NoAgentError, 503),
+    (NoAgentError, 502),
     (LinkBusyError, 503),
     (LinkLostError, 502),
     (StreamRefusedError, 502),

@@ -9,14 +9,23 @@ import tunnel.websocket.handshake
 from app.rules import problems
 from tunnel.errors import (
     BadAnswerError,
+    ClientTooSlowError,
     LinkBusyError,
     LinkLostError,
     NoAgentError,
+    NoRoomError,
+    NoSuchServiceError,
+    NotReadError,
     RequestRefusedError,
     ServiceBrokeOffError,
+    ServiceNotAllowedError,
+    ServiceRefusedError,
+    ServiceSlowError,
     ServiceUnreachableError,
+    StoppingError,
     StreamRefusedError,
     TlsFailedError,
+    TooManyWaitingError,
     TooSlowError,
     TunnelError,
 )
@@ -30,6 +39,10 @@ ROWS = [
     (StreamRefusedError, 502, "service_unreachable", 1011, False),
     (RequestRefusedError, 400, "bad_request", 1011, False),
     (ServiceUnreachableError, 502, "service_unreachable", 1011, False),
+    (ServiceRefusedError, 502, "service_refused", 1011, False),
+    (ServiceNotAllowedError, 502, "not_allowed", 1011, False),
+    (NoSuchServiceError, 502, "no_such_service", 1011, False),
+    (ServiceSlowError, 504, "service_slow", 1011, False),
     (ServiceBrokeOffError, 502, "service_broke_off", 1011, False),
     (BadAnswerError, 502, "bad_answer", 1011, False),
     (TlsFailedError, 502, "tls_failed", 1011, False),
@@ -51,6 +64,40 @@ def test_the_table(kind: type[TunnelError], status: int, code: str, close_code: 
     problem = problems.problem_of(kind(SECRET))
     assert (problem.status, problem.code, problem.close_code) == (status, code, close_code)
     assert (problem.retry_after is not None) is retry
+
+
+SENT = [
+    (NoAgentError, "agent_lost", "no_agent"),
+    (LinkLostError, "agent_lost", "no_agent"),
+    (StoppingError, "stopping_unanswered", "stopping"),
+    (TooSlowError, "service_too_slow", "service_too_slow"),
+    (ServiceRefusedError, "service_refused", "service_refused"),
+]
+
+
+@pytest.mark.parametrize(("kind", "sent", "not_sent"), SENT)
+def test_a_request_that_was_sent_has_codes_of_its_own(kind: type[TunnelError], sent: str, not_sent: str):
+    assert problems.refusal_of(kind(SECRET), sent=True).code == sent
+    assert problems.refusal_of(kind(SECRET), sent=False).code == not_sent
+
+
+NEVER_SENT = {ClientTooSlowError, LinkBusyError, NoRoomError, NotReadError, TooManyWaitingError}
+"""A client's own fault, and what is said only of requests that may be sent again (`app/public/room.py`)."""
+
+
+def test_nobody_is_told_to_try_again_once_something_was_sent():
+    for kind in subclasses(TunnelError) - NEVER_SENT:
+        problem = problems.refusal_of(kind(SECRET), sent=True)
+        assert (problem.status == 503, problem.retry_after) == (False, None), kind
+        assert "again soon" not in problem.hint, kind
+        assert not problem.hint.startswith("Try again"), kind
+
+
+@pytest.mark.parametrize(
+    "kind", [StoppingError, LinkLostError, TooSlowError, ServiceUnreachableError, ServiceBrokeOffError]
+)
+def test_what_may_have_been_carried_out_is_said(kind: type[TunnelError]):
+    assert "may have been carried out" in problems.refusal_of(kind(SECRET), sent=True).what
 
 
 def test_every_error_has_a_row():

@@ -15,10 +15,10 @@ from tunnel.errors import (
     BadAnswerError,
     RequestRefusedError,
     ServiceBrokeOffError,
-    ServiceUnreachableError,
     TooSlowError,
     TunnelError,
 )
+from tunnel.gateway.refusals import quoted, unreachable
 from tunnel.http1.fields import read_fields, without_length
 from tunnel.port import Headers, ResponseHead
 from tunnel.wire.messages import MessageError
@@ -137,14 +137,14 @@ def decoded_headers(data: bytes | msgspec.Raw) -> dict[str, list[str] | str] | N
 
 def error_of(text: str, *, began: bool) -> TunnelError:
     """The error for an agent's error text (tunnel/PROTOCOL.md section 5, "Answers"). `began`: the answer had begun."""
-    said = f"the agent says {text[:300]!r}"
+    said = quoted(text)
     if began:
         return ServiceBrokeOffError(said)
     if text.startswith("service request failed") and "context deadline exceeded" in text:
         return TooSlowError(said)
     if text.startswith(("invalid path", "invalid query string")):
         return RequestRefusedError(said)
-    return ServiceUnreachableError(said)
+    return unreachable(text)
 
 
 def parse_frame(data: bytes) -> tuple[str, AnswerHead, bytes]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from tunnel.account import Account, Holding
 from tunnel.errors import LinkBusyError, LinkLostError, StreamRefusedError, TunnelError
 from tunnel.gateway.carrier import BrokenRuleError, Carrier, LinkSide
+from tunnel.gateway.refusals import TEXT_CHARS, unreachable
 from tunnel.gateway.yamux.stream import YamuxStream
 from tunnel.gateway.yamux.upstream import YamuxUpstream
 from tunnel.override import override
@@ -97,7 +98,10 @@ class YamuxCarrier(Carrier):
 
     @override
     def message_received(self, envelope: messages.Envelope, text: str | bytes, /) -> bool:
-        return False  # the dialect has no text messages of its own
+        if envelope.type != "stream_refused":
+            return False
+        self._refused(messages.decode_payload(envelope, messages.StreamRefused))
+        return True
 
     @override
     def upstream(self, target: Target, /) -> YamuxUpstream:
@@ -229,6 +233,25 @@ class YamuxCarrier(Carrier):
                     raise BrokenRuleError(f"the agent ended its session with code {event.code}")
             case _:
                 pass
+
+    def _refused(self, refused: messages.StreamRefused) -> None:
+        """The agent says why a stream gets no connection, before it ends the stream: its exchange fails with that.
+
+        An id that is not (or no longer) open says nothing. One of another stream of this link costs that stream, which
+        the agent could reset just as well.
+        """
+        stream = self._streams.pop(refused.stream_id, None)
+        if stream is None:
+            return
+        target = stream.target
+        logger.warning(
+            "%s: agent refused stream %d to %s: %r",
+            self.link.name, refused.stream_id, target, refused.reason[:TEXT_CHARS], extra={"about": str(target)},
+        )  # fmt: skip
+        self.session.reset_stream(refused.stream_id)
+        self.unsent.set(self.session.buffered_bytes)
+        self._lose(stream, unreachable(refused.reason, refused.kind))
+        self.wake()
 
     def _tell(self, stream: YamuxStream, callback: Callable[[], None]) -> None:
         """Call an owner. If it fails, that costs its stream, never the link."""

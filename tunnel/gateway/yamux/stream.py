@@ -13,6 +13,7 @@ from typing import Protocol
 from tunnel.account import Account, Holding
 from tunnel.errors import StreamRefusedError, TunnelError
 from tunnel.override import override
+from tunnel.port import Target
 from tunnel.streams import ByteStream, StreamOwner
 from tunnel.yamux import LocalError, Session
 
@@ -74,6 +75,7 @@ class YamuxStream(ByteStream):
         "end_received",
         "end_sent",
         "stream_id",
+        "target",
         "unread",
         "withheld_bytes",
     )
@@ -89,6 +91,8 @@ class YamuxStream(ByteStream):
         self.end_sent = False
         self.end_received = False
         self.stream_id = stream_id
+        self.target: Target | None = None
+        """What it leads to, for log lines."""
         self.owner = _NOBODY
         self.unread = unread
         """Counts what was received and not acknowledged, once the owner has seen it."""

@@ -81,6 +81,7 @@ class YamuxUpstream(Upstream):
         target = self.target
         context = tls.client_context(ca_file=target.ca_file, verify=target.verify) if target.scheme == "https" else None
         stream = self._carrier.open_stream()
+        stream.target = target
         stream.write(self._routing_header)
         bytestream: ByteStream = stream
         if context is not None:

@@ -28,11 +28,11 @@ OUTCOMES = {
     "04-http-buffered": {
         "r-1": (200, 6, "end"), "r-2": (200, 2048, "end"), "r-3": (200, 12_288, "end"), "r-4": (200, 12_288, "end"),
         "r-5": (404, 14, "end"), "r-6": (200, 0, "end"), "r-7": (302, 0, "end"), "r-8": (204, 0, "end"),
-        "r-9": (200, 8, "end"), "r-10": (200, 369, "end"), "r-11": ours(problems.UNREACHABLE),
+        "r-9": (200, 8, "end"), "r-10": (200, 369, "end"), "r-11": ours(problems.SERVICE_REFUSED),
     },
     "05-http-streamed": {
         "r-1": (200, 6, "end"), "r-2": (200, 21, "end"), "r-3": (200, 63, "end"), "r-4": (200, 7, "broken off"),
-        "r-5": ours(problems.UNREACHABLE), "r-6": (200, 0, "end"), "r-7": (204, 0, "end"), "r-8": (302, 0, "end"),
+        "r-5": ours(problems.SERVICE_REFUSED), "r-6": (200, 0, "end"), "r-7": (204, 0, "end"), "r-8": (302, 0, "end"),
         "r-9": (404, 14, "end"), "r-10": (200, 8, "end"), "r-11": ours(problems.TOO_SLOW),
         "r-12": ours(problems.BAD_REQUEST, "the json dialect cannot carry a path with two dots in a row"),
         "r-13": ours(problems.BAD_REQUEST, "the json dialect cannot carry a query with a semicolon"),

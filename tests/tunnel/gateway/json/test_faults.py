@@ -17,7 +17,12 @@ from tunnel.wire.messages import MessageError
     ("error", "outcome"),
     [
         ('service request failed: Get "http://x": context deadline exceeded', "TooSlowError"),
-        ("service request failed: dial tcp: connect: connection refused", "ServiceUnreachableError"),
+        ("service request failed: dial tcp: connect: connection refused", "ServiceRefusedError"),
+        ("service request failed: dial tcp: lookup web on 10.0.0.10:53: no such host", "NoSuchServiceError"),
+        ("service request failed: dial tcp 10.0.0.7:80: i/o timeout", "ServiceSlowError"),
+        ("service request failed: tls: failed to verify certificate: x509: unknown authority", "TlsFailedError"),
+        ("service request failed: no --service entry and no --allow pattern names it", "ServiceNotAllowedError"),
+        ("service request failed: request cancelled", "ServiceUnreachableError"),
         ("invalid service name: x", "ServiceUnreachableError"),
         ("control plane client unavailable", "ServiceUnreachableError"),
         ("", "ServiceUnreachableError"),

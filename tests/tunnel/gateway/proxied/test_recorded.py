@@ -100,7 +100,7 @@ async def test_buffered_answers(stage: Stage):
     assert outcomes["r-7"] == ([302], 0, "end")
     assert outcomes["r-8"] == ([204], 0, "end")
     assert outcomes["r-10"] == ([200], 369, "end")
-    assert outcomes["r-11"] == ([], 0, "ServiceUnreachableError")
+    assert outcomes["r-11"] == ([], 0, "ServiceRefusedError")
     cookies = [value for name, value in play.sinks["r-9"].heads[0].headers if name == b"Set-Cookie"]
     assert len(cookies) == 3
 
@@ -121,7 +121,7 @@ async def test_streamed_answers(stage: Stage):
         "r-2": ([200], 21, "end"),
         "r-3": ([200], 63, "end"),
         "r-4": ([200], 7, "ServiceBrokeOffError"),
-        "r-5": ([], 0, "ServiceUnreachableError"),
+        "r-5": ([], 0, "ServiceRefusedError"),
         "r-6": ([200], 0, "end"),
         "r-7": ([204], 0, "end"),
         "r-8": ([302], 0, "end"),

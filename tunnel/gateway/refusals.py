@@ -1,0 +1,54 @@
+"""The error for an agent's words about a service that it could not reach, in every dialect.
+
+Our agent says a `kind` (`tunnel.wire.refusals`) over yamux. Over `json` and `chunk`, and from older agents of ours,
+there is only a text, which is searched for words that Go's and our own agent use. The text goes into the error, cut,
+for the access log; clients never see it. An agent that says something wrong costs its own exchange.
+"""
+
+from tunnel.errors import (
+    NoSuchServiceError,
+    ServiceNotAllowedError,
+    ServiceRefusedError,
+    ServiceSlowError,
+    ServiceUnreachableError,
+    TlsFailedError,
+    TunnelError,
+)
+from tunnel.wire import refusals
+
+TEXT_CHARS = 300
+"""Of an agent's text in a log line."""
+
+_BY_KIND: dict[str, type[TunnelError]] = {
+    refusals.REFUSED: ServiceRefusedError,
+    refusals.NOT_ALLOWED: ServiceNotAllowedError,
+    refusals.NO_SUCH_NAME: NoSuchServiceError,
+    refusals.SLOW: ServiceSlowError,
+}
+_BY_WORDS: tuple[tuple[str, type[TunnelError]], ...] = (
+    ("--allow", ServiceNotAllowedError),
+    ("kubernetes api server", ServiceNotAllowedError),
+    ("connection refused", ServiceRefusedError),
+    ("no such host", NoSuchServiceError),
+    ("name or service not known", NoSuchServiceError),
+    ("tls:", TlsFailedError),
+    ("x509:", TlsFailedError),
+    ("tls with ", TlsFailedError),
+    ("no connection within", ServiceSlowError),
+    ("i/o timeout", ServiceSlowError),
+)  # fmt: skip
+"""The first that is found counts."""
+
+
+def quoted(text: str) -> str:
+    """An agent's text for a log line: cut, and on one line whatever is in it."""
+    return f"the agent says {text[:TEXT_CHARS]!r}"
+
+
+def unreachable(text: str, kind: str = refusals.OTHER) -> TunnelError:
+    """The error for a service that an agent could not reach, as it says in `text`."""
+    found = _BY_KIND.get(kind)
+    if found is None:
+        lowered = text[:TEXT_CHARS].lower()
+        found = next((error for words, error in _BY_WORDS if words in lowered), ServiceUnreachableError)
+    return found(quoted(text))
