@@ -1,5 +1,6 @@
 """Why a request failed: the client is told a kind and whether to try again, the access log the agent's own words."""
 
+import itertools
 import json
 import signal
 from collections.abc import Callable
@@ -11,7 +12,6 @@ import pytest
 from tests.system.clients import Answer, RawClient
 from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import LOOPBACK, Service, Stack, free_port
-from tests.system.outcomes import why_gone
 
 pytestmark = [tunnel_only]
 
@@ -36,8 +36,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_the_agents_reason_reaches_the_request_that_it_belongs_to(own_stack: Make, method: str) -> None:
+def test_the_agents_reason_reaches_the_request_that_it_belongs_to(own_stack: Make) -> None:
     stack = own_stack()
     for name in CASES:
         stack.add(Service(name, free_port()))
@@ -46,7 +45,8 @@ def test_the_agents_reason_reaches_the_request_that_it_belongs_to(own_stack: Mak
     stack.start_agent()
     stack.add(forbidden)
     with RawClient((LOOPBACK, stack.port)) as client:
-        for name, (status, code, words) in CASES.items():
+        for method, name in itertools.product(("GET", "POST"), CASES):
+            status, code, words = CASES[name]
             client.request(f"{method} / HTTP/1.1", name, "Content-Length: 0")
             answer = client.answer()
             assert told(answer) == (status, code)
@@ -63,37 +63,29 @@ def waiting(stack: Stack, method: str, client: RawClient) -> None:
         assert answer.status == 200
 
 
-def test_a_post_that_the_service_has_when_the_agent_is_killed(own_stack: Make) -> None:
+def test_requests_that_the_service_has_when_the_agent_is_killed(own_stack: Make) -> None:
+    """A GET may be sent again: it is repeatable, so the gateway tried, and found no agent."""
     stack = own_stack(reconnect_grace=0).start()
-    with RawClient(stack.address("plain")) as client:
-        waiting(stack, "POST", client)
+    with RawClient(stack.address("plain")) as post, RawClient(stack.address("plain")) as get:
+        waiting(stack, "POST", post)
+        waiting(stack, "GET", get)
         stack.agent.kill()
-        answer = client.answer()
-    assert told(answer) == (502, "agent_lost")
-    assert MAYBE in json.loads(answer.body)["message"]
-
-
-def test_a_get_when_the_agent_is_killed_may_be_sent_again(own_stack: Make) -> None:
-    """It is repeatable, so the gateway tried, and the client may."""
-    stack = own_stack(reconnect_grace=0).start()
-    with RawClient(stack.address("plain")) as client:
-        waiting(stack, "GET", client)
-        stack.agent.kill()
-        why_gone(stack.gateway)
-        answer = client.answer()
-    assert (answer.status, json.loads(answer.body)["code"], answer.one("retry-after")) == (503, "no_agent", "5")
+        posted, got = post.answer(), get.answer()
+    assert told(posted) == (502, "agent_lost")
+    assert MAYBE in json.loads(posted.body)["message"]
+    assert (got.status, json.loads(got.body)["code"], got.one("retry-after")) == (503, "no_agent", "5")
 
 
 @app_only("it stops at the first signal, in its own way")
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_request_that_the_service_has_when_the_grace_ends(own_stack: Make, method: str) -> None:
-    stack = own_stack(shutdown_grace=1.0, drain_delay=0.0).start()
-    with RawClient(stack.address("plain")) as client:
-        waiting(stack, method, client)
+def test_requests_that_the_service_has_when_the_grace_ends(own_stack: Make) -> None:
+    stack = own_stack(shutdown_grace=0.5, drain_delay=0.0).start()
+    with RawClient(stack.address("plain")) as post, RawClient(stack.address("plain")) as get:
+        waiting(stack, "POST", post)
+        waiting(stack, "GET", get)
         stack.gateway.signal(signal.SIGTERM)
-        answer = client.answer()
-    assert told(answer) == (502, "stopping_unanswered")
-    assert MAYBE in json.loads(answer.body)["message"]
+        for answer in (post.answer(), get.answer()):
+            assert told(answer) == (502, "stopping_unanswered")
+            assert MAYBE in json.loads(answer.body)["message"]
     assert stack.gateway.wait_end() == 0
 
 
