@@ -25,19 +25,21 @@ _BY_KIND: dict[str, type[TunnelError]] = {
     refusals.NO_SUCH_NAME: NoSuchServiceError,
     refusals.SLOW: ServiceSlowError,
 }
-_BY_WORDS: tuple[tuple[str, type[TunnelError]], ...] = (
-    ("--allow", ServiceNotAllowedError),
-    ("kubernetes api server", ServiceNotAllowedError),
-    ("connection refused", ServiceRefusedError),
-    ("no such host", NoSuchServiceError),
-    ("name or service not known", NoSuchServiceError),
-    ("tls:", TlsFailedError),
-    ("x509:", TlsFailedError),
-    ("tls with ", TlsFailedError),
-    ("no connection within", ServiceSlowError),
-    ("i/o timeout", ServiceSlowError),
+_BY_WORDS: tuple[tuple[tuple[str, ...], type[TunnelError]], ...] = (
+    (("--allow",), ServiceNotAllowedError),
+    (("kubernetes api server",), ServiceNotAllowedError),
+    (("connection refused",), ServiceRefusedError),
+    (("no such host",), NoSuchServiceError),
+    (("name or service not known",), NoSuchServiceError),
+    (("tls:",), TlsFailedError),
+    (("x509:",), TlsFailedError),
+    (("tls with ",), TlsFailedError),
+    (("no connection within",), ServiceSlowError),
+    (("dial ", "i/o timeout"), ServiceSlowError),  # without "dial" the request may have been sent
 )  # fmt: skip
-"""The first that is found counts."""
+"""The first of which all words are found counts."""
+_URL_ENDS = '": '
+"""Go puts the method and the quoted URL before its reason: a client's own words, which must not count."""
 
 
 def quoted(text: str) -> str:
@@ -49,6 +51,7 @@ def unreachable(text: str, kind: str = refusals.OTHER) -> TunnelError:
     """The error for a service that an agent could not reach, as it says in `text`."""
     found = _BY_KIND.get(kind)
     if found is None:
-        lowered = text[:TEXT_CHARS].lower()
-        found = next((error for words, error in _BY_WORDS if words in lowered), ServiceUnreachableError)
+        reason = text.rpartition(_URL_ENDS)[2][:TEXT_CHARS].lower()
+        matching = (error for words, error in _BY_WORDS if all(word in reason for word in words))
+        found = next(matching, ServiceUnreachableError)
     return found(quoted(text))
