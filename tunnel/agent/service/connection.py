@@ -184,7 +184,7 @@ class ServiceConnection(asyncio.BaseProtocol):
             await dial.connect(self, destination, services, limit_seconds)
         except (dial.DialError, NotReachableError) as error:
             self._dialling = None
-            if not self._gone:
+            if not self._gone and self.transport is None:  # else it came with the deadline, and is being closed
                 self._gone = True
                 self._owner.not_connected(f"{destination}: {error}", error.kind)
 

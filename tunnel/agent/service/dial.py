@@ -1,11 +1,12 @@
 """Connects to a service: resolves its name, checks every address, and connects to one of them.
 
 Never connects by name: the address that was checked is dialled, so that a name cannot change its meaning in between.
-Invariant: everything together ends within the limit.
+A service that refuses is waited for (`outages`). Invariant: everything together ends within the limit.
 """
 
 import asyncio
 import socket
+from functools import partial
 
 from tunnel.agent.service.services import Destination, Services, address_of
 from tunnel.wire import refusals
@@ -25,17 +26,9 @@ async def connect(
     protocol: asyncio.BaseProtocol, destination: Destination, services: Services, limit_seconds: float
 ) -> None:
     """Connect `protocol` to `destination`. Raises DialError or NotReachableError."""
-    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(limit_seconds):
-            # The trailing dot: the name is complete, and the resolver tries no search domain of whoever set them.
-            addresses = await _addresses_of(f"{destination.host}." if destination.by_pattern else destination.host)
-            forbidden = frozenset(
-                [address_of(found) or found for name in services.api_names for found in await _addresses_of(name)]
-            )
-            for address in addresses:
-                services.check_resolved(destination, address, forbidden)
-            await _connect_to_one(loop, protocol, addresses, destination.port, limit_seconds)
+            await services.outages.dial(destination, partial(_attempt, protocol, destination, services, limit_seconds))
     except TimeoutError:
         msg = f"no connection within {limit_seconds:g} s"
         raise DialError(msg, refusals.SLOW) from None
@@ -45,6 +38,20 @@ async def connect(
         if isinstance(error, socket.gaierror) and error.errno in _NO_SUCH_NAME:
             raise DialError("no such host", refusals.NO_SUCH_NAME) from None
         raise DialError(getattr(error, "strerror", None) or str(error)) from None
+
+
+async def _attempt(
+    protocol: asyncio.BaseProtocol, destination: Destination, services: Services, limit_seconds: float
+) -> None:
+    """Resolve, check and connect, once: a name may mean other addresses by the next attempt."""
+    # The trailing dot: the name is complete, and the resolver tries no search domain of whoever set them.
+    addresses = await _addresses_of(f"{destination.host}." if destination.by_pattern else destination.host)
+    forbidden = frozenset(
+        [address_of(found) or found for name in services.api_names for found in await _addresses_of(name)]
+    )
+    for address in addresses:
+        services.check_resolved(destination, address, forbidden)
+    await _connect_to_one(asyncio.get_running_loop(), protocol, addresses, destination.port, limit_seconds)
 
 
 async def _addresses_of(host: str) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from tunnel.agent.service import addresses
+from tunnel.agent.service.outages import Outages
 from tunnel.wire.refusals import NOT_ALLOWED
 from tunnel.wire.routing_header import TCP, RoutingHeader
 
@@ -109,6 +110,8 @@ class Services:
         cluster_domain: str = "cluster.local",
         api_hosts: tuple[str, ...] = (),
     ) -> None:
+        self.outages = Outages()
+        """Those that refuse connections at the moment."""
         self._entries = {(entry.service, entry.namespace, entry.port): entry.destination for entry in entries}
         self._patterns = patterns
         self._domain = cluster_domain

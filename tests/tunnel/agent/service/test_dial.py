@@ -22,6 +22,8 @@ class Network:
         self.names = {name.replace("_", "."): found for name, found in names.items()}
         self.asked: list[str] = []
         self.dialled: list[tuple[str, int]] = []
+        self.refusals = 0
+        """How many dials are refused first."""
         loop = asyncio.get_running_loop()
         monkeypatch.setattr(loop, "getaddrinfo", self._resolve)
         monkeypatch.setattr(loop, "create_connection", self._connect)
@@ -34,6 +36,9 @@ class Network:
 
     async def _connect(self, _factory: object, host: str, port: int) -> None:
         self.dialled.append((host, port))
+        if self.refusals:
+            self.refusals -= 1
+            raise ConnectionRefusedError(111, "Connection refused")
 
 
 async def dialled(services: Services) -> None:
@@ -127,3 +132,13 @@ async def test_a_name_without_an_address_is_no_such_name():
         with pytest.raises(dial.DialError, match="no such host") as failed:
             await dialled(ALLOWED)
     assert failed.value.kind == "no_such_name"
+
+
+@dialogue
+async def test_a_refused_dial_is_tried_again_where_the_name_leads_by_then():
+    with pytest.MonkeyPatch.context() as patch:
+        network = Network(patch, **{NAME: ["10.0.0.7"]})
+        network.refusals = 2
+        await dialled(ALLOWED)
+        assert network.dialled == [("10.0.0.7", 80)] * 3
+        assert network.asked == [f"{NAME}."] * 3
