@@ -25,6 +25,11 @@ from tunnel.override import override
 from tunnel.streams import ByteStream, StreamOwner
 from tunnel.text import NotTextError, check_pem_file
 
+HANDSHAKE_SECONDS = 10.0
+"""Two round trips and a signature; a service that speaks no TLS may wait for ever for the end of our first message."""
+_HINT = "check that the route's scheme and port are those of a service that speaks TLS"
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
+"""How OpenSSL calls what is no TLS record."""
 READ_BYTES = 65536
 """The size of one read. OpenSSL returns one record, at most 16 KiB."""
 
@@ -174,6 +179,16 @@ class TlsStream(ByteStream, StreamOwner):
             self._drop()
             self._inner.reset()
 
+    @property
+    def is_shaking_hands(self) -> bool:
+        """The handshake is not over."""
+        return not (self._established or self._over)
+
+    def give_up_handshake(self) -> None:
+        """`HANDSHAKE_SECONDS` have passed: fail, unless the handshake is over."""
+        if self.is_shaking_hands:
+            self._fail(f"no handshake within {HANDSHAKE_SECONDS:g} s; {_HINT}")
+
     def acknowledge(self, size: int, /) -> None:
         """The consumer took `size` bytes of plaintext. Raises ValueError for more than was delivered."""
         if self._over:
@@ -210,7 +225,7 @@ class TlsStream(ByteStream, StreamOwner):
         """The inner stream ended; that is in order only after close_notify."""
         if self._over or self._closed_by_peer:
             return
-        when = "without close_notify" if self._established else "during the handshake"
+        when = "without close_notify" if self._established else f"during the handshake; {_HINT}"
         self._fail(f"the service ended the connection {when}")
 
     def stream_lost(self, error: TunnelError, /) -> None:
@@ -239,7 +254,7 @@ class TlsStream(ByteStream, StreamOwner):
             return False
         except ssl.SSLError as error:
             self._flush()
-            self._fail(_text_of(error))
+            self._fail(f"{_text_of(error)}; {_HINT}" if error.reason in _NOT_TLS else _text_of(error))
             return False
         self._established = True
         self._flush()

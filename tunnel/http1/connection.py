@@ -11,7 +11,7 @@ reset.
 
 from collections.abc import Callable
 
-from tunnel.errors import StreamRefusedError, TunnelError
+from tunnel.errors import LinkLostError, StreamRefusedError, TunnelError
 from tunnel.http1.exchange import StreamExchange
 from tunnel.http1.request import encode_head
 from tunnel.http1.whole import WholeReader
@@ -34,6 +34,8 @@ class HttpConnection(StreamOwner, Spliced):
         "_on_idle",
         "_stream",
         "active",
+        "careful",
+        "closed_early",
         "idle_since",
         "is_closed",
         "keep_alive_seconds",
@@ -64,6 +66,10 @@ class HttpConnection(StreamOwner, Spliced):
         """A pool has it."""
         self.suspect = False
         """The last answer announced a body that it must not have: one may come, and would be taken for the next."""
+        self.careful = False
+        """It was opened for a request that must not be sent twice."""
+        self.closed_early = False
+        """The service ended it before a byte of its next answer."""
         self.input_ended = False
         """The peer ended its direction."""
         self.is_closed = False
@@ -121,11 +127,12 @@ class HttpConnection(StreamOwner, Spliced):
 
     @override
     def end_received(self) -> None:
-        self.input_ended = True
+        self.input_ended = self.closed_early = True
         self.finish()
 
     @override
     def stream_lost(self, error: TunnelError, /) -> None:
+        self.closed_early = not isinstance(error, LinkLostError)
         self._close()
 
     @override

@@ -36,6 +36,7 @@ from typing import NoReturn, Protocol
 
 from tunnel.errors import (
     BadAnswerError,
+    LinkLostError,
     ServiceBrokeOffError,
     ServiceUnreachableError,
     StreamRefusedError,
@@ -56,6 +57,7 @@ class _Connection(Spliced, Protocol):
     """What an exchange asks of its connection. `HttpConnection` documents it."""
 
     uses: int
+    closed_early: bool
     suspect: bool
     reader: WholeReader
     spare: "StreamExchange | None"
@@ -263,8 +265,11 @@ class StreamExchange(Exchange, StreamOwner):
         """
         if self._over:
             return
+        answered = self._answer is not None and self._answer.started
+        if not answered and self._connection.uses > 1 and not isinstance(error, LinkLostError):
+            self._connection.closed_early = True
         self._connection.lose()
-        if self._answer is not None and self._answer.started:
+        if answered:
             error = error.after_answer_began()
         elif not error.retryable and self._connection.uses > 1:
             error = self._unanswered()
@@ -349,6 +354,7 @@ class StreamExchange(Exchange, StreamOwner):
 
     def _unanswered(self) -> TunnelError:
         if self._connection.uses > 1:
+            self._connection.closed_early = True
             return StreamRefusedError("the service closed its idle connection as the request came")
         return ServiceUnreachableError("the stream ended without a byte of an answer")
 

@@ -4,6 +4,7 @@ import pytest
 
 from tests.fakes.stream import FakeStream
 from tunnel.http1 import HttpConnection, Pool
+from tunnel.http1.pool import DISTRUST_SECONDS, UNPROVEN_IDLE
 
 
 class Idle:
@@ -28,8 +29,18 @@ class Idle:
         return made
 
 
-def test_last_in_first_out() -> None:
+def proven() -> Idle:
+    """A pool whose service kept a connection open until it expired."""
     idle = Idle()
+    idle.connection()
+    idle.now = 3.01
+    idle.pool.expire()
+    idle.closed.clear()
+    return idle
+
+
+def test_last_in_first_out() -> None:
+    idle = proven()
     first, last = idle.connection(), idle.connection()
     assert len(idle.pool) == 2
     assert repr(idle.pool) == "<Pool of 2 idle connections>"
@@ -52,13 +63,76 @@ def test_expired_connections_are_closed_on_the_way() -> None:
 
 
 def test_what_may_not_be_repeated_takes_only_a_young_one() -> None:
-    idle = Idle()
+    idle = proven()
     connection = idle.connection()
-    idle.now = 1.01
+    idle.now += 1.01
     assert idle.pool.take(repeatable=False) is None
     assert (len(idle.pool), idle.closed) == (1, [])
-    idle.now = 1.0
+    idle.now -= 0.02
     assert idle.pool.take(repeatable=False) is connection
+
+
+def test_what_may_not_be_repeated_takes_none_before_the_service_has_shown_that_it_keeps_them() -> None:
+    idle = Idle()
+    first = idle.connection()
+    assert idle.pool.take(repeatable=False) is None
+    assert idle.pool.take(repeatable=True) is first
+    idle.pool.put(first)
+    idle.now = 3.01
+    assert idle.pool.take(repeatable=True) is None  # it expired, still open: the proof
+    second = idle.connection()
+    assert idle.pool.take(repeatable=False) is second
+
+
+@pytest.mark.parametrize(
+    ("hint", "idle_seconds", "taken"),
+    [(5.0, 0.0, True), (5.0, 1.0, True), (1.5, 0.6, False), (1.0, 0.0, True), (0.0, 0.0, False)],
+)
+def test_a_time_that_the_service_announces_shows_it_too(hint: float, idle_seconds: float, taken: bool) -> None:
+    idle = Idle()
+    connection = idle.connection()
+    connection.keep_alive_seconds = hint
+    idle.now = idle_seconds
+    assert (idle.pool.take(repeatable=False) is connection) is taken
+
+
+def test_a_service_that_closed_silently_is_distrusted_for_a_time_and_must_show_it_again() -> None:
+    idle = proven()
+    connection = idle.connection()
+    connection.end_received()
+    assert connection.closed_early
+    assert not idle.pool.distrusts
+    idle.pool.closed_by_service(connection)
+    assert idle.pool.distrusts
+    announced = idle.connection()
+    announced.keep_alive_seconds = 60.0
+    assert idle.pool.take(repeatable=False) is None
+    idle.now += DISTRUST_SECONDS
+    assert not idle.pool.distrusts
+    idle.connection()
+    assert idle.pool.take(repeatable=False) is None
+    idle.now += 3.01
+    idle.pool.expire()
+    kept = idle.connection()
+    assert idle.pool.take(repeatable=False) is kept
+
+
+def test_a_service_that_closes_when_it_said_it_would_is_not_distrusted() -> None:
+    idle = Idle()
+    connection = idle.connection()
+    connection.keep_alive_seconds = 2.0
+    idle.now = 2.0
+    idle.pool.closed_by_service(connection)
+    assert not idle.pool.distrusts
+
+
+def test_few_connections_of_requests_that_must_not_be_sent_twice_wait_for_the_proof() -> None:
+    idle = Idle()
+    made = [idle.connection(put=False) for _ in range(UNPROVEN_IDLE + 2)]
+    for connection in made:
+        connection.careful = True
+        idle.pool.put(connection)
+    assert (len(idle.pool), idle.closed) == (UNPROVEN_IDLE, made[UNPROVEN_IDLE:])
 
 
 @pytest.mark.parametrize(("hint", "limit"), [(0.0, 0.0), (2.0, 2.0), (60.0, 3.0), (None, 3.0)])

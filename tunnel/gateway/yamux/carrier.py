@@ -121,7 +121,7 @@ class YamuxCarrier(Carrier):
         self.unsent.set(self.session.buffered_bytes)
         if now - self._expired_at >= 1.0:
             self._expired_at = now
-            self._expire()
+            self._expire(now)
         return False
 
     @override
@@ -192,15 +192,15 @@ class YamuxCarrier(Carrier):
 
     # --- inside
 
-    def _expire(self) -> None:
-        """Close connections idle for too long, return credit that was withheld, drop idle upstreams."""
+    def _expire(self, now: float) -> None:
+        """Close what is idle for too long, give up slow TLS handshakes, return withheld credit, drop idle upstreams."""
         if self._withheld and not self.account.above_high_mark:
             withheld, self._withheld = self._withheld, set()
             for stream in withheld:
                 stream.acknowledge(0)
         unused: set[YamuxUpstream] = set()
         for target, upstream in list(self._upstreams.items()):
-            upstream.pool.expire()
+            upstream.expire(now)
             if upstream.idle:
                 if upstream in self._unused:
                     del self._upstreams[target]

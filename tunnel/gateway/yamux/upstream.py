@@ -35,7 +35,7 @@ class _CarrierOfUpstreams(Protocol):
 class YamuxUpstream(Upstream):
     """Carries exchanges to one target: HTTP/1.1 connections over streams, pooled while idle."""
 
-    __slots__ = ("_carrier", "_connections", "_reader", "_routing_header", "label", "pool", "target")
+    __slots__ = ("_carrier", "_connections", "_handshakes", "_reader", "_routing_header", "label", "pool", "target")
 
     label: str
     dialect = "yamux"
@@ -49,6 +49,7 @@ class YamuxUpstream(Upstream):
         self.pool = http1.Pool(clock=carrier.clock)
         self._reader = http1.WholeReader()
         self._connections = 0  # busy or pooled
+        self._handshakes: list[tuple[float, tls.TlsStream]] = []  # with their deadlines, as of the last look
         self._routing_header = encode_routing_header(target.service, target.namespace, target.port)
 
     @property
@@ -58,12 +59,11 @@ class YamuxUpstream(Upstream):
 
     @override
     def open(self, head: RequestHead, sink: Sink, fresh: bool = False, /) -> Exchange:
-        if fresh or head.upgrade:
-            connection = None
-        else:
-            connection = self.pool.take(head.body_length == 0 and head.method in REPEATABLE)
+        repeatable = head.body_length == 0 and head.method in REPEATABLE
+        connection = None if fresh or head.upgrade else self.pool.take(repeatable)
         if connection is None:
             connection = self._connect()
+            connection.careful = not repeatable
         self._carrier.active += 1
         try:
             return connection.open(head, sink)
@@ -72,10 +72,21 @@ class YamuxUpstream(Upstream):
             connection.close()
             raise
 
+    def expire(self, now: float) -> None:
+        """Close connections idle for too long, and give up slow TLS handshakes. Called about once a second."""
+        self.pool.expire()
+        if self._handshakes:
+            waiting, self._handshakes = self._handshakes, []
+            for deadline, stream in waiting:
+                if now >= deadline:
+                    stream.give_up_handshake()
+                elif stream.is_shaking_hands:
+                    self._handshakes.append((deadline, stream))
+
     @property
     def idle(self) -> bool:
-        """No exchange is running and no connection is pooled."""
-        return not self._connections
+        """No exchange is running, no connection is pooled, and there is nothing to remember of the service."""
+        return not self._connections and not self.pool.distrusts
 
     def _connect(self) -> http1.HttpConnection:
         target = self.target
@@ -87,7 +98,8 @@ class YamuxUpstream(Upstream):
         if context is not None:
             name = target.server_name or f"{target.service}.{target.namespace}.svc.cluster.local"
             try:
-                bytestream = tls.TlsStream(stream, context, name, account=self._carrier.account)
+                bytestream = secured = tls.TlsStream(stream, context, name, account=self._carrier.account)
+                self._handshakes.append((self._carrier.clock() + tls.HANDSHAKE_SECONDS, secured))
             except TlsFailedError:
                 stream.reset()
                 raise
@@ -106,6 +118,8 @@ class YamuxUpstream(Upstream):
 
     def _closed(self, connection: http1.HttpConnection) -> None:
         self._connections -= 1
+        if connection.closed_early:
+            self.pool.closed_by_service(connection)
         if connection.active:
             self._carrier.active -= 1
         else:
