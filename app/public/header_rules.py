@@ -16,6 +16,7 @@ from ..rules.policy import NO_CHANGES, HeaderChanges, Policy
 from ..rules.request import Request
 from ..rules.routes import is_host
 from ..rules.shape import DROPPED, REQUEST_ID, is_claim, is_lookalike
+from .dates import date_now, has_date
 from .forwarded import forwarding
 
 _METHODS = {name: name.encode("ascii") for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")}
@@ -124,7 +125,7 @@ def response_headers(headers: Headers, *, keep_length: bool = True) -> Headers:
 
 
 def answer_fields(head: ResponseHead, request_id: str, changes: HeaderChanges, *, close: bool) -> Headers:
-    """The fields of an answer for its client: in lower case, with the id, and what the route changes.
+    """The fields of an answer for its client: in lower case, with the id, a Date, and what the route changes.
 
     `close`: the connection ends with this answer. A 304 may announce the length of what it does not send; servers would
     wait for it.
@@ -136,6 +137,8 @@ def answer_fields(head: ResponseHead, request_id: str, changes: HeaderChanges, *
     ]
     if head.status == 304:
         fields = [field for field in fields if field[0] != b"content-length"]
+    if not has_date(fields):
+        fields.append((b"date", date_now()))
     if close:
         fields.append((b"connection", b"close"))
     if changes.set or changes.remove:
@@ -145,7 +148,7 @@ def answer_fields(head: ResponseHead, request_id: str, changes: HeaderChanges, *
 
 
 def passes_unchanged(status: int, block: bytes, policy: Policy) -> bool:
-    """Whether a whole answer with these lines passes as it came but for its request id; see `answer_fields`."""
+    """Whether a whole answer with these lines passes as it came, but for its id and Date; see `answer_fields`."""
     return (
         policy.response_headers is NO_CHANGES
         and policy.sticky != "cookie"

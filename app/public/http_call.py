@@ -23,6 +23,7 @@ from ..rules.request import Request
 from ..rules.routes import Route
 from ..rules.shape import REQUEST_ID
 from .client_port import HttpClient
+from .dates import date_now, is_dated
 from .delivery import PAUSE_BYTES, Delivering
 from .header_rules import BadRequestError, answer_fields, passes_unchanged, request_head, response_headers
 from .http_deadlines import overdue
@@ -86,6 +87,8 @@ class HttpCall(Delivering):
             if fields is not None:
                 self._client.start(head.status, fields)
         elif head.status != 100:
+            if head.status == 102:
+                self._last_data = self._clock()  # the service says that it is at work
             self._client.interim(head.status, response_headers(head.headers))
         elif self._upload is not None:
             self._upload.continue_()
@@ -100,6 +103,10 @@ class HttpCall(Delivering):
             self.head_at = clock()
             self.state, self.status = ANSWERING, status
             request_id = self.request_id.encode("ascii")
+            if not is_dated(headers, block):
+                date = date_now()
+                headers.append((b"date", date))
+                block = b"%bdate: %b\r\n" % (block, date)
             headers.append((REQUEST_ID, request_id))
             self._done = True
             if self._client.whole(status, headers, b"%bx-request-id: %b\r\n" % (block, request_id), body):

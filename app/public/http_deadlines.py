@@ -31,7 +31,7 @@ def overdue(
         return None
     if head is None:
         seconds = policy.response_head_timeout
-        if now - progress_at <= seconds:
+        if now - max(last_data, progress_at) <= seconds:
             return None
         if upload is None or upload.ended or upload.stalled:
             return Overdue(Limit.TIMEOUT_HEAD, TooSlowError(f"no answer within {seconds:g} s"))

@@ -1,13 +1,20 @@
 """Parses the answer to one request: bytes in; heads, body and trailers out.
 
+What RFC 9112 lets a proxy mend is mended: blanks before a colon in a head (section 5.1) are removed, blanks after a
+chunk's size skipped. A bare LF is refused, though a recipient may take one for a line's end (section 2.2): a service
+that copies a user's line break into a field would let that user write fields, or a whole answer, of his own.
+
 llhttp (httptools) parses heads and chunked bodies. Lengths and ends are handled here, because httptools cannot be
 told that the request was HEAD, does not say where an answer ends, and swallows blank lines between answers. Never
 calls a sink, never touches a stream. What was parsed waits in `heads`, `body` and `trailers`.
 
 Invariants: no head is longer than `HEAD_LIMIT_BYTES`, and chunk overhead and trailers exceed it by at most the piece
-they came with; there are at most `INTERIM_LIMIT` interim answers; after `complete` nothing is parsed, and `leftover`
+they came with; there are at most `INTERIM_LIMIT` interim answers in one piece and `INTERIM_LIMIT_BYTES` of them
+altogether; after `complete` nothing is parsed, and `leftover`
 says whether more bytes came.
 """
+
+import re
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -18,11 +25,16 @@ from tunnel.port import Headers, ResponseHead
 HEAD_LIMIT_BYTES = 64 * 1024
 """Of one head, and of the overhead between two pieces of body: several times what common servers send."""
 INTERIM_LIMIT = 32
-"""1xx answers before the final one; real services send one or two."""
+"""1xx answers in one piece; real services send one or two, and with 102 one every few seconds."""
+INTERIM_LIMIT_BYTES = 1024 * 1024
+"""Of all of them: a 102 each second for ten hours."""
 
 _HEAD, _LENGTH, _CHUNKED, _UNTIL_END, _TUNNEL = range(5)
 _END_OF_HEAD = b"\r\n\r\n"
 _FIRST_BYTE = ord("H")
+_BLANKS_BEFORE_COLON = re.compile(rb"(?<=\n)([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+(?=:)")
+_MENDABLE = re.compile(rb"\r\n[!#$%&'*+\-.^_`|~0-9A-Za-z]+[ \t]+(?::|$)")
+"""In the part of a head that came; its rest may still bring the colon."""
 _FIELD_OVERHEAD_BYTES = 4
 """Colon, blank, CR, LF."""
 
@@ -33,11 +45,14 @@ class Answer:
     __slots__ = (
         "_before",
         "_chunks",
+        "_faulty",
         "_for_head",
         "_for_upgrade",
         "_head_over",
+        "_head_parts",
         "_headers",
         "_interim",
+        "_interim_bytes",
         "_left",
         "_overhead",
         "_parser",
@@ -57,13 +72,18 @@ class Answer:
         self._for_head = for_head
         self._for_upgrade = for_upgrade
         self._phase = _HEAD
-        self._parser = HttpResponseParser(self)
+        self._parser = _parser(self)
         self._head_over = False
+        self._head_parts: list[bytes] = []
+        """What came of a head that is not complete."""
+        self._faulty = False
+        """llhttp refused it; it may be mended once it is complete."""
         self._headers: Headers = []
         self._before = b""
         """The last bytes of earlier pieces: 3 within a head, 5 within chunks."""
         self._overhead = 0
         self._interim = 0
+        self._interim_bytes = 0
         self._left = 0
         self._chunks: list[bytes] = []
         self.started = False
@@ -80,6 +100,7 @@ class Answer:
 
     def feed(self, data: bytes) -> None:
         """Parse all of `data`, which is never empty. Raises BadAnswerError; do not use the answer after that."""
+        self._interim = 0
         while self._phase == _HEAD:
             end = self._feed_head(data)
             if end is None or end == len(data):
@@ -140,15 +161,36 @@ class Answer:
         self._overhead += len(data) if end is None else end
         if self._overhead > HEAD_LIMIT_BYTES:
             raise BadAnswerError(f"a head of more than {HEAD_LIMIT_BYTES} bytes")
+        part = data if end is None else data[:end]
+        if not self._faulty:
+            self._parse_head(part)
         if end is None:
-            self._parse(data)
+            self._head_parts.append(part)
             self._before = (before + data)[-3:]
             return None
-        self._parse(data[:end])
+        if self._faulty:
+            self._mend_head(part)
+        self._head_parts.clear()
         if not self._head_over:
             raise BadAnswerError("not HTTP/1.1: no end of the head where there must be one")
         self._end_head()
         return end
+
+    def _parse_head(self, part: bytes) -> None:
+        """Let llhttp parse a part of a head; what it refuses is `_faulty` if it may be mended."""
+        try:
+            self._parse(part)
+        except BadAnswerError:
+            if _MENDABLE.search(b"".join([*self._head_parts, part])) is None:
+                raise
+            self._faulty = True
+
+    def _mend_head(self, last: bytes) -> None:
+        """Parse the complete head again, from its beginning, without the blanks before its colons."""
+        self._faulty = self._head_over = False
+        self._headers = []
+        self._parser = _parser(self)
+        self._parse(_BLANKS_BEFORE_COLON.sub(rb"\1", b"".join([*self._head_parts, last])))
 
     def _end_head(self) -> None:
         status = self._parser.get_status_code()
@@ -157,12 +199,12 @@ class Answer:
             raise BadAnswerError(f"an answer of HTTP/{version} with status {status}")
         headers, self._headers = self._headers, []
         self._before = b""
-        self._overhead = 0
+        size_bytes, self._overhead = self._overhead, 0
         fields = read_fields(headers)
         if fields.chunked and version == "1.0":  # RFC 9112 section 6.1
             raise BadAnswerError("Transfer-Encoding in an answer of HTTP/1.0")
         if status < 200:
-            self._end_early_head(status, headers, fields)
+            self._end_early_head(status, headers, fields, size_bytes)
             return
         self.persistent = version == "1.1" and not fields.close
         self.keep_alive_seconds = fields.keep_alive_seconds
@@ -185,7 +227,7 @@ class Answer:
             self._phase = _UNTIL_END
             self.persistent = False
 
-    def _end_early_head(self, status: int, headers: Headers, fields: Fields) -> None:
+    def _end_early_head(self, status: int, headers: Headers, fields: Fields, size_bytes: int) -> None:
         if fields.chunked or fields.length:
             raise BadAnswerError(f"a {status} that announces a body")
         if status == 101:
@@ -196,10 +238,13 @@ class Answer:
             return
         self._interim += 1
         if self._interim > INTERIM_LIMIT:
-            raise BadAnswerError(f"more than {INTERIM_LIMIT} interim answers")
+            raise BadAnswerError(f"more than {INTERIM_LIMIT} interim answers at once")
+        self._interim_bytes += size_bytes
+        if self._interim_bytes > INTERIM_LIMIT_BYTES:
+            raise BadAnswerError(f"more than {INTERIM_LIMIT_BYTES} bytes of interim answers")
         self.heads.append(ResponseHead(status, without_length(fields.passed_on)))
         self._head_over = False
-        self._parser = HttpResponseParser(self)
+        self._parser = _parser(self)
 
     # --- chunks
 
@@ -243,3 +288,10 @@ class Answer:
         if self._phase == _CHUNKED and not self.complete:
             self.complete = True
             self.trailers = trailers_passed_on(self._headers)
+
+
+def _parser(answer: Answer) -> HttpResponseParser:
+    """llhttp, strict but for blanks after the size of a chunk."""
+    parser = HttpResponseParser(answer)
+    parser.set_dangerous_leniencies(lenient_spaces_after_chunk_size=True)
+    return parser

@@ -50,7 +50,7 @@ async def test_an_answer_in_pieces():
         exchange.answer(201, [(b"Set-Cookie", b"a=1"), (b"X-B", b"2"), (b"Set-Cookie", b"b=2")])
         await quiet()
         assert request.status == 201
-        assert request.headers[:-1] == [(b"set-cookie", b"a=1"), (b"x-b", b"2"), (b"set-cookie", b"b=2")]
+        assert request.headers[:-2] == [(b"set-cookie", b"a=1"), (b"x-b", b"2"), (b"set-cookie", b"b=2")]
         request_id = request.header(b"x-request-id")
         assert request_id
         assert (b"x-request-id", request_id) in exchange.head.headers

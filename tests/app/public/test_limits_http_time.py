@@ -63,6 +63,20 @@ async def test_interim_answers_do_not_count():
         assert (request.status, hits(s)) == (504, {"timeout_head": 1})
 
 
+@dialogue
+async def test_a_service_that_says_that_it_is_at_work_has_longer():
+    async with Stage() as s:
+        request = Request(s.app).start()
+        await quiet()
+        for _ in range(20):
+            s.exchange.answer(102)
+            await asyncio.sleep(50.0)
+        s.exchange.answer(200)
+        s.exchange.finish()
+        await request.over()
+        assert (request.status, hits(s)) == (200, {})
+
+
 # --- idle_timeout
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.tunnel.http1.talk import ask
-from tunnel.http1.answer import INTERIM_LIMIT
+from tunnel.http1.answer import INTERIM_LIMIT, INTERIM_LIMIT_BYTES
 from tunnel.port import Headers
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -32,6 +32,19 @@ GOOD: dict[str, tuple[bytes, Headers, bytes, str]] = {
         b"",
         "idle",
     ),
+    "blanks before colons": (
+        OK + b"Content-Length : 5\r\nA \t : b : c\r\nD: e :f\r\n\r\nhello",
+        [(b"Content-Length", b"5"), (b"A", b"b : c"), (b"D", b"e :f")],
+        b"hello",
+        "idle",
+    ),
+    "blanks before the colon of a coding": (
+        OK + b"Transfer-Encoding  : chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        [],
+        b"x",
+        "idle",
+    ),
+    "blanks after chunk sizes": (CHUNKED + b"5 \r\nhello\r\n1   \r\n!\r\n0 \r\n\r\n", [], b"hello!", "idle"),
     "repeated": (
         OK + b"Set-Cookie: a\r\nSet-cookie: b\r\nContent-Length: 0\r\nSet-Cookie: a\r\n\r\n",
         [(b"Set-Cookie", b"a"), (b"Set-cookie", b"b"), (b"Content-Length", b"0"), (b"Set-Cookie", b"a")],
@@ -186,12 +199,23 @@ def test_interim_answers_pass_and_end_nothing(size: int) -> None:
     assert (sink.outcome, sink.body, talk.told) == ("end", b"hello", ["idle"])
 
 
-@pytest.mark.parametrize("size", [0, 25])
-def test_interim_answers_are_bounded_in_number(size: int) -> None:
+def test_interim_answers_in_one_piece_are_bounded_in_number() -> None:
     interim = b"HTTP/1.1 100 Continue\r\n\r\n"
-    _, sink = ask(interim * INTERIM_LIMIT + GOOD["length"][0], size)
+    _, sink = ask(interim * INTERIM_LIMIT + GOOD["length"][0], 0)
     assert (sink.outcome, len(sink.heads)) == ("end", INTERIM_LIMIT + 1)
-    _, sink = ask(interim * (INTERIM_LIMIT + 1), size)
+    _, sink = ask(interim * (INTERIM_LIMIT + 1), 0)
+    assert sink.outcome == "BadAnswerError"
+
+
+def test_a_service_that_works_for_long_may_say_so_often() -> None:
+    interim = b"HTTP/1.1 102 Processing\r\n\r\n"
+    _, sink = ask(interim * 500 + GOOD["length"][0], len(interim))
+    assert (sink.outcome, len(sink.heads)) == ("end", 501)
+
+
+def test_interim_answers_are_bounded_in_bytes() -> None:
+    interim = b"HTTP/1.1 103 Early Hints\r\nLink: " + b"a" * 60_000 + b"\r\n\r\n"
+    _, sink = ask(interim * (INTERIM_LIMIT_BYTES // len(interim) + 1), len(interim))
     assert sink.outcome == "BadAnswerError"
 
 
