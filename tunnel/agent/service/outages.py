@@ -21,7 +21,7 @@ RESTART_SECONDS = 10.0
 """A service that was away for this long is not restarting."""
 FORGOTTEN_SECONDS = 10.0
 LIMIT = 1024
-_PAUSES = (0.02, 0.05, 0.1, 0.2)
+_PAUSES = (0.02, 0.05, 0.1)
 """Between two dials, in seconds; the last one repeats."""
 
 Attempt = Callable[[], Awaitable[None]]

@@ -36,7 +36,7 @@ def now() -> float:
 async def test_a_service_that_restarts_is_waited_for(away_seconds: float):
     known, service = Outages(), Restarting(away_seconds)
     await known.dial("web", service)
-    assert service.back_at <= service.connected_at[0] <= service.back_at + 0.2
+    assert service.back_at <= service.connected_at[0] <= service.back_at + 0.1
     assert repr(known) == "<Outages of 0 services>"
 
 
@@ -46,7 +46,7 @@ async def test_after_a_second_the_dial_is_refused():
     with pytest.raises(ConnectionRefusedError):
         await known.dial("web", service)
     assert now() - began == pytest.approx(PATIENCE_SECONDS)
-    assert service.dials <= 8
+    assert service.dials <= 12
 
 
 @dialogue
@@ -56,10 +56,10 @@ async def test_hundreds_of_dials_to_a_service_that_is_away_cost_one_probe_at_a_t
     for _ in range(200):  # 500 a second
         waiting.append(asyncio.create_task(known.dial("web", service)))
         await asyncio.sleep(0.002)
-    assert service.dials <= 6
+    assert service.dials <= 8
     await asyncio.gather(*waiting)
     assert len(service.connected_at) == 200
-    assert service.dials <= 207
+    assert service.dials <= 208
 
 
 @dialogue
@@ -74,7 +74,7 @@ async def test_a_dead_service_is_probed_now_and_then_and_all_others_are_refused_
             await known.dial("web", service)
         await asyncio.sleep(0.002)
     assert now() - began == pytest.approx(2.0)
-    assert service.dials - before <= 11
+    assert service.dials - before <= 21
     service.back_at = now()
     await asyncio.sleep(0.2)
     await known.dial("web", service)
