@@ -30,9 +30,13 @@ def date_now() -> bytes:
     return _second.text
 
 
-def is_dated(headers: Headers, block: bytes) -> bool:
-    """Whether an answer has a Date: its fields, with names in lower case, and the same as lines."""
-    return b"\r\nDate:" in block or b"\r\ndate:" in block or has_date(headers)
+def with_date(headers: Headers, block: bytes) -> bytes:
+    """The lines of an answer with a Date; `headers`, the same as fields with names in lower case, gets one too."""
+    if b"\r\nDate:" in block or b"\r\ndate:" in block or has_date(headers):
+        return block
+    date = date_now()
+    headers.append((b"date", date))
+    return b"%bdate: %b\r\n" % (block, date)
 
 
 def has_date(headers: Headers) -> bool:

@@ -23,7 +23,7 @@ from ..rules.request import Request
 from ..rules.routes import Route
 from ..rules.shape import REQUEST_ID
 from .client_port import HttpClient
-from .dates import date_now, is_dated
+from .dates import with_date
 from .delivery import PAUSE_BYTES, Delivering
 from .header_rules import BadRequestError, answer_fields, passes_unchanged, request_head, response_headers
 from .http_deadlines import overdue
@@ -99,14 +99,10 @@ class HttpCall(Delivering):
         self._answer_began = True
         size_bytes = len(body)
         if passes_unchanged(status, block, self._route.policy) and not self._gateway.drain.draining:
-            clock = self._clock
-            self.head_at = clock()
+            self.head_at = self._clock()
             self.state, self.status = ANSWERING, status
             request_id = self.request_id.encode("ascii")
-            if not is_dated(headers, block):
-                date = date_now()
-                headers.append((b"date", date))
-                block = b"%bdate: %b\r\n" % (block, date)
+            block = with_date(headers, block)
             headers.append((REQUEST_ID, request_id))
             self._done = True
             if self._client.whole(status, headers, b"%bx-request-id: %b\r\n" % (block, request_id), body):
@@ -238,8 +234,7 @@ class HttpCall(Delivering):
         if self._upload is None or not self._upload.waits_for_100:
             self._client.watch()
         late = overdue(
-            policy, now, self._head, self._upload,
-            opened_at=self._opened_at, last_data=self._last_data, done=self._done,
+            policy, now, self._head, self._upload, opened_at=self._opened_at, last_data=self._last_data, done=self._done
         )  # fmt: skip
         if late is not None:
             self._gateway.metrics.limit_hit(late.limit, self)

@@ -334,16 +334,12 @@ class WebSocketCall(OpeningCall):
         self._client.accept(subprotocol, with_request_id(headers, self.request_id))
 
     def _relay(self) -> None:
-        """Pass the service's answer to the client unchanged, if the server can send it.
-
-        Any status is one: a server may ignore an offer to upgrade, and answer the request (RFC 9110 section 7.8).
-        """
+        """Pass the service's answer to the client: it may ignore an offer to upgrade (RFC 9110 section 7.8)."""
         head = self._head
         if head is None or head.status > 599:
             self._give_up(BadAnswerError(f"status {head.status if head is not None else 0} instead of 101"))
             return
-        self.state = RELAYING
-        self.status, self.closed_by = head.status, "service"
+        self.state, self.status, self.closed_by = RELAYING, head.status, "service"
         headers = self._route.policy.response_headers.apply(dated(response_headers(head.headers)))
         self._client.refuse(head.status, with_request_id(headers, self.request_id), b"".join(self._body))
 

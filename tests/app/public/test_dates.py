@@ -5,7 +5,7 @@ from email.utils import parsedate_to_datetime
 import pytest
 
 from app.public import dates
-from app.public.dates import date_now, is_dated
+from app.public.dates import date_now, with_date
 from tests.app.stage import Stage
 from tests.fakes.asgi import Request
 from tests.fakes.loop import dialogue, quiet
@@ -56,7 +56,11 @@ async def test_the_services_own_date_stays(name: bytes):
 )
 def test_a_date_is_found_among_lines(block: bytes, dated: bool):
     fields = [line.split(b":", 1) for line in block.split(b"\r\n") if line]
-    assert is_dated([(name.lower(), value.strip()) for name, value in fields], block) is dated
+    headers = [(name.lower(), value.strip()) for name, value in fields]
+    lines = with_date(headers, block)
+    assert (lines == block) is dated
+    if not dated:
+        assert lines == b"%bdate: %b\r\n" % (block, headers[-1][1])
 
 
 def test_the_text_is_made_once_a_second(monkeypatch: pytest.MonkeyPatch):
