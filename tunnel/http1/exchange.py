@@ -356,7 +356,9 @@ class StreamExchange(Exchange, StreamOwner):
         if self._connection.uses > 1:
             self._connection.closed_early = True
             return StreamRefusedError("the service closed its idle connection as the request came")
-        return ServiceUnreachableError("the stream ended without a byte of an answer")
+        error = ServiceUnreachableError("the stream ended without a byte of an answer")
+        error.retryable = True  # refused, or killed while it worked on it: what may be repeated gets another chance
+        return error
 
     def _fail(self, error: TunnelError) -> None:
         sink, tell = self._sink, not self._told_end

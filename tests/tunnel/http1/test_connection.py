@@ -38,7 +38,7 @@ def test_the_stream_ends_before_an_answer_on_a_fresh_connection() -> None:
     talk = Talk()
     _, sink = talk.open()
     talk.stream.finish()
-    assert (type(sink.error), sink.error.retryable if sink.error else None) == (ServiceUnreachableError, False)
+    assert (type(sink.error), sink.error.retryable if sink.error else None) == (ServiceUnreachableError, True)
     assert (talk.told, talk.stream.state) == (["closed"], "ended")
 
 
