@@ -45,7 +45,10 @@ async def dialled(services: Services) -> None:
     await dial.connect(asyncio.Protocol(), services.destination_of(HEADER), services, 5.0)
 
 
-ALLOWED = Services(patterns=(AllowPattern.parse("apps/*:*"),))
+def allowed() -> Services:
+    """A new one each time: they remember what refuses connections."""
+    return Services(patterns=(AllowPattern.parse("apps/*:*"),))
+
 
 NEVER = [
     "169.254.169.254", "169.254.0.1", "fe80::1", "fe80::1%eth0",
@@ -63,10 +66,10 @@ async def test_a_pattern_never_reaches_these_whatever_a_name_resolves_to(address
     with pytest.MonkeyPatch.context() as patch:
         network = Network(patch, **{NAME: [address]})
         with pytest.raises(NotReachableError, match=r"which no --allow reaches; use --service if it is meant"):
-            await dialled(ALLOWED)
+            await dialled(allowed())
         network.names[NAME] = ["10.0.0.7", address]  # one of several is enough
         with pytest.raises(NotReachableError):
-            await dialled(ALLOWED)
+            await dialled(allowed())
         assert network.dialled == []
 
 
@@ -76,7 +79,7 @@ async def test_a_pattern_reaches_any_other_address_by_its_complete_name(address:
     assert why_never(address) is None
     with pytest.MonkeyPatch.context() as patch:
         network = Network(patch, **{NAME: [address]})
-        await dialled(ALLOWED)
+        await dialled(allowed())
         assert network.asked == [f"{NAME}."]
         assert network.dialled == [(address, 80)]
 
@@ -121,7 +124,7 @@ async def test_a_dial_that_fails_says_its_kind(fault: OSError, kind: str, text: 
         Network(patch, **{NAME: ["10.0.0.7"]})
         patch.setattr(asyncio.get_running_loop(), "create_connection", fail)
         with pytest.raises(dial.DialError, match=text) as failed:
-            await dialled(ALLOWED)
+            await dialled(allowed())
     assert failed.value.kind == kind
 
 
@@ -130,7 +133,7 @@ async def test_a_name_without_an_address_is_no_such_name():
     with pytest.MonkeyPatch.context() as patch:
         Network(patch)
         with pytest.raises(dial.DialError, match="no such host") as failed:
-            await dialled(ALLOWED)
+            await dialled(allowed())
     assert failed.value.kind == "no_such_name"
 
 
@@ -139,6 +142,6 @@ async def test_a_refused_dial_is_tried_again_where_the_name_leads_by_then():
     with pytest.MonkeyPatch.context() as patch:
         network = Network(patch, **{NAME: ["10.0.0.7"]})
         network.refusals = 2
-        await dialled(ALLOWED)
+        await dialled(allowed())
         assert network.dialled == [("10.0.0.7", 80)] * 3
         assert network.asked == [f"{NAME}."] * 3
