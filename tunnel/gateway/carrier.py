@@ -77,6 +77,10 @@ class Carrier(Protocol):
     """The agent is about to leave: it takes no new exchange."""
 
     @property
+    def answered_at(self) -> float | None:
+        """When the latest of our pings that was answered had left; None: pings have no answer of their own here."""
+
+    @property
     def message_limit_bytes(self) -> int:
         """Of the longest text message that the agent may send."""
 

@@ -20,6 +20,7 @@ import msgspec
 
 from tunnel.errors import LinkLostError, NoAgentError, TunnelError
 from tunnel.gateway.carrier import BrokenRuleError, Carrier
+from tunnel.gateway.pause import Pause
 from tunnel.port import Target, Upstream
 from tunnel.wire import message_limits, messages
 from tunnel.yamux import Batch, Pace
@@ -111,7 +112,8 @@ class Link:
         self._texts: deque[str] = deque()
         self._carrier: Carrier | None = None  # once the dialect is chosen
         self._speaker: Carrier | None = None  # the same, until the WebSocket is lost
-        self.born = self._last_tick = self._pinged_at = self.unavailable_since = clock()
+        self.born = self._pinged_at = self.unavailable_since = clock()
+        self._pause = Pause(self.born)
         self._heard_at = self.born
         self._unknown_types: set[str] = set()
         self._yamux: Callable[[], Carrier] | None = None  # for an agent that accepts our hello
@@ -159,22 +161,24 @@ class Link:
     def tick(self) -> None:
         """Check keep-alive and deadlines; call about twice a second."""
         now = self.clock()
-        late = now - self._last_tick > 2.0
-        self._last_tick = now
-        if late:
-            # This process was suspended: what the agent sent meanwhile has not been read yet.
+        paused = self._pause.ended(now)
+        if paused:
+            # What the agent sent meanwhile has not been read yet.
             self._heard_at = now
         if self.state is _JOINING:
-            if now - self.born > self._timing.joining:
+            if not paused and now - self.born > self._timing.joining:
                 self.close(1008, "registration timed out")
             return
         if self.state is _CLOSED or self._carrier is None:
             return
-        due = self._carrier.tick(now)
+        due = self._carrier.tick(now) or paused
         silent = now - self._heard_at
         interval, patience = self._timing.ping_interval, self._carrier.patience or self._timing.ping_timeout
         if silent >= interval + patience and self._pinged_at >= self._heard_at:
             self.close(1001, f"nothing received for {silent:.0f} s, and no answer to a ping")
+        elif self._pause.is_unproved(now, self._carrier.answered_at):
+            if not self._pause.extend(now, silent, interval + patience):
+                self.close(1001, "no answer to a ping after the gateway itself stood still")
         elif due or now - self._pinged_at >= (interval if silent >= interval else interval * _HEARD_INTERVALS):
             self.probe()
 
@@ -362,7 +366,8 @@ class Link:
         if self.close_code is None:
             self._speaker = None
         self._on_closed(self, reason)
-        error: TunnelError = LinkLostError(f"{self.name} of agent {self.agent_id} ended: {reason}")
+        whose = f" of agent {self.agent_id}" if self.agent_id else ""
+        error: TunnelError = LinkLostError(f"{self.name}{whose} ended: {reason}")
         if self._carrier is not None:
             self._carrier.lost(error)
         self.wake()

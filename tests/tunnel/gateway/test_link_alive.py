@@ -73,9 +73,9 @@ def test_a_late_tick_forgives():
     line.clock.now += 60.0
     line.link.tick()
     assert line.link.state is LinkState.READY
-    line.pass_time(4.0, answering=False)
+    line.pass_time(3.0, answering=False)
     assert line.link.state is LinkState.READY
-    line.pass_time(2.0, answering=False)
+    line.pass_time(0.5, answering=False)
     assert line.link.state is LinkState.CLOSED
 
 

@@ -57,6 +57,7 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
     """Those of `types` that only an open WebSocket sends."""
     going_away = False
     upgrade_allowance = 0.0
+    answered_at = None
 
     def __init__(
         self, link: LinkSide, *, shared: Proxied, streams_responses: bool = True, forgetful: bool = False

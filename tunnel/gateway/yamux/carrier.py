@@ -23,6 +23,7 @@ from tunnel.yamux import (
     GoAwayReceived,
     Limits,
     LocalError,
+    PongReceived,
     ProtocolError,
     Role,
     Session,
@@ -44,6 +45,7 @@ class YamuxCarrier(Carrier):
     dialect = "yamux"
     message_limit_bytes = messages.ENVELOPE_LIMIT_BYTES
     patience = None
+    answered_at: float | None = None
 
     def __init__(self, link: LinkSide, *, account: Account, limits: Limits | None = None) -> None:
         self.session = Session(Role.SERVER, limits or Limits(), memory=account)
@@ -61,6 +63,7 @@ class YamuxCarrier(Carrier):
         self._pace.keep_to(link.agent_limit_bytes)
         self._expired_at = link.clock()
         self._lost = False
+        self.answered_at = self._expired_at
         self._withheld: set[YamuxStream] = set()
         self.active = 0  # running exchanges, without idle pooled connections
         self.going_away = False
@@ -231,6 +234,8 @@ class YamuxCarrier(Carrier):
                     upstream.pool.close()  # the agent waits for its streams to end, and these carry nothing
                 if event.code != 0:  # hashicorp ends its session with any code but 0
                     raise BrokenRuleError(f"the agent ended its session with code {event.code}")
+            case PongReceived():
+                self.answered_at = self.clock() - event.rtt
             case _:
                 pass
 
