@@ -34,6 +34,15 @@ _TURN_BYTES = 32 * 1024
 class AgentLeftError(Exception):
     """The WebSocket ended."""
 
+    @classmethod
+    def with_code(cls, code: int, reason: str) -> "AgentLeftError":
+        """In plain words. 1005 and 1006 are never sent (RFC 6455 section 7.4.1): they stand for what did not come."""
+        if code == 1006:
+            return cls("the connection was lost without a close")
+        if code == 1005:
+            return cls("closed by the agent without a code")
+        return cls(f"closed with {code} {reason}".strip())
+
 
 class Channel(Protocol):
     """An agent's WebSocket without ASGI, at the door of our own (`app/server/agent_channel.py`)."""
@@ -273,7 +282,7 @@ class AgentSocket:
                     await asyncio.sleep(0)
 
     def _ready(self, link: Link) -> None:
-        logger.info("%s: agent %s serves cluster %s", link.name, link.agent_id or "(not named yet)", link.cluster)
+        logger.info("%s: agent %s serves cluster %s", link.name, self._name_of(link), link.cluster)
         if self._channel is not None:
             self._channel.divides = link.dialect == "yamux"
             if self._channel.divides:
@@ -287,4 +296,8 @@ class AgentSocket:
     def _closed(self, link: Link, reason: str) -> None:
         self.gateway.registry.remove(link)
         self._over.set()
-        logger.info("%s: agent %s of cluster %s is gone: %s", link.name, link.agent_id, link.cluster, reason)
+        logger.info("%s: agent %s of cluster %s is gone: %s", link.name, self._name_of(link), link.cluster, reason)
+
+    def _name_of(self, link: Link) -> str:
+        """As the log names the agent: by its address until it has named itself."""
+        return link.agent_id or f"at {self.request.client}"

@@ -54,7 +54,10 @@ class AsgiWebSocket:
         """The next message. Raises AgentLeftError with the reason when the WebSocket has ended."""
         message = await self._receive()
         if message["type"] == "websocket.disconnect":
-            raise AgentLeftError(f"closed with {message.get('code', 1006)} {message.get('reason') or ''}".strip())
+            code = message.get("code", 1006)
+            if code == 1005 and "reason" not in message:
+                code = 1006  # this is how uvicorn reports a connection that ended without a close frame
+            raise AgentLeftError.with_code(code, message.get("reason") or "")
         text: str | None = message.get("text")
         data: bytes = message.get("bytes") or b""
         return text if text is not None else data

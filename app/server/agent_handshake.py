@@ -97,7 +97,7 @@ class AgentHandshake(Upgraded[AgentChannel]):
     async def receive(self) -> str | bytes:
         """The next message. Raises AgentLeftError."""
         if self._queue.empty() and self._is_gone:
-            raise AgentLeftError("closed with 1006")
+            raise AgentLeftError.with_code(1006, "")
         message = await self._queue.get()
         socket = self._socket
         if socket is not None and socket.read_paused and self._queue.empty():
@@ -135,7 +135,7 @@ class AgentHandshake(Upgraded[AgentChannel]):
             self._refusing.set_result(None)
 
     def _ended(self, code: int, reason: str) -> None:
-        self._queue.put_nowait(AgentLeftError(f"closed with {code} {reason}".strip()))
+        self._queue.put_nowait(AgentLeftError.with_code(code, reason))
 
-    def _ping_failed(self, code: int) -> None:
-        self._ended(code, "")
+    def _ping_failed(self, _: int) -> None:
+        self._queue.put_nowait(AgentLeftError("nothing was received after a WebSocket ping"))

@@ -73,5 +73,5 @@ class Agent:
     async def hang_up(self) -> None:
         self.wire.lose()
         await quiet()
-        assert self.end == "closed with 1006"
+        assert self.end == "the connection was lost without a close"
         assert self.tasks == set()

@@ -216,7 +216,7 @@ async def test_an_agent_is_pinged_and_closed_too():
     assert agent.wire.written.endswith(EMPTY_PING + GIVEN_UP)
     await quiet()
     assert agent.wire.lost
-    assert agent.end == "closed with 1006"
+    assert agent.end == "nothing was received after a WebSocket ping"
 
 
 @dialogue
