@@ -24,7 +24,11 @@ class TunnelError(Exception):
 
 
 class NoAgentError(TunnelError):
-    """The cluster has no live link (scope: cluster)."""
+    """The cluster has no live link (scope: cluster). `waited_seconds`: how long the request waited for one."""
+
+    def __init__(self, text: str, waited_seconds: float = 0.0) -> None:
+        super().__init__(text)
+        self.waited_seconds = waited_seconds
 
 
 class LinkLostError(TunnelError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from tunnel.account import Account
+from tunnel.account import Account, Holding
 from tunnel.errors import NoAgentError, NoRoomError, StoppingError
 from tunnel.gateway.proxied.shared import Proxied
 from tunnel.gateway.registry import Registry
@@ -27,6 +27,7 @@ from ..settings import Settings
 from .admission import Admission
 from .drain import Drain
 from .exchanges import TICK_SECONDS, Exchanges, Exchanging
+from .readiness import Readiness
 from .relief import Relief
 from .seats import Seats
 from .stickiness import preference
@@ -56,6 +57,7 @@ class Gateway:
     proxies: Proxies | None = field(init=False)
     """Of the settings: each request asks for it."""
     registry: Registry = field(init=False)
+    readiness: Readiness = field(init=False)
     account: Account = field(init=False)
     proxied: Proxied = field(init=False)
     """What all links without yamux share."""
@@ -84,6 +86,8 @@ class Gateway:
     def __post_init__(self) -> None:
         self.proxies = self.settings.proxies
         self.registry = Registry(clock=time.monotonic, reconnect_grace=self.settings.reconnect_grace)
+        self.registry.most_waiting = self.settings.max_waiting_requests
+        self.readiness = Readiness(self.registry, time.monotonic())
         self.account = Account(self.settings.held_bytes_limit, self.settings.held_bytes_hard_limit)
         self.exchanges = Exchanges(self.account)
         self.relief = Relief(self.account, self.exchanges, self.metrics)
@@ -108,6 +112,7 @@ class Gateway:
         """Use other settings from now on. Running exchanges keep theirs."""
         self.settings = settings
         self.proxies = settings.proxies
+        self.registry.most_waiting = settings.max_waiting_requests
         self.proxied.max_message_bytes = settings.longest_message_bytes
         self.learned.apply(settings)
 
@@ -133,6 +138,11 @@ class Gateway:
             for route in self.routes_of(claim.host) or ()
         )
 
+    def missing_clusters(self) -> int:
+        """How many expected clusters a node that has just started still waits for; 0: it is ready, but for a drain."""
+        granted = (name for grant in self.settings.grants.values() if not grant.revoked for name in grant.clusters)
+        return self.readiness.missing(granted, self.settings.ready_wait, time.monotonic())
+
     def snapshot(self) -> Snapshot:
         """The state for the metrics, at scrape time."""
         links = self.registry.links()
@@ -150,6 +160,8 @@ class Gateway:
             is_state_kept=self.learned.is_kept,
             state_files_set_aside=self.learned.files_set_aside,
             draining=self.draining,
+            waiting=self.registry.waiting,
+            waits=self.registry.waits,
         )
 
     def open(self) -> None:
@@ -188,12 +200,18 @@ class Gateway:
         """Like `choose`, but wait, within the grace, for a link that may be on its way. Raises TunnelError."""
         avoided = avoid.label if avoid is not None else None
         preferred = preference(route.policy, request)
+        head = Holding(self.account)
+        head.set(len(request.asked) + sum(len(name) + len(value) for name, value in request.fields))
         try:
-            link = await self.registry.wait(route.target.cluster, avoid=avoided, preference=preferred)
+            link = await self.registry.wait(
+                route.target.cluster, avoid=avoided, preference=preferred, size_bytes=head.size_bytes
+            )
         except NoAgentError:
             if self.draining:
                 raise StoppingError("the gateway is stopping") from None
             raise
+        finally:
+            head.close()
         return link.upstream(route.target)
 
     def began(self, exchange: Exchanging) -> None:

@@ -17,9 +17,14 @@ def health_routes(gateway: Gateway) -> list[Route]:
         cluster = request.query_params.get("cluster")
         if gateway.draining:
             return PlainTextResponse("draining\n", 503)
-        # Without `cluster` this must not depend on agents: a rollout that waits for them would never end.
-        if cluster is not None and not any(link.available for link in gateway.registry.links(cluster)):
-            return PlainTextResponse("no agent of this cluster\n", 503)
+        if cluster is not None:
+            if not any(link.available for link in gateway.registry.links(cluster)):
+                return PlainTextResponse("no agent of this cluster\n", 503)
+            return PlainTextResponse("ready\n")
+        # Bounded by `ready_wait`: a rollout that waits for an agent that is gone for good must end, too.
+        if missing := gateway.missing_clusters():
+            clusters = "1 cluster" if missing == 1 else f"{missing} clusters"
+            return PlainTextResponse(f"starting: waiting for the agents of {clusters}\n", 503)
         return PlainTextResponse("ready\n")
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]

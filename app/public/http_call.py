@@ -302,7 +302,7 @@ class HttpCall(Delivering):
         if self._try_again(error, self, opened=opened):
             return
         self._abandon(error)
-        self._refuse(problems.refusal_of(error, sent=self._exchange is not None))
+        self._refuse(problems.refusal_of(error, sent=self._exchange is not None), problems.detail_of(error))
 
     def _abandon(self, error: Exception) -> None:
         """The exchange is over, for this reason."""

@@ -361,7 +361,7 @@ class WebSocketCall(OpeningCall):
             self.detail = str(error)
             if (limit := limit_of_error(error)) is not None and not self.limit:
                 self._gateway.metrics.limit_hit(limit, self)
-            self._refuse(problems.refusal_of(error, sent=self._exchange is not None))
+            self._refuse(problems.refusal_of(error, sent=self._exchange is not None), problems.detail_of(error))
 
     def _give_up(self, error: TunnelError) -> None:
         """Fail by our own decision, with an error that is not retryable."""

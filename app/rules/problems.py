@@ -258,6 +258,13 @@ def refusal_of(error: TunnelError, *, sent: bool) -> Problem:
     return (_WHERE_SENT if sent else _WHERE_NOT_SENT).get(problem, problem)
 
 
+def detail_of(error: TunnelError) -> str:
+    """What a client is told about this error beyond its problem, mostly nothing."""
+    if isinstance(error, NoAgentError) and error.waited_seconds > 0:
+        return f"The request waited {error.waited_seconds:.1f} s for it to reconnect"
+    return ""
+
+
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{status} {title}</title>
 <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:36em;margin:12vh auto;padding:0 1em;color:#222}}
@@ -269,7 +276,7 @@ h1{{font-size:1.5em}}code{{color:#666}}@media(prefers-color-scheme:dark){{body{{
 def render(problem: Problem, request_headers: Headers, detail: str = "") -> tuple[int, Headers, bytes]:
     """Status, ASGI headers and body of the answer.
 
-    `detail` is shown to the client, so it must come from the client's own request.
+    `detail` is shown to the client, so it must come from the client's own request, or from `detail_of`.
     """
     wants_page = any(name == b"accept" and b"text/html" in value for name, value in request_headers)
     what = f"{problem.what} ({detail})" if detail else problem.what

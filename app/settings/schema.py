@@ -106,6 +106,8 @@ class File(PolicyKeys, kw_only=True):
     proxy_fields: Literal["either", "x-forwarded", "forwarded"] | UnsetType = UNSET
     proxy_protocol: bool | UnsetType = UNSET
     reconnect_grace: Annotated[float, Meta(ge=0, le=60, description="seconds, from 0 to 60")] | UnsetType = UNSET
+    max_waiting_requests: Count | UnsetType = UNSET
+    ready_wait: Annotated[float, Meta(ge=0, le=300, description="seconds, from 0 to 300")] | UnsetType = UNSET
     drain_delay: Grace | UnsetType = UNSET
     shutdown_grace: Grace | UnsetType = UNSET
     max_window_bytes: WindowBytes | UnsetType = UNSET

@@ -39,6 +39,10 @@ class Settings:
     max_syncs_per_minute: float = 30.0
     """Of one cluster's routes, by one token. Agents sync every few hours, and at each start."""
     reconnect_grace: float = 3.0
+    max_waiting_requests: int = 1_000
+    """Of one cluster; four times as many of all. Each holds its head and a task."""
+    ready_wait: float = 0.0
+    """How long a node that has just started is not ready while expected clusters have no link."""
     drain_delay: float = 0.0
     """How long a draining node is not ready but still serves: as long as a load balancer needs to notice."""
     shutdown_grace: float = 10.0

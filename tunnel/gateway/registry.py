@@ -1,8 +1,9 @@
 """The live links of each cluster on this node, and which of them gets the next exchange.
 
 `add` and `remove` work by identity and are idempotent: a link's cleanup never removes its successor. A request waits
-for a link if its cluster lost its last one less than `reconnect_grace` ago, or if this node has just started. The
-number of waiting requests is bounded, and the body of a waiting request has not been read.
+for a link if its cluster lost its last one less than `reconnect_grace` ago, or if this node has just started. Waiting
+is bounded by time, by the number of requests and by the bytes of their heads; the body of a waiting request has not
+been read. Whoever has waited longest is served first.
 
 Which link is which agent's (tunnel/PROTOCOL.md, section 1): a link without an agent id gets all new exchanges until
 its first heartbeat. Meanwhile the older links of its cluster are doubted: they get none until something is received
@@ -11,17 +12,31 @@ from them. A link whose agent already has a link replaces it. Links of different
 
 import asyncio
 from collections.abc import Callable, Collection
+from enum import StrEnum
+from itertools import count
 
 from tunnel.errors import NoAgentError, TooManyWaitingError
 from tunnel.gateway.link import Link
 from tunnel.port import Target, Upstream
 
-_WAITING = 1_000
-"""Requests that may wait for a link of one cluster. Each holds a request head (at most 64 KiB) and a task."""
-_WAITING_IN_ALL = 4 * _WAITING
+_CLUSTERS_WAITING = 4
+"""As many clusters may have all the waiting requests that one may have."""
+
+_WAITING_BYTES = 32 * 1024 * 1024
+"""Of the heads of all waiting requests. Four thousand usual ones have 4 to 8 MiB; the longest has 64 KiB."""
 
 _KNOWN = 4_096
 """Targets whose upstream is known, until `forget`. Each costs 0.2 KiB."""
+
+
+class WaitEnd(StrEnum):
+    """How a request's wait for a link ended: the values of the label `outcome`."""
+
+    SERVED = "served"
+    IN_VAIN = "in_vain"
+    LEFT = "left"
+    REFUSED = "refused"
+    """There was no room to wait."""
 
 
 class _Cluster:
@@ -32,20 +47,28 @@ class _Cluster:
     def __init__(self) -> None:
         self.links: list[Link] = []
         self.lost_at: float | None = None
-        self.waiters: set[asyncio.Future[None]] = set()
+        self.waiters: dict[int, asyncio.Future[None]] = {}
+        """By the number of the wait: the lowest has waited longest."""
 
 
 class Registry:
     """cluster -> live links."""
 
-    def __init__(self, *, clock: Callable[[], float], reconnect_grace: float = 3.0) -> None:
+    def __init__(self, *, clock: Callable[[], float], reconnect_grace: float = 3.0, most_waiting: int = 1_000) -> None:
+        self.most_waiting = most_waiting
+        """Requests that may wait for a link of one cluster."""
+        self.waits: dict[str, int] = dict.fromkeys(WaitEnd, 0)
+        """The waits that have ended, by how they did."""
+        self.waiting = 0
+        """Requests that wait now."""
+        self._waiting_bytes = 0
+        self._wait_numbers = count()
         self._clock = clock
         self._grace = reconnect_grace
         self._started = clock()
         self._clusters: dict[str, _Cluster] = {}
         self._known: dict[int, tuple[Target, Link, Upstream]] = {}
         """By the identity of the target, which the entry keeps alive: hashing a target costs more than the rest."""
-        self._waiting = 0
 
     def add(self, link: Link) -> None:
         """Add a link, in any state. One without an agent id puts the cluster's older links in doubt."""
@@ -124,30 +147,57 @@ class Registry:
         return best
 
     async def wait(
-        self, name: str, *, avoid: str | None = None, preference: Callable[[Link], int] | None = None
+        self,
+        name: str,
+        *,
+        avoid: str | None = None,
+        preference: Callable[[Link], int] | None = None,
+        size_bytes: int = 0,
     ) -> Link:
-        """Like `select`, but wait for a link that may be about to connect.
+        """Like `select`, but wait for a link that may be about to connect. The request's head has `size_bytes`.
 
-        Raises NoAgentError once the grace is over, TooManyWaitingError when too many requests wait already.
+        Raises NoAgentError once the grace is over, with the seconds waited; TooManyWaitingError if there is no room
+        to wait.
         """
-        while True:
-            try:
-                return self.select(name, avoid=avoid, preference=preference)
-            except NoAgentError:
-                seconds = self.seconds_of_grace(name)
-                if seconds <= 0:
-                    raise
-            cluster = self._clusters.setdefault(name, _Cluster())
-            if len(cluster.waiters) >= _WAITING or self._waiting >= _WAITING_IN_ALL:
-                raise TooManyWaitingError(f"{self._waiting} requests are already waiting for agents")
-            waiter = asyncio.get_running_loop().create_future()
-            cluster.waiters.add(waiter)
-            self._waiting += 1
-            try:
+        try:
+            return self.select(name, avoid=avoid, preference=preference)
+        except NoAgentError:
+            if self.seconds_of_grace(name) <= 0:
+                raise
+        cluster = self._clusters.setdefault(name, _Cluster())
+        if why := self._why_not_wait(cluster, size_bytes):
+            self.waits[WaitEnd.REFUSED] += 1
+            raise TooManyWaitingError(why)
+        began, number = self._clock(), next(self._wait_numbers)
+        self.waiting += 1
+        self._waiting_bytes += size_bytes
+        end = WaitEnd.LEFT
+        try:
+            while (seconds := self.seconds_of_grace(name)) > 0:
+                waiter = cluster.waiters[number] = asyncio.get_running_loop().create_future()
                 await asyncio.wait((waiter,), timeout=seconds)
-            finally:
-                self._waiting -= 1
-                cluster.waiters.discard(waiter)
+                try:
+                    link = self.select(name, avoid=avoid, preference=preference)
+                except NoAgentError:
+                    continue
+                end = WaitEnd.SERVED
+                return link
+            end = WaitEnd.IN_VAIN
+            waited = self._clock() - began
+            raise NoAgentError(f"no agent of cluster {name} connected: waited {waited:.1f} s for one", waited)
+        finally:
+            self.waits[end] += 1
+            self.waiting -= 1
+            self._waiting_bytes -= size_bytes
+            cluster.waiters.pop(number, None)
+
+    def _why_not_wait(self, cluster: _Cluster, size_bytes: int) -> str:
+        """Why no further request may wait; empty: it may."""
+        if len(cluster.waiters) >= self.most_waiting or self.waiting >= _CLUSTERS_WAITING * self.most_waiting:
+            return f"{self.waiting} requests are already waiting for agents"
+        if self._waiting_bytes + size_bytes > _WAITING_BYTES:
+            return f"the requests that wait for agents have heads of {self._waiting_bytes} bytes"
+        return ""
 
     def seconds_of_grace(self, name: str) -> float:
         """How long a request for this cluster may still wait for a link; 0: answer 503 now."""
@@ -176,13 +226,13 @@ class Registry:
         return tuple(link for cluster in self._clusters.values() for link in cluster.links)
 
     def _release(self, cluster: _Cluster) -> None:
-        for waiter in cluster.waiters:
+        for _, waiter in sorted(cluster.waiters.items()):  # those who were woken in vain have come back later
             if not waiter.done():
                 waiter.set_result(None)
 
     def __repr__(self) -> str:
         live = {name: len(cluster.links) for name, cluster in self._clusters.items() if cluster.links}
-        return f"<Registry {live}, {self._waiting} waiting>"
+        return f"<Registry {live}, {self.waiting} waiting>"
 
 
 def _rank(link: Link, avoid: str | None, preference: Callable[[Link], int] | None) -> tuple[bool, bool, int, int]:

@@ -16,6 +16,8 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from tunnel.gateway.registry import WaitEnd
+
 from .. import log
 from ..record import Record
 from .counts import REQUEST_SECONDS, Distribution, StallTotal, Tls, Traffic
@@ -218,6 +220,9 @@ class Metrics:
         yield _counter("gateway_connections_shed", "Connections ended because of the bound", ("reason",),
                        (((reason.value,), count) for reason, count in self.connections_shed.items()))  # fmt: skip
         yield _gauge("gateway_streams_active", "Exchanges that the links carry", state.streams)
+        yield _gauge("gateway_requests_waiting", "Requests that wait for an agent", state.waiting)
+        yield _counter("gateway_request_waits", "Requests that waited for an agent", ("outcome",),
+                       (((end.value,), state.waits.get(end, 0)) for end in WaitEnd))  # fmt: skip
         yield _gauge("gateway_held_bytes", "Bytes held for slow clients and services", state.held_bytes)
         yield _labelled("gateway_held_bytes_limit", "Marks of the held bytes", ("mark",),
                         (((mark,), value) for mark, value in state.held_bytes_limits.items()))  # fmt: skip

@@ -32,6 +32,10 @@ class Snapshot:
     state_files_set_aside: Mapping[str, int] = field(default_factory=dict)
     """What was wrong -> files that were renamed because of it."""
     draining: bool = False
+    waiting: int = 0
+    """Requests that wait for a link."""
+    waits: Mapping[str, int] = field(default_factory=dict)
+    """How the waits that ended did -> how many."""
 
 
 class Source(Protocol):

@@ -241,6 +241,8 @@ def test_state_is_read_when_it_is_asked_for():
             held_bytes=100,
             held_bytes_limits={"high": 1_000, "hard": 2_000},
             draining=True,
+            waiting=3,
+            waits={"served": 5, "in_vain": 2},
         )
     )
     metrics.watch(source)
@@ -258,6 +260,8 @@ def test_state_is_read_when_it_is_asked_for():
     assert got["gateway_held_bytes_limit", "high"] == 1_000
     assert got["gateway_held_bytes_limit", "hard"] == 2_000
     assert got["gateway_draining",] == 1
+    assert got["gateway_requests_waiting",] == 3
+    assert [got["gateway_request_waits_total", end] for end in ("served", "in_vain", "left", "refused")] == [5, 2, 0, 0]
     source.now = Snapshot(clusters=["c1"])
     metrics.link_joined("c1")
     metrics.link_joined("c1")

@@ -19,6 +19,8 @@ control_hosts = ["GW.example.test.", "admin.example.test:9000"]
 trusted_proxies = ["10.0.0.0/8", "192.0.2.7", "2001:db8::1/64"]
 proxy_protocol = true
 reconnect_grace = 1.5
+max_waiting_requests = 250
+ready_wait = 15
 response_head_timeout = 30
 upgrade_timeout = 5
 shutdown_grace = 0
@@ -128,6 +130,8 @@ def test_every_key(tmp_path: Path):
         ),
         proxy_protocol=True,
         reconnect_grace=1.5,
+        max_waiting_requests=250,
+        ready_wait=15,
         policy=Policy(response_head_timeout=30, upgrade_timeout=5, max_message_bytes=2048),
         shutdown_grace=0,
         max_window_bytes=1048576,
@@ -201,6 +205,8 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
     "proxy_fields": ('"either"', "forwarded", "forwarded"),
     "proxy_protocol": ("true", "false", False),
     "reconnect_grace": ("1", "0.25", 0.25),
+    "max_waiting_requests": ("5", "6", 6),
+    "ready_wait": ("1", "2", 2.0),
     "drain_delay": ("1", "2", 2.0),
     "shutdown_grace": ("1", "9", 9.0),
     "max_window_bytes": ("262144", "524288", 524288),
