@@ -1,7 +1,8 @@
 """Whether a node that has just started waits for its agents before it is ready.
 
-The clusters that it expects are those of the agents' tokens: no other can have a link, whatever routes it has. Each counts as back once it was seen with a link. The wait ends when all are back, or after `ready_wait`, whichever is
-first, and never begins again: an agent that goes away later does not make the node unready.
+The clusters that it expects are those of the agents' tokens: no other can have a link, whatever routes it has. Each
+counts as back once it was seen with a link. The wait ends when all are back, or after `ready_wait`, whichever is first,
+and never begins again: an agent that goes away later does not make the node unready.
 """
 
 import logging

@@ -22,7 +22,8 @@ from .settings import Settings
 _COPIED = (
     "proxy_fields", "reconnect_grace", "max_waiting_requests", "ready_wait", "drain_delay", "shutdown_grace",
     "max_window_bytes", "spool_bytes_limit", "link_ping_interval", "link_ping_timeout", "max_links_per_cluster",
-    "max_links_per_token", "max_syncs_per_minute", "max_connections", "client_ping_interval", "client_ping_timeout", "log_format", "log_level",
+    "max_links_per_token", "max_syncs_per_minute", "max_connections", "client_ping_interval", "client_ping_timeout",
+    "log_format", "log_level",
 )  # fmt: skip
 """Keys that need no check beyond their type."""
 

@@ -117,7 +117,7 @@ def test_the_ingress_lets_websockets_and_uploads_through() -> None:
     }
     service = find(manifests()["gateway.yaml"], "Service")
     for rule in at(ingress, "spec/rules"):
-        (path,) = rule["http"]["paths"]
+        path = rule["http"]["paths"][0]
         assert (path["path"], path["pathType"]) == ("/", "Prefix")
         assert path["backend"]["service"]["name"] == service["metadata"]["name"]
         assert path["backend"]["service"]["port"]["name"] in {port["name"] for port in service["spec"]["ports"]}

@@ -30,7 +30,7 @@ from tests.k8s.charts import (
 
 CONTAINER = "spec/template/spec/containers/name=gateway"
 NAMED = {
-    "public_url", "control_hosts", "trusted_proxies", "proxy_protocol", "drain_delay", "shutdown_grace",
+    "public_url", "control_hosts", "trusted_proxies", "proxy_protocol", "drain_delay", "ready_wait", "shutdown_grace",
     "held_bytes_limit", "held_bytes_hard_limit", "log_format", "log_level", "admin_bind", "admin_token_file", "agents",
     "routes", "state_dir", "tls_certificate", "tls_key",
 }  # fmt: skip

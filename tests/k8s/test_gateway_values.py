@@ -26,6 +26,7 @@ CASES: list[tuple[Values, str, str, Any]] = [
     (BALANCED, "ConfigMap", TOML, "proxy_protocol = true"),
     *((BALANCED, "Deployment", f"{CONTAINER}/{probe}/httpGet/port", "admin")
       for probe in ("startupProbe", "livenessProbe", "readinessProbe")),
+    ({"readyWait": 15}, "ConfigMap", TOML, "ready_wait = 15"),
     ({"drainDelay": 7.5}, "ConfigMap", TOML, "drain_delay = 7.5"),
     ({"drainDelay": 7.5}, "Deployment", f"{POD}/terminationGracePeriodSeconds", 53),
     ({"drainDelay": 7.5}, "Deployment", f"{CONTAINER}/lifecycle/preStop/exec/command/3", "--wait=37.5"),
@@ -162,6 +163,7 @@ def test_the_objects_have_the_releases_name() -> None:
 def test_every_value_has_a_test_here() -> None:
     given = [case[0] for case in CASES] + [case[0] for case in OPTIONAL] + [case[0] for case in SWITCHES]
     tested = set.union(*map(named, given))
+    tested |= {"agentService.type", "agentService.annotations"}  # test_agents_way
     untested = {name for name in leaves(chart("gateway").schema) if name not in tested}
     assert untested == {
         "replicas",  # test_refusals: it has one valid value
@@ -222,7 +224,9 @@ def test_without_an_admin_token_its_port_does_not_leave_the_pod() -> None:
     objects = render("gateway", {"networkPolicy": {"adminNamespace": "monitoring"}})
     assert 'admin_bind = "127.0.0.1:8081"' in find(objects, "ConfigMap")["data"]["gateway.toml"]
     assert "admin_token_file" not in find(objects, "ConfigMap")["data"]["gateway.toml"]
-    assert [item["metadata"]["name"] for item in objects if item["kind"] == "Service"] == ["edge-tunnel-gateway"]
+    assert [item["metadata"]["name"] for item in objects if item["kind"] == "Service"] == [
+        "edge-tunnel-gateway", "edge-tunnel-gateway-agents",
+    ]  # fmt: skip
     assert at(find(objects, "Deployment"), f"{CONTAINER}/ports") == [{"name": "http", "containerPort": 8080}]
     assert at(find(objects, "NetworkPolicy"), "spec/ingress") == [{"ports": [{"port": "http", "protocol": "TCP"}]}]
     assert at(find(objects, "NetworkPolicy"), "spec/egress") == []

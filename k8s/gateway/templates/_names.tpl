@@ -60,3 +60,28 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- include "gateway.fullname" . }}-admin
 {{- end -}}
 {{- end -}}
+
+{{/* The Service that agents dial. It has the pods that are not ready, too: a pod that waits for its agents is not. */}}
+{{- define "gateway.agentService" -}}
+{{ include "gateway.fullname" . }}-agents
+{{- end -}}
+
+{{/* Those of some hosts that agents dial, as JSON: the host of publicUrl and controlHosts. On all others, every path
+belongs to the routed service. */}}
+{{- define "gateway.agentHosts" -}}
+{{- $dialled := list -}}
+{{- range append (.root.Values.controlHosts | default list) (get (urlParse .root.Values.publicUrl) "host") -}}
+{{- $dialled = append $dialled (regexReplaceAll ":[0-9]+$" . "" | lower) -}}
+{{- end -}}
+{{- $found := list -}}
+{{- range .hosts -}}
+{{- if has . $dialled -}}{{- $found = append $found . -}}{{- end -}}
+{{- end -}}
+{{- toJson $found -}}
+{{- end -}}
+
+{{/* The paths that agents ask for, as JSON, below the path of publicUrl: [kind of match, path]. */}}
+{{- define "gateway.agentPaths" -}}
+{{- $prefix := get (urlParse .Values.publicUrl) "path" | trimSuffix "/" -}}
+{{- list (list "Exact" (print $prefix "/agent")) (list "Exact" (print $prefix "/ws")) (list "Prefix" (print $prefix "/api/v1")) | toJson -}}
+{{- end -}}

@@ -38,6 +38,7 @@ every number as a float, because Helm turns numbers into floats.)
 {{/* The plain keys of gateway.toml, as JSON. */}}
 {{- define "gateway.settings" -}}
 {{- $settings := dict "drain_delay" .Values.drainDelay "shutdown_grace" .Values.shutdownGrace -}}
+{{- $_ := set $settings "ready_wait" .Values.readyWait -}}
 {{- $_ := set $settings "log_format" .Values.logFormat -}}
 {{- $_ := set $settings "log_level" .Values.logLevel -}}
 {{- $_ := set $settings "public_url" .Values.publicUrl -}}
@@ -59,7 +60,7 @@ every number as a float, because Helm turns numbers into floats.)
 {{- end -}}
 {{- $_ := set $settings $key $value -}}
 {{- end -}}
-{{- range $key := list "public_url" "control_hosts" "trusted_proxies" "proxy_protocol" "held_bytes_limit" "held_bytes_hard_limit" "admin_token_file" -}}
+{{- range $key := list "public_url" "control_hosts" "trusted_proxies" "proxy_protocol" "ready_wait" "held_bytes_limit" "held_bytes_hard_limit" "admin_token_file" -}}
 {{- if empty (index $settings $key) -}}{{- $_ := unset $settings $key -}}{{- end -}}
 {{- end -}}
 {{- toJson $settings -}}
