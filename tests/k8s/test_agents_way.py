@@ -1,4 +1,4 @@
-"""The agents' way in: a Service of their own with the pods that are not ready, too, so that `readyWait` cannot deadlock.
+"""The agents' way in: a Service of their own with the pods that are not ready, so that `readyWait` cannot deadlock.
 
 A pod that waits for its agents gets no requests; its agents must reach it all the same. Only what agents ask for on the
 hosts that they dial goes that way: on a routed host each path belongs to the routed service.
