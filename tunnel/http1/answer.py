@@ -121,9 +121,11 @@ class Answer:
             self.body += data
 
     def feed_end(self) -> None:
-        """The stream ended. Raises ServiceBrokeOffError if the answer is incomplete."""
+        """The stream ended. Raises ServiceBrokeOffError if the answer is incomplete, BadAnswerError if it is wrong."""
         if self._phase in {_UNTIL_END, _TUNNEL}:
             self.complete = True
+        elif self._faulty:
+            raise BadAnswerError("not HTTP/1.1: a wrong line in a head that did not end")
         elif not self.complete:
             where = "head" if self._phase == _HEAD else "body"
             raise ServiceBrokeOffError(f"the service closed in the middle of its answer's {where}")

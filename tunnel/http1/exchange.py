@@ -303,7 +303,7 @@ class StreamExchange(Exchange, StreamOwner):
             return
         try:
             answer.feed_end()
-        except ServiceBrokeOffError as error:
+        except (ServiceBrokeOffError, BadAnswerError) as error:
             self._fail(error)
         else:
             self._deliver(answer)
