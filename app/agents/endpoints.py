@@ -3,6 +3,10 @@
 Decides which agents are admitted and for which cluster; `AgentSocket` carries the link after that. A handshake gets 401
 only if its token is marked `revoked`, and never 403: the existing agent would stay away until its pod restarts. Every
 other refusal is 503, and the agent tries again.
+
+The controller socket is the exception: the existing agent dials it once, in its constructor, and any answer but 101
+strands it until somebody restarts its pod. So a refusal there is 101 and then close 1013: the agent exits, and Kubernetes
+starts it again. A revoked token gets its 401 there too: it is meant to stay away, and a new token restarts the pod.
 """
 
 import asyncio
@@ -23,6 +27,9 @@ from .dialects import CHUNK, JSON, can_speak, dialect_of, give_carrier
 from .socket import AgentLeftError, AgentSocket, AgentWebSocket
 
 logger = logging.getLogger("gateway.agents")
+
+CONTROLLER = b"/api/v1/clusters/agent/ws"
+"""The path of the existing agent's controller socket."""
 
 _REGISTER_SECONDS = 30.0
 _CONTROLLER_SECONDS = 120.0
@@ -197,7 +204,7 @@ async def serve_gateway(gateway: Gateway, request: Request, websocket: AgentWebS
 async def _seated(
     gateway: Gateway, request: Request, websocket: AgentWebSocket, seats: contextlib.ExitStack, cluster: str | None
 ) -> bool:
-    """Take the seats of one more link; False: there is none, and the agent was turned away with 503."""
+    """Take the seats of one more link; False: there is none, and the agent was turned away."""
     seat = gateway.seats.take(gateway.settings, token=token_hash(request.bearer_token), cluster=cluster)
     if isinstance(seat, str):
         logger.warning("agent from %s refused with 503: too many links: %s", request.peer, seat)
@@ -231,19 +238,31 @@ async def _admitted(gateway: Gateway, request: Request, websocket: AgentWebSocke
     grant = authorise(gateway, request)
     if isinstance(grant, Grant):
         return grant
-    logger.warning("agent from %s refused with %d: %s", request.peer, grant.status, grant.what)
+    if _is_stranded_by(request, grant):
+        logger.warning("agent from %s closed with 1013: %s", request.peer, grant.what)
+    else:
+        logger.warning("agent from %s refused with %d: %s", request.peer, grant.status, grant.what)
     await turn_away(request, websocket, grant)
     return None
 
 
 async def turn_away(request: Request, websocket: AgentWebSocket, problem: problems.Problem) -> None:
-    """Refuse an agent's handshake with this status. If the server can only send 403, accept and then close."""
-    await websocket.begin()
-    if websocket.can_refuse or problem.status == 401:
+    """Refuse an agent's handshake with this status. On the controller socket, and if the server can only send 403,
+    accept and close with 1013 at once: nothing that the agent sends is read for it, and it takes no seat.
+    """
+    if not await websocket.begin():
+        return
+    if problem.status == 401 or (websocket.can_refuse and not _is_stranded_by(request, problem)):
         await websocket.refuse(*problems.render(problem, request.fields))
-    else:
+        return
+    with contextlib.suppress(OSError):  # the agent has left
         await websocket.accept()
         await websocket.close(1013, problem.code)
+
+
+def _is_stranded_by(request: Request, problem: problems.Problem) -> bool:
+    """Whether the answer of this problem, unlike a close, would strand an agent that is to come back."""
+    return request.path == CONTROLLER and problem.status != 401
 
 
 def _gateway_url(gateway: Gateway, request: Request) -> str:
@@ -258,11 +277,11 @@ def _gateway_url(gateway: Gateway, request: Request) -> str:
     return f"{'wss' if request.scheme == 'https' else 'ws'}://{host}{request.prefix}/ws"
 
 
-PATHS = {b"/agent": serve_agent, b"/api/v1/clusters/agent/ws": serve_controller, b"/ws": serve_gateway}
+PATHS = {b"/agent": serve_agent, CONTROLLER: serve_controller, b"/ws": serve_gateway}
 
 
 async def serve(gateway: Gateway, request: Request, websocket: AgentWebSocket, *, is_control_host: bool) -> None:
-    """Serve what came for one of `PATHS`. Elsewhere answer 503, never 403: an agent may stay away after it."""
+    """Serve what came for one of `PATHS`. On another host turn the agent away."""
     if not is_control_host:
         logger.warning(
             "agent refused: Host %.100r is not a control host; set public_url or control_hosts to it", request.host

@@ -68,7 +68,8 @@ UNSAFE_PATH = Problem(
 BAD_REQUEST = Problem(
     400, "bad_request", "Bad request",
     "The request is not valid HTTP, or the connected agent cannot carry it unchanged.",
-    "Fix the request. If it is valid, ask the operator to connect an agent that supports yamux.",
+    "If the message names something that HTTP allows, the request is fine: ask the operator to connect an agent that "
+    "supports yamux. Otherwise fix the request.",
 )  # fmt: skip
 NO_WEBSOCKETS = Problem(
     501, "websockets_unavailable", "WebSockets are not available",

@@ -130,6 +130,14 @@ class GatewayReception:
         )  # fmt: skip
         key = request.first(b"sec-websocket-key") or b""
         routes = self._routes_of(fields.host)
+        if problem is not None and routes is None and head.path == agents.CONTROLLER:
+            fault = _handshake_fault(head, request)  # 101 and 1013, not a 503: see app/agents/endpoints.py
+            if fault is None:
+                refusal = problem
+                return AgentHandshake(
+                    connection, key, self._pings, self._max_message_bytes,
+                    lambda socket: agents.turn_away(request, socket, refusal), self._tasks,
+                )  # fmt: skip
         fault = (problem, "") if problem is not None else _handshake_fault(head, request)
         if fault is None and routes is None and head.path in agents.PATHS:
             return AgentHandshake(

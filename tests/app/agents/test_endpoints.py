@@ -19,6 +19,9 @@ from tests.fakes.loop import dialogue, quiet
 from tunnel.gateway.link import LinkState
 
 
+CONTROLLER = endpoints.CONTROLLER.decode()
+
+
 def handshake(**scope: Any) -> Request:
     return read_scope(scope_of("websocket", **scope), None)
 
@@ -109,6 +112,9 @@ def test_gateway_url(public_url: str | None, scope: dict[str, Any], url: str):
 async def test_turned_away_before_the_upgrade(endpoint: str, token: str, status: int):
     async with stage() as s:
         dial = await Dial(s, endpoint, token).over()
+        if endpoint == CONTROLLER and status == 503:
+            assert dial.closed == (1013, "agent_refused")
+            return
         assert dial.refusal is not None
         assert dial.refusal[0] == status
         assert json.loads(dial.refusal[2])["status"] == status
@@ -125,12 +131,28 @@ async def test_turned_away_by_a_server_that_cannot_say_503(endpoint: str):
         assert dial.closed is not None
 
 
+@dialogue
+async def test_whoever_is_refused_on_the_controller_socket_is_closed_with_1013():
+    """Any answer but 101 strands the existing agent there; it exits after a close, and Kubernetes starts it again."""
+    async with stage() as s:
+        closed = [(await Dial(s, CONTROLLER, "unknown").over()).closed]
+        closed.append((await Dial(s, CONTROLLER, host="elsewhere.test").over()).closed)
+        s.gateway.drain.closing = True
+        closed.append((await Dial(s, CONTROLLER).over()).closed)
+        assert closed == [(1013, "agent_refused"), (1013, "not_a_control_host"), (1013, "stopping")]
+        assert repr(s.gateway.seats) == "<Seats 0 of clusters, 0 of tokens>"
+        s.gateway.drain.closing = False
+
+
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 @dialogue
 async def test_wrong_host_is_503(endpoint: str):
     async with stage() as s:
         for host in ("elsewhere.test", "", "192.0.2.99", "localhost.evil.test"):
             dial = await Dial(s, endpoint, host=host).over()
+            if endpoint == CONTROLLER:
+                assert dial.closed == (1013, "not_a_control_host"), host
+                continue
             assert dial.refusal is not None, host
             assert dial.refusal[0] == 503
             assert dial.refusal[1][b"retry-after"] == b"5"

@@ -196,3 +196,16 @@ async def test_a_guest_says_who_it_is():
         guest.ask("/none", host="localhost")
         assert guest.connection._reception is crowded.reception
         await quiet()
+
+
+@dialogue
+async def test_the_controller_socket_is_closed_with_1013_where_others_get_503():
+    """On no control host it is not for the gateway itself; a 503 would strand the existing agent for good."""
+    async with full(grants=GRANTS) as crowded:
+        agent = crowded.come()
+        agent.ask("/api/v1/clusters/agent/ws", HANDSHAKE, host="elsewhere.test")
+        await quiet()
+        head, _, frames = agent.got.partition(b"\r\n\r\n")
+        assert head.startswith(ACCEPTED)
+        assert frames[2:4] == (1013).to_bytes(2, "big")
+        assert frames[4:] == b"too_many_connections"
