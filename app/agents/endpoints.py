@@ -5,8 +5,9 @@ only if its token is marked `revoked`, and never 403: the existing agent would s
 other refusal is 503, and the agent tries again.
 
 The controller socket is the exception: the existing agent dials it once, in its constructor, and any answer but 101
-strands it until somebody restarts its pod. So a refusal there is 101 and then close 1013: the agent exits, and Kubernetes
-starts it again. A revoked token gets its 401 there too: it is meant to stay away, and a new token restarts the pod.
+strands it until somebody restarts its pod. So a refusal there is 101 and then close 1013: the agent exits, and
+Kubernetes starts it again. A revoked token gets its 401 there too: it is meant to stay away, and a new token restarts
+the pod.
 """
 
 import asyncio
@@ -42,6 +43,10 @@ _REFUSED = problems.Problem(
 _WRONG_HOST = problems.Problem(
     503, "not_a_control_host", "Not an address for agents", "The gateway does not serve agents on this host.",
     "Ask the operator to set public_url or control_hosts to the host that the agent dials.", 5,
+)  # fmt: skip
+_TWIN = problems.Problem(
+    503, "agent_twin", "Another agent with this id", "Two processes of this cluster seem to have one agent id.",
+    "Ask the operator to look for replicas: 2, or for an old pod on a partitioned node.", 30,
 )  # fmt: skip
 _REVOKED = problems.Problem(
     401, "token_revoked", "Token revoked", "This agent's token was revoked.", "Ask the operator for a new token."
@@ -106,7 +111,7 @@ async def _serve_agent(
         await socket.confirm(register, envelope.request_id, cluster)
         link = socket.new_link(cluster, register.agent_id[: messages.NAME_LIMIT] or None)
         link.agent_version = register.agent_version[: messages.NAME_LIMIT]
-        gateway.registry.add(link)
+        await _join(socket, link)
         give_carrier(gateway, link, dialect, register.features)
         await socket.serve(link)
     except (AgentLeftError, TimeoutError, messages.MessageError, OSError) as error:
@@ -150,7 +155,7 @@ async def _stays(socket: AgentSocket, seats: contextlib.ExitStack) -> tuple[Link
                 continue
             await _seat_later(socket, seats, token=token_hash(socket.request.bearer_token), cluster=cluster)
             link = socket.new_link(cluster, agent_id or None)
-            gateway.registry.add(link)
+            await _join(socket, link)
             link.text_received(socket.last_text)
             return link, JSON, {}
         register = messages.decode_payload(envelope, messages.Register)
@@ -169,7 +174,7 @@ async def _stays(socket: AgentSocket, seats: contextlib.ExitStack) -> tuple[Link
         if chunks:
             await _seat_later(socket, seats, token=token_hash(socket.request.bearer_token), cluster=cluster)
             link = socket.new_link(cluster, agent_id or None)
-            gateway.registry.add(link)
+            await _join(socket, link)
             return link, CHUNK, register.features
 
 
@@ -184,6 +189,10 @@ async def serve_gateway(gateway: Gateway, request: Request, websocket: AgentWebS
     if cluster is None or (claim and claim != cluster):
         logger.warning("agent refused: its token does not cover cluster_uuid %.80r", claim)
         await turn_away(request, websocket, _REFUSED)
+        return
+    if gateway.registry.holds_off(cluster):
+        logger.info("agent from %s refused with 503: cluster %s has an agent with a twin", request.peer, cluster)
+        await turn_away(request, websocket, _TWIN)
         return
     with contextlib.ExitStack() as seats:
         if not await _seated(gateway, request, websocket, seats, cluster):
@@ -222,6 +231,14 @@ async def _seat_later(socket: AgentSocket, seats: contextlib.ExitStack, *, token
         await socket.close(1013, TOO_MANY.code)
         raise AgentLeftError("too many links")
     seats.callback(seat.release)
+
+
+async def _join(socket: AgentSocket, link: Link) -> None:
+    """Add the link. Raises AgentLeftError: another process with its agent id keeps its link."""
+    socket.gateway.registry.add(link)
+    if link.close_code is not None:
+        await socket.close(link.close_code, link.close_reason)
+        raise AgentLeftError(link.close_reason)
 
 
 async def _still_granted(socket: AgentSocket) -> Grant:

@@ -2,8 +2,10 @@
 
 Thin: authorise the caller, read a bounded body, let `app/learned/` decide. Answers on control hosts only. Success of a
 route call is exactly 200, sent only after the change is committed: the agent takes 201 for an error and tries three
-times. A bad route in a sync is refused alone and named in the answer, and the others still count. A temporary failure
-is 503, and so is an unknown token; 401 is only for a revoked token. Tokens never reach a log.
+times, 1 and 2 s apart, and its registrations run one after the other. So a route that is refused for good is answered
+200 too, with `stored` false and the reason; trying again would only delay the routes behind it. A bad route in a sync
+is refused alone and named in the answer, and the others still count. A temporary failure is 503, and so is an unknown
+token; 401 is only for a revoked token, 400 for what is not such a call at all. Tokens never reach a log.
 Syncs of one cluster take turns (`syncs.py`), and each lets others run after every few routes.
 """
 
@@ -172,18 +174,22 @@ class ControlPlane:
         body = (await self._body(request, caller, BODY_BYTES)).decoded(bodies.RegisterBody)
         grant = self._grant(request)  # the configuration may have changed meanwhile
         gateway = self._gateway
-        cluster = claims.checked_cluster(grant, body.cluster_uuid)
-        who = self._who(request, cluster)
         named = bodies.named_by_register(body)
+        cluster = ""
         try:
+            cluster = claims.checked_cluster(grant, body.cluster_uuid)
+            who = self._who(request, cluster)
             claim = claims.checked(grant, gateway.settings.control_hosts, cluster, named)
+            if body.routing_mode == bodies.DIRECT:
+                await gateway.learned.unregister(claim.host, (cluster,), who, path=claim.path)
+                return 200, {"success": True, "stored": False, "message": "direct routes do not use this gateway"}
+            learned = await gateway.learned.register(claim, who)
         except ClaimError as error:
-            gateway.learned.refuse(cluster, named.host + named.path, error, who)
-            raise
-        if body.routing_mode == bodies.DIRECT:
-            await gateway.learned.unregister(claim.host, (cluster,), who, path=claim.path)
-            return 200, {"success": True, "stored": False, "message": "direct routes do not use this gateway"}
-        learned = await gateway.learned.register(claim, who)
+            gateway.learned.refuse(
+                cluster, named.host + named.path, error, self._who(request, cluster or "(not named)")
+            )
+            return 200, {"success": True, "stored": False, "code": error.fault.value, "reason": str(error),
+                         "hint": _FAULTS[error.fault].hint}  # fmt: skip
         return 200, {"success": True, "stored": True, "in_force": gateway.is_in_force(claim),
                      "host": claim.host, "path": claim.path, "expires_at": learned.expires_at}  # fmt: skip
 

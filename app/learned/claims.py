@@ -43,6 +43,19 @@ class ClaimError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """A route that was refused, for the operator. `at`: wall-clock seconds."""
+
+    cluster: str
+    """Empty if the agent named none of its token's."""
+    name: str
+    """Host and path, as the agent sent them."""
+    fault: Fault
+    text: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """A route that an agent may have if no other cluster holds its host."""
 

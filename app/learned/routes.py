@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..rules.routes import Route
 from ..settings import Settings
-from .claims import Claim, ClaimError, Fault, covers, is_sound
+from .claims import Claim, ClaimError, Fault, Refusal, covers, is_sound
 from .lifetimes import LIFETIME_SECONDS, Lifetimes
 from .served import Host, Served, above
 from .state_file import Change, Drop, Learned
@@ -32,6 +32,7 @@ ROUTES_IN_ALL = 20_000
 PATHS_PER_HOST = 100
 """Each request to the host goes through them one by one."""
 _REFUSALS_REMEMBERED = 1_000
+"""Each costs at most 1 KiB."""
 _LINES_PER_TURN = 50
 _HOSTS_PER_LOOK = 500
 _CLAIMS_PER_TURN = 1_000
@@ -65,7 +66,7 @@ class LearnedRoutes:
         self._per_cluster: Counter[str] = Counter()
         self._count = 0  # kept, because every new route asks for it
         self._served = Served(self._hosts)
-        self._refused: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._refused: OrderedDict[tuple[str, str], Refusal] = OrderedDict()
         self._next_look = 0.0
         self._to_look_at: list[str] = []  # hosts, by the look for expired routes that is on its way
         self._lifetimes = Lifetimes(self._hosts, clock=clock, on_moved=self._rewrite)
@@ -191,12 +192,18 @@ class LearnedRoutes:
     def refuse(self, cluster: str, name: str, error: ClaimError, who: str) -> None:
         """Log a refusal, once per route and reason: agents repeat their calls every few minutes."""
         key = (cluster, name[:400])
-        if self._refused.get(key) == error.fault:
+        known = self._refused.get(key)
+        self._refused[key] = Refusal(cluster, key[1], error.fault, str(error), self._clock())
+        self._refused.move_to_end(key)
+        if known is not None and known.fault == error.fault:
             return
-        self._refused[key] = error.fault
         while len(self._refused) > _REFUSALS_REMEMBERED:
             self._refused.popitem(last=False)
         logger.warning("route %.300s of %s rejected: %s", ascii(name), who, error)
+
+    def refusals(self) -> list[Refusal]:
+        """The routes that were refused and not learned since, the latest last."""
+        return list(self._refused.values())
 
     # --- for the gateway
 

@@ -69,7 +69,7 @@ class Admin:
         )
 
     async def routes_known(self, request: Request) -> Response:
-        """Every route: those of the file, in its order, then those that agents registered."""
+        """Every route: those of the file, in its order, then those that agents registered; and those we refused."""
         if (refusal := self._refusal(request)) is not None:
             return refusal
         gateway = self._gateway
@@ -89,7 +89,13 @@ class Admin:
             )
             for learned in gateway.learned
         ]
-        return Response(msgspec.json.encode({"routes": routes}) + b"\n", media_type="application/json")
+        refused = [
+            {"route": one.name, "cluster": one.cluster, "code": one.fault.value, "reason": one.text,
+             "refused_at": datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds")}
+            for one in gateway.learned.refusals()
+        ]  # fmt: skip
+        answer = msgspec.json.encode({"routes": routes, "refused": refused})
+        return Response(answer + b"\n", media_type="application/json")
 
     def _refusal(self, request: Request) -> Response | None:
         if self._open:

@@ -7,17 +7,22 @@ been read. Whoever has waited longest is served first.
 
 Which link is which agent's (tunnel/PROTOCOL.md, section 1): a link without an agent id gets all new exchanges until
 its first heartbeat. Meanwhile the older links of its cluster are doubted: they get none until something is received
-from them. A link whose agent already has a link replaces it. Links of different agents share the load.
+from them. A link whose agent already has a link replaces it,
+unless two processes seem to share the id (`twins.py`). Links of different agents share the load.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection
 from enum import StrEnum
 from itertools import count
 
 from tunnel.errors import NoAgentError, TooManyWaitingError
 from tunnel.gateway.link import Link
+from tunnel.gateway.twins import REPLACEMENTS, WITHIN_SECONDS, Twins
 from tunnel.port import Target, Upstream
+
+logger = logging.getLogger("gateway")
 
 _CLUSTERS_WAITING = 4
 """As many clusters may have all the waiting requests that one may have."""
@@ -69,6 +74,7 @@ class Registry:
         self._clusters: dict[str, _Cluster] = {}
         self._known: dict[int, tuple[Target, Link, Upstream]] = {}
         """By the identity of the target, which the entry keeps alive: hashing a target costs more than the rest."""
+        self._twins = Twins()
 
     def add(self, link: Link) -> None:
         """Add a link, in any state. One without an agent id puts the cluster's older links in doubt."""
@@ -91,8 +97,27 @@ class Registry:
         for other in list(cluster.links):
             if other is link:
                 break
-            if other.agent_id == link.agent_id:
-                other.close(1012, "replaced by a newer connection of the same agent")
+            is_live_twin = other.agent_id == link.agent_id and other.close_code is None
+            if is_live_twin and not self._replace(other, link, link.agent_id):
+                return
+
+    def _replace(self, older: Link, link: Link, agent_id: str) -> bool:
+        was_contested = self._twins.is_contested(link.cluster, agent_id)
+        if not self._twins.may_replace(link.cluster, agent_id, self._clock()):
+            link.close(1013, "another process with this agent id is connected")
+            return False
+        older.close(1012, "replaced by a newer connection of the same agent")
+        if self._twins.is_contested(link.cluster, agent_id) and not was_contested:
+            logger.warning(
+                "agent %.80r of cluster %s was replaced %d times within %d s: the next newcomer is refused. Two "
+                "processes seem to have this agent id: look for replicas: 2, or for an old pod on a partitioned node",
+                agent_id, link.cluster, REPLACEMENTS, WITHIN_SECONDS,
+            )  # fmt: skip
+        return True
+
+    def holds_off(self, cluster: str) -> bool:
+        """Whether a newcomer of this cluster that has no agent id yet is to be refused: see `twins.py`."""
+        return self._twins.hold_off(cluster, self._clock())
 
     def ready(self, link: Link) -> None:
         """The link takes exchanges, now or again: wake the requests that wait for its cluster."""
@@ -106,6 +131,8 @@ class Registry:
         if cluster is None or link not in cluster.links:
             return
         cluster.links.remove(link)
+        if link.agent_id is not None and all(other.agent_id != link.agent_id for other in cluster.links):
+            self._twins.gone(link.cluster, link.agent_id)
         self._known.clear()
         if not cluster.links:
             cluster.lost_at = self._clock()

@@ -186,6 +186,33 @@ async def test_a_sync_replaces_and_names_what_it_refused(caplog: pytest.LogCaptu
 
 
 @dialogue
+async def test_what_is_refused_for_good_delays_no_other_registration(caplog: pytest.LogCaptureFixture):
+    """The existing agent tries a call that is not answered 200 twice more, and its next route waits meanwhile."""
+    refused = {
+        "route_not_allowed": register_body("x.elsewhere.test"),
+        "invalid_route": register_body(namespace=""),
+        "host_taken": register_body("x.both.test"),
+    }
+    async with stage() as s:
+        await told(s, REGISTER, register_body("x.both.test", "b"), token="of-b")
+        for code, body in [*refused.items(), *refused.items()]:
+            status, answer = await told(s, REGISTER, body)
+            assert (status, answer["stored"], answer["code"]) == (200, False, code)
+            assert answer["reason"]
+        status, answer = await told(s, REGISTER, register_body(cluster="c9"))
+        assert (status, answer["stored"]) == (200, False)
+        assert [record.levelname for record in caplog.records if "rejected" in record.getMessage()] == ["WARNING"] * 4
+        shown = [(one.name, one.fault.value) for one in s.gateway.learned.refusals()]
+        assert shown[:3] == [
+            ("x.elsewhere.test/", "route_not_allowed"), ("x.a.test/", "invalid_route"), ("x.both.test/", "host_taken")
+        ]  # fmt: skip
+        await told(s, REGISTER, register_body())
+        assert ("x.a.test/", "invalid_route") not in [
+            (one.name, one.fault.value) for one in s.gateway.learned.refusals()
+        ]
+
+
+@dialogue
 async def test_direct_routes_are_taken_and_not_stored():
     async with stage() as s:
         await told(s, REGISTER, register_body())

@@ -74,6 +74,9 @@ async def test_nothing_crosses_the_borders_of_a_token(token: str | None, call: s
         assert list(s.gateway.learned) == before
         if call == SYNC and status == 200:
             assert answer["accepted"] == 0
+        elif call == REGISTER and status == 200:
+            assert not answer["stored"]
+            assert answer["code"] in ("route_not_allowed", "host_taken", "invalid_route")
         else:
             assert status in (401, 403, 409, 422, 503)
             assert answer["status"] == status

@@ -49,7 +49,8 @@ async def test_routes_of_both_origins():
                     {"host": "*.w.test", "path": "/api", "target": "c/apps/api:80", "scheme": "http", **common},
                     {"host": "x.a.test", "path": "/", "in_force": False, **learned},  # the file has this host
                     {"host": "y.a.test", "path": "/app", "in_force": True, **learned},
-                ]
+                ],
+                "refused": [],
             }
 
 

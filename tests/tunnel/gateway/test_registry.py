@@ -330,3 +330,18 @@ async def test_so_many_may_wait_and_no_more():
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     assert repr(cluster.registry) == "<Registry {'c1': 1}, 0 waiting>"
+
+
+def test_twins_do_not_replace_each_other_for_ever(caplog: pytest.LogCaptureFixture):
+    cluster = Cluster()
+    lines = [cluster.dial("a1") for _ in range(4)]  # three replacements
+    assert cluster.chosen() is lines[3].link
+    assert cluster.registry.holds_off("c1")
+    assert "look for replicas: 2" in caplog.text
+    newcomer = Line(clock=cluster.clock, account=Account(), cluster="c1", agent_id="a1").link
+    cluster.registry.add(newcomer)
+    assert newcomer.close_code == 1013
+    assert cluster.chosen() is lines[3].link
+    lines[3].link.lost("its path was cut")
+    cluster.registry.remove(newcomer)
+    assert not cluster.registry.holds_off("c1"), "the agent has no link: whoever dials is welcome"
