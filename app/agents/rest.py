@@ -29,6 +29,7 @@ from ..rules import problems
 from ..rules.request import Request
 from ..settings import Grant, Settings, token_hash
 from .endpoints import authorise
+from .stranded import Stranded
 from .syncs import Syncs
 
 logger = logging.getLogger("gateway.agents")
@@ -114,6 +115,7 @@ class ControlPlane:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._syncs = Syncs(time.monotonic)
+        self._stranded = Stranded()
         call = Callable[[Request, Caller, str], Awaitable[_Answer]]
         tunnels = r"/api/v1/clusters/agent/([^/]+)/tunnels"
         table: dict[str, dict[str, call]] = {
@@ -178,6 +180,7 @@ class ControlPlane:
         cluster = ""
         try:
             cluster = claims.checked_cluster(grant, body.cluster_uuid)
+            self._look_for_link(cluster)
             who = self._who(request, cluster)
             claim = claims.checked(grant, gateway.settings.control_hosts, cluster, named)
             if body.routing_mode == bodies.DIRECT:
@@ -294,6 +297,15 @@ class ControlPlane:
             return grant
         logger.warning("call of the agent at %s refused with %d: %s", request.peer, grant.status, grant.what)
         raise _RefusedError(grant)
+
+    def _look_for_link(self, cluster: str) -> None:
+        is_linked = bool(self._gateway.registry.links(cluster))
+        if self._stranded.called(cluster, time.monotonic(), is_linked=is_linked):
+            logger.warning(
+                "cluster %s registers routes and has no link: nobody serves them. Restart the agent's pod: "
+                "one that got no 101 at its start does not dial again",
+                cluster,
+            )
 
     def _who(self, request: Request, *clusters: str) -> str:
         """The caller, for the log: the connected agents with this token, else the peer's address."""
