@@ -91,6 +91,8 @@ func register(o *options, controller *client) (*client, error) {
 	var success *envelope
 	select {
 	case success = <-answer:
+	case <-controller.dropped: // the original exits within 2 s, and Kubernetes restarts it
+		return nil, errors.New("failed to register agent: WebSocket not connected")
 	case <-time.After(registrationTimeout):
 		return nil, errors.New("registration timed out")
 	}

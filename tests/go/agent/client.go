@@ -42,6 +42,7 @@ type client struct {
 	role    string // "controller" or "gateway", for the log
 	url     string
 	closing atomic.Bool
+	dropped chan struct{} // the connection was lost at least once
 
 	mutex     sync.Mutex
 	conn      *websocket.Conn
@@ -58,7 +59,7 @@ type client struct {
 
 func newClient(o *options, role, url, clusterID string) *client {
 	return &client{
-		o: o, role: role, url: url, clusterID: clusterID, delay: firstDelay,
+		o: o, role: role, url: url, clusterID: clusterID, delay: firstDelay, dropped: make(chan struct{}, 1),
 		waiting: map[string]chan *envelope{}, unknown: map[string]bool{},
 	}
 }
@@ -287,6 +288,10 @@ func (c *client) lost() {
 	c.mutex.Lock()
 	c.connected = false
 	c.mutex.Unlock()
+	select {
+	case c.dropped <- struct{}{}:
+	default:
+	}
 	if c.closing.Load() || !c.reconnecting.CompareAndSwap(false, true) {
 		return
 	}
