@@ -33,4 +33,4 @@ async def test_a_cluster_that_registers_without_a_link_is_warned_of(
             await told(s, REGISTER, register_body())
     lines = [record for record in caplog.records if "has no link" in record.getMessage()]
     assert [record.levelname for record in lines] == ["WARNING"]
-    assert "restart the agent's pod" in lines[0].getMessage()
+    assert "Restart the agent's pod" in lines[0].getMessage()
