@@ -7,8 +7,8 @@ been read. Whoever has waited longest is served first.
 
 Which link is which agent's (tunnel/PROTOCOL.md, section 1): a link without an agent id gets all new exchanges until
 its first heartbeat. Meanwhile the older links of its cluster are doubted: they get none until something is received
-from them. A link whose agent already has a link replaces it,
-unless two processes seem to share the id (`twins.py`). Links of different agents share the load.
+from them. A link whose agent already has a link replaces it, unless two processes seem to share the id (`twins.py`).
+Links of different agents share the load.
 """
 
 import asyncio
