@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.soak.holdings import WatchedProcesses
+from tests.soak.watched import MARK
 
 HERE = Path(__file__).parent
 TAIL_LINES = 40
@@ -33,8 +34,13 @@ def processes(tmp_path: Path) -> Iterator[WatchedProcesses]:
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.CallInfo[None], None]:
     outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]
-    if report.failed and item.path.is_relative_to(HERE):
-        processes = getattr(item, "funcargs", {}).get("processes")
-        for process in processes.all if processes else ():
-            report.sections.append((f"output of {process!r}", "\n".join(process.output()[-TAIL_LINES:])))
+    if item.path.is_relative_to(HERE):
+        add_outputs(item, outcome.get_result())  # type: ignore[attr-defined]
+
+
+def add_outputs(item: pytest.Item, report: pytest.TestReport) -> None:
+    """To the report of a failure: what the processes of the test wrote last, but for what they hold."""
+    processes = getattr(item, "funcargs", {}).get("processes")
+    for process in processes.all if report.failed and processes else ():
+        lines = [line for line in process.output() if not line.startswith(MARK)]
+        report.sections.append((f"output of {process!r}", "\n".join(lines[-TAIL_LINES:])))

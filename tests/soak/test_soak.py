@@ -219,7 +219,9 @@ def assert_requests(world: World, requests: Requests) -> None:
 async def one_round(world: World, number: int) -> dict[str, int]:
     stack, over = world.stack, asyncio.Event()
     world.losses.clear()
-    talkers = [Talker(stack, f"t{number}-{each}", over) for each in range(WEBSOCKETS)]
+    talkers = [
+        Talker(lambda path: stack.url("ws", path, "ws"), f"t{number}-{each}", over) for each in range(WEBSOCKETS)
+    ]
     requests = Requests(stack, over)
     stalled = Stalled(stack, str(number), STALLED_EACH)
     async with asyncio.TaskGroup() as group:
@@ -239,7 +241,7 @@ async def one_round(world: World, number: int) -> dict[str, int]:
     await assert_both_sides_ended(stack, conversations)
     await assert_stalled_agree(stack, stalled)
     assert_requests(world, requests)
-    refusals = Counter(refusal for talker in talkers for refusal in talker.refusals)
+    refusals = Counter(refusal.said for talker in talkers for refusal in talker.refusals)
     assert set(refusals) <= {"502", "503", "504"}, refusals
     await asyncio.to_thread(
         wait_until,

@@ -93,7 +93,7 @@ class Relay:
         asyncio.run_coroutine_threadsafe(act(), self._loop).result(ACTION_SECONDS)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._pass_on, LOOPBACK, 0, limit=READ_BYTES)
+        self._server = await asyncio.start_server(self._accept, LOOPBACK, 0, limit=READ_BYTES)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _end(self) -> None:
@@ -103,10 +103,13 @@ class Relay:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """In a task of ours: asyncio logs an error for each of its own that is cancelled."""
+        task = self._loop.create_task(self._pass_on(reader, writer))
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         ends = [writer]
         try:
@@ -132,7 +135,6 @@ class Relay:
             for end in ends:
                 end.transport.abort()
                 self._writers.discard(end)
-            self._tasks.discard(task)
 
     async def _pump(
         self,
