@@ -76,9 +76,10 @@ class Service:
         answer = web.WebSocketResponse(compress=False)
         answer.headers.update(self._fields)
         await answer.prepare(request)
-        async for message in answer:
-            if message.type is WSMsgType.TEXT:
-                await answer.send_str(message.data)
+        with suppress(ConnectionError):  # the client left
+            async for message in answer:
+                if message.type is WSMsgType.TEXT:
+                    await answer.send_str(message.data)
         return answer
 
 
