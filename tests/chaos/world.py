@@ -8,6 +8,7 @@ import resource
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ class World:
         """How many links this gateway has, and how many of them are ready; none while it is away."""
         try:
             seen = gauges(node.admin_port)
-        except OSError:
+        except (OSError, HTTPException):  # killed while it answered
             return 0, 0
         return seen["links"], seen["ready"]
 
