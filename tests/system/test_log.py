@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from tests.system.clients import http_client
 from tests.system.conftest import app_only, tunnel_only
-from tests.system.harness import LOOPBACK, Stack, free_port
+from tests.system.harness import DIALECT, LOOPBACK, Stack, free_port
 from tests.system.process import END_SECONDS, ROOT, START_SECONDS, Processes, wait_until
 from tests.system.test_drain import EventStream, line_number, make
 
@@ -52,7 +52,8 @@ async def test_every_request_has_its_line_when_the_process_was_stopped(make: Mak
     lines = [line for line in stack.gateway.output() if ACCESS.search(line)]
     assert sorted(line.rpartition(" id ")[2] for line in lines) == sorted(asked)
     last = max(number for number, line in enumerate(stack.gateway.output()) if ACCESS.search(line))
-    assert last < line_number(stack.gateway, "SIGTERM: stopping")
+    if DIALECT == "yamux":  # elsewhere an answer's end is a message of its own, and its client had all before it
+        assert last < line_number(stack.gateway, "SIGTERM: stopping")
 
 
 @app_only("it stops in its own way")
