@@ -16,7 +16,7 @@ from python_socks import ProxyError
 
 from tunnel.agent import proxies
 from tunnel.agent.link import GatewayLink, Terms
-from tunnel.agent.reconnect import Backoff, Outcome
+from tunnel.agent.reconnect import Backoff, Outcome, least_delay
 from tunnel.agent.settings import GatewayAddress, SettingsError
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 15.0
 """For name, TCP, TLS, proxy and handshake together."""
 HANDSHAKE_SECONDS = 10.0
+DOUBTED_SECONDS = 4.0
+"""What is left of these when the host's addresses or routes change: the dial may have used an address that is gone.
+A path that works answers within this, also when it lost a SYN: that is sent again after 1 and 3 s."""
 
 _ADVICE = {
     401: "the token is revoked: give this agent a new one (its file is read at each attempt)",
@@ -59,6 +62,7 @@ class Keeper:
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._link: GatewayLink | None = None
+        self._dial_limit: asyncio.Timeout | None = None
 
     def __repr__(self) -> str:
         return f"<Keeper of {self._gateway.label} {self._link!r}>"
@@ -72,16 +76,17 @@ class Keeper:
             delay = self._backoff.delay_after(outcome, asyncio.get_running_loop().time())
             log.warning("%s: %s; next attempt in %.1f s", self._gateway.label, reason, delay)
             self._hurry.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay):
-                    await self._hurry.wait()
+            least = least_delay(delay, outcome)
+            await _wait(self._stopping, least)
+            await _wait(self._hurry, delay - least)
 
     def path_changed(self) -> None:
-        """The host has another address or route: ask the link for a sign of life, or dial without more delay."""
-        if self._link is not None:
-            self._link.path_changed()
-        else:
+        """The host has another address or route: doubt the link or the dial, or dial sooner."""
+        if self._link is None:
             self._hurry.set()
+            return
+        self._link.path_changed()
+        self._doubt_dial()
 
     def drain(self) -> None:
         """Make no more attempts; the running link ends once its exchanges have."""
@@ -94,6 +99,14 @@ class Keeper:
         self._stop()
         if self._link is not None:
             self._link.close(1001, "stopping")
+
+    def _doubt_dial(self) -> None:
+        limit = self._dial_limit
+        if limit is None or limit.expired():
+            return
+        end, doubted_end = limit.when(), asyncio.get_running_loop().time() + DOUBTED_SECONDS
+        if end is not None and doubted_end < end:
+            limit.reschedule(doubted_end)
 
     def _stop(self) -> None:
         self._stopping.set()
@@ -119,7 +132,7 @@ class Keeper:
         except ProxyError as error:
             return Outcome(), proxies.refusal(self._gateway.proxy or "", error)
         except (WSError, OSError, TimeoutError, SettingsError) as error:
-            return Outcome(), f"cannot connect: {str(error) or type(error).__name__}"
+            return Outcome(), f"cannot connect: {_told(error)}"
         except Exception as error:
             log.exception("%s: the attempt failed", self._gateway.label)
             return Outcome(), f"failed: {type(error).__name__}"
@@ -133,17 +146,36 @@ class Keeper:
 
     async def _dial(self, link: GatewayLink) -> None:
         token = self._access.token()
-        async with asyncio.timeout(CONNECT_SECONDS):
-            transport, _ = await ws_connect(
-                lambda _request, _response: link,
-                self._gateway.url,
-                ssl_context=self._access.tls,
-                websocket_handshake_timeout=HANDSHAKE_SECONDS,
-                enable_auto_pong=False,  # the link answers: a ping of the gateway is a sign of life too
-                max_frame_size=link.message_limit_bytes,
-                max_redirects=0,  # a redirect would carry the token to somebody else
-                extra_headers={"Authorization": f"Bearer {token}"},
-                proxy=self._gateway.proxy,
-            )
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS) as self._dial_limit:
+                transport, _ = await ws_connect(
+                    lambda _request, _response: link,
+                    self._gateway.url,
+                    ssl_context=self._access.tls,
+                    websocket_handshake_timeout=HANDSHAKE_SECONDS,
+                    enable_auto_pong=False,  # the link answers: a ping of the gateway is a sign of life too
+                    max_frame_size=link.message_limit_bytes,
+                    max_redirects=0,  # a redirect would carry the token to somebody else
+                    extra_headers={"Authorization": f"Bearer {token}"},
+                    proxy=self._gateway.proxy,
+                )
+        finally:
+            self._dial_limit = None
         if transport.is_disconnected:  # picows takes an end of the connection before the answer for a handshake
             link.lost("the gateway closed the connection during the handshake")
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    """Until `event` is set, but no longer than `seconds`."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+def _told(error: Exception) -> str:
+    """The error's own text; where there is none, what it means."""
+    if isinstance(error, TimeoutError):
+        return str(error) or "no answer in time"
+    if isinstance(error, ConnectionResetError):
+        return str(error) or "the other end closed the connection"
+    return str(error) or type(error).__name__

@@ -129,8 +129,11 @@ class GatewayLink(WSListener):
             self._carrier.drain()
 
     def path_changed(self) -> None:
-        """The host has another address or route: ask for a sign of life, and do not wait long for it."""
-        if not self.ended.done() and not self._closing:
+        """The host has another address or route: ask for a sign of life, and do not wait long for it.
+
+        Nobody can be asked before the gateway has accepted the handshake.
+        """
+        if self._transport is not None and not self.ended.done() and not self._closing:
             self._probe(self._loop.time())
             self._look()
 

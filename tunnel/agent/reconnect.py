@@ -22,6 +22,9 @@ STABLE_SECONDS = 10.0
 """A link that was registered for this long was sound: after it the delays start over."""
 REVOKED_SECONDS = 60.0
 """After a 401: the token is revoked. Only a new one helps, which is read at the next dial."""
+HURRIED_SECONDS = 1.0
+"""The least delay when the host's addresses or routes change meanwhile. Where containers start and stop, they change
+many times a second."""
 _random = SystemRandom()
 _JITTER = 0.2
 """Every other delay is up to this part shorter or longer."""
@@ -35,6 +38,11 @@ class Outcome:
 
     registered_seconds: float | None = None
     revoked: bool = False
+
+
+def least_delay(delay: float, outcome: Outcome) -> float:
+    """What is left of `delay` after `outcome` when the host's addresses change; another address mends no token."""
+    return delay if outcome.revoked else min(delay, HURRIED_SECONDS)
 
 
 class Backoff:

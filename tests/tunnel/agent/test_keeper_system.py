@@ -1,4 +1,4 @@
-"""A keeper between its attempts: what hurries it, and what a proxy on the way answers."""
+"""A keeper between its attempts and in them: what a changed path does, and what a proxy on the way answers."""
 
 import asyncio
 import logging
@@ -33,6 +33,19 @@ class Proxy:
         self.asked.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(self._answer)
         writer.close()
+
+
+class SlowGateway(Gateway):
+    """Answers handshakes from when it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.answers = asyncio.Event()
+
+    async def _decide(self, connection, request):
+        refusal = super()._decide(connection, request)
+        await self.answers.wait()
+        return refusal
 
 
 async def said(caplog, text):
@@ -72,9 +85,44 @@ async def test_a_proxy_that_refuses_costs_a_line_and_no_traceback(answer, told, 
 
 async def test_a_changed_path_ends_the_pause_before_the_next_attempt(monkeypatch, caplog):
     monkeypatch.setattr("tunnel.agent.reconnect.FIRST_SECONDS", (3600.0,))
+    monkeypatch.setattr("tunnel.agent.reconnect.HURRIED_SECONDS", 0.0)
     async with Gateway() as gateway, AgentUnderTest(gateway) as agent:
         link = await gateway.link(1)
         link.drop()
         await said(caplog, "next attempt in")
         agent.keeper.path_changed()
         await gateway.link(2)
+
+
+async def test_a_changed_path_makes_nobody_present_a_revoked_token_again(caplog):
+    caplog.set_level(logging.INFO, "tunnel.agent")
+    async with Gateway() as gateway:
+        gateway.refusals = [401]
+        async with AgentUnderTest(gateway) as agent:
+            await said(caplog, "next attempt in")
+            for _ in range(100):
+                agent.keeper.path_changed()
+                await asyncio.sleep(0)
+    assert caplog.text.count("connecting to") == 1
+
+
+async def test_a_path_that_changes_during_a_dial_costs_a_slow_gateway_nothing(monkeypatch):
+    """There is nobody to probe yet."""
+    monkeypatch.setattr("tunnel.agent.liveness.PROBE_SECONDS", 0.0)
+    async with SlowGateway() as gateway, AgentUnderTest(gateway) as agent:
+        await gateway.handshake(1)
+        agent.keeper.path_changed()
+        gateway.answers.set()
+        await gateway.link(1)
+        assert len(gateway.handshakes) == 1
+
+
+async def test_a_dial_over_a_changed_path_is_soon_given_up(monkeypatch, caplog):
+    monkeypatch.setattr("tunnel.agent.keeper.DOUBTED_SECONDS", 0.0)
+    async with SlowGateway() as gateway, AgentUnderTest(gateway) as agent:
+        await gateway.handshake(1)
+        agent.keeper.path_changed()
+        agent.keeper.path_changed()
+        await said(caplog, "cannot connect: no answer in time")
+        await gateway.handshake(2)
+        gateway.answers.set()

@@ -2,7 +2,15 @@
 
 import pytest
 
-from tunnel.agent.reconnect import OFTEN_FOR_SECONDS, OFTEN_SECONDS, RARELY_SECONDS, Backoff, Outcome
+from tunnel.agent.reconnect import (
+    HURRIED_SECONDS,
+    OFTEN_FOR_SECONDS,
+    OFTEN_SECONDS,
+    RARELY_SECONDS,
+    Backoff,
+    Outcome,
+    least_delay,
+)
 
 FAILED = Outcome()
 
@@ -108,3 +116,16 @@ def test_the_jitter_spreads():
     delays = {Backoff().delay_after(FAILED, 0.0) for _ in range(20)}
     assert len(delays) > 1
     assert all(0.16 <= delay <= 0.24 for delay in delays)
+
+
+@pytest.mark.parametrize(
+    ("delay", "outcome", "least"),
+    [
+        (15.0, FAILED, HURRIED_SECONDS),
+        (0.2, FAILED, 0.2),
+        (60.0, Outcome(revoked=True), 60.0),
+        (15.0, Outcome(registered_seconds=3600), HURRIED_SECONDS),
+    ],
+)
+def test_another_address_shortens_a_delay_only_so_far(delay, outcome, least):
+    assert least_delay(delay, outcome) == least
