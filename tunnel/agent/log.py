@@ -4,9 +4,11 @@ Callers pass no secrets. Lines that a stranger can cause (refused streams) go th
 fill a disk.
 """
 
+import asyncio
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 QUOTA_LINES = 20
@@ -45,6 +47,18 @@ def configure(log_format: str, log_level: str) -> None:
     logging.getLogger("tunnel.agent").setLevel(log_level.upper())
     # picows logs every connection at info, and fragments of the handshake at debug.
     logging.getLogger("picows").setLevel(logging.WARNING)
+
+
+def report_fault(loop: asyncio.AbstractEventLoop, context: Mapping[str, object]) -> None:
+    """The event loop's exception handler: one line at debug when a connection broke, which its owner is told too.
+
+    Anything else is a bug, with a traceback. A TLS handshake that is cut comes as the class of an error.
+    """
+    error = context.get("exception")
+    if isinstance(error, OSError) or (isinstance(error, type) and issubclass(error, OSError)):
+        logging.getLogger("tunnel.agent").debug("%s: %r", str(context.get("message")).partition("\n")[0], error)
+    else:
+        loop.default_exception_handler(dict(context))
 
 
 class Quota:

@@ -15,7 +15,7 @@ from tunnel.agent import paths
 from tunnel.agent.control import Identity
 from tunnel.agent.keeper import Access, Keeper
 from tunnel.agent.link import GatewayLink, Terms
-from tunnel.agent.log import Quota
+from tunnel.agent.log import Quota, report_fault
 from tunnel.agent.service.services import Services
 from tunnel.agent.settings import AgentSettings, GatewayAddress
 from tunnel.version import VERSION
@@ -45,6 +45,7 @@ class Runner:
     async def run(self) -> None:
         """Serve until a signal, then stop."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(report_fault)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         self._warn()

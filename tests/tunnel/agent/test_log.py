@@ -1,7 +1,10 @@
 """Lines for the operator."""
 
+import asyncio
+import contextlib
 import json
 import logging
+import ssl
 
 import pytest
 
@@ -51,3 +54,23 @@ def test_text_lines_and_levels(capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].endswith("warning loud")
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError, ConnectionResetError(104, "reset"), ssl.SSLError("no TLS")])
+def test_a_broken_connection_is_one_line_at_debug(capsys, error):
+    log.configure("text", "debug")
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        loop.set_exception_handler(log.report_fault)
+        loop.call_exception_handler({"message": "SSL handshake failed\nprotocol: p", "exception": error})
+    lines = capsys.readouterr().err.splitlines()
+    assert len([line for line in lines if "debug SSL handshake failed: " in line]) == 1
+    assert not [line for line in lines if "debug" not in line]
+
+
+def test_a_bug_keeps_its_traceback(capsys):
+    log.configure("text", "info")
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        loop.set_exception_handler(log.report_fault)
+        loop.call_soon(lambda: 1 // 0)
+        loop.run_until_complete(asyncio.sleep(0))
+    assert "ZeroDivisionError" in capsys.readouterr().err

@@ -169,6 +169,18 @@ async def test_stops_while_no_gateway_answers():
             assert await agent.status() == 0
 
 
+async def test_a_tls_gateway_that_hangs_up_costs_a_line_and_no_traceback():
+    """As a balancer does that has no gateway behind it."""
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as server:
+        url = f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}/agent"
+        async with Process("--gateway", url, "--cluster", "c1", "--token", "t") as agent:
+            for _ in range(2):
+                await agent.line("cannot connect: the other end closed the connection; next attempt")
+            agent.signal()
+            assert await agent.status() == 0
+    assert not [line for line in agent.lines if "Traceback" in line or line.startswith((" ", "---"))]
+
+
 async def test_one_link_to_each_gateway_and_ready_is_said_once():
     async with Gateway() as first, Gateway() as second, Service(echo) as service:
         entry = f"echo.apps:80=127.0.0.1:{service.port}"
