@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+_SCHEMES = ("http", "https", "socks4", "socks5")
 _STATUS = re.compile(r"status (\d{3})\b")
 _ENTRY = re.compile(r"(?P<host>\[[^]]*\]|[^:]*)(?::(?P<port>\d+))?")
 _ADVICE = {
@@ -27,7 +28,28 @@ def proxy_for(host: str, port: int, environment: Mapping[str, str]) -> str | Non
     proxy = named("HTTPS_PROXY") or named("ALL_PROXY")
     if not proxy or any(_excludes(entry, host, port) for entry in re.split(r"[,\s]+", named("NO_PROXY"))):
         return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+    scheme, found, rest = proxy.partition("://")
+    if not found:
+        return f"http://{proxy}"
+    # socks5h is curl's name for a proxy that looks names up itself: here all socks5 proxies do.
+    return f"{'socks5' if scheme.lower() == 'socks5h' else scheme}://{rest}"
+
+
+def is_usable(proxy: str) -> bool:
+    """Whether `proxy` is a URL that can be dialled."""
+    try:
+        url = urlsplit(proxy)
+        return url.scheme in _SCHEMES and url.port != 0 and bool(url.hostname and is_name(url.hostname))
+    except ValueError:  # its text may have the credentials
+        return False
+
+
+def is_name(host: str) -> bool:
+    """Whether the resolver takes `host`: with an empty label, or one of more than 63 characters, it raises."""
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def refusal(proxy: str, error: Exception) -> str:

@@ -19,7 +19,7 @@ from typing import NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 from tunnel.agent import values
-from tunnel.agent.proxies import proxy_for
+from tunnel.agent.proxies import is_name, is_usable, proxy_for
 from tunnel.agent.service.services import AllowPattern, ServiceEntry, ServiceRuleError
 from tunnel.text import NotTextError, check_pem_file, decoded
 from tunnel.version import VERSION
@@ -241,15 +241,22 @@ def _gateway(text: str, environment: Mapping[str, str]) -> GatewayAddress:
     url = urlsplit(text)
     if "@" in url.netloc:
         raise ValueError("credentials do not belong into the URL; use --token-file")
-    usable = url.scheme in _SCHEMES and url.hostname and not url.fragment and (url.port is None or url.port > 0)
+    usable = (
+        url.scheme in _SCHEMES
+        and is_name(url.hostname or "")
+        and not url.fragment
+        and (url.port is None or url.port > 0)
+    )
     if not usable or not re.fullmatch(r"[\x21-\x7e]+", text):
         msg = f"{text!r} is not a ws://, wss://, http:// or https:// URL with a host"
         raise ValueError(msg)
     scheme = _SCHEMES[url.scheme]
     host = url.hostname or ""
     proxy = proxy_for(host, url.port or 443, environment) if scheme == "wss" else None
-    if proxy is not None and urlsplit(proxy).scheme not in ("http", "https", "socks4", "socks5"):
-        raise ValueError("the proxy in HTTPS_PROXY or ALL_PROXY is no http://, https://, socks4:// or socks5:// URL")
+    if proxy is not None and not is_usable(proxy):
+        raise ValueError(
+            "the proxy in HTTPS_PROXY or ALL_PROXY is no http://, https://, socks4:// or socks5:// URL with a host"
+        )
     return GatewayAddress(url._replace(scheme=scheme).geturl(), f"{scheme}://{url.netloc}{url.path}", proxy)
 
 

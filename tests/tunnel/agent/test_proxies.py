@@ -3,7 +3,7 @@
 import pytest
 from python_socks import ProxyError
 
-from tunnel.agent.proxies import proxy_for, refusal
+from tunnel.agent.proxies import is_usable, proxy_for, refusal
 
 NAMED = {"HTTPS_PROXY": "http://p:1"}
 
@@ -17,6 +17,7 @@ NAMED = {"HTTPS_PROXY": "http://p:1"}
         ({"ALL_PROXY": "socks5://s:1"}, "socks5://s:1"),
         ({"all_proxy": "socks5://s:1", "ALL_PROXY": "http://q:1"}, "socks5://s:1"),
         (NAMED | {"ALL_PROXY": "socks5://s:1"}, "http://p:1"),
+        ({"ALL_PROXY": "socks5h://u:h@s:1"}, "socks5://u:h@s:1"),
         ({"HTTP_PROXY": "http://p:1"}, None),  # links are TLS
         (NAMED | {"no_proxy": "other", "NO_PROXY": "*"}, "http://p:1"),
         ({"ALL_PROXY": "socks5://s:1", "NO_PROXY": "g.example"}, None),
@@ -57,6 +58,26 @@ def test_variables(environment: dict[str, str], proxy: str | None):
 def test_exclusions(entries: str, host: str, *, excluded: bool):
     found = proxy_for(host, 8443, NAMED | {"NO_PROXY": entries})
     assert (found is None) is excluded
+
+
+@pytest.mark.parametrize(
+    ("proxy", "usable"),
+    [
+        ("http://p", True),
+        ("https://u:h@p:1", True),
+        ("socks4://10.0.0.1:1080", True),
+        ("socks5://[fd00::1]:1080", True),
+        ("ftp://p", False),
+        ("http://", False),
+        ("http://u:h@:80", False),
+        ("http://p:99999", False),
+        ("http://p:0", False),
+        ("http://a..b:80", False),
+        ("http://[fd00::1", False),
+    ],
+)
+def test_usable(proxy: str, *, usable: bool):
+    assert is_usable(proxy) is usable
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,8 @@ REFUSED = [
     ("gateway", "AGENT_GATEWAY", "ws://g:99999/agent", "[Pp]ort"),
     ("gateway", "AGENT_GATEWAY", "ws://g:0/agent", "not a ws://"),
     ("gateway", "AGENT_GATEWAY", "ws://g/agent#x", "not a ws://"),
+    ("gateway", "AGENT_GATEWAY", "wss://a..example/agent", "not a ws://"),
+    ("gateway", "AGENT_GATEWAY", f"wss://{'a' * 64}.example/agent", "not a ws://"),
     ("gateway", "AGENT_GATEWAY", "ws://user:hush@g/agent", "credentials"),
     ("cluster", "AGENT_CLUSTER", "c 1", "letters, digits"),
     ("agent-id", "AGENT_ID", "a/b", "letters, digits"),
@@ -243,6 +245,12 @@ def test_token_files_without_a_token(tmp_path, content):
     with pytest.raises(SettingsError, match="must hold one printable token") as caught:
         read(["--gateway", GATEWAY, "--cluster", "c1", "--token-file", str(tmp_path / "token")], {}, "host-1")
     assert "words" not in str(caught.value)
+
+
+def test_a_proxy_that_cannot_be_dialled_is_refused_without_its_credentials():
+    with pytest.raises(SettingsError, match="HTTPS_PROXY or ALL_PROXY is no http://") as caught:
+        read([*MINIMAL, "--gateway", "wss://g/agent"], {"ALL_PROXY": "http://user:hush@:3128"}, "host-1")
+    assert "hush" not in str(caught.value)
 
 
 def test_plain_links_take_no_proxy():
