@@ -4,6 +4,7 @@ Nothing here is timed. Both programs say how long they heard nothing and how lon
 what is bounded; the unit tests have the rest.
 """
 
+import asyncio
 import re
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import aiohttp
 import pytest
 from websockets.exceptions import ConnectionClosed
 
@@ -25,6 +27,9 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60), tunnel_only]
 
 NOTICED_SECONDS = 6.0
 REDIAL_SECONDS = 2.0
+SLOW_BYTES_PER_SECOND = 125_000
+DOWNLOADS = 10
+DOWNLOAD_BYTES = 150_000
 
 Make = Callable[..., Stack]
 
@@ -88,6 +93,25 @@ async def test_a_path_that_is_cut_is_noticed_within_six_seconds(own_stack: Make,
         assert noticed
         assert max(noticed) <= NOTICED_SECONDS
         assert max(announced(agent)) <= REDIAL_SECONDS
+
+
+@pytest.mark.slow
+async def test_a_slow_path_that_is_full_is_not_taken_for_a_cut_one(own_stack: Make) -> None:
+    """1 Mbit/s, and what waits for the line takes 8 s: longer than either side would bear silence."""
+    stack = own_stack().start(agent=False)
+    options = (str(stack.port), f"--rate={SLOW_BYTES_PER_SECOND}")
+    path = stack.processes.python("path", "tests.system.long_path", *options)
+    agent = stack.start_agent("a1", gateway_port=int(path.wait_line("ready ").split()[-1]))
+
+    async def download(http: aiohttp.ClientSession) -> int:
+        async with http.get(stack.url("plain", f"/download?size={DOWNLOAD_BYTES}")) as answer:
+            return len(await answer.read())
+
+    async with http_client() as http:
+        sizes = await asyncio.gather(*(download(http) for _ in range(DOWNLOADS)))
+    assert sizes == [DOWNLOAD_BYTES] * DOWNLOADS
+    assert silences(agent) + silences(stack.gateway) == []
+    assert announced(agent) == []
 
 
 async def test_an_agent_that_was_stopped_for_a_while_asks_its_gateway_at_once(own_stack: Make) -> None:
