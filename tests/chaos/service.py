@@ -10,15 +10,24 @@ import asyncio
 import hashlib
 import os
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from aiohttp import WSMsgType, web
+from aiohttp.typedefs import Handler
 
 from tests.services.pattern import blocks
 
 EVENT_SECONDS = 0.2
 """The pace of a service that has something to say now and then."""
+
+
+@web.middleware
+async def bears_its_clients(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A client that leaves, at whatever moment, is no fault of the service."""
+    try:
+        return await handler(request)
+    except ConnectionError:
+        return web.Response(status=499)  # nobody gets it
 
 
 class Service:
@@ -27,7 +36,7 @@ class Service:
         self._journal = os.open(journal, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def application(self) -> web.Application:
-        application = web.Application(client_max_size=1 << 24)
+        application = web.Application(client_max_size=1 << 24, middlewares=[bears_its_clients])
         application.router.add_get("/get", self.get)
         application.router.add_post("/post", self.post)
         application.router.add_get("/download", self.download)
@@ -56,19 +65,17 @@ class Service:
         size = int(request.query["size"])
         answer = web.StreamResponse(headers={**self._fields, "Content-Length": str(size)})
         await answer.prepare(request)
-        with suppress(ConnectionError):  # the client left
-            for block in blocks(size):
-                await answer.write(block)
+        for block in blocks(size):
+            await answer.write(block)
         return answer
 
     async def events(self, request: web.Request) -> web.StreamResponse:
         key = self._note(request)
         answer = web.StreamResponse(headers={**self._fields, "Content-Type": "text/event-stream"})
         await answer.prepare(request)
-        with suppress(ConnectionError):  # the client left
-            for number in range(int(request.query["count"])):
-                await answer.write(f"data: {key} {number}\n\n".encode())
-                await asyncio.sleep(EVENT_SECONDS)  # the pace of the service
+        for number in range(int(request.query["count"])):
+            await answer.write(f"data: {key} {number}\n\n".encode())
+            await asyncio.sleep(EVENT_SECONDS)  # the pace of the service
         return answer
 
     async def echo(self, request: web.Request) -> web.WebSocketResponse:
@@ -76,10 +83,9 @@ class Service:
         answer = web.WebSocketResponse(compress=False)
         answer.headers.update(self._fields)
         await answer.prepare(request)
-        with suppress(ConnectionError):  # the client left
-            async for message in answer:
-                if message.type is WSMsgType.TEXT:
-                    await answer.send_str(message.data)
+        async for message in answer:
+            if message.type is WSMsgType.TEXT:
+                await answer.send_str(message.data)
         return answer
 
 
