@@ -29,8 +29,10 @@ pytestmark = [
 MIB = 1024 * 1024
 LIMIT_BYTES = 8 * MIB
 STALLED = 120
-LEFT_SECONDS = 3.0
-"""Above the mark: 2 s, and one for a machine that does other things, too."""
+LEFT_SECONDS = 2.0
+"""Above the mark, by the gateway's own clock, where clients stall."""
+LEFT_BY_SERVICES_SECONDS = 3.0
+"""Where services do: it takes a second longer to see that."""
 STUCK_SECONDS = 0.05
 PIECE_OF_UPLOAD_BYTES = 256 * 1024
 PIECE_BYTES = 4_096
@@ -105,7 +107,7 @@ def seconds_above(stack: Stack) -> list[float]:
     return [float(text.split(" again after ")[1].split(" s:")[0]) for text in texts if " again after " in text]
 
 
-async def others_go_on(stack: Stack) -> None:
+async def others_go_on(stack: Stack, left_seconds: float = LEFT_SECONDS) -> None:
     """While many stall, and after those were ended. Nobody was refused."""
     with SlowReader(stack) as slow:
         assert_undisturbed(await neighbours(stack))
@@ -113,7 +115,7 @@ async def others_go_on(stack: Stack) -> None:
         slow.goes_on()
         assert_undisturbed(await neighbours(stack))
         slow.goes_on()
-    assert max(seconds_above(stack)) < LEFT_SECONDS
+    assert max(seconds_above(stack)) < left_seconds
     assert refused(stack) == []
     assert 0 < len(ended(stack)) < STALLED, "no more than needed"
     (passed,) = [line for line in lines(stack, "gateway") if "more than held_bytes_limit" in line["message"]]
@@ -168,7 +170,7 @@ async def test_120_uploads_to_a_service_that_never_reads(stack: Stack, clients: 
     finally:
         stopped.set()
         sending.join()
-    await others_go_on(stack)
+    await others_go_on(stack, LEFT_BY_SERVICES_SECONDS)
     for line in ended(stack):
         assert (line["status"], line["outcome"], line["closed_by"]) == (502, "ended_for_room", "gateway")
 
