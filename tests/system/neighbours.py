@@ -1,6 +1,7 @@
 """What must go on while something else is stuck: small requests and a WebSocket on the same link."""
 
 import asyncio
+import json
 import select
 from dataclasses import dataclass, field
 
@@ -67,6 +68,24 @@ def stop_reading(stack: Stack, key: str) -> RawClient:
     client = RawClient(stack.address("plain"), receive_buffer_bytes=SMALL_BUFFER_BYTES)
     client.request(f"GET /download?size={MEGABYTES_500}&id={key} HTTP/1.1", "plain")
     assert client.answer_head().status == 200
+    return client
+
+
+def flooded(stack: Stack) -> RawClient:
+    """A WebSocket client that ordered 500 MB of messages, and reads none of them."""
+    client = RawClient(stack.address("ws"), receive_buffer_bytes=SMALL_BUFFER_BYTES)
+    client.request(
+        "GET /command HTTP/1.1",
+        "ws",
+        "Connection: Upgrade",
+        "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    )
+    assert client.answer_head().status == 101
+    order = json.dumps({"do": "flood", "count": 10_000, "size": 50_000}).encode()
+    assert len(order) < 126
+    client.send(bytes([0x81, 0x80 | len(order), 0, 0, 0, 0]) + order)
     return client
 
 

@@ -18,6 +18,7 @@ from tests.system.neighbours import (
     MEGABYTES_500,
     assert_undisturbed,
     begin_upload,
+    flooded,
     neighbours,
     send_until_stuck,
     stop_reading,
@@ -104,19 +105,7 @@ async def test_200_stalled_streams_at_once(stack: Stack, clients: ExitStack) -> 
 
 async def test_a_websocket_client_that_never_reads(stack: Stack, clients: ExitStack) -> None:
     with Memory(stack.gateway, stack.agent) as memory:
-        client = clients.enter_context(RawClient(stack.address("ws"), receive_buffer_bytes=16_384))
-        client.request(
-            "GET /command HTTP/1.1",
-            "ws",
-            "Connection: Upgrade",
-            "Upgrade: websocket",
-            "Sec-WebSocket-Version: 13",
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        )
-        assert client.answer_head().status == 101
-        order = json.dumps({"do": "flood", "count": 10_000, "size": 50_000}).encode()
-        assert len(order) < 126
-        client.send(bytes([0x81, 0x80 | len(order), 0, 0, 0, 0]) + order)
+        client = clients.enter_context(flooded(stack))
         client.read_exactly(10_000)
         assert_undisturbed(await neighbours(stack))
     memory.assert_below(BASE_MIB + PER_STREAM_MIB)

@@ -17,7 +17,14 @@ import pytest
 from tests.system.clients import RawClient, http_client
 from tests.system.conftest import app_only, not_over, tunnel_only
 from tests.system.harness import Stack
-from tests.system.neighbours import SMALL_BUFFER_BYTES, assert_undisturbed, begin_upload, neighbours, stop_reading
+from tests.system.neighbours import (
+    SMALL_BUFFER_BYTES,
+    assert_undisturbed,
+    begin_upload,
+    flooded,
+    neighbours,
+    stop_reading,
+)
 from tests.system.process import wait_until
 
 pytestmark = [
@@ -191,19 +198,8 @@ async def test_120_websockets_that_nobody_reads(
     )  # fmt: skip
     stack.services["ws"].route.update(route)
     stack.start()
-    order = json.dumps({"do": "flood", "count": 10_000, "size": 50_000}).encode()
     for _ in range(STALLED):
-        client = clients.enter_context(RawClient(stack.address("ws"), receive_buffer_bytes=SMALL_BUFFER_BYTES))
-        client.request(
-            "GET /command HTTP/1.1",
-            "ws",
-            "Connection: Upgrade",
-            "Upgrade: websocket",
-            "Sec-WebSocket-Version: 13",
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        )
-        assert client.answer_head().status == 101
-        client.send(bytes([0x81, 0x80 | len(order), 0, 0, 0, 0]) + order)
+        clients.enter_context(flooded(stack))
     await others_go_on(stack)
     for line in ended(stack):
         assert (line["close_code"], line["closed_by"]) == (1013, "gateway")
