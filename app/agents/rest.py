@@ -188,9 +188,8 @@ class ControlPlane:
                 return 200, {"success": True, "stored": False, "message": "direct routes do not use this gateway"}
             learned = await gateway.learned.register(claim, who)
         except ClaimError as error:
-            gateway.learned.refuse(
-                cluster, named.host + named.path, error, self._who(request, cluster or "(not named)")
-            )
+            who = self._who(request, cluster or "(not named)")
+            gateway.learned.refuse(cluster, named.host, named.path, error, who)
             return 200, {"success": True, "stored": False, "code": error.fault.value, "reason": str(error),
                          "hint": _FAULTS[error.fault].hint}  # fmt: skip
         return 200, {"success": True, "stored": True, "in_force": gateway.is_in_force(claim),
@@ -222,7 +221,7 @@ class ControlPlane:
         told = [(named.host, named.path, error) for named, error in rejected]
         told += [(claim.host, claim.path, error) for claim, error in refused]
         for number, (host, path, error) in enumerate(told, 1):
-            gateway.learned.refuse(cluster, host + path, error, who)
+            gateway.learned.refuse(cluster, host, path, error, who)
             if number % _CLAIMS_PER_TURN == 0:
                 await asyncio.sleep(0)
         return 200, {
@@ -261,7 +260,11 @@ class ControlPlane:
         grant = self._grant(request)
         host = claims.learnable_host(grant, self._gateway.settings.control_hosts, body.hostname)
         who = self._who(request, *grant.clusters)
-        return 200, {"success": True, "removed": await self._gateway.learned.unregister(host, grant.clusters, who)}
+        try:
+            return 200, {"success": True, "removed": await self._gateway.learned.unregister(host, grant.clusters, who)}
+        except ClaimError as error:
+            self._gateway.learned.refuse("", host, "", error, who)
+            raise
 
     # --- TCP tunnels and address look-ups, which this gateway does not serve
 

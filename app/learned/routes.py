@@ -14,7 +14,7 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from ..rules.routes import Route
+from ..rules.routes import Route, normalise_host
 from ..settings import Settings
 from .claims import Claim, ClaimError, Fault, Refusal, covers, is_sound
 from .lifetimes import LIFETIME_SECONDS, Lifetimes
@@ -33,6 +33,8 @@ PATHS_PER_HOST = 100
 """Each request to the host goes through them one by one."""
 _REFUSALS_REMEMBERED = 1_000
 """Each costs at most 1 KiB."""
+_REFUSED_CHARACTERS = 400
+"""Of the name of each."""
 _LINES_PER_TURN = 50
 _HOSTS_PER_LOOK = 500
 _CLAIMS_PER_TURN = 1_000
@@ -110,13 +112,9 @@ class LearnedRoutes:
     # --- for agents
 
     async def register(self, claim: Claim, who: str) -> Learned:
-        """Learn one route, or renew it. Raises ClaimError, StoreError."""
+        """Learn one route, or renew it. Raises ClaimError, for the caller to `refuse`, and StoreError."""
         changes = _Changes()
-        try:
-            learned = self._put(claim, changes, who)
-        except ClaimError as error:
-            self.refuse(claim.target.cluster, claim.host + claim.path, error, who)
-            raise
+        learned = self._put(claim, changes, who)
         await self._commit(changes)
         return learned
 
@@ -169,7 +167,7 @@ class LearnedRoutes:
     async def unregister(self, name: str, clusters: Iterable[str], who: str, *, path: str | None = None) -> int:
         """Remove a host that one of these clusters holds, or one path of it. Returns how many routes were removed.
 
-        Raises ClaimError if another cluster holds the host, and StoreError.
+        Raises ClaimError, for the caller to `refuse`, if another cluster holds the host, and StoreError.
         """
         host = self._hosts.get(name)
         if host is None:
@@ -180,20 +178,21 @@ class LearnedRoutes:
         if host.cluster not in clusters:
             if not self._is_held(name, host):
                 return 0
-            error = ClaimError(Fault.TAKEN, f"{name} belongs to another cluster")
-            self.refuse("", name, error, who)
-            raise error
+            raise ClaimError(Fault.TAKEN, f"{name} belongs to another cluster")
         gone = list(host.paths) if path is None else [known for known in host.paths if known == path]
         changes = _Changes()
         self._drop(name, gone, changes, f"unregistered by {who}")
         await self._commit(changes)
         return len(gone)
 
-    def refuse(self, cluster: str, name: str, error: ClaimError, who: str) -> None:
-        """Log a refusal, once per route and reason: agents repeat their calls every few minutes."""
-        key = (cluster, name[:400])
+    def refuse(self, cluster: str, host: str, path: str, error: ClaimError, who: str) -> None:
+        """Log a refusal, once per route and reason: agents repeat their calls every few minutes.
+
+        Host and path as the agent sent them; `cluster` is empty if it named none of its token's.
+        """
+        key, name = _refusal_key(cluster, host, path), (host + path)[:_REFUSED_CHARACTERS]
         known = self._refused.get(key)
-        self._refused[key] = Refusal(cluster, key[1], error.fault, str(error), self._clock())
+        self._refused[key] = Refusal(cluster, name, error.fault, str(error), self._clock())
         self._refused.move_to_end(key)
         if known is not None and known.fault == error.fault:
             return
@@ -274,7 +273,8 @@ class LearnedRoutes:
         if old is None or old.claim != claim:
             changes.hosts[claim.host] = None
             changes.log(logging.INFO, "route %s%s learned from %s: %s", claim.host, claim.path, who, claim.target)
-        self._refused.pop((cluster, claim.host + claim.path), None)
+        for name in ("", cluster):
+            self._refused.pop(_refusal_key(name, claim.host, claim.path), None)
         return learned
 
     def _check_room(self, cluster: str, host: Host | None) -> None:
@@ -364,3 +364,8 @@ class LearnedRoutes:
                 self._count += 1
         if self._hosts:
             logger.info("%d learned routes of %d hosts are served again", len(self), len(self._hosts))
+
+
+def _refusal_key(cluster: str, host: str, path: str) -> tuple[str, str]:
+    """The same for every spelling of a route, so that a route that is learned in the end is no longer listed."""
+    return cluster, (normalise_host(host[:_REFUSED_CHARACTERS]) + (path.rstrip("/") or "/"))[:_REFUSED_CHARACTERS]

@@ -213,6 +213,33 @@ async def test_what_is_refused_for_good_delays_no_other_registration(caplog: pyt
 
 
 @dialogue
+async def test_a_route_that_is_learned_in_the_end_is_no_longer_listed_as_refused(caplog: pytest.LogCaptureFixture):
+    """However it was written, and also if the agent named a cluster that its token did not cover then."""
+    longest = "/" + "p" * 499
+    async with stage() as s:
+        await told(s, REGISTER, register_body("X.Both.Test.", "b", path="/shop/"), token="of-b")
+        for body in (
+            register_body("X.Both.Test.", path="/shop/"),
+            register_body("X.A.Test", path="/shop/", namespace=""),
+            register_body(path=longest, namespace=""),
+            register_body("y.a.test", cluster="c9"),
+        ):
+            status, answer = await told(s, REGISTER, body)
+            assert (status, answer["stored"]) == (200, False)
+        assert len([record for record in caplog.records if "rejected" in record.getMessage()]) == 4
+        assert len(s.gateway.learned.refusals()) == 4
+        await told(s, UNREGISTER, {"hostname": "x.both.test"}, token="of-b")
+        for body in (
+            register_body("X.Both.Test.", path="/shop/"),
+            register_body("X.A.Test", path="/shop/"),
+            register_body(path=longest),
+            register_body("y.a.test"),
+        ):
+            assert (await told(s, REGISTER, body))[1]["stored"]
+        assert s.gateway.learned.refusals() == []
+
+
+@dialogue
 async def test_direct_routes_are_taken_and_not_stored():
     async with stage() as s:
         await told(s, REGISTER, register_body())

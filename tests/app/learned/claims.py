@@ -38,8 +38,10 @@ class World:
         asyncio.run(run())
 
     def refused(self, one: Claim) -> Fault:
+        """Why it is; and the refusal is remembered, as a call's is."""
         with pytest.raises(ClaimError) as caught:
             self.register(one)
+        self.set.refuse(one.target.cluster, one.host, one.path, caught.value, "agent x")
         return caught.value.fault
 
     def sync(self, cluster: str, claims: Iterable[Claim], patterns: tuple[str, ...] | None = None) -> list[Claim]:

@@ -95,10 +95,10 @@ def test_refusals_are_remembered_up_to_a_bound(caplog: pytest.LogCaptureFixture,
     world = World()
     error = ClaimError(Fault.INVALID, "no")
     for name in ("1", "2", "2", "3", "3", "1"):
-        world.set.refuse("a", name, error, "agent x")
-    assert [line.split()[1] for line in lines(caplog)] == ["'1'", "'2'", "'3'", "'1'"]
-    world.set.refuse("a", "1", ClaimError(Fault.TAKEN, "for another reason"), "agent x")
-    assert lines(caplog)[-1] == "route '1' of agent x rejected: for another reason"
+        world.set.refuse("a", name, "/", error, "agent x")
+    assert [line.split()[1] for line in lines(caplog)] == ["'1/'", "'2/'", "'3/'", "'1/'"]
+    world.set.refuse("a", "1", "/", ClaimError(Fault.TAKEN, "for another reason"), "agent x")
+    assert lines(caplog)[-1] == "route '1/' of agent x rejected: for another reason"
 
 
 # --- the store
