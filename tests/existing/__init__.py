@@ -1,7 +1,8 @@
 """A stand-in for the agent that is already out there, on its JSON path, as a process of its own.
 
 An independent reading of the wire protocol: it imports nothing of the product, so that a mistake in the gateway's
-reading of the protocol cannot hide behind the same mistake here. It refuses what the original refuses, in the same
+reading of the protocol cannot hide behind the same mistake here. Beside that path it dials the controller once, and
+registers routes over REST one by one. It refuses what the original refuses, in the same
 silence, and it keeps the original's defects: what it does wrong here, it does wrong there.
 
 There are two stand-ins, because they prove different things. This one covers the JSON path and is held to recordings

@@ -1,7 +1,8 @@
 """The agent's life: register or resume, the one read loop, heartbeats, pings, and redials (sections 1, 3, 4, 10).
 
-Close codes mean nothing to it. A 401 or 403 at the gateway's handshake ends the redials; each ping loop that an
-earlier connection left behind may try once more. An abandoned socket (60 s of silence) is not closed.
+The controller is dialled once: without a 101 the agent never dials again, stays up, and registers its routes for a
+cluster without a name. Close codes mean nothing to it. A 401 or 403 at the gateway's handshake ends the redials; each
+ping loop that an earlier connection left behind may try once more. An abandoned socket (60 s of silence) is not closed.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from tests.existing.envelope import report
 from tests.existing.link import GoneError, Link
 from tests.existing.network import DialError
 from tests.existing.options import Options
+from tests.existing.registrations import Registrations
 from tests.existing.wire import (
     BINARY,
     CLOSE,
@@ -45,6 +47,10 @@ class FatalError(Exception):
     """The original's process would exit, or never come to work."""
 
 
+class StandaloneError(Exception):
+    """The controller gave no 101: the agent never dials again."""
+
+
 class Agent:
     """One agent process."""
 
@@ -69,9 +75,14 @@ class Agent:
         """Until the process ends; raises FatalError."""
         try:
             wire = await self._enter()
+        except StandaloneError as error:
+            report("10", f"standalone: {error}")
+            await self._register_routes("")
+            return
         except (DialError, HandshakeError, BrokenError, TimeoutError) as error:
             raise FatalError(f"the first connection failed: {error}") from error
         self._loops.append(asyncio.create_task(self._heartbeats()))
+        self._loops.append(asyncio.create_task(self._register_routes(self._cluster_id)))
         while True:
             self._attach(wire)
             reading, self._reading = self._reading or asyncio.create_task(self._read(wire)), None
@@ -79,6 +90,9 @@ class Agent:
             self._connected.clear()
             self._link.detach()
             wire = await self._redial()
+
+    async def _register_routes(self, cluster: str) -> None:
+        await Registrations(self._options, cluster, self._dice).run()
 
     def _attach(self, wire: Wire) -> None:
         self._link.attach(wire)
@@ -116,17 +130,21 @@ class Agent:
 
     async def _register(self) -> Wire:
         self._url, self._path, self._query = self._options.gateway, CONTROLLER_PATH, ""
-        wire = await self._dial(self._url, self._path, self._query)
+        try:
+            wire = await self._dial(self._url, self._path, self._query)
+        except (DialError, HandshakeError, BrokenError, TimeoutError) as error:
+            raise StandaloneError(str(error)) from error
         self._link.attach(wire)
         request_id = f"req_{time.time_ns()}_{self._options.agent_id}"
         success = self._dispatch.registration(request_id)
         await self._link.send("register", request_id, self._registration())
-        self._reading = asyncio.create_task(self._read(wire))
-        try:
-            async with asyncio.timeout(self._options.register_timeout):
-                payload = await success
-        except TimeoutError as error:
-            raise FatalError("registration timed out") from error
+        reading = self._reading = asyncio.create_task(self._read(wire))
+        limit = self._options.register_timeout
+        await asyncio.wait({success, reading}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        if not success.done():
+            lost = "failed to register agent: WebSocket not connected"
+            raise FatalError(lost if reading.done() else "registration timed out")
+        payload = success.result()
         cluster_id, cluster_uuid = payload.get("cluster_id"), payload.get("cluster_uuid")
         if not isinstance(cluster_id, str) or not cluster_id:
             raise FatalError("registration failed: missing cluster_id")

@@ -23,6 +23,7 @@ class Options:
     yamux: bool
     entry: str
     services: dict[str, Address]
+    routes: dict[str, str]
     ingress: str | None
     ingress_hosts: frozenset[str]
     api_server: str | None
@@ -31,6 +32,8 @@ class Options:
     ping: float
     read_timeout: float
     register_timeout: float
+    resync: float
+    retry: float
     service_limit: float
     handshake_limit: float
     service_ping: float
@@ -53,6 +56,14 @@ def _service(text: str) -> tuple[str, Address]:
     return name, _address(address)
 
 
+def _route(text: str) -> tuple[str, str]:
+    host, separator, service = text.partition("=")
+    name, colon, port = service.partition(":")
+    if not separator or "." not in name or not colon or not port.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST=NAME.NAMESPACE:PORT")
+    return host, service
+
+
 def _flag(text: str) -> bool:
     if text not in {"true", "false"}:
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
@@ -71,6 +82,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     add("--yamux", type=_flag, default=False, metavar="true|false", help="claim yamux, and exit when it is wanted")
     add("--entry", choices=["controller", "gateway", "resume"], default="controller")
     add("--service", type=_service, action="append", default=[], metavar="NAME.NAMESPACE:PORT=HOST:PORT")
+    add("--route", type=_route, action="append", default=[], metavar="HOST=NAME.NAMESPACE:PORT", help="to register")
     add("--ingress", metavar="NAME.NAMESPACE:PORT", help="the ingress controller, if one is known")
     add("--ingress-host", action="append", default=[], help="a host of the agent's own ingress cache")
     add("--api-server", metavar="HOST:PORT", help="the Kubernetes API; https://HOST:PORT for TLS")
@@ -79,6 +91,8 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     add("--ping", type=float, default=10.0, help="WebSocket pings to the gateway")
     add("--read-timeout", type=float, default=60.0, help="silence after which the gateway is abandoned")
     add("--register-timeout", type=float, default=30.0)
+    add("--resync", type=float, default=300.0, help="between two rounds of registering all routes")
+    add("--retry", type=float, default=1.0, help="before the second attempt to register a route; then twice as long")
     add("--service-limit", type=float, default=30.0, help="hard limit of a service's whole answer")
     add("--handshake-limit", type=float, default=10.0, help="a service's WebSocket handshake")
     add("--service-ping", type=float, default=30.0, help="WebSocket pings to services")
@@ -89,5 +103,6 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     add("--seed", type=int, help="of the jitter and of the hand-over delays")
     values = vars(parser.parse_args(arguments))
     values["services"] = dict(values.pop("service"))
+    values["routes"] = dict(values.pop("route"))
     values["ingress_hosts"] = frozenset(values.pop("ingress_host"))
     return Options(**values)

@@ -6,9 +6,11 @@ import json
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from tests.existing.replay import (
+    CONTROLLER,
     ROUTE,
     UPGRADE,
     RecordedGateway,
@@ -237,6 +239,36 @@ async def test_first_gateway_dial_that_fails_ends_the_process(gateway: RecordedG
     gateway.refusals = [503]
     async with started(gateway, services) as standin:
         assert await standin.status() == 1
+
+
+async def test_controller_that_ends_the_connection_ends_the_process(services: Services):
+    wrong = RecordedGateway()
+    async with serve(lambda socket: socket.close(1013), "127.0.0.1", 0) as server:
+        wrong.port = next(iter(server.sockets)).getsockname()[1]
+        async with started(wrong, services) as standin:
+            assert await standin.status() == 1
+            await standin.line("failed to register agent: WebSocket not connected")
+
+
+async def test_controller_without_a_101_is_dialled_once_and_routes_are_registered(services: Services):
+    """One call after the other, each three times: all are refused here. Nothing ends the process."""
+    asked: list[str] = []
+
+    def refuse(connection: ServerConnection, request: Request) -> Response:
+        asked.append(request.path)
+        return connection.respond(503, "not now")
+
+    routes = ("--route", "a.test=web.apps:80", "--route", "b.test=web.apps:80")
+    wrong = RecordedGateway()
+    async with serve(lambda socket: socket.wait_closed(), "127.0.0.1", 0, process_request=refuse) as server:
+        wrong.port = next(iter(server.sockets)).getsockname()[1]
+        async with started(wrong, services, *routes, "--retry", "0.01") as standin:
+            await standin.line("section 10: standalone: ")
+            for host in ("a", "b"):
+                for number in (1, 2, 3):
+                    await standin.line(f"section 12: attempt {number} to register {host}.test was answered ")
+            assert asked == [CONTROLLER]
+            assert standin.lines[-6:] == sorted(standin.lines[-6:], key=lambda line: line.split()[6])
 
 
 async def test_registration_without_a_cluster_id_or_with_another_id_fails(services: Services):

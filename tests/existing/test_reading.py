@@ -363,7 +363,9 @@ async def test_pipe_ends_and_fails():
         await pipe.read()
 
 
-@pytest.mark.parametrize("bad", [["--service", "web=1:2"], ["--yamux", "yes"], ["--entry", "x"]])
+@pytest.mark.parametrize(
+    "bad", [["--service", "web=1:2"], ["--yamux", "yes"], ["--entry", "x"], ["--route", "a.test=web:80"]]
+)
 def test_bad_options(bad: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit):
         options(*bad)
