@@ -136,7 +136,7 @@ def take_up(connection: sqlite3.Connection, folder: Path, gone: Callable[[Path, 
         connection.execute("BEGIN IMMEDIATE")
         put(connection, new)
         connection.execute("COMMIT")
-        for suffix in _SUFFIXES:
+        for suffix in reversed(_SUFFIXES):  # a log that is left alone would belong to the next file of this name
             Path(f"{file}{suffix}").unlink(missing_ok=True)
         gone(file, len(new))
         held.update(learned.claim.host for learned in new)

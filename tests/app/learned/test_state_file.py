@@ -159,6 +159,23 @@ def test_several_that_were_kept_are_all_taken_up(tmp_path: Path, monkeypatch: py
         assert names(tmp_path) == [FILE_NAME]
 
 
+def test_a_file_that_was_taken_up_goes_after_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A log that is left without its file, by a kill in between, would be read into the next file of that name."""
+    with newer(monkeypatch):
+        write(tmp_path, learned("newer.test"))
+    assert stored(tmp_path) == []
+    unlink, gone = Path.unlink, []
+
+    def note(file: Path, missing_ok: bool = False) -> None:
+        gone.append(file.name)
+        unlink(file, missing_ok=missing_ok)
+
+    with newer(monkeypatch), monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", note)
+        assert stored(tmp_path) == ["newer.test"]
+    assert gone[-2:] == [f"{NEWER}-wal", NEWER]
+
+
 def test_one_that_is_still_too_new_or_was_damaged_since_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / NEWER).write_bytes(b"no database" * 1000)
     (tmp_path / f"learned-routes.schema-{NEXT + 1}.sqlite3").write_bytes(b"later")
