@@ -94,8 +94,8 @@ class Load:
 
     async def _get(self, http: aiohttp.ClientSession, request: Request) -> None:
         async with http.get(self._url(request, f"/get?id={request.key}")) as answer:
-            if body := await told(request, answer):
-                request.is_right = json.loads(body) == {"id": request.key}
+            if (body := await told(request, answer)) is not None:
+                request.is_right = is_json(body, {"id": request.key})
 
     async def _post(self, http: aiohttp.ClientSession, request: Request) -> None:
         await self._send(http, request, SMALL_BODY)
@@ -109,13 +109,12 @@ class Load:
 
     async def _send(self, http: aiohttp.ClientSession, request: Request, data: bytes, more: str = "") -> None:
         async with http.post(self._url(request, f"/post?id={request.key}{more}"), data=data) as answer:
-            if body := await told(request, answer):
-                right = {"id": request.key, "sha256": hashlib.sha256(data).hexdigest()}
-                request.is_right = json.loads(body) == right
+            if (body := await told(request, answer)) is not None:
+                request.is_right = is_json(body, {"id": request.key, "sha256": hashlib.sha256(data).hexdigest()})
 
     async def _download(self, http: aiohttp.ClientSession, request: Request) -> None:
         async with http.get(self._url(request, f"/download?id={request.key}&size={DOWNLOAD_BYTES}")) as answer:
-            if body := await told(request, answer):
+            if (body := await told(request, answer)) is not None:
                 request.is_right = hashlib.sha256(body).hexdigest() == DOWNLOAD_DIGEST
 
     async def _events(self, http: aiohttp.ClientSession, request: Request) -> None:
@@ -143,14 +142,21 @@ def note(request: Request, answer: aiohttp.ClientResponse) -> None:
     request.told_to_retry = "Retry-After" in answer.headers
 
 
-async def told(request: Request, answer: aiohttp.ClientResponse) -> bytes:
-    """The whole body of a 200; else nothing, and whether there was a page."""
+def is_json(body: bytes, due: object) -> bool:
+    try:
+        return bool(json.loads(body) == due)
+    except ValueError:
+        return False
+
+
+async def told(request: Request, answer: aiohttp.ClientResponse) -> bytes | None:
+    """The whole body of a 200, which may be empty; else None, and whether there was a page."""
     note(request, answer)
     body = await answer.read()
     if answer.status == 200:
         return body
     request.has_page = bool(body)
-    return b""
+    return None
 
 
 def talk_of(one: Conversation, cluster: str) -> Talk:
