@@ -1,3 +1,3 @@
-"""The version of both programs. The wheel reads it from here; the charts' `appVersion` is held to it by a test."""
+"""The version of both programs, and of both distributions. The charts and pyproject.toml are held to it by tests."""
 
 VERSION = "0.1.0"

@@ -23,15 +23,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @dataclass(frozen=True)
-class Distributions:
-    """What a release consists of."""
+class Distribution:
+    """One of the two that a release consists of, built both ways."""
 
     sdist: Path
     wheel: Path
 
 
+@dataclass(frozen=True)
+class Release:
+    """What `make dist` makes, in one folder."""
+
+    folder: Path
+    gateway: Distribution
+    agent: Distribution
+
+
 def build(source: Path, folder: Path, *targets: str) -> list[Path]:
-    """Build from the source tree into `folder`; the files, in the order of `targets`."""
+    """Build from the source tree into `folder`, where nothing of the same kind is; the files, as `targets`."""
     pytest.importorskip("hatchling", reason="hatchling is not installed: it is in the dev extra")
     options = [option for target in targets for option in ("--target", target)]
     command = [sys.executable, "-m", "hatchling", "build", "--directory", str(folder), *options]
@@ -40,19 +49,27 @@ def build(source: Path, folder: Path, *targets: str) -> list[Path]:
     return [path for target in targets for path in folder.glob(endings[target])]
 
 
-@pytest.fixture(scope="session")
-def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
-    return Distributions(*build(ROOT, tmp_path_factory.mktemp("dist"), "sdist", "wheel"))
+def built(folder: Path, checkout: Path = ROOT) -> Release:
+    """Both distributions of a checkout, in `folder`, which has no others."""
+    gateway = build(checkout, folder / "of-gateway", "sdist", "wheel")
+    agent = build(checkout / "tunnel", folder / "of-agent", "sdist", "wheel")
+    moved = [path.rename(folder / path.name) for path in (*gateway, *agent)]
+    return Release(folder, Distribution(*moved[:2]), Distribution(*moved[2:]))
 
 
 @pytest.fixture(scope="session")
-def installed(distributions: Distributions, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """An environment with the wheel, its locked requirements, its demo extra, and FastAPI; nothing of the checkout."""
+def release(tmp_path_factory: pytest.TempPathFactory) -> Release:
+    return built(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="session")
+def installed(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """An environment of `pip install tunnel-gateway`, with its demo extra and FastAPI; nothing of the checkout."""
     environment = Environment(tmp_path_factory.mktemp("installed"))
     environment.borrow_locked(ROOT / "requirements.txt")
     environment.borrow("fastapi")
     environment.borrow("python-socketio")
-    environment.install(str(distributions.wheel))
+    environment.install("tunnel-gateway", "--find-links", str(release.folder))
     return environment
 
 

@@ -60,10 +60,13 @@ class Environment:
 
     def install(self, *arguments: str) -> None:
         """`pip install`, which downloads nothing. Raises CalledProcessError."""
+        self.pip("install", "--quiet", "--no-index", "--no-build-isolation", *arguments)
+
+    def pip(self, *arguments: str) -> None:
+        """A command of the tests' pip, on this environment. Raises CalledProcessError."""
         pytest.importorskip("pip", reason="pip is not installed in the environment of the tests")
         command = [sys.executable, "-m", "pip", "--isolated", "--disable-pip-version-check"]
-        command += ["--python", self.program("python"), "install", "--quiet", "--no-index", "--no-build-isolation"]
-        self.check([*command, *arguments])
+        self.check([*command, "--python", self.program("python"), *arguments])
 
     def run(self, name: str, *arguments: str) -> str:
         """What a program of the environment prints, run outside the checkout. Raises CalledProcessError."""

@@ -1,4 +1,4 @@
-"""`pip install -e .`: the checkout under both names, and its programs."""
+"""`pip install -e ./tunnel -e .`: the checkout under both names, and its programs."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def editable(tmp_path_factory: pytest.TempPathFactory) -> Environment:
     environment = Environment(tmp_path_factory.mktemp("editable"))
     environment.borrow_locked(ROOT / "requirements.txt")
     environment.borrow("hatchling")
-    environment.install("--editable", str(ROOT))
+    environment.install("--editable", str(ROOT / "tunnel"), "--editable", str(ROOT))
     return environment
 
 
@@ -30,3 +30,14 @@ def test_its_programs_run(editable: Environment) -> None:
     assert editable.run("tunnel-gateway", "--version") == f"tunnel-gateway {VERSION}"
     assert editable.run("tunnel-agent", "--version") == f"tunnel-agent {VERSION}"
     assert editable.run("tunnel-gateway", "check").startswith("environment: ok: ")
+
+
+@pytest.mark.slow
+def test_the_agent_can_be_editable_alone(tmp_path: Path) -> None:
+    environment = Environment(tmp_path)
+    environment.borrow_locked(ROOT / "requirements-agent.txt")
+    environment.borrow("hatchling")
+    environment.install("--editable", str(ROOT / "tunnel"))
+    file = environment.run("python", "-c", "import tunnel.agent.runner as runner; print(runner.__file__)")
+    assert Path(file) == ROOT / "tunnel" / "agent" / "runner.py"
+    assert environment.run("tunnel-agent", "--version") == f"tunnel-agent {VERSION}"

@@ -1,4 +1,4 @@
-"""The programs of an installed wheel, run outside the checkout."""
+"""The programs of `pip install tunnel-gateway`, which brings the agent too, run outside the checkout."""
 
 import signal
 from urllib.parse import urlsplit
@@ -22,12 +22,11 @@ def start(environment: Environment, stack: Stack, name: str, *arguments: str, **
     return stack.processes.start(name, command, CLEAN | variables, environment.elsewhere)
 
 
-def start_agent(environment: Environment, stack: Stack, path: str = "/agent") -> Process:
+def start_agent(environment: Environment, stack: Stack) -> Process:
     options = [service.option for service in stack.services.values()]
-    gateway = f"ws://{LOOPBACK}:{stack.port}{path}"
-    agent = start(
-        environment, stack, "tunnel-agent", "--gateway", gateway, "--token", TOKEN, "--cluster", "c1", *options
-    )
+    gateway = f"ws://{LOOPBACK}:{stack.port}/agent"
+    link = ("--gateway", gateway, "--token", TOKEN, "--cluster", "c1")
+    agent = start(environment, stack, "tunnel-agent", *link, *options)
     agent.wait_line("ready:")
     return agent
 
@@ -62,6 +61,8 @@ def test_it_is_the_wheel_that_runs_and_there_is_no_app(installed: Environment) -
         (("python", "-m", "tunnel_gateway", "--version"), f"tunnel-gateway {VERSION}"),
         (("python", "-m", "tunnel.agent", "--version"), f"tunnel-agent {VERSION}"),
         (("python", "-c", "from importlib.metadata import version as v; print(v('tunnel-gateway'))"), VERSION),
+        (("python", "-c", "from importlib.metadata import version as v; print(v('tunnel-agent'))"), VERSION),
+        (("python", "-c", "import tunnel_gateway; print(tunnel_gateway.__version__)"), VERSION),
     ],
 )
 def test_versions(installed: Environment, command: tuple[str, ...], said: str) -> None:
