@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CONFIG ?= gateway.toml
 ARGS ?=
 
-.PHONY: help demo run agent test test-unit test-system test-all check fix bench bench-quick soak chaos lock manifests clean
+.PHONY: help demo run agent test test-unit test-system test-all check fix bench bench-quick soak chaos dist lock manifests clean
 
 help:  ## list all commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -55,14 +55,22 @@ bench: $(VENV)/.dev  ## run the benchmarks, as ratios to other programs in the s
 bench-quick: $(VENV)/.dev  ## run the rows of the benchmarks that tell most (less than two minutes)
 	$(BIN)/python -m tests.bench quick $(ARGS)
 
-lock: $(VENV)/.dev  ## update the lock files after a change of pyproject.toml
+dist: $(VENV)/.dev  ## build what a release consists of, wheels and sdists of both distributions, into dist/
+	@rm -rf dist
+	@cd tunnel && $(abspath $(BIN))/python -m hatchling build --directory ../dist
+	@$(BIN)/python -m hatchling build --directory dist
+
+lock: $(VENV)/.dev  ## update the lock files after a change of pyproject.toml or tunnel/pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile $(LOCK) -o requirements.txt
-	$(BIN)/uv pip compile $(LOCK) --extra demo -o requirements-demo.txt
-	$(BIN)/uv pip compile $(LOCK) --extra demo --extra dev -o requirements-dev.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra demo -o requirements-demo.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra demo --extra dev -o requirements-dev.txt
+	$(BIN)/uv pip compile $(LOCK) tunnel/pyproject.toml -c requirements.txt -o requirements-agent.txt
+	sed -n 's/^requires = \["\(.*\)"\]/\1/p' tunnel/pyproject.toml \
+	    | $(BIN)/uv pip compile $(LOCK) - -c requirements-dev.txt -o requirements-build.txt
 
 LOCK := --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-        --no-header --no-annotate pyproject.toml
+        --no-header --no-annotate --no-emit-package tunnel-agent
 
 soak: $(VENV)/.dev  ## run ten minutes of traffic with faults of every kind; SECONDS=60 for a shorter run
 	SOAK_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest tests/soak $(ARGS)
@@ -73,8 +81,8 @@ chaos: $(VENV)/.dev  ## run ten minutes of faults drawn from a seed, and check t
 manifests: $(VENV)/.dev  ## render the plain Kubernetes manifests from the charts
 	$(BIN)/python k8s/render.py $(ARGS)
 
-clean:  ## remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean:  ## remove the virtual environment, dist/ and caches
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed (PYTHON=...); this is " + sys.version)'
