@@ -77,7 +77,7 @@ def test_every_module_is_found_and_imports(installed: Environment) -> None:
         "        print(importlib.import_module(module.name).__name__)\n"
     )
     names = installed.run("python", "-c", source).split()
-    assert {"tunnel_gateway.cli", "tunnel_gateway.demo.chat", "tunnel.agent.runner"} <= set(names)
+    assert {"tunnel_gateway.serve", "tunnel_gateway.demo.chat", "tunnel.agent.runner"} <= set(names)
 
 
 def test_check(installed: Environment, stack: Stack) -> None:
