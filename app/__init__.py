@@ -4,11 +4,10 @@ try:
     from tunnel import version
 except ImportError as error:
     # An upgrade by pip installs tunnel-agent, then removes the older tunnel-gateway with the same files in it.
-    MESSAGE = (
-        "the files of tunnel-agent are missing; an upgrade from a tunnel-gateway that contained them removed them; run"
-        " pip install --force-reinstall --no-deps tunnel-agent==VERSION, with the version of tunnel-gateway"
-    )
-    raise ImportError(MESSAGE) from error
+    raise ImportError(
+        "the files of tunnel-agent are missing: an upgrade from a tunnel-gateway that contained them removed them."
+        " Install the tunnel-agent of this version again, with pip install --force-reinstall --no-deps"
+    ) from error
 
 __all__ = ["__version__"]
 

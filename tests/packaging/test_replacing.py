@@ -62,10 +62,9 @@ def test_an_upgrade_in_place_says_how_to_complete_it(
     with pytest.raises(subprocess.CalledProcessError):
         environment.run("tunnel-gateway", "--version")
     told = capfd.readouterr().err.splitlines()[-1]
-    start, command = told.split("run pip install ")
-    assert start.startswith("ImportError: the files of tunnel-agent are missing")
-    arguments = command.partition(",")[0].replace("VERSION", VERSION).split()
-    environment.install(*arguments, "--find-links", str(release.folder))
+    assert told.startswith("ImportError: the files of tunnel-agent are missing")
+    options = told.partition(" with pip install ")[2].split()
+    environment.install(*options, str(release.agent.wheel))
     assert versions(environment) == [f"{name} {VERSION}" for name in PROGRAMS]
     assert environment.run("tunnel-gateway", "check").startswith("environment: ok: ")
 
