@@ -14,6 +14,8 @@ from app.settings.schema import PLAIN_KEYS
 from tunnel.port import Target
 
 EVERY_KEY = """
+host = "gw.internal"
+port = 0
 public_url = "https://gw.example.test:8443/base/"
 control_hosts = ["GW.example.test.", "admin.example.test:9000"]
 trusted_proxies = ["10.0.0.0/8", "192.0.2.7", "2001:db8::1/64"]
@@ -121,6 +123,8 @@ def test_every_key(tmp_path: Path):
         server_name="web.internal",
     )
     assert settings == Settings(
+        host="gw.internal",
+        port=0,
         public_url="https://gw.example.test:8443/base",
         control_hosts=frozenset({"gw.example.test", "admin.example.test"}),
         trusted_proxies=(
@@ -199,6 +203,8 @@ def test_tokens_are_not_kept():
 
 VARIABLES: dict[str, tuple[str, str, object]] = {
     # key: what the file says, what the variable says, what comes of it
+    "host": ('"::1"', "[::]", "::"),
+    "port": ("1", "9", 9),
     "public_url": ('"https://file.test"', "http://gw.test", "http://gw.test"),
     "control_hosts": ('["file.test"]', "a.test, B.test ,", frozenset({"a.test", "b.test"})),
     "trusted_proxies": ('["198.51.100.1"]', "127.0.0.1", (ipaddress.ip_network("127.0.0.1/32"),)),
