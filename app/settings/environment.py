@@ -96,9 +96,8 @@ def _nearest(name: str, known: Collection[str]) -> str:
 
 def _is_service_link(name: str, value: str) -> bool:
     """Whether Kubernetes, or Docker's links, set this variable for a Service whose name begins with gateway."""
-    if _SERVICE_LINK_PORT.fullmatch(name):
-        return _SERVICE_ADDRESS.match(value) is not None
-    return _SERVICE_LINK.fullmatch(name) is not None
+    is_port = _SERVICE_LINK_PORT.fullmatch(name) is not None and _SERVICE_ADDRESS.match(value) is not None
+    return is_port or _SERVICE_LINK.fullmatch(name) is not None
 
 
 def admin_token(file: str | None = None, environment: Mapping[str, str] | None = None) -> str | None:

@@ -1,8 +1,7 @@
 """Turns the file and the variables into `Settings`, or into lines that say what is wrong and where."""
 
 import tomllib
-from collections.abc import Container, Mapping
-from functools import cached_property
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +11,9 @@ from tunnel.text import NotTextError, decoded
 
 from ..rules.policy import DEFAULT_POLICY
 from . import hosts, policies, routing, tokens
-from .environment import (
-    ADMIN_TOKEN,
-    config_file,
-    given,
-    option,
-    process_environment,
-    unknown_variables,
-    variable,
-    written,
-)
-from .errors import ConfigurationError, Faults, KeyPath, WrongKeyError, dotted
-from .lines import key_lines, line_of
+from .environment import ADMIN_TOKEN, config_file, given, process_environment, unknown_variables, written
+from .errors import ConfigurationError, Faults, KeyPath, WrongKeyError
+from .places import Places
 from .reading import read
 from .schema import File
 from .settings import Settings
@@ -57,7 +47,7 @@ def load(
     faults = Faults()
     overridden = given(environment)
     variables = written(environment, faults)
-    places = _Places(path, text, overridden, arguments)
+    places = Places(path, text, overridden, arguments)
     try:
         table: dict[str, object] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -70,41 +60,6 @@ def load(
     if file.tls_certificate is not UNSET or file.tls_key is not UNSET:
         values["tls_places"] = (places.of(("tls_certificate",)), places.of(("tls_key",)))
     return Settings(**values, arguments=arguments, unknown_variables=unknown_variables(environment))
-
-
-class _Places:
-    """Where each key is written: which line of the file, which variable or which option."""
-
-    def __init__(self, path: str | None, text: str, overridden: Container[str], arguments: Container[str]) -> None:
-        self._path = path
-        self._text = text
-        self._overridden = overridden
-        self._arguments = arguments
-
-    def lines(self, faults: Faults) -> list[str]:
-        """What the faults say, in the order of their places; those of the variables first."""
-        found = sorted(faults.found, key=lambda fault: self._line(fault.path) or 0)
-        return [f"{self.of(fault.path)}: {fault.text}" for fault in found]
-
-    def of(self, where: KeyPath) -> str:
-        """The place, and the key."""
-        key = where[0] if where else ""
-        if key == ADMIN_TOKEN:
-            return ADMIN_TOKEN
-        if isinstance(key, str) and key in self._arguments:
-            return option(key)
-        if isinstance(key, str) and key in self._overridden:
-            return variable(key)
-        line = self._line(where)
-        file = f"{self._path}:{line}" if line is not None else self._path or "environment"
-        return f"{file}: {dotted(where)}" if where else file
-
-    def _line(self, where: KeyPath) -> int | None:
-        return line_of(self._key_lines, where)
-
-    @cached_property
-    def _key_lines(self) -> Mapping[KeyPath, int]:
-        return key_lines(self._text)
 
 
 def _text(path: str) -> str:
