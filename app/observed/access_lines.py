@@ -12,8 +12,9 @@ from typing import Final
 
 import msgspec
 
+from tunnel.log_lines import JSON_ZONE, TEXT_ZONE, Moments, json_line, text_line
+
 from .access import ending, logger, opening
-from .lines import Moments, json_line, text_line
 from .record import TEXT_LIMIT, Record, level_of
 
 _WAYS = 4_096
@@ -84,7 +85,7 @@ class AccessLines:
         self._clock: Final = clock
         self._begins: Final = begins
         self._on_kept: Final = on_kept
-        self._moments: Final = Moments(utc=self._json)
+        self._moments: Final = Moments(JSON_ZONE if self._json else TEXT_ZONE)
         self._moment = ""
         self._made: list[str] = []
         self._ways: dict[_Key, _Way] = {}

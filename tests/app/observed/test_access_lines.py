@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from app.observed import access, access_lines
 from app.observed.access_lines import AccessLines
-from app.observed.lines import Moments
-from app.observed.log import JsonFormatter, TextFormatter
 from app.observed.record import Record
 from tests.app.observed.records import GOOD, TARGET, WEBSOCKET
+from tunnel.log_lines import JSON_ZONE, TEXT_ZONE, JsonFormatter, Moments, TextFormatter
 from tunnel.port import Target
 
 NOW = 1_700_000_000.1239
@@ -190,10 +189,10 @@ def test_nothing_is_made_where_no_line_is_wanted():
 
 @given(st.floats(0, 4e9))
 def test_moments(created: float):
-    local, utc = Moments(utc=False), Moments(utc=True)
+    text, json = Moments(TEXT_ZONE), Moments(JSON_ZONE)
     milli = int((created - int(created)) * 1_000)
     second = datetime.fromtimestamp(int(created), UTC)
     for _ in range(2):
-        assert utc.of(created) == f"{second:%Y-%m-%dT%H:%M:%S}.{milli:03}+00:00".rjust(29, "0")
-        assert local.of(created) == f"{second.astimezone():%H:%M:%S}.{milli:03}"
-        assert utc.of(created + 1.0) != utc.of(created)
+        assert json.of(created) == f"{second:%Y-%m-%dT%H:%M:%S}.{milli:03}+00:00"
+        assert text.of(created) == f"{second:%Y-%m-%dT%H:%M:%S}.{milli:03}Z"
+        assert text.of(created + 1.0) != text.of(created)
