@@ -7,7 +7,7 @@ import logging
 
 from ..node.gateway import Gateway
 
-logger = logging.getLogger("gateway")
+logger = logging.getLogger("gateway.settings")
 
 
 class Notices:

@@ -82,7 +82,7 @@ def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
     """One line for each variable with the prefix that sets nothing. Values are never shown: they may be secrets."""
     known = {*map(variable, PLAIN_KEYS), PREFIX + "CONFIG", ADMIN_TOKEN, URL}
     return tuple(
-        f"{ascii(name)[1:-1]} is not a variable of the gateway{_nearest(name, known)}"
+        f"{ascii(name)[1:-1]} is not a variable of the gateway, {_nearest(name, known)}"
         for name, value in sorted(environment.items())
         if name.startswith(PREFIX) and name not in known and not _is_service_link(name, value)
     )
@@ -91,7 +91,7 @@ def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
 def _nearest(name: str, known: Collection[str]) -> str:
     own = [each.removeprefix(PREFIX) for each in known]
     near = difflib.get_close_matches(name.removeprefix(PREFIX), own, n=1)
-    return f", did you mean {PREFIX}{near[0]}?" if near else ", and sets nothing"
+    return f"did you mean {PREFIX}{near[0]}?" if near else "and sets nothing"
 
 
 def _is_service_link(name: str, value: str) -> bool:
