@@ -48,7 +48,10 @@ class Quota:
         self._used: dict[str, tuple[float, int]] = {}  # what it is about -> since when, how many
 
     def take(self, now: float, about: str = "") -> int | None:
-        """None: leave this line out. Else the number of lines about the same left out since the last quiet period."""
+        """None: leave this line out. Else the number of lines about the same left out since the last quiet period.
+
+        Give that number to the line: `extra={"suppressed": ...}`.
+        """
         left_out = 0
         since, used = self._used.get(about, (float("-inf"), 0))
         if now - since >= self._seconds:
