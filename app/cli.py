@@ -32,8 +32,8 @@ def parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="serve until SIGTERM or SIGINT", allow_abbrev=False)
     serve.add_argument("--config", metavar="FILE", help="gateway.toml (default: GATEWAY_CONFIG)")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    serve.add_argument("--port", type=_port, default=8080, help="port to listen on (default: 8080)")
+    serve.add_argument("--host", help="address to listen on (default: host in the configuration, else 127.0.0.1)")
+    serve.add_argument("--port", type=_port, help="port to listen on (default: port in the configuration, else 8080)")
     serve.add_argument("--tls-certificate", metavar="FILE", help="certificate with its chain, in PEM: speak TLS")
     serve.add_argument("--tls-key", metavar="FILE", help="key of the certificate, in PEM")
 
@@ -82,19 +82,21 @@ def run(arguments: Sequence[str]) -> int:
             case _:
                 return serve(options.config, options.host, options.port, **_tls_arguments(options))
     except ConfigurationError as error:
-        _complain(str(error))
+        for line in error.errors:
+            _complain(line)
         return 2
 
 
-def serve(config: str | None, host: str, port: int, **arguments: str) -> int:
+def serve(config: str | None, host: str | None, port: int | None, **arguments: str) -> int:
     """Check the configuration, then serve until SIGTERM or SIGINT. Raises ConfigurationError.
 
-    `arguments`: keys of the configuration that the command line gives.
+    `host`, `port` and `arguments`: keys of the configuration that the command line gives.
     """
-    settings = load(config, arguments=arguments)
+    address = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
+    settings = load(config, arguments={**arguments, **address})
     from . import serve as server  # noqa: PLC0415  (the other commands need no server)
 
-    return server.serve(settings, host, port)
+    return server.serve(settings, settings.host, settings.port)
 
 
 def check(file: str | None) -> int:
@@ -105,10 +107,8 @@ def check(file: str | None) -> int:
     warning = certificate.warning() if certificate is not None else None
     if warning is not None:
         _complain(f"warning: {settings.tls_places[0]}: {warning}")
-    for cluster in settings.uncovered_clusters():
-        _complain(
-            f"warning: cluster {cluster} has routes, but no agent's token covers it; add it to an [[agents]] entry"
-        )
+    for text in settings.warnings():
+        _complain(f"warning: {text}")
     return 0
 
 

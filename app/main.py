@@ -18,6 +18,7 @@ from .asgi.endpoints import AgentEndpoints, ControlPlaneEndpoints, OperatorEndpo
 from .node.gateway import Gateway
 from .operator.health import health_routes
 from .operator.ignored import Ignored
+from .operator.notices import Notices
 from .operator.reload import Reloader
 from .rules import problems
 from .server import workers
@@ -40,6 +41,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             await gateway.aclose()
 
     gateway.companions.append(Ignored(gateway))
+    gateway.companions.append(Notices(gateway))
     reloader = Reloader(gateway)
     if gateway.settings.file is not None:
         gateway.companions.append(reloader)
@@ -73,7 +75,7 @@ def _served() -> Starlette:
     try:
         return create_app()
     except ConfigurationError as error:
-        sys.stderr.write(f"tunnel-gateway: {error}\n")
+        sys.stderr.writelines(f"tunnel-gateway: {line}\n" for line in error.errors)
         raise SystemExit(2) from None
 
 

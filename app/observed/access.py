@@ -133,7 +133,8 @@ def _asked(record: Record) -> str:
 
 def _route(record: Record) -> str:
     agent = printable(record.agent) or record.link or "no agent"
-    return f"to {record.target or '-'} by {agent}, id {record.request_id}"
+    trace = f", trace {record.trace_id}" if record.trace_id else ""
+    return f"to {record.target or '-'} by {agent}, id {record.request_id}{trace}"
 
 
 def _failure(record: Record) -> str:

@@ -12,8 +12,9 @@ from typing import Final
 
 import msgspec
 
+from tunnel.log_lines import JSON_ZONE, TEXT_ZONE, Moments, json_line, text_line
+
 from .access import ending, logger, opening
-from .lines import Moments, json_line, text_line
 from .record import TEXT_LIMIT, Record, level_of
 
 _WAYS = 4_096
@@ -84,7 +85,7 @@ class AccessLines:
         self._clock: Final = clock
         self._begins: Final = begins
         self._on_kept: Final = on_kept
-        self._moments: Final = Moments(utc=self._json)
+        self._moments: Final = Moments(JSON_ZONE if self._json else TEXT_ZONE)
         self._moment = ""
         self._made: list[str] = []
         self._ways: dict[_Key, _Way] = {}
@@ -112,9 +113,10 @@ class AccessLines:
             made.append(self._usual_json(record, way, path, ended_at) or self._any(record, opened=False))
             return True
         milliseconds = round((ended_at - record.began) * 1000)
+        trace = f", trace {record.trace_id}\n" if record.trace_id else "\n"
         made.append(
             f"{self._moment}{way.asked}{path}{way.said}{_SMALL.get(milliseconds, milliseconds)} ms, "
-            f"{record.bytes_up or '0'} bytes up, {record.bytes_down} down, {way.through}{record.request_id}\n"
+            f"{record.bytes_up or '0'} bytes up, {record.bytes_down} down, {way.through}{record.request_id}{trace}"
         )
         return True
 
@@ -162,10 +164,12 @@ class AccessLines:
             return None
         began, link_at, head_at = record.began, record.link_at, record.head_at
         seconds = ended_at - began
+        trace_id = record.trace_id
+        trace, field = (f", trace {trace_id}", f',"trace_id":"{trace_id}"') if trace_id else ("", "")
         milliseconds = round(seconds * 1000)
         return (
             f'{{"time":"{self._moment}{way.asked}{path}{way.said}{_SMALL.get(milliseconds, milliseconds)} ms, '
-            f'{record.bytes_up} bytes up, {record.bytes_down} down, {way.through}{request_id}",'
+            f'{record.bytes_up} bytes up, {record.bytes_down} down, {way.through}{request_id}{trace}",'
             f'"event":"ended","request_id":"{request_id}","host":"{record.host.decode("latin-1")}","path":"{path}",'
             f"{way.fields}{client}{way.link}"
             f'"bytes_up":{record.bytes_up},"bytes_down":{record.bytes_down},'
@@ -174,7 +178,7 @@ class AccessLines:
             f'"link_seconds":{_json_seconds(link_at - began) if link_at is not None else "null"},'
             f'"head_seconds":{_json_seconds(head_at - began) if head_at is not None else "null"},'
             f'"stalled_by_client_seconds":{_json_seconds(record.stalled_by_client_seconds)},'
-            f'"stalled_by_service_seconds":{_json_seconds(record.stalled_by_service_seconds)}}}\n'
+            f'"stalled_by_service_seconds":{_json_seconds(record.stalled_by_service_seconds)}{field}}}\n'
         )
 
     def _new_way(self, key: _Key, record: Record) -> _Way | None:

@@ -1,19 +1,21 @@
 """Logging to standard error: one line per event, as text for people or as JSON for machines.
 
-`logger.info(..., extra={"fields": {...}})` adds structured fields, which are keys in JSON and left out of the text.
-Quoted input cannot forge a line. Warnings that repeat are limited in rate; the access log is not.
+`tunnel/log_lines.py` makes the lines, for the agent too. Warnings that repeat are limited in rate, but not the access
+log.
 """
 
 import asyncio
 import logging
 import sys
 import time
-from collections.abc import Mapping
+
+from tunnel.log_lines import JsonFormatter, TextFormatter
 
 from . import access
 from .access_lines import AccessLines
-from .lines import Moments, json_line, text_line
 from .standard_error import StandardError
+
+__all__ = ["READY", "FloodGuard", "JsonFormatter", "TextFormatter", "configure", "finish", "lines_dropped"]
 
 logger = logging.getLogger("gateway")
 
@@ -27,39 +29,6 @@ _KINDS = 1_000
 """Kinds of warnings to remember. The sources have fewer; only a library that formats its texts first makes more."""
 _KEPT_SECONDS = 5.0
 """How long parts of access lines are kept: long enough to pay, and no reminder of links that have gone."""
-
-
-class TextFormatter(logging.Formatter):
-    """`12:00:00.123 INFO    gateway  message`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._moments = Moments(utc=False)
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line, followed by the traceback if there is one."""
-        moment = self._moments.of(record.created)
-        suppressed = getattr(record, "suppressed", 0)
-        line = text_line(moment, record.levelname, record.name, record.getMessage(), suppressed=suppressed)
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object per line: time (RFC 3339, UTC), level, logger, message, the event's own fields, and error."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._moments = Moments(utc=True)
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line, always."""
-        fields = getattr(record, "fields", None)
-        return json_line(
-            self._moments.of(record.created), record.levelname, record.name, record.getMessage(),
-            fields if isinstance(fields, Mapping) else {},
-            suppressed=getattr(record, "suppressed", 0),
-            error=self.formatException(record.exc_info) if record.exc_info else None,
-        )  # fmt: skip
 
 
 class FloodGuard(logging.Filter):

@@ -35,6 +35,8 @@ class Record:
     """When the request's head had arrived."""
     client: str = ""
     """The client's address."""
+    trace_id: str = ""
+    """The trace that the request belongs to, of hexadecimal digits. Empty: it names none."""
     link: str = ""
     agent: str = ""
     dialect: str = ""
@@ -124,7 +126,7 @@ def where(record: Record) -> dict[str, Any]:
 
 def fields_of(record: Record) -> dict[str, Any]:
     """Everything in the record, as the keys of a JSON line."""
-    return where(record) | {
+    fields = where(record) | {
         "kind": record.kind,
         "method": printable(record.method),
         "port": record.target.port if record.target else None,
@@ -148,6 +150,9 @@ def fields_of(record: Record) -> dict[str, Any]:
         "stalled_by_client_seconds": _rounded(record.stalled_by_client_seconds),
         "stalled_by_service_seconds": _rounded(record.stalled_by_service_seconds),
     }
+    if record.trace_id:
+        fields["trace_id"] = record.trace_id
+    return fields
 
 
 def printable(value: bytes | str) -> str:

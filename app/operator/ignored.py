@@ -9,8 +9,8 @@ from ..settings import Settings
 logger = logging.getLogger("gateway")
 
 OURS: Final = (
-    "admin_bind", "client_ping_interval", "client_ping_timeout", "log_format", "log_level", "max_connections",
-    "proxy_protocol", "tls_certificate",
+    "admin_bind", "client_ping_interval", "client_ping_timeout", "host", "log_format", "log_level", "max_connections",
+    "port", "proxy_protocol", "tls_certificate",
 )  # fmt: skip
 """What only our server does. `tls_key` comes with `tls_certificate`."""
 

@@ -26,11 +26,15 @@ from .watch import POLL_SECONDS, Stamp, Watch
 logger = logging.getLogger("gateway.reload")
 
 NEEDS_RESTART = (
-    "admin_bind", "client_ping_interval", "client_ping_timeout", "held_bytes_hard_limit", "held_bytes_limit",
-    "log_format", "log_level", "max_connections", "proxy_protocol", "reconnect_grace", "spool_bytes_limit", "state_dir",
-    "tls_certificate", "tls_key",
+    "admin_bind", "client_ping_interval", "client_ping_timeout", "held_bytes_hard_limit", "held_bytes_limit", "host",
+    "log_format", "log_level", "max_connections", "port", "proxy_protocol", "reconnect_grace", "spool_bytes_limit",
+    "state_dir", "tls_certificate", "tls_key",
 )  # fmt: skip
 """Read once, at the start: by listeners, the server, the account, the log and the registry."""
+
+_ERRORS_SHOWN = 10
+"""Of a configuration, in the text; in the fields of the line ten times as many. `tunnel-gateway check` shows all."""
+_ERRORS_LOGGED = 100
 
 REVOKED = (1008, "token revoked")
 
@@ -52,6 +56,8 @@ class _Change:
             )
         self.new = dataclasses.replace(new, **kept)
         self.server_message_bytes = new.server_message_bytes
+        known = frozenset(old.warnings())
+        self.warnings += [("%s", text) for text in new.warnings() if text not in known]
         self.is_none = _same(old, self.new)
         self.summary = self.new.summary()
 
@@ -122,7 +128,7 @@ class Reloader:
         try:
             return self._finish(before, self._prepare())
         except ConfigurationError as error:
-            return self._refuse(str(error))
+            return self._refuse(error)
 
     def _reload_aside(self) -> None:
         """Like `reload`, but whatever takes long is done in a thread; one at a time."""
@@ -141,7 +147,7 @@ class Reloader:
         try:
             self._finish(before, running.result())
         except ConfigurationError as error:
-            self._refuse(str(error))
+            self._refuse(error)
         except Exception:
             logger.exception("the reload failed")
         if self._again:
@@ -168,12 +174,13 @@ class Reloader:
         self._watch.take(self._files(), before)
         return text
 
-    def _refuse(self, reason: str) -> str:
+    def _refuse(self, error: ConfigurationError) -> str:
         self.refused += 1
-        text = f"configuration not changed: {reason}"
+        shown, more = error.errors[:_ERRORS_SHOWN], len(error.errors) - _ERRORS_SHOWN
+        text = f"configuration not changed: {'; '.join(shown)}{f'; and {more} more errors' if more > 0 else ''}"
         if text != self._refused:
             self._refused = text
-            logger.error("%s", text)
+            logger.error("%s", text, extra={"fields": {"errors": error.errors[:_ERRORS_LOGGED]}})
         return text
 
     def apply(self, new: Settings) -> str:

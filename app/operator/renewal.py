@@ -80,7 +80,8 @@ class Renewal:
             certificate = running.result()
         except ConfigurationError as error:
             self._counts.renewals_failed += 1
-            logger.error("certificate not changed: %s", error)  # noqa: TRY400  (a traceback says no more)
+            text = "; ".join(error.errors)
+            logger.error("certificate not changed: %s", text)  # noqa: TRY400  (a traceback says no more)
         except Exception:
             self._counts.renewals_failed += 1
             logger.exception("the renewal of the certificate failed")

@@ -35,7 +35,7 @@ class OpeningCall(Record, ABC):
         clock = self._clock = gateway.clock  # each get_running_loop() is a system call (getpid)
         super().__init__(
             kind, request.request_id, request.method, request.host, request.path, route.target, clock(),
-            request.client,
+            request.client, request.trace_id,
         )  # fmt: skip
         self._gateway = gateway
         self._route = route

@@ -38,5 +38,5 @@ def made_request(
     return Request(
         method, fields.host, path, query, fields.hosts, fields.connection, fields.upgrade, fields.lines, fields.passed,
         fields.length, peer, peer_scheme, client, scheme, forwarding, request_id, subprotocols, is_websocket, prefix,
-        asked, is_checked,
+        asked, is_checked, fields.trace_id,
     )  # fmt: skip

@@ -47,8 +47,9 @@ class RefusedRequest(Record):
     ) -> None:
         now = asyncio.get_running_loop().time()
         super().__init__(
-            "http", request.request_id, request.method, request.host, request.path, None, now, request.client
-        )
+            "http", request.request_id, request.method, request.host, request.path, None, now, request.client,
+            request.trace_id,
+        )  # fmt: skip
         self.status, self.outcome, self.detail = problem.status, problem.code, detail
         self._gateway = gateway
         self._request = request
@@ -100,8 +101,9 @@ class RefusedHandshake(Record):
     ) -> None:
         now = asyncio.get_running_loop().time()
         super().__init__(
-            "websocket", request.request_id, request.method, request.host, request.path, None, now, request.client
-        )
+            "websocket", request.request_id, request.method, request.host, request.path, None, now, request.client,
+            request.trace_id,
+        )  # fmt: skip
         self._gateway = gateway
         self._request = request
         self._client = client

@@ -11,13 +11,14 @@ import msgspec
 from tunnel.port import Headers
 
 from .shape import Shape
+from .trace import trace_id_of
 
 _NAMES_NONE: Final = frozenset((b"", b"keep-alive", b"Keep-Alive", b"close", b"Close"))
 """Values of Connection that name no field."""
 VALUES: Final = bytes(0x20 if (byte < 0x20 and byte != 0x09) or byte == 0x7F else byte for byte in range(256))
 """Changes what must not be in values: control characters except tab (RFC 9110 section 5.5)."""
 
-Facts = tuple[bytes, int, bytes, bytes, bytes | None, int]
+Facts = tuple[bytes, int, bytes, bytes, bytes | None, int, str]
 """What `Fields` has besides its lines."""
 
 
@@ -38,6 +39,8 @@ class Fields(msgspec.Struct, frozen=True, eq=False, gc=False):
     None: each field has to be looked at."""
     length: int
     """Of the body, as Content-Length says; only with `passed`."""
+    trace_id: str
+    """See `trace.py`. Empty: there is no valid `traceparent`, or more than one."""
 
 
 def facts_of(shape: Shape, values: tuple[bytes, ...], *, is_checked: bool) -> Facts:
@@ -45,6 +48,7 @@ def facts_of(shape: Shape, values: tuple[bytes, ...], *, is_checked: bool) -> Fa
     host = b"" if shape.host_at is None else values[shape.host_at]
     connection = b",".join([values[at] for at in shape.connections]) if shape.connections else b""
     upgrade = b",".join([values[at] for at in shape.upgrades]) if shape.upgrades else b""
+    trace_id = trace_id_of(values[shape.trace_at]) if shape.trace_at is not None else ""
     length = 0
     passes = shape.is_plain and connection in _NAMES_NONE
     if passes and shape.content_lengths:
@@ -54,11 +58,11 @@ def facts_of(shape: Shape, values: tuple[bytes, ...], *, is_checked: bool) -> Fa
             length = int(announced)
             passes = announced == b"%d" % length
     if not passes:
-        return host, shape.hosts, connection, upgrade, None, 0
+        return host, shape.hosts, connection, upgrade, None, 0, trace_id
     pick = shape.pick
     picked = pick(values)
     if not is_checked:
         joined = b"".join(picked)
         if joined.translate(VALUES) != joined:  # the very same object, where nothing is wrong
-            return host, shape.hosts, connection, upgrade, None, 0
-    return host, shape.hosts, connection, upgrade, shape.passed % picked, length
+            return host, shape.hosts, connection, upgrade, None, 0, trace_id
+    return host, shape.hosts, connection, upgrade, shape.passed % picked, length, trace_id

@@ -55,6 +55,8 @@ class Request(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Path and query as they came, where the door knows more than the two: a `?` with nothing after it."""
     is_checked: bool = False
     """The door has refused what must not be in a method, a target or a value (RFC 9110 section 5.5)."""
+    trace_id: str = ""
+    """The trace that it belongs to: see `trace.py`. Empty: it names none."""
 
     @property
     def target(self) -> bytes:

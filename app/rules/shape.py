@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Final
 
+from .trace import TRACEPARENT
+
 Names = tuple[bytes, ...]
 """In lower case."""
 
@@ -62,7 +64,8 @@ class Shape:
     """The names of one request's fields."""
 
     __slots__ = (
-        "connections", "content_lengths", "host_at", "hosts", "is_framed", "is_plain", "passed", "pick", "upgrades",
+        "connections", "content_lengths", "host_at", "hosts", "is_framed", "is_plain", "passed", "pick", "trace_at",
+        "upgrades",
     )  # fmt: skip
 
     def __init__(self, names: Names) -> None:
@@ -72,6 +75,8 @@ class Shape:
         self.connections = _places(names, b"connection")
         self.upgrades = _places(names, b"upgrade")
         self.content_lengths = _places(names, b"content-length")
+        self.trace_at = names.index(TRACEPARENT) if names.count(TRACEPARENT) == 1 else None
+        """Where the one `traceparent` is."""
         self.is_framed = not FRAMING.isdisjoint(names)
         """A field, other than Connection, says how the request or its answer is framed."""
         passed = [at for at, name in enumerate(names) if name not in DROPPED and not is_claim(name)]

@@ -1,10 +1,11 @@
 """The gateway's settings: one TOML file and `GATEWAY_...` variables, read and checked as a whole.
 
-On the gateway's side only `environment.py` reads the environment. A wrong key, type or value raises
-`ConfigurationError`. Its one line names the variable, or the file, the line and the key, and says what would be valid;
-it never shows a token. Nothing is half applied: the result is a whole `Settings` or an error.
+On the gateway's side only `environment.py` reads the environment. Wrong keys, types and values raise one
+`ConfigurationError` with a line for each. It names the variable, or the file, the line and the key, and says what would
+be valid; it never shows a token. Nothing is half applied: the result is a whole `Settings` or an error.
 
-`schema.py` defines what may be written, `reading.py` checks a table against it, `lines.py` finds the line of a key.
+`schema.py` defines what may be written, `reading.py` checks a table against it, `errors.py` gathers what is wrong, and
+`places.py` and `lines.py` say where it is written.
 `hosts.py`, `policies.py`, `targets.py`, `tokens.py` and `routing.py` check one part each, and `loading.py` puts the
 parts together. `certificates.py` reads the certificate of the public listener, for those who serve or check it.
 """

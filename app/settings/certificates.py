@@ -63,12 +63,15 @@ def certificate_of(settings: Settings) -> Certificate | None:
             raise ConfigurationError(f"{key_place}: needs tls_certificate as well; set both or neither")
         return None
     file, key_file = Path(settings.tls_certificate), Path(settings.tls_key)
-    text, key_text = _text(file, place), _text(key_file, key_place)
+    text, fault = _text(file, place)
+    key_text, key_fault = _text(key_file, key_place)
     found = _PEM_CERTIFICATE.search(text)
-    if found is None:
-        raise ConfigurationError(f"{place}: {file} has no certificate; write it in PEM, with its chain after it")
-    if _PEM_KEY not in key_text:
-        raise ConfigurationError(f"{key_place}: {key_file} has no private key; write it in PEM, without a passphrase")
+    if found is None and not fault:
+        fault = f"{place}: {file} has no certificate; write it in PEM, with its chain after it"
+    if _PEM_KEY not in key_text and not key_fault:
+        key_fault = f"{key_place}: {key_file} has no private key; write it in PEM, without a passphrase"
+    if found is None or key_fault:
+        raise ConfigurationError(*filter(None, (fault, key_fault)))
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
         not_before, not_after = _validity(ssl.PEM_cert_to_DER_cert(found[0]))
@@ -111,21 +114,21 @@ def _load(context: ssl.SSLContext, file: Path, key_file: Path, place: str, key_p
         raise ConfigurationError(f"{place}: {file} or {key_file} cannot be read: {error.strerror}") from None
 
 
-def _text(file: Path, place: str) -> str:
+def _text(file: Path, place: str) -> tuple[str, str]:
+    """What the file says, and what is wrong with it: one of the two is empty."""
     if is_pipe(file):
-        raise ConfigurationError(f"{place}: {file} {A_PIPE}")
+        return "", f"{place}: {file} {A_PIPE}"
     try:
         with file.open("rb") as opened:
             content = opened.read(_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigurationError(f"{place}: {file} cannot be read: {error.strerror}") from None
-    if len(content) > _FILE_BYTES:
-        raise ConfigurationError(f"{place}: {file} is too long; write only PEM into it")
-    try:
+        if len(content) > _FILE_BYTES:
+            return "", f"{place}: {file} is too long; write only PEM into it"
         check_pem(content)
+    except OSError as error:
+        return "", f"{place}: {file} cannot be read: {error.strerror}"
     except NotTextError as error:
-        raise ConfigurationError(f"{place}: {file} {error}") from None
-    return content.decode("ascii", "replace")
+        return "", f"{place}: {file} {error}"
+    return content.decode("ascii", "replace"), ""
 
 
 def _validity(der: bytes) -> tuple[float, float]:

@@ -1,23 +1,36 @@
 """`GATEWAY_...` variables: every plain key of the file in capitals, `GATEWAY_CONFIG` and `GATEWAY_ADMIN_TOKEN`.
 
-A variable overrides the file. Lists are comma-separated. Other variables with the prefix are ignored: Kubernetes sets
-`GATEWAY_PORT` and the like for a Service named gateway.
+A variable overrides the file. Lists are comma-separated. Other variables with the prefix set nothing, and a warning
+names them; those that Kubernetes sets for a Service named gateway, such as `GATEWAY_PORT=tcp://10.0.0.1:8080`, are left
+alone.
 """
 
+import difflib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
 import msgspec
 
-from .errors import ConfigurationError, WrongKeyError
+from .errors import ConfigurationError, Faults, KeyPath, WrongKeyError
 from .reading import shown, valid
 from .schema import PLAIN_KEYS, File, keys_of
 from .tokens import checked_admin_token, token_of_file
 
 PREFIX = "GATEWAY_"
 ADMIN_TOKEN = PREFIX + "ADMIN_TOKEN"
+URL = PREFIX + "URL"
+"""Where the client commands find a gateway. It sets nothing here."""
+
+_SERVICE_LINK = re.compile(
+    rf"{PREFIX}(?:[A-Z0-9_]+_)?"
+    r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
+)
+_SERVICE_LINK_PORT = re.compile(rf"{PREFIX}(?:[A-Z0-9_]+_)?PORT")
+_SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://")
 
 
 def process_environment() -> Mapping[str, str]:
@@ -45,12 +58,46 @@ def option(key: str) -> str:
     return "--" + key.replace("_", "-")
 
 
-def written(environment: Mapping[str, str]) -> dict[str, object]:
-    """The keys that the variables set, as a file would give them. Raises ConfigurationError."""
-    types = keys_of(File)
-    return {
-        key: _value(key, types[key], environment[variable(key)]) for key in PLAIN_KEYS if variable(key) in environment
+def given(environment: Mapping[str, str]) -> frozenset[str]:
+    """The keys that variables set, well or not."""
+    return frozenset(
+        key
+        for key in PLAIN_KEYS
+        if (name := variable(key)) in environment and not _is_service_link(name, environment[name])
+    )
+
+
+def written(environment: Mapping[str, str], faults: Faults) -> dict[str, object]:
+    """What the variables set, as a file would give it. What is wrong goes to `faults`."""
+    types, keys = keys_of(File), given(environment)
+    values = {
+        key: faults.check(partial(_value, types[key]), environment[variable(key)], (key,))
+        for key in PLAIN_KEYS
+        if key in keys
     }
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """One line for each variable with the prefix that sets nothing. Values are never shown: they may be secrets."""
+    known = {*map(variable, PLAIN_KEYS), PREFIX + "CONFIG", ADMIN_TOKEN, URL}
+    return tuple(
+        f"{ascii(name)[1:-1]} is not a variable of the gateway, {_nearest(name, known)}"
+        for name, value in sorted(environment.items())
+        if name.startswith(PREFIX) and name not in known and not _is_service_link(name, value)
+    )
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    own = [each.removeprefix(PREFIX) for each in known]
+    near = difflib.get_close_matches(name.removeprefix(PREFIX), own, n=1)
+    return f"did you mean {PREFIX}{near[0]}?" if near else "and sets nothing"
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes, or Docker's links, set this variable for a Service whose name begins with gateway."""
+    is_port = _SERVICE_LINK_PORT.fullmatch(name) is not None and _SERVICE_ADDRESS.match(value) is not None
+    return is_port or _SERVICE_LINK.fullmatch(name) is not None
 
 
 def admin_token(file: str | None = None, environment: Mapping[str, str] | None = None) -> str | None:
@@ -72,10 +119,10 @@ def admin_token(file: str | None = None, environment: Mapping[str, str] | None =
     return None
 
 
-def _value(key: str, kind: object, text: str) -> object:
+def _value(kind: object, text: str, path: KeyPath) -> object:
     if list[str] in get_args(kind):
         return [part.strip() for part in text.split(",") if part.strip()]
     try:
         return msgspec.convert(text, kind, strict=False)
     except msgspec.ValidationError:
-        raise ConfigurationError(f"{variable(key)}: {shown(text)} is not valid; valid: {valid(kind)}") from None
+        raise WrongKeyError(path, f"{shown(text)} is not valid; valid: {valid(kind)}") from None

@@ -24,8 +24,26 @@ def host_pattern(value: str, path: KeyPath) -> str:
     """Check an exact host name, or `*.` and a domain, and normalise it."""
     host = normalise_host(value) if len(value) <= HOST_FIELD_BYTES else ""
     if len(host) > HOST_CHARACTERS or not _HOST.fullmatch(host):
-        raise _wrong_host(value, path, "write a host name, or *. and a domain for its subdomains")
+        raise _wrong_host(value, path, _hint(value) or "write a host name, or *. and a domain for its subdomains")
     return host
+
+
+def route_host(value: str, path: KeyPath) -> str:
+    """`host_pattern` for what a person writes: refuses a port too, which routes do not look at."""
+    host = normalise_host(value) if len(value) <= HOST_FIELD_BYTES else ""
+    if ":" in value and "://" not in value and _HOST.fullmatch(host):
+        raise WrongKeyError(path, f"{shown(value)} is not valid; routes ignore ports, write {host}")
+    return host_pattern(value, path)
+
+
+def listen_host(value: str, path: KeyPath) -> str:
+    """Check a host name or an IP address to listen on. IPv6 loses its brackets."""
+    bare = value.strip().removeprefix("[").removesuffix("]")
+    if not is_address(bare) and not (_HOST.fullmatch(normalise_host(bare)) and "*" not in bare and ":" not in bare):
+        raise WrongKeyError(
+            path, f"{shown(value)} is not valid; write an IP address or a host name (0.0.0.0 or :: for all addresses)"
+        )
+    return bare
 
 
 def control_host(value: str, path: KeyPath) -> str:
@@ -37,7 +55,7 @@ def control_host(value: str, path: KeyPath) -> str:
     return host
 
 
-def public_url(value: str) -> tuple[str, str]:
+def public_url(value: str, path: KeyPath) -> tuple[str, str]:
     """The URL, with its scheme in lower case and without a trailing slash, and its host."""
     try:
         url = urlsplit(value)
@@ -48,12 +66,10 @@ def public_url(value: str) -> tuple[str, str]:
     except ValueError:
         valid = False
     if not valid:
-        raise WrongKeyError(
-            ("public_url",), f"{shown(value)} is not valid; write http://host[:port][/prefix] or https://..."
-        )
+        raise WrongKeyError(path, f"{shown(value)} is not valid; write http://host[:port][/prefix] or https://...")
     host = url.hostname or ""
     if not host.isascii():
-        raise _wrong_host(host, ("public_url",), "write http://host[:port][/prefix] or https://...")
+        raise _wrong_host(host, path, "write http://host[:port][/prefix] or https://...")
     return f"{url.scheme}://{url.netloc}{url.path}".rstrip("/"), host
 
 
@@ -88,6 +104,19 @@ def origin(value: str, path: KeyPath) -> str:
             'or "*.domain"',
         )
     return pattern
+
+
+def _hint(value: str) -> str:
+    """What to write in place of this pattern, where it can be told. Empty: it cannot."""
+    authority = re.split(r"[/?#]", value.strip().lower().rpartition("://")[2])[0].rpartition("@")[2]
+    host = normalise_host(authority)
+    if host != normalise_host(value) and len(host) <= HOST_CHARACTERS and _HOST.fullmatch(host):
+        return f"write the host alone: {host}"
+    if "*" in host:
+        domain = host.rpartition("*")[2].strip(".-")
+        example = f"*.{domain}" if _HOST.fullmatch(domain) else "*.example.com"
+        return f"a star stands for whole labels, at the beginning: write {example}"
+    return ""
 
 
 def _wrong_host(value: str, path: KeyPath, hint: str) -> WrongKeyError:

@@ -1,4 +1,4 @@
-"""Finds the line of a key in a TOML file, so that an error can say where to look.
+"""Finds the lines of the keys in a TOML file, so that an error can say where to look.
 
 It works only on text that `tomllib` has parsed. The scanner finds keys, strings and brackets, and checks nothing. It
 never raises for such text, and it gives the same paths as the parsed data: tables, arrays of tables, dotted and quoted
@@ -8,6 +8,7 @@ keys, inline tables and array elements.
 import re
 import tomllib
 from bisect import bisect_right
+from collections.abc import Mapping
 
 from .errors import KeyPath
 
@@ -24,11 +25,10 @@ _BARE_VALUE = re.compile(r"[^,\]}\n#]*")
 _AROUND_DOT = re.compile(r"[ \t]*(\.?)[ \t]*")
 
 
-def line_of(text: str, path: KeyPath) -> int | None:
+def line_of(lines: Mapping[KeyPath, int], path: KeyPath) -> int | None:
     """The line (from 1) of the key, or of the nearest table around it. None when the file has neither."""
-    found = key_lines(text)
     for length in range(len(path), 0, -1):
-        if (line := found.get(path[:length])) is not None:
+        if (line := lines.get(path[:length])) is not None:
             return line
     return None
 

@@ -11,7 +11,7 @@ from msgspec import UNSET
 
 from ..rules.policy import HeaderChanges, Policy
 from . import hosts
-from .errors import KeyPath, WrongKeyError
+from .errors import Faults, KeyPath, WrongKeyError
 from .reading import shown
 from .schema import HeaderKeys, PolicyKeys, keys_of
 
@@ -27,41 +27,45 @@ HOP_BY_HOP = frozenset(
 """Fields of one connection, not of the message (RFC 9110 section 7.6.1)."""
 
 
-def policy(base: Policy, keys: PolicyKeys, path: KeyPath) -> Policy:
-    """`base`, overridden by the keys that are set. Raises WrongKeyError."""
+def policy(base: Policy, keys: PolicyKeys, faults: Faults, path: KeyPath = ()) -> Policy:
+    """`base`, overridden by the keys that are set. What is wrong goes to `faults`."""
     changes: dict[str, Any] = {}
     for name in keys_of(PolicyKeys):
         value = getattr(keys, name)
         if value is UNSET:
             continue
         if name == "origins":
-            value = tuple(hosts.origin(text, (*path, name, index)) for index, text in enumerate(value))
+            value = tuple(faults.check(hosts.origin, text, (*path, name, index)) for index, text in enumerate(value))
         elif isinstance(value, HeaderKeys):
-            value = _header_changes(value, (*path, name), of_request=name == "request_headers")
+            value = _header_changes(value, faults, (*path, name), of_request=name == "request_headers")
         elif value == "unlimited":
             value = None
         changes[name] = value
     return dataclasses.replace(base, **changes) if changes else base
 
 
-def _header_changes(keys: HeaderKeys, path: KeyPath, *, of_request: bool) -> HeaderChanges:
+def _header_changes(keys: HeaderKeys, faults: Faults, path: KeyPath, *, of_request: bool) -> HeaderChanges:
     set_fields: dict[str, str] = {}
-    for name, value in keys.set.items():
-        where = (*path, "set", name)
-        lowered = _field_name(name, where, of_request=of_request)
+    removed: set[str] = set()
+
+    def set_field(value: str, where: KeyPath) -> None:
+        lowered = _field_name(str(where[-1]), where, of_request=of_request)
         if lowered in set_fields:
             raise WrongKeyError(where, "this header is set twice; names are case-insensitive")
         if _CONTROL.search(value) or value != value.strip():
             raise WrongKeyError(where, "the value is not valid; remove control characters, and spaces at its ends")
         set_fields[lowered] = value
-    removed: set[str] = set()
-    for index, name in enumerate(keys.remove):
-        lowered = _field_name(name, (*path, "remove", index), of_request=of_request)
+
+    def removed_field(name: str, where: KeyPath) -> None:
+        lowered = _field_name(name, where, of_request=of_request)
         if lowered in set_fields:
-            raise WrongKeyError(
-                (*path, "remove", index), f"{shown(name)} is set as well, which replaces it; drop it here"
-            )
+            raise WrongKeyError(where, f"{shown(name)} is set as well, which replaces it; drop it here")
         removed.add(lowered)
+
+    for name, value in keys.set.items():
+        faults.check(set_field, value, (*path, "set", name))
+    for index, name in enumerate(keys.remove):
+        faults.check(removed_field, name, (*path, "remove", index))
     return HeaderChanges(
         [(name.encode(), value.encode()) for name, value in set_fields.items()],
         frozenset(name.encode() for name in removed),

@@ -12,50 +12,78 @@ from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
-from .errors import KeyPath, WrongKeyError
+from .errors import Faults, KeyPath, WrongKeyError
 from .schema import File, fields_of, keys_of
 
 _Table = TypeVar("_Table", bound=msgspec.Struct)
 
 _SECRET = ("token", "token_sha256")
-_INDEX = re.compile(r"\$\[(\d+)\]")
+_INDEX = re.compile(r"\$\[\d+\]")
 _PLAIN: dict[object, str] = {bool: "true or false", str: "a string", int: "a whole number", float: "a number"}
 _SHOWN_CHARACTERS = 100
 
 
-def read(kind: type[_Table], table: object, path: KeyPath = ()) -> _Table:
-    """The table as `kind`. Raises WrongKeyError."""
+def read(kind: type[_Table], table: object, faults: Faults, path: KeyPath = ()) -> _Table:
+    """The table as `kind`. What is wrong goes to `faults`: such a key has its default, or UNSET if it has none.
+
+    Wrong elements of a list stay in it. Use `Faults.check`, which passes over them.
+    """
+    values: dict[str, object] = {info.name: msgspec.UNSET for info in fields_of(kind) if info.required}
     if not isinstance(table, Mapping):
-        raise WrongKeyError(path, f"{_value_of(path, table)} is not valid; write a table")
+        faults.add(WrongKeyError(path, f"{_value_of(path, table)} is not valid; write a table"))
+        return kind(**values)
     keys = keys_of(kind)
+    meant: set[str] = set()
     for name in table:
         if name not in keys:
-            raise WrongKeyError((*path, name), f"unknown key{_hint(kind, name)}; valid keys: {', '.join(sorted(keys))}")
-    for info in fields_of(kind):
-        if info.required and info.name not in table:
-            raise WrongKeyError(path, f"{info.name} is missing")
-    return kind(**{name: convert(keys[name], value, (*path, name)) for name, value in table.items()})
+            near = _nearest(kind, name)
+            meant.update(near)
+            hint = _hint(kind, name, near)
+            valid_keys = ", ".join(sorted(keys))
+            faults.add(WrongKeyError((*path, name), f"unknown key{hint}; valid keys: {valid_keys}"))
+    for name in meant.difference(table):
+        faults.pass_over((*path, name))
+    for name in values:
+        if name not in table and name not in meant:
+            faults.add(WrongKeyError(path, f"{name} is missing"), about=(*path, name))
+    for name, value in table.items():
+        if name in keys:
+            converted = convert(keys[name], value, faults, where := (*path, name))
+            if where not in faults:
+                values[name] = converted
+    return kind(**values)
 
 
-def convert(kind: object, value: object, path: KeyPath) -> object:
-    """One value as its key's type. Raises WrongKeyError."""
+def convert(kind: object, value: object, faults: Faults, path: KeyPath) -> object:
+    """One value as its key's type. If it is wrong, that goes to `faults`."""
     for option in _options(kind):
         if isinstance(option, type) and issubclass(option, msgspec.Struct):
-            return read(option, value, path)
+            return read(option, value, faults, path)
         if get_origin(option) is list and isinstance(item := get_args(option)[0], type) and _is_table(item):
             if not isinstance(value, list):
-                raise WrongKeyError(path, f"{_value_of(path, value)} is not valid; write [[{path[-1]}]] tables")
-            return [read(item, element, (*path, index)) for index, element in enumerate(value)]
+                text = f"{_value_of(path, value)} is not valid; write [[{path[-1]}]] tables"
+                faults.add(WrongKeyError(path, text))
+                return None
+            return [read(item, element, faults, (*path, index)) for index, element in enumerate(value)]
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        found = _INDEX.search(str(error))
-        if found and isinstance(value, list):
-            element = value[int(found[1])]
-            raise WrongKeyError(
-                (*path, int(found[1])), f"{_value_of(path, element)} is not valid; valid: {valid(kind, element=True)}"
-            ) from None
-        raise WrongKeyError(path, f"{_value_of(path, value)} is not valid; valid: {valid(kind)}") from None
+        if isinstance(value, list) and _INDEX.search(str(error)):
+            for index, element in enumerate(value):
+                if not _fits(kind, [element]):
+                    text = f"{_value_of(path, element)} is not valid; valid: {valid(kind, element=True)}"
+                    faults.add(WrongKeyError((*path, index), text))
+            return value
+        faults.add(WrongKeyError(path, f"{_value_of(path, value)} is not valid; valid: {valid(kind)}"))
+        return None
+
+
+def _fits(kind: object, value: object) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def shown(value: object) -> str:
@@ -107,8 +135,12 @@ def _value_of(path: KeyPath, value: object) -> str:
     return shown(value)
 
 
-def _hint(kind: type[msgspec.Struct], name: str) -> str:
+def _nearest(kind: type[msgspec.Struct], name: str) -> list[str]:
+    """The key that was meant, if one is like it."""
+    return difflib.get_close_matches(name, keys_of(kind), n=1)
+
+
+def _hint(kind: type[msgspec.Struct], name: str, near: list[str]) -> str:
     if kind is File and name == "admin_token":
         return " in this file; set the variable GATEWAY_ADMIN_TOKEN, or name a file with the token in admin_token_file"
-    near = difflib.get_close_matches(name, keys_of(kind), n=1)
     return f", did you mean {near[0]}?" if near else ""

@@ -32,6 +32,7 @@ WindowBytes = Annotated[int, Meta(ge=262_144, le=64 * MIB, description="bytes, f
 SpoolBytes = Annotated[int, Meta(ge=0, le=2**53, description="bytes, 0 or more; 0 turns it off")]
 HeldBytes = Annotated[int, Meta(ge=MIB, le=2**53, description="bytes, 1048576 or more")]
 Port = Annotated[int, Meta(ge=1, le=65_535, description="a whole number from 1 to 65535")]
+ListenPort = Annotated[int, Meta(ge=0, le=65_535, description="a whole number from 0 to 65535; 0 for a free port")]
 Digest = Annotated[str, Meta(pattern=r"\A[0-9a-fA-F]{64}\Z", description="64 hexadecimal digits")]
 Unlimited = Literal["unlimited"]
 
@@ -100,6 +101,8 @@ class RouteEntry(PolicyKeys, kw_only=True):
 class File(PolicyKeys, kw_only=True):
     """The whole file. Every key except the tables is also a `GATEWAY_...` variable, which overrides it."""
 
+    host: str | UnsetType = UNSET
+    port: ListenPort | UnsetType = UNSET
     public_url: str | UnsetType = UNSET
     control_hosts: list[str] | UnsetType = UNSET
     trusted_proxies: list[str] | UnsetType = UNSET

@@ -19,6 +19,9 @@ _MIB = 1024 * 1024
 class Settings:
     """The gateway's settings. Times in seconds, sizes in bytes; None: unlimited, or off."""
 
+    host: str = "127.0.0.1"
+    """The public listener's address, and `port` its port. 0: a free one."""
+    port: int = 8080
     public_url: str | None = None
     """The address that agents are told to dial (`http(s)://host[:port][/prefix]`). None: the one they reached us at."""
     control_hosts: frozenset[str] = frozenset({"localhost"})
@@ -76,8 +79,10 @@ class Settings:
     grants: Mapping[bytes, Grant] = field(default_factory=dict)
     """By SHA-256 of the token."""
     routes: RouteTable = field(default_factory=lambda: RouteTable(()))
-    arguments: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """Keys that the command line gave (`tls_...`). They override the file and the variables."""
+    arguments: Mapping[str, object] = field(default_factory=dict, compare=False)
+    """Keys that the command line gave. They override the file and the variables."""
+    unknown_variables: tuple[str, ...] = field(default=(), compare=False)
+    """What is said of `GATEWAY_...` variables that set nothing."""
     file: str | None = field(default=None, compare=False)
     """The file that was read. None: there are only variables."""
     files_read: tuple[str, ...] = field(default=(), compare=False)
@@ -106,6 +111,14 @@ class Settings:
         """Routed clusters that no agent's token covers: their routes can only answer 503."""
         covered = {name for grant in self.grants.values() if not grant.revoked for name in grant.clusters}
         return sorted({route.target.cluster for route in self.routes.routes} - covered)
+
+    def warnings(self) -> tuple[str, ...]:
+        """What is probably not meant, though it stops nothing: each one line that says what to do."""
+        uncovered = (
+            f"cluster {name} has routes, but no agent's token covers it; add it to an [[agents]] entry"
+            for name in self.uncovered_clusters()
+        )
+        return (*self.unknown_variables, *uncovered)
 
     def summary(self) -> str:
         """`3 routes of 2 hosts, 1 agent token, admin token set`."""

@@ -19,11 +19,18 @@ def wrong_prefix(path: str) -> str | None:
     return None if _PREFIX.fullmatch(path) else f"{shown(path)} is not valid; write a prefix like / or /api"
 
 
+def wrong_label(label: str) -> str | None:
+    """What is wrong with this namespace or service. None when it is valid."""
+    if len(label) <= _LABEL_CHARACTERS and _LABEL.fullmatch(label):
+        return None
+    return f"{shown(label)} is not valid; write a DNS label (a-z, 0-9 and -, at most 63 characters)"
+
+
 def wrong_target(namespace: str, service: str) -> tuple[str, str] | None:
     """The key that is wrong (`namespace` or `service`), and why. None when the target is valid."""
     for key, label in (("namespace", namespace), ("service", service)):
-        if len(label) > _LABEL_CHARACTERS or not _LABEL.fullmatch(label):
-            return key, f"{shown(label)} is not valid; write a DNS label (a-z, 0-9 and -, at most 63 characters)"
+        if (fault := wrong_label(label)) is not None:
+            return key, fault
     if (namespace, service) == ("default", "kubernetes"):
         return "service", "kubernetes in namespace default is the Kubernetes API, which cannot be a target"
     return None

@@ -6,13 +6,14 @@ an entry is unknown: its agent gets 503 and comes back. A revoked token gets 401
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
 from tunnel.text import NotTextError, decoded
 
 from . import hosts
-from .errors import KeyPath, WrongKeyError
+from .errors import Faults, KeyPath, WrongKeyError
 from .pipes import A_PIPE, is_pipe
 from .schema import AgentEntry
 
@@ -39,31 +40,46 @@ def token_hash(token: str | bytes) -> bytes:
     return sha256(token.encode() if isinstance(token, str) else token).digest()
 
 
-def grants(entries: Sequence[AgentEntry], folder: Path) -> dict[bytes, Grant]:
-    """The grants, by SHA-256 of the token. Files are relative to `folder`. Raises WrongKeyError."""
+def grants(entries: Sequence[AgentEntry], folder: Path, faults: Faults) -> dict[bytes, Grant]:
+    """The grants, by SHA-256 of the token. Files are relative to `folder`. What is wrong goes to `faults`."""
     found: dict[bytes, Grant] = {}
     for index, entry in enumerate(entries):
         where: KeyPath = ("agents", index)
-        given = [key for key in ("token", "token_sha256", "token_file") if getattr(entry, key) is not None]
-        if len(given) != 1:
-            raise WrongKeyError(where, "exactly one of token, token_sha256 and token_file is needed")
-        if entry.token_sha256 is not None:
-            digest = bytes.fromhex(entry.token_sha256)
-        elif entry.token_file is not None:
-            digest = token_hash(configured_token(folder / entry.token_file, (*where, "token_file")))
-        else:
-            digest = token_hash(_plain_token(entry.token or "", (*where, "token")))
-        if digest in found:
-            raise WrongKeyError((*where, given[0]), "an earlier entry has the same token; each entry needs its own")
-        found[digest] = Grant(
-            clusters=tuple(entry.clusters),
-            revoked=entry.revoked,
-            dialect=entry.dialect,
-            hosts=tuple(
-                hosts.host_pattern(pattern, (*where, "hosts", number)) for number, pattern in enumerate(entry.hosts)
-            ),
-        )
+        key = faults.check(partial(_key_of, faults), entry, where)
+        digest = faults.check(partial(_digest, entry, folder), key, (*where, key)) if key is not None else None
+        if key is not None and digest in found:
+            text = "an earlier entry has the same token; each entry needs its own"
+            faults.add(WrongKeyError((*where, key), text))
+        patterns = [
+            faults.check(hosts.route_host, pattern, (*where, "hosts", number))
+            for number, pattern in enumerate(entry.hosts)
+        ]
+        if digest is not None:
+            found[digest] = Grant(
+                clusters=() if (*where, "clusters") in faults else tuple(entry.clusters),
+                revoked=entry.revoked,
+                dialect=entry.dialect,
+                hosts=tuple(pattern for pattern in patterns if pattern is not None),
+            )
     return found
+
+
+def _key_of(faults: Faults, entry: AgentEntry, where: KeyPath) -> str:
+    """Which key says the token. Raises WrongKeyError unless it is one."""
+    keys = ("token", "token_sha256", "token_file")
+    given = [key for key in keys if getattr(entry, key) is not None or (*where, key) in faults]
+    if len(given) != 1:
+        raise WrongKeyError(where, "exactly one of token, token_sha256 and token_file is needed")
+    return given[0]
+
+
+def _digest(entry: AgentEntry, folder: Path, key: str, path: KeyPath) -> bytes:
+    """The hash of the token that this key says. Raises WrongKeyError."""
+    if key == "token_sha256":
+        return bytes.fromhex(entry.token_sha256 or "")
+    if key == "token_file":
+        return token_hash(configured_token(folder / (entry.token_file or ""), path))
+    return token_hash(_plain_token(entry.token or "", path))
 
 
 def configured_token(file: Path, path: KeyPath) -> str:

@@ -86,6 +86,32 @@ def test_a_wrong_configuration_is_one_line_and_status_2(
     assert served == []
 
 
+@pytest.mark.parametrize("command", ["serve", "check"])
+def test_all_that_is_wrong_is_printed_at_once(
+    tmp_path: Path, served: list[tuple[Any, ...]], capsys: pytest.CaptureFixture[str], command: str
+):
+    file = tmp_path / "gateway.toml"
+    file.write_text("port = 0\nlog_level = 'loud'\n" + ROUTE.format("c1").replace('"a.test"', '"a.test:80"'))
+    assert run(command, *(["--config"] if command == "serve" else []), str(file)) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        f'tunnel-gateway: {file}:2: log_level: \'loud\' is not valid; valid: "debug" or "info" or "warning" or "error"',
+        f"tunnel-gateway: {file}:4: routes[0].host: 'a.test:80' is not valid; routes ignore ports, write a.test",
+    ]
+    assert served == []
+
+
+def test_the_address_is_that_of_the_configuration(
+    tmp_path: Path, served: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "gateway.toml"
+    file.write_text("host = '::'\nport = 81", encoding="utf-8")
+    monkeypatch.setenv("GATEWAY_PORT", "82")
+    assert run("--config", str(file)) == 7
+    assert run("--config", str(file), "--port", "83") == 7
+    assert [address for _, *address in served] == [["::", 82], ["::", 83]]
+    assert served[1][0].arguments == {"port": 83}
+
+
 def test_the_certificate_may_be_named_on_the_command_line(
     tmp_path: Path, served: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

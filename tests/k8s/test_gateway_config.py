@@ -32,7 +32,7 @@ CONTAINER = "spec/template/spec/containers/name=gateway"
 NAMED = {
     "public_url", "control_hosts", "trusted_proxies", "proxy_protocol", "drain_delay", "ready_wait", "shutdown_grace",
     "held_bytes_limit", "held_bytes_hard_limit", "log_format", "log_level", "admin_bind", "admin_token_file", "agents",
-    "routes", "state_dir", "tls_certificate", "tls_key",
+    "routes", "state_dir", "tls_certificate", "tls_key", "host", "port",
 }  # fmt: skip
 """Keys that the chart's values have names of their own for, or that it sets by itself."""
 

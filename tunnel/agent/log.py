@@ -1,15 +1,15 @@
-"""The agent's log: one line per event on standard error, as text or as JSON.
+"""The agent's log: one line per event on standard error, as text or as JSON, in the form of `tunnel/log_lines.py`.
 
 Callers pass no secrets. Lines that a stranger can cause (refused streams) go through a `Quota`, so that they cannot
 fill a disk.
 """
 
 import asyncio
-import json
 import logging
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+
+from tunnel.log_lines import JsonFormatter, TextFormatter
 
 QUOTA_LINES = 20
 QUOTA_SECONDS = 10.0
@@ -17,32 +17,10 @@ QUOTA_THINGS = 256
 """Remembered, each with its own quota: 40 KB."""
 
 
-class _JsonFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        """One JSON object per line."""
-        line = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-class _TextFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        """Time, level, message."""
-        record.levelname = record.levelname.lower()
-        return super().format(record)
-
-
 def configure(log_format: str, log_level: str) -> None:
     """Send the agent's lines to standard error."""
     handler = logging.StreamHandler(sys.stderr)
-    text = _TextFormatter("%(asctime)s %(levelname)s %(message)s")
-    handler.setFormatter(_JsonFormatter() if log_format == "json" else text)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("tunnel.agent").setLevel(log_level.upper())
     # picows logs every connection at info, and fragments of the handshake at debug.
@@ -70,7 +48,10 @@ class Quota:
         self._used: dict[str, tuple[float, int]] = {}  # what it is about -> since when, how many
 
     def take(self, now: float, about: str = "") -> int | None:
-        """None: leave this line out. Else the number of lines about the same left out since the last quiet period."""
+        """None: leave this line out. Else the number of lines about the same left out since the last quiet period.
+
+        Give that number to the line: `extra={"suppressed": ...}`.
+        """
         left_out = 0
         since, used = self._used.get(about, (float("-inf"), 0))
         if now - since >= self._seconds:

@@ -65,6 +65,8 @@ def test_a_request_in_one_line(lines: list[logging.LogRecord]):
         ({"agent": "a\nb"}, r"by a\nb, id r1"),
         ({"detail": "x\r\ny" + "z" * 1000}, r"(x\r\ny" + "z" * 508 + ")"),
         ({"target": None}, "to - by a0, id r1"),
+        ({"trace_id": "0af765"}, "by a0, id r1, trace 0af765"),
+        ({"trace_id": "0af765", "outcome": "client_left"}, "id r1, trace 0af765 (client_left)"),
     ],
 )
 def test_how_a_request_ended(lines: list[logging.LogRecord], parts: dict[str, Any], ending: str):
@@ -222,7 +224,13 @@ def test_every_field_stands_in_the_document():
     section = DOCUMENT.read_text(encoding="utf-8").partition("### The access log")[2].partition("### Request ids")[0]
     rows = [row.split("|")[1] for row in section.splitlines() if row.startswith("| `")]
     documented = [name.strip("` ") for row in rows for name in row.split(",")]
-    assert sorted(documented) == sorted(["event", *record().fields()])
+    assert sorted(documented) == sorted(["event", *record(trace_id="0af765").fields()])
+
+
+def test_a_field_of_the_trace_only_where_there_is_one(lines: list[logging.LogRecord]):
+    for made in (record(trace_id="0af765"), record(), websocket(trace_id="0af765")):
+        access.emit(made)
+    assert [as_json(line).get("trace_id", "absent") for line in lines] == ["0af765", "absent", "0af765"]
 
 
 # --- what it never says

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 
 from app.observed import access, access_lines
 from app.observed.access_lines import AccessLines
-from app.observed.lines import Moments
-from app.observed.log import JsonFormatter, TextFormatter
 from app.observed.record import Record
 from tests.app.observed.records import GOOD, TARGET, WEBSOCKET
+from tunnel.log_lines import JSON_ZONE, TEXT_ZONE, JsonFormatter, Moments, TextFormatter
 from tunnel.port import Target
 
 NOW = 1_700_000_000.1239
@@ -67,6 +66,7 @@ def assert_equal(record: Record, *, opened: bool = False) -> None:
         {"agent": "\ud800"}, {"link": "a\u2028"}, {"dialect": "\x85"}, {"close_code": 1000}, {"closed_by": "gateway"},
         {"link_at": None, "head_at": None, "ended_at": None}, {"ended_at": 100.00003}, {"ended_at": 100.0000004},
         {"ended_at": 100.0005}, {"ended_at": 100.0015}, {"ended_at": 1e17}, {"head_at": 100.0},
+        {"trace_id": "4bf92f3577b34da6a3ce929d0e0e4736"}, {"trace_id": "ab", "detail": "x"},
         {"stalled_by_client_seconds": 0.099}, {"stalled_by_client_seconds": 0.1}, {"stalled_by_service_seconds": 2.25},
         {"bytes_up": 10**12, "bytes_down": 3, "messages_up": 1, "messages_down": 2},
         {"target": Target('c"1', "a\\", "\n", 1)}, {"target": Target("c1", "apps", "web", 443, "https")},
@@ -76,7 +76,9 @@ def test_a_request_has_the_same_line(parts: dict[str, Any]):
     assert_equal(replace(GOOD, **parts))
 
 
-@pytest.mark.parametrize("parts", [{}, {"status": 403}, {"status": 0}, {"closed_by": "gateway", "close_code": 1012}])
+@pytest.mark.parametrize(
+    "parts", [{}, {"status": 403}, {"status": 0}, {"closed_by": "gateway", "close_code": 1012}, {"trace_id": "ab"}]
+)
 def test_a_websocket_has_the_same_line(parts: dict[str, Any]):
     assert_equal(replace(WEBSOCKET, **parts))
     assert_equal(replace(WEBSOCKET, **parts, ended_at=None), opened=True)
@@ -92,7 +94,8 @@ WHEN = st.none() | st.floats(100.0, 1e6)
     st.builds(
         Record, st.sampled_from(["http", "websocket"]), st.just("r1"), TEXTS, RAW, RAW,
         st.none() | st.builds(Target, TEXTS, TEXTS, TEXTS, st.integers(1, 65_535)), st.just(100.0), client=TEXTS,
-        link=TEXTS, agent=TEXTS, dialect=TEXTS, status=st.integers(0, 599),
+        link=TEXTS, agent=TEXTS, dialect=TEXTS, trace_id=st.sampled_from(["", "0af7651916cd43dd"]),
+        status=st.integers(0, 599),
         close_code=st.none() | st.integers(1000, 4999), closed_by=st.sampled_from(["", "client", "service", "gateway"]),
         outcome=st.just("ok") | TEXTS, detail=st.just("") | TEXTS, limit=st.just("") | TEXTS,
         bytes_up=st.integers(0, 2**62), bytes_down=st.integers(0, 2**62), link_at=WHEN, head_at=WHEN, ended_at=WHEN,
@@ -190,10 +193,10 @@ def test_nothing_is_made_where_no_line_is_wanted():
 
 @given(st.floats(0, 4e9))
 def test_moments(created: float):
-    local, utc = Moments(utc=False), Moments(utc=True)
+    text, json = Moments(TEXT_ZONE), Moments(JSON_ZONE)
     milli = int((created - int(created)) * 1_000)
     second = datetime.fromtimestamp(int(created), UTC)
     for _ in range(2):
-        assert utc.of(created) == f"{second:%Y-%m-%dT%H:%M:%S}.{milli:03}+00:00".rjust(29, "0")
-        assert local.of(created) == f"{second.astimezone():%H:%M:%S}.{milli:03}"
-        assert utc.of(created + 1.0) != utc.of(created)
+        assert json.of(created) == f"{second:%Y-%m-%dT%H:%M:%S}.{milli:03}+00:00"
+        assert text.of(created) == f"{second:%Y-%m-%dT%H:%M:%S}.{milli:03}Z"
+        assert text.of(created + 1.0) != text.of(created)

@@ -36,6 +36,31 @@ def test_a_reload_replaces_all(tmp_path: Path):
     assert (world.reloader.applied, world.reloader.refused) == (1, 0)
 
 
+def test_a_refused_file_is_one_line_with_all_its_errors(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    world = World(tmp_path)
+    wrong = "".join(f"x{number} = 1\n" for number in range(12))
+    world.write(wrong)
+    text = world.reloader.reload()
+    assert text.startswith(f"configuration not changed: {world.file}:1: x0: unknown key; valid keys: ")
+    assert f"; {world.file}:10: x9: unknown key; " in text
+    assert text.endswith("; and 2 more errors")
+    (record,) = [record for record in caplog.records if record.name == "gateway.reload"]
+    assert record.getMessage() == text
+    assert "\n" not in text
+    assert len(record.fields["errors"]) == 12  # type: ignore[attr-defined]
+    assert world.reloader.refused == 1
+
+
+def test_a_reload_warns_of_what_is_new(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    world = World(tmp_path)
+    route = '[[routes]]\nhost = "b.test"\ncluster = "c2"\nnamespace = "apps"\nservice = "web"\nport = 80\n'
+    world.write(world.good() + route)
+    for _ in range(2):
+        world.reloader.reload()
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == ["cluster c2 has routes, but no agent's token covers it; add it to an [[agents]] entry"]
+
+
 def test_what_says_the_same_changes_nothing(tmp_path: Path):
     world = World(tmp_path)
     world.write("# the same in other words\n" + world.good())
@@ -153,9 +178,11 @@ OTHER: dict[str, Any] = {
     "client_ping_timeout": 2.0,
     "held_bytes_hard_limit": 3_000_000_000,
     "held_bytes_limit": 2_000_000_000,
+    "host": "192.0.2.7",
     "log_format": "json",
     "log_level": "debug",
     "max_connections": 7,
+    "port": 9,
     "proxy_protocol": True,
     "reconnect_grace": 4.0,
     "spool_bytes_limit": 5,

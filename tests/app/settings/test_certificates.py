@@ -185,6 +185,17 @@ def test_wrong_files(authority: Authority, change: Change, about: str, text: str
     assert "\n" not in str(refused.value)
 
 
+def test_both_files_are_named_at_once(authority: Authority):
+    authority.certificate.unlink()
+    authority.put(authority.key, b"")
+    with pytest.raises(ConfigurationError) as refused:
+        certificate_of(settings_of(authority))
+    assert refused.value.errors == (
+        f"tls_certificate: {authority.certificate} cannot be read: No such file or directory",
+        f"tls_key: {authority.key} has no private key; write it in PEM, without a passphrase",
+    )
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("about", ["certificate", "key"])
 def test_a_file_that_may_not_be_read(authority: Authority, about: str):

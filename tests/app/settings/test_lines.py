@@ -87,7 +87,7 @@ def paths(value: object, at: KeyPath = ()) -> set[KeyPath]:
 
 @pytest.mark.parametrize(("path", "line"), LINES, ids=[".".join(map(str, path)) for path, _ in LINES])
 def test_the_line_of_each_form(path: KeyPath, line: int):
-    assert line_of(EVERYTHING, path) == line
+    assert line_of(key_lines(EVERYTHING), path) == line
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,10 @@ def test_it_knows_the_paths_that_the_parser_knows(text: str):
 
 
 def test_what_is_not_written_is_where_its_table_is():
-    assert line_of(EVERYTHING, ("array", 1, "missing")) == 30
-    assert line_of(EVERYTHING, ("table", "inner", "missing", 3)) == 21
-    assert line_of(EVERYTHING, ("missing",)) is None
-    assert line_of(EVERYTHING, ()) is None
+    assert line_of(key_lines(EVERYTHING), ("array", 1, "missing")) == 30
+    assert line_of(key_lines(EVERYTHING), ("table", "inner", "missing", 3)) == 21
+    assert line_of(key_lines(EVERYTHING), ("missing",)) is None
+    assert line_of(key_lines(EVERYTHING), ()) is None
 
 
 names = st.text("ab.\"' #=[]é", max_size=4)

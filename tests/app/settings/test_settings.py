@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from app.rules.policy import Policy
-from app.settings import Grant, Settings, admin_token, load, token_hash
+from app.settings import ConfigurationError, Grant, Settings, admin_token, load, token_hash
 from app.settings.schema import PLAIN_KEYS
 from tunnel.port import Target
 
 EVERY_KEY = """
+host = "gw.internal"
+port = 0
 public_url = "https://gw.example.test:8443/base/"
 control_hosts = ["GW.example.test.", "admin.example.test:9000"]
 trusted_proxies = ["10.0.0.0/8", "192.0.2.7", "2001:db8::1/64"]
@@ -121,6 +123,8 @@ def test_every_key(tmp_path: Path):
         server_name="web.internal",
     )
     assert settings == Settings(
+        host="gw.internal",
+        port=0,
         public_url="https://gw.example.test:8443/base",
         control_hosts=frozenset({"gw.example.test", "admin.example.test"}),
         trusted_proxies=(
@@ -199,6 +203,8 @@ def test_tokens_are_not_kept():
 
 VARIABLES: dict[str, tuple[str, str, object]] = {
     # key: what the file says, what the variable says, what comes of it
+    "host": ('"::1"', "[::]", "::"),
+    "port": ("1", "9", 9),
     "public_url": ('"https://file.test"', "http://gw.test", "http://gw.test"),
     "control_hosts": ('["file.test"]', "a.test, B.test ,", frozenset({"a.test", "b.test"})),
     "trusted_proxies": ('["198.51.100.1"]', "127.0.0.1", (ipaddress.ip_network("127.0.0.1/32"),)),
@@ -278,6 +284,25 @@ def test_the_environment_beats_the_file(tmp_path: Path, key: str):
 
 def test_every_plain_key_has_a_row_above():
     assert set(VARIABLES) == set(PLAIN_KEYS)
+
+
+@pytest.mark.parametrize(
+    ("host", "listens"), [("::", "::"), ("[::1]", "::1"), ("0.0.0.0", "0.0.0.0"), ("localhost", "localhost")]
+)
+def test_the_command_line_beats_the_variables_and_the_file(tmp_path: Path, host: str, listens: str):
+    file = written(tmp_path, 'host = "192.0.2.1"\nport = 1')
+    environment = {"GATEWAY_HOST": "192.0.2.2", "GATEWAY_PORT": "2"}
+    for arguments, expected in (
+        ({}, ("192.0.2.2", 2)),
+        ({"port": 3}, ("192.0.2.2", 3)),
+        ({"host": host, "port": 0}, (listens, 0)),
+    ):
+        settings = load(file, environment, arguments=arguments)
+        assert (settings.host, settings.port) == expected
+    assert (load(file, {}).host, load(file, {}).port) == ("192.0.2.1", 1)
+    with pytest.raises(ConfigurationError) as caught:
+        load(file, environment, arguments={"host": "a b"})
+    assert str(caught.value).startswith("--host: 'a b' is not valid; write an IP address or a host name (0.0.0.0 or ::")
 
 
 def test_the_hard_mark_follows_the_high_mark(tmp_path: Path):

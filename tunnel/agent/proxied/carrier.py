@@ -300,8 +300,7 @@ class MessageCarrier(Carrier):
     def _refused(self, target: str, reason: str) -> None:
         left_out = self._quota.take(self._loop.time(), target)
         if left_out is not None:
-            more = f" ({left_out} more before it)" if left_out else ""
-            log.warning("refused exchange to %s: %s%s", target, reason, more)
+            log.warning("refused exchange to %s: %s", target, reason, extra={"suppressed": left_out})
 
 
 def _flattened(envelope: Envelope, text: bytes) -> Envelope:

@@ -267,8 +267,7 @@ class SpliceCarrier(Carrier):
         """Log it, and tell the gateway why: at once, so before the stream's end, which waits for a flush."""
         left_out = self._quota.take(self._loop.time(), target)
         if left_out is not None:
-            more = f" ({left_out} more before it)" if left_out else ""
-            log.warning("refused stream %d to %s: %s%s", stream_id, target, reason, more)
+            log.warning("refused stream %d to %s: %s", stream_id, target, reason, extra={"suppressed": left_out})
         self._wiring.stream_refused(stream_id, reason, kind)
 
     def stream_opened(self, stream_id: int, target: str, destination: Destination | None, /) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from tests.tunnel.agent.proxied.conversation import OVER, Conversation, b64
 from tunnel.agent.carrier import CONTROL_WAITING_BYTES
+from tunnel.agent.log import Quota
 from tunnel.agent.proxied import carrier
 from tunnel.agent.proxied.service_request import ServiceRequest
 from tunnel.errors import TlsFailedError
@@ -27,6 +28,15 @@ async def works(conversation, request_id="well"):
         "proxy_response_chunk",
         "proxy_response_end",
     ]
+
+
+async def test_a_refused_exchange_says_how_many_lines_were_left_out(conversation, monkeypatch, caplog):
+    monkeypatch.setattr(Quota, "take", lambda *_: 3)
+    conversation.request(service_name="other")
+    (line,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert line.getMessage().startswith("refused exchange to apps/other:80: ")
+    assert not line.getMessage().endswith(")")
+    assert line.suppressed == 3
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from tests.tunnel.agent.yamux.fake_link import FakeLink
 from tests.tunnel.yamux.wire import ping
+from tunnel.agent.log import Quota
 from tunnel.yamux import BATCH_BYTES
 from tunnel.yamux.frames import ACK
 
@@ -20,6 +21,15 @@ async def ready(monkeypatch):
         await link.answered()
     link.batches.clear()
     return link
+
+
+async def test_a_refused_stream_says_how_many_lines_were_left_out(monkeypatch, caplog):
+    monkeypatch.setattr(Quota, "take", lambda *_: 3)
+    link = FakeLink(monkeypatch)
+    link.refuse = True
+    await link.open()
+    (line,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert (line.getMessage(), line.suppressed) == ("refused stream 2 to apps/kuma:80: 127.0.0.1:1: refused", 3)
 
 
 @pytest.mark.parametrize(
