@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import logging
 import signal
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
@@ -143,6 +144,7 @@ class Reloader:
         except ConfigurationError as error:
             self._refuse(str(error))
         except Exception:
+            self._gateway.metrics.reloads.failed()
             logger.exception("the reload failed")
         if self._again:
             self._again = False
@@ -170,6 +172,7 @@ class Reloader:
 
     def _refuse(self, reason: str) -> str:
         self.refused += 1
+        self._gateway.metrics.reloads.failed()
         text = f"configuration not changed: {reason}"
         if text != self._refused:
             self._refused = text
@@ -196,6 +199,7 @@ class Reloader:
         else:
             self.applied += 1
             text = f"configuration reloaded from {change.new.file or 'the environment'}: {change.summary}"
+        self._gateway.metrics.reloads.took(time.time(), changed=not change.is_none)
         logger.info("%s", text)
         self._end_revoked()
         return text
