@@ -81,6 +81,7 @@ class Gateway:
     clock: Callable[[], float] = field(init=False, default=_running_clock)
     """The loop's time; the loop's own method once the gateway is open."""
     _timer: asyncio.TimerHandle | None = field(init=False, default=None)
+    _tick_due: float = field(init=False, default=0.0)
     _closed: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
@@ -103,6 +104,7 @@ class Gateway:
             grace_seconds=self.settings.reconnect_grace,
         )
         self.metrics.watch(self)
+        self.metrics.reloads.succeeded_at = time.time()
         folder = self.settings.state_dir
         self.learned = LearnedRoutes(
             self.settings, Store.open(Path(folder)) if folder is not None else None, clock=time.time
@@ -146,9 +148,12 @@ class Gateway:
     def snapshot(self) -> Snapshot:
         """The state for the metrics, at scrape time."""
         links = self.registry.links()
+        routed = {route.target.cluster for route in self.settings.routes.routes} | self.learned.clusters
+        granted = {cluster for grant in self.settings.grants.values() for cluster in grant.clusters}
         return Snapshot(
             links=[(link.cluster, link_state(link)) for link in links],
-            clusters={route.target.cluster for route in self.settings.routes.routes} | self.learned.clusters,
+            clusters=routed,
+            known_clusters=routed | granted | {link.cluster for link in links},
             connections=len(self.connections),
             streams=sum(link.active for link in links),
             held_bytes=self.account.held_bytes,
@@ -169,7 +174,7 @@ class Gateway:
         if self._timer is None and not self._closed:
             loop = asyncio.get_running_loop()
             self.clock = loop.time
-            self._timer = loop.call_later(TICK_SECONDS, self._tick)
+            self._tick_in(loop)
             for companion in self.companions:
                 companion.start()
 
@@ -249,10 +254,15 @@ class Gateway:
         await self.proxied.aclose()
         await self.learned.aclose()
 
+    def _tick_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._tick_due = loop.time() + TICK_SECONDS
+        self._timer = loop.call_at(self._tick_due, self._tick)
+
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(TICK_SECONDS, self._tick)
         now = loop.time()
+        self.metrics.loop_lag.add(max(0.0, now - self._tick_due))
+        self._tick_in(loop)
         self.exchanges.tick(now)
         for link in self.registry.links():
             try:

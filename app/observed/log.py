@@ -44,6 +44,8 @@ class FloodGuard(logging.Filter):
         self._kinds: dict[
             tuple[str, int, str, str], list[float]
         ] = {}  # -> start of the window, lines written, lines dropped
+        self.lines_suppressed = 0
+        """Since the start."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether to write this line, by the record's own time."""
@@ -62,6 +64,7 @@ class FloodGuard(logging.Filter):
             window[1] += 1
             return True
         window[2] += 1
+        self.lines_suppressed += 1
         return False
 
 
@@ -121,14 +124,16 @@ class _Handler(logging.Handler):
 
 
 _own: _Handler | None = None
+_guard = FloodGuard()
 
 
 def configure(level: str, style: str) -> None:
     """Send all log lines, uvicorn's too, to standard error in one style. For a process of our own."""
-    global _own  # noqa: PLW0603  (a process has one standard error)
+    global _own, _guard  # noqa: PLW0603  (a process has one standard error)
     if _own is not None:
         _own.output.close()
     output, guard = _standard_error(), FloodGuard()
+    _guard = guard
     handler: logging.Handler
     if output is None:
         _own = None
@@ -155,6 +160,11 @@ def finish() -> None:
 def lines_dropped() -> int:
     """Lines that standard error did not take, since the start of the process."""
     return _own.output.lines_dropped if _own is not None else 0
+
+
+def lines_suppressed() -> int:
+    """Warnings that were left out because too many of their kind came, since the start of the process."""
+    return _guard.lines_suppressed
 
 
 def _standard_error() -> StandardError | None:

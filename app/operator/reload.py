@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import logging
 import signal
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
@@ -149,6 +150,7 @@ class Reloader:
         except ConfigurationError as error:
             self._refuse(error)
         except Exception:
+            self._gateway.metrics.reloads.failed()
             logger.exception("the reload failed")
         if self._again:
             self._again = False
@@ -176,6 +178,7 @@ class Reloader:
 
     def _refuse(self, error: ConfigurationError) -> str:
         self.refused += 1
+        self._gateway.metrics.reloads.failed()
         shown, more = error.errors[:_ERRORS_SHOWN], len(error.errors) - _ERRORS_SHOWN
         text = f"configuration not changed: {'; '.join(shown)}{f'; and {more} more errors' if more > 0 else ''}"
         if text != self._refused:
@@ -203,6 +206,7 @@ class Reloader:
         else:
             self.applied += 1
             text = f"configuration reloaded from {change.new.file or 'the environment'}: {change.summary}"
+        self._gateway.metrics.reloads.took(time.time(), changed=not change.is_none)
         logger.info("%s", text)
         self._end_revoked()
         return text

@@ -17,7 +17,7 @@ from ..node.gateway import Gateway
 from ..node.stalls import Lag, Lags
 from ..node.stickiness import cookie_for
 from ..observed import access
-from ..observed.metrics import Limit, Stall, limit_of_error
+from ..observed.metrics import Limit, Stall, breaker_of, limit_of_error
 from ..rules import problems
 from ..rules.request import Request
 from ..rules.routes import Route
@@ -317,7 +317,7 @@ class HttpCall(Delivering):
             return
         self._abandon(error)
         self.outcome = "broken_off"
-        self.closed_by = self.closed_by or "service"
+        self.closed_by = self.closed_by or breaker_of(error)
         self._client.break_off(str(error))
 
     def broken_off(self) -> None:

@@ -49,6 +49,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._virtual.now
 
+    def stand_still(self, seconds: float) -> None:
+        """Time passes, and nobody gets a turn: for a callback that does too much."""
+        self._virtual.now += seconds
+
     def live_timers(self) -> list[asyncio.TimerHandle]:
         return [handle for handle in self._scheduled if not handle.cancelled()]
 

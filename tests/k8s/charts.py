@@ -78,6 +78,10 @@ GATEWAY_FULL: Values = GATEWAY | _POD | {
                 "tls": [{"secretName": "tls", "hosts": ["tunnel.example.com"]}]},
     "httpRoute": {"enabled": True, "annotations": {"example.com/a": "b"}, "hostnames": ["tunnel.example.com"],
                   "parentRefs": [{"name": "public", "namespace": "gateways", "sectionName": "https"}]},
+    "metrics": {"serviceMonitor": {"enabled": True, "interval": "15s", "labels": {"release": "prometheus"}},
+                "rules": {"enabled": True, "labels": {"release": "prometheus"},
+                          "docs": "https://git.example.com/tunnel/docs/"},
+                "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Tunnel"}}},
 }  # fmt: skip
 
 AGENT_FULL: Values = AGENT | _POD | {

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.k8s.charts import CERTIFICATE, Values, at, chart, find, leaves, named, notes, render
+from tests.k8s.test_gateway_monitoring import EVERYTHING
 
 POD = "spec/template/spec"
 CONTAINER = f"{POD}/containers/name=gateway"
@@ -164,6 +165,7 @@ def test_every_value_has_a_test_here() -> None:
     given = [case[0] for case in CASES] + [case[0] for case in OPTIONAL] + [case[0] for case in SWITCHES]
     tested = set.union(*map(named, given))
     tested |= {"agentService.type", "agentService.annotations"}  # test_agents_way
+    tested |= named({"metrics": EVERYTHING})  # test_gateway_monitoring
     untested = {name for name in leaves(chart("gateway").schema) if name not in tested}
     assert untested == {
         "replicas",  # test_refusals: it has one valid value

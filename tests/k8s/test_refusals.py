@@ -1,6 +1,7 @@
 """What the charts refuse, by schema or by check, and that the text says why."""
 
 import copy
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -164,10 +165,7 @@ def test_what_lies_just_inside_the_border_is_taken(name: str, values: Values) ->
 def test_the_checks_hold_where_the_schema_is_switched_off(tmp_path_factory: pytest.TempPathFactory) -> None:
     """`helm --skip-schema-validation`: one replica and no plain token all the same."""
     folder = tmp_path_factory.mktemp("bare") / "gateway"
-    (folder / "templates").mkdir(parents=True)
-    for path in (K8S / "gateway").rglob("*"):
-        if path.is_file() and path.name != "values.schema.json":
-            (folder / path.relative_to(K8S / "gateway")).write_bytes(path.read_bytes())
+    shutil.copytree(K8S / "gateway", folder, ignore=shutil.ignore_patterns("values.schema.json"))
     with helm_python.Chart.load(folder) as bare:
         for values, reason in (
             ({"replicas": 2}, "replicas: must be 1"),

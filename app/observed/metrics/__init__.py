@@ -1,6 +1,7 @@
 """What the gateway counts, and how Prometheus reads it. `docs/observability.md` explains each metric."""
 
-from .counts import REQUEST_SECONDS, Distribution, Stall, StallTotal, Tls, Traffic
+from .counts import REQUEST_SECONDS, Distribution, Reloads, Stall, StallTotal, Tls, Traffic
+from .faults import breaker_of
 from .labels import (
     ClusterLabels,
     HeaderFault,
@@ -23,6 +24,7 @@ __all__ = [
     "Limit",
     "Metrics",
     "Relieved",
+    "Reloads",
     "Shed",
     "Snapshot",
     "Source",
@@ -30,6 +32,7 @@ __all__ = [
     "StallTotal",
     "Tls",
     "Traffic",
+    "breaker_of",
     "code_class",
     "limit_of",
     "limit_of_error",

@@ -19,6 +19,16 @@ REQUEST_SECONDS = (
 )  # fmt: skip
 """Bucket borders for one request: from a nearby service to the idle timeout of 5 min. 60 s is the head timeout."""
 
+HEAD_SECONDS = (0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Bucket borders for the heads of one cluster's answers, all of them borders of REQUEST_SECONDS too. Few, because there
+are a thousand clusters, and enough for an objective: it is stated at a border."""
+
+LAG_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Bucket borders for how late the gateway's own tick is: 2 ms is the clocks' inexactness, 5 ms one slice of work."""
+
+_FEW = 6
+"""Up to so many values are added one by one: to look for every border among them would cost more."""
+
 
 class Distribution:
     """How many values fell into each bucket, and their sum: a histogram."""
@@ -36,14 +46,17 @@ class Distribution:
         self.counts[bisect_left(self.borders, value)] += 1
         self.total += value
 
-    def take(self, values: list[float]) -> None:
-        """Count these values and empty the list: for many, at a third of what `add` costs for each."""
+    def add_all(self, values: list[float]) -> None:
+        """Count these values, and sort the list: for many, at a third of what `add` costs for each."""
+        if len(values) <= _FEW:
+            for value in values:
+                self.add(value)
+            return
         self.total = sum(values, self.total)
         values.sort()
         reached = [0, *(bisect_right(values, border) for border in self.borders), len(values)]
         for bucket, (below, up_to) in enumerate(pairwise(reached)):
             self.counts[bucket] += up_to - below
-        values.clear()
 
     def cumulative(self) -> list[int]:
         """How many values are at or below each border, and last the total."""
@@ -84,6 +97,35 @@ class Tls:
     def under_way(self) -> int:
         """Handshakes that have not ended."""
         return self.begun - self.ok - self.failed - self.unfinished
+
+
+class Reloads:
+    """Times that the configuration was read again, by what came of it."""
+
+    __slots__ = ("applied", "refused", "succeeded_at", "successful", "unchanged")
+
+    def __init__(self) -> None:
+        self.applied = 0
+        self.unchanged = 0
+        self.refused = 0
+        """Wrong, or it could not be read: the old one stays in force."""
+        self.successful = True
+        """The last one was not refused."""
+        self.succeeded_at: float | None = None
+        """The last one that was not, or the start; in seconds since the epoch. None: the gateway did not start."""
+
+    def took(self, now: float, *, changed: bool) -> None:
+        """The configuration was read and is in force."""
+        if changed:
+            self.applied += 1
+        else:
+            self.unchanged += 1
+        self.successful, self.succeeded_at = True, now
+
+    def failed(self) -> None:
+        """It was refused."""
+        self.refused += 1
+        self.successful = False
 
 
 class StallTotal:

@@ -4,6 +4,7 @@ Unknown values become `other`. So a client that invents methods, or an agent tha
 number of time series grow.
 """
 
+from collections.abc import Container
 from enum import StrEnum
 
 from tunnel.errors import LinkBusyError, MessageTooLargeError, NoRoomError, NotReadError, TooManyWaitingError
@@ -129,6 +130,10 @@ def code_class(code: int | None) -> str:
     return {3: "3xxx", 4: "4xxx"}.get(code // 1000, OTHER)
 
 
+MOST_CLUSTERS = 1_000
+"""One cluster has some 20 series, at most 40 (`clusters.py`): more from one target would burden a small Prometheus."""
+
+
 class ClusterLabels:
     """Cluster names as label values: the first 1,000, then `other`.
 
@@ -137,7 +142,7 @@ class ClusterLabels:
 
     __slots__ = ("_known", "_limit")
 
-    def __init__(self, limit: int = 1_000) -> None:
+    def __init__(self, limit: int = MOST_CLUSTERS) -> None:
         self._limit = limit
         self._known: set[str] = set()
 
@@ -149,3 +154,9 @@ class ClusterLabels:
             return OTHER
         self._known.add(cluster)
         return cluster
+
+    def keep(self, clusters: Container[str]) -> set[str]:
+        """Forget all others, which makes room. Returns those that were forgotten."""
+        gone = {cluster for cluster in self._known if cluster not in clusters}
+        self._known -= gone
+        return gone

@@ -1,6 +1,6 @@
 """The gateway's state at one moment, read at scrape time. The data path does not keep it up to date."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,6 +15,8 @@ class Snapshot:
     """(cluster, state) of each link, with the states of `link_state`."""
     clusters: Iterable[str] = ()
     """Every routed cluster: one without a link must show as 0, so that an alert can see it."""
+    known_clusters: Collection[str] | None = None
+    """Every cluster that a route, a token or a link names; the series of any other end. None: none ends."""
     connections: int = 0
     """Open ones of clients and agents, where the door is our own."""
     streams: int = 0

@@ -23,6 +23,14 @@
 {{- fail (printf "routes[%d].ca_file: %s is not in caFiles; add it there" $index $route.ca_file) -}}
 {{- end -}}
 {{- end -}}
+{{- if ((.Values.metrics).serviceMonitor).enabled -}}
+{{- if not (include "gateway.adminSecret" .) -}}
+{{- fail "metrics.serviceMonitor: needs admin.existingSecret or admin.token; without a token the metrics do not leave the pod" -}}
+{{- end -}}
+{{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.adminNamespace) -}}
+{{- fail "metrics.serviceMonitor: needs networkPolicy.adminNamespace; name the namespace of Prometheus" -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.persistence.existingClaim (not .Values.persistence.enabled) -}}
 {{- fail "persistence.existingClaim: needs persistence.enabled" -}}
 {{- end -}}

@@ -27,6 +27,12 @@ def test_twenty_of_a_kind_pass_and_the_next_window_says_how_many_did_not():
     assert written(FloodGuard(), [100.0] * 25 + [109.9, 110.0, 110.0]) == [0] * 20 + [6, 0]
 
 
+def test_all_that_were_left_out_are_counted():
+    guard = FloodGuard()
+    written(guard, [100.0] * 25 + [110.0] * 23)
+    assert guard.lines_suppressed == 5 + 3
+
+
 def test_a_window_without_a_flood_has_nothing_to_say():
     assert written(FloodGuard(), [100.0, 111.0, 122.0]) == [0, 0, 0]
 

@@ -43,7 +43,7 @@ def test_the_document_names_every_label():
             )
         )
     )
-    metrics.tls.not_after = 1.0
+    metrics.tls.not_after = metrics.reloads.succeeded_at = 1.0
     metrics.ended(record())
     made = record("websocket", status=101)
     metrics.websocket_opened(made)

@@ -68,6 +68,21 @@ def test_what_says_the_same_changes_nothing(tmp_path: Path):
     assert (world.reloader.applied, world.reloader.refused) == (0, 0)
 
 
+def test_reloads_are_counted_and_the_last_good_one_has_its_time(tmp_path: Path):
+    world = World(tmp_path)
+    reloads = world.gateway.metrics.reloads
+    started = reloads.succeeded_at
+    assert started is not None
+    for text in (world.good(host="b"), world.good(host="b"), "routes = wrong"):
+        world.write(text)
+        world.reloader.reload()
+    assert (reloads.applied, reloads.unchanged, reloads.refused, reloads.successful) == (1, 1, 1, False)
+    assert reloads.succeeded_at >= started
+    world.write(world.good(host="c"))
+    world.reloader.reload()
+    assert (reloads.applied, reloads.successful) == (2, True)
+
+
 def test_what_the_command_line_gave_stays(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     world = World(tmp_path)
     gateway = Gateway(load(str(world.file), {}, arguments={"tls_certificate": "/a.crt", "tls_key": "/a.key"}))

@@ -12,7 +12,13 @@ from app.public.reading import read_request
 from tests.app.stage import HOST, Stage
 from tests.fakes.http_client import FakeHttpClient
 from tests.fakes.loop import dialogue
-from tunnel.errors import ServiceBrokeOffError, ServiceUnreachableError, StreamRefusedError
+from tunnel.errors import (
+    LinkLostError,
+    ServiceBrokeOffError,
+    ServiceUnreachableError,
+    StreamRefusedError,
+    TunnelError,
+)
 
 
 class World:
@@ -162,6 +168,18 @@ async def test_an_answer_that_has_begun_is_broken_off(name: str):
         assert w.stage.exchange.resets > 0
         call.broken_off()
         assert (call.outcome, call.closed_by) == ("broken_off", "gateway")
+
+
+@pytest.mark.parametrize(
+    ("error", "by"), [(LinkLostError("gone"), "gateway"), (ServiceBrokeOffError("gone"), "service")]
+)
+@dialogue
+async def test_who_broke_an_answer_off(error: TunnelError, by: str):
+    async with world() as w:
+        call = answering(w)
+        w.stage.exchange.fail(error)
+        call.broken_off()
+        assert (call.outcome, call.closed_by) == ("broken_off", by)
 
 
 @pytest.mark.parametrize("name", ["stop now", "relieve", "tick, far too late"])
