@@ -176,6 +176,7 @@ class AgentSocket:
                 ping_timeout=self.gateway.settings.link_ping_timeout,
             ),
         )
+        self.link.address = self.request.client
         self.link.token_hash = token_hash(self.request.bearer_token)
         self.link.accepts_bytes = self._accepts_bytes
         self.link.agent_accepts(self._agent_limit)
@@ -295,6 +296,7 @@ class AgentSocket:
 
     def _closed(self, link: Link, reason: str) -> None:
         self.gateway.registry.remove(link)
+        self.gateway.last_seen.ended(link.cluster, time.time())
         self._over.set()
         logger.info("%s: agent %s of cluster %s is gone: %s", link.name, self._name_of(link), link.cluster, reason)
 

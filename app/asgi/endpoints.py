@@ -14,6 +14,7 @@ from ..agents import endpoints as agents
 from ..agents.rest import ControlPlane
 from ..node.gateway import Gateway
 from ..operator.admin import Admin
+from ..operator.api.resources import Node
 from ..public.known_hosts import KnownHosts
 from ..public.refusals import RefusedHandshake, RefusedRequest
 from ..public.routed import handshake_call, request_call, routed_call
@@ -128,9 +129,9 @@ class ControlPlaneEndpoints(BaseRoute):
 class OperatorEndpoints(BaseRoute):
     """The endpoints that need the admin token, on the control hosts; off if `admin_bind` gives them a listener."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self._router = Router(routes=Admin(gateway).routes, default=no_route(gateway))
+    def __init__(self, node: Node) -> None:
+        self._gateway = node.gateway
+        self._router = Router(routes=Admin(node).routes, default=no_route(node.gateway))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Full for an operator's path on a control host, if there is an admin token."""

@@ -100,6 +100,19 @@ class LearnedRoutes:
         """Files that could not be used and were renamed, by what is wrong with them; empty without a `state_dir`."""
         return self._store.set_aside if self._store is not None else {}
 
+    def count_of(self, cluster: str) -> int:
+        """How many routes a cluster has registered."""
+        return self._per_cluster.get(cluster, 0)
+
+    def hosts(self) -> list[str]:
+        """The hosts with learned routes, in no order: for whoever looks at them in turns of the loop."""
+        return list(self._hosts)
+
+    def registered(self, host: str) -> list[Learned]:
+        """The routes that were registered for exactly this host, served or not, by path."""
+        known = self._hosts.get(host)
+        return [learned for _, learned in sorted(known.paths.items())] if known is not None else []
+
     def __len__(self) -> int:
         return self._count
 

@@ -27,6 +27,7 @@ from ..settings import Settings
 from .admission import Admission
 from .drain import Drain
 from .exchanges import TICK_SECONDS, Exchanges, Exchanging
+from .last_seen import LastSeen
 from .readiness import Readiness
 from .relief import Relief
 from .seats import Seats
@@ -65,13 +66,16 @@ class Gateway:
     admission: Admission = field(init=False, default_factory=Admission)
     seats: Seats = field(init=False, default_factory=Seats)
     """Of agents' links."""
+    last_seen: LastSeen = field(init=False, default_factory=LastSeen)
+    started_at: float = field(init=False, default_factory=time.time)
+    """In the wall clock."""
     learned: LearnedRoutes = field(init=False)
     """The routes that agents registered."""
     exchanges: Exchanges = field(init=False)
     relief: Relief = field(init=False)
     drain: Drain = field(init=False)
     sockets: "set[asyncio.Task[Any] | None]" = field(init=False, default_factory=set)
-    """The tasks that serve agents."""
+    """The tasks that serve agents, and those that serve watchers of the operator's API: `aclose` waits for them."""
     listeners: list[Callable[[], Awaitable[None]]] = field(init=False, default_factory=list)
     """Called when `closing` begins: stop listening, and close idle connections."""
     connections: Sized = field(init=False, default=())

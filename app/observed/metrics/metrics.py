@@ -72,7 +72,7 @@ class Metrics:
         """Of `_request_seconds`, those that are not in it yet."""
         self._latest_heads: list[float] = []
         """Of `_head_seconds`. Never more than of `_latest`."""
-        self._limits = dict.fromkeys(Limit, 0)
+        self.limits_hit = dict.fromkeys(Limit, 0)
         self.relieved = dict.fromkeys(Relieved, 0)
         """What was ended to make room."""
         self.headers_refused = dict.fromkeys(HeaderFault, 0)
@@ -117,7 +117,7 @@ class Metrics:
 
     def limit_hit(self, limit: Limit, record: Record | None = None) -> None:
         """An exchange reached a limit. If the limit ends the exchange, its record names the limit."""
-        self._limits[limit] += 1
+        self.limits_hit[limit] += 1
         if record is not None:
             record.limit = limit.value
 
@@ -203,7 +203,7 @@ class Metrics:
                             self.request_bytes_down)  # fmt: skip
         stalls = ((("client",), self.stalled_by_client.seconds), (("service",), self.stalled_by_service.seconds))
         yield _counter("gateway_stall_seconds", "Seconds that exchanges waited for a slow side", ("side",), stalls)
-        limits = (((limit.value,), count) for limit, count in self._limits.items())
+        limits = (((limit.value,), count) for limit, count in self.limits_hit.items())
         yield _counter("gateway_limits_hit", "Exchanges that met a limit", ("limit",), limits)
 
     def _state(self, state: Snapshot) -> Iterator[Metric]:

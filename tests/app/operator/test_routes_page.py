@@ -38,10 +38,11 @@ async def test_routes_of_both_origins():
             await told(s, REGISTER, register_body("x.a.test"))
             answer = await page(s)
             assert (answer.status, answer.header(b"content-type")) == (200, b"application/json")
-            common = {"origin": "file", "in_force": True, "expires_at": None, "cluster": "c"}
+            away = {"connected": False}
+            common = {"origin": "file", "in_force": True, "expires_at": None, "cluster": "c", **away}
             learned = {
                 "origin": "learned", "expires_at": "2027-01-16T08:00:00+00:00", "cluster": "a",
-                "target": "a/ingress/traefik:80", "scheme": "http",
+                "target": "a/ingress/traefik:80", "scheme": "http", **away,
             }  # fmt: skip
             assert json.loads(answer.answer) == {
                 "routes": [
@@ -51,6 +52,8 @@ async def test_routes_of_both_origins():
                     {"host": "y.a.test", "path": "/app", "in_force": True, **learned},
                 ],
                 "refused": [],
+                "next": None,
+                "total": 4,
             }
 
 
