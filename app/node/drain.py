@@ -46,6 +46,8 @@ class Drain:
         """The node is not ready, but it still serves."""
         self.closing = False
         """The delay is over: no new WebSocket, no new agent."""
+        self.on_closing: list[Callable[[], object]] = []
+        """Called at that moment."""
 
     def begin(self, grace_seconds: float, *, delay_seconds: float) -> "asyncio.Task[None]":
         """Start to drain. Later calls return the same task."""
@@ -62,6 +64,8 @@ class Drain:
         )  # fmt: skip
         await asyncio.sleep(delay_seconds)
         self.closing = True
+        for told in self.on_closing:
+            told()
         for listener in self._listeners:
             await listener()
         deadline = asyncio.get_running_loop().time() + grace_seconds

@@ -83,6 +83,7 @@ def parameters_of(row: Resource) -> tuple[Parameter, ...]:
 
 def node_of(gateway: Gateway, reloader: Reloader) -> Node:
     """The node of this gateway. Call it once: its watchers end with the gateway, and when a drain begins to close."""
-    watchers = Watchers(gateway.account, gateway.sockets, gateway.listeners)
+    watchers = Watchers(gateway.account, gateway.sockets)
+    gateway.drain.on_closing.append(watchers.stop)
     gateway.companions.append(watchers)
     return Node(gateway, reloader, watchers)

@@ -123,18 +123,12 @@ class Watcher:
 class Watchers:
     """All of one gateway. A companion: it ends them with the gateway.
 
-    `tasks`: those that the gateway waits for before it is closed. `listeners`: called when a drain begins to close.
+    `tasks`: those that the gateway waits for before it is closed.
     """
 
-    def __init__(
-        self,
-        account: Account,
-        tasks: "set[asyncio.Task[Any] | None]",
-        listeners: list[Callable[[], Awaitable[None]]],
-    ) -> None:
+    def __init__(self, account: Account, tasks: "set[asyncio.Task[Any] | None]") -> None:
         self._account = account
         self._tasks = tasks
-        self._listeners = listeners
         self._running: set[Watcher] = set()
         self._is_over = False
 
@@ -147,19 +141,13 @@ class Watchers:
         return sum(watcher.held_bytes for watcher in self._running)
 
     def start(self) -> None:
-        """End with a drain, too. Idempotent. Not before the start: until then only a server of our own listens."""
-        if self.close not in self._listeners:
-            self._listeners.append(self.close)
+        """Nothing to start."""
 
     def stop(self) -> None:
         """End all, and take no more; idempotent."""
         self._is_over = True
         for watcher in list(self._running):
             watcher.end()
-
-    async def close(self) -> None:
-        """Like `stop`, as the drain calls it."""
-        self.stop()
 
     async def serve(self, receive: Receive, send: Send, events: Callable[[Watcher], AsyncGenerator[bytes]]) -> None:
         """Answer a request with these events. Raises ApiError where there is no room; then nothing was sent."""
