@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from . import account, clusters, controls, links, routes, status
+from . import account, clusters, configuration, controls, links, routes, status
 from .openapi import described
 from .resources import Answer, Asked, Node, Resource, answer
 
@@ -41,6 +41,10 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     Resource(
         method="GET", path="/-/account", summary="What the process holds, its bounds, and the limits that were hit.",
         handle=account.account, answers={200: account.AccountItem},
+    ),
+    Resource(
+        method="GET", path="/-/configuration", summary="The settings in force, without secrets.",
+        handle=configuration.configuration, answers={200: configuration.Configuration},
     ),
     Resource(
         method="POST", path="/-/reload", summary="Read the configuration again.",

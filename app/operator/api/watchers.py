@@ -111,8 +111,11 @@ class Watcher:
 
     async def _piece(self, data: bytes, *, more: bool) -> None:
         seconds = _FAREWELL_SECONDS if self._is_ended else PATIENCE_SECONDS
-        async with asyncio.timeout(seconds) as self._sending:
-            await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        try:
+            async with asyncio.timeout(seconds) as self._sending:
+                await self._send({"type": "http.response.body", "body": data, "more_body": more})
+        finally:
+            self._sending = None
 
     async def _until_left(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
