@@ -176,7 +176,7 @@ class AgentSocket:
                 ping_timeout=self.gateway.settings.link_ping_timeout,
             ),
         )
-        self.link.address = self.request.client
+        self.link.address, self.link.since = self.request.client, time.time()
         self.link.token_hash = token_hash(self.request.bearer_token)
         self.link.accepts_bytes = self._accepts_bytes
         self.link.agent_accepts(self._agent_limit)

@@ -33,7 +33,7 @@ class FakeLink:
         self.refuses: TunnelError | ValueError | None = None
         self.token_hash = b""
         self.address = self.agent_version = ""
-        self.heard_seconds = 0.0
+        self.since = self.heard_seconds = 0.0
         self.traffic = Figures()
         self.retired: list[float] = []
         self.closes: list[tuple[int, str]] = []

@@ -89,7 +89,8 @@ class Link:
         """None until an agent on `/ws` has sent its first heartbeat."""
         self.agent_version = ""
         self.address = ""
-        """Where the agent dialled from."""
+        self.since = 0.0
+        """Where the agent dialled from, and when in the wall clock: told by the owner of the WebSocket."""
         self.token_hash = b""
         """Of the token that admitted the agent."""
         self.accepts_bytes = 0

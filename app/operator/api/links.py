@@ -1,6 +1,5 @@
 """The links of this node: which agent, how the path is, what is on it. And the drain of one."""
 
-import time
 from collections.abc import Iterator
 from typing import Final, Literal
 
@@ -85,7 +84,7 @@ async def links(node: Node, asked: Asked) -> Answer:
 
 async def link(node: Node, asked: Asked) -> Answer:
     """One of them."""
-    return answer(item_of(_named(node.gateway, asked.path["link"]), time.time()))
+    return answer(item_of(_named(node.gateway, asked.path["link"])))
 
 
 async def drain_link(node: Node, asked: Asked) -> Answer:
@@ -105,8 +104,8 @@ async def drain_link(node: Node, asked: Asked) -> Answer:
     )
 
 
-def item_of(link: Link, now: float) -> LinkItem:
-    """The item of a link. `now`: the wall clock."""
+def item_of(link: Link) -> LinkItem:
+    """The item of a link."""
     age = max(0.0, link.clock() - link.born)
     figures = link.figures()
     return LinkItem(
@@ -115,7 +114,7 @@ def item_of(link: Link, now: float) -> LinkItem:
         agent=printable(link.agent_id) if link.agent_id else None,
         version=printable(link.agent_version) or None,
         address=link.address or None,
-        since=moment(now - age),
+        since=moment(link.since),
         age_seconds=round(age, 3),
         round_trip_seconds=None if figures.round_trip_seconds is None else round(figures.round_trip_seconds, 6),
         dialect=link.dialect or None,
@@ -130,14 +129,14 @@ def item_of(link: Link, now: float) -> LinkItem:
 
 
 def _steps(gateway: Gateway, asked: Asked) -> Iterator[Step]:
-    query, now = asked.query, time.time()
+    query = asked.query
     begin = number_after(asked)
     streams = 0
     for one in sorted(gateway.registry.links(query["cluster"]), key=_number):
         if _number(one) <= begin or not _fits(one, query["agent"], query["state"]):
             yield None
             continue
-        item = item_of(one, now)
+        item = item_of(one)
         yield str(_number(one)), item
         streams += item.streams
         if streams >= _STREAMS_PER_TURN:

@@ -13,7 +13,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Final
 
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from tunnel.account import Account, Holding
 
@@ -34,7 +34,7 @@ _FAREWELL_SECONDS: Final = 0.5
 
 COMMENT: Final = b": still here\n\n"
 _HEADERS: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
-_ONLY_TIME: Final = re.compile(rb'"(?:age_seconds|heard_seconds_ago|uptime_seconds|idle_seconds)":[^,}]*')
+_ONLY_TIME: Final = re.compile(rb'"(?:age_seconds|heard_seconds_ago|uptime_seconds)":[^,}]*|"last_seen":"[^"]*"')
 
 
 class Watcher:
@@ -86,13 +86,13 @@ class Watcher:
         try:
             async with contextlib.aclosing(events):
                 first = await anext(events)
-                await self._send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+                await self._tell({"type": "http.response.start", "status": 200, "headers": _HEADERS})
                 await self._put(first)
                 async for event in events:
                     await self._put(event)
                     if self._is_ended:
                         break
-            await self._piece(b"", more=False)
+            await self._tell({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
             pass  # it takes nothing, so it cannot be told either: the server cuts it off
         finally:
@@ -106,14 +106,15 @@ class Watcher:
         rest = memoryview(event)
         while rest and not self._is_ended:
             piece, rest = rest[:PIECE_BYTES], rest[PIECE_BYTES:]
-            await self._piece(bytes(piece), more=True)
+            await self._tell({"type": "http.response.body", "body": bytes(piece), "more_body": True})
             self._holding.set(len(rest))
 
-    async def _piece(self, data: bytes, *, more: bool) -> None:
+    async def _tell(self, message: Message) -> None:
+        """Send a message. Raises TimeoutError if the client takes nothing."""
         seconds = _FAREWELL_SECONDS if self._is_ended else PATIENCE_SECONDS
         try:
             async with asyncio.timeout(seconds) as self._sending:
-                await self._send({"type": "http.response.body", "body": data, "more_body": more})
+                await self._send(message)
         finally:
             self._sending = None
 

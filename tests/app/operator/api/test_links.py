@@ -1,7 +1,5 @@
 """`/-/links`: what is said of a link, who is listed, and the drain of one."""
 
-import json
-
 import pytest
 
 from app.operator.api.links import item_of
@@ -27,21 +25,19 @@ def named(name: str, **changes: object) -> FakeLink:
 
 @dialogue
 async def test_what_is_said_of_a_link():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("time.time", lambda: 1_800_000_000.0)
-        async with stage() as s:
-            link = named(
-                "link-7", agent_id="a-1", agent_version="0.1.0", address="192.0.2.7", token_hash=token_hash("t"),
-                traffic=Figures(5, 262_144, 2, 1_024, 0.0215), heard_seconds=0.25, born=1_000.0 - 60,
-            )  # fmt: skip
-            s.gateway.registry.add(link)  # type: ignore[arg-type]
-            assert (await told(s, "/-/links"))["links"] == [await told(s, "/-/links/link-7")]
-            assert await told(s, "/-/links/link-7") == {
-                "link": "link-7", "cluster": "c1", "agent": "a-1", "version": "0.1.0", "address": "192.0.2.7",
-                "since": "2027-01-15T07:59:00.000Z", "age_seconds": 60.0, "round_trip_seconds": 0.0215,
-                "dialect": "yamux", "state": "ready", "streams": 5, "window_bytes": 262_144, "stalled_streams": 2,
-                "bytes_waiting": 1_024, "heard_seconds_ago": 0.25, "token": f"sha256:{token_hash('t').hex()[:8]}",
-            }  # fmt: skip
+    async with stage() as s:
+        link = named(
+            "link-7", agent_id="a-1", agent_version="0.1.0", address="192.0.2.7", token_hash=token_hash("t"),
+            traffic=Figures(5, 262_144, 2, 1_024, 0.0215), heard_seconds=0.25, born=940.0, since=1_799_999_940.0,
+        )  # fmt: skip
+        s.gateway.registry.add(link)  # type: ignore[arg-type]
+        assert (await told(s, "/-/links"))["links"] == [await told(s, "/-/links/link-7")]
+        assert await told(s, "/-/links/link-7") == {
+            "link": "link-7", "cluster": "c1", "agent": "a-1", "version": "0.1.0", "address": "192.0.2.7",
+            "since": "2027-01-15T07:59:00.000Z", "age_seconds": 60.0, "round_trip_seconds": 0.0215,
+            "dialect": "yamux", "state": "ready", "streams": 5, "window_bytes": 262_144, "stalled_streams": 2,
+            "bytes_waiting": 1_024, "heard_seconds_ago": 0.25, "token": f"sha256:{token_hash('t').hex()[:8]}",
+        }  # fmt: skip
 
 
 @dialogue
@@ -139,16 +135,13 @@ async def test_what_runs_goes_on_and_what_comes_goes_elsewhere():
 def test_a_link_and_its_peer_in_figures():
     """Of a real link with a real session at its other end."""
     line = Line()
-    assert item_of(line.link, 0.0).state == "joining"
+    assert item_of(line.link).state == "joining"
     line.greet()
     line.acknowledge_hello()
     line.run()
-    upstream = line.link.upstream(TARGET)
-    del upstream
-    item = item_of(line.link, 100.0)
+    item = item_of(line.link)
     assert (item.state, item.dialect, item.streams, item.bytes_waiting) == ("ready", "yamux", 0, 0)
     assert item.round_trip_seconds is not None
-    json.dumps(item.age_seconds)
 
 
 def test_the_table_of_routes_counts_its_clusters():
