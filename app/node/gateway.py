@@ -67,7 +67,7 @@ class Gateway:
     seats: Seats = field(init=False, default_factory=Seats)
     """Of agents' links."""
     last_seen: LastSeen = field(init=False, default_factory=LastSeen)
-    started_at: float = field(init=False, default_factory=time.time)
+    started_at: float = field(init=False)
     """In the wall clock."""
     learned: LearnedRoutes = field(init=False)
     """The routes that agents registered."""
@@ -88,6 +88,7 @@ class Gateway:
     _closed: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
+        self.started_at = time.time()
         self.proxies = self.settings.proxies
         self.registry = Registry(clock=time.monotonic, reconnect_grace=self.settings.reconnect_grace)
         self.registry.most_waiting = self.settings.max_waiting_requests
