@@ -47,8 +47,15 @@ class Page:
     """Some rows of a list, each encoded."""
 
     rows: list[msgspec.Raw] = field(default_factory=list)
-    next: str | None = None
-    """The cursor for the rows after these. None: there are none."""
+    last: str = ""
+    """The key of the last of them."""
+    has_more: bool = False
+    """There are rows after these."""
+
+    @property
+    def next(self) -> str | None:
+        """The cursor for the rows after these. None: there are none."""
+        return _cursor(self.last) if self.has_more else None
 
     def answer(self, name: str, total: int, more: Mapping[str, object] = {}) -> Answer:
         """The page as an answer. `more`: further fields."""
@@ -57,7 +64,7 @@ class Page:
 
 async def page(steps: Iterable[Step], asked: Asked) -> Page:
     """The first rows of these, as many as were asked for."""
-    made, size_bytes, last = Page(), 0, ""
+    made, size_bytes = Page(), 0
     limit: int = asked.query["limit"]
     for number, step in enumerate(steps, 1):
         if number % ROWS_PER_TURN == 0 or step is Turn.OVER:
@@ -67,11 +74,11 @@ async def page(steps: Iterable[Step], asked: Asked) -> Page:
         row = msgspec.json.encode(step[1])
         is_full = len(made.rows) >= limit or size_bytes + len(row) > asked.most_bytes
         if is_full and made.rows:
-            made.next = _cursor(last)
+            made.has_more = True
             break
         made.rows.append(msgspec.Raw(row))
         size_bytes += len(row) + 1
-        last = step[0]
+        made.last = step[0]
     return made
 
 
