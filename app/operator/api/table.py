@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from . import account, clusters, configuration, controls, links, routes, status
+from . import account, clusters, configuration, controls, events, links, routes, status
 from .openapi import described
 from .resources import Answer, Asked, Node, Resource, answer
 
@@ -37,6 +37,10 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     Resource(
         method="GET", path="/-/routes", summary="The routes, and those that were refused.",
         handle=routes.routes, answers={200: routes.RoutePage}, parameters=routes.LIST,
+    ),
+    Resource(
+        method="GET", path="/-/events", summary="What happened lately: links, reloads, refusals, limits.",
+        handle=events.events, answers={200: events.EventPage}, parameters=events.LIST, follow=events.follow,
     ),
     Resource(
         method="GET", path="/-/account", summary="What the process holds, its bounds, and the limits that were hit.",
