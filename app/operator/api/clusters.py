@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from ...node.gateway import Gateway
+from ...observed.events import Event, EventKind
 from ...observed.metrics import link_state
 from .pages import PAGING, Step, Turn, after, in_order, page
 from .parameters import Flag, Parameter
@@ -59,6 +60,8 @@ class Known:
     gateway: Gateway
     tokens: Mapping[str, bool]
     """Clusters that a token names -> whether one of these is not revoked."""
+    refused: Mapping[str, Event]
+    """Clusters that an agent claimed -> when we refused one last."""
     now: float
 
     @classmethod
@@ -68,7 +71,12 @@ class Known:
         for grant in gateway.settings.grants.values():
             for name in grant.clusters:
                 tokens[name] = tokens.get(name, False) or not grant.revoked
-        return cls(gateway, tokens, time.time())
+        refused = {
+            event.cluster: event
+            for event in gateway.events.since()
+            if event.kind == EventKind.LINK_REFUSED and event.cluster is not None
+        }
+        return cls(gateway, tokens, refused, time.time())
 
     def names(self) -> set[str]:
         """All clusters: of routes, tokens, links, and those that were here."""
@@ -110,6 +118,9 @@ class Known:
             return "no token covers it; add an [[agents]] entry that names this cluster"
         if not self.tokens[name]:
             return "every token that covers it is revoked; add an [[agents]] entry with a new one"
+        refused = self.refused.get(name)
+        if refused is not None:
+            return f"an agent that claims it was refused at {refused.at}: {refused.message}"
         last = (
             "no agent has connected since the gateway started"
             if seen is None

@@ -13,7 +13,7 @@ import msgspec
 
 from ...rules.policy import HeaderChanges, Policy
 from ...rules.routes import Route
-from ...settings import Grant, Settings
+from ...settings import Grant, Settings, fingerprint
 from .pages import ROWS_PER_TURN
 from .resources import Answer, Asked, Node, answer
 
@@ -97,7 +97,7 @@ def _policy(policy: Policy, beside: Policy | None) -> dict[str, Any]:
 
 def _token(digest: bytes, grant: Grant) -> AgentToken:
     return AgentToken(
-        token=f"sha256:{digest.hex()[:8]}", clusters=grant.clusters, hosts=grant.hosts, dialect=grant.dialect,
+        token=fingerprint(digest), clusters=grant.clusters, hosts=grant.hosts, dialect=grant.dialect,
         revoked=grant.revoked,
     )  # fmt: skip
 

@@ -8,8 +8,10 @@ import msgspec
 from tunnel.gateway.link import Link
 
 from ...node.gateway import Gateway
+from ...observed.events import EventKind
 from ...observed.metrics import link_state
 from ...observed.record import printable
+from ...settings import fingerprint
 from .errors import ApiError, gone, not_found
 from .pages import PAGING, Step, Turn, number_after, page
 from .parameters import Choice, Parameter, Seconds, Text
@@ -94,10 +96,15 @@ async def drain_link(node: Node, asked: Asked) -> Answer:
     grace: float | None = asked.query["grace"]
     seconds = gateway.settings.shutdown_grace if grace is None else grace
     one.retire(seconds)
-    active = one.active
+    left = "1 exchange is" if one.active == 1 else f"{one.active} exchanges are"
+    gateway.events.emit(
+        EventKind.LINK_DRAINED_BY_OPERATOR, f"drained by the operator: {left} open, {seconds:g} s of grace",
+        cluster=one.cluster, agent=one.agent_id or "", link=one.name, address=one.address,
+        token=fingerprint(one.token_hash),
+    )  # fmt: skip
     message = (
-        f"{one.name} takes no new exchanges; it is closed when its {active} exchanges have ended, after {seconds:g} s "
-        "at the latest. Its agent then connects again"
+        f"{one.name} takes no new exchanges; {left} open. It is closed when they have ended, at the latest after "
+        f"{seconds:g} s. Its agent then connects again"
     )
     return answer(
         LinkDrained(link=one.name, state=link_state(one), streams=one.figures().streams, message=message), 202
@@ -124,7 +131,7 @@ def item_of(link: Link) -> LinkItem:
         stalled_streams=figures.stalled_streams,
         bytes_waiting=figures.bytes_waiting,
         heard_seconds_ago=round(link.heard_seconds, 3),
-        token=f"sha256:{link.token_hash.hex()[:8]}" if link.token_hash else None,
+        token=fingerprint(link.token_hash) or None,
     )
 
 

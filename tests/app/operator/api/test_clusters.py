@@ -95,6 +95,17 @@ async def test_one_that_was_here_says_until_when():
 
 
 @dialogue
+async def test_one_whose_agent_was_refused_says_so():
+    async with stage(grants={token_hash("t"): Grant(("c1",))}) as s:
+        for code in ("too_many_links", "unknown_token"):
+            s.gateway.events.emit("link_refused", f"agent refused: {code}", cluster="c1", code=code)
+        s.gateway.events.emit("link_refused", "agent refused: other", cluster="c2")
+        why = (await item(s, "c1"))["why_not"]
+        assert why.startswith("an agent that claims it was refused at ")
+        assert why.endswith(": agent refused: unknown_token")
+
+
+@dialogue
 async def test_one_that_is_here_was_seen_when_it_was_last_heard():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("time.time", lambda: HEARD)

@@ -111,6 +111,8 @@ async def test_a_link_is_retired_with_a_grace(query: str, seconds: float):
     async with stage(links=1, shutdown_grace=10.0) as s:
         status, body = await ask(s, f"/-/links/{s.link.name}/drain{query}", "POST")
         assert (status, body["link"], body["state"], s.link.retired) == (202, s.link.name, "leaving", [seconds])
+        (event,) = s.gateway.events.since()
+        assert (event.kind, event.link, event.cluster) == ("link_drained_by_operator", s.link.name, "c1")
 
 
 @dialogue
