@@ -89,15 +89,17 @@ class Gateway:
     clock: Callable[[], float] = field(init=False, default=_running_clock)
     """The loop's time; the loop's own method once the gateway is open."""
     _notices: Notices = field(init=False)
+    _started: float = field(init=False)
     _timer: asyncio.TimerHandle | None = field(init=False, default=None)
     _closed: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self.started_at = time.time()
+        self._started = time.monotonic()
         self.proxies = self.settings.proxies
         self.registry = Registry(clock=time.monotonic, reconnect_grace=self.settings.reconnect_grace)
         self.registry.most_waiting = self.settings.max_waiting_requests
-        self.readiness = Readiness(self.registry, time.monotonic())
+        self.readiness = Readiness(self.registry, self._started)
         self.account = Account(self.settings.held_bytes_limit, self.settings.held_bytes_hard_limit)
         self.exchanges = Exchanges(self.account)
         self.relief = Relief(self.account, self.exchanges, self.metrics, self.events)
@@ -149,6 +151,10 @@ class Gateway:
             (route.host, route.path, route.target) == (claim.host, path, claim.target)
             for route in self.routes_of(claim.host) or ()
         )
+
+    def in_wall_clock(self, moment: float) -> float:
+        """A moment of the loop's clock. The same each time, whatever happens to the wall clock meanwhile."""
+        return self.started_at + (moment - self._started)
 
     def missing_clusters(self) -> int:
         """How many expected clusters a node that has just started still waits for; 0: it is ready, but for a drain."""

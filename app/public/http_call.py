@@ -13,6 +13,7 @@ from tunnel.http1 import is_repeatable
 from tunnel.port import Headers, ResponseHead
 
 from ..node.admission import Ticket
+from ..node.exchange_item import ExchangeItem
 from ..node.gateway import Gateway
 from ..node.stalls import Lag, Lags
 from ..node.stickiness import cookie_for
@@ -248,6 +249,12 @@ class HttpCall(Delivering):
         if upload is None or exchange is None or not upload.stalled:
             return self._lag_of_client(), None
         return self._lag_of_client(), Lag(upload.progress_at, exchange.held_bytes)
+
+    def item(self, identity: str, *, began_at: float, now: float) -> ExchangeItem:
+        """See `Exchanging`."""
+        if self._upload is not None:
+            self.bytes_up = self._upload.bytes_sent
+        return super().item(identity, began_at=began_at, now=now)
 
     def __repr__(self) -> str:
         state = "answering" if self.state is ANSWERING else "waiting"

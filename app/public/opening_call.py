@@ -6,12 +6,15 @@ Choosing is a plain call where a link is there; only waiting for one, within the
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from enum import Enum
 
 from tunnel.errors import TunnelError
 from tunnel.http1 import UnsendableHeadError
 from tunnel.port import Exchange, RequestHead, Sink, Upstream
 
+from ..node.exchange_item import ExchangeItem, item_of
 from ..node.gateway import Gateway
+from ..node.stalls import Lags
 from ..observed.record import Kind, Record
 from ..rules import problems
 from ..rules.request import Request
@@ -27,6 +30,9 @@ class OpeningCall(Record, ABC):
         "_answer_began", "_clock", "_exchange", "_gateway", "_opened_at", "_request", "_request_head", "_retried",
         "_route", "_waiting", "upstream",
     )  # fmt: skip
+
+    state: Enum
+    """How far it is; its value says so in words."""
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -48,7 +54,27 @@ class OpeningCall(Record, ABC):
         self._answer_began = False  # with an interim answer, or the final one
         self.upstream: Upstream | None = None
 
+    # --- for the operator
+
+    @property
+    def record(self) -> Record:
+        """Itself."""
+        return self
+
+    def item(self, identity: str, *, began_at: float, now: float) -> ExchangeItem:
+        """See `Exchanging`."""
+        return item_of(self, identity, str(self.state.value), self.held_bytes, self.lags(), began_at=began_at, now=now)
+
     # --- what a subclass says
+
+    @property
+    @abstractmethod
+    def held_bytes(self) -> int:
+        """See `Exchanging`."""
+
+    @abstractmethod
+    def lags(self) -> Lags:
+        """See `Exchanging`."""
 
     @abstractmethod
     def _opened(self, now: float) -> None:

@@ -2,7 +2,8 @@
 
 from typing import Any, Final
 
-from . import account, clusters, configuration, controls, events, links, routes, status
+from ...node.exchange_item import ExchangeItem
+from . import account, clusters, configuration, controls, events, exchanges, links, routes, status
 from .openapi import described
 from .resources import Answer, Asked, Node, Resource, answer
 
@@ -37,6 +38,18 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     Resource(
         method="GET", path="/-/routes", summary="The routes, and those that were refused.",
         handle=routes.routes, answers={200: routes.RoutePage}, parameters=routes.LIST,
+    ),
+    Resource(
+        method="GET", path="/-/exchanges", summary="The requests and WebSockets that run now.",
+        handle=exchanges.exchanges, answers={200: exchanges.ExchangePage}, parameters=exchanges.LIST, is_watched=True,
+    ),
+    Resource(
+        method="GET", path="/-/exchanges/{id}", summary="One request or WebSocket.",
+        handle=exchanges.exchange, answers={200: ExchangeItem}, errors=_NOT_HERE,
+    ),
+    Resource(
+        method="DELETE", path="/-/exchanges/{id}", summary="End a request or WebSocket.",
+        handle=exchanges.end_exchange, answers={202: exchanges.ExchangeEnded}, errors=_NOT_HERE,
     ),
     Resource(
         method="GET", path="/-/events", summary="What happened lately: links, reloads, refusals, limits.",

@@ -79,6 +79,8 @@ LATE: dict[str, Callable[[HttpCall], object]] = {
     "tick, after all deadlines": lambda call: call.tick(call.began + 100_000.0),
     "held_bytes": lambda call: call.held_bytes,
     "lags": lambda call: call.lags(),
+    "record": lambda call: call.record,
+    "item": lambda call: call.item("exchange-1", began_at=0.0, now=call.began + 1.0),
     "writable": lambda call: call.writable(),
     "repr": repr,
 }

@@ -19,7 +19,7 @@ SECRET = "top-secret-token"
 
 def path_of(row: Resource) -> str:
     """A path that the row serves; what it names need not exist."""
-    return row.path.replace("{link}", "link-1").replace("{exchange}", "1")
+    return row.path.replace("{link}", "link-1").replace("{id}", "exchange-1")
 
 
 def wrong_of_kind(kind: Kind) -> list[tuple[str, str]]:
