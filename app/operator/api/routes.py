@@ -8,9 +8,10 @@ import msgspec
 
 from tunnel.port import Target
 
-from ...learned import Learned
+from ...learned import Claim, Learned
 from ...node.gateway import Gateway
-from ...rules.routes import normalise_host
+from ...rules.routes import Route, normalise_host
+from ..route_reasons import Code, Reasons
 from .pages import PAGING, Step, Turn, after, in_order, page, wrong_cursor
 from .parameters import Choice, Flag, Parameter, Text
 from .resources import Answer, Asked, Node
@@ -28,6 +29,10 @@ class RouteItem(msgspec.Struct, frozen=True, kw_only=True):
     in_force: bool
     expires_at: str | None
     """Of one that an agent registered, unless it is renewed."""
+    reason: Code | None
+    """Why it leads nowhere. null: it is served."""
+    explanation: str | None
+    """The same in a sentence, with what to do."""
     connected: bool
     """An agent of its cluster takes new exchanges."""
 
@@ -85,6 +90,7 @@ class _Selection:
         self._cluster: str | None = query["cluster"]
         self._origin: str | None = query["origin"]
         self._in_force: bool | None = query["in_force"]
+        self._reasons = Reasons(gateway)
         self._connected = {link.cluster for link in gateway.registry.links() if link.available}
 
     def steps(self) -> Iterator[Step]:
@@ -95,19 +101,14 @@ class _Selection:
             yield from self._of_agents()
 
     def _of_file(self) -> Iterator[Step]:
-        gateway = self._gateway
         begin = self._begin.removeprefix(_FILE)
         if begin and not (begin.isascii() and begin.isdigit() and len(begin) < 19):
             raise wrong_cursor()
-        control_hosts = gateway.settings.control_hosts
-        routes = gateway.settings.routes.routes
+        routes = self._gateway.settings.routes.routes
         for index in range(int(begin) + 1 if begin else 0, len(routes)):
             route = routes[index]
-            if not self._fits(route.host, route.target):
-                yield None
-                continue
-            item = self._item(route.host, route.path.decode(), route.target, route.host not in control_hosts)
-            yield self._step(f"{_FILE}{index}", item)
+            is_wanted = self._fits(route.host, route.target)
+            yield self._step(f"{_FILE}{index}", route) if is_wanted else None
 
     def _of_agents(self) -> Iterator[Step]:
         learned = self._gateway.learned
@@ -121,28 +122,34 @@ class _Selection:
                 claim = one.claim
                 if (host == first and claim.path <= path) or not self._fits(host, claim.target):
                     yield None
-                    continue
-                yield self._step(f"{_LEARNED}{host} {claim.path}", self._learned_item(one))
+                else:
+                    yield self._step(f"{_LEARNED}{host} {claim.path}", one)
 
     def _fits(self, host: str, target: Target) -> bool:
         return (self._hosts is None or host in self._hosts) and (
             self._cluster is None or target.cluster == self._cluster
         )
 
-    def _step(self, key: str, item: RouteItem) -> Step:
-        return None if self._in_force is not None and item.in_force != self._in_force else (key, item)
-
-    def _item(self, host: str, path: str, target: Target, in_force: bool, learned: Learned | None = None) -> RouteItem:
-        return RouteItem(
-            host=host, path=path, cluster=target.cluster, target=str(target), scheme=target.scheme,
-            origin="file" if learned is None else "learned", in_force=in_force,
-            expires_at=None if learned is None else _seconds(learned.expires_at),
+    def _step(self, key: str, route: Route | Learned) -> Step:
+        reason = self._reasons.of(route)
+        in_force = reason is None or reason.in_force
+        if self._in_force is not None and in_force != self._in_force:
+            return None
+        one = route.claim if isinstance(route, Learned) else route
+        target = one.target
+        return key, RouteItem(
+            host=one.host,
+            path=one.path if isinstance(one, Claim) else one.path.decode(),
+            cluster=target.cluster,
+            target=str(target),
+            scheme=target.scheme,
+            origin="learned" if isinstance(route, Learned) else "file",
+            in_force=in_force,
+            expires_at=_seconds(route.expires_at) if isinstance(route, Learned) else None,
+            reason=None if reason is None else reason.code,
+            explanation=None if reason is None else reason.explanation,
             connected=target.cluster in self._connected,
-        )  # fmt: skip
-
-    def _learned_item(self, learned: Learned) -> RouteItem:
-        claim = learned.claim
-        return self._item(claim.host, claim.path, claim.target, self._gateway.is_in_force(claim), learned)
+        )
 
 
 def _serving(host: str) -> frozenset[str]:
