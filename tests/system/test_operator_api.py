@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
-from tests.system.clients import Answer, RawClient
+from tests.system.clients import Answer, RawClient, websocket
 from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import wait_until
 from tests.system.servers import OUR_DOOR, SERVERS
 from tests.system.test_drain import ADMIN, BEARER, ask
 
-pytestmark = [tunnel_only]
+pytestmark = [pytest.mark.anyio, tunnel_only]
 
 Make = Callable[..., Stack]
 
@@ -166,3 +167,35 @@ def test_answers_and_errors_are_the_same_at_every_door(make: Make, server: str) 
     answer = ask(stack.port, "POST /-/reload HTTP/1.1", BEARER, "Content-Length: 0")
     assert answer.status == 200
     assert ask(stack.port, "GET /-/status HTTP/1.1").status == 401
+
+
+async def test_exchanges_are_seen_and_ended_and_the_events_say_so(make: Make) -> None:
+    stack = make().start()
+    with (
+        Watching(stack.port, "/-/events?watch=true&kind=exchange_ended_by_operator") as events,
+        RawClient(stack.address("plain")) as request,
+    ):
+        assert events.head().status == 200
+        async with websocket(stack.url("ws", "/echo?token=secret", "ws"), compression=None) as client:
+            await client.send("twelve bytes")
+            assert await client.recv() == "twelve bytes"
+            request.request("GET /never?id=api HTTP/1.1", "plain", "X-Token: secret")
+            wait_until(lambda: told(stack.port, "GET /-/exchanges")[1]["total"] == 2, 30, "both run")
+            page = told(stack.port, "GET /-/exchanges")[1]
+            assert "secret" not in json.dumps(page)
+            talking, waiting = page["exchanges"]
+            assert (talking["kind"], talking["path"], talking["status"]) == ("websocket", "/echo", 101)
+            assert (talking["messages_up"], talking["bytes_down"]) == (1, 12)
+            assert (waiting["kind"], waiting["service"], waiting["state"]) == (
+                "http",
+                "plain",
+                "waiting for the answer",
+            )
+            assert told(stack.port, f"DELETE /-/exchanges/{talking['id']}")[0] == 202
+            with pytest.raises(ConnectionClosed, match="1012"):
+                await client.recv()
+            assert told(stack.port, f"DELETE /-/exchanges/{waiting['id']}")[0] == 202
+            assert request.answer().status >= 500
+        assert [events.event()[1]["cluster"] for _ in range(2)] == ["c1", "c1"]
+        wait_until(lambda: told(stack.port, "GET /-/exchanges")[1]["total"] == 0, 30, "both are over")
+        assert told(stack.port, f"GET /-/exchanges/{talking['id']}")[0] == 410
