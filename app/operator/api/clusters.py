@@ -8,12 +8,11 @@ from typing import Final
 import msgspec
 
 from ...node.gateway import Gateway
-from ...observed.events import Event, EventKind
+from ...observed.events import Event, EventKind, moment
 from ...observed.metrics import link_state
 from .pages import PAGING, Step, Turn, after, in_order, page
 from .parameters import Flag, Parameter
 from .resources import Answer, Asked, Node
-from .times import moment
 
 _WAYS: Final = {
     "joining": "its agent has connected and is registering",

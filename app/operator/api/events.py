@@ -48,8 +48,8 @@ async def follow(node: Node, asked: Asked, watcher: Watcher) -> AsyncGenerator[b
     It keeps the number of the last event that it sent, and no events: these are in the ring. `owed` counts those that
     it has not sent; if the ring has fewer of them, some are lost to it. The client comes again with Last-Event-ID.
     """
-    ring = node.gateway.events
-    number = _begin(asked)
+    ring, clock = node.gateway.events, asyncio.get_running_loop().time
+    number, spoken_at = _begin(asked), clock()
     owed = len(ring.since(number))
 
     def told(_: Event) -> None:
@@ -60,7 +60,7 @@ async def follow(node: Node, asked: Asked, watcher: Watcher) -> AsyncGenerator[b
     unsubscribe = ring.subscribe(told)
     try:
         yield COMMENT  # so that the head leaves
-        while True:
+        while not watcher.is_ended:
             fresh = ring.since(number)
             if len(fresh) < owed:
                 return
@@ -69,11 +69,11 @@ async def follow(node: Node, asked: Asked, watcher: Watcher) -> AsyncGenerator[b
                 number = fresh[taken - 1].number
                 owed -= taken
                 if piece:
+                    spoken_at = clock()
                     yield piece
                 await asyncio.sleep(0)
-            elif not await watcher.pause(COMMENT_SECONDS):
-                return
-            elif not owed:
+            elif await watcher.pause(max(0.0, spoken_at + COMMENT_SECONDS - clock())):
+                spoken_at = clock()
                 yield COMMENT
     finally:
         unsubscribe()

@@ -8,7 +8,7 @@ import msgspec
 from tunnel.gateway.link import Link
 
 from ...node.gateway import Gateway
-from ...observed.events import EventKind
+from ...observed.events import EventKind, moment
 from ...observed.metrics import link_state
 from ...observed.record import printable
 from ...settings import fingerprint
@@ -16,7 +16,6 @@ from .errors import ApiError, gone, not_found
 from .pages import PAGING, Step, Turn, number_after, page
 from .parameters import Choice, Parameter, Seconds, Text
 from .resources import Answer, Asked, Node, answer
-from .times import moment
 
 State = Literal["joining", "ready", "doubted", "leaving"]
 

@@ -8,10 +8,10 @@ import msgspec
 from tunnel.version import VERSION
 
 from ...node.gateway import Gateway
+from ...observed.events import moment
 from .account import AccountItem, account_of
 from .clusters import Known
 from .resources import Answer, Asked, Node, answer
-from .times import moment
 
 
 class ConfigurationState(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,14 +40,15 @@ _ONLY_TIME: Final = re.compile(rb'"(?:age_seconds|heard_seconds_ago|uptime_secon
 class Watcher:
     """One client that watches."""
 
-    __slots__ = ("_holding", "_is_ended", "_send", "_sending", "_wake")
+    __slots__ = ("_holding", "_send", "_sending", "_wake", "is_ended")
 
     def __init__(self, send: Send, account: Account) -> None:
         self._send = send
         self._holding = Holding(account)
         self._wake = asyncio.Event()
         self._sending: asyncio.Timeout | None = None
-        self._is_ended = False
+        self.is_ended = False
+        """It is sent nothing more but the end."""
 
     @property
     def held_bytes(self) -> int:
@@ -56,8 +57,8 @@ class Watcher:
 
     def end(self) -> None:
         """Send nothing more but the end; idempotent."""
-        if not self._is_ended:
-            self._is_ended = True
+        if not self.is_ended:
+            self.is_ended = True
             self._wake.set()
             if self._sending is not None and not self._sending.expired():
                 self._sending.reschedule(asyncio.get_running_loop().time() + _FAREWELL_SECONDS)
@@ -67,15 +68,16 @@ class Watcher:
         self._wake.set()
 
     async def pause(self, seconds: float) -> bool:
-        """Wait so long, or until `wake`. Whether to go on."""
+        """Wait so long, or until the next `wake` or the end. Whether all of the time has passed."""
+        if self.is_ended:
+            return False
+        self._wake.clear()
         try:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
         except TimeoutError:
-            pass
-        if not self._is_ended:
-            self._wake.clear()
-        return not self._is_ended
+            return True
+        return False
 
     async def run(self, receive: Receive, events: AsyncGenerator[bytes]) -> None:
         """Answer with these events until they end, the client leaves, or `end`.
@@ -90,7 +92,7 @@ class Watcher:
                 await self._put(first)
                 async for event in events:
                     await self._put(event)
-                    if self._is_ended:
+                    if self.is_ended:
                         break
             await self._tell({"type": "http.response.body", "body": b"", "more_body": False})
         except TimeoutError:
@@ -104,14 +106,14 @@ class Watcher:
         """Send an event in pieces, each once the one before was taken, unless it is ended in between."""
         self._holding.set(len(event))
         rest = memoryview(event)
-        while rest and not self._is_ended:
+        while rest and not self.is_ended:
             piece, rest = rest[:PIECE_BYTES], rest[PIECE_BYTES:]
             await self._tell({"type": "http.response.body", "body": bytes(piece), "more_body": True})
             self._holding.set(len(rest))
 
     async def _tell(self, message: Message) -> None:
         """Send a message. Raises TimeoutError if the client takes nothing."""
-        seconds = _FAREWELL_SECONDS if self._is_ended else PATIENCE_SECONDS
+        seconds = _FAREWELL_SECONDS if self.is_ended else PATIENCE_SECONDS
         try:
             async with asyncio.timeout(seconds) as self._sending:
                 await self._send(message)
@@ -179,7 +181,7 @@ async def changes(watcher: Watcher, look: Callable[[], Awaitable[bytes]]) -> Asy
     body = await look()
     seen, spoken_at = _ONLY_TIME.sub(b"", body), clock()
     yield event("snapshot", body)
-    while await watcher.pause(CHANGES_SECONDS):
+    while await watcher.pause(CHANGES_SECONDS):  # nothing wakes it but the end
         body = await look()
         mark = _ONLY_TIME.sub(b"", body)
         if mark != seen:

@@ -176,3 +176,21 @@ async def test_a_drain_is_seen_until_it_closes():
         await quiet()
         assert watcher.is_over
         assert watcher.complete
+
+
+@dialogue
+async def test_comments_come_in_silence_only_also_while_others_are_filtered_out():
+    async with stage() as s:
+        watcher = request(s, "/-/events?watch=true&cluster=c1")
+        await quiet()
+        assert watcher.answer.count(b": still here") == 1, "the first, with the head"
+        for _ in range(10):
+            happen(s, "mine", cluster="c1")
+            await asyncio.sleep(1)
+        assert watcher.answer.count(b": still here") == 1
+        for _ in range(31):
+            happen(s, "another's", cluster="c2")
+            await asyncio.sleep(1)
+        assert watcher.answer.count(b": still here") == 3
+        watcher.leave()
+        await watcher.over()
