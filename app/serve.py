@@ -99,7 +99,9 @@ class GatewayServer(uvicorn.Server):
         self._renewal: Renewal | None = None
         if certificate is not None:
             self._tls = ListenerContext(certificate.context, gateway.metrics.tls)
-            self._renewal = Renewal(gateway.settings, certificate, self._tls.use, gateway.metrics.tls, watch=watch)
+            self._renewal = Renewal(
+                gateway.settings, certificate, self._tls.use, gateway.metrics.tls, gateway.events, watch=watch
+            )
             reloader.hung_up.append(self._renewal.read)
         self._collector = Collector(lambda: (len(gateway.exchanges), *gateway.metrics.activity()))
         gateway.listeners.append(self._stop_listening)

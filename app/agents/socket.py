@@ -19,8 +19,9 @@ from tunnel.wire import message_limits, messages
 from tunnel.yamux import Batch
 
 from ..node.gateway import Gateway
+from ..observed.events import EventKind
 from ..rules.request import Request
-from ..settings import token_hash
+from ..settings import fingerprint, token_hash
 
 logger = logging.getLogger("gateway.agents")
 
@@ -292,11 +293,21 @@ class AgentSocket:
             return  # a doubted link has become ready again
         self._announced = True
         self.gateway.metrics.link_joined(link.cluster)
+        self._tell(EventKind.LINK_READY, link, f"agent {self._name_of(link)} serves cluster {link.cluster}")
 
     def _closed(self, link: Link, reason: str) -> None:
         self.gateway.registry.remove(link)
         self._over.set()
         logger.info("%s: agent %s of cluster %s is gone: %s", link.name, self._name_of(link), link.cluster, reason)
+        if self._announced:
+            text = f"agent {self._name_of(link)} of cluster {link.cluster} is gone: {reason}"
+            self._tell(EventKind.LINK_GONE, link, text)
+
+    def _tell(self, kind: EventKind, link: Link, text: str) -> None:
+        self.gateway.events.emit(
+            kind, text, cluster=link.cluster, agent=link.agent_id or "", link=link.name, address=self.request.client,
+            token=fingerprint(link.token_hash),
+        )  # fmt: skip
 
     def _name_of(self, link: Link) -> str:
         """As the log names the agent: by its address until it has named itself."""

@@ -18,7 +18,8 @@ from tunnel.gateway.proxied.shared import Proxied
 from tunnel.gateway.registry import Registry
 from tunnel.port import Upstream
 
-from ..learned import Claim, LearnedRoutes, Store
+from ..learned import Claim, LearnedRoutes, Refusal, Store
+from ..observed.events import EventKind, Events
 from ..observed.metrics import Metrics, Snapshot, link_state
 from ..rules.proxies import Proxies
 from ..rules.request import Request
@@ -27,6 +28,7 @@ from ..settings import Settings
 from .admission import Admission
 from .drain import Drain
 from .exchanges import TICK_SECONDS, Exchanges, Exchanging
+from .notices import Notices
 from .readiness import Readiness
 from .relief import Relief
 from .seats import Seats
@@ -62,6 +64,8 @@ class Gateway:
     proxied: Proxied = field(init=False)
     """What all links without yamux share."""
     metrics: Metrics = field(init=False, default_factory=Metrics)
+    events: Events = field(init=False, default_factory=Events)
+    """What happened lately, for the operator."""
     admission: Admission = field(init=False, default_factory=Admission)
     seats: Seats = field(init=False, default_factory=Seats)
     """Of agents' links."""
@@ -80,6 +84,7 @@ class Gateway:
     """They start and stop with the gateway."""
     clock: Callable[[], float] = field(init=False, default=_running_clock)
     """The loop's time; the loop's own method once the gateway is open."""
+    _notices: Notices = field(init=False)
     _timer: asyncio.TimerHandle | None = field(init=False, default=None)
     _closed: bool = field(init=False, default=False)
 
@@ -90,10 +95,10 @@ class Gateway:
         self.readiness = Readiness(self.registry, time.monotonic())
         self.account = Account(self.settings.held_bytes_limit, self.settings.held_bytes_hard_limit)
         self.exchanges = Exchanges(self.account)
-        self.relief = Relief(self.account, self.exchanges, self.metrics)
+        self.relief = Relief(self.account, self.exchanges, self.metrics, self.events)
         self.account.on_high_mark = self.relief.high_mark_passed
         self.account.on_hard_mark = self.relief.hard_mark_passed
-        self.drain = Drain(self.exchanges, self.registry, listeners=self.listeners, sockets=self.sockets)
+        self.drain = Drain(self.exchanges, self.registry, self.events, listeners=self.listeners, sockets=self.sockets)
         self.proxied = Proxied(
             account=self.account,
             clock=time.monotonic,
@@ -107,6 +112,8 @@ class Gateway:
         self.learned = LearnedRoutes(
             self.settings, Store.open(Path(folder)) if folder is not None else None, clock=time.time
         )
+        self.learned.on_refused = self._route_refused
+        self._notices = Notices(self.metrics, self.events)
 
     def apply(self, settings: Settings) -> None:
         """Use other settings from now on. Running exchanges keep theirs."""
@@ -249,6 +256,12 @@ class Gateway:
         await self.proxied.aclose()
         await self.learned.aclose()
 
+    def _route_refused(self, refusal: Refusal, who: str) -> None:
+        text = f"route {refusal.name} of {who} rejected: {refusal.text}"
+        self.events.emit(
+            EventKind.ROUTE_REFUSED, text, level="warning", cluster=refusal.cluster, code=refusal.fault.value
+        )
+
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(TICK_SECONDS, self._tick)
@@ -262,3 +275,4 @@ class Gateway:
                 link.close(1011, "internal error")
         self.registry.forget()  # the links may have dropped upstreams
         self.learned.tick(now)
+        self._notices.tick(now, self.learned.take_set_aside())

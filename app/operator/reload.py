@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any
 
 from ..node.gateway import Gateway
+from ..observed.events import EventKind
 from ..settings import ConfigurationError, Settings, load
 from .watch import POLL_SECONDS, Stamp, Watch
 
@@ -174,6 +175,7 @@ class Reloader:
         if text != self._refused:
             self._refused = text
             logger.error("%s", text)
+            self._gateway.events.emit(EventKind.CONFIGURATION_REFUSED, text, level="error")
         return text
 
     def apply(self, new: Settings) -> str:
@@ -196,6 +198,7 @@ class Reloader:
         else:
             self.applied += 1
             text = f"configuration reloaded from {change.new.file or 'the environment'}: {change.summary}"
+            self._gateway.events.emit(EventKind.CONFIGURATION_RELOADED, text)
         logger.info("%s", text)
         self._end_revoked()
         return text

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from tunnel.gateway.registry import WaitEnd
+from tunnel.port import Target
 
 from .. import log
 from ..record import Record
@@ -39,6 +40,9 @@ from .snapshot import Snapshot, Source
 
 _KINDS = 512
 """Kinds of requests to count apart from their labels. Services choose the statuses, so the kinds have to be bounded."""
+
+Limited = tuple[str, bytes, bytes, Target | None]
+"""Of an exchange that hit a limit: its request id, host, raw path and target."""
 
 _LATEST = 256
 """Durations to put into buckets at once: enough to make each cheap."""
@@ -72,7 +76,9 @@ class Metrics:
         """Of `_request_seconds`, those that are not in it yet."""
         self._latest_heads: list[float] = []
         """Of `_head_seconds`. Never more than of `_latest`."""
-        self._limits = dict.fromkeys(Limit, 0)
+        self.limits_hit = dict.fromkeys(Limit, 0)
+        self.last_limited: dict[Limit, Limited] = {}
+        """Limit -> the last exchange that hit it, where one did. Whoever tells of it takes it out."""
         self.relieved = dict.fromkeys(Relieved, 0)
         """What was ended to make room."""
         self.headers_refused = dict.fromkeys(HeaderFault, 0)
@@ -117,9 +123,10 @@ class Metrics:
 
     def limit_hit(self, limit: Limit, record: Record | None = None) -> None:
         """An exchange reached a limit. If the limit ends the exchange, its record names the limit."""
-        self._limits[limit] += 1
+        self.limits_hit[limit] += 1
         if record is not None:
             record.limit = limit.value
+            self.last_limited[limit] = (record.request_id, record.host, record.path, record.target)
 
     def link_joined(self, cluster: str) -> None:
         """A link of this cluster became ready. Every one after the first counts as a reconnect."""
@@ -203,7 +210,7 @@ class Metrics:
                             self.request_bytes_down)  # fmt: skip
         stalls = ((("client",), self.stalled_by_client.seconds), (("service",), self.stalled_by_service.seconds))
         yield _counter("gateway_stall_seconds", "Seconds that exchanges waited for a slow side", ("side",), stalls)
-        limits = (((limit.value,), count) for limit, count in self._limits.items())
+        limits = (((limit.value,), count) for limit, count in self.limits_hit.items())
         yield _counter("gateway_limits_hit", "Exchanges that met a limit", ("limit",), limits)
 
     def _state(self, state: Snapshot) -> Iterator[Metric]:

@@ -13,6 +13,7 @@ from app.node.episode import QUIET_SECONDS
 from app.node.exchanges import LOOKS_PER_TURN, Exchanges
 from app.node.relief import REFUSE_SECONDS, ROUND_SECONDS, Relief
 from app.node.stalls import NO_LAGS, SERVICE_STALLED_SECONDS, STALLED_SECONDS, Lag, Lags
+from app.observed.events import Events
 from app.observed.metrics import Limit, Metrics, Relieved
 from tests.app.node.ledger import FakeExchange
 from tests.fakes.loop import dialogue, quiet
@@ -43,7 +44,7 @@ class World:
 def world(high: int = 1_000, hard: int = 100_000) -> Iterator[World]:
     account, metrics = Account(high, hard), Metrics()
     exchanges = Exchanges(account)
-    relief = Relief(account, exchanges, metrics)
+    relief = Relief(account, exchanges, metrics, Events())
     account.on_high_mark, account.on_hard_mark = relief.high_mark_passed, relief.hard_mark_passed
     yield World(account, exchanges, metrics, relief)
     relief.stop()

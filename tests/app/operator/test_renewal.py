@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app.observed.events import Events
 from app.observed.metrics import Tls
 from app.operator.renewal import Renewal, files_of
 from app.operator.watch import POLL_SECONDS, Watch
@@ -35,7 +36,10 @@ class Served:
         assert certificate is not None
         self.used: list[ssl.SSLContext] = []
         self.counts = Tls()
-        self.renewal = Renewal(self.settings, certificate, self.used.append, self.counts, worker or AtOnce())
+        self.events = Events()
+        self.renewal = Renewal(
+            self.settings, certificate, self.used.append, self.counts, self.events, worker or AtOnce()
+        )
 
     def renew(self, not_after: datetime | None = None) -> None:
         self.authority.write(self.authority.issue(not_after=not_after))
@@ -275,7 +279,7 @@ async def test_a_pair_that_is_replaced_while_it_is_read_at_the_start_is_taken_up
     first = certificate_of(served.settings)
     assert first is not None
     served.renew()
-    renewal = Renewal(served.settings, first, served.used.append, served.counts, AtOnce(), watch)
+    renewal = Renewal(served.settings, first, served.used.append, served.counts, served.events, AtOnce(), watch)
     renewal.start()
     await polls(2)
     await quiet()
