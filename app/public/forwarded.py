@@ -58,7 +58,8 @@ def settle(peer: str, peer_scheme: str, host: bytes, lines: Headers, proxies: Pr
     port = int(own[1]) if own else theirs.port or other.port or usual
     if own is None and port in _USUAL_PORTS.values():
         port = usual
-    named = asked if own or port == usual else b"%b:%d" % (asked, port)
+    # A port may be empty (RFC 3986 section 3.2.3).
+    named = asked if own or port == usual else b"%b:%d" % (asked.removesuffix(b":"), port)
     way = (*theirs.way, node_of(peer.partition("%")[0].encode()))
     fields = [
         (b"x-forwarded-for", ", ".join(way).encode()),

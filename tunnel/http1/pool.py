@@ -3,7 +3,9 @@
 A request that must not be sent twice takes none of them until the service has shown that it keeps idle connections:
 one stayed open until it expired here, or the service announces a time (`Keep-Alive: timeout=N`). Without that, the
 moment after an answer is when services close, and up to half of such requests were lost. A service that closed an idle
-connection of its own accord, before it expired, is distrusted for `DISTRUST_SECONDS`, whatever else it shows.
+connection of its own accord, before it expired, is distrusted for `DISTRUST_SECONDS`, whatever else it shows. For
+`WARY_SECONDS` even requests that may be sent twice take only those idle for less than half of the time after which it
+closed one: one that turns out to be closed uses up the only retry, and a service that dies may need it.
 
 It holds no connection that carries an exchange, and opens none. It has no timer: `take` closes the expired ones that
 it meets, and `expire`, called now and then, the others.
@@ -17,6 +19,8 @@ from collections.abc import Callable
 from tunnel.http1.connection import HttpConnection
 
 DISTRUST_SECONDS = 60.0
+WARY_SECONDS = 5.0
+"""A service that closes after each answer renews it with each; one that only restarted is soon reused again."""
 UNPROVEN_IDLE = 8
 """Connections of requests that must not be sent twice, kept to see whether the service keeps them open."""
 _MARGIN_SECONDS = 1.0
@@ -49,6 +53,8 @@ class Pool:
         self._keeps = False
         """An idle connection stayed open until it expired."""
         self._distrusted_until: float | None = None
+        self._wary_until = 0.0
+        self._closes_after_seconds = 0.0  # the shortest time after which it closed one, while we are wary
 
     def __len__(self) -> int:
         return len(self._idle)
@@ -73,7 +79,11 @@ class Pool:
                 connection.pooled = False
                 self._stayed_open(hint)
                 connection.close()
-            elif repeatable or (idle_seconds <= self._careful_idle_seconds and self._is_kept(idle_seconds, hint)):
+            elif (
+                (self._distrusted_until is None or self._is_far_from_closing(idle_seconds))
+                if repeatable
+                else (idle_seconds <= self._careful_idle_seconds and self._is_kept(idle_seconds, hint))
+            ):
                 connection.pooled = False
                 return connection
             else:
@@ -100,9 +110,15 @@ class Pool:
 
     def closed_by_service(self, connection: HttpConnection) -> None:
         """The service closed a connection that was idle, or had just been given its next request."""
-        hint = connection.keep_alive_seconds
-        if hint is None or self._clock() - connection.idle_since < hint:
-            self._distrusted_until = self._clock() + DISTRUST_SECONDS
+        hint, now = connection.keep_alive_seconds, self._clock()
+        idle_seconds = now - connection.idle_since
+        if hint is not None and idle_seconds >= hint:
+            return
+        self._closes_after_seconds = (
+            min(idle_seconds, self._closes_after_seconds) if self._is_wary(now) else idle_seconds
+        )
+        self._wary_until = now + WARY_SECONDS
+        self._distrusted_until = now + DISTRUST_SECONDS
 
     def discard(self, connection: HttpConnection) -> None:
         """Remove a connection without closing it; idempotent."""
@@ -131,6 +147,12 @@ class Pool:
     def _stayed_open(self, hint: float | None) -> None:
         """A connection is still open after as long as we keep one."""
         self._keeps = self._keeps or hint is None or hint >= self._max_idle_seconds
+
+    def _is_wary(self, now: float) -> bool:
+        return self._distrusted_until is not None and now < self._wary_until
+
+    def _is_far_from_closing(self, idle_seconds: float) -> bool:
+        return not self._is_wary(self._clock()) or idle_seconds < self._closes_after_seconds / 2
 
     def _is_kept(self, idle_seconds: float, hint: float | None) -> bool:
         """Whether the service will most likely not close this connection as the next request comes."""

@@ -189,6 +189,13 @@ def test_the_port_is_the_same_in_both(host: str, scheme: str, said: str | None, 
     assert written["forwarded"] == f'for={CLIENT};proto={scheme};host="{forwarded}", for={PEER}'
 
 
+@pytest.mark.parametrize("from_proxy", [True, False])
+def test_a_port_takes_the_place_of_an_empty_one(from_proxy: bool):
+    lines = [f"X-Forwarded-For: {CLIENT}", "X-Forwarded-Port: 8443"]
+    written = told(*lines, "X-Forwarded-Host: a.test:") if from_proxy else told(*lines, host=b"a.test:")
+    assert written["forwarded"] == f'for={CLIENT};proto=http;host="a.test:8443", for={PEER}'
+
+
 def test_x_real_ip_names_the_client_where_nothing_else_does():
     assert told(f"X-Real-IP: {CLIENT}") == {
         "x-forwarded-for": f"{CLIENT}, {PEER}",

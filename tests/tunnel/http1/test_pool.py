@@ -4,7 +4,7 @@ import pytest
 
 from tests.fakes.stream import FakeStream
 from tunnel.http1 import HttpConnection, Pool
-from tunnel.http1.pool import DISTRUST_SECONDS, UNPROVEN_IDLE
+from tunnel.http1.pool import DISTRUST_SECONDS, UNPROVEN_IDLE, WARY_SECONDS
 
 
 class Idle:
@@ -115,6 +115,40 @@ def test_a_service_that_closed_silently_is_distrusted_for_a_time_and_must_show_i
     idle.pool.expire()
     kept = idle.connection()
     assert idle.pool.take(repeatable=False) is kept
+
+
+@pytest.mark.parametrize(
+    ("closed_after", "idle_seconds", "taken"),
+    [(0.0, 0.0, False), (0.001, 0.01, False), (0.01, 0.001, True), (2.0, 0.9, True), (2.0, 1.1, False)],
+)
+def test_after_a_silent_close_what_may_be_repeated_takes_only_one_that_is_far_from_it(
+    closed_after: float, idle_seconds: float, taken: bool
+) -> None:
+    idle = Idle()
+    connection = idle.connection()
+    idle.now += closed_after
+    idle.pool.discard(connection)
+    idle.pool.closed_by_service(connection)
+    idle.now += 1.0
+    following = idle.connection()
+    idle.now += idle_seconds
+    assert (idle.pool.take(repeatable=True) is following) is taken
+
+
+def test_the_earliest_close_counts_while_the_service_goes_on_to_close() -> None:
+    idle = Idle()
+    for closed_after in (0.2, 1.0):
+        connection = idle.connection()
+        idle.now += closed_after
+        idle.pool.discard(connection)
+        idle.pool.closed_by_service(connection)
+    idle.connection()
+    idle.now += 0.11
+    assert idle.pool.take(repeatable=True) is None
+    idle.now += WARY_SECONDS
+    following = idle.connection()
+    idle.now += 0.11
+    assert idle.pool.take(repeatable=True) is following
 
 
 def test_a_service_that_closes_when_it_said_it_would_is_not_distrusted() -> None:
