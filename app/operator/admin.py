@@ -6,13 +6,14 @@ They need the admin token (`Authorization: Bearer`), and are off when none is co
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from ..node.gateway import Gateway
 from ..rules import problems
 from ..rules.routes import normalise_host
 from .api.endpoint import routes_of
+from .api.errors import ApiError
 from .api.resources import Node, node_of
 from .api.table import RESOURCES
 from .health import health_routes
@@ -22,6 +23,11 @@ _UNAUTHORISED = problems.Problem(
     401, "admin_token_needed", "Not for everyone", "This address is for the operator, and needs the admin token.",
     "Send Authorization: Bearer with the admin token. The operator sets it in GATEWAY_ADMIN_TOKEN or admin_token_file.",
 )  # fmt: skip
+
+
+_NOT_LOCAL = ApiError(
+    403, "not_local", "only programs on this machine get an answer; ask for localhost, and not from a page"
+)
 
 
 class Admin:
@@ -48,13 +54,7 @@ class Admin:
             host = normalise_host(request.headers.get("host", ""))
             if "origin" not in request.headers and host in ("localhost", "127.0.0.1", "[::1]"):
                 return None
-            return JSONResponse(
-                {
-                    "code": "not_local",
-                    "message": "only programs on this machine get an answer; ask for localhost, and not from a page",
-                },
-                403,
-            )
+            return Response(_NOT_LOCAL.body, 403, media_type="application/json")
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer" and self._gateway.settings.is_admin_token(token.strip()):
             return None

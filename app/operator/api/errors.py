@@ -19,6 +19,15 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     message: str
 
 
+class NotAdmitted(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a 401, as JSON. A browser gets a page instead."""
+
+    status: int
+    code: str
+    message: str
+    hint: str
+
+
 class ApiError(Exception):
     """The request gets this answer instead."""
 

@@ -1,17 +1,19 @@
 """The description is of what is served: every path and method, every parameter, and every answer as it comes."""
 
+import json
 from typing import Any
 
 import jsonschema
 import pytest
 
-from app.operator.admin import Admin
+from app.operator.admin import Admin, create_admin_app
 from app.operator.api.resources import parameters_of
 from app.operator.api.table import RESOURCES
 from app.rules.routes import Route, RouteTable
 from app.settings import Grant, token_hash
 from tests.app.operator.api.calls import ask, stage, told
 from tests.app.stage import Stage
+from tests.fakes.asgi import Request
 from tests.fakes.link import TARGET
 from tests.fakes.loop import dialogue
 
@@ -90,6 +92,18 @@ async def test_every_answer_about_a_link_is_as_described():
         check(document, "/-/links/{link}/drain", "POST", 202, await told(s, f"/-/links/{name}/drain", "POST"))
         status, body = await ask(s, "/-/links/nothing")
         check(document, "/-/links/{link}", "GET", status, body)
+
+
+@dialogue
+async def test_who_may_not_ask_is_answered_as_described():
+    async with full() as s:
+        document = await told(s, "/-/openapi.json")
+        answered = await Request(s.app, target="/-/links", host="localhost").start().over()
+        check(document, "/-/links", "GET", answered.status, json.loads(answered.answer))
+        listener = create_admin_app(s.gateway, open_to_all=True)
+        answered = await Request(listener, target="/-/links", host="rebound.test").start().over()
+        check(document, "/-/links", "GET", answered.status, json.loads(answered.answer))
+        assert answered.status == 403
 
 
 @dialogue
