@@ -33,7 +33,11 @@ _FAREWELL_SECONDS: Final = 0.5
 """For the piece on its way, when all are ended."""
 
 COMMENT: Final = b": still here\n\n"
-_HEADERS: Final = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-store")]
+_HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # else nginx keeps events until it has 4 KiB of them
+]
 _ONLY_TIME: Final = re.compile(rb'"(?:age_seconds|heard_seconds_ago|uptime_seconds)":[^,}]*|"last_seen":"[^"]*"')
 
 
