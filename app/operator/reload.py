@@ -36,8 +36,6 @@ NEEDS_RESTART = (
 
 REVOKED = (1008, "token revoked")
 _UNCHANGED = "configuration not changed: "
-
-
 _NO_FILE = "this gateway was started without a configuration file, so there is nothing to read again"
 
 
