@@ -8,12 +8,13 @@ from typing import Any, Self
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.system.clients import Answer, RawClient, websocket
+from tests.system.clients import Answer, RawClient, http_client, websocket
 from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import wait_until
 from tests.system.servers import OUR_DOOR, SERVERS
 from tests.system.test_drain import ADMIN, BEARER, ask
+from tests.system.test_two_agents import second_service, served_by
 
 pytestmark = [pytest.mark.anyio, tunnel_only]
 
@@ -199,3 +200,23 @@ async def test_exchanges_are_seen_and_ended_and_the_events_say_so(make: Make) ->
         assert [events.event()[1]["cluster"] for _ in range(2)] == ["c1", "c1"]
         wait_until(lambda: told(stack.port, "GET /-/exchanges")[1]["total"] == 0, 30, "both are over")
         assert told(stack.port, f"GET /-/exchanges/{talking['id']}")[0] == 410
+
+
+async def test_while_a_link_is_drained_what_runs_on_it_goes_on_and_nothing_new_fails(make: Make) -> None:
+    stack = make(shutdown_grace=3600).start()
+    async with http_client() as http:
+        held = await http.get(stack.url("plain", "/sse?channel=held"))
+        assert held.headers["X-Service"] == "plain"
+        (first,) = told(stack.port, "GET /-/links")[1]["links"]
+        stack.start_agent("a2", services={"plain": second_service(stack)})
+        assert told(stack.port, f"POST /-/links/{first['link']}/drain")[0] == 202
+        for _ in range(3):
+            assert await served_by(stack) == {"other"}
+        item = told(stack.port, f"GET /-/links/{first['link']}")[1]
+        assert (item["state"], item["streams"]) == ("leaving", 1)
+        async with http.post(stack.control("plain", "/sse/push?channel=held&data=late")) as pushed:
+            assert pushed.status == 202
+        assert await held.content.readuntil(b"\n\n") == b"id: 1\ndata: late\n\n"
+        held.close()
+    wait_until(lambda: told(stack.port, f"GET /-/links/{first['link']}")[0] == 410, 30, "the link is closed")
+    wait_until(lambda: len(told(stack.port, "GET /-/links?state=ready")[1]["links"]) == 2, 30, "its agent is back")
