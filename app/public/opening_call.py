@@ -22,6 +22,9 @@ from ..rules.routes import Route
 
 logger = logging.getLogger("gateway")
 
+BY_OPERATOR = "ended by the operator"
+"""The detail of an exchange that the operator ended, and the reason of a WebSocket's close."""
+
 
 class OpeningCall(Record, ABC):
     """What calls have in common until the service answers. A subclass is the sink, and says what follows."""
@@ -64,6 +67,11 @@ class OpeningCall(Record, ABC):
     def item(self, identity: str, *, began_at: float, now: float) -> ExchangeItem:
         """See `Exchanging`."""
         return item_of(self, identity, str(self.state.value), self.held_bytes, self.lags(), began_at=began_at, now=now)
+
+    def _blame_operator(self) -> None:
+        """The operator ends it, unless somebody ended it before."""
+        if not self.closed_by:
+            self.outcome, self.detail = problems.ENDED_BY_OPERATOR.code, BY_OPERATOR
 
     # --- what a subclass says
 

@@ -81,7 +81,7 @@ async def end_exchange(node: Node, asked: Asked) -> Answer:
         cluster=target.cluster if target is not None else "", agent=record.agent, link=record.link,
         address=record.client,
     )  # fmt: skip
-    one.stop(now=not one.is_websocket)
+    one.end_by_operator()
     message = "the WebSocket is being closed with 1012" if one.is_websocket else "the request was ended"
     return answer(ExchangeEnded(id=f"exchange-{number}", message=message), 202)
 

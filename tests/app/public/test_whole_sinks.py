@@ -74,6 +74,7 @@ LATE: dict[str, Callable[[HttpCall], object]] = {
     "broke": lambda call: call.broke(),
     "stop": lambda call: call.stop(now=False),
     "stop, now": lambda call: call.stop(now=True),
+    "end_by_operator": lambda call: call.end_by_operator(),
     "relieve": lambda call: call.relieve(),
     "tick": lambda call: call.tick(call.began + 1.0),
     "tick, after all deadlines": lambda call: call.tick(call.began + 100_000.0),
