@@ -56,7 +56,12 @@ class RefusedAgents:
         shown = fingerprint(token)
         claimed = f"cluster {printable(cluster[:128])}, " if cluster else ""
         form = _CLOSED if code >= 1_000 else _REFUSED
-        text = form % (address, code, why, f"{claimed}{f'token {shown}' if shown else 'no token'}")
+        text = form % (
+            printable(address),
+            code,
+            printable(why),
+            f"{claimed}{f'token {shown}' if shown else 'no token'}",
+        )
         fields = {
             "reason": reason.value, "client": printable(address), "cluster_id": printable(cluster[:128]),
             "agent": printable(agent[:128]), "token": shown,

@@ -1,8 +1,9 @@
 """Why a route is not served, or can only be refused, and what the operator does about it.
 
 `control_host`: the host is the gateway's own. `no_token`: no token covers the cluster (of a route of the file, which
-then answers 503) or the host (of one that an agent registered). `shadowed`: the file has the host. `expired`: nobody
-renewed it; it goes within a minute. What agents asked for in vain is `refused`, and is listed apart.
+then answers 503) or the host (of one that an agent registered). `shadowed`: the file has the host, by its name or by a
+wildcard. `expired`: nobody renewed it; it goes within a minute. What agents asked for in vain is `refused`, and is
+listed apart.
 """
 
 import time
@@ -25,10 +26,6 @@ class Reason(NamedTuple):
     """It takes its requests all the same, and answers them with an error."""
 
 
-_SHADOWED: Final = Reason(
-    "shadowed",
-    "the file has this host, so all its paths come from the file; add the path there, or take the host out of the file",
-)
 _EXPIRED: Final = Reason(
     "expired", "its agent has not renewed it; check that the agent is running and that it registers routes"
 )
@@ -61,8 +58,9 @@ class Reasons:
             return None
         if claim.host in gateway.settings.control_hosts:
             return _control_host(claim.host)
-        if gateway.settings.routes.of_host(claim.host) is not None:
-            return _SHADOWED
+        above = gateway.settings.routes.of_host(claim.host)
+        if above is not None:
+            return _shadowed(claim.host, above[0].host)
         if learned.expires_at <= self._now:
             return _EXPIRED
         whose = f"no token of cluster {claim.target.cluster} covers this host any more"
@@ -72,6 +70,13 @@ class Reasons:
 def reason_of(gateway: Gateway, route: Route | Learned) -> Reason | None:
     """The reason of one route. None: it is served."""
     return Reasons(gateway).of(route)
+
+
+def _shadowed(host: str, rule: str) -> Reason:
+    """`rule`: the host or wildcard of the file that takes all requests for `host`."""
+    whose = f"the file routes {rule}" if rule == host else f"the file routes {rule}, which covers {host}"
+    what = "so all paths of this host come from the file"
+    return Reason("shadowed", f"{whose}, {what}; add the path there, or take the host out of the file")
 
 
 def _control_host(host: str) -> Reason:

@@ -49,7 +49,10 @@ def test_an_empty_token_has_no_hash(caplog: pytest.LogCaptureFixture):
 def test_what_an_agent_claims_forges_no_line(caplog: pytest.LogCaptureFixture):
     w = World()
     w.refuse(cluster="c\n12:00 forged" + "x" * 10_000, agent="\x1b[31m")
-    (record,) = caplog.records
+    w.refused.told(AgentRefused.BAD_REGISTER, 1008, "\n" * 100_000, address="192.0.2.7")
+    record, other = caplog.records
+    assert "\n" not in other.getMessage()
+    assert len(other.getMessage()) < 2_000
     assert "\n" not in record.getMessage()
     assert len(record.getMessage()) < 400
 

@@ -32,6 +32,7 @@ class World:
     exchanges: Exchanges
     metrics: Metrics
     relief: Relief
+    events: Events
 
     def exchange(self, held_bytes: int, client: str = "192.0.2.1", *, since: float | None = None) -> FakeExchange:
         """One whose client takes nothing since then; None: one that moves."""
@@ -42,11 +43,11 @@ class World:
 
 @contextmanager
 def world(high: int = 1_000, hard: int = 100_000) -> Iterator[World]:
-    account, metrics = Account(high, hard), Metrics()
+    account, metrics, events = Account(high, hard), Metrics(), Events()
     exchanges = Exchanges(account)
-    relief = Relief(account, exchanges, metrics, Events())
+    relief = Relief(account, exchanges, metrics, events)
     account.on_high_mark, account.on_hard_mark = relief.high_mark_passed, relief.hard_mark_passed
-    yield World(account, exchanges, metrics, relief)
+    yield World(account, exchanges, metrics, relief, events)
     relief.stop()
 
 
@@ -83,6 +84,8 @@ async def test_whoever_moves_is_left_alone_and_then_new_ones_are_refused():
         assert (w.account.refuses, w.relief.state) == (False, 1)
         await asyncio.sleep(3 * ROUND_SECONDS)
         assert w.relief.state == 0
+        told = [(event.kind, event.code) for event in w.events.since()]
+        assert told == [("relieved", "began"), ("relieved", "full"), ("relieved", "over")]
 
 
 @dialogue

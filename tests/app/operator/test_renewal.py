@@ -90,6 +90,7 @@ async def test_it_is_taken_once_it_stands_still(tmp_path: Path):
     await polls(1)
     assert len(served.used) == 1
     assert served.counted == (1, 0)
+    assert [event.kind for event in served.events.since()] == ["certificate_renewed"]
     await polls(5)
     assert len(served.used) == 1
     served.renewal.stop()
@@ -140,6 +141,7 @@ def test_a_pair_that_cannot_be_used_keeps_the_old_one(tmp_path: Path, lines: Lin
         await polls(3)
         assert [level for level, _ in lines()] == ["ERROR"]
         assert served.counted == (0, 2)
+        assert [event.kind for event in served.events.since()] == ["certificate_refused"] * 2
         served.renew()
         await polls(3)
         assert (len(served.used), served.counted) == (1, (1, 2))

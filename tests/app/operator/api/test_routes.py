@@ -143,6 +143,7 @@ async def test_what_the_file_has_shadows_what_agents_register():
         assert (code, in_force) == ("shadowed", False)
         assert text is not None
         assert "take the host out of the file" in text
+        assert text.startswith("the file routes a.test, so all paths"), "the rule is named"
 
 
 @dialogue
