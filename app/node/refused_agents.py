@@ -1,7 +1,7 @@
 """The agents that were refused: a line in the log, an event and a count for each, so that none stays away unseen.
 
 It says from where, which cluster the agent claims, which token it has (by its fingerprint, never the token), and why. A
-stranger may dial as often as he likes: the log limits its lines by reason (`FloodGuard`), and so does this the events;
+stranger may dial as often as he likes: the log limits its lines by reason (`FloodGuard`), and this class its events;
 both say how many they left out. The count has all.
 """
 
@@ -20,7 +20,6 @@ logger = logging.getLogger("gateway.agents")
 WINDOW_SECONDS: Final = 10.0
 EVENTS_PER_WINDOW: Final = 20
 """Of one reason, as many as the log has lines."""
-
 
 _REFUSED = "agent from %s refused with %s: %s (%s)"
 _CLOSED = "agent from %s closed with %s: %s (%s)"
@@ -56,12 +55,8 @@ class RefusedAgents:
         shown = fingerprint(token)
         claimed = f"cluster {printable(cluster[:128])}, " if cluster else ""
         form = _CLOSED if code >= 1_000 else _REFUSED
-        text = form % (
-            printable(address),
-            code,
-            printable(why),
-            f"{claimed}{f'token {shown}' if shown else 'no token'}",
-        )
+        who = f"{claimed}token {shown}" if shown else f"{claimed}no token"
+        text = form % (printable(address), code, printable(why), who)
         fields = {
             "reason": reason.value, "client": printable(address), "cluster_id": printable(cluster[:128]),
             "agent": printable(agent[:128]), "token": shown,

@@ -71,7 +71,7 @@ class OpeningCall(Record, ABC):
     def _blame_operator(self) -> None:
         """The operator ends it, unless somebody ended it before."""
         if not self.closed_by:
-            self.outcome, self.detail = problems.ENDED_BY_OPERATOR.code, BY_OPERATOR
+            self.outcome, self.detail, self.closed_by = problems.ENDED_BY_OPERATOR.code, BY_OPERATOR, "gateway"
 
     # --- what a subclass says
 

@@ -227,8 +227,8 @@ class WebSocketCall(OpeningCall):
 
     def end_by_operator(self) -> None:
         """See `Exchanging`."""
+        self._blame_operator()
         if self._conversation is not None:
-            self._blame_operator()
             self._conversation.stop(now=False, reason=BY_OPERATOR)
         else:
             self._give_up(errors.EndedByOperatorError(BY_OPERATOR))

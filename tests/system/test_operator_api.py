@@ -196,7 +196,10 @@ async def test_exchanges_are_seen_and_ended_and_the_events_say_so(make: Make) ->
             with pytest.raises(ConnectionClosed, match="1012"):
                 await client.recv()
             assert told(stack.port, f"DELETE /-/exchanges/{waiting['id']}")[0] == 202
-            assert request.answer().status >= 500
+            answer = request.answer()
+            assert (answer.status, json.loads(answer.body)["code"]) == (502, "ended_by_operator")
+            said = "(ended_by_operator: ended by the operator)"
+            wait_until(lambda: sum(said in line for line in stack.gateway.output()) == 2, 30, "both lines say so")
         assert [events.event()[1]["cluster"] for _ in range(2)] == ["c1", "c1"]
         wait_until(lambda: told(stack.port, "GET /-/exchanges")[1]["total"] == 0, 30, "both are over")
         assert told(stack.port, f"GET /-/exchanges/{talking['id']}")[0] == 410

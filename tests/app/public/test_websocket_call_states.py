@@ -93,6 +93,7 @@ RECORDS = {
     ("TALKING", "failed, to be repeated"): (101, "ok", "gateway"),
     ("TALKING", "end"): (101, "ok", "service"),
     ("TALKING", "left"): (101, "ok", "client"),
+    ("ACCEPTING", "end by the operator"): (0, "ended_by_operator", "gateway"),
     ("OPEN", "end by the operator"): (502, "ended_by_operator", "gateway"),
     ("TALKING", "end by the operator"): (101, "ended_by_operator", "gateway"),
 }
