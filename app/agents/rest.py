@@ -305,7 +305,8 @@ class ControlPlane:
         if reason is not None:
             why = f"{problem.what} ({detail})" if detail else problem.what
             path = request.path.decode("ascii", "backslashreplace")
-            tell(self._gateway, request, reason, problem.status, f"call to {path:.100}: {why}")
+            cluster = error.cluster if isinstance(error, ClaimError) else ""
+            tell(self._gateway, request, reason, problem.status, f"call to {path:.100}: {why}", cluster=cluster)
 
     def _grant(self, request: Request) -> Grant:
         grant = authorise(self._gateway, request)

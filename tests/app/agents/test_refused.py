@@ -192,7 +192,9 @@ async def test_a_call_without_a_good_token(path: str, token: str | None, status:
 async def test_a_call_that_is_refused(path: str, body: Any, code: str):
     async with rest_stage() as s:
         await told(s, path, body)
-        assert refusal(s).code == code
+        event = refusal(s)
+        assert event.code == code
+        assert event.cluster == ("b" if path == SYNC and code == "not_covered" else "a")
 
 
 @dialogue
