@@ -16,6 +16,7 @@ from .asgi import on_demand
 from .asgi.application import GatewayApplication
 from .asgi.endpoints import AgentEndpoints, ControlPlaneEndpoints, OperatorEndpoints, RoutedHosts, no_route
 from .node.gateway import Gateway
+from .operator.api.resources import node_of
 from .operator.health import health_routes
 from .operator.ignored import Ignored
 from .operator.notices import Notices
@@ -45,11 +46,12 @@ def create_app(settings: Settings | None = None) -> Starlette:
     reloader = Reloader(gateway)
     if gateway.settings.file is not None:
         gateway.companions.append(reloader)
+    node = node_of(gateway, reloader)
     routes = [
         *health_routes(gateway),
         AgentEndpoints(gateway),
         ControlPlaneEndpoints(gateway),
-        OperatorEndpoints(gateway),
+        OperatorEndpoints(node),
     ]
     app = GatewayApplication(
         RoutedHosts(gateway), routes=routes, lifespan=lifespan, exception_handlers={Exception: _internal_error}
@@ -58,6 +60,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app.router.redirect_slashes = False
     app.state.gateway = gateway
     app.state.reloader = reloader
+    app.state.node = node
     return app
 
 

@@ -23,6 +23,7 @@ from .main import create_app
 from .node.gateway import Gateway
 from .observed import log
 from .operator.admin import create_admin_app
+from .operator.api.resources import Node
 from .operator.reload import Reloader
 from .operator.renewal import Renewal, files_of
 from .operator.watch import Watch
@@ -99,7 +100,9 @@ class GatewayServer(uvicorn.Server):
         self._renewal: Renewal | None = None
         if certificate is not None:
             self._tls = ListenerContext(certificate.context, gateway.metrics.tls)
-            self._renewal = Renewal(gateway.settings, certificate, self._tls.use, gateway.metrics.tls, watch=watch)
+            self._renewal = Renewal(
+                gateway.settings, certificate, self._tls.use, gateway.metrics.tls, gateway.events, watch=watch
+            )
             reloader.hung_up.append(self._renewal.read)
         self._collector = Collector(lambda: (len(gateway.exchanges), *gateway.metrics.activity()))
         gateway.listeners.append(self._stop_listening)
@@ -246,7 +249,9 @@ def _serve(settings: Settings, certificate: Certificate | None, watch: Watch, ho
         backlog=_BACKLOG,
         timeout_keep_alive=75,  # longer than proxies keep idle connections, so that the proxy closes first
     )
-    server = GatewayServer(config, gateway, app.state.reloader, _admin_server(settings, gateway), certificate, watch)
+    server = GatewayServer(
+        config, gateway, app.state.reloader, _admin_server(settings, app.state.node), certificate, watch
+    )
     try:
         server.run()
     except KeyboardInterrupt:
@@ -269,12 +274,12 @@ def _room(asked: int | None, *, tls: bool) -> Room:
     return room
 
 
-def _admin_server(settings: Settings, gateway: Gateway) -> AdminServer | None:
+def _admin_server(settings: Settings, node: Node) -> AdminServer | None:
     if settings.admin_bind is None:
         return None
     host, port = settings.admin_bind
     open_to_all = settings.admin_token_hash is None and is_loopback(host)
-    app = create_admin_app(gateway, open_to_all=open_to_all)
+    app = create_admin_app(node.gateway, node, open_to_all=open_to_all)
     return AdminServer(
         uvicorn.Config(
             app,

@@ -105,6 +105,10 @@ class ClientTooSlowError(TunnelError):
     """The client stopped sending its request body (blame: client)."""
 
 
+class EndedByOperatorError(TunnelError):
+    """The gateway's operator ended it (scope: exchange)."""
+
+
 class StoppingError(TunnelError):
     """This process is stopping (scope: node, blame: local)."""
 

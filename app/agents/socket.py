@@ -19,11 +19,16 @@ from tunnel.wire import message_limits, messages
 from tunnel.yamux import Batch
 
 from ..node.gateway import Gateway
+from ..observed.events import EventKind
+from ..observed.metrics import AgentRefused
 from ..rules.request import Request
-from ..settings import token_hash
+from ..settings import fingerprint, token_hash
+from .refused import tell
 
 logger = logging.getLogger("gateway.agents")
 
+TWIN_CODE = 1013
+"""With which the registry closes a link whose agent id another process has; nothing else closes a link with it."""
 _FLUSH_SECONDS = 1.0
 """Time for the last frames of a link, and again for its close frame."""
 _LARGE_MESSAGE_BYTES = 32 * 1024
@@ -176,6 +181,7 @@ class AgentSocket:
                 ping_timeout=self.gateway.settings.link_ping_timeout,
             ),
         )
+        self.link.address, self.link.since = self.request.client, time.time()
         self.link.token_hash = token_hash(self.request.bearer_token)
         self.link.accepts_bytes = self._accepts_bytes
         self.link.agent_accepts(self._agent_limit)
@@ -292,11 +298,25 @@ class AgentSocket:
             return  # a doubted link has become ready again
         self._announced = True
         self.gateway.metrics.link_joined(link.cluster)
+        self._tell(EventKind.LINK_READY, link, f"agent {self._name_of(link)} serves cluster {link.cluster}")
 
     def _closed(self, link: Link, reason: str) -> None:
         self.gateway.registry.remove(link)
+        self.gateway.last_seen.ended(link.cluster, time.time())
         self._over.set()
         logger.info("%s: agent %s of cluster %s is gone: %s", link.name, self._name_of(link), link.cluster, reason)
+        if link.close_code == TWIN_CODE:
+            tell(self.gateway, self.request, AgentRefused.TWIN, TWIN_CODE, reason,
+                 cluster=link.cluster, agent=link.agent_id or "")  # fmt: skip
+        if self._announced:
+            text = f"agent {self._name_of(link)} of cluster {link.cluster} is gone: {reason}"
+            self._tell(EventKind.LINK_GONE, link, text)
+
+    def _tell(self, kind: EventKind, link: Link, text: str) -> None:
+        self.gateway.events.emit(
+            kind, text, cluster=link.cluster, agent=link.agent_id or "", link=link.name, address=self.request.client,
+            token=fingerprint(link.token_hash),
+        )  # fmt: skip
 
     def _name_of(self, link: Link) -> str:
         """As the log names the agent: by its address until it has named itself."""

@@ -11,9 +11,11 @@ from starlette.routing import BaseRoute, Match, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..agents import endpoints as agents
+from ..agents.refused import tell_of_path
 from ..agents.rest import ControlPlane
 from ..node.gateway import Gateway
 from ..operator.admin import Admin
+from ..operator.api.resources import Node
 from ..public.known_hosts import KnownHosts
 from ..public.refusals import RefusedHandshake, RefusedRequest
 from ..public.routed import handshake_call, request_call, routed_call
@@ -128,9 +130,9 @@ class ControlPlaneEndpoints(BaseRoute):
 class OperatorEndpoints(BaseRoute):
     """The endpoints that need the admin token, on the control hosts; off if `admin_bind` gives them a listener."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-        self._router = Router(routes=Admin(gateway).routes, default=no_route(gateway))
+    def __init__(self, node: Node) -> None:
+        self._gateway = node.gateway
+        self._router = Router(routes=Admin(node).routes, default=no_route(node.gateway))
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Full for an operator's path on a control host, if there is an admin token."""
@@ -160,6 +162,8 @@ def no_route(gateway: Gateway) -> ASGIApp:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         request = read_scope(scope, gateway.proxies)
         if request.is_websocket:
+            if is_control_host(gateway.settings, scope):
+                tell_of_path(gateway, request)
             handshake = AsgiHandshake(scope, receive, send)
             await handshake.carry(RefusedHandshake(gateway, request, handshake, problems.NO_ROUTE))
         else:

@@ -35,11 +35,12 @@ class Fault(StrEnum):
 
 
 class ClaimError(Exception):
-    """A claim is refused. The agent may see the text."""
+    """A claim is refused. The agent may see the text. `cluster`: the one that it names in vain."""
 
-    def __init__(self, fault: Fault, text: str) -> None:
+    def __init__(self, fault: Fault, text: str, cluster: str = "") -> None:
         super().__init__(text)
         self.fault = fault
+        self.cluster = cluster
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ def checked_cluster(grant: Grant, claimed: str | None) -> str:
         return grant.clusters[0]
     if claimed in grant.clusters and claimed:
         return claimed
-    raise ClaimError(Fault.NOT_ALLOWED, f"the token does not cover cluster {_shown(claimed or '')}")
+    text = f"the token does not cover cluster {_shown(claimed or '')}"
+    raise ClaimError(Fault.NOT_ALLOWED, text, claimed or "")
 
 
 def learnable_host(grant: Grant, control_hosts: Collection[str], host: str) -> str:

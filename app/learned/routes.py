@@ -69,6 +69,8 @@ class LearnedRoutes:
         self._count = 0  # kept, because every new route asks for it
         self._served = Served(self._hosts)
         self._refused: OrderedDict[tuple[str, str], Refusal] = OrderedDict()
+        self.on_refused: Callable[[Refusal, str], object] | None = None
+        """Told of each refusal that is logged, and whose claim it was."""
         self._next_look = 0.0
         self._to_look_at: list[str] = []  # hosts, by the look for expired routes that is on its way
         self._lifetimes = Lifetimes(self._hosts, clock=clock, on_moved=self._rewrite)
@@ -99,6 +101,23 @@ class LearnedRoutes:
     def files_set_aside(self) -> Mapping[str, int]:
         """Files that could not be used and were renamed, by what is wrong with them; empty without a `state_dir`."""
         return self._store.set_aside if self._store is not None else {}
+
+    def count_of(self, cluster: str) -> int:
+        """How many routes a cluster has registered."""
+        return self._per_cluster.get(cluster, 0)
+
+    def hosts(self) -> list[str]:
+        """The hosts with learned routes, in no order: for whoever looks at them in turns of the loop."""
+        return list(self._hosts)
+
+    def registered(self, host: str) -> list[Learned]:
+        """The routes that were registered for exactly this host, served or not, by path."""
+        known = self._hosts.get(host)
+        return [learned for _, learned in sorted(known.paths.items())] if known is not None else []
+
+    def take_set_aside(self) -> list[tuple[str, str]]:
+        """The files that were set aside since the last call: what is wrong with each, and a line about it."""
+        return self._store.take_set_aside() if self._store is not None else []
 
     def __len__(self) -> int:
         return self._count
@@ -199,6 +218,8 @@ class LearnedRoutes:
         while len(self._refused) > _REFUSALS_REMEMBERED:
             self._refused.popitem(last=False)
         logger.warning("route %.300s of %s rejected: %s", ascii(name), who, error)
+        if self.on_refused is not None:
+            self.on_refused(self._refused[key], who)
 
     def refusals(self) -> list[Refusal]:
         """The routes that were refused and not learned since, the latest last."""

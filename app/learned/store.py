@@ -18,6 +18,7 @@ import logging
 import os
 import sqlite3
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -42,6 +43,10 @@ with contextlib.suppress(ImportError):  # Windows cannot open folders, so there 
     import fcntl
 
 logger = logging.getLogger("gateway.routes")
+
+_TOLD = 16
+"""Files set aside that nobody has asked for yet."""
+_WORDS: dict[Fault, str] = {"damaged": "damaged", "newer": "of a newer gateway"}
 
 
 class StoreError(Exception):
@@ -68,6 +73,7 @@ class Store:
         self.file = file
         self.set_aside: dict[str, int] = dict.fromkeys(FAULTS, 0)
         """Files that were renamed since the start."""
+        self._told_aside: deque[tuple[str, str]] = deque(maxlen=_TOLD)  # the worker appends, the loop takes
         self.everything: Callable[[], Sequence[Learned]] | None = None
         """Returns all routes in force, including changes that are not yet written."""
         self._unlock: Callable[[], object] | None = None  # once the folder is ours
@@ -110,6 +116,13 @@ class Store:
     def load(self) -> list[Learned]:
         """What was in the file when it was opened, unchecked. Asked once: the store does not keep it."""
         found, self._found = self._found, []
+        return found
+
+    def take_set_aside(self) -> list[tuple[str, str]]:
+        """The files that were set aside since the last call: what is wrong with each, and a line about it."""
+        found = []
+        while self._told_aside:
+            found.append(self._told_aside.popleft())
         return found
 
     @property
@@ -241,6 +254,7 @@ class Store:
 
     def _told(self, fault: Fault, aside: Path, reason: str) -> None:
         self.set_aside[fault] += 1
+        self._told_aside.append((fault, f"{self.file} is {_WORDS[fault]}: kept as {aside}"))
         if fault == "newer":
             logger.warning(
                 "%s was written by a newer gateway (%s): kept as %s, from which the newer one takes it up again",

@@ -16,6 +16,7 @@ from typing import Any
 from tunnel.gateway.registry import Registry
 from tunnel.slices import let_go
 
+from ..observed.events import EventKind, Events
 from .exchanges import Exchanges
 
 logger = logging.getLogger("gateway")
@@ -32,6 +33,7 @@ class Drain:
         self,
         exchanges: Exchanges,
         registry: Registry,
+        events: Events,
         *,
         listeners: Iterable[Callable[[], Awaitable[None]]],
         sockets: Iterable["asyncio.Task[Any] | None"],
@@ -39,6 +41,7 @@ class Drain:
         """`listeners` are called when `closing` begins; `sockets` are the tasks that serve agents."""
         self._exchanges = exchanges
         self._registry = registry
+        self._events = events
         self._listeners = listeners
         self._sockets = sockets
         self._task: asyncio.Task[None] | None = None
@@ -46,6 +49,8 @@ class Drain:
         """The node is not ready, but it still serves."""
         self.closing = False
         """The delay is over: no new WebSocket, no new agent."""
+        self.on_closing: list[Callable[[], object]] = []
+        """Called at that moment."""
 
     def begin(self, grace_seconds: float, *, delay_seconds: float) -> "asyncio.Task[None]":
         """Start to drain. Later calls return the same task."""
@@ -60,8 +65,11 @@ class Drain:
             "draining: %d exchanges are open; serving for another %g s, then they have %g s to end",
             len(self._exchanges), delay_seconds, grace_seconds,
         )  # fmt: skip
+        self._events.emit(EventKind.DRAIN_BEGAN, f"draining: {len(self._exchanges)} exchanges are open")
         await asyncio.sleep(delay_seconds)
         self.closing = True
+        for told in self.on_closing:
+            told()
         for listener in self._listeners:
             await listener()
         deadline = asyncio.get_running_loop().time() + grace_seconds
@@ -69,6 +77,7 @@ class Drain:
         await self._exchanges.wait_until_none(deadline)
         await self._abort()
         logger.info("drained")
+        self._events.emit(EventKind.DRAIN_ENDED, "drained")
 
     async def _tell_websockets(self, grace_seconds: float) -> None:
         # Spread out, because every client reconnects somewhere as soon as it is told.

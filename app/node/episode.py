@@ -1,4 +1,4 @@
-"""What the log says of a time above the high mark: who holds what, that new exchanges are refused, that it is over.
+"""What log and events say of a time above the high mark: who holds what, that new exchanges are refused, and its end.
 
 One line of each, and for a minute after the first no others of the next times: these are counted. The exchanges that
 were ended have their lines in the access log.
@@ -9,6 +9,8 @@ from collections import Counter
 
 from tunnel.account import Account
 
+from ..observed.events import EventKind, Events, Level
+
 logger = logging.getLogger("gateway")
 
 QUIET_SECONDS = 60.0
@@ -18,9 +20,10 @@ OTHERS = "links, TLS and other buffers"
 class Episode:
     """See the module. The same object serves one time after the other."""
 
-    __slots__ = ("_began", "_clients", "_is_said", "_kinds", "_refused", "_said_at", "_unsaid", "ended")
+    __slots__ = ("_began", "_clients", "_events", "_is_said", "_kinds", "_refused", "_said_at", "_unsaid", "ended")
 
-    def __init__(self) -> None:
+    def __init__(self, events: Events) -> None:
+        self._events = events
         self.ended = 0
         """Exchanges and connections."""
         self._kinds: Counter[str] = Counter()
@@ -48,10 +51,12 @@ class Episode:
             self._is_said = self._said_at is None or now - self._said_at >= QUIET_SECONDS
             if self._is_said:
                 self._said_at = now
+                holders = self._holders(account)
                 logger.warning(
                     "%d bytes are held, more than held_bytes_limit (%d): %s; those that stall are ended%s",
-                    account.held_bytes, account.high_mark_bytes, self._holders(account), self._since_then(),
+                    account.held_bytes, account.high_mark_bytes, holders, self._since_then(),
                 )  # fmt: skip
+                self._tell("began", f"{account.held_bytes} bytes are held: {holders}; those that stall are ended")
             else:
                 self._unsaid += 1
         if account.is_full and not self._refused:
@@ -60,6 +65,7 @@ class Episode:
                 logger.warning(
                     "%d bytes are held, and nobody is left who stalls: new exchanges are refused", account.held_bytes
                 )
+                self._tell("full", f"{account.held_bytes} bytes are held: new exchanges are refused")
 
     def over(self, account: Account, now: float) -> None:
         """There is room again; idempotent."""
@@ -69,9 +75,13 @@ class Episode:
                 "%d bytes are held, below held_bytes_limit again after %.1f s: %d were ended%s",
                 account.held_bytes, now - began, self.ended, ", new exchanges were refused" if self._refused else "",
             )  # fmt: skip
+            self._tell("over", f"there is room again after {now - began:.1f} s: {self.ended} were ended", "info")
         self.ended = 0
         self._refused = False
         self.look_again()
+
+    def _tell(self, code: str, text: str, level: Level = "warning") -> None:
+        self._events.emit(EventKind.RELIEVED, text, level=level, code=code)
 
     def _holders(self, account: Account) -> str:
         others = account.held_bytes - self._kinds.total()

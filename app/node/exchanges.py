@@ -19,6 +19,8 @@ from tunnel.account import Account
 from tunnel.slices import let_go, work_off
 
 from ..observed.metrics import Limit
+from ..observed.record import Record
+from .exchange_item import ExchangeItem
 from .stalls import Lags
 from .wheel import Wheel
 
@@ -37,8 +39,18 @@ class Exchanging(Protocol):
     client: str
     """The client's address."""
 
+    def item(self, identity: str, *, began_at: float, now: float) -> ExchangeItem:
+        """What the operator sees of it; see `item_of`."""
+
+    @property
+    def record(self) -> Record:
+        """What is known of it so far."""
+
     def stop(self, *, now: bool) -> None:
         """Close a WebSocket with 1012, let a request finish. `now`: abort either."""
+
+    def end_by_operator(self) -> None:
+        """End it, and say so: a WebSocket with 1012, a request with 502 or, midway in its answer, by breaking off."""
 
     def tick(self, now: float) -> float | None:
         """Check the deadlines; `now` is the loop's time. Returns when to look again; None: after `TICK_SECONDS`.
@@ -59,9 +71,13 @@ class Exchanging(Protocol):
 
 
 class Exchanges:
-    """The running exchanges. Iterates over a copy, so the loop body may end them."""
+    """The running exchanges. Iterates over a copy, so the loop body may end them.
 
-    __slots__ = ("_account", "_awake", "_looking", "_none_left", "_running", "_wheel")
+    Those that the operator looks at get a number, in the order in which they began: nobody else pays for it.
+    """
+
+    __slots__ = ("_account", "_awake", "_by_number", "_looking", "_none_left", "_numbers", "_running", "_wheel",
+                 "last_number")  # fmt: skip
 
     def __init__(self, account: Account) -> None:
         self._account = account
@@ -70,6 +86,10 @@ class Exchanges:
         self._wheel: Wheel[Exchanging] = Wheel()  # those asleep
         self._looking = False
         self._none_left: asyncio.Event | None = None  # once somebody has waited for it
+        self._numbers: dict[Exchanging, int] = {}  # of those that have one
+        self._by_number: dict[int, Exchanging] = {}
+        self.last_number = 0
+        """The highest that was given."""
 
     def began(self, exchange: Exchanging) -> None:
         """Add an exchange, awake."""
@@ -84,6 +104,24 @@ class Exchanges:
             self._wheel.remove(exchange)
         if not running and self._none_left is not None:
             self._none_left.set()
+        if self._numbers:
+            self._by_number.pop(self._numbers.pop(exchange, 0), None)
+
+    def number_of(self, exchange: Exchanging) -> int:
+        """The number of a running exchange. Ask for those of all that began before it first."""
+        number = self._numbers.get(exchange)
+        if number is None:
+            number = self.last_number = self.last_number + 1
+            self._numbers[exchange] = number
+            self._by_number[number] = exchange
+        return number
+
+    def find(self, number: int) -> Exchanging | None:
+        """The running exchange that was given this number."""
+        return self._by_number.get(number)
+
+    def __contains__(self, exchange: Exchanging) -> bool:
+        return exchange in self._running
 
     def wake(self, exchange: Exchanging) -> None:
         """Something happened to it: look at it with the next tick."""

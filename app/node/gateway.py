@@ -18,7 +18,8 @@ from tunnel.gateway.proxied.shared import Proxied
 from tunnel.gateway.registry import Registry
 from tunnel.port import Upstream
 
-from ..learned import Claim, LearnedRoutes, Store
+from ..learned import Claim, LearnedRoutes, Refusal, Store
+from ..observed.events import EventKind, Events
 from ..observed.metrics import Metrics, Snapshot, link_state
 from ..rules.proxies import Proxies
 from ..rules.request import Request
@@ -27,7 +28,10 @@ from ..settings import Settings
 from .admission import Admission
 from .drain import Drain
 from .exchanges import TICK_SECONDS, Exchanges, Exchanging
+from .last_seen import LastSeen
+from .notices import Notices
 from .readiness import Readiness
+from .refused_agents import RefusedAgents
 from .relief import Relief
 from .seats import Seats
 from .stickiness import preference
@@ -62,16 +66,22 @@ class Gateway:
     proxied: Proxied = field(init=False)
     """What all links without yamux share."""
     metrics: Metrics = field(init=False, default_factory=Metrics)
+    events: Events = field(init=False, default_factory=Events)
+    """What happened lately, for the operator."""
     admission: Admission = field(init=False, default_factory=Admission)
+    refused_agents: RefusedAgents = field(init=False)
     seats: Seats = field(init=False, default_factory=Seats)
     """Of agents' links."""
+    last_seen: LastSeen = field(init=False, default_factory=LastSeen)
+    started_at: float = field(init=False)
+    """In the wall clock."""
     learned: LearnedRoutes = field(init=False)
     """The routes that agents registered."""
     exchanges: Exchanges = field(init=False)
     relief: Relief = field(init=False)
     drain: Drain = field(init=False)
     sockets: "set[asyncio.Task[Any] | None]" = field(init=False, default_factory=set)
-    """The tasks that serve agents."""
+    """The tasks that serve agents, and those that serve watchers of the operator's API: `aclose` waits for them."""
     listeners: list[Callable[[], Awaitable[None]]] = field(init=False, default_factory=list)
     """Called when `closing` begins: stop listening, and close idle connections."""
     connections: Sized = field(init=False, default=())
@@ -80,21 +90,26 @@ class Gateway:
     """They start and stop with the gateway."""
     clock: Callable[[], float] = field(init=False, default=_running_clock)
     """The loop's time; the loop's own method once the gateway is open."""
+    _notices: Notices = field(init=False)
+    _started: float = field(init=False)
     _timer: asyncio.TimerHandle | None = field(init=False, default=None)
     _tick_due: float = field(init=False, default=0.0)
     _closed: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
+        self.started_at = time.time()
+        self._started = time.monotonic()
         self.proxies = self.settings.proxies
         self.registry = Registry(clock=time.monotonic, reconnect_grace=self.settings.reconnect_grace)
         self.registry.most_waiting = self.settings.max_waiting_requests
-        self.readiness = Readiness(self.registry, time.monotonic())
+        self.readiness = Readiness(self.registry, self._started)
         self.account = Account(self.settings.held_bytes_limit, self.settings.held_bytes_hard_limit)
+        self.refused_agents = RefusedAgents(self.metrics, self.events)
         self.exchanges = Exchanges(self.account)
-        self.relief = Relief(self.account, self.exchanges, self.metrics)
+        self.relief = Relief(self.account, self.exchanges, self.metrics, self.events)
         self.account.on_high_mark = self.relief.high_mark_passed
         self.account.on_hard_mark = self.relief.hard_mark_passed
-        self.drain = Drain(self.exchanges, self.registry, listeners=self.listeners, sockets=self.sockets)
+        self.drain = Drain(self.exchanges, self.registry, self.events, listeners=self.listeners, sockets=self.sockets)
         self.proxied = Proxied(
             account=self.account,
             clock=time.monotonic,
@@ -109,6 +124,8 @@ class Gateway:
         self.learned = LearnedRoutes(
             self.settings, Store.open(Path(folder)) if folder is not None else None, clock=time.time
         )
+        self.learned.on_refused = self._route_refused
+        self._notices = Notices(self.metrics, self.events)
 
     def apply(self, settings: Settings) -> None:
         """Use other settings from now on. Running exchanges keep theirs."""
@@ -139,6 +156,10 @@ class Gateway:
             (route.host, route.path, route.target) == (claim.host, path, claim.target)
             for route in self.routes_of(claim.host) or ()
         )
+
+    def in_wall_clock(self, moment: float) -> float:
+        """A moment of the loop's clock. The same each time, whatever happens to the wall clock meanwhile."""
+        return self.started_at + (moment - self._started)
 
     def missing_clusters(self) -> int:
         """How many expected clusters a node that has just started still waits for; 0: it is ready, but for a drain."""
@@ -258,6 +279,12 @@ class Gateway:
         self._tick_due = loop.time() + TICK_SECONDS
         self._timer = loop.call_at(self._tick_due, self._tick)
 
+    def _route_refused(self, refusal: Refusal, who: str) -> None:
+        text = f"route {refusal.name} of {who} rejected: {refusal.text}"
+        self.events.emit(
+            EventKind.ROUTE_REFUSED, text, level="warning", cluster=refusal.cluster, code=refusal.fault.value
+        )
+
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -272,3 +299,4 @@ class Gateway:
                 link.close(1011, "internal error")
         self.registry.forget()  # the links may have dropped upstreams
         self.learned.tick(now)
+        self._notices.tick(now, self.learned.take_set_aside())

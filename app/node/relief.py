@@ -23,6 +23,7 @@ from weakref import WeakSet
 from tunnel.account import Account
 from tunnel.slices import work_off
 
+from ..observed.events import Events
 from ..observed.metrics import Limit, Metrics, Relieved
 from ..rules.clients import block_of
 from .episode import Episode
@@ -73,7 +74,7 @@ class Relief:
         "_refuse_seconds", "_sights", "_stopped", "_timer", "waiters",
     )  # fmt: skip
 
-    def __init__(self, account: Account, exchanges: Exchanges, metrics: Metrics) -> None:
+    def __init__(self, account: Account, exchanges: Exchanges, metrics: Metrics, events: Events) -> None:
         self._account = account
         self._exchanges = exchanges
         self._metrics = metrics
@@ -85,7 +86,7 @@ class Relief:
         self._above_since: float | None = None  # the high mark, at each round since
         self._ended_at = 0.0  # somebody, at the high mark
         self._refuse_seconds = REFUSE_SECONDS
-        self._episode = Episode()
+        self._episode = Episode(events)
         self.waiters: WeakSet[Waiters] = WeakSet()
         """The doors whose connections may be ended."""
 

@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any
 
 from ..node.gateway import Gateway
+from ..observed.events import EventKind
 from ..settings import ConfigurationError, Settings, load
 from .watch import POLL_SECONDS, Stamp, Watch
 
@@ -38,6 +39,21 @@ _ERRORS_SHOWN = 10
 _ERRORS_LOGGED = 100
 
 REVOKED = (1008, "token revoked")
+_UNCHANGED = "configuration not changed: "
+_NO_FILE = "this gateway was started without a configuration file, so there is nothing to read again"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a reload that somebody asked for. `errors`: why nothing has changed."""
+
+    changed: bool
+    message: str
+    errors: tuple[str, ...] = ()
+
+
+_STOPPING = Outcome(False, "the gateway is stopping", ("the gateway is stopping",))
+_FAILED = Outcome(False, "the reload failed; see the log", ("the reload failed; see the log",))
 
 
 class _Change:
@@ -84,6 +100,9 @@ class Reloader:
         self._worker = worker
         self._reading = False
         self._again = False  # asked for while it was being read
+        self._asked: list[asyncio.Future[Outcome]] = []  # who waits for the next reading
+        self.loaded_at = time.time()
+        """When the settings in force were read, in the wall clock."""
         self._started_with = gateway.settings  # the server was set up with these
         self._server_message_bytes = gateway.settings.server_message_bytes
         self._timer: asyncio.TimerHandle | None = None
@@ -116,6 +135,7 @@ class Reloader:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._settle(self._asked, _STOPPING)
         if self._on_sighup:
             self._on_sighup = False
             with contextlib.suppress(RuntimeError, ValueError):
@@ -131,30 +151,60 @@ class Reloader:
         except ConfigurationError as error:
             return self._refuse(error)
 
+    async def ask(self) -> Outcome:
+        """Read the files now, aside, and return what came of it. Whoever asks meanwhile waits for the next reading."""
+        if self._timer is None:
+            return Outcome(False, _NO_FILE, (_NO_FILE,))
+        self._refused = ""  # somebody asked, so repeat the answer
+        waiting: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self._asked.append(waiting)
+        self._reload_aside()
+        return await waiting
+
+    @property
+    def error(self) -> str | None:
+        """Why what the files said last is not in force."""
+        return self._refused.removeprefix(_UNCHANGED) or None
+
     def _reload_aside(self) -> None:
         """Like `reload`, but whatever takes long is done in a thread; one at a time."""
         if self._reading:
             self._again = True
             return
         self._reading = True
+        asked, self._asked = self._asked, []
         before = self._begin()
         running = asyncio.get_running_loop().run_in_executor(self._worker, self._prepare)
-        running.add_done_callback(partial(self._prepared, before))
+        running.add_done_callback(partial(self._prepared, before, asked))
 
-    def _prepared(self, before: Stamp, running: "asyncio.Future[_Change]") -> None:
+    def _prepared(
+        self, before: Stamp, asked: "list[asyncio.Future[Outcome]]", running: "asyncio.Future[_Change]"
+    ) -> None:
         self._reading = False
         if running.cancelled() or self._timer is None:
-            return  # stopped meanwhile
+            self._settle(asked, _STOPPING)
+            return
+        applied = self.applied
         try:
-            self._finish(before, running.result())
+            text = self._finish(before, running.result())
+            outcome = Outcome(self.applied > applied, text)
         except ConfigurationError as error:
-            self._refuse(error)
+            outcome = Outcome(False, self._refuse(error), error.errors[:_ERRORS_LOGGED])
         except Exception:
             self._gateway.metrics.reloads.failed()
             logger.exception("the reload failed")
+            outcome = _FAILED
+        self._settle(asked, outcome)
         if self._again:
             self._again = False
             self._reload_aside()
+
+    @staticmethod
+    def _settle(asked: "list[asyncio.Future[Outcome]]", outcome: Outcome) -> None:
+        for waiting in asked:
+            if not waiting.done():
+                waiting.set_result(outcome)
+        asked.clear()
 
     def _begin(self) -> Stamp:
         return self._watch.take(self._files())
@@ -180,10 +230,11 @@ class Reloader:
         self.refused += 1
         self._gateway.metrics.reloads.failed()
         shown, more = error.errors[:_ERRORS_SHOWN], len(error.errors) - _ERRORS_SHOWN
-        text = f"configuration not changed: {'; '.join(shown)}{f'; and {more} more errors' if more > 0 else ''}"
+        text = f"{_UNCHANGED}{'; '.join(shown)}{f'; and {more} more errors' if more > 0 else ''}"
         if text != self._refused:
             self._refused = text
             logger.error("%s", text, extra={"fields": {"errors": error.errors[:_ERRORS_LOGGED]}})
+            self._gateway.events.emit(EventKind.CONFIGURATION_REFUSED, text, level="error")
         return text
 
     def apply(self, new: Settings) -> str:
@@ -201,11 +252,13 @@ class Reloader:
                 self._started_with.longest_message_bytes,
             )
         self._gateway.apply(change.new)
+        self.loaded_at = time.time()
         if change.is_none:
             text = "configuration read again: nothing changed"
         else:
             self.applied += 1
             text = f"configuration reloaded from {change.new.file or 'the environment'}: {change.summary}"
+            self._gateway.events.emit(EventKind.CONFIGURATION_RELOADED, text)
         self._gateway.metrics.reloads.took(time.time(), changed=not change.is_none)
         logger.info("%s", text)
         self._end_revoked()

@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Callable
 from concurrent.futures import Executor
 
+from ..observed.events import EventKind, Events
 from ..observed.metrics import Tls
 from ..settings import Certificate, ConfigurationError, Settings, certificate_of
 from .watch import POLL_SECONDS, Watch
@@ -28,7 +29,7 @@ class Renewal:
 
     def __init__(
         self, settings: Settings, certificate: Certificate, use: Callable[[ssl.SSLContext], None], counts: Tls,
-        worker: Executor | None = None, watch: Watch | None = None,
+        events: Events, worker: Executor | None = None, watch: Watch | None = None,
     ) -> None:  # fmt: skip
         """`certificate`: the one of the start. `use` is told the context of each later one.
 
@@ -39,6 +40,7 @@ class Renewal:
         self._in_force = certificate
         self._use = use
         self._counts = counts
+        self._events = events
         self._worker = worker
         self._files = files_of(settings)
         self._watch = watch or Watch(self._files)
@@ -79,18 +81,22 @@ class Renewal:
         try:
             certificate = running.result()
         except ConfigurationError as error:
-            self._counts.renewals_failed += 1
             text = "; ".join(error.errors)
             logger.error("certificate not changed: %s", text)  # noqa: TRY400  (a traceback says no more)
+            self._refuse(text)
         except Exception:
-            self._counts.renewals_failed += 1
             logger.exception("the renewal of the certificate failed")
+            self._refuse("it could not be read; the log has the error")
         else:
             if certificate is not None:
                 self._put_in_force(certificate)
         if self._again:
             self._again = False
             self.read()
+
+    def _refuse(self, why: str) -> None:
+        self._counts.renewals_failed += 1
+        self._events.emit(EventKind.CERTIFICATE_REFUSED, f"certificate not changed: {why}", level="error")
 
     def _put_in_force(self, certificate: Certificate) -> None:
         if certificate.digest == self._in_force.digest:
@@ -101,6 +107,7 @@ class Renewal:
         self._counts.renewals += 1
         self._counts.not_after = certificate.not_after
         logger.info("certificate renewed from %s: %s", self._files[0], certificate)
+        self._events.emit(EventKind.CERTIFICATE_RENEWED, f"certificate renewed from {self._files[0]}: {certificate}")
         self._warn(certificate)
 
     def _warn(self, certificate: Certificate) -> None:

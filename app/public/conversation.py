@@ -209,9 +209,9 @@ class Conversation:
         self._service.reset()
         self._client.leave()
 
-    def stop(self, *, now: bool) -> None:
-        """The gateway is stopping: close the client with 1012 and the service with 1001 (going away)."""
-        self._close_both(1012, "gateway is restarting", to_service=1001)
+    def stop(self, *, now: bool, reason: str = "gateway is restarting") -> None:
+        """The gateway is stopping, or the operator ends it: close the client with 1012, the service with 1001."""
+        self._close_both(1012, reason, to_service=1001)
         if now:
             self._service.lose()
             self._service.reset()

@@ -16,7 +16,7 @@ for the rate limit.
 from enum import Enum
 from typing import Literal
 
-from tunnel.errors import LinkLostError, MessageTooLargeError, TunnelError
+from tunnel.errors import EndedByOperatorError, LinkLostError, MessageTooLargeError, TunnelError
 
 
 class State(Enum):
@@ -43,6 +43,7 @@ END_OF_SERVICE: tuple[str, By] = ("connection to the service lost", "service")
 
 END_OF_ERROR: dict[type[TunnelError], tuple[str, By]] = {
     LinkLostError: ("connection to the cluster lost", "gateway"),
+    EndedByOperatorError: ("ended by the operator", "gateway"),
     MessageTooLargeError: ("message too large for the agent", "gateway"),
 }
 """The same, where it was not the service."""

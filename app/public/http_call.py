@@ -8,11 +8,12 @@ paused: a service gets its credit back only as the client's server takes the byt
 ended cleanly.
 """
 
-from tunnel.errors import BadAnswerError, StoppingError, TunnelError
+from tunnel.errors import BadAnswerError, EndedByOperatorError, StoppingError, TunnelError
 from tunnel.http1 import is_repeatable
 from tunnel.port import Headers, ResponseHead
 
 from ..node.admission import Ticket
+from ..node.exchange_item import ExchangeItem
 from ..node.gateway import Gateway
 from ..node.stalls import Lag, Lags
 from ..node.stickiness import cookie_for
@@ -28,6 +29,7 @@ from .delivery import PAUSE_BYTES, Delivering
 from .header_rules import BadRequestError, answer_fields, passes_unchanged, request_head, response_headers
 from .http_deadlines import overdue
 from .http_states import ANSWERING, BROKEN, CHOOSING, FINAL, LEFT, OPEN, OVER, REFUSED, State
+from .opening_call import BY_OPERATOR
 from .refusals import page
 from .room import WHY, error_of
 from .upload import BodyTooLargeError, Upload
@@ -206,19 +208,19 @@ class HttpCall(Delivering):
             self.closed_by = self.closed_by or "gateway"
             self._give_up(StoppingError("the gateway is stopping"))
 
+    def end_by_operator(self) -> None:
+        """See `Exchanging`."""
+        if self.state in (*FINAL, REFUSED):
+            return
+        self._end(EndedByOperatorError(BY_OPERATOR), problems.ENDED_BY_OPERATOR.code, BY_OPERATOR)
+
     def relieve(self, limit: Limit = Limit.HELD_HARD) -> None:
         """The process holds too much: end this call, which stalls, or holds the largest share."""
         if self.state in (*FINAL, REFUSED):
             return
         self._gateway.metrics.limit_hit(limit, self)
-        self.closed_by = "gateway"
-        if self._sending_since is None or self.state is not ANSWERING:
-            self._give_up(error_of(limit, is_safe=self._exchange is None or self._is_repeatable()))
-            return
-        self.outcome, self.detail = "broken_off", WHY[limit]
-        self._reset()
-        self._client.abort()  # it does not read: nothing else would reach it
-        self._close(BROKEN)
+        is_safe = self._exchange is None or self._is_repeatable()
+        self._end(error_of(limit, is_safe=is_safe), "broken_off", WHY[limit])
 
     def tick(self, now: float) -> None:
         """Hold the deadlines; `now` is the loop's time."""
@@ -248,6 +250,12 @@ class HttpCall(Delivering):
         if upload is None or exchange is None or not upload.stalled:
             return self._lag_of_client(), None
         return self._lag_of_client(), Lag(upload.progress_at, exchange.held_bytes)
+
+    def item(self, identity: str, *, began_at: float, now: float) -> ExchangeItem:
+        """See `Exchanging`."""
+        if self._upload is not None:
+            self.bytes_up = self._upload.bytes_sent
+        return super().item(identity, began_at=began_at, now=now)
 
     def __repr__(self) -> str:
         state = "answering" if self.state is ANSWERING else "waiting"
@@ -316,9 +324,21 @@ class HttpCall(Delivering):
         if self._done:
             return
         self._abandon(error)
-        self.outcome = "broken_off"
+        is_by_operator = isinstance(error, EndedByOperatorError)
+        self.outcome = problems.ENDED_BY_OPERATOR.code if is_by_operator else "broken_off"
         self.closed_by = self.closed_by or breaker_of(error)
         self._client.break_off(str(error))
+
+    def _end(self, error: TunnelError, outcome: str, detail: str) -> None:
+        """End it by our own decision: with `error`, or where its client does not read the answer, by cutting it off."""
+        self.closed_by = "gateway"
+        if self._sending_since is None or self.state is not ANSWERING:
+            self._give_up(error)
+            return
+        self.outcome, self.detail = outcome, detail
+        self._reset()
+        self._client.abort()  # nothing else would reach it
+        self._close(BROKEN)
 
     def broken_off(self) -> None:
         """The client was given what came before the fault, and its connection is being cut."""

@@ -6,18 +6,24 @@ Choosing is a plain call where a link is there; only waiting for one, within the
 import asyncio
 import logging
 from abc import ABC, abstractmethod
+from enum import Enum
 
 from tunnel.errors import TunnelError
 from tunnel.http1 import UnsendableHeadError
 from tunnel.port import Exchange, RequestHead, Sink, Upstream
 
+from ..node.exchange_item import ExchangeItem, item_of
 from ..node.gateway import Gateway
+from ..node.stalls import Lags
 from ..observed.record import Kind, Record
 from ..rules import problems
 from ..rules.request import Request
 from ..rules.routes import Route
 
 logger = logging.getLogger("gateway")
+
+BY_OPERATOR = "ended by the operator"
+"""The detail of an exchange that the operator ended, and the reason of a WebSocket's close."""
 
 
 class OpeningCall(Record, ABC):
@@ -27,6 +33,9 @@ class OpeningCall(Record, ABC):
         "_answer_began", "_clock", "_exchange", "_gateway", "_opened_at", "_request", "_request_head", "_retried",
         "_route", "_waiting", "upstream",
     )  # fmt: skip
+
+    state: Enum
+    """How far it is; its value says so in words."""
 
     __eq__ = object.__eq__
     __hash__ = object.__hash__
@@ -48,7 +57,32 @@ class OpeningCall(Record, ABC):
         self._answer_began = False  # with an interim answer, or the final one
         self.upstream: Upstream | None = None
 
+    # --- for the operator
+
+    @property
+    def record(self) -> Record:
+        """Itself."""
+        return self
+
+    def item(self, identity: str, *, began_at: float, now: float) -> ExchangeItem:
+        """See `Exchanging`."""
+        return item_of(self, identity, str(self.state.value), self.held_bytes, self.lags(), began_at=began_at, now=now)
+
+    def _blame_operator(self) -> None:
+        """The operator ends it, unless somebody ended it before."""
+        if not self.closed_by:
+            self.outcome, self.detail, self.closed_by = problems.ENDED_BY_OPERATOR.code, BY_OPERATOR, "gateway"
+
     # --- what a subclass says
+
+    @property
+    @abstractmethod
+    def held_bytes(self) -> int:
+        """See `Exchanging`."""
+
+    @abstractmethod
+    def lags(self) -> Lags:
+        """See `Exchanging`."""
 
     @abstractmethod
     def _opened(self, now: float) -> None:

@@ -10,9 +10,8 @@ The states, and what may follow each, are in `websocket_states.py`.
 import asyncio
 from functools import partial
 
-from tunnel import websocket
+from tunnel import errors, websocket
 from tunnel.account import Holding
-from tunnel.errors import BadAnswerError, ServiceBrokeOffError, StoppingError, TooSlowError, TunnelError
 from tunnel.override import override
 from tunnel.port import Headers, RequestHead, ResponseHead, Sink, Upstream
 
@@ -34,7 +33,7 @@ from .conversation import Conversation
 from .dates import dated
 from .extensions import agreed_in, offered_by, offering, reserved_bits
 from .header_rules import BadRequestError, accept_headers, response_headers, upgrade_head
-from .opening_call import OpeningCall
+from .opening_call import BY_OPERATOR, OpeningCall
 from .refusals import page
 from .room import WHY, error_of
 from .splice import Splice
@@ -80,7 +79,7 @@ class WebSocketCall(OpeningCall):
         self._body: list[bytes] = []  # of a refusal, or frames that came with the 101
         self._held: Holding | None = None  # the bytes of `_body`
         self._ended = False  # the exchange, while ACCEPTING
-        self._error: TunnelError | None = None  # likewise
+        self._error: errors.TunnelError | None = None  # likewise
         self._timer: asyncio.TimerHandle | None = None
         self.state = NEW
 
@@ -185,13 +184,11 @@ class WebSocketCall(OpeningCall):
             conversation.take(data)
         elif self.state in (ACCEPTING, DECLINED):
             self._body.append(data)
-            if self._held is None:
-                self._held = Holding(self._gateway.account)
+            self._held = self._held or Holding(self._gateway.account)
             self._held.add(len(data))
             if self.state is DECLINED:
                 if self._held.size_bytes > _REFUSAL_BYTES:
-                    text = f"the refused handshake's body is larger than {_REFUSAL_BYTES} bytes"
-                    self._give_up(ServiceBrokeOffError(text))
+                    self._give_up(errors.ServiceBrokeOffError(f"its refusal is larger than {_REFUSAL_BYTES} bytes"))
             elif self._exchange is not None:
                 self._exchange.pause()
 
@@ -207,7 +204,7 @@ class WebSocketCall(OpeningCall):
         else:
             self._ended = True
 
-    def failed(self, error: TunnelError, /) -> None:
+    def failed(self, error: errors.TunnelError, /) -> None:
         """The exchange is over, and not in order."""
         if self._conversation is not None:
             self._conversation.failed(error)
@@ -226,7 +223,15 @@ class WebSocketCall(OpeningCall):
         if self._conversation is not None:
             self._conversation.stop(now=now)
         else:
-            self._give_up(StoppingError("the gateway is stopping"))
+            self._give_up(errors.StoppingError("the gateway is stopping"))
+
+    def end_by_operator(self) -> None:
+        """See `Exchanging`."""
+        self._blame_operator()
+        if self._conversation is not None:
+            self._conversation.stop(now=False, reason=BY_OPERATOR)
+        else:
+            self._give_up(errors.EndedByOperatorError(BY_OPERATOR))
 
     def relieve(self, limit: Limit = Limit.HELD_HARD) -> None:
         """The process holds too many bytes: end this exchange."""
@@ -306,21 +311,17 @@ class WebSocketCall(OpeningCall):
 
     def _late(self) -> None:
         self._gateway.metrics.limit_hit(Limit.TIMEOUT_UPGRADE, self)
-        self._give_up(
-            TooSlowError("the service did not answer the WebSocket handshake in time")
-            if self.state is OPEN
-            else TooSlowError("the body of the refused WebSocket handshake did not end in time")
-        )
+        what = "the service did not answer" if self.state is OPEN else "the body of the refusal did not end"
+        self._give_up(errors.TooSlowError(f"the WebSocket handshake is late: {what} in time"))
 
     # --- answering
 
     def _accept(self, head: ResponseHead) -> None:
         """Have the client accepted, if the service's 101 is in order."""
         offered = [protocol.encode("latin-1") for protocol in self._request.subprotocols]
-        extensions = self._offer if self._spliced else b""
         try:
-            chosen = websocket.check_accept(self._key, head.headers, offered, extensions)
-        except TunnelError as error:
+            chosen = websocket.check_accept(self._key, head.headers, offered, self._offer if self._spliced else b"")
+        except errors.TunnelError as error:
             self._give_up(error)
             return
         self.state = ACCEPTING
@@ -329,15 +330,14 @@ class WebSocketCall(OpeningCall):
         self._reserved = reserved_bits(head.headers)
         if self.upstream is not None:
             headers.extend(cookie_for(self._route, self._request, self.upstream))
-        headers = self._route.policy.response_headers.apply(headers)
-        subprotocol = chosen.decode("latin-1") if chosen is not None else None
-        self._client.accept(subprotocol, with_request_id(headers, self.request_id))
+        headers = with_request_id(self._route.policy.response_headers.apply(headers), self.request_id)
+        self._client.accept(chosen.decode("latin-1") if chosen is not None else None, headers)
 
     def _relay(self) -> None:
         """Pass the service's answer to the client: it may ignore an offer to upgrade (RFC 9110 section 7.8)."""
         head = self._head
         if head is None or head.status > 599:
-            self._give_up(BadAnswerError(f"status {head.status if head is not None else 0} instead of 101"))
+            self._give_up(errors.BadAnswerError(f"status {head.status if head is not None else 0} instead of 101"))
             return
         self.state, self.status, self.closed_by = RELAYING, head.status, "service"
         headers = self._route.policy.response_headers.apply(dated(response_headers(head.headers)))
@@ -353,7 +353,7 @@ class WebSocketCall(OpeningCall):
     # --- ending
 
     @override
-    def _fail(self, error: TunnelError, /, *, opened: bool = True) -> None:
+    def _fail(self, error: errors.TunnelError, /, *, opened: bool = True) -> None:
         if self.state is ACCEPTING:
             self._error = self._error or error  # the conversation will say so
         elif self.state in (CHOOSING, OPEN, DECLINED) and not self._try_again(error, self, opened=opened):
@@ -363,7 +363,7 @@ class WebSocketCall(OpeningCall):
                 self._gateway.metrics.limit_hit(limit, self)
             self._refuse(problems.refusal_of(error, sent=self._exchange is not None), problems.detail_of(error))
 
-    def _give_up(self, error: TunnelError) -> None:
+    def _give_up(self, error: errors.TunnelError) -> None:
         """Fail by our own decision, with an error that is not retryable."""
         self._stop_waiting()
         self._reset()

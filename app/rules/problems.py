@@ -14,6 +14,7 @@ import msgspec
 from tunnel.errors import (
     BadAnswerError,
     ClientTooSlowError,
+    EndedByOperatorError,
     EndedForRoomError,
     LinkBusyError,
     LinkLostError,
@@ -209,6 +210,10 @@ ENDED_FOR_ROOM = Problem(
     "The gateway ran out of room and ended the request. The application may have carried it out.",
     "Check whether it was carried out before you send it again.", None, 1013,
 )  # fmt: skip
+ENDED_BY_OPERATOR = Problem(
+    502, "ended_by_operator", "Ended by the operator", f"The gateway's operator ended this request. {_MAYBE}",
+    f"{_CHECK} Ask the operator why it was ended.", None, 1012,
+)  # fmt: skip
 INTERNAL = Problem(
     500, "internal_error", "Internal error", "The gateway failed to handle the request.",
     "Ask the operator to look at the gateway's log.",
@@ -219,6 +224,7 @@ _BY_ERROR: dict[type[TunnelError], Problem] = {
     LinkBusyError: BUSY,
     NoRoomError: BUSY,
     EndedForRoomError: ENDED_FOR_ROOM,
+    EndedByOperatorError: ENDED_BY_OPERATOR,
     TooManyWaitingError: BUSY,
     LinkLostError: AGENT_LOST,
     StreamRefusedError: UNREACHABLE,

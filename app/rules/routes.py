@@ -7,7 +7,7 @@ at a segment border. The host only selects a route. It never authorises anything
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
@@ -117,10 +117,12 @@ class HostIndex:
 class RouteTable:
     """All routes of a configuration. Immutable: a reload makes another table."""
 
-    __slots__ = ("_index", "routes")
+    __slots__ = ("_index", "per_cluster", "routes")
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
+        self.per_cluster: Mapping[str, int] = Counter(route.target.cluster for route in self.routes)
+        """cluster -> how many routes lead to it."""
         self._index = HostIndex()
         by_host: dict[str, list[Route]] = {}
         for route in self.routes:

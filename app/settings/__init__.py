@@ -15,7 +15,7 @@ from .environment import admin_token, web_concurrency
 from .errors import ConfigurationError
 from .loading import load
 from .settings import Settings
-from .tokens import Grant, token_hash
+from .tokens import Grant, fingerprint, token_hash
 
 __all__ = [
     "Certificate",
@@ -24,6 +24,7 @@ __all__ = [
     "Settings",
     "admin_token",
     "certificate_of",
+    "fingerprint",
     "load",
     "token_hash",
     "web_concurrency",

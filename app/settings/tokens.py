@@ -21,6 +21,7 @@ ADMIN_TOKEN_CHARACTERS = 16
 """The least length of the admin token: it opens everything under `/-/`, and guesses are not rate-limited."""
 
 _TOKEN_FILE_BYTES = 16 * 1024
+_OF_NO_TOKEN = sha256().digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,15 @@ class Grant:
 def token_hash(token: str | bytes) -> bytes:
     """The hash that is kept of a token. Tokens are long and random, so they need neither a salt nor a slow hash."""
     return sha256(token.encode() if isinstance(token, str) else token).digest()
+
+
+def fingerprint(digest: bytes) -> str:
+    """What log, events and lists show of a token's hash, to compare it with another. Empty for no token.
+
+    >>> fingerprint(token_hash("change-me"))
+    'sha256:e2186dbd'
+    """
+    return f"sha256:{digest.hex()[:8]}" if digest and digest != _OF_NO_TOKEN else ""
 
 
 def grants(entries: Sequence[AgentEntry], folder: Path, faults: Faults) -> dict[bytes, Grant]:

@@ -1,9 +1,11 @@
 """A link in the registry which is its own upstream: each exchange opened on it is kept for the test to answer."""
 
 import itertools
+import time
 
 from tests.fakes.exchange import FakeExchange
 from tunnel.errors import TunnelError
+from tunnel.gateway.figures import Figures
 from tunnel.gateway.link import LinkState
 from tunnel.port import RequestHead, Sink, Target
 
@@ -29,7 +31,11 @@ class FakeLink:
         self.state = LinkState.READY
         self.exchanges: list[FakeExchange] = []
         self.refuses: TunnelError | ValueError | None = None
-        self.token_hash = ""
+        self.token_hash = b""
+        self.address = self.agent_version = ""
+        self.since = self.heard_seconds = 0.0
+        self.traffic = Figures()
+        self.retired: list[float] = []
         self.closes: list[tuple[int, str]] = []
 
     def upstream(self, target: Target) -> "FakeLink":
@@ -46,6 +52,16 @@ class FakeLink:
     def tick(self) -> None: ...
 
     def doubt(self) -> None: ...
+
+    def clock(self) -> float:
+        return time.monotonic()
+
+    def figures(self) -> Figures:
+        return self.traffic
+
+    def retire(self, grace_seconds: float) -> None:
+        self.retired.append(grace_seconds)
+        self.available = False
 
     def close(self, code: int, reason: str) -> None:
         self.closes.append((code, reason))

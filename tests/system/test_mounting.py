@@ -13,7 +13,8 @@ from tests.system.clients import RawClient, websocket
 from tests.system.conftest import tunnel_only
 from tests.system.harness import LOOPBACK, TOKEN, Stack
 from tests.system.process import ROOT, Process, wait_until
-from tests.system.test_drain import ask
+from tests.system.test_drain import ADMIN, ask
+from tests.system.test_operator_api import Watching
 
 pytestmark = [pytest.mark.anyio, tunnel_only]
 
@@ -128,6 +129,20 @@ async def test_after_aclose_nothing_of_it_is_left(own_stack: Make, framework: st
     wait_until(lambda: mounted.left() == before, 30, "nothing is left: no task, no timer, no socket")
     assert mounted.get("/small?n=1")[0] == 503
     assert mounted.left() == before, "and it does not open again"
+
+
+@pytest.mark.parametrize("place", ["root", PREFIX])
+def test_who_watches_the_operators_api_ends_with_aclose(own_stack: Make, tmp_path: Path, place: str) -> None:
+    (tmp_path / "admin-token").write_text(ADMIN)
+    mounted = Mounted(own_stack(admin_token_file="admin-token"), f"starlette {place} nobody")
+    before = mounted.left()
+    with Watching(mounted.stack.port, f"{mounted.prefix}/-/links?watch=true") as watching:
+        assert watching.head().status == 200
+        mounted.start_agent()
+        assert watching.until(lambda page: page["total"] == 1)["links"][0]["cluster"] == "c1"
+        mounted.aclose()
+        assert watching.ends()
+    wait_until(lambda: mounted.left() == before, 30, "nothing is left: no task, no timer, no socket")
 
 
 @pytest.mark.parametrize("place", ["root", PREFIX])

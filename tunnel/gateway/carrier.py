@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tunnel.errors import TunnelError
+from tunnel.gateway.figures import Figures
 from tunnel.port import Target, Upstream
 from tunnel.wire.messages import Envelope
 from tunnel.yamux import Batch, Pace
@@ -87,6 +88,12 @@ class Carrier(Protocol):
     @property
     def patience(self) -> float | None:
         """Seconds that the agent may be silent after a ping; None: the link's own timing applies."""
+
+    def figures(self) -> Figures:
+        """What is on the link now. It looks at every stream: for the operator, not for the data path."""
+
+    def retire(self) -> None:
+        """Take no new exchange from now on, and keep no stream for one. Sets `going_away`; running ones go on."""
 
     def upstream(self, target: Target, /) -> Upstream:
         """The upstream to a target; the same one as long as it is in use."""

@@ -20,6 +20,7 @@ import msgspec
 
 from tunnel.errors import LinkLostError, NoAgentError, TunnelError
 from tunnel.gateway.carrier import BrokenRuleError, Carrier
+from tunnel.gateway.figures import NO_FIGURES, Figures
 from tunnel.gateway.pause import Pause
 from tunnel.port import Target, Upstream
 from tunnel.wire import message_limits, messages
@@ -87,6 +88,9 @@ class Link:
         self.agent_id = agent_id
         """None until an agent on `/ws` has sent its first heartbeat."""
         self.agent_version = ""
+        self.address = ""
+        self.since = 0.0
+        """Where the agent dialled from, and when in the wall clock: told by the owner of the WebSocket."""
         self.token_hash = b""
         """Of the token that admitted the agent."""
         self.accepts_bytes = 0
@@ -115,6 +119,7 @@ class Link:
         self.born = self._pinged_at = self.unavailable_since = clock()
         self._pause = Pause(self.born)
         self._heard_at = self.born
+        self._leave_by: float | None = None  # it was retired, and is closed then at the latest
         self._unknown_types: set[str] = set()
         self._yamux: Callable[[], Carrier] | None = None  # for an agent that accepts our hello
         self._otherwise: Callable[[], Carrier] | None = None
@@ -165,6 +170,8 @@ class Link:
         if paused:
             # What the agent sent meanwhile has not been read yet.
             self._heard_at = now
+        if self._leave_by is not None and (not self.active or now >= self._leave_by):
+            self.close(1012, "drained by the operator")
         if self.state is _JOINING:
             if not paused and now - self.born > self._timing.joining:
                 self.close(1008, "registration timed out")
@@ -260,6 +267,21 @@ class Link:
         self.unavailable_since = self.clock()
         self.probe()
 
+    def retire(self, grace_seconds: float) -> None:
+        """Take no new exchange. `tick` closes the link with 1012 once its exchanges have ended, or after the grace."""
+        self._leave_by = self.clock() + grace_seconds
+        if self._carrier is not None and not self._carrier.going_away:
+            self._going_away()
+
+    @property
+    def heard_seconds(self) -> float:
+        """How long ago something was last received."""
+        return max(0.0, self.clock() - self._heard_at)
+
+    def figures(self) -> Figures:
+        """What its carrier knows of the traffic: see `Carrier.figures`."""
+        return self._carrier.figures() if self._carrier is not None else NO_FIGURES
+
     def upstream(self, target: Target) -> Upstream:
         """The upstream to `target` through this link. Raises NoAgentError when the link carries nothing."""
         if self.state is not _READY or self._carrier is None:
@@ -332,7 +354,7 @@ class Link:
 
     def _going_away(self) -> None:
         if self._carrier is not None:
-            self._carrier.going_away = True
+            self._carrier.retire()
             self.reconsider()
             self.unavailable_since = self.clock()
 

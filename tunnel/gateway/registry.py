@@ -64,6 +64,8 @@ class Registry:
         """Requests that may wait for a link of one cluster."""
         self.waits: dict[str, int] = dict.fromkeys(WaitEnd, 0)
         """The waits that have ended, by how they did."""
+        self.newest = ""
+        """The name of the link that was added last: links are numbered, so it tells which there have been."""
         self.waiting = 0
         """Requests that wait now."""
         self._waiting_bytes = 0
@@ -86,6 +88,7 @@ class Registry:
                 if not older.suspect:  # one that is in doubt already is being asked
                     older.doubt()
         cluster.links.append(link)
+        self.newest = link.name
         self._known.clear()
         self.identified(link)
 
@@ -244,6 +247,11 @@ class Registry:
         self._grace = 0.0
         for cluster in self._clusters.values():
             self._release(cluster)
+
+    def waiting_for(self, name: str) -> int:
+        """How many requests wait for a link of this cluster now."""
+        cluster = self._clusters.get(name)
+        return len(cluster.waiters) if cluster is not None else 0
 
     def links(self, name: str | None = None) -> Collection[Link]:
         """The links of one cluster, or all."""

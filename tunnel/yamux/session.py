@@ -77,6 +77,20 @@ class Session:
         """`data_to_send` would return something."""
         return bool(self.outbox)
 
+    def totals(self) -> tuple[int, int, int]:
+        """How many streams are live, the bytes of their receive windows, and how many stall.
+
+        A stream stalls while data waits that the peer gives no credit for, or that our consumer has not acknowledged.
+        Looks at every stream.
+        """
+        window_bytes = stalled = 0
+        for stream in self._streams.values():
+            window = stream.window
+            window_bytes += window.size
+            if (stream.credit <= 0 and stream.buffer.size) or window.unread:
+                stalled += 1
+        return len(self._streams), window_bytes, stalled
+
     def buffered(self, stream_id: int) -> int:
         """Bytes in the stream's send buffer; 0 for an unknown id."""
         stream = self._streams.get(stream_id)

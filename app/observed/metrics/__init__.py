@@ -3,6 +3,7 @@
 from .counts import REQUEST_SECONDS, Distribution, Reloads, Stall, StallTotal, Tls, Traffic
 from .faults import breaker_of
 from .labels import (
+    AgentRefused,
     ClusterLabels,
     HeaderFault,
     Limit,
@@ -18,6 +19,7 @@ from .snapshot import Snapshot, Source, link_state
 
 __all__ = [
     "REQUEST_SECONDS",
+    "AgentRefused",
     "ClusterLabels",
     "Distribution",
     "HeaderFault",

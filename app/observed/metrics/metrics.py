@@ -17,6 +17,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from tunnel.gateway.registry import WaitEnd
+from tunnel.port import Target
 
 from ..record import Record
 from .clusters import Clusters
@@ -37,6 +38,7 @@ from .labels import (
     OTHER,
     OUTCOMES,
     SIDES,
+    AgentRefused,
     ClusterLabels,
     HeaderFault,
     Limit,
@@ -47,6 +49,9 @@ from .labels import (
     status_class,
 )
 from .snapshot import Snapshot, Source
+
+Limited = tuple[str, bytes, bytes, Target | None]
+"""Of an exchange that hit a limit: its request id, host, raw path and target."""
 
 _LATEST = 256
 """Requests to give their labels and buckets at once: enough to make each cheap."""
@@ -90,8 +95,11 @@ class Metrics:
         self._latest: list[float] = []
         """Of `_request_seconds`, those that are not in it yet."""
         self.limits_hit = dict.fromkeys(Limit, 0)
+        self.last_limited: dict[Limit, Limited] = {}
+        """Limit -> the last exchange that hit it, where one did. Whoever tells of it takes it out."""
         self.relieved = dict.fromkeys(Relieved, 0)
         """What was ended to make room."""
+        self.agents_refused = dict.fromkeys(AgentRefused, 0)
         self.headers_refused = dict.fromkeys(HeaderFault, 0)
         """Balancers' connections that were closed because of their PROXY header."""
         self._closes: Counter[tuple[str, str]] = Counter()
@@ -144,6 +152,7 @@ class Metrics:
         self.limits_hit[limit] += 1
         if record is not None:
             record.limit = limit.value
+            self.last_limited[limit] = (record.request_id, record.host, record.path, record.target)
 
     def link_joined(self, cluster: str) -> None:
         """A link of this cluster became ready. Every one after the first counts as a reconnect."""
@@ -269,6 +278,9 @@ class Metrics:
         joined = {cluster: max(0, self._joined[cluster] - 1) for cluster in (configured | self._joined)}
         yield counter("gateway_link_reconnects", "Links that became ready after their cluster's first",
                        ("cluster",), (((cluster,), count) for cluster, count in joined.items()))  # fmt: skip
+        refused = (((reason.value,), count) for reason, count in self.agents_refused.items())
+        yield counter("gateway_agents_refused", "Agents' handshakes, registrations and calls that were refused",
+                       ("reason",), refused)  # fmt: skip
         yield gauge("gateway_connections_active", "Connections of clients and agents", state.connections)
         yield gauge("gateway_connections_limit", "Bound on the connections; 0: none", self.connections_limit)
         yield counter("gateway_connections_shed", "Connections ended because of the bound", ("reason",),

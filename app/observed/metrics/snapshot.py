@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from tunnel.gateway.link import Link, LinkState
 
@@ -47,7 +47,7 @@ class Source(Protocol):
         """The state now. Called once per scrape, on the event loop."""
 
 
-def link_state(link: Link) -> str:
+def link_state(link: Link) -> Literal["joining", "ready", "doubted", "leaving"]:
     """`joining`, `ready`, `doubted` (a newer link of its cluster came; no new exchanges) or `leaving`."""
     if link.state is LinkState.JOINING:
         return "joining"

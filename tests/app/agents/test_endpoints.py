@@ -11,7 +11,7 @@ from app.node.gateway import Gateway
 from app.rules import problems
 from app.rules.request import Request
 from app.rules.routes import Route, RouteTable
-from app.settings import Grant, Settings, token_hash
+from app.settings import Grant, Settings, fingerprint, token_hash
 from tests.app.agents.dial import ENDPOINTS, GRANTS, Dial, bearer, stage, text
 from tests.fakes.asgi import Pairs, WebSocket, scope_of
 from tests.fakes.link import TARGET
@@ -256,6 +256,12 @@ async def test_our_agent_registers_and_stays():
         dial.leave(1001, "bye")
         await dial.over()
         assert link.state is LinkState.CLOSED
+        ready, gone = s.gateway.events.since()
+        assert (ready.kind, gone.kind) == ("link_ready", "link_gone")
+        for event in (ready, gone):
+            assert (event.cluster, event.agent, event.link) == ("c1", "a1", link.name)
+            assert (event.address, event.token) == ("203.0.113.9", fingerprint(token_hash("good")))
+        assert gone.message == "agent a1 of cluster c1 is gone: closed with 1001 bye"
         assert dial.closed is None
 
 

@@ -161,6 +161,9 @@ def test_a_file_that_was_replaced_by_something_else_is_set_aside(
         (tmp_path / FILE_NAME).write_bytes(garbage)
         await world.set.register(claim("z.a.test"), "agent x")
         assert world.set.files_set_aside == {"damaged": 1, "newer": 0}
+        ((fault, text),) = world.set.take_set_aside()
+        assert (fault, "is damaged: kept as" in text) == ("damaged", True)
+        assert world.set.take_set_aside() == []
         assert world.set.is_kept
 
     lasting(tmp_path, lambda world: world.set.register(claim("x.a.test"), "agent x"))

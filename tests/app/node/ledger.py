@@ -3,6 +3,7 @@
 from app.node.exchanges import Exchanges
 from app.node.relief import Relief
 from app.node.stalls import NO_LAGS, Lags
+from app.observed.events import Events
 from app.observed.metrics import Limit, Metrics
 from tunnel.account import Account
 
@@ -51,5 +52,5 @@ class FakeExchange:
 def ledger(high: int = 1_000, hard: int = 2_000) -> tuple[Exchanges, Account]:
     account = Account(high, hard)
     exchanges = Exchanges(account)
-    account.on_hard_mark = Relief(account, exchanges, Metrics()).hard_mark_passed
+    account.on_hard_mark = Relief(account, exchanges, Metrics(), Events()).hard_mark_passed
     return exchanges, account

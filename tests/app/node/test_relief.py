@@ -13,6 +13,7 @@ from app.node.episode import QUIET_SECONDS
 from app.node.exchanges import LOOKS_PER_TURN, Exchanges
 from app.node.relief import REFUSE_SECONDS, ROUND_SECONDS, Relief
 from app.node.stalls import NO_LAGS, SERVICE_STALLED_SECONDS, STALLED_SECONDS, Lag, Lags
+from app.observed.events import Events
 from app.observed.metrics import Limit, Metrics, Relieved
 from tests.app.node.ledger import FakeExchange
 from tests.fakes.loop import dialogue, quiet
@@ -31,6 +32,7 @@ class World:
     exchanges: Exchanges
     metrics: Metrics
     relief: Relief
+    events: Events
 
     def exchange(self, held_bytes: int, client: str = "192.0.2.1", *, since: float | None = None) -> FakeExchange:
         """One whose client takes nothing since then; None: one that moves."""
@@ -41,11 +43,11 @@ class World:
 
 @contextmanager
 def world(high: int = 1_000, hard: int = 100_000) -> Iterator[World]:
-    account, metrics = Account(high, hard), Metrics()
+    account, metrics, events = Account(high, hard), Metrics(), Events()
     exchanges = Exchanges(account)
-    relief = Relief(account, exchanges, metrics)
+    relief = Relief(account, exchanges, metrics, events)
     account.on_high_mark, account.on_hard_mark = relief.high_mark_passed, relief.hard_mark_passed
-    yield World(account, exchanges, metrics, relief)
+    yield World(account, exchanges, metrics, relief, events)
     relief.stop()
 
 
@@ -82,6 +84,8 @@ async def test_whoever_moves_is_left_alone_and_then_new_ones_are_refused():
         assert (w.account.refuses, w.relief.state) == (False, 1)
         await asyncio.sleep(3 * ROUND_SECONDS)
         assert w.relief.state == 0
+        told = [(event.kind, event.code) for event in w.events.since()]
+        assert told == [("relieved", "began"), ("relieved", "full"), ("relieved", "over")]
 
 
 @dialogue

@@ -68,6 +68,7 @@ async def test_draining_lets_requests_finish_and_then_breaks_them_off():
         await drain
         assert asyncio.get_running_loop().time() - began == pytest.approx(5.0, abs=0.1)
         await second.over()
+        assert [event.kind for event in s.gateway.events.since()] == ["drain_began", "drain_ended"]
         assert (second.status, second.header(b"retry-after")) == (502, None)
         assert s.link.exchanges[1].resets
 

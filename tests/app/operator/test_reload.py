@@ -34,6 +34,11 @@ def test_a_reload_replaces_all(tmp_path: Path):
     assert settings.policy.max_websockets == settings.routes.routes[0].policy.max_websockets == 3
     assert settings.control_hosts == {"localhost", "gw.test"}
     assert (world.reloader.applied, world.reloader.refused) == (1, 0)
+    assert events(world) == [("configuration_reloaded", "info", text)]
+
+
+def events(world: World) -> list[tuple[str, str, str]]:
+    return [(event.kind, event.level, event.message) for event in world.gateway.events.since()]
 
 
 def test_a_refused_file_is_one_line_with_all_its_errors(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -117,6 +122,7 @@ def test_a_wrong_file_changes_nothing(tmp_path: Path, wrong: str | None, caplog:
         world.write(wrong)
     text = world.reloader.reload()
     assert text.startswith(f"configuration not changed: {world.file}")
+    assert [(kind, level) for kind, level, _ in events(world)] == [("configuration_refused", "error")]
     assert world.gateway.settings is world.first
     assert link.closes == []
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [("ERROR", text)]

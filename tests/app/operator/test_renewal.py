@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from app.observed.events import Events
 from app.observed.metrics import Tls
 from app.operator.renewal import Renewal, files_of
 from app.operator.watch import POLL_SECONDS, Watch
@@ -35,7 +36,10 @@ class Served:
         assert certificate is not None
         self.used: list[ssl.SSLContext] = []
         self.counts = Tls()
-        self.renewal = Renewal(self.settings, certificate, self.used.append, self.counts, worker or AtOnce())
+        self.events = Events()
+        self.renewal = Renewal(
+            self.settings, certificate, self.used.append, self.counts, self.events, worker or AtOnce()
+        )
 
     def renew(self, not_after: datetime | None = None) -> None:
         self.authority.write(self.authority.issue(not_after=not_after))
@@ -86,6 +90,7 @@ async def test_it_is_taken_once_it_stands_still(tmp_path: Path):
     await polls(1)
     assert len(served.used) == 1
     assert served.counted == (1, 0)
+    assert [event.kind for event in served.events.since()] == ["certificate_renewed"]
     await polls(5)
     assert len(served.used) == 1
     served.renewal.stop()
@@ -136,6 +141,7 @@ def test_a_pair_that_cannot_be_used_keeps_the_old_one(tmp_path: Path, lines: Lin
         await polls(3)
         assert [level for level, _ in lines()] == ["ERROR"]
         assert served.counted == (0, 2)
+        assert [event.kind for event in served.events.since()] == ["certificate_refused"] * 2
         served.renew()
         await polls(3)
         assert (len(served.used), served.counted) == (1, (1, 2))
@@ -275,7 +281,7 @@ async def test_a_pair_that_is_replaced_while_it_is_read_at_the_start_is_taken_up
     first = certificate_of(served.settings)
     assert first is not None
     served.renew()
-    renewal = Renewal(served.settings, first, served.used.append, served.counts, AtOnce(), watch)
+    renewal = Renewal(served.settings, first, served.used.append, served.counts, served.events, AtOnce(), watch)
     renewal.start()
     await polls(2)
     await quiet()

@@ -36,14 +36,18 @@ async def test_routes_of_both_origins():
         async with stage(routes=FILE, admin_token_hash=token_hash(TOKEN)) as s:
             await told(s, REGISTER, register_body("y.a.test", path="/app"))
             await told(s, REGISTER, register_body("x.a.test"))
-            answer = await page(s)
+            body = json.loads((answer := await page(s)).answer)
+            reasons = [(route.pop("reason"), route.pop("explanation")) for route in body["routes"]]
+            assert [code for code, _ in reasons] == ["no_token", "no_token", "shadowed", None]
+            assert all((text is None) == (code is None) for code, text in reasons)
             assert (answer.status, answer.header(b"content-type")) == (200, b"application/json")
-            common = {"origin": "file", "in_force": True, "expires_at": None, "cluster": "c"}
+            away = {"connected": False}
+            common = {"origin": "file", "in_force": True, "expires_at": None, "cluster": "c", **away}
             learned = {
                 "origin": "learned", "expires_at": "2027-01-16T08:00:00+00:00", "cluster": "a",
-                "target": "a/ingress/traefik:80", "scheme": "http",
+                "target": "a/ingress/traefik:80", "scheme": "http", **away,
             }  # fmt: skip
-            assert json.loads(answer.answer) == {
+            assert body == {
                 "routes": [
                     {"host": "x.a.test", "path": "/", "target": "c/apps/kuma:3001", "scheme": "https", **common},
                     {"host": "*.w.test", "path": "/api", "target": "c/apps/api:80", "scheme": "http", **common},
@@ -51,6 +55,8 @@ async def test_routes_of_both_origins():
                     {"host": "y.a.test", "path": "/app", "in_force": True, **learned},
                 ],
                 "refused": [],
+                "next": None,
+                "total": 4,
             }
 
 

@@ -126,6 +126,7 @@ INPUTS: dict[str, Callable[[WebSocketCall], object]] = {
     "writable": lambda call: call.writable(),
     "stop": lambda call: call.stop(now=False),
     "stop now": lambda call: call.stop(now=True),
+    "end by the operator": lambda call: call.end_by_operator(),
     "relieve": lambda call: call.relieve(),
     "tick": lambda call: call.tick(0.0),
     "tick, far too late": lambda call: call.tick(FAR),

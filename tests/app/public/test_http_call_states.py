@@ -120,6 +120,7 @@ INPUTS: dict[str, Callable[[HttpCall], object]] = {
     "writable": lambda call: call.writable(),
     "stop": lambda call: call.stop(now=False),
     "stop now": lambda call: call.stop(now=True),
+    "end by the operator": lambda call: call.end_by_operator(),
     "relieve": lambda call: call.relieve(),
     "tick": lambda call: call.tick(0.0),
     "tick, far too late": lambda call: call.tick(FAR),
@@ -131,6 +132,7 @@ MOVES = {
     ("CHOOSING", "finished"): "OVER", ("CHOOSING", "broken off"): "BROKEN", ("CHOOSING", "left"): "LEFT",
     ("CHOOSING", "broke"): "LEFT", ("CHOOSING", "stop now"): "REFUSED", ("CHOOSING", "relieve"): "REFUSED",
     ("OPEN", "finished"): "OVER", ("OPEN", "broken off"): "BROKEN", ("OPEN", "left"): "LEFT", ("OPEN", "broke"): "LEFT",
+    ("CHOOSING", "end by the operator"): "REFUSED", ("OPEN", "end by the operator"): "REFUSED",
     ("OPEN", "stop now"): "REFUSED", ("OPEN", "relieve"): "REFUSED", ("OPEN", "tick, far too late"): "REFUSED",
     ("ANSWERING", "finished"): "OVER", ("ANSWERING", "broken off"): "BROKEN", ("ANSWERING", "left"): "LEFT",
     ("ANSWERING", "broke"): "LEFT",
@@ -192,6 +194,33 @@ async def test_a_client_that_takes_nothing_is_cut_off(name: str):
         assert w.client.log[-1] == "abort"
         ends = (State.LEFT, "client_left", "client") if name != "relieve" else (State.BROKEN, "broken_off", "gateway")
         assert (call.state, call.outcome, call.closed_by) == ends
+
+
+@pytest.mark.parametrize("reach", ["CHOOSING", "OPEN"])
+@dialogue
+async def test_a_call_that_the_operator_ends_is_answered_502(reach: str):
+    async with world(reconnect_grace=5.0) as w:
+        call = REACH[reach](w)
+        call.end_by_operator()
+        assert w.client.log[-1] == "answer 502"
+        assert (call.status, call.outcome, call.detail) == (502, "ended_by_operator", "ended by the operator")
+        call.finished()
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+@dialogue
+async def test_an_answer_that_the_operator_ends_says_so_in_its_line(is_read: bool):
+    """Its client sees that it is incomplete, also one that reads nothing and would hear no end."""
+    async with world() as w:
+        call = answering(w)
+        if not is_read:
+            call.sending()
+        call.end_by_operator()
+        assert w.client.log[-1] == ("break off" if is_read else "abort")
+        assert w.stage.exchange.resets > 0
+        call.broken_off()
+        assert (call.outcome, call.closed_by, call.detail) == ("ended_by_operator", "gateway", "ended by the operator")
+        assert call.limit == "", "no limit ended it"
 
 
 @dialogue

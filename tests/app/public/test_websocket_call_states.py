@@ -34,6 +34,8 @@ MOVES: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("TALKING", "failed"): ("OVER", ["close 1011", "leave", "end"]),
     ("TALKING", "failed, to be repeated"): ("OVER", ["close 1012", "leave", "end"]),
     ("TALKING", "stop"): ("TALKING", ["close 1012"]), ("TALKING", "stop now"): ("OVER", ["close 1012", "leave", "end"]),
+    **{(state, "end by the operator"): REFUSED_502 for state in ("CHOOSING", "OPEN", "DECLINED")},
+    ("TALKING", "end by the operator"): ("TALKING", ["close 1012"]),
     ("TALKING", "relieve"): ("OVER", ["close 1013", "leave", "end"]),
     ("TALKING", "tick, far too late"): ("TALKING", ["close 1001"]),
 }  # fmt: skip
@@ -91,6 +93,9 @@ RECORDS = {
     ("TALKING", "failed, to be repeated"): (101, "ok", "gateway"),
     ("TALKING", "end"): (101, "ok", "service"),
     ("TALKING", "left"): (101, "ok", "client"),
+    ("ACCEPTING", "end by the operator"): (0, "ended_by_operator", "gateway"),
+    ("OPEN", "end by the operator"): (502, "ended_by_operator", "gateway"),
+    ("TALKING", "end by the operator"): (101, "ended_by_operator", "gateway"),
 }
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 from tunnel.errors import LinkLostError, TunnelError
 from tunnel.gateway.carrier import Carrier, LinkSide
+from tunnel.gateway.figures import Figures
 from tunnel.gateway.proxied.answer import parse_frame
 from tunnel.gateway.proxied.carrying import ExchangeCarrier
 from tunnel.gateway.proxied.closed import ClosedStreams
@@ -25,6 +26,7 @@ from tunnel.gateway.proxied.incoming import ANSWER_TYPES, deliver_answer, id_of
 from tunnel.gateway.proxied.lanes import HIGH_BYTES, Lane
 from tunnel.gateway.proxied.proxy_stream import ProxyStream
 from tunnel.gateway.proxied.shared import Proxied
+from tunnel.gateway.proxied.upload_window import WINDOW_BYTES
 from tunnel.gateway.proxied.upstream import OpeningCarrier, ProxiedUpstream
 from tunnel.override import override
 from tunnel.port import Target
@@ -86,6 +88,8 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
         self._warned: set[str] = set()
         self._ping = Lane()
         self._ponged = False
+        self._pinged_at: float | None = None  # by the ping that has no answer yet
+        self._round_trip: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._successors: list[ExchangeCarrier] = []  # newer links, once ours is lost: one may be the same agent's
         for text in shared.link_came(self):
@@ -113,6 +117,16 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
         return self.connection.lanes.queued_bytes
 
     @override
+    def figures(self) -> Figures:
+        exchanges = self._exchanges.values()
+        stalled = sum(1 for exchange in exchanges if exchange.stream.lane.full)
+        return Figures(len(exchanges), WINDOW_BYTES, stalled, self.queued_bytes, self._round_trip)
+
+    @override
+    def retire(self) -> None:
+        self.going_away = True
+
+    @override
     def began(self, exchange: ProxiedExchange) -> None:
         self._exchanges[exchange.request_id] = self.shared.exchanges[exchange.request_id] = exchange
         self.active += 1
@@ -135,6 +149,8 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
     def message_received(self, envelope: Envelope, text: str | bytes, /) -> bool:
         if envelope.type == "pong":
             self._ponged = True
+            if envelope.request_id is None and self._pinged_at is not None:
+                self._round_trip, self._pinged_at = self.clock() - self._pinged_at, None
             if self.connection.window.pong_received(envelope.request_id, self.clock()):
                 self._wake()
             return False
@@ -184,6 +200,7 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
     def probe(self, now: float, /) -> None:
         """Ask for a pong, unless an earlier ping has not left yet."""
         if self._ping.empty and not self.is_lost:
+            self._pinged_at = now
             self.connection.lanes.put_first(self._ping, messages.encode("ping", messages.Notice()))
 
     @override

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from tunnel.account import Account, Holding
 from tunnel.errors import LinkBusyError, LinkLostError, StreamRefusedError, TunnelError
 from tunnel.gateway.carrier import BrokenRuleError, Carrier, LinkSide
+from tunnel.gateway.figures import Figures
 from tunnel.gateway.refusals import TEXT_CHARS, unreachable
 from tunnel.gateway.yamux.stream import YamuxStream
 from tunnel.gateway.yamux.upstream import YamuxUpstream
@@ -105,6 +106,18 @@ class YamuxCarrier(Carrier):
             return False
         self._refused(messages.decode_payload(envelope, messages.StreamRefused))
         return True
+
+    @override
+    def figures(self) -> Figures:
+        session = self.session
+        streams, window_bytes, stalled = session.totals()
+        return Figures(streams, window_bytes, stalled, session.buffered_bytes, session.rtt)
+
+    @override
+    def retire(self) -> None:
+        self.going_away = True
+        for upstream in self._upstreams.values():
+            upstream.pool.close()  # these streams carry nothing
 
     @override
     def upstream(self, target: Target, /) -> YamuxUpstream:
@@ -228,10 +241,8 @@ class YamuxCarrier(Carrier):
             case StreamOpened():
                 self.session.reset_stream(event.stream_id)  # agents must not open streams
             case GoAwayReceived():
-                self.going_away = True
+                self.retire()  # the agent waits for its streams to end
                 self.link.reconsider()
-                for upstream in self._upstreams.values():
-                    upstream.pool.close()  # the agent waits for its streams to end, and these carry nothing
                 if event.code != 0:  # hashicorp ends its session with any code but 0
                     raise BrokenRuleError(f"the agent ended its session with code {event.code}")
             case PongReceived():

@@ -1,0 +1,108 @@
+"""The node at a glance: whether it is ready, what it does, and what the operator should look at."""
+
+import platform
+import time
+
+import msgspec
+
+from tunnel.version import VERSION
+
+from ...node.gateway import Gateway
+from ...observed.events import moment
+from .account import AccountItem, account_of
+from .clusters import Known
+from .resources import Answer, Asked, Node, answer
+
+
+class ConfigurationState(msgspec.Struct, frozen=True, kw_only=True):
+    """The configuration in force, and the last attempt to replace it."""
+
+    file: str | None
+    """null: there are only variables."""
+    loaded_at: str
+    error: str | None
+    """Why what the files say now is not in force."""
+    reloads: int
+    reloads_refused: int
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True):
+    """How many there are now."""
+
+    links: int
+    clusters: int
+    clusters_connected: int
+    routes: int
+    exchanges: int
+    websockets: int
+    connections: int
+    requests_waiting: int
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """One node."""
+
+    version: str
+    python: str
+    started_at: str
+    uptime_seconds: float
+    ready: bool
+    draining: bool
+    closing: bool
+    configuration: ConfigurationState
+    counts: Counts
+    account: AccountItem
+    warnings: list[str]
+    """What to look at: a sentence each."""
+
+
+async def status(node: Node, _: Asked) -> Answer:
+    """The node."""
+    gateway, reloader = node.gateway, node.reloader
+    now = time.time()
+    known = Known.of(gateway)
+    connected = {link.cluster for link in gateway.registry.links() if link.available}
+    names = known.names()
+    return answer(
+        Status(
+            version=VERSION,
+            python=platform.python_version(),
+            started_at=moment(gateway.started_at),
+            uptime_seconds=round(max(0.0, now - gateway.started_at), 3),
+            ready=not gateway.draining and not gateway.missing_clusters(),
+            draining=gateway.draining,
+            closing=gateway.closing,
+            configuration=ConfigurationState(
+                file=gateway.settings.file,
+                loaded_at=moment(reloader.loaded_at),
+                error=reloader.error,
+                reloads=reloader.applied,
+                reloads_refused=reloader.refused,
+            ),
+            counts=Counts(
+                links=len(gateway.registry.links()),
+                clusters=len(names),
+                clusters_connected=len(connected),
+                routes=len(gateway.settings.routes.routes) + len(gateway.learned),
+                exchanges=len(gateway.exchanges),
+                websockets=gateway.metrics.websockets_active,
+                connections=len(gateway.connections),
+                requests_waiting=gateway.registry.waiting,
+            ),
+            account=account_of(gateway),
+            warnings=_warnings(gateway, reloader.error),
+        )
+    )
+
+
+def _warnings(gateway: Gateway, error: str | None) -> list[str]:
+    found = [] if error is None else [f"the configuration on disk is not in force: {error}"]
+    found += [
+        f"no token covers cluster {name}: its routes answer 503; add an [[agents]] entry"
+        for name in gateway.settings.uncovered_clusters()
+    ]
+    if gateway.learned.is_kept is False:
+        found.append("the file of learned routes cannot be written: they are lost with a restart; see the log")
+    if gateway.account.refuses:
+        found.append("too much is held: new exchanges are refused; see account")
+    return found
