@@ -21,10 +21,12 @@ from tunnel.wire import messages
 
 from ..node.gateway import Gateway
 from ..node.seats import TOO_MANY
+from ..observed.metrics import AgentRefused
 from ..rules import problems
 from ..rules.request import Request
 from ..settings import Grant, token_hash
 from .dialects import CHUNK, JSON, can_speak, dialect_of, give_carrier
+from .refused import NO_TOKEN, NOT_COVERED, REVOKED, TWIN, UNKNOWN_TOKEN, WRONG_HOST, reason_of, tell
 from .socket import AgentLeftError, AgentSocket, AgentWebSocket
 
 logger = logging.getLogger("gateway.agents")
@@ -36,22 +38,6 @@ _REGISTER_SECONDS = 30.0
 _CONTROLLER_SECONDS = 120.0
 """The existing agent leaves the controller socket at once. We close one that stays longer and does nothing."""
 
-_REFUSED = problems.Problem(
-    503, "agent_refused", "Agent refused", "The agent's token is unknown here, or does not cover the agent's cluster.",
-    "Ask the operator to compare the agent's token and cluster with [[agents]] in the gateway's configuration.", 5,
-)  # fmt: skip
-_WRONG_HOST = problems.Problem(
-    503, "not_a_control_host", "Not an address for agents", "The gateway does not serve agents on this host.",
-    "Ask the operator to set public_url or control_hosts to the host that the agent dials.", 5,
-)  # fmt: skip
-_TWIN = problems.Problem(
-    503, "agent_twin", "Another agent with this id", "Two processes of this cluster seem to have one agent id.",
-    "Ask the operator to look for replicas: 2, or for an old pod on a partitioned node.", 30,
-)  # fmt: skip
-_REVOKED = problems.Problem(
-    401, "token_revoked", "Token revoked", "This agent's token was revoked.", "Ask the operator for a new token."
-)
-
 
 def authorise(gateway: Gateway, request: Request) -> Grant | problems.Problem:
     """The grant of the handshake's bearer token, or the problem to answer with."""
@@ -59,8 +45,8 @@ def authorise(gateway: Gateway, request: Request) -> Grant | problems.Problem:
         return problems.STOPPING
     grant = gateway.settings.grants.get(token_hash(request.bearer_token))
     if grant is None:
-        return _REFUSED
-    return _REVOKED if grant.revoked else grant
+        return UNKNOWN_TOKEN if request.bearer_token else NO_TOKEN
+    return REVOKED if grant.revoked else grant
 
 
 def cluster_of(grant: Grant, *claims: str) -> str | None:
@@ -96,13 +82,14 @@ async def _serve_agent(
         cluster = cluster_of(grant, register.cluster_id, register.name)
         if cluster is None or (register.cluster_id and register.cluster_id != cluster):
             text = f"this token does not serve cluster {register.cluster_id or register.name!r}"
+            _tell_register(socket, AgentRefused.NOT_COVERED, text, register)
             await socket.send_text(messages.encode("error", messages.Notice(error=text), envelope.request_id))
             await socket.close(1008, text)
             return
         dialect = dialect_of(grant, register.features)
         if not can_speak(dialect, register.features):
             text = f"the gateway speaks {dialect} with this token's agents, and this agent does not offer it"
-            logger.warning("agent %.80r refused: %s", register.agent_id, text)
+            _tell_register(socket, AgentRefused.DIALECT, text, register)
             await socket.send_text(messages.encode("error", messages.Notice(error=text), envelope.request_id))
             await socket.close(1008, text)
             return
@@ -115,7 +102,11 @@ async def _serve_agent(
         give_carrier(gateway, link, dialect, register.features)
         await socket.serve(link)
     except (AgentLeftError, TimeoutError, messages.MessageError, OSError) as error:
-        logger.info("agent at /agent: %s", str(error) or "did not register in time")
+        text = str(error) or "did not register in time"
+        if socket.link is None and isinstance(error, TimeoutError | messages.MessageError):
+            tell(gateway, request, AgentRefused.BAD_REGISTER, 1008, text)
+        else:
+            logger.info("agent at /agent: %s", text)
         await socket.close(1008, "registration failed")
 
 
@@ -136,7 +127,10 @@ async def serve_controller(gateway: Gateway, request: Request, websocket: AgentW
             await socket.serve(link)
     except AgentLeftError:
         pass  # the usual end; an agent that resumes leaves without a register
-    except (TimeoutError, messages.MessageError, OSError) as error:
+    except messages.MessageError as error:
+        tell(gateway, request, AgentRefused.BAD_REGISTER, 1000, str(error))
+        await socket.close(1000, "")
+    except (TimeoutError, OSError) as error:
         logger.info("controller socket: %s", str(error) or "the agent registered and did nothing more")
         await socket.close(1000, "")
 
@@ -164,8 +158,9 @@ async def _stays(socket: AgentSocket, seats: contextlib.ExitStack) -> tuple[Link
         cluster = cluster_of(grant, register.cluster_id, register.name) or ""
         if not cluster:
             # The close reason matters: "not registered" or "cluster not found" would make the agent forget its id.
-            logger.warning("agent %.80r names no cluster that its token covers", register.agent_id)
-            await socket.close(1008, "the token covers several clusters, and the agent names none of them")
+            text = "the token covers several clusters, and the agent names none of them"
+            _tell_register(socket, AgentRefused.NOT_COVERED, text, register)
+            await socket.close(1008, text)
             raise AgentLeftError("no cluster named")
         chunks = dialect_of(grant, register.features) == CHUNK
         logger.info("agent %.80r registered for cluster %s", register.agent_id, cluster)
@@ -187,12 +182,11 @@ async def serve_gateway(gateway: Gateway, request: Request, websocket: AgentWebS
     claim = query.get("cluster_uuid", [""])[0]
     cluster = cluster_of(grant, claim)
     if cluster is None or (claim and claim != cluster):
-        logger.warning("agent refused: its token does not cover cluster_uuid %.80r", claim)
-        await turn_away(request, websocket, _REFUSED)
+        why = f"the token does not cover cluster {claim[:80]!r}" if claim else "the token covers several clusters"
+        await refuse(gateway, request, websocket, NOT_COVERED, why)
         return
     if gateway.registry.holds_off(cluster):
-        logger.info("agent from %s refused with 503: cluster %s has an agent with a twin", request.peer, cluster)
-        await turn_away(request, websocket, _TWIN)
+        await refuse(gateway, request, websocket, TWIN, f"cluster {cluster} has an agent with a twin")
         return
     with contextlib.ExitStack() as seats:
         if not await _seated(gateway, request, websocket, seats, cluster):
@@ -216,8 +210,7 @@ async def _seated(
     """Take the seats of one more link; False: there is none, and the agent was turned away."""
     seat = gateway.seats.take(gateway.settings, token=token_hash(request.bearer_token), cluster=cluster)
     if isinstance(seat, str):
-        logger.warning("agent from %s refused with 503: too many links: %s", request.peer, seat)
-        await turn_away(request, websocket, TOO_MANY)
+        await refuse(gateway, request, websocket, TOO_MANY, f"too many links: {seat}")
         return False
     seats.callback(seat.release)
     return True
@@ -227,7 +220,8 @@ async def _seat_later(socket: AgentSocket, seats: contextlib.ExitStack, *, token
     """The seats of an agent that was accepted before its cluster was known. Raises AgentLeftError: there is none."""
     seat = socket.gateway.seats.take(socket.gateway.settings, token=token, cluster=cluster)
     if isinstance(seat, str):
-        logger.warning("agent from %s closed with 1013: too many links: %s", socket.request.peer, seat)
+        tell(socket.gateway, socket.request, AgentRefused.FULL, 1013, f"too many links: {seat}",
+             cluster=cluster)  # fmt: skip
         await socket.close(1013, TOO_MANY.code)
         raise AgentLeftError("too many links")
     seats.callback(seat.release)
@@ -246,6 +240,7 @@ async def _still_granted(socket: AgentSocket) -> Grant:
     grant = authorise(socket.gateway, socket.request)
     if isinstance(grant, Grant):
         return grant
+    tell(socket.gateway, socket.request, reason_of(grant), 1008, grant.what)
     await socket.close(1008, grant.code)
     raise AgentLeftError(f"its token is no longer accepted: {grant.code}")
 
@@ -255,12 +250,22 @@ async def _admitted(gateway: Gateway, request: Request, websocket: AgentWebSocke
     grant = authorise(gateway, request)
     if isinstance(grant, Grant):
         return grant
-    if _is_stranded_by(request, grant):
-        logger.warning("agent from %s closed with 1013: %s", request.peer, grant.what)
-    else:
-        logger.warning("agent from %s refused with %d: %s", request.peer, grant.status, grant.what)
-    await turn_away(request, websocket, grant)
+    await refuse(gateway, request, websocket, grant)
     return None
+
+
+async def refuse(
+    gateway: Gateway, request: Request, websocket: AgentWebSocket, problem: problems.Problem, why: str = ""
+) -> None:
+    """Turn the agent away, and tell the operator. `why`: what he is told, where it says more than the problem."""
+    code = 1013 if _is_stranded_by(request, problem) else problem.status
+    tell(gateway, request, reason_of(problem), code, why or problem.what)
+    await turn_away(request, websocket, problem)
+
+
+def _tell_register(socket: AgentSocket, reason: AgentRefused, why: str, register: messages.Register) -> None:
+    claim, agent_id = register.cluster_id or register.name, register.agent_id
+    tell(socket.gateway, socket.request, reason, 1008, why, cluster=claim, agent=agent_id)
 
 
 async def turn_away(request: Request, websocket: AgentWebSocket, problem: problems.Problem) -> None:
@@ -300,9 +305,7 @@ PATHS = {b"/agent": serve_agent, CONTROLLER: serve_controller, b"/ws": serve_gat
 async def serve(gateway: Gateway, request: Request, websocket: AgentWebSocket, *, is_control_host: bool) -> None:
     """Serve what came for one of `PATHS`. On another host turn the agent away."""
     if not is_control_host:
-        logger.warning(
-            "agent refused: Host %.100r is not a control host; set public_url or control_hosts to it", request.host
-        )
-        await turn_away(request, websocket, _WRONG_HOST)
+        why = f"Host {request.host[:100]!r} is not a control host; set public_url or control_hosts to it"
+        await refuse(gateway, request, websocket, WRONG_HOST, why)
         return
     await PATHS[request.path](gateway, request, websocket)

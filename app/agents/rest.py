@@ -25,10 +25,12 @@ from tunnel.port import Headers
 from ..learned import Claim, ClaimError, Fault, StoreError, bodies, claims
 from ..learned.routes import ROUTES_IN_ALL
 from ..node.gateway import Gateway
+from ..observed.metrics import AgentRefused
 from ..rules import problems
 from ..rules.request import Request
 from ..settings import Grant, Settings, token_hash
 from .endpoints import authorise
+from .refused import reason_of, tell
 from .stranded import Stranded
 from .syncs import Syncs
 
@@ -84,6 +86,8 @@ _NO_TCP_TUNNELS = problems.Problem(
 _NO_IP_INTEL = problems.Problem(
     404, "no_ip_intel", "Not available", "This gateway does not look up IP addresses.", "You need not do anything."
 )
+
+_NOT_TOLD = (_NO_TCP_TUNNELS, _NO_IP_INTEL, _NOT_STORED, problems.NO_ROUTE)
 
 
 class _RefusedError(Exception):
@@ -154,6 +158,7 @@ class ControlPlane:
             return
         except (ClaimError, StoreError, bodies.BodyError, _RefusedError) as error:
             problem, detail = _problem_of(error)
+            self._tell(request, error, problem, detail)
             status, rendered, body = problems.render(problem, request.fields, detail)
             headers += rendered
             if problem in (_TOO_LARGE, _TOO_SLOW):
@@ -294,11 +299,18 @@ class ControlPlane:
 
     # --- the caller and its body
 
+    def _tell(self, request: Request, error: Exception, problem: problems.Problem, detail: str) -> None:
+        """Tell the operator of a call that was refused, unless it was told already or concerns nobody."""
+        reason = _reason_of(error, problem)
+        if reason is not None:
+            why = f"{problem.what} ({detail})" if detail else problem.what
+            path = request.path.decode("ascii", "backslashreplace")
+            tell(self._gateway, request, reason, problem.status, f"call to {path:.100}: {why}")
+
     def _grant(self, request: Request) -> Grant:
         grant = authorise(self._gateway, request)
         if isinstance(grant, Grant):
             return grant
-        logger.warning("call of the agent at %s refused with %d: %s", request.peer, grant.status, grant.what)
         raise _RefusedError(grant)
 
     def _look_for_link(self, cluster: str) -> None:
@@ -345,6 +357,15 @@ class ControlPlane:
         finally:
             held.close()
         return text
+
+
+def _reason_of(error: Exception, problem: problems.Problem) -> AgentRefused | None:
+    """Why the call was refused. None: it is told elsewhere, or asks for what this gateway does not have."""
+    if isinstance(error, ClaimError):
+        return {Fault.NOT_ALLOWED: AgentRefused.NOT_COVERED, Fault.TAKEN: None, Fault.TOO_MANY: AgentRefused.FULL}.get(
+            error.fault, AgentRefused.BAD_CALL
+        )
+    return None if problem in _NOT_TOLD else reason_of(problem)
 
 
 def _problem_of(error: Exception) -> tuple[problems.Problem, str]:

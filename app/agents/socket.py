@@ -20,11 +20,15 @@ from tunnel.yamux import Batch
 
 from ..node.gateway import Gateway
 from ..observed.events import EventKind
+from ..observed.metrics import AgentRefused
 from ..rules.request import Request
 from ..settings import fingerprint, token_hash
+from .refused import tell
 
 logger = logging.getLogger("gateway.agents")
 
+TWIN_CODE = 1013
+"""With which the registry closes a link whose agent id another process has; nothing else closes a link with it."""
 _FLUSH_SECONDS = 1.0
 """Time for the last frames of a link, and again for its close frame."""
 _LARGE_MESSAGE_BYTES = 32 * 1024
@@ -301,6 +305,9 @@ class AgentSocket:
         self.gateway.last_seen.ended(link.cluster, time.time())
         self._over.set()
         logger.info("%s: agent %s of cluster %s is gone: %s", link.name, self._name_of(link), link.cluster, reason)
+        if link.close_code == TWIN_CODE:
+            tell(self.gateway, self.request, AgentRefused.TWIN, TWIN_CODE, reason,
+                 cluster=link.cluster, agent=link.agent_id or "")  # fmt: skip
         if self._announced:
             text = f"agent {self._name_of(link)} of cluster {link.cluster} is gone: {reason}"
             self._tell(EventKind.LINK_GONE, link, text)

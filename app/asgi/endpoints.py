@@ -11,6 +11,7 @@ from starlette.routing import BaseRoute, Match, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..agents import endpoints as agents
+from ..agents.refused import tell_of_path
 from ..agents.rest import ControlPlane
 from ..node.gateway import Gateway
 from ..operator.admin import Admin
@@ -161,6 +162,8 @@ def no_route(gateway: Gateway) -> ASGIApp:
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         request = read_scope(scope, gateway.proxies)
         if request.is_websocket:
+            if is_control_host(gateway.settings, scope):
+                tell_of_path(gateway, request)
             handshake = AsgiHandshake(scope, receive, send)
             await handshake.carry(RefusedHandshake(gateway, request, handshake, problems.NO_ROUTE))
         else:

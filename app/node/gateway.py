@@ -31,6 +31,7 @@ from .exchanges import TICK_SECONDS, Exchanges, Exchanging
 from .last_seen import LastSeen
 from .notices import Notices
 from .readiness import Readiness
+from .refused_agents import RefusedAgents
 from .relief import Relief
 from .seats import Seats
 from .stickiness import preference
@@ -68,6 +69,7 @@ class Gateway:
     events: Events = field(init=False, default_factory=Events)
     """What happened lately, for the operator."""
     admission: Admission = field(init=False, default_factory=Admission)
+    refused_agents: RefusedAgents = field(init=False)
     seats: Seats = field(init=False, default_factory=Seats)
     """Of agents' links."""
     last_seen: LastSeen = field(init=False, default_factory=LastSeen)
@@ -101,6 +103,7 @@ class Gateway:
         self.registry.most_waiting = self.settings.max_waiting_requests
         self.readiness = Readiness(self.registry, self._started)
         self.account = Account(self.settings.held_bytes_limit, self.settings.held_bytes_hard_limit)
+        self.refused_agents = RefusedAgents(self.metrics, self.events)
         self.exchanges = Exchanges(self.account)
         self.relief = Relief(self.account, self.exchanges, self.metrics, self.events)
         self.account.on_high_mark = self.relief.high_mark_passed

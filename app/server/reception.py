@@ -12,6 +12,7 @@ from math import inf
 from typing import Any, Final
 
 from ..agents import endpoints as agents
+from ..agents.refused import tell_of_path
 from ..node.gateway import Gateway
 from ..observed.metrics import Limit
 from ..public.client_port import HttpListener
@@ -136,7 +137,7 @@ class GatewayReception:
                 refusal = problem
                 return AgentHandshake(
                     connection, key, self._pings, self._max_message_bytes,
-                    lambda socket: agents.turn_away(request, socket, refusal), self._tasks,
+                    lambda socket: agents.refuse(gateway, request, socket, refusal), self._tasks,
                 )  # fmt: skip
         fault = (problem, "") if problem is not None else _handshake_fault(head, request)
         if fault is None and routes is None and head.path in agents.PATHS:
@@ -147,6 +148,9 @@ class GatewayReception:
                 ),
                 self._tasks,
             )  # fmt: skip
+
+        if fault is None and routes is None and self._is_control(head, connection):
+            tell_of_path(gateway, request)
 
         def make(handshake: ClientHandshake) -> RefusedHandshake | Any:  # noqa: ANN401
             if fault is not None:

@@ -2,6 +2,7 @@
 
 from .counts import REQUEST_SECONDS, Distribution, Stall, StallTotal, Tls, Traffic
 from .labels import (
+    AgentRefused,
     ClusterLabels,
     HeaderFault,
     Limit,
@@ -17,6 +18,7 @@ from .snapshot import Snapshot, Source, link_state
 
 __all__ = [
     "REQUEST_SECONDS",
+    "AgentRefused",
     "ClusterLabels",
     "Distribution",
     "HeaderFault",

@@ -66,6 +66,25 @@ class Relieved(StrEnum):
     UNREAD = "unread"
 
 
+class AgentRefused(StrEnum):
+    """Why an agent was refused: the values of the label `reason`."""
+
+    NO_TOKEN = "no_token"  # noqa: S105  (none of these is a secret)
+    UNKNOWN_TOKEN = "unknown_token"  # noqa: S105
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105
+    NOT_COVERED = "not_covered"
+    """The cluster, or the host, is not of its token."""
+    WRONG_HOST = "wrong_host"
+    WRONG_PATH = "wrong_path"
+    STOPPING = "stopping"
+    TWIN = "twin"
+    BAD_REGISTER = "bad_register"
+    DIALECT = "dialect"
+    FULL = "full"
+    BAD_CALL = "bad_call"
+    """A REST call, or a handshake, that the gateway cannot read."""
+
+
 class HeaderFault(StrEnum):
     """Why a balancer's connection was closed before it began: the values of the label `reason`."""
 

@@ -27,6 +27,7 @@ from .labels import (
     OTHER,
     OUTCOMES,
     SIDES,
+    AgentRefused,
     ClusterLabels,
     HeaderFault,
     Limit,
@@ -81,6 +82,7 @@ class Metrics:
         """Limit -> the last exchange that hit it, where one did. Whoever tells of it takes it out."""
         self.relieved = dict.fromkeys(Relieved, 0)
         """What was ended to make room."""
+        self.agents_refused = dict.fromkeys(AgentRefused, 0)
         self.headers_refused = dict.fromkeys(HeaderFault, 0)
         """Balancers' connections that were closed because of their PROXY header."""
         self._closes: Counter[tuple[str, str]] = Counter()
@@ -222,6 +224,9 @@ class Metrics:
         joined = {cluster: max(0, self._joined[cluster] - 1) for cluster in (configured | self._joined)}
         yield _counter("gateway_link_reconnects", "Links that became ready after their cluster's first",
                        ("cluster",), (((cluster,), count) for cluster, count in joined.items()))  # fmt: skip
+        refused = (((reason.value,), count) for reason, count in self.agents_refused.items())
+        yield _counter("gateway_agents_refused", "Agents' handshakes, registrations and calls that were refused",
+                       ("reason",), refused)  # fmt: skip
         yield _gauge("gateway_connections_active", "Connections of clients and agents", state.connections)
         yield _gauge("gateway_connections_limit", "Bound on the connections; 0: none", self.connections_limit)
         yield _counter("gateway_connections_shed", "Connections ended because of the bound", ("reason",),
