@@ -20,6 +20,7 @@ from .operator.api.resources import node_of
 from .operator.health import health_routes
 from .operator.ignored import Ignored
 from .operator.reload import Reloader
+from .public.probes import Probes
 from .rules import problems
 from .server import workers
 from .settings import ConfigurationError, Settings, load, web_concurrency
@@ -40,6 +41,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         finally:
             await gateway.aclose()
 
+    gateway.prober = Probes(gateway)
     gateway.companions.append(Ignored(gateway))
     reloader = Reloader(gateway)
     if gateway.settings.file is not None:
