@@ -21,6 +21,7 @@ from .operator.health import health_routes
 from .operator.ignored import Ignored
 from .operator.notices import Notices
 from .operator.reload import Reloader
+from .public.probes import Probes
 from .rules import problems
 from .server import workers
 from .settings import ConfigurationError, Settings, load, web_concurrency
@@ -41,6 +42,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         finally:
             await gateway.aclose()
 
+    gateway.prober = Probes(gateway)
     gateway.companions.append(Ignored(gateway))
     gateway.companions.append(Notices(gateway))
     reloader = Reloader(gateway)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from ..rules.routes import Route, normalise_host
 from ..settings import Settings
 from .claims import Claim, ClaimError, Fault, Refusal, covers, is_sound
+from .expired import ExpiredRoutes
 from .lifetimes import LIFETIME_SECONDS, Lifetimes
 from .served import Host, Served, above
 from .state_file import Change, Drop, Learned
@@ -71,6 +72,7 @@ class LearnedRoutes:
         self._refused: OrderedDict[tuple[str, str], Refusal] = OrderedDict()
         self.on_refused: Callable[[Refusal, str], object] | None = None
         """Told of each refusal that is logged, and whose claim it was."""
+        self.expired = ExpiredRoutes()
         self._next_look = 0.0
         self._to_look_at: list[str] = []  # hosts, by the look for expired routes that is on its way
         self._lifetimes = Lifetimes(self._hosts, clock=clock, on_moved=self._rewrite)
@@ -258,6 +260,8 @@ class LearnedRoutes:
             host = self._hosts.get(name)
             if host is not None:
                 gone = [path for path, learned in host.paths.items() if learned.expires_at <= now]
+                for path in gone:
+                    self.expired.put(host.paths[path])
                 self._drop(name, gone, changes, "expired")
         self._served.refresh(changes.hosts)
         for level, text, values in changes.lines:
@@ -288,6 +292,7 @@ class LearnedRoutes:
         learned = Learned(claim, self._clock() + LIFETIME_SECONDS)
         host.paths[claim.path] = learned
         changes.stored.append(learned)
+        self.expired.forget(claim.host, claim.path)
         if old is None:
             self._per_cluster[cluster] += 1
             self._count += 1
@@ -377,6 +382,7 @@ class LearnedRoutes:
                 self._owed.append(Drop(claim.host, claim.path))
             elif learned.expires_at <= now:
                 logger.info("route %s%s of cluster %s removed: expired", claim.host, claim.path, host.cluster)
+                self.expired.put(learned)
                 self._owed.append(Drop(claim.host, claim.path))
             else:
                 self._hosts[claim.host] = host

@@ -21,6 +21,7 @@ from tunnel.port import Upstream
 from ..learned import Claim, LearnedRoutes, Refusal, Store
 from ..observed.events import EventKind, Events
 from ..observed.metrics import Metrics, Snapshot, link_state
+from ..observed.record import Record
 from ..rules.proxies import Proxies
 from ..rules.request import Request
 from ..rules.routes import Route, match
@@ -51,6 +52,17 @@ class Companion(Protocol):
 
     def stop(self) -> None:
         """Stop, and leave nothing running; idempotent."""
+
+
+class Prober(Protocol):
+    """Carries requests of our own like those of clients."""
+
+    @property
+    def running(self) -> int:
+        """How many it carries now."""
+
+    def probe(self, request: Request, seconds: float, /) -> Awaitable[Record]:
+        """Carry a request without a body; its record, once it has ended. Its client leaves after so many seconds."""
 
 
 @dataclass(slots=True)
@@ -88,6 +100,8 @@ class Gateway:
     """Those of clients and agents that are open, where the door is our own."""
     companions: list[Companion] = field(init=False, default_factory=list)
     """They start and stop with the gateway."""
+    prober: Prober | None = field(init=False, default=None)
+    """The public side, as the operator knows it. None: there is none."""
     clock: Callable[[], float] = field(init=False, default=_running_clock)
     """The loop's time; the loop's own method once the gateway is open."""
     _notices: Notices = field(init=False)

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from tunnel.errors import TunnelError
 from tunnel.gateway.figures import Figures
+from tunnel.gateway.round_trips import RoundTrips
 from tunnel.port import Target, Upstream
 from tunnel.wire.messages import Envelope
 from tunnel.yamux import Batch, Pace
@@ -36,6 +37,10 @@ class LinkSide(Protocol):
     """The largest message that the agent accepts; `NO_LIMIT_BYTES` if it has not told."""
     has_more: bool
     """True, unless the carrier has just returned its last message and says so: nobody need ask for another."""
+
+    @property
+    def round_trips(self) -> RoundTrips:
+        """To be told of each ping that was answered."""
 
     @property
     def pace(self) -> Pace:

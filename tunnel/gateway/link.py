@@ -22,6 +22,7 @@ from tunnel.errors import LinkLostError, NoAgentError, TunnelError
 from tunnel.gateway.carrier import BrokenRuleError, Carrier
 from tunnel.gateway.figures import NO_FIGURES, Figures
 from tunnel.gateway.pause import Pause
+from tunnel.gateway.round_trips import RoundTrips
 from tunnel.port import Target, Upstream
 from tunnel.wire import message_limits, messages
 from tunnel.yamux import Batch, Pace
@@ -108,6 +109,7 @@ class Link:
         """False: the message that `next_message` has just returned was the last. Only the carrier knows and says so."""
         self.pace = Pace()
         """Of what leaves; told by the owner of the WebSocket."""
+        self.round_trips = RoundTrips()
         self._on_ready = on_ready
         self._on_identified = on_identified
         self._on_closed = on_closed

@@ -86,7 +86,9 @@ def _checked(row: Resource, request: Request) -> Asked:
     path = {name: str(value) for name, value in request.path_params.items()}
     if any(len(value) > _PATH_CHARACTERS for value in path.values()):
         raise not_found("there is nothing of this name")
-    return Asked(query, path, last_event=request.headers.get("last-event-id", "")[:_LAST_EVENT_CHARACTERS])
+    client = request.client.host if request.client is not None else "unknown"
+    last_event = request.headers.get("last-event-id", "")[:_LAST_EVENT_CHARACTERS]
+    return Asked(query, path, client, last_event=last_event)
 
 
 def _response(status: int, body: bytes, headers: Any = None) -> Response:  # noqa: ANN401  (Starlette's own)

@@ -33,6 +33,8 @@ class Asked:
     """Every parameter of the row, with its value or default."""
     path: Mapping[str, str] = field(default_factory=dict)
     """What stands in the path for its `{names}`."""
+    client: str = "unknown"
+    """The operator's address."""
     most_bytes: int = sys.maxsize
     """Of a page."""
     last_event: str = ""

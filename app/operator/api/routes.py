@@ -1,6 +1,6 @@
 """The routes: those of the file, in its order, then those that agents registered; and those that we refused."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -11,7 +11,7 @@ from tunnel.port import Target
 from ...learned import Claim, Learned
 from ...node.gateway import Gateway
 from ...rules.routes import Route, normalise_host
-from ..route_reasons import Code, Reasons
+from ..route_reasons import Code, Reason, Reasons
 from .pages import PAGING, Step, Turn, after, in_order, page, wrong_cursor
 from .parameters import Choice, Flag, Parameter, Text
 from .resources import Answer, Asked, Node
@@ -135,21 +135,26 @@ class _Selection:
         in_force = reason is None or reason.in_force
         if self._in_force is not None and in_force != self._in_force:
             return None
-        one = route.claim if isinstance(route, Learned) else route
-        target = one.target
-        return key, RouteItem(
-            host=one.host,
-            path=one.path if isinstance(one, Claim) else one.path.decode(),
-            cluster=target.cluster,
-            target=str(target),
-            scheme=target.scheme,
-            origin="learned" if isinstance(route, Learned) else "file",
-            in_force=in_force,
-            expires_at=_seconds(route.expires_at) if isinstance(route, Learned) else None,
-            reason=None if reason is None else reason.code,
-            explanation=None if reason is None else reason.explanation,
-            connected=target.cluster in self._connected,
-        )
+        return key, item_of(route, reason, self._connected)
+
+
+def item_of(route: Route | Learned, reason: Reason | None, connected: Container[str]) -> RouteItem:
+    """The item of a route. `connected`: the clusters whose agents take new exchanges."""
+    one = route.claim if isinstance(route, Learned) else route
+    target = one.target
+    return RouteItem(
+        host=one.host,
+        path=one.path if isinstance(one, Claim) else one.path.decode(),
+        cluster=target.cluster,
+        target=str(target),
+        scheme=target.scheme,
+        origin="learned" if isinstance(route, Learned) else "file",
+        in_force=reason is None or reason.in_force,
+        expires_at=_seconds(route.expires_at) if isinstance(route, Learned) else None,
+        reason=None if reason is None else reason.code,
+        explanation=None if reason is None else reason.explanation,
+        connected=target.cluster in connected,
+    )
 
 
 def _serving(host: str) -> frozenset[str]:

@@ -3,6 +3,8 @@
 from typing import Any, Final
 
 from ...node.exchange_item import ExchangeItem
+from ..explain import resource as explain
+from ..explain.answer import Explanation
 from . import account, clusters, configuration, controls, events, exchanges, links, routes, status
 from .openapi import described
 from .resources import Answer, Asked, Node, Resource, answer
@@ -54,6 +56,11 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     Resource(
         method="GET", path="/-/events", summary="What happened lately: links, reloads, refusals, limits.",
         handle=events.events, answers={200: events.EventPage}, parameters=events.LIST, follow=events.follow,
+    ),
+    Resource(
+        method="GET", path="/-/explain", summary="What becomes of a request for a URL, and why.",
+        handle=explain.explanation, answers={200: Explanation}, parameters=explain.PARAMETERS,
+        errors={503: "Too many probes are running already."},
     ),
     Resource(
         method="GET", path="/-/account", summary="What the process holds, its bounds, and the limits that were hit.",

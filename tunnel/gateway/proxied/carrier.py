@@ -89,7 +89,6 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
         self._ping = Lane()
         self._ponged = False
         self._pinged_at: float | None = None  # by the ping that has no answer yet
-        self._round_trip: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._successors: list[ExchangeCarrier] = []  # newer links, once ours is lost: one may be the same agent's
         for text in shared.link_came(self):
@@ -120,7 +119,7 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
     def figures(self) -> Figures:
         exchanges = self._exchanges.values()
         stalled = sum(1 for exchange in exchanges if exchange.stream.lane.full)
-        return Figures(len(exchanges), WINDOW_BYTES, stalled, self.queued_bytes, self._round_trip)
+        return Figures(len(exchanges), WINDOW_BYTES, stalled, self.queued_bytes, self.link.round_trips.latest)
 
     @override
     def retire(self) -> None:
@@ -149,8 +148,9 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
     def message_received(self, envelope: Envelope, text: str | bytes, /) -> bool:
         if envelope.type == "pong":
             self._ponged = True
-            if envelope.request_id is None and self._pinged_at is not None:
-                self._round_trip, self._pinged_at = self.clock() - self._pinged_at, None
+            if not envelope.request_id and self._pinged_at is not None:
+                pinged_at, self._pinged_at = self._pinged_at, None
+                self.link.round_trips.answered(self.clock() - pinged_at)
             if self.connection.window.pong_received(envelope.request_id, self.clock()):
                 self._wake()
             return False
@@ -200,7 +200,8 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
     def probe(self, now: float, /) -> None:
         """Ask for a pong, unless an earlier ping has not left yet."""
         if self._ping.empty and not self.is_lost:
-            self._pinged_at = now
+            if self._pinged_at is None:
+                self._pinged_at = now
             self.connection.lanes.put_first(self._ping, messages.encode("ping", messages.Notice()))
 
     @override

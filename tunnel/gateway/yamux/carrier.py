@@ -247,6 +247,7 @@ class YamuxCarrier(Carrier):
                     raise BrokenRuleError(f"the agent ended its session with code {event.code}")
             case PongReceived():
                 self.answered_at = self.clock() - event.rtt
+                self.link.round_trips.answered(event.rtt)
             case _:
                 pass
 

@@ -20,6 +20,7 @@ from tunnel.account import Account
 from tunnel.gateway.chunk import ChunkCarrier
 from tunnel.gateway.json import JsonCarrier
 from tunnel.gateway.proxied.shared import Proxied
+from tunnel.gateway.round_trips import RoundTrips
 from tunnel.port import Exchange, Headers, RequestHead, Target
 from tunnel.websocket import Connection, Event, Role
 from tunnel.wire import messages
@@ -70,6 +71,7 @@ class LinkOfAgent:
         self.agent_id: str | None = "a1"
         self.wake = wake
         self.clock = asyncio.get_running_loop().time
+        self.round_trips = RoundTrips()
 
 
 class Agent:
