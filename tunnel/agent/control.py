@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from tunnel.agent import reasons
 from tunnel.wire import message_limits, messages
 
 log = logging.getLogger(__name__)
@@ -203,7 +204,7 @@ class Control:
     def _error(self, envelope: messages.Envelope) -> None:
         notice = messages.decode_payload(envelope, messages.Notice)
         if not self.registered:
-            raise DialogueError(1000, f"the gateway refused the registration: {notice.error[:200]!r}")
+            raise DialogueError(1000, reasons.of_registration(notice.error).text)
         log.warning("the gateway reports: %r", notice.error[:200])
 
     def _ping(self, envelope: messages.Envelope) -> None:

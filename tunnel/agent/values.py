@@ -3,6 +3,7 @@
 Pure: each takes a text and returns the value, or raises a ValueError that says what would be valid.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ DIALECTS = ("yamux", "json", "chunk")
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_BIND_HOST = re.compile(r"([A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?)?")
 _AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
@@ -47,6 +49,26 @@ def domain(text: str) -> str:
         msg = f"{text!r} is not a DNS domain such as cluster.local"
         raise ValueError(msg)
     return text
+
+
+def bind_address(text: str) -> tuple[str, int] | None:
+    """Host (empty: every address) and port to listen on; None for an empty text."""
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    usable = (_is_ipv6(bare) if bare != host or ":" in host else _BIND_HOST.fullmatch(bare)) and "[" not in bare
+    if not usable or not (port.isascii() and port.isdigit() and int(port) < 65_536):
+        msg = f'{text!r} is not HOST:PORT, such as "127.0.0.1:8081", "[::1]:8081", or ":8081" for every address'
+        raise ValueError(msg)
+    return bare, int(port)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return bool(ipaddress.IPv6Address(text))
+    except ValueError:
+        return False
 
 
 def boolean(text: str) -> bool:
