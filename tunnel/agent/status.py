@@ -88,7 +88,7 @@ def _carried(report: AgentReport) -> str:
 def _of_gateway(gateway: GatewayReport) -> list[str]:
     parts = [f"{gateway.state} for {units.duration(gateway.since_seconds)} (since {gateway.since})"]
     if gateway.round_trip_seconds is not None:
-        parts.append(f"round trip {1000 * gateway.round_trip_seconds:.1f} ms")
+        parts.append(f"round trip {units.milliseconds(gateway.round_trip_seconds)}")
     if gateway.next_attempt_in_seconds is not None:
         parts.append(f"next attempt in {units.duration(gateway.next_attempt_in_seconds)}")
     if gateway.link is not None:

@@ -13,6 +13,11 @@ def duration(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
 
 
+def milliseconds(seconds: float) -> str:
+    """Whole ones: the event loop's clock knows no others everywhere."""
+    return "below 1 ms" if seconds < 0.001 else f"{1000 * seconds:.0f} ms"
+
+
 def size(number: int) -> str:
     """In bytes, KiB or MiB."""
     if number < 1024:

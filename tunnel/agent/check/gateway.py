@@ -35,7 +35,6 @@ CLOCK_SECONDS = 60.0
 """Further apart than this, certificates and logs can no longer be relied on."""
 EXPIRES_SOON_SECONDS = 14 * 86_400.0
 _LEAVING_SECONDS = 1.0
-_HEAD_BYTES = 16 * 1024
 _OF_THE_TOKEN = frozenset({"agent_refused", "token_revoked", "agent_twin", "too_many_links"})
 """Codes of refusals that say that the address was right."""
 _NETWORK = "check firewalls and network policies on the way, and that the gateway runs there"
@@ -76,7 +75,9 @@ class GatewayCheck:
             await self._connect()
             await self._dial()
         done = {finding.step for finding in self._findings.found}
-        self._findings.skip("not tried", *(step for step in self._steps if step not in done))
+        for step in self._steps:
+            if step not in done:
+                self._findings.skip("no answer had a time in it" if step == "clock" else "not tried", step)
         order = self._steps.index
         return sorted(self._findings.found, key=lambda finding: order(finding.step))
 
@@ -89,7 +90,9 @@ class GatewayCheck:
                 found = await asyncio.get_running_loop().getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError, TimeoutError) as error:
             self._fail(
-                "dns", f"{place.host} has no address: {_why(error)}", f"check {place.named}, and this host's DNS"
+                "dns",
+                f"{place.host} has no address: {_why(error)}",
+                f"check the host in {place.named}, and the DNS here",
             )
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         self._findings.ok("dns", f"{place.host} is {', '.join(addresses[:8])}")
@@ -102,7 +105,9 @@ class GatewayCheck:
             async with asyncio.timeout(STEP_SECONDS):
                 reader, writer = await asyncio.open_connection(place.host, place.port)
         except ConnectionRefusedError:
-            self._fail("tcp", f"nothing listens at {place.host}:{place.port}", f"check {place.named}; {_NETWORK}")
+            self._fail(
+                "tcp", f"nothing listens at {place.host}:{place.port}", f"check the port in {place.named}; {_NETWORK}"
+            )
         except (OSError, TimeoutError) as error:
             self._fail("tcp", f"no connection to {place.host}:{place.port}: {_why(error)}", _NETWORK)
         try:
@@ -146,22 +151,24 @@ class GatewayCheck:
             self._findings.ok("tls", text)
 
     async def _ask_for_date(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Any answer has a Date, whatever its status."""
+        """Most servers say the date in any answer, whatever its status."""
         host = urlsplit(self._gateway.url).netloc
         head = ""
-        with contextlib.suppress(OSError, TimeoutError, ValueError, asyncio.IncompleteReadError):
+        with contextlib.suppress(OSError, TimeoutError, asyncio.LimitOverrunError, asyncio.IncompleteReadError):
             async with asyncio.timeout(STEP_SECONDS):
                 writer.write(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-                head = (await reader.readuntil(b"\r\n\r\n"))[:_HEAD_BYTES].decode("latin-1")
-        self._judge_clock(next((line[5:] for line in head.split("\r\n") if line.lower().startswith("date:")), None))
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        self._judge_date(next((line[5:] for line in head.split("\r\n") if line.lower().startswith("date:")), ""))
 
-    def _judge_clock(self, date: str | None) -> None:
-        now = time.time()
-        try:
-            apart = now - parsedate_to_datetime((date or "").strip()).timestamp()
-        except ValueError:
-            self._findings.skip("the gateway's answer has no date", "clock")
+    def _judge_date(self, date: str) -> None:
+        with contextlib.suppress(ValueError):
+            self._judge_clock(parsedate_to_datetime(date.strip()).timestamp())
+
+    def _judge_clock(self, gateway_time: float | None) -> None:
+        """The first answer that has a time in it counts."""
+        if gateway_time is None or any(finding.step == "clock" for finding in self._findings.found):
             return
+        apart = time.time() - gateway_time
         if abs(apart) > CLOCK_SECONDS:
             side = "ahead of" if apart > 0 else "behind"
             text = f"this host's clock is {units.duration(abs(apart))} {side} the gateway's"
@@ -196,7 +203,7 @@ class GatewayCheck:
         except Exception as error:  # noqa: BLE001 (the reason says what it was)
             self._judge_refusal(reasons.of_error(error, self._gateway.proxy))
             return
-        self._judge_way(transport.underlying_transport.get_extra_info("ssl_object"), headers.get("date"))
+        self._judge_way(transport.underlying_transport.get_extra_info("ssl_object"), headers.get("date", ""))
         self._findings.ok("upgrade", f"the gateway accepts agents at {urlsplit(self._gateway.url).path or '/'}")
         try:
             await self._register(registration)
@@ -212,18 +219,19 @@ class GatewayCheck:
                 reason = await registration.outcome
         except TimeoutError:
             self._fail("token", f"no answer to register within {REGISTER_SECONDS:g} s", "see the gateway's log")
+        self._judge_clock(registration.gateway_time)
         if reason is None:
             self._findings.ok("token", f"the gateway takes this agent for cluster {self._settings.cluster}")
         else:
             self._fail("token", reason.said, reason.to_do or "see the gateway's log")
 
-    def _judge_way(self, connection: ssl.SSLObject | None, date: str | None) -> None:
+    def _judge_way(self, connection: ssl.SSLObject | None, date: str) -> None:
         """What only this dial can tell where a proxy stands between."""
         if self._gateway.proxy is not None:
             self._findings.ok("proxy", f"{self._place.host}:{self._place.port} lets us through")
             if self._secure:
                 self._judge_tls(connection)
-            self._judge_clock(date)
+            self._judge_date(date)
 
     def _judge_refusal(self, reason: reasons.Reason) -> None:
         to_do = reason.to_do or "see the gateway's log"
@@ -249,7 +257,7 @@ class GatewayCheck:
 
 
 def _place_of(gateway: GatewayAddress) -> _Place:
-    url, named = urlsplit(gateway.url), "the host of --gateway"
+    url, named = urlsplit(gateway.url), "--gateway"
     if gateway.proxy is not None:
         url, named = urlsplit(gateway.proxy), "HTTPS_PROXY"
     port = url.port or {"ws": 80, "http": 80, "wss": 443, "https": 443}.get(url.scheme, 1080)

@@ -6,8 +6,11 @@ dialect the agent is told to speak.
 """
 
 import asyncio
+import contextlib
 import re
+from datetime import datetime
 
+import msgspec
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from tunnel.agent import reasons
@@ -18,11 +21,19 @@ _SPEAKS = re.compile(r"the gateway speaks (\w+) with this token's agents")
 """The refusal of an agent that offers another dialect than the one its token is for: token and cluster are accepted."""
 
 
+class _Stamped(msgspec.Struct):
+    """Any message of a gateway (PROTOCOL.md, section 2)."""
+
+    timestamp: datetime
+
+
 class Registration(WSListener):
     """One attempt. `outcome` resolves to None if the gateway took the agent, else to its reason."""
 
     def __init__(self, identity: Identity, dialect: str) -> None:
         self.outcome: asyncio.Future[reasons.Reason | None] = asyncio.get_running_loop().create_future()
+        self.gateway_time: float | None = None
+        """The gateway's clock when it answered, in Unix time, if it said."""
         self._dialect = dialect
         self._transport: WSTransport | None = None
         self._control = Control(
@@ -47,7 +58,7 @@ class Registration(WSListener):
             payload = frame.get_payload_as_bytes()
             self._end(reasons.of_close(int.from_bytes(payload[:2]), payload[2:].decode(errors="replace")))
         elif frame.msg_type in {WSMsgType.TEXT, WSMsgType.CONTINUATION}:
-            self._take(frame)
+            self._take(frame.get_payload_as_bytes(), last=frame.fin)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 (picows calls it so)
         """Gone, perhaps before an answer."""
@@ -59,15 +70,17 @@ class Registration(WSListener):
             self._transport.send_close(WSCloseCode.OK, b"only a check")
             self._transport.disconnect()
 
-    def _take(self, frame: WSFrame) -> None:
+    def _take(self, data: bytes, *, last: bool) -> None:
+        with contextlib.suppress(msgspec.DecodeError):  # a fragment, or no time in it
+            self.gateway_time = msgspec.json.decode(data, type=_Stamped).timestamp.timestamp()
         try:
-            self._control.receive(frame.get_payload_as_bytes(), last=frame.fin)
+            self._control.receive(data, last=last)
         except DialogueError as error:
             spoken = _SPEAKS.search(str(error))
             if spoken is not None and spoken[1] == self._dialect:
                 self._end(None)
             else:
-                self._end(reasons.Reason(Dial.REFUSED, str(error)))
+                self._end(error.reason)
             return
         if self._control.registered:
             self._end(None)
