@@ -110,7 +110,7 @@ def of_registration(error: str) -> Reason:
 def of_tls(error: ssl.SSLError) -> tuple[str, str]:
     """What went wrong with TLS, and what to do."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        other = (f"the gateway's certificate is not accepted: {error.verify_message}", _TRUST)
+        other = ("the gateway's certificate is not accepted", _TRUST)
         said, to_do = _CERTIFICATES.get(error.verify_code, other)
         return f"{said} ({one_line(error.verify_message)})", to_do
     return f"TLS failed: {one_line(str(error))}", "check that the gateway speaks TLS at this port"

@@ -149,11 +149,7 @@ def url_of_status(line: options.CommandLine, environment: Mapping[str, str] = os
     source = _Source(line.given, environment)
     given = line.given.get("url")
     if isinstance(given, str):
-        url = urlsplit(given)
-        if url.scheme != "http" or not is_name(url.hostname or "") or url.path.strip("/") or url.query:
-            msg = f"--url: {given!r} is not an http:// URL of a host and a port"
-            raise SettingsError(msg)
-        return f"http://{url.netloc}"
+        return source.checked_as("--url", given, values.http_origin)
     bind = source.one("health_bind", "", values.bind_address)
     host, port = bind or ("", DEFAULT_HEALTH_PORT)
     host = _LOOPBACK.get(host, host)
@@ -196,10 +192,14 @@ class _Source:
 
     def checked(self, name: str, text: str, parse: Callable[[str], Value]) -> Value:
         """`parse(text)`; an error begins with the setting's names."""
+        return self.checked_as(f"--{name.replace('_', '-')} ({_variable(name)})", text, parse)
+
+    def checked_as(self, names: str, text: str, parse: Callable[[str], Value]) -> Value:
+        """The same for what has no variable."""
         try:
             return parse(text)
         except (ValueError, OSError, ServiceRuleError) as error:
-            msg = f"--{name.replace('_', '-')} ({_variable(name)}): {error}"
+            msg = f"{names}: {error}"
             raise SettingsError(msg) from None
 
 
