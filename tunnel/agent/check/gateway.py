@@ -203,6 +203,9 @@ class GatewayCheck:
         except Exception as error:  # noqa: BLE001 (the reason says what it was)
             self._judge_refusal(reasons.of_error(error, self._gateway.proxy))
             return
+        if not registration.connected:  # picows takes an end of the connection before the answer for a handshake
+            said = "the gateway closed the connection during the handshake"
+            self._judge_refusal(reasons.Reason(Dial.UNREACHABLE, said))
         self._judge_way(transport.underlying_transport.get_extra_info("ssl_object"), headers.get("date", ""))
         self._findings.ok("upgrade", f"the gateway accepts agents at {urlsplit(self._gateway.url).path or '/'}")
         try:

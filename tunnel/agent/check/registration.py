@@ -45,6 +45,11 @@ class Registration(WSListener):
             on_ping=lambda answer: answer(),
         )
 
+    @property
+    def connected(self) -> bool:
+        """Whether the gateway accepted the handshake."""
+        return self._transport is not None
+
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The handshake was accepted: register."""
         self._transport = transport
