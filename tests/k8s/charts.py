@@ -94,7 +94,9 @@ AGENT_FULL: Values = AGENT | _POD | {
     "insecureSkipVerify": False,
     "httpsProxy": "http://proxy.example.com:3128",
     "noProxy": "localhost,.svc",
-    "networkPolicy": {"enabled": True, "restrictEgress": True, "egress": [{"ports": [{"port": 443}]}]},
+    "health": {"enabled": True, "port": 9091},
+    "networkPolicy": {"enabled": True, "metricsNamespace": "monitoring", "restrictEgress": True,
+                      "egress": [{"ports": [{"port": 443}]}]},
     "podDisruptionBudget": {"enabled": True},
 }  # fmt: skip
 FULL = {"gateway": GATEWAY_FULL, "agent": AGENT_FULL}

@@ -41,6 +41,9 @@ CASES: list[tuple[Values, str, str, Any]] = [
     ({"ca": {"configMap": "corp"}}, "Deployment", ARGS, "--ca-file=/etc/tunnel-agent/ca.crt"),
     ({"ca": {"configMap": "corp", "key": "root"}}, "Deployment", f"{POD}/volumes/name=ca/configMap",
      {"name": "corp", "items": [{"key": "root", "path": "ca.crt"}]}),
+    ({"health": {"port": 9090}}, "Deployment", f"{CONTAINER}/ports",
+     [{"name": "health", "containerPort": 9090, "protocol": "TCP"}]),
+    ({"health": {"port": 9090}}, "Deployment", f"{CONTAINER}/env/name=AGENT_HEALTH_BIND/value", ":9090"),
     ({"insecureSkipVerify": True}, "Deployment", ARGS, "--insecure-skip-verify"),
     ({"httpsProxy": "http://p:1"}, "Deployment", f"{CONTAINER}/env/name=HTTPS_PROXY/value", "http://p:1"),
     ({"noProxy": ".svc"}, "Deployment", f"{CONTAINER}/env/name=NO_PROXY/value", ".svc"),
@@ -56,6 +59,9 @@ CASES: list[tuple[Values, str, str, Any]] = [
     ({"nameOverride": "hand"}, "Deployment", "metadata/labels/app.kubernetes.io~1name", "hand"),
     ({"fullnameOverride": "hand"}, "Deployment", "metadata/name", "hand"),
     ({"networkPolicy": {"enabled": True}}, "NetworkPolicy", "spec/policyTypes", ["Ingress"]),
+    ({"networkPolicy": {"enabled": True, "metricsNamespace": "monitoring"}}, "NetworkPolicy", "spec/ingress",
+     [{"ports": [{"port": "health", "protocol": "TCP"}],
+       "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]}]),
     ({"networkPolicy": {"enabled": True, "restrictEgress": True, "egress": [{"ports": [{"port": 443}]}]}},
      "NetworkPolicy", "spec/egress/1", {"ports": [{"port": 443}]}),
 ]  # fmt: skip
@@ -81,7 +87,7 @@ def test_a_budget_can_be_left_out() -> None:
 
 
 def test_every_value_has_a_test_here() -> None:
-    tested = set.union({"podDisruptionBudget.enabled"}, *(named(case[0]) for case in CASES))
+    tested = set.union({"podDisruptionBudget.enabled", "health.enabled"}, *(named(case[0]) for case in CASES))
     assert {name for name in leaves(chart("agent").schema) if name not in tested} == {
         "global",  # of a parent chart, not used
         "resources.requests.memory", "resources.requests.ephemeral-storage",  # passed through with their neighbours
@@ -102,6 +108,7 @@ def test_the_agent_reads_its_command_line_as_it_was_meant(tmp_path: Path) -> Non
     assert len(read.allow) == len(AGENT_FULL["allow"])
     assert len(read.services) == len(AGENT_FULL["services"])
     assert read.read_token() == "an-agent-token"
+    assert read.health_bind == ("", at(deployment, f"{CONTAINER}/ports/0/containerPort"))
     grace = at(deployment, f"{POD}/terminationGracePeriodSeconds")
     assert grace > read.grace_seconds
 
@@ -110,4 +117,25 @@ def test_nothing_gives_the_agent_rights_in_the_cluster() -> None:
     objects = render("agent", AGENT_FULL)
     assert {item["kind"] for item in objects} == {"Deployment", "NetworkPolicy", "PodDisruptionBudget", "Secret"}
     assert at(find(objects, "Deployment"), f"{POD}/serviceAccountName") is None
-    assert at(find(objects, "NetworkPolicy"), "spec/ingress") == []
+
+
+def test_nobody_is_let_in_unless_a_namespace_is_named() -> None:
+    policy = find(render("agent", {"networkPolicy": {"enabled": True}}), "NetworkPolicy")
+    assert at(policy, "spec/ingress") == []
+
+
+def test_a_rollout_stops_at_a_pod_that_no_gateway_takes() -> None:
+    """Kubernetes takes no old pod away before a new one is ready, and a new one is not ready without a gateway."""
+    deployment = find(render("agent"), "Deployment")
+    assert at(deployment, "spec/strategy/rollingUpdate/maxUnavailable") == 0
+    assert at(deployment, f"{CONTAINER}/readinessProbe/httpGet") == {"path": "/readyz", "port": "health"}
+    assert at(deployment, f"{CONTAINER}/livenessProbe/httpGet") == {"path": "/healthz", "port": "health"}
+    budget = find(render("agent"), "PodDisruptionBudget")
+    assert at(budget, "spec/unhealthyPodEvictionPolicy") == "AlwaysAllow"
+
+
+def test_health_can_be_switched_off() -> None:
+    deployment = find(render("agent", {"health": {"enabled": False}}), "Deployment")
+    container = at(deployment, CONTAINER)
+    assert not {"livenessProbe", "readinessProbe", "ports"} & set(container)
+    assert "AGENT_HEALTH_BIND" not in {item["name"] for item in container["env"]}

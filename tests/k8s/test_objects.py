@@ -143,8 +143,9 @@ def test_probes_are_there_where_something_answers(name: str) -> None:
     (container,) = at(deployment, "spec/template/spec/containers")
     probes = {key: at(value, "httpGet/path") for key, value in container.items() if key.endswith("Probe")}
     if container["name"] == "agent":
-        assert probes == {}  # it listens on nothing: a probe could only pretend
-        assert "ports" not in container
+        assert probes == {"livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+        bind = next(item["value"] for item in container["env"] if item["name"] == "AGENT_HEALTH_BIND")
+        assert [f":{port['containerPort']}" for port in container["ports"]] == [bind]
         assert deployment["spec"]["minReadySeconds"] >= 10
         assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
         return
@@ -199,5 +200,5 @@ def test_no_plain_token_leaves_its_secret(name: str) -> None:
     assert not (name.startswith("manifests/") and item["kind"] == "Secret")
     for container in at(item, "spec/template/spec/containers") or []:
         variables = {variable["name"] for variable in container.get("env", [])}
-        assert variables <= {"GATEWAY_CONFIG", "AGENT_TOKEN_FILE", "HTTPS_PROXY", "NO_PROXY"}
+        assert variables <= {"GATEWAY_CONFIG", "AGENT_TOKEN_FILE", "AGENT_HEALTH_BIND", "HTTPS_PROXY", "NO_PROXY"}
         assert not any(argument.startswith("--token=") for argument in container.get("args", []))

@@ -140,6 +140,13 @@ WRONG: list[tuple[str, Values, str]] = [
     ("agent", {"terminationGracePeriodSeconds": 12}, "terminationGracePeriodSeconds: 12 is too short for grace"),
     ("agent", {"networkPolicy": {"enabled": True, "restrictEgress": True}}, "could not reach its gateway"),
     ("agent", {"networkPolicy": {"restrictEgress": True, "egress": [{}]}}, "needs networkPolicy.enabled"),
+    ("agent", {"health": {"port": 80}}, "/health/port"),
+    (
+        "agent",
+        {"health": {"enabled": False}, "networkPolicy": {"enabled": True, "metricsNamespace": "monitoring"}},
+        "networkPolicy.metricsNamespace: needs health.enabled",
+    ),
+    ("agent", {"networkPolicy": {"metricsNamespace": "Monitoring"}}, "/networkPolicy/metricsNamespace"),
     ("agent", {"image": {"tag": "latest"}}, "/image/tag"),
 ]
 

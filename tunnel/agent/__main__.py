@@ -1,27 +1,44 @@
 """`python -m tunnel.agent`, and the console script `tunnel-agent`.
 
-Exits with 0 after SIGTERM or SIGINT, and with 2 and one line on standard error for a setting that cannot be used.
+Without a command it runs the agent: exits with 0 after SIGTERM or SIGINT, and with 2 and one line on standard error for
+a setting that cannot be used. `check` and `status` say in `options.py` what they exit with; wrong settings are 2 there
+too.
 """
 
 import asyncio
 import sys
 
-from tunnel.agent import log, runner, settings
+from tunnel.agent import log, options, runner, settings
 from tunnel.allocator import keep_freed_memory
 
 
 def main() -> None:
-    """Run the agent until a signal."""
+    """Run the command that the command line names."""
     try:
-        chosen = settings.of_process()
+        sys.exit(_main(settings.command_line()))
     except settings.SettingsError as error:
-        sys.stderr.write(f"tunnel-agent: {error}\n")
+        sys.stderr.write(f"{options.PROGRAM}: {error}\n")
         sys.exit(2)
+
+
+def _main(line: options.CommandLine) -> int:
+    """The exit status. Raises SettingsError."""
+    as_json = line.given.get("json") is not None
+    if line.command == "status":
+        from tunnel.agent import status  # noqa: PLC0415 (a running agent needs neither command)
+
+        return status.main(settings.url_of_status(line), as_json=as_json)
+    chosen = settings.of_process(line)
+    if line.command == "check":
+        from tunnel.agent.check import command  # noqa: PLC0415
+
+        return command.main(chosen, as_json=as_json)
     log.configure(chosen.log_format, chosen.log_level)
     runner.allow_many_connections()
     keep_freed_memory()
     with asyncio.Runner(loop_factory=_loop_factory()) as loop:
         loop.run(_run(chosen))
+    return 0
 
 
 async def _run(chosen: settings.AgentSettings) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from tunnel.agent.traffic import Running
 from tunnel.wire.message_limits import NO_LIMIT_BYTES
 from tunnel.wire.messages import Envelope
 from tunnel.yamux import Batch
@@ -49,6 +50,13 @@ class Carrier(Protocol):
     @property
     def message_limit_bytes(self) -> int:
         """The longest message that the gateway may send."""
+
+    @property
+    def round_trip_seconds(self) -> float | None:
+        """What the dialect's own pings measured; None: nothing, yet or ever."""
+
+    def running(self) -> Running:
+        """What it carries now."""
 
     def message_received(self, envelope: Envelope, text: bytes, /) -> bool:
         """A text message of a type that the link does not know; `text` is all of it. False: nor does the carrier.

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import msgspec
 
+from tunnel.agent import reasons
+from tunnel.agent.standing import Dial
 from tunnel.wire import message_limits, messages
 
 log = logging.getLogger(__name__)
@@ -42,9 +44,10 @@ _FEATURES = {
 class DialogueError(Exception):
     """The link cannot go on; `code` is what to close it with, the text is the reason."""
 
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, code: int, reason: str | reasons.Reason) -> None:
+        super().__init__(reason.text if isinstance(reason, reasons.Reason) else reason)
         self.code = code
+        self.reason = reason if isinstance(reason, reasons.Reason) else reasons.Reason(Dial.REFUSED, reason)
 
 
 @dataclass(slots=True, frozen=True)
@@ -203,7 +206,7 @@ class Control:
     def _error(self, envelope: messages.Envelope) -> None:
         notice = messages.decode_payload(envelope, messages.Notice)
         if not self.registered:
-            raise DialogueError(1000, f"the gateway refused the registration: {notice.error[:200]!r}")
+            raise DialogueError(1000, reasons.of_registration(notice.error))
         log.warning("the gateway reports: %r", notice.error[:200])
 
     def _ping(self, envelope: messages.Envelope) -> None:

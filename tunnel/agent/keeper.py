@@ -8,16 +8,17 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from picows import WSError, WSHandshakeError, ws_connect
-from python_socks import ProxyError
+from picows import ws_connect
 
-from tunnel.agent import proxies
+from tunnel.agent import reasons
 from tunnel.agent.link import GatewayLink, Terms
 from tunnel.agent.reconnect import Backoff, Outcome, least_delay
 from tunnel.agent.settings import GatewayAddress, SettingsError
+from tunnel.agent.standing import Dial, Standing, State
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +28,6 @@ HANDSHAKE_SECONDS = 10.0
 DOUBTED_SECONDS = 4.0
 """What is left of these when the host's addresses or routes change: the dial may have used an address that is gone.
 A path that works answers within this, also when it lost a SYN: that is sent again after 1 and 3 s."""
-
-_ADVICE = {
-    401: "the token is revoked: give this agent a new one (its file is read at each attempt)",
-    403: "this agent may not connect here: check the token and the gateway's [[agents]] entry",
-    404: "nothing for agents at this path: check the path of --gateway",
-    503: "the gateway is not ready, or does not know this token, host or path",
-}
 
 
 @dataclass(slots=True, frozen=True)
@@ -62,10 +56,17 @@ class Keeper:
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._link: GatewayLink | None = None
+        self.standing = Standing(gateway.label, time.time())
+        """For whoever wants to see how this goes."""
         self._dial_limit: asyncio.Timeout | None = None
 
     def __repr__(self) -> str:
         return f"<Keeper of {self._gateway.label} {self._link!r}>"
+
+    @property
+    def link(self) -> GatewayLink | None:
+        """The link that serves, or is to; None between two attempts."""
+        return self._link
 
     async def run(self) -> None:
         """Keep a link until `drain` or `close`, and return once the last one has ended."""
@@ -75,6 +76,8 @@ class Keeper:
                 break
             delay = self._backoff.delay_after(outcome, asyncio.get_running_loop().time())
             log.warning("%s: %s; next attempt in %.1f s", self._gateway.label, reason, delay)
+            now = time.time()
+            self.standing.waiting(reason, now + delay, now)
             self._hurry.clear()
             least = least_delay(delay, outcome)
             await _wait(self._stopping, least)
@@ -109,40 +112,47 @@ class Keeper:
             limit.reschedule(doubted_end)
 
     def _stop(self) -> None:
+        self.standing.leaving(time.time())
         self._stopping.set()
         self._hurry.set()
 
     async def _attempt(self) -> tuple[Outcome, str]:
         """One link from its dial to its end; how it went, and why it ended."""
-        link = GatewayLink(self._terms, lambda ready: self._on_ready(self._gateway, ready))
+        link = GatewayLink(self._terms, self._link_ready)
         self._link = link
+        self.standing.connecting(link.name, time.time())
         log.info("connecting to %s", self._gateway.label)
         dialling = asyncio.ensure_future(self._dial(link))
         try:
             await asyncio.wait((dialling, link.ended), return_when=asyncio.FIRST_COMPLETED)
-            if not dialling.done():
-                return Outcome(), link.ended.result()
-            dialling.result()
+            if dialling.done():
+                dialling.result()
+                self.standing.registering(time.time())
             reason = await link.ended
-        except WSHandshakeError as error:
-            status = int(error.response.status) if error.response is not None else None
-            advice = _ADVICE.get(status, "") if status is not None else str(error)
-            said = f"the gateway answered {status}" if status is not None else "no WebSocket handshake"
-            return Outcome(revoked=status == 401), f"{said}: {advice}" if advice else said
-        except ProxyError as error:
-            return Outcome(), proxies.refusal(self._gateway.proxy or "", error)
-        except (WSError, OSError, TimeoutError, SettingsError) as error:
-            return Outcome(), f"cannot connect: {_told(error)}"
+        except SettingsError as error:
+            return self._failed(reasons.Reason(Dial.FAILED, f"cannot connect: {error}"))
         except Exception as error:
-            log.exception("%s: the attempt failed", self._gateway.label)
-            return Outcome(), f"failed: {type(error).__name__}"
+            reason_of_dial = reasons.of_error(error, self._gateway.proxy)
+            if reason_of_dial.dial is Dial.FAILED:
+                log.exception("%s: the attempt failed", self._gateway.label)
+            return self._failed(reason_of_dial)
         finally:
             dialling.cancel()
             self._link = None
             link.lost("cannot connect")
         if link.ready_at is None:
-            return Outcome(), reason
+            accepted = self.standing.state is State.REGISTERING
+            return self._failed(reasons.Reason(Dial.REFUSED if accepted else Dial.UNREACHABLE, reason))
         return Outcome(asyncio.get_running_loop().time() - link.ready_at), reason
+
+    def _failed(self, reason: reasons.Reason) -> tuple[Outcome, str]:
+        """The dial led to no link that served."""
+        self.standing.dials[reason.dial] += 1
+        return Outcome(revoked=reason.dial is Dial.REVOKED), reason.text
+
+    def _link_ready(self, link: GatewayLink) -> None:
+        self.standing.ready(time.time())
+        self._on_ready(self._gateway, link)
 
     async def _dial(self, link: GatewayLink) -> None:
         token = self._access.token()
@@ -170,12 +180,3 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await event.wait()
-
-
-def _told(error: Exception) -> str:
-    """The error's own text; where there is none, what it means."""
-    if isinstance(error, TimeoutError):
-        return str(error) or "no answer in time"
-    if isinstance(error, ConnectionResetError):
-        return str(error) or "the other end closed the connection"
-    return str(error) or type(error).__name__

@@ -11,17 +11,19 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from tunnel.account import Account
+from tunnel.agent import reasons
 from tunnel.agent.carrier import Carrier, Wiring
 from tunnel.agent.control import Control, DialogueError, Identity
 from tunnel.agent.liveness import Liveness
 from tunnel.agent.log import Quota
 from tunnel.agent.proxied.carrier import MessageCarrier
 from tunnel.agent.service.services import Services
+from tunnel.agent.traffic import Running, Traffic
 from tunnel.agent.yamux.carrier import SpliceCarrier
 from tunnel.agent.yamux.unagreed import Unagreed
 from tunnel.sockets import hold_little
@@ -41,7 +43,7 @@ costs nothing."""
 CLOSING_SECONDS = 1.0
 """How long the gateway may take to answer our close before the connection is reset."""
 _TEXT, _BINARY, _CONTINUATION = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
-_CLOSE, _PING = WSMsgType.CLOSE, WSMsgType.PING
+_CLOSE, _PING, _PONG = WSMsgType.CLOSE, WSMsgType.PING, WSMsgType.PONG
 """By names of the module: looked at for every frame."""
 _REASON_BYTES = 120
 """A close frame has room for 123."""
@@ -60,6 +62,7 @@ class Terms:
     dead_seconds: float
     dial_seconds: float
     dialect: str
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 class GatewayLink(WSListener):
@@ -108,6 +111,8 @@ class GatewayLink(WSListener):
         self._closing = False
         self._write_paused = False
         self._reason = ""
+        self._pinged_at: float | None = None  # by the WebSocket's own ping, until its pong
+        self._round_trip_seconds: float | None = None
 
     def __repr__(self) -> str:
         state = "ended" if self.ended.done() else "serving" if self.ready_at is not None else "registering"
@@ -117,6 +122,16 @@ class GatewayLink(WSListener):
     def message_limit_bytes(self) -> int:
         """The longest message that the gateway may send."""
         return self._carrier.message_limit_bytes
+
+    @property
+    def round_trip_seconds(self) -> float | None:
+        """To the gateway and back, at the last measurement; None: not known yet."""
+        measured = self._carrier.round_trip_seconds
+        return self._round_trip_seconds if measured is None else measured
+
+    def running(self) -> Running:
+        """What the link carries now."""
+        return self._carrier.running()
 
     # --- told by whoever keeps the link
 
@@ -198,9 +213,12 @@ class GatewayLink(WSListener):
                 transport.send_pong(frame.get_payload_as_bytes())
         elif kind == _CLOSE:
             payload = frame.get_payload_as_bytes()
-            code = int.from_bytes(payload[:2]) or "no code"
-            self.close(1000, f"closed by the gateway: {code} {payload[2:].decode(errors='replace')!r}")
+            code = int.from_bytes(payload[:2])
+            self._reason = self._reason or reasons.of_close(code, payload[2:].decode(errors="replace")).text
+            self.close(1000, "closed by the gateway")
             transport.disconnect()
+        elif kind == _PONG and self._pinged_at is not None:
+            self._round_trip_seconds, self._pinged_at = now - self._pinged_at, None
 
     def _take_long(self, frame: WSFrame, now: float) -> None:
         """The head of a yamux frame by itself: the body after it is then passed on without another copy."""
@@ -251,6 +269,7 @@ class GatewayLink(WSListener):
             services=terms.services,
             account=terms.account,
             quota=terms.quota,
+            traffic=terms.traffic,
             dial_seconds=terms.dial_seconds,
         )
 
@@ -263,6 +282,7 @@ class GatewayLink(WSListener):
             services=terms.services,
             account=terms.account,
             quota=terms.quota,
+            traffic=terms.traffic,
             dial_seconds=terms.dial_seconds,
         )
         if self._write_paused:
@@ -324,6 +344,8 @@ class GatewayLink(WSListener):
 
     def _ping(self, now: float) -> None:
         if self._transport is not None and not self._carrier.probe(now):
+            if self._pinged_at is None:
+                self._pinged_at = now
             self._transport.send_ping()
 
     def _reset(self) -> None:

@@ -54,13 +54,17 @@ def is_name(host: str) -> bool:
 
 def refusal(proxy: str, error: Exception) -> str:
     """What a proxy's refusal means, for the log."""
+    return ": ".join(filter(None, refusal_and_advice(proxy, error)))
+
+
+def refusal_and_advice(proxy: str, error: Exception) -> tuple[str, str]:
+    """What a proxy said, and what to do; the second may be empty."""
     url = urlsplit(proxy)
     named = f"the proxy {url.scheme}://{url.netloc.rpartition('@')[2]}"
     status = _STATUS.search(str(error))
     if status is None:
-        return f"{named} failed: {error}"
-    advice = _ADVICE.get(status[1])
-    return f"{named} answered {status[1]}" + (f": {advice}" if advice else "")
+        return f"{named} failed: {error}", ""
+    return f"{named} answered {status[1]}", _ADVICE.get(status[1], "")
 
 
 def _excludes(entry: str, host: str, port: int) -> bool:

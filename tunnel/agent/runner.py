@@ -13,11 +13,13 @@ import ssl
 from tunnel.account import Account
 from tunnel.agent import paths
 from tunnel.agent.control import Identity
+from tunnel.agent.health.listener import HealthListener
 from tunnel.agent.keeper import Access, Keeper
 from tunnel.agent.link import GatewayLink, Terms
 from tunnel.agent.log import Quota, report_fault
+from tunnel.agent.report import Reporter
 from tunnel.agent.service.services import Services
-from tunnel.agent.settings import AgentSettings, GatewayAddress
+from tunnel.agent.settings import AgentSettings, GatewayAddress, SettingsError
 from tunnel.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -41,14 +43,16 @@ class Runner:
         access = Access(settings.read_token, settings.tls)
         terms = _terms(settings)
         self._keepers = [Keeper(gateway, access, terms, self._ready) for gateway in settings.gateways]
+        self._health = HealthListener(Reporter(terms, self._keepers, settings.memory_bytes).report)
 
     async def run(self) -> None:
-        """Serve until a signal, then stop."""
+        """Serve until a signal, then stop. Raises SettingsError before anything is dialled."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(report_fault)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stop)
         self._warn()
+        await self._listen()
         tasks = [asyncio.create_task(keeper.run()) for keeper in self._keepers]
         unwatch = paths.watch(self._path_changed)
         try:
@@ -62,10 +66,22 @@ class Runner:
             await asyncio.wait(tasks, timeout=CLOSING_SECONDS)
         finally:
             unwatch()
+            self._health.close()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         log.info("stopped")
+
+    async def _listen(self) -> None:
+        if self._settings.health_bind is None:
+            return
+        host, port = self._settings.health_bind
+        try:
+            await self._health.start(host, port)
+        except OSError as error:
+            why = error.strerror or str(error)
+            msg = f"--health-bind (AGENT_HEALTH_BIND): cannot listen on {host}:{port}: {why}; choose another address"
+            raise SettingsError(msg) from None
 
     def stop(self) -> None:
         """The first call drains, the second ends everything at once."""

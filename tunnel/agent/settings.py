@@ -1,11 +1,10 @@
 """The agent's settings: read once from the command line and the environment, and checked as a whole.
 
-The only module of the agent that reads the environment. Never starts anything; it reads the token file, to report a bad
-one at once. Invariants: every part of what `read` returns is valid; an error names the option and its variable and says
-what would be valid; no error and no repr contains a secret.
+The only module of the agent that reads the environment; `options.py` reads the command line. Never starts anything; it
+reads the token file, to report a bad one at once. Invariants: every part of what `read` returns is valid; an error
+names the option and its variable and says what would be valid; no error and no repr contains a secret.
 """
 
-import argparse
 import os
 import re
 import secrets
@@ -15,17 +14,20 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
-from tunnel.agent import values
+from tunnel.agent import options, values
 from tunnel.agent.proxies import is_name, is_usable, proxy_for
 from tunnel.agent.service.services import AllowPattern, ServiceEntry, ServiceRuleError
 from tunnel.text import NotTextError, check_pem_file, decoded
-from tunnel.version import VERSION
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
+DEFAULT_HEALTH_PORT = 8081
+"""Where `tunnel-agent status` asks unless told otherwise; the chart's default."""
+_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with, not listened on)
+"""An address of every interface is reached by this machine's own."""
 
 Value = TypeVar("Value")
 
@@ -65,6 +67,8 @@ class AgentSettings:
     memory_bytes: int = 64 * values.MIB
     """Windows may grow while less than this is held for slow services: room for 64 bulk streams of 1 MiB."""
     tls: ssl.SSLContext | None = None
+    health_bind: tuple[str, int] | None = None
+    """Where the agent's own endpoints listen: host (empty: every address) and port."""
     log_format: str = "text"
     log_level: str = "info"
 
@@ -89,18 +93,17 @@ class AgentSettings:
         return token
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise SettingsError(message)
-
-
 def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> AgentSettings:
     """The settings: from `argv`, else `environment`, else the defaults. Raises SettingsError.
 
-    `--help` and `--version` exit.
+    `--help` and `--version` exit. Whatever the command.
     """
-    given = _parser().parse_args(list(argv))
-    source = _Source(vars(given), environment)
+    return of(_parsed(argv), environment, hostname)
+
+
+def of(line: options.CommandLine, environment: Mapping[str, str], hostname: str) -> AgentSettings:
+    """The settings of a command line that was read. Raises SettingsError."""
+    source = _Source(line.given, environment)
     dialect = source.one("dialect", "yamux", values.dialect)
     gateways = _gateways(source, environment)
     cluster = source.one("cluster", "", values.cluster)
@@ -123,6 +126,7 @@ def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> 
         dial_seconds=source.one("dial_timeout", "10", values.seconds(0.1, 60)),
         memory_bytes=source.one("memory_limit", "64", values.mebibytes),
         tls=_tls(source),
+        health_bind=source.one("health_bind", "", values.bind_address),
         log_format=source.one("log_format", "text", values.choice("text", "json")),
         log_level=source.one("log_level", "info", values.choice("debug", "info", "warning", "error")),
     )
@@ -130,9 +134,33 @@ def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> 
     return settings
 
 
-def of_process() -> AgentSettings:
-    """The settings of this process. Raises SettingsError; `--help` and `--version` exit."""
-    return read(sys.argv[1:], os.environ, socket.gethostname())
+def command_line() -> options.CommandLine:
+    """The command line of this process. Raises SettingsError; `--help` and `--version` exit."""
+    return _parsed(sys.argv[1:])
+
+
+def of_process(line: options.CommandLine) -> AgentSettings:
+    """The settings of this process. Raises SettingsError."""
+    return of(line, os.environ, socket.gethostname())
+
+
+def url_of_status(line: options.CommandLine, environment: Mapping[str, str] = os.environ) -> str:
+    """Where `tunnel-agent status` asks: at `--url`, else where AGENT_HEALTH_BIND leads to. Raises SettingsError."""
+    source = _Source(line.given, environment)
+    given = line.given.get("url")
+    if isinstance(given, str):
+        return source.checked_as("--url", given, values.http_origin)
+    bind = source.one("health_bind", "", values.bind_address)
+    host, port = bind or ("", DEFAULT_HEALTH_PORT)
+    host = _LOOPBACK.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _parsed(argv: Sequence[str]) -> options.CommandLine:
+    try:
+        return options.parse(argv)
+    except options.UsageError as error:
+        raise SettingsError(str(error)) from None
 
 
 class _Source:
@@ -164,68 +192,19 @@ class _Source:
 
     def checked(self, name: str, text: str, parse: Callable[[str], Value]) -> Value:
         """`parse(text)`; an error begins with the setting's names."""
+        return self.checked_as(f"--{name.replace('_', '-')} ({_variable(name)})", text, parse)
+
+    def checked_as(self, names: str, text: str, parse: Callable[[str], Value]) -> Value:
+        """The same for what has no variable."""
         try:
             return parse(text)
         except (ValueError, OSError, ServiceRuleError) as error:
-            msg = f"--{name.replace('_', '-')} ({_variable(name)}): {error}"
+            msg = f"{names}: {error}"
             raise SettingsError(msg) from None
 
 
 def _variable(name: str) -> str:
     return "AGENT_ID" if name == "agent_id" else f"AGENT_{name.upper()}"
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="tunnel-agent", allow_abbrev=False, description="Serves a cluster through a tunnel gateway.")
-    add = parser.add_argument
-    add("--version", action="version", version=f"tunnel-agent {VERSION}")
-    add(
-        "--gateway",
-        action="append",
-        metavar="URL",
-        help="ws://, wss://, http:// or https:// URL of a gateway; repeatable: one link to each",
-    )
-    add("--token", help="the agent's token (better: --token-file or AGENT_TOKEN)")
-    add("--token-file", metavar="FILE", help="file with the token; read at each dial")
-    add("--cluster", help="the cluster this agent serves")
-    add("--agent-id", metavar="ID", help="default: host name and a random suffix")
-    add("--dialect", help="protocol on the link: yamux (the default), json or chunk")
-    add(
-        "--service",
-        action="append",
-        metavar="NAME.NAMESPACE:PORT=HOST:PORT",
-        help="a service that may be reached, and its address; repeatable",
-    )
-    add(
-        "--allow",
-        action="append",
-        metavar="NAMESPACE/SERVICE:PORT",
-        help="services that may be reached through cluster DNS; * stands for any part; repeatable",
-    )
-    add("--cluster-domain", metavar="DOMAIN", help="default: cluster.local")
-    add("--grace", metavar="SECONDS", help="how long running streams may take after SIGTERM; default: 10")
-    add(
-        "--ping-interval",
-        metavar="SECONDS",
-        help="most time between two pings of a link; the gateway may ask for less; default: 10",
-    )
-    add(
-        "--dead-after",
-        metavar="SECONDS",
-        help="give up a link that is silent for this long after a ping; the gateway may ask for less; default: 15",
-    )
-    add("--dial-timeout", metavar="SECONDS", help="limit for connecting to a service; default: 10")
-    add("--memory-limit", metavar="MIB", help="let windows grow only while less than this is held; default: 64")
-    add("--ca-file", metavar="FILE", help="CA certificates to check the gateway's certificate with")
-    add(
-        "--insecure-skip-verify",
-        action="store_const",
-        const="true",
-        help="do not check the gateway's certificate",
-    )
-    add("--log-format", metavar="FORMAT", help="text (the default) or json")
-    add("--log-level", metavar="LEVEL", help="debug, info (the default), warning or error")
-    return parser
 
 
 def _gateways(source: _Source, environment: Mapping[str, str]) -> tuple[GatewayAddress, ...]:

@@ -3,8 +3,10 @@
 Pure: each takes a text and returns the value, or raises a ValueError that says what would be valid.
 """
 
+import ipaddress
 import re
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 MIB = 1024 * 1024
 DIALECTS = ("yamux", "json", "chunk")
@@ -12,6 +14,7 @@ DIALECTS = ("yamux", "json", "chunk")
 
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+_BIND = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[A-Za-z0-9][A-Za-z0-9.-]{0,252})?):(?P<port>[0-9]{1,5})")
 _AGENT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}")
 
 
@@ -47,6 +50,32 @@ def domain(text: str) -> str:
         msg = f"{text!r} is not a DNS domain such as cluster.local"
         raise ValueError(msg)
     return text
+
+
+def bind_address(text: str) -> tuple[str, int] | None:
+    """Host (empty: every address) and port to listen on; None for an empty text."""
+    if not text:
+        return None
+    found = _BIND.fullmatch(text)
+    if found is None or int(found["port"]) > 65_535 or not _is_ipv6(found["ipv6"] or "::"):
+        msg = f'{text!r} is not HOST:PORT, such as "127.0.0.1:8081", "[::1]:8081", or ":8081" for every address'
+        raise ValueError(msg)
+    return found["ipv6"] or found["host"] or "", int(found["port"])
+
+
+def http_origin(text: str) -> str:
+    """An http:// URL of a host and a port, without more."""
+    url = urlsplit(text)
+    if url.scheme != "http" or not url.hostname or url.path.strip("/") or url.query or "@" in url.netloc:
+        raise ValueError("is not an http:// URL of a host and a port, such as http://127.0.0.1:8081")
+    return f"http://{url.hostname if ':' not in url.hostname else f'[{url.hostname}]'}:{url.port or 80}"
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        return bool(ipaddress.IPv6Address(text))
+    except ValueError:
+        return False
 
 
 def boolean(text: str) -> bool:

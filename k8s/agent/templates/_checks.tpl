@@ -18,6 +18,9 @@
 {{- if and .Values.networkPolicy.restrictEgress (not .Values.networkPolicy.enabled) -}}
 {{- fail "networkPolicy.restrictEgress: needs networkPolicy.enabled" -}}
 {{- end -}}
+{{- if and .Values.networkPolicy.metricsNamespace (not (include "agent.healthPort" .)) -}}
+{{- fail "networkPolicy.metricsNamespace: needs health.enabled, because without it there are no metrics" -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Termination grace: it must be longer than --grace, or the kubelet kills the pod with its running streams. */}}

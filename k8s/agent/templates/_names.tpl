@@ -41,3 +41,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "agent.secret" -}}
 {{- .Values.token.existingSecret | default (printf "%s-token" (include "agent.fullname" .)) -}}
 {{- end -}}
+
+{{/* The port of the agent's own endpoints; empty if there are none. Values of an older chart have no `health`. */}}
+{{- define "agent.healthPort" -}}
+{{- $health := .Values.health | default dict -}}
+{{- if dig "enabled" true $health -}}
+{{- dig "port" 8081 $health | int64 -}}
+{{- end -}}
+{{- end -}}

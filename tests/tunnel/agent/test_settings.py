@@ -6,7 +6,8 @@ import ssl
 import pytest
 import trustme
 
-from tunnel.agent.settings import SettingsError, read
+from tunnel.agent import options
+from tunnel.agent.settings import SettingsError, read, url_of_status
 from tunnel.version import VERSION
 
 GATEWAY = "ws://127.0.0.1:8080/agent"
@@ -153,6 +154,13 @@ REFUSED = [
     ("memory-limit", "AGENT_MEMORY_LIMIT", "1.5", "whole number of MiB"),
     ("ca-file", "AGENT_CA_FILE", "/nowhere/ca.pem", "no file with PEM certificates"),
     ("insecure-skip-verify", "AGENT_INSECURE_SKIP_VERIFY", "maybe", "neither true nor false"),
+    ("health-bind", "AGENT_HEALTH_BIND", "8081", "is not HOST:PORT"),
+    ("health-bind", "AGENT_HEALTH_BIND", "::1:8081", "is not HOST:PORT"),
+    ("health-bind", "AGENT_HEALTH_BIND", "[::1:8081", "is not HOST:PORT"),
+    ("health-bind", "AGENT_HEALTH_BIND", "[127.0.0.1]:8081", "is not HOST:PORT"),
+    ("health-bind", "AGENT_HEALTH_BIND", "127.0.0.1:65536", "is not HOST:PORT"),
+    ("health-bind", "AGENT_HEALTH_BIND", "127.0.0.1:", "is not HOST:PORT"),
+    ("health-bind", "AGENT_HEALTH_BIND", "http://h:1", "is not HOST:PORT"),
     ("log-format", "AGENT_LOG_FORMAT", "xml", "not one of text, json"),
     ("log-level", "AGENT_LOG_LEVEL", "loud", "not one of debug, info, warning, error"),
     ("token-file", "AGENT_TOKEN_FILE", "/nowhere/token", "cannot be read"),
@@ -255,3 +263,46 @@ def test_a_proxy_that_cannot_be_dialled_is_refused_without_its_credentials():
 
 def test_plain_links_take_no_proxy():
     assert read(MINIMAL, {"HTTPS_PROXY": "http://p:1"}, "host-1").gateways[0].proxy is None
+
+
+@pytest.mark.parametrize(
+    ("text", "bind"),
+    [
+        ("", None),
+        (":8081", ("", 8081)),
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+        ("0.0.0.0:8081", ("0.0.0.0", 8081)),
+        ("[::1]:8081", ("::1", 8081)),
+        ("localhost:65535", ("localhost", 65_535)),
+    ],
+)
+def test_where_the_health_endpoints_listen(text, bind):
+    assert read(MINIMAL, {"AGENT_HEALTH_BIND": text}, "host-1").health_bind == bind
+    assert read([*MINIMAL, "--health-bind", text], {}, "host-1").health_bind == bind
+    assert read(MINIMAL, {}, "host-1").health_bind is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "bind", "url"),
+    [
+        ([], None, "http://127.0.0.1:8081"),
+        ([], "", "http://127.0.0.1:8081"),
+        ([], ":9000", "http://127.0.0.1:9000"),
+        ([], "0.0.0.0:9000", "http://127.0.0.1:9000"),
+        ([], "[::]:9000", "http://[::1]:9000"),
+        ([], "10.0.0.1:9000", "http://10.0.0.1:9000"),
+        (["--url", "http://agent:9000/"], ":8081", "http://agent:9000"),
+        (["--url", "http://[::1]:9000"], None, "http://[::1]:9000"),
+    ],
+)
+def test_where_status_asks(arguments, bind, url):
+    environment = {} if bind is None else {"AGENT_HEALTH_BIND": bind}
+    assert url_of_status(options.parse(["status", *arguments]), environment) == url
+
+
+@pytest.mark.parametrize("url", ["", "agent:9000", "https://agent", "http://", "http://a/status", "http://a?x=1",
+                                 "http://u:hush@a", "http://a:99999"])  # fmt: skip
+def test_where_status_cannot_ask(url):
+    with pytest.raises(SettingsError, match="--url: ") as caught:
+        url_of_status(options.parse(["status", "--url", url]), {})
+    assert "hush" not in str(caught.value)

@@ -24,6 +24,7 @@ from tunnel.agent.proxied.service_request import ServiceRequest
 from tunnel.agent.proxied.service_websocket import ServiceWebSocket
 from tunnel.agent.proxied.wire import ChunkWire, Wire
 from tunnel.agent.service.services import Services
+from tunnel.agent.traffic import Running, Traffic
 from tunnel.override import override
 from tunnel.wire import messages
 from tunnel.wire.messages import Envelope, MessageError
@@ -69,10 +70,12 @@ class MessageCarrier(Carrier):
         services: Services,
         account: Account,
         quota: Quota,
+        traffic: Traffic,
         dial_seconds: float,
     ) -> None:
         self._wiring = wiring
         self._quota = quota
+        self._traffic = traffic
         self._account = account
         self._exchanges: dict[str, ServiceExchange] = {}
         self._queue = SendQueue(wiring.send_text, account)
@@ -116,6 +119,16 @@ class MessageCarrier(Carrier):
     @override
     def message_limit_bytes(self) -> int:
         return MESSAGE_LIMIT_BYTES
+
+    @property
+    @override
+    def round_trip_seconds(self) -> float | None:
+        return None
+
+    @override
+    def running(self) -> Running:
+        carried = [exchange.carried_bytes for exchange in self._exchanges.values()]
+        return Running(len(carried), sum(up for up, _ in carried), sum(down for _, down in carried))
 
     @override
     def message_received(self, envelope: Envelope, text: bytes, /) -> bool:
@@ -282,7 +295,9 @@ class MessageCarrier(Carrier):
     def _over(self, exchange: ServiceExchange) -> None:
         if self._exchanges.get(exchange.request_id) is exchange:
             del self._exchanges[exchange.request_id]
-        log.debug("exchange closed: %r", exchange)
+        self._traffic.ended(*exchange.carried_bytes)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("exchange closed: %r", exchange, extra={"fields": exchange.fields})
         self._tell_idle()
 
     def _have_lingered(self) -> None:
@@ -297,10 +312,16 @@ class MessageCarrier(Carrier):
         """The bytes that wait for the service that lags most."""
         return max((exchange.lag_bytes for exchange in self._exchanges.values()), default=0)
 
-    def _refused(self, target: str, reason: str) -> None:
-        left_out = self._quota.take(self._loop.time(), target)
+    def _refused(self, exchange: ServiceExchange, reason: str, kind: str) -> None:
+        self._traffic.refuse(kind)
+        left_out = self._quota.take(self._loop.time(), exchange.target)
         if left_out is not None:
-            log.warning("refused exchange to %s: %s", target, reason, extra={"suppressed": left_out})
+            log.warning(
+                "refused exchange to %s: %s",
+                exchange.target,
+                reason,
+                extra={"suppressed": left_out, "fields": exchange.fields},
+            )
 
 
 def _flattened(envelope: Envelope, text: bytes) -> Envelope:

@@ -25,6 +25,9 @@ from tunnel.port import Exchange, Headers, RequestHead, Sink
 from tunnel.streams import ByteStream
 from tunnel.tls import TlsStream, client_context
 from tunnel.wire.message_limits import carried_bytes, size_of
+from tunnel.wire.messages import NAME_LIMIT
+from tunnel.wire.proxy_messages import header_items
+from tunnel.wire.refusals import OTHER
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +48,8 @@ class Shared:
     over: Callable[["ServiceExchange"], None]
     taken: Callable[[], None]
     """A service took some of what waits for it."""
-    refused: Callable[[str, str], None]
-    """Log why a request got no connection: its target, and the reason."""
+    refused: Callable[["ServiceExchange", str, str], None]
+    """Count and log that a request got no connection: the reason, and its kind, one of `tunnel.wire.refusals`."""
     gateway_limit_bytes: Callable[[], int]
     """The longest message that the gateway accepts."""
 
@@ -67,7 +70,7 @@ class ServiceExchange(Sink):
         self._outgoing = shared.queue.outgoing(self._drained)
         self._backlog = Backlog(shared.account)
         self._stream = ServiceStream(
-            shared.account, on_connected=self._connected, on_failed=self.failed, on_gone=self._stream_gone
+            shared.account, on_connected=self._connected, on_failed=self._not_connected, on_gone=self._stream_gone
         )
         self._top: ByteStream = self._stream
         self._head: RequestHead | None = None
@@ -98,7 +101,7 @@ class ServiceExchange(Sink):
             self._refuse(str(error))
             return
         except NotReachableError as error:
-            self._refuse(f"{self.prefix}{error}")
+            self._refuse(f"{self.prefix}{error}", error.kind)
             return
         self._stream_is_gone = False
         self._stream.dial(destination, services, self._shared.dial_seconds)
@@ -114,6 +117,22 @@ class ServiceExchange(Sink):
     def crash(self) -> None:
         """End the exchange: something of ours failed, and is in the log."""
         self._fail(f"{self.prefix}internal error")
+
+    @property
+    def target(self) -> str:
+        """The service that it is for; `?` where its name cannot be shown."""
+        return self._target
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What a line of the log says about it: the id that the client, the service and the gateway's log have too."""
+        given = (value for name, value in header_items(self._request.headers) if name.lower() == "x-request-id")
+        return {"request_id": next(given, self.request_id)[:NAME_LIMIT], "target": self._target}
+
+    @property
+    def carried_bytes(self) -> tuple[int, int]:
+        """To the service, and from it."""
+        return self._stream.sent_bytes, self._stream.received_bytes
 
     @property
     def lag_bytes(self) -> int:
@@ -145,8 +164,8 @@ class ServiceExchange(Sink):
         say = self._shared.wire.abort if self._streamed else self._shared.wire.error
         self._finish(say(self.request_id, why))
 
-    def _refuse(self, why: str) -> None:
-        self._shared.refused(self._target, why)
+    def _refuse(self, why: str, kind: str = OTHER) -> None:
+        self._shared.refused(self, why, kind)
         self._fail(why)
 
     def _say(self, text: str) -> None:
@@ -155,7 +174,7 @@ class ServiceExchange(Sink):
             return
         if (size := size_of(text)) > self._limit_bytes:
             why = f"a message of {size} bytes is larger than the {self._limit_bytes} that the gateway accepts"
-            log.warning("exchange to %s ends: %s", self._target, why)
+            log.warning("exchange to %s ends: %s", self._target, why, extra={"fields": self.fields})
             self._too_large(why)
         else:
             self._outgoing.say(text)
@@ -223,6 +242,11 @@ class ServiceExchange(Sink):
     def writable(self) -> None:
         self._send(self._backlog.writable)
         self._shared.taken()
+
+    def _not_connected(self, error: TunnelError) -> None:
+        """The dial failed."""
+        self._shared.refused(self, str(error), self._stream.refusal or OTHER)
+        self.failed(error)
 
     def _connected(self) -> None:
         try:

@@ -204,7 +204,7 @@ class ServiceWebSocket(ServiceExchange):
                 self._end_with(close_payload(event.code, event.reason), f"closed by the service: {event.code}")
             case websocket.Failed(1009):
                 why = f"the service sent a {event.reason}, more than the gateway accepts"
-                log.warning("exchange to %s ends: %s", self._target, why)
+                log.warning("exchange to %s ends: %s", self._target, why, extra={"fields": self.fields})
                 self._end_with(close_payload(1009, "message too large for the gateway"), why)
             case websocket.Failed():
                 why = f"the service broke RFC 6455: {event.reason}"

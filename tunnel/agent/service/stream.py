@@ -47,6 +47,11 @@ class ServiceStream:
         self._reading_paused = False
         self._input_ended = False
         self._over = False
+        self.sent_bytes = 0
+        self.received_bytes = 0
+        """To the service and from it, so far."""
+        self.refusal: str | None = None
+        """Why there is no connection: one of `tunnel.wire.refusals`, once the dial failed."""
 
     def __repr__(self) -> str:
         state = "over" if self._over else self._connection.state
@@ -67,6 +72,7 @@ class ServiceStream:
         """Hand `data` to the transport."""
         if self._over or self._connection.output_ended or not self._connection.is_open:
             return True
+        self.sent_bytes += len(data)
         welcome = self._connection.write(data)
         self._count()
         return welcome
@@ -121,16 +127,18 @@ class ServiceStream:
         """Let the owner be set, and begin."""
         self._on_connected()
 
-    def not_connected(self, reason: str, _kind: str, /) -> None:
+    def not_connected(self, reason: str, kind: str, /) -> None:
         """Tell why, unless nobody wants to know any more."""
         if not self._over:
             self._over = True
+            self.refusal = kind
             self._on_failed(ServiceUnreachableError(reason))
         self._on_gone()
 
     def data_received(self, data: bytes, /) -> None:
         """Deliver, and stop reading where too much is not acknowledged."""
         self._unacknowledged_bytes += len(data)
+        self.received_bytes += len(data)
         self.owner.data_received(data)
         self._count()
         if self._unacknowledged_bytes >= READ_AHEAD_BYTES and not self._reading_paused:

@@ -14,6 +14,7 @@ from tunnel.account import Account
 from tunnel.agent.carrier import CONTROL_WAITING_BYTES, Carrier, Wiring
 from tunnel.agent.log import Quota
 from tunnel.agent.service.services import Destination, Services
+from tunnel.agent.traffic import Running, Traffic
 from tunnel.agent.yamux.splice import Splice
 from tunnel.override import override
 from tunnel.wire import messages
@@ -54,6 +55,7 @@ class SpliceCarrier(Carrier):
         services: Services,
         account: Account,
         quota: Quota,
+        traffic: Traffic,
         dial_seconds: float,
     ) -> None:
         self._wiring = wiring
@@ -61,6 +63,7 @@ class SpliceCarrier(Carrier):
         self._services = services
         self._account = account
         self._quota = quota
+        self._traffic = traffic
         self._dial_seconds = dial_seconds
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
@@ -88,6 +91,16 @@ class SpliceCarrier(Carrier):
     @override
     def message_limit_bytes(self) -> int:
         return messages.ENVELOPE_LIMIT_BYTES
+
+    @property
+    @override
+    def round_trip_seconds(self) -> float | None:
+        return self._session.rtt
+
+    @override
+    def running(self) -> Running:
+        carried = [splice.carried_bytes for splice in self._splices.values()]
+        return Running(len(carried), sum(up for up, _ in carried), sum(down for _, down in carried))
 
     @override
     def message_received(self, envelope: messages.Envelope, text: bytes, /) -> bool:
@@ -265,6 +278,7 @@ class SpliceCarrier(Carrier):
 
     def stream_refused(self, stream_id: int, target: str, reason: str, kind: str) -> None:
         """Log it, and tell the gateway why: at once, so before the stream's end, which waits for a flush."""
+        self._traffic.refuse(kind)
         left_out = self._quota.take(self._loop.time(), target)
         if left_out is not None:
             log.warning("refused stream %d to %s: %s", stream_id, target, reason, extra={"suppressed": left_out})
@@ -277,7 +291,9 @@ class SpliceCarrier(Carrier):
     def stream_closed(self, stream_id: int, summary: str) -> None:
         """Both ends of a stream are over."""
         log.debug("stream %d closed: %s", stream_id, summary)
-        self._splices.pop(stream_id, None)
+        splice = self._splices.pop(stream_id, None)
+        if splice is not None:
+            self._traffic.ended(*splice.carried_bytes)
         self._session.deliver_to(stream_id, _drop)  # what still comes: nobody takes it, and it is not acknowledged
         self.schedule_flush()
 

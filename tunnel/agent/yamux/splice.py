@@ -115,6 +115,11 @@ class Splice:
         state = "over" if self._over else "waiting" if self._connection is None else self._connection.state
         return f"<Splice {self._target} {state} in={self._to_service_bytes} out={self._to_gateway_bytes}>"
 
+    @property
+    def carried_bytes(self) -> tuple[int, int]:
+        """To the service, and to the gateway."""
+        return self._to_service_bytes, self._to_gateway_bytes
+
     # --- told by the gateway
 
     def data_from_gateway(self, data: bytes) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from tunnel.agent.carrier import CONTROL_WAITING_BYTES, Carrier
+from tunnel.agent.traffic import Running
 from tunnel.override import override
 from tunnel.wire import messages
 
@@ -20,6 +21,15 @@ class Unagreed(Carrier):
     @override
     def message_limit_bytes(self) -> int:
         return messages.ENVELOPE_LIMIT_BYTES
+
+    @property
+    @override
+    def round_trip_seconds(self) -> float | None:
+        return None
+
+    @override
+    def running(self) -> Running:
+        return Running()
 
     @override
     def message_received(self, envelope: messages.Envelope, text: bytes, /) -> bool:

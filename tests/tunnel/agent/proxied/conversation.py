@@ -13,6 +13,7 @@ from tunnel.agent.log import Quota
 from tunnel.agent.proxied.carrier import MessageCarrier
 from tunnel.agent.service import dial
 from tunnel.agent.service.services import ServiceEntry, Services
+from tunnel.agent.traffic import Traffic
 from tunnel.wire import messages
 from tunnel.wire.message_limits import NO_LIMIT_BYTES
 
@@ -126,6 +127,7 @@ class Conversation:
         self.services = []
         self.account = Account()
         entries = (ServiceEntry.parse("web.apps:80=10.0.0.1:8080"),)
+        self.traffic = Traffic()
         self.carrier = MessageCarrier(
             Wiring(
                 send_text=self._send,
@@ -141,6 +143,7 @@ class Conversation:
             services=Services(entries),
             account=self.account,
             quota=Quota(),
+            traffic=self.traffic,
             dial_seconds=5,
         )
         monkeypatch.setattr(dial, "connect", self._connect)

@@ -8,6 +8,7 @@ from tunnel.agent.carrier import Wiring
 from tunnel.agent.log import Quota
 from tunnel.agent.service import dial
 from tunnel.agent.service.services import ServiceEntry, Services
+from tunnel.agent.traffic import Traffic
 from tunnel.agent.yamux.carrier import SpliceCarrier
 from tunnel.wire.message_limits import NO_LIMIT_BYTES
 from tunnel.wire.messages import YamuxConfig
@@ -37,8 +38,15 @@ class FakeLink:
             gateway_limit_bytes=lambda: limit_bytes,
         )
         services = Services((ServiceEntry.parse("kuma.apps:80=127.0.0.1:1"),))
+        self.traffic = Traffic()
         self.carrier = SpliceCarrier(
-            wiring, YamuxConfig(), services=services, account=Account(), quota=Quota(), dial_seconds=5
+            wiring,
+            YamuxConfig(),
+            services=services,
+            account=Account(),
+            quota=Quota(),
+            traffic=self.traffic,
+            dial_seconds=5,
         )
         monkeypatch.setattr(dial, "connect", self._connect)
 

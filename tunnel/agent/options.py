@@ -1,0 +1,173 @@
+"""The options of `tunnel-agent`, and its commands: what may stand on the command line.
+
+Only reads the command line: it looks at no value and knows no default, for a variable may give what an option does not
+(`settings.py`). Options may stand before the command or after it; those after it win. No option may be abbreviated:
+`--token` must not be taken for `--token-file`.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from tunnel.version import VERSION
+
+PROGRAM = "tunnel-agent"
+
+Text = str | list[str] | None
+Given = Mapping[str, Text]
+"""Option -> its text, all its texts if it is repeatable, or None where it is not given."""
+
+
+class UsageError(Exception):
+    """The command line cannot be read; the text says which part of it."""
+
+
+@dataclass(slots=True, frozen=True)
+class CommandLine:
+    """A command and the options given to it. `command`: `run`, `check` or `status`."""
+
+    command: str
+    given: Given
+
+
+def _repeated(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[str] | None:  # noqa: ARG001
+    """None tells an option that is not given from one without values."""
+    return list(value) or None
+
+
+_many = functools.partial(click.option, multiple=True, callback=_repeated)
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    _many(
+        "--gateway",
+        metavar="URL",
+        help="ws://, wss://, http:// or https:// URL of a gateway; repeatable: one link to each",
+    ),
+    click.option("--token", help="the agent's token (better: --token-file or AGENT_TOKEN)"),
+    click.option("--token-file", metavar="FILE", help="file with the token; read at each dial"),
+    click.option("--cluster", help="the cluster this agent serves"),
+    click.option("--agent-id", metavar="ID", help="default: host name and a random suffix"),
+    click.option("--dialect", help="protocol on the link: yamux (the default), json or chunk"),
+    _many(
+        "--service",
+        metavar="NAME.NAMESPACE:PORT=HOST:PORT",
+        help="a service that may be reached, and its address; repeatable",
+    ),
+    _many(
+        "--allow",
+        metavar="NAMESPACE/SERVICE:PORT",
+        help="services that may be reached through cluster DNS; * stands for any part; repeatable",
+    ),
+    click.option("--cluster-domain", metavar="DOMAIN", help="default: cluster.local"),
+    click.option("--grace", metavar="SECONDS", help="how long running streams may take after SIGTERM; default: 10"),
+    click.option(
+        "--ping-interval",
+        metavar="SECONDS",
+        help="most time between two pings of a link; the gateway may ask for less; default: 10",
+    ),
+    click.option(
+        "--dead-after",
+        metavar="SECONDS",
+        help="give up a link that is silent for this long after a ping; the gateway may ask for less; default: 15",
+    ),
+    click.option("--dial-timeout", metavar="SECONDS", help="limit for connecting to a service; default: 10"),
+    click.option(
+        "--memory-limit", metavar="MIB", help="let windows grow only while less than this is held; default: 64"
+    ),
+    click.option("--ca-file", metavar="FILE", help="CA certificates to check the gateway's certificate with"),
+    click.option(
+        "--insecure-skip-verify",
+        is_flag=True,
+        flag_value="true",
+        default=None,
+        help="do not check the gateway's certificate",
+    ),
+    click.option(
+        "--health-bind",
+        metavar="HOST:PORT",
+        help="answer /healthz, /readyz, /status and /metrics there; :PORT is every address; default: off",
+    ),
+    click.option("--log-format", metavar="FORMAT", help="text (the default) or json"),
+    click.option("--log-level", metavar="LEVEL", help="debug, info (the default), warning or error"),
+)
+
+_json = click.option("--json", is_flag=True, flag_value="true", default=None, help="print JSON")
+
+
+def _with_options(command: Callable[..., None]) -> Callable[..., None]:
+    return functools.reduce(lambda made, option: option(made), reversed(_OPTIONS), command)
+
+
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    options_metavar="[OPTIONS]",
+    subcommand_metavar="[COMMAND]",
+)
+@_with_options
+@click.version_option(VERSION, prog_name=PROGRAM, message="%(prog)s %(version)s")
+@click.pass_context
+def commands(context: click.Context, /, **given: Text) -> None:
+    """Serves a cluster through a tunnel gateway.
+
+    Without a command it runs the agent. Each option may be a variable instead: --gateway is AGENT_GATEWAY.
+    """
+    context.obj = CommandLine("run", given)
+
+
+@commands.command()
+@_with_options
+@_json
+@click.pass_context
+def check(context: click.Context, /, **given: Text) -> None:
+    """Try what an agent with these options would do, and say what fails.
+
+    Exits with 1 if something does.
+    """
+    context.find_root().obj = CommandLine("check", _after(context.obj, given))
+
+
+@commands.command()
+@click.option(
+    "--url", help="the --health-bind address of a running agent; default: AGENT_HEALTH_BIND, or http://127.0.0.1:8081"
+)
+@_json
+@click.pass_context
+def status(context: click.Context, /, **given: Text) -> None:
+    """Say how a running agent is.
+
+    Exits with 1 if it has no link, and with 3 if it does not answer.
+    """
+    context.find_root().obj = CommandLine("status", _after(context.obj, given))
+
+
+def _after(before: CommandLine, given: Given) -> Given:
+    return {**before.given, **{name: value for name, value in given.items() if value is not None}}
+
+
+def parse(arguments: Sequence[str]) -> CommandLine:
+    """What the command line says. Raises UsageError; `--help` and `--version` print and raise SystemExit."""
+    try:
+        with commands.make_context(PROGRAM, list(arguments)) as context:
+            commands.invoke(context)
+            line = context.obj
+    except click.exceptions.Exit as left:
+        raise SystemExit(left.exit_code) from None
+    except click.UsageError as error:
+        raise UsageError(_told(error)) from None
+    assert isinstance(line, CommandLine)  # noqa: S101 (each command sets it)
+    return line
+
+
+def _told(error: click.UsageError) -> str:
+    """The error in the words of before (argparse), which others may look for."""
+    if isinstance(error, click.NoSuchOption):
+        return f"unrecognized arguments: {error.option_name}"
+    if isinstance(error, click.NoSuchCommand):
+        return f"unrecognized arguments: {error.command_name} (the commands are: {', '.join(commands.commands)})"
+    if isinstance(error, click.BadOptionUsage) and "requires an argument" in error.message:
+        return f"argument {error.option_name}: expected one argument"
+    return error.format_message().rstrip(".")
