@@ -27,6 +27,8 @@ HEADROOM: Final = 1.25
 """Beyond rate x round trip: room for the rate to rise, and for its measurement to be wrong."""
 RISE: Final = 0.1
 """A rate higher than those before by more than this still rises: the window leads it by as much, at most by twice."""
+SLACK: Final = 1.02
+"""Credit takes a little longer than a ping: a window that is the brake passes a little less than once a round trip."""
 ROOMY_EPOCHS: Final = 8
 """For so long, in shortest epochs, a window must be much too large before it shrinks."""
 
@@ -92,7 +94,7 @@ class Fitting:
             rise = min(rate / best - 1, 1.0)
         rates.append(rate)
         size, needed = window.size, rate * rtt
-        if needed + window.portion >= size:  # the window is the brake: the peer lacks what was not worth an update
+        if needed * SLACK + window.portion >= size:  # the window is the brake: the peer lacks what was not worth an update
             needed = max(needed, size)
         wanted = self._wanted(needed, rise)
         if wanted * HEADROOM < size:

@@ -3,7 +3,7 @@
 from itertools import cycle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.tunnel.yamux.wire import data, everything, frames, measure, said, window
@@ -198,6 +198,7 @@ class TestGrowth:
         frame_sizes=st.lists(st.integers(1, 5000), min_size=1, max_size=20),
         cuts=st.lists(st.integers(1, 3000), min_size=1, max_size=20),
     )
+    @example(frame_sizes=[7], cuts=[4])  # nearly a whole portion is never worth an update
     def test_a_window_that_is_the_brake_grows_to_its_limit_however_it_is_filled(self, frame_sizes, cuts):
         """The peer sends all it may in each round trip, in frames of any size, and they come in pieces of any size."""
         session = measured(0.1, limits=Limits(initial_window=600, max_window=5000))
