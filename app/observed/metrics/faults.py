@@ -19,7 +19,7 @@ class Fault(StrEnum):
     NONE = "none"
     """Nobody: the service's answer was passed on, or a WebSocket opened."""
     CLIENT = "client"
-    """The client sent what cannot be served, left, or met a limit that the operator set."""
+    """The client sent what cannot be served, left, or met a limit or a decision of the operator."""
     SERVICE = "service"
     """The service answered with an error of its own, wrongly, too slowly or not at all."""
     TUNNEL = "tunnel"
@@ -33,6 +33,7 @@ _OF_PROBLEMS: dict[Fault, tuple[problems.Problem, ...]] = {
         problems.VERSION_NOT_SUPPORTED, problems.UPGRADE_REQUIRED, problems.HEAD_TIMEOUT, problems.BODY_TOO_LARGE,
         problems.BODY_FRAMING, problems.REQUEST_TIMEOUT, problems.ORIGIN_REFUSED, problems.TOO_MANY_OF_ROUTE,
         problems.TOO_MANY_OF_CLUSTER, problems.TOO_MANY_OF_CLIENT, problems.TOO_MANY_REQUESTS_OF_CLIENT,
+        problems.ENDED_BY_OPERATOR,
     ),
     Fault.SERVICE: (
         problems.UNREACHABLE, problems.SERVICE_REFUSED, problems.NO_SUCH_SERVICE, problems.SERVICE_SLOW,

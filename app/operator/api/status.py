@@ -97,10 +97,7 @@ async def status(node: Node, _: Asked) -> Answer:
 
 def _warnings(gateway: Gateway, error: str | None) -> list[str]:
     found = [] if error is None else [f"the configuration on disk is not in force: {error}"]
-    found += [
-        f"no token covers cluster {name}: its routes answer 503; add an [[agents]] entry"
-        for name in gateway.settings.uncovered_clusters()
-    ]
+    found += gateway.settings.warnings()
     if gateway.learned.is_kept is False:
         found.append("the file of learned routes cannot be written: they are lost with a restart; see the log")
     if gateway.account.refuses:

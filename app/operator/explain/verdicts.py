@@ -106,6 +106,7 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
         "the gateway has no room for another request", "See gateway_limits_hit_total: waiting, streams_link."
     ),
     "ended_for_room": Verdict("the gateway ended the request to make room", 'See "Memory" in docs/operation.md.'),
+    "ended_by_operator": Verdict("somebody ended the probe", "The events have exchange_ended_by_operator."),
     "stopping": Verdict("this node is stopping", "Ask another node."),
     "stopping_unanswered": Verdict("this node stopped before the service answered", "Ask another node."),
     "service_refused": Verdict(

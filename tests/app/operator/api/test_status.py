@@ -60,7 +60,7 @@ async def test_a_node_that_drains_says_so():
 async def test_what_to_look_at_is_a_sentence():
     async with stage(routes=FILE) as s:
         assert (await told(s, "/-/status"))["warnings"] == [
-            "no token covers cluster c1: its routes answer 503; add an [[agents]] entry"
+            "cluster c1 has routes, but no agent's token covers it; add it to an [[agents]] entry"
         ]
 
 
