@@ -94,7 +94,8 @@ class Fitting:
             rise = min(rate / best - 1, 1.0)
         rates.append(rate)
         size, needed = window.size, rate * rtt
-        if needed * SLACK + window.portion >= size:  # the window is the brake: the peer lacks what was not worth an update
+        if needed * SLACK + window.portion >= size:
+            # The window is the brake: the peer lacks what was not worth an update.
             needed = max(needed, size)
         wanted = self._wanted(needed, rise)
         if wanted * HEADROOM < size:
