@@ -22,8 +22,6 @@ class Reason(NamedTuple):
     code: Code
     explanation: str
     """What happened, and what to do."""
-    in_force: bool = False
-    """It takes its requests all the same, and answers them with an error."""
 
 
 _EXPIRED: Final = Reason(
@@ -49,7 +47,7 @@ class Reasons:
         cluster = route.target.cluster
         if cluster in self._uncovered:
             text = f"no token covers cluster {cluster}, so it answers 503; add an [[agents]] entry for the cluster"
-            return Reason("no_token", text, in_force=True)
+            return Reason("no_token", text)
         return None
 
     def _of_agents(self, learned: Learned) -> Reason | None:

@@ -1,7 +1,8 @@
 """An agent's WebSocket on a connection of our own: an `AgentWebSocket`, and the `Peer` of its connection.
 
 Who admits agents awaits what they send until there is a link (`app/agents/`); one task of this connection does. The
-link's own messages go straight from the channel to the link.
+link's own messages go straight from the channel to the link. Answers have a Date, with which `tunnel-agent check` looks
+at the agent's clock.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from tunnel.port import Headers
 
 from ..agents.socket import AgentLeftError
+from ..public.dates import dated
 from .agent_channel import AgentChannel
 from .handshake import TurnedDown, accepting
 from .upgraded import Upgraded
@@ -76,7 +78,7 @@ class AgentHandshake(Upgraded[AgentChannel]):
         transport = self._connection.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the agent has left")
-        transport.write(accepting(self._key, None, []))
+        transport.write(accepting(self._key, None, dated([])))
         wire = self._make_socket(transport)
         wire.on_received, wire.on_ended, wire.ping_failed = self._queue.put_nowait, self._ended, self._ping_failed
         channel = self._channel = AgentChannel(wire)
@@ -85,7 +87,7 @@ class AgentHandshake(Upgraded[AgentChannel]):
     async def refuse(self, status: int, headers: Headers, body: bytes, /) -> None:
         """Answer the handshake with this, and wait until that is with the transport."""
         self._refusing = self._loop.create_future()
-        self._connection.turn_down(TurnedDown(self._refused), status, headers, body)
+        self._connection.turn_down(TurnedDown(self._refused), status, dated(headers), body)
         if self._is_gone or self._connection.transport is None:
             return
         await self._refusing

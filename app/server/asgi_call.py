@@ -15,6 +15,7 @@ from tunnel.account import Account, Holding
 from tunnel.override import override
 
 from ..public.client_port import HttpClient, HttpListener
+from ..public.dates import dated
 from ..rules import problems
 from ..rules.problems import Problem
 
@@ -159,7 +160,8 @@ class AsgiCall(HttpListener):
             return
         if message["type"] == "http.response.start":
             self._started = True
-            self._client.start(message["status"], [(name.lower(), value) for name, value in message["headers"]])
+            fields = [(name.lower(), value) for name, value in message["headers"]]
+            self._client.start(message["status"], dated(fields))
             return
         body = message.get("body", b"")
         if body:

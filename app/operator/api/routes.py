@@ -132,8 +132,7 @@ class _Selection:
 
     def _step(self, key: str, route: Route | Learned) -> Step:
         reason = self._reasons.of(route)
-        in_force = reason is None or reason.in_force
-        if self._in_force is not None and in_force != self._in_force:
+        if self._in_force is not None and (reason is None) != self._in_force:
             return None
         return key, item_of(route, reason, self._connected)
 
@@ -149,7 +148,7 @@ def item_of(route: Route | Learned, reason: Reason | None, connected: Container[
         target=str(target),
         scheme=target.scheme,
         origin="learned" if isinstance(route, Learned) else "file",
-        in_force=reason is None or reason.in_force,
+        in_force=reason is None,
         expires_at=_seconds(route.expires_at) if isinstance(route, Learned) else None,
         reason=None if reason is None else reason.code,
         explanation=None if reason is None else reason.explanation,

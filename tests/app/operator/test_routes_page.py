@@ -42,7 +42,7 @@ async def test_routes_of_both_origins():
             assert all((text is None) == (code is None) for code, text in reasons)
             assert (answer.status, answer.header(b"content-type")) == (200, b"application/json")
             away = {"connected": False}
-            common = {"origin": "file", "in_force": True, "expires_at": None, "cluster": "c", **away}
+            common = {"origin": "file", "in_force": False, "expires_at": None, "cluster": "c", **away}
             learned = {
                 "origin": "learned", "expires_at": "2027-01-16T08:00:00+00:00", "cluster": "a",
                 "target": "a/ingress/traefik:80", "scheme": "http", **away,

@@ -130,10 +130,10 @@ async def test_a_control_host_is_never_routed():
 
 
 @dialogue
-async def test_a_route_of_the_file_without_a_token_is_in_force_and_answers_503():
+async def test_a_route_of_the_file_without_a_token_answers_503_and_is_not_in_force():
     async with made(grants={}) as s:
         text = "no token covers cluster c1, so it answers 503; add an [[agents]] entry for the cluster"
-        assert await reason(s, "a.test", "file") == ("no_token", text, True)
+        assert await reason(s, "a.test", "file") == ("no_token", text, False)
 
 
 @dialogue
