@@ -1,16 +1,16 @@
 """`python -m app [serve] --config gateway.toml --host 127.0.0.1 --port 8080`: the gateway as a program.
 
-Also `check`, `token` and `drain`: see `app/cli.py`.
+Its other commands, such as `check` and `status`: see `app/commands/`.
 """
 
 import sys
 
-from . import cli
+from . import commands
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Do what the command line says, and exit with its status."""
-    raise SystemExit(cli.run(sys.argv[1:] if arguments is None else arguments))
+    raise SystemExit(commands.run(sys.argv[1:] if arguments is None else arguments))
 
 
 if __name__ == "__main__":

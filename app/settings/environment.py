@@ -43,6 +43,18 @@ def web_concurrency() -> str | None:
     return os.environ.get("WEB_CONCURRENCY")
 
 
+def wants_colours(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether the person at the terminal wants colours, and it has some."""
+    environment = process_environment() if environment is None else environment
+    return not environment.get("NO_COLOR") and not is_plain_terminal(environment)
+
+
+def is_plain_terminal(environment: Mapping[str, str] | None = None) -> bool:
+    """Whether the terminal, if there is one, knows no control sequences."""
+    environment = process_environment() if environment is None else environment
+    return environment.get("TERM") == "dumb"
+
+
 def config_file(environment: Mapping[str, str]) -> str | None:
     """The file that `GATEWAY_CONFIG` names. None where it is not set or empty."""
     return environment.get(PREFIX + "CONFIG") or None

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from app import cli
 from app.rules import problems
 from app.settings.schema import AgentEntry, File, RouteEntry, keys_of
+from tests.fakes.command_line import parsed
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "operation.md").read_text(encoding="utf-8")
@@ -158,4 +158,4 @@ def test_the_commands_it_shows_are_commands():
     assert shown == {"check", "serve", "drain"}
     told = re.findall(r"^tunnel-gateway serve (.*)$", DOCUMENT, re.MULTILINE)
     (options,) = told
-    assert cli.parser().parse_args(["serve", *options.split()]).config == "gateway.toml"
+    assert parsed(["serve", *options.split()]).config == "gateway.toml"

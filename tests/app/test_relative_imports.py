@@ -67,7 +67,7 @@ def test_no_source_names_its_own_package(file: Path) -> None:
         "command = [python, '-m', 'app.demo.chat']",
         "command = [python, '-m', 'app', '--port', '1']",
         "uvicorn.run('app.main:app')",
-        "import_module('app.cli')",
+        "import_module('app.commands')",
     ],
 )
 def test_the_check_sees_it(source: str) -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import cli
 from app.operator.reload import NEEDS_RESTART
 from app.settings import Settings, load
 from app.settings.schema import AgentEntry, File, PolicyKeys, RouteEntry, keys_of
+from tests.fakes.command_line import parsed
 from tests.k8s.charts import (
     ADMIN_TOKEN,
     CERTIFICATE,
@@ -168,11 +168,11 @@ def test_the_chart_restarts_for_what_the_product_says() -> None:
 @pytest.mark.parametrize("values", [{}, GATEWAY_FULL, {"listen": "::", "admin": {"token": ADMIN_TOKEN}}])
 def test_the_product_takes_the_commands_and_drains_where_its_admin_listener_is(values: Values, tmp_path: Path) -> None:
     deployment = find(render("gateway", values), "Deployment")
-    serve = cli.parser().parse_args(at(deployment, f"{CONTAINER}/args"))
+    serve = parsed(at(deployment, f"{CONTAINER}/args"))
     assert at(deployment, f"{CONTAINER}/command") == ["tunnel-gateway"]
     assert (serve.command, serve.port) == ("serve", at(deployment, f"{CONTAINER}/ports/name=http/containerPort"))
     program, *arguments = at(deployment, f"{CONTAINER}/lifecycle/preStop/exec/command")
-    drain = cli.parser().parse_args(arguments)
+    drain = parsed(arguments)
     read = loaded(toml_of(values), tmp_path)
     assert (program, drain.command) == ("tunnel-gateway", "drain")
     assert read.admin_bind is not None

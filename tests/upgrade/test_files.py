@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from app import cli
+from app.commands import run
 from app.learned import Learned, LearnedRoutes, Store
 from app.settings import ConfigurationError, Settings, load, token_hash
+from tests.fakes.command_line import parsed
 from tests.upgrade.recorded import FILES, command_lines, copied, lines, variables
 from tunnel.agent.settings import AgentSettings, read
 
@@ -242,19 +243,17 @@ def test_every_option_of_the_gateway_is_taken(
     copied(tmp_path)
     monkeypatch.chdir(tmp_path)
     short, serve, check, token, drain = command_lines("tunnel-gateway")
-    started: list[tuple[str | None, str, int]] = []
-    monkeypatch.setattr(cli, "serve", lambda *given: started.append(given) or 0)  # type: ignore[func-returns-value]
-    assert [cli.run(short), cli.run(serve)] == [0, 0]
-    assert started == [("gateway.toml", "0.0.0.0", 8081), ("gateway.toml", "::", 8082)]
-    asked: list[tuple[str, float | None, str | None]] = []
-    monkeypatch.setattr(cli, "drain", lambda *given: asked.append(given) or 0)  # type: ignore[func-returns-value]
-    assert cli.run(drain) == 0
-    assert asked == [("http://127.0.0.1:8081", 30.5, "admin-token")]
-    assert cli.run(check) == 0
+    first, second = parsed(short), parsed(serve)
+    assert (first.command, first.config, first.host, first.port) == ("serve", "gateway.toml", "0.0.0.0", 8081)
+    assert (second.command, second.config, second.host, second.port) == ("serve", "gateway.toml", "::", 8082)
+    asked = parsed(drain)
+    assert (asked.command, asked.url, asked.wait) == ("drain", "http://127.0.0.1:8081", 30.5)
+    assert asked.admin_token_file == "admin-token"
+    assert run(check) == 0
     assert capsys.readouterr().out == (
         "gateway.toml: ok: 4 routes of 4 hosts, 4 agent tokens (1 revoked), admin token set\n"
     )
-    assert cli.run(token) == 0
+    assert run(token) == 0
     printed = capsys.readouterr()
     (entry,) = tomllib.loads(printed.err)["agents"]
     assert entry == {"token_sha256": token_hash(printed.out.strip()).hex(), "clusters": ["c1", "c2"]}

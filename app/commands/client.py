@@ -1,0 +1,49 @@
+"""The options that all client commands share: where the gateway is, the token for it, and JSON for programs."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from .gateway import RunningGateway
+from .values import GATEWAY_URL, LIMIT
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+Function = Callable[..., Any]
+
+
+def client(function: Function) -> Function:
+    """Call the function with `gateway`, a RunningGateway, and `as_json`, besides its own options."""
+
+    @functools.wraps(function)
+    def run(url: str, admin_token_file: str | None, **options: Any) -> Any:  # noqa: ANN401
+        name = click.get_current_context().info_name or ""
+        return function(gateway=RunningGateway(name, url, admin_token_file), **options)
+
+    for option in (_JSON, _ADMIN_TOKEN_FILE, _URL):
+        option(run)
+    return run
+
+
+def limited(function: Function) -> Function:
+    """Add `--limit`, the most rows to show."""
+    option = click.option(
+        "--limit", type=LIMIT, metavar="NUMBER", help="show at most so many (default: all that there are)"
+    )
+    return option(function)
+
+
+_URL = click.option(
+    "--url",
+    type=GATEWAY_URL,
+    metavar="URL",
+    default=DEFAULT_URL,
+    envvar="GATEWAY_URL",
+    help=f"address of the gateway, or of its admin_bind (default: GATEWAY_URL, else {DEFAULT_URL})",
+)
+_ADMIN_TOKEN_FILE = click.option(
+    "--admin-token-file", metavar="FILE", help="file with the admin token (default: GATEWAY_ADMIN_TOKEN)"
+)
+_JSON = click.option("--json", "as_json", is_flag=True, help="print the gateway's JSON")

@@ -1,0 +1,64 @@
+"""`events`: what happened lately on a running gateway, and what happens."""
+
+import click
+
+from . import terminal
+from .client import client, limited
+from .command import Command
+from .following import follow
+from .gateway import Query, RunningGateway
+from .lists import rows_of
+from .tables import Row, wrapped
+
+_MEANING = {"warning": "doubtful", "error": "bad"}
+_LEAST_TEXT = 30
+
+
+@click.command("events", cls=Command, short_help="Show what happened lately, and what happens.")
+@click.option("--follow", "follows", is_flag=True, help="then print each event as it happens, until Ctrl-C")
+@click.option("--kind", metavar="KIND", help="only events of this kind, such as link_refused")
+@click.option("--cluster", metavar="NAME", help="only events about this cluster")
+@click.option("--level", metavar="LEVEL", help="only events of this level: info, warning or error")
+@click.option("--after", metavar="NUMBER", help="only events with a higher number")
+@limited
+@client
+def command(gateway: RunningGateway, limit: int | None, *, follows: bool, as_json: bool, **filters: str | None) -> None:
+    """Show what happened lately: links, refused agents, reloads, limits. The oldest first."""
+    if follows:
+        if limit is not None:
+            raise click.UsageError("--limit and --follow exclude each other", click.get_current_context())
+        _follow(gateway, filters, as_json=as_json)
+    page = gateway.pages("events", filters, limit)
+    if as_json:
+        terminal.print_json(page)
+        return
+    rows = rows_of(gateway, page, "events")
+    for row in rows:
+        _print(row)
+    if not rows:
+        click.echo("no events")
+
+
+def _follow(gateway: RunningGateway, filters: Query, *, as_json: bool) -> None:
+    """Print each event. Ends with an error only."""
+    for event in follow(gateway, "/-/events", filters):
+        row = gateway.read(event.data)
+        if as_json:
+            terminal.print_json(row, in_one_line=True)
+        else:
+            _print(row)
+
+
+def _print(row: Row) -> None:
+    """Time, level, kind and message; what of the message does not fit goes on below itself."""
+    level = terminal.escaped(str(row.get("level")))
+    kind = terminal.escaped(str(row.get("kind")))
+    at = terminal.escaped(str(row.get("at")))
+    before = len(at) + 2 + max(7, len(level)) + 2 + len(kind) + 2
+    width = terminal.width()
+    first, *others = wrapped(
+        terminal.escaped(str(row.get("message"))), None if width is None else max(_LEAST_TEXT, width - before)
+    )
+    click.echo(f"{at}  {terminal.coloured(level.ljust(7), _MEANING.get(level))}  {kind}  {first}")
+    for other in others:
+        click.echo(" " * before + other)

@@ -1,0 +1,74 @@
+"""`show` and `watch`: a list of the API, once or as it changes, as a table or as JSON."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+import click
+
+from . import terminal
+from .following import follow
+from .gateway import Json, Query, RunningGateway
+from .tables import Column, Row, table
+
+
+def show(
+    gateway: RunningGateway,
+    resource: str,
+    columns: Sequence[Column],
+    query: Query,
+    *,
+    limit: int | None,
+    as_json: bool,
+) -> Json:
+    """Print the list, and return it as if it came on one page. Raises CommandError."""
+    page = gateway.pages(resource, query, limit)
+    if as_json:
+        terminal.print_json(page)
+    else:
+        for line in _lines(gateway, resource, columns, page):
+            click.echo(line)
+    return page
+
+
+def watch(
+    gateway: RunningGateway, resource: str, columns: Sequence[Column], query: Query, *, limit: int | None, as_json: bool
+) -> None:
+    """Print the list, and again when it has changed; on a terminal in the same place. Ends with an error only."""
+    for event in follow(gateway, f"/-/{resource}", {**query, "limit": limit}):
+        page = gateway.read(event.data)
+        if as_json:
+            terminal.print_json(page, in_one_line=True)
+            continue
+        lines = _lines(gateway, resource, columns, page)
+        if terminal.may_be_cleared():
+            click.echo(terminal.CLEAR + "\n".join(lines[: terminal.height() - 1]))
+        else:
+            click.echo("\n".join([*lines, ""]))
+
+
+def rows_of(gateway: RunningGateway, page: Mapping[str, object], resource: str) -> list[Row]:
+    """The rows of a page. Raises UnreachableError."""
+    rows = page.get(resource)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise gateway.not_a_gateway()
+    return rows
+
+
+def is_in(row: Row, name: str) -> str:
+    """Yes or no."""
+    return "yes" if row.get(name) else "no"
+
+
+def plain(value: object) -> str:
+    """A value of the API in words: texts as they are, others as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _lines(gateway: RunningGateway, resource: str, columns: Sequence[Column], page: Json) -> list[str]:
+    rows, total = rows_of(gateway, page, resource), page.get("total")
+    if not rows:
+        return [f"no {resource}" if not total else f"none of {total} {resource}"]
+    lines = table(columns, rows, terminal.width())
+    if terminal.is_terminal() and page.get("next") is not None:
+        lines.append(f"{len(rows)} of {total} {resource}")
+    return lines
