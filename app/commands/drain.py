@@ -54,4 +54,4 @@ def _print(answer: dict[str, object], *, as_json: bool) -> None:
     if as_json:
         terminal.print_json(answer)
     else:
-        click.echo(terminal.escaped(f"{answer.get('link')}: {answer.get('message')}"))
+        click.echo(terminal.escaped(str(answer.get("message"))))
