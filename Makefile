@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CONFIG ?= gateway.toml
 ARGS ?=
 
-.PHONY: help demo run agent test test-unit test-system test-all check fix bench bench-quick soak chaos dist lock manifests clean
+.PHONY: help demo run agent test test-unit test-system test-all check fix bench bench-quick soak chaos dist lock docs manifests clean
 
 help:  ## list all commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -77,6 +77,9 @@ soak: $(VENV)/.dev  ## run ten minutes of traffic with faults of every kind; SEC
 
 chaos: $(VENV)/.dev  ## run ten minutes of faults drawn from a seed, and check that nothing is lost; SECONDS=60, SEED=1
 	CHAOS_SECONDS=$(or $(SECONDS),600) CHAOS_SEED=$(SEED) $(BIN)/python -m pytest tests/chaos -s $(ARGS)
+
+docs: $(VENV)/.dev  ## write the reference of the command lines, docs/cli.md
+	$(BIN)/python .build/reference.py
 
 manifests: $(VENV)/.dev  ## render the plain Kubernetes manifests from the charts
 	$(BIN)/python k8s/render.py $(ARGS)

@@ -14,17 +14,20 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 Function = Callable[..., Any]
 
 
-def client(function: Function) -> Function:
-    """Call the function with `gateway`, a RunningGateway, and `as_json`, besides its own options."""
+def url_and_token(function: Function) -> Function:
+    """Call the function with `gateway`, a RunningGateway, besides its own options."""
 
     @functools.wraps(function)
     def run(url: str, admin_token_file: str | None, **options: Any) -> Any:  # noqa: ANN401
         name = click.get_current_context().info_name or ""
         return function(gateway=RunningGateway(name, url, admin_token_file), **options)
 
-    for option in (_JSON, _ADMIN_TOKEN_FILE, _URL):
-        option(run)
-    return run
+    return _URL(_ADMIN_TOKEN_FILE(run))
+
+
+def client(function: Function) -> Function:
+    """Call the function with `gateway` and with `as_json`, besides its own options."""
+    return url_and_token(_JSON(function))
 
 
 def limited(function: Function) -> Function:

@@ -31,6 +31,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "events",
         "reload",
         "drain",
+        "diag",
     ),
 }
 """Heading -> commands. Each one is the object `command` of the module with its name."""

@@ -1,0 +1,74 @@
+"""What the archive of `diag` holds: masked, bounded, and whole where an answer is missing."""
+
+import io
+import tarfile
+
+import pytest
+
+from app.commands import bundle
+from app.commands.statuses import CommandError, Status
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("GET /a?token=x HTTP/1.1", "GET /a?*** HTTP/1.1"),
+        ("see https://h.test/p?a=1&b=2, then", "see https://h.test/p?*** then"),
+        ("Bearer abc.def-1=", "Bearer ***"),
+        ("basic dXNlcjpw", "basic ***"),
+        ("failed: Authorization: Bearer abc", "failed: Authorization: ***"),
+        ('"Cookie": "a=1; b=2"', '"Cookie": ***'),
+        ("set-cookie=a", "set-cookie=***"),
+        ("why? nobody knows", "why? nobody knows"),
+        ("a bearer of news", "a bearer *** news"),
+        ("plain", "plain"),
+    ],
+)
+def test_what_may_be_a_secret_is_masked(text: str, shown: str) -> None:
+    assert bundle.masked(text) == shown
+
+
+class Asked:
+    """A gateway that has everything but what `lacks` names."""
+
+    def __init__(self, lacks: dict[str, Status]) -> None:
+        self._lacks = lacks
+        self.limits: list[int | None] = []
+
+    def ask(self, method: str, path: str) -> dict[str, object]:
+        return self._answer(path.removeprefix("/-/"))
+
+    def pages(self, name: str, query: object, limit: int | None) -> dict[str, object]:
+        self.limits.append(limit)
+        return self._answer(name)
+
+    def answer(self, method: str, path: str) -> object:
+        raise CommandError("no metrics: Authorization: Bearer x")
+
+    def _answer(self, name: str) -> dict[str, object]:
+        if name in self._lacks:
+            raise CommandError(f"{name} is missing", "and why", status=self._lacks[name])
+        return {"name": name, "deep": [{"text": "/a?b=c"}], "number": 1, "nothing": None}
+
+
+def test_what_could_not_be_had_is_named() -> None:
+    asked = Asked({"links": Status.FAILED})
+    found = dict(bundle.files(asked))  # type: ignore[arg-type]
+    assert (
+        found["missing.txt"] == "links.json: links is missing; and why\nmetrics.txt: no metrics: Authorization: ***\n"
+    )
+    assert "links.json" not in found
+    assert '"text": "/a?***"' in found["routes.json"]
+    assert set(asked.limits) == {bundle.ROWS}
+
+
+@pytest.mark.parametrize("status", [Status.UNREACHABLE, Status.UNAUTHORISED])
+def test_without_a_gateway_or_its_token_there_is_nothing_to_gather(status: Status) -> None:
+    with pytest.raises(CommandError):
+        list(bundle.files(Asked({"status": status})))  # type: ignore[arg-type]
+
+
+def test_the_archive_has_a_folder_and_only_its_owner_reads_it() -> None:
+    with tarfile.open(fileobj=io.BytesIO(bundle.archive(iter([("a.txt", "\ud800 text")])))) as tar:
+        (entry,) = tar.getmembers()
+        assert (entry.name, entry.mode, entry.uname) == ("tunnel-gateway-diag/a.txt", 0o600, "")
