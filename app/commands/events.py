@@ -36,7 +36,7 @@ def command(gateway: RunningGateway, limit: int | None, *, follows: bool, as_jso
     for row in rows:
         _print(row)
     if not rows:
-        click.echo("no events")
+        terminal.put("no events")
 
 
 def _follow(gateway: RunningGateway, filters: Query, *, as_json: bool) -> None:
@@ -59,6 +59,6 @@ def _print(row: Row) -> None:
     first, *others = wrapped(
         terminal.escaped(str(row.get("message"))), None if width is None else max(_LEAST_TEXT, width - before)
     )
-    click.echo(f"{at}  {terminal.coloured(level.ljust(7), _MEANING.get(level))}  {kind}  {first}")
+    terminal.put(f"{at}  {terminal.coloured(level.ljust(7), _MEANING.get(level))}  {kind}  {first}")
     for other in others:
-        click.echo(" " * before + other)
+        terminal.put(" " * before + other)
