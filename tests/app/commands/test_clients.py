@@ -151,7 +151,7 @@ def test_a_limit_ends_the_list(script: Script, ran: Run, terminal: Callable[[int
 
 
 def test_events(script: Script, ran: Run):
-    bad = {**EVENT, "number": 2, "level": "warning", "kind": "link_refused", "message": "refused\x1b[2J"}
+    bad = {**EVENT, "number": 2, "level": "warning", "kind": "link_refused", "message": "refused\x1b[2J", "link": None}
     script.say("/-/events", Said(page("events", EVENT, bad, following=2)))
     assert ran("events", "--level", "warning", "--after", "7").out.splitlines() == [
         "2026-01-01T00:00:00.000Z  info     link_ready  link-7: ready",
@@ -159,13 +159,18 @@ def test_events(script: Script, ran: Run):
     ]
     (line,) = script.lines()
     assert sorted(line.partition("?")[2].split("&")) == ["after=7", "level=warning", "limit=1000"]
+    script.say("/-/events", Said(page("events", {**EVENT, "message": "it is gone"}, following=2)))
+    assert ran("events").out.endswith("  link_ready  link-7: it is gone\n")
     script.say("/-/events", Said(page("events", following=2)))
     assert ran("events").out == "no events\n"
 
 
 def test_long_events_go_on_below_themselves(script: Script, ran: Run, terminal: Callable[[int], None]):
     terminal(80)
-    script.say("/-/events", Said(page("events", {**EVENT, "message": "some words, " * 4 + "an end"}, following=1)))
+    script.say(
+        "/-/events",
+        Said(page("events", {**EVENT, "message": "some words, " * 4 + "an end", "link": None}, following=1)),
+    )
     first, second = ran("events").out.splitlines()
     assert first.endswith("  link_ready  some words, some words, some")
     assert second == " " * 47 + "words, some words, an end"
@@ -234,7 +239,7 @@ def test_reload(script: Script, ran: Run):
     told = ran("reload")
     assert (told.status, told.out) == (2, "")
     assert told.err.splitlines() == [
-        f"tunnel-gateway: reload: {script.url} answered 409: refused",
+        f"tunnel-gateway: reload: {script.url}: the configuration is wrong, and nothing has changed",
         "tunnel-gateway: gateway.toml:1: one",
         "tunnel-gateway: gateway.toml:2: two\\x1b",
     ]
