@@ -191,12 +191,14 @@ def test_the_configuration_is_read_again(town: Town) -> None:
         assert f"tunnel-gateway: {file}:1: log_level: 'loud' is not valid" in told.err
         assert f"tunnel-gateway: {file}:2: max_waiting_requests: " in told.err
         assert "warning: the configuration on disk is not in force" in town.run("status").out
-        file.write_text('log_level = "debug"\n' + good)
+        file.write_text(good.replace(f"closed.{DOMAIN}", "other.test"))
         assert town.run("reload").status == 0
         state = town.run("status", "--json").json["configuration"]
         assert (state["error"], state["reloads"]) == (None, 1), "by us, or by the gateway that watches its file"
+        assert "\nother.test" in town.run("routes").out
     finally:
         file.write_text(good)
+        assert town.run("reload").status == 0
 
 
 def test_the_address_of_the_command_line_stays(town: Town) -> None:
