@@ -36,7 +36,7 @@ def command(gateway: RunningGateway, limit: int | None, *, follows: bool, as_jso
     for row in rows:
         _print(row)
     if not rows:
-        click.echo("no events")
+        terminal.put("no events")
 
 
 def _follow(gateway: RunningGateway, filters: Query, *, as_json: bool) -> None:
@@ -55,10 +55,12 @@ def _print(row: Row) -> None:
     kind = terminal.escaped(str(row.get("kind")))
     at = terminal.escaped(str(row.get("at")))
     before = len(at) + 2 + max(7, len(level)) + 2 + len(kind) + 2
+    message = str(row.get("message"))
+    if (link := row.get("link")) and str(link) not in message:
+        message = f"{link}: {message}"
     width = terminal.width()
-    first, *others = wrapped(
-        terminal.escaped(str(row.get("message"))), None if width is None else max(_LEAST_TEXT, width - before)
-    )
-    click.echo(f"{at}  {terminal.coloured(level.ljust(7), _MEANING.get(level))}  {kind}  {first}")
+    room = None if width is None else max(_LEAST_TEXT, width - before)
+    first, *others = wrapped(terminal.escaped(message), room)
+    terminal.put(f"{at}  {terminal.coloured(level.ljust(7), _MEANING.get(level))}  {kind}  {first}")
     for other in others:
-        click.echo(" " * before + other)
+        terminal.put(" " * before + other)

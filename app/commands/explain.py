@@ -52,7 +52,7 @@ def command(
         except (KeyError, TypeError, AttributeError):
             raise gateway.not_a_gateway() from None
         for line in lines:
-            click.echo(line)
+            terminal.put(line)
     return Status.DONE if works else Status.FAILED
 
 
@@ -86,7 +86,7 @@ def _described(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if told["policy"] is not None:
         yield "policy", ", ".join(f"{key} {plain(value)}" for key, value in told["policy"].items() if _says(value))
     if cluster is not None:
-        connected = f"connected, {cluster['links']} links" if cluster["connected"] else "not connected"
+        connected = f"connected (links: {cluster['links']})" if cluster["connected"] else "not connected"
         why = f": {cluster['why_not']}" if cluster["why_not"] else ""
         yield "cluster", f"{cluster['cluster']}, {connected}{why}"
     if link is not None:

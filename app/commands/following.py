@@ -63,7 +63,7 @@ class EventReader:
 
 
 def follow(
-    gateway: RunningGateway, path: str, query: Query, *, sleep: Callable[[float], None] = time.sleep
+    gateway: RunningGateway, path: str, query: Query, *, sleep: Callable[[float], None] | None = None
 ) -> Iterator[ServerEvent]:
     """The events of a path that can be watched, without end.
 
@@ -86,7 +86,7 @@ def follow(
             if not has_begun or error.status is Status.UNAUTHORISED:
                 raise
         complain(f"{gateway.command}: {gateway.url}: the connection ended; trying again")
-        found = _found_again(gateway, sleep)
+        found = _found_again(gateway, sleep or time.sleep)
         if found != process:
             process, last = found, ""
 

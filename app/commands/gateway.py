@@ -116,8 +116,8 @@ class RunningGateway:
         if status == 400 and body.get("parameter"):
             raise CommandError(f"{self.command}: {told(response.text)}", status=Status.WRONG)
         if status == 409 and isinstance(body.get("errors"), list):
-            lines = [str(line) for line in body["errors"]]
-            raise CommandError(answered, *lines, status=Status.WRONG)
+            first = f"{self.command}: {self.url}: the configuration is wrong, and nothing has changed"
+            raise CommandError(first, *map(str, body["errors"]), status=Status.WRONG)
         if status == 404:
             raise CommandError(answered + _about_path(response.request.url.path))
         raise CommandError(answered)

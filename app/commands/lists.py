@@ -3,8 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 
-import click
-
 from . import terminal
 from .following import follow
 from .gateway import Json, Query, RunningGateway
@@ -26,7 +24,7 @@ def show(
         terminal.print_json(page)
     else:
         for line in _lines(gateway, resource, columns, page):
-            click.echo(line)
+            terminal.put(line)
     return page
 
 
@@ -41,9 +39,9 @@ def watch(
             continue
         lines = _lines(gateway, resource, columns, page)
         if terminal.may_be_cleared():
-            click.echo(terminal.CLEAR + "\n".join(lines[: terminal.height() - 1]))
+            terminal.put(terminal.CLEAR + "\n".join(lines[: terminal.height() - 1]))
         else:
-            click.echo("\n".join([*lines, ""]))
+            terminal.put("\n".join([*lines, ""]))
 
 
 def rows_of(gateway: RunningGateway, page: Mapping[str, object], resource: str) -> list[Row]:

@@ -59,6 +59,6 @@ def command(
     query = {"host": host, "cluster": cluster, "origin": origin, "in_force": in_force}
     page = show(gateway, "routes", COLUMNS, query, limit=limit, as_json=as_json)
     if not as_json and page.get("refused"):
-        click.echo()
+        terminal.put("")
         for line in table(REFUSED, rows_of(gateway, page, "refused"), terminal.width()):
-            click.echo(line)
+            terminal.put(line)

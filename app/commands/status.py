@@ -24,10 +24,10 @@ def command(gateway: RunningGateway, *, as_json: bool) -> None:
     except (KeyError, TypeError, AttributeError, ValueError):
         raise gateway.not_a_gateway() from None
     for line in lines:
-        click.echo(line)
+        terminal.put(line)
     for warning in status.get("warnings", ()):
         for line in wrapped(terminal.escaped(f"warning: {warning}"), terminal.width()):
-            click.echo(terminal.coloured(line, "doubtful"))
+            terminal.put(terminal.coloured(line, "doubtful"))
 
 
 def _described(status: dict[str, Any]) -> dict[str, str]:
@@ -40,7 +40,7 @@ def _described(status: dict[str, Any]) -> dict[str, str]:
         "state": _state(status),
         "configuration": f"{configuration['file'] or 'environment'}, read {configuration['loaded_at']}; "
         f"reloads: {configuration['reloads']}, refused: {configuration['reloads_refused']}",
-        "clusters": f"{counts['clusters_connected']} of {counts['clusters']} connected, by {counts['links']} links",
+        "clusters": f"{counts['clusters_connected']} of {counts['clusters']} connected (links: {counts['links']})",
         "routes": f"{counts['routes']}",
         "exchanges": f"{counts['exchanges']}, {counts['websockets']} of them WebSockets; "
         f"{counts['requests_waiting']} requests wait for an agent",

@@ -36,6 +36,11 @@ def escaped(text: str) -> str:
     return _UNSAFE.sub(lambda match: match[0] if match[0].isprintable() else _python_escape(match[0]), text)
 
 
+def put(line: str) -> None:
+    """Print a line as it is: with the colours that it has, because `coloured` has decided about them."""
+    click.echo(line, color=True)
+
+
 def is_terminal() -> bool:
     """Whether a person reads standard output."""
     return sys.stdout.isatty()
@@ -60,7 +65,7 @@ def coloured(text: str, meaning: str | None) -> str:
     """The text in the colour of its meaning: good, bad, doubtful or heading. On a terminal that wants colours only."""
     if meaning is None or not (is_terminal() and wants_colours()):
         return text
-    return click.style(text, fg=_COLOURS[meaning], bold=meaning == "heading")
+    return click.style(text, fg=_COLOURS[meaning], bold=True if meaning == "heading" else None)
 
 
 def print_json(value: Any, *, in_one_line: bool = False) -> None:  # noqa: ANN401  (JSON)

@@ -5,11 +5,13 @@ What the programs log is read from their sources: a new warning needs a row of t
 
 import ast
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from app.commands.statuses import Status
 from app.rules import problems
 from app.settings.schema import AgentEntry, File, RouteEntry, keys_of
 from tests.fakes.command_line import parsed
@@ -154,8 +156,13 @@ def test_the_keys_it_names_are_keys():
 
 
 def test_the_commands_it_shows_are_commands():
-    shown = set(re.findall(r"^(?:GATEWAY_\S+ )?tunnel-gateway (\w+)", DOCUMENT, re.MULTILINE))
-    assert shown == {"check", "serve", "drain"}
-    told = re.findall(r"^tunnel-gateway serve (.*)$", DOCUMENT, re.MULTILINE)
-    (options,) = told
-    assert parsed(["serve", *options.split()]).config == "gateway.toml"
+    told = re.findall(r"^(?:GATEWAY_\S+ )?tunnel-gateway (\w.*)$", DOCUMENT, re.MULTILINE)
+    shown = [parsed(shlex.split(line, comments=True)) for line in told]
+    assert {one.command for one in shown} >= {"check", "serve", "drain", "status", "explain"}
+    (serve,) = [one for one in shown if one.command == "serve"]
+    assert serve.config == "gateway.toml"
+
+
+def test_the_exit_statuses_it_lists_are_all_there_are():
+    rows = re.findall(r"^\| (\d[\d, ]*) \|", section("From the command line"), re.MULTILINE)
+    assert [int(number) for row in rows for number in row.split(",")] == [*Status]

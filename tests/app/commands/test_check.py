@@ -1,0 +1,52 @@
+"""`check --strict`: warnings become errors."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.app.commands.conftest import Run
+from tests.fakes.certificates import Authority
+
+ROUTE = '[[routes]]\nhost = "a.test"\ncluster = "c9"\nnamespace = "apps"\nservice = "web"\nport = 80\n'
+UNCOVERED = "cluster c9 has routes, but no agent's token covers it; add it to an [[agents]] entry"
+
+
+def test_what_is_right_is_right_under_strict(tmp_path: Path, ran: Run):
+    file = tmp_path / "gateway.toml"
+    file.write_text("", encoding="utf-8")
+    told = ran("check", "--strict", str(file))
+    assert (told.status, told.err) == (0, "")
+    assert ": ok: " in told.out
+
+
+def test_every_warning_is_an_error(tmp_path: Path, ran: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GATEWAY_LOG_LEVLE", "debug")
+    authority = Authority(tmp_path)
+    authority.write(authority.issue(not_after=datetime(2020, 2, 2, tzinfo=UTC)))
+    file = tmp_path / "gateway.toml"
+    file.write_text(f'tls_certificate = "tls.crt"\ntls_key = "tls.key"\n{ROUTE}', encoding="utf-8")
+    expected = [
+        f"{file}:1: tls_certificate: the certificate expired on 2020-02-02 00:00:00 UTC; renew it",
+        "GATEWAY_LOG_LEVLE is not a variable of the gateway, did you mean GATEWAY_LOG_LEVEL?",
+        UNCOVERED,
+    ]
+    told = ran("check", str(file))
+    assert told.status == 0
+    assert told.err.splitlines() == [f"tunnel-gateway: warning: {line}" for line in expected]
+    told = ran("check", "--strict", str(file))
+    assert (told.status, told.out) == (1, "")
+    assert told.err.splitlines() == [f"tunnel-gateway: error: {line}" for line in expected]
+
+
+def test_the_variable_of_the_clients_is_no_stranger(ran: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GATEWAY_URL", "http://127.0.0.1:8080")
+    assert (ran("check", "--strict").status, ran("check").err) == (0, "")
+
+
+def test_errors_are_errors_with_and_without_strict(tmp_path: Path, ran: Run):
+    file = tmp_path / "gateway.toml"
+    file.write_text("log_level = 'loud'\nport = 99999\n", encoding="utf-8")
+    for options in ((), ("--strict",)):
+        told = ran("check", *options, str(file))
+        assert (told.status, told.out, told.err.count("\n")) == (2, "", 2)
