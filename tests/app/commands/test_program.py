@@ -46,7 +46,11 @@ def test_the_help_lists_them_in_their_sections(ran: Run):
     assert "..." not in told
 
 
-ARGUMENTS = {"explain": ("explain", "https://a.test/"), "drain": ("drain", "--link", "link-1")}
+ARGUMENTS = {
+    "explain": ("explain", "https://a.test/"),
+    "drain": ("drain", "--link", "link-1"),
+    "diag": ("diag", "x.tar.gz"),
+}
 
 
 @pytest.mark.system
