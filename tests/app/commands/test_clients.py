@@ -265,7 +265,6 @@ def test_drain_of_the_node_as_json(script: Script, ran: Run):
 ASKING = [
     ("status",), ("links",), ("routes",), ("exchanges",), ("exchanges", "--follow"), ("exchanges", "--end", "x"),
     ("explain", "http://a.test"), ("events",), ("events", "--follow"), ("reload",), ("drain", "--link", "x"),
-    ("diag", "nowhere/x.tar.gz"),
 ]  # fmt: skip
 
 
