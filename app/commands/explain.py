@@ -1,5 +1,6 @@
 """`explain`: what becomes of a request for a URL, and why."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ from . import terminal
 from .client import client
 from .command import Command
 from .gateway import RunningGateway
-from .lists import plain, rows_of
+from .lists import rows_of
 from .statuses import Status
 from .tables import Column, pairs, seconds, table, wrapped
 
@@ -49,7 +50,7 @@ def command(
     else:
         try:
             lines = list(_lines(gateway, told, works=works))
-        except (KeyError, TypeError, AttributeError):
+        except (KeyError, TypeError, AttributeError, ValueError):
             raise gateway.not_a_gateway() from None
         for line in lines:
             terminal.put(line)
@@ -59,7 +60,7 @@ def command(
 def _lines(gateway: RunningGateway, told: dict[str, Any], *, works: bool) -> Iterator[str]:
     width = terminal.width()
     yield terminal.coloured(terminal.escaped(f"{told['method']} {told['url']}"), "heading")
-    outcome = " ".join(plain(part) for part in (told["status"], told["code"]) if part is not None)
+    outcome = " ".join(_plain(part) for part in (told["status"], told["code"]) if part is not None)
     reason = f" ({told['reason']})" if told["reason"] else ""
     for line in wrapped(terminal.escaped(f"{outcome}{reason}: {told['verdict']}"), width):
         yield terminal.coloured(line, "good" if works else "bad")
@@ -84,7 +85,7 @@ def _described(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
         why = f"; {route['explanation'] or route['reason']}" if route["reason"] else ""
         yield "route", f"{route['host']}{route['path']} -> {route['target']} ({route['origin']}){why}"
     if told["policy"] is not None:
-        yield "policy", ", ".join(f"{key} {plain(value)}" for key, value in told["policy"].items() if _says(value))
+        yield "policy", ", ".join(f"{key} {_plain(value)}" for key, value in told["policy"].items() if _says(value))
     if cluster is not None:
         connected = f"connected (links: {cluster['links']})" if cluster["connected"] else "not connected"
         why = f": {cluster['why_not']}" if cluster["why_not"] else ""
@@ -101,6 +102,11 @@ def _described(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
         detail = f": {probe['detail']}" if probe["detail"] else ""
         sent = "" if probe["sent"] else ", nothing was sent to an agent"
         yield "probe", f"{probe['outcome']}{detail}{sent}; request id {probe['request_id']}"
+
+
+def _plain(value: object) -> str:
+    """A value in words: a text as it is, others as JSON."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _says(value: object) -> bool:

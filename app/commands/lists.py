@@ -1,6 +1,5 @@
 """`show` and `watch`: a list of the API, once or as it changes, as a table or as JSON."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 from . import terminal
@@ -52,21 +51,14 @@ def rows_of(gateway: RunningGateway, page: Mapping[str, object], resource: str) 
     return rows
 
 
-def is_in(row: Row, name: str) -> str:
-    """Yes or no."""
-    return "yes" if row.get(name) else "no"
-
-
-def plain(value: object) -> str:
-    """A value of the API in words: texts as they are, others as JSON."""
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def _lines(gateway: RunningGateway, resource: str, columns: Sequence[Column], page: Json) -> list[str]:
     rows, total = rows_of(gateway, page, resource), page.get("total")
     if not rows:
         return [f"no {resource}" if not total else f"none of {total} {resource}"]
-    lines = table(columns, rows, terminal.width())
+    try:
+        lines = table(columns, rows, terminal.width())
+    except (TypeError, ValueError):
+        raise gateway.not_a_gateway() from None
     if terminal.is_terminal() and page.get("next") is not None:
         lines.append(f"{len(rows)} of {total} {resource}")
     return lines

@@ -6,8 +6,12 @@ from . import terminal
 from .client import client, limited
 from .command import Command
 from .gateway import RunningGateway
-from .lists import is_in, rows_of, show
+from .lists import rows_of, show
 from .tables import Column, Row, table
+
+
+def _yes_or_no(row: Row, name: str) -> str:
+    return "yes" if row.get(name) else "no"
 
 
 def _meaning(row: Row) -> str | None:
@@ -21,8 +25,8 @@ COLUMNS = (
     Column("path", is_cut=True),
     Column("cluster", is_cut=True),
     Column("target", is_cut=True),
-    Column("in force", lambda row: is_in(row, "in_force"), meaning=_meaning),
-    Column("connected", lambda row: is_in(row, "connected")),
+    Column("in force", lambda row: _yes_or_no(row, "in_force"), meaning=_meaning),
+    Column("connected", lambda row: _yes_or_no(row, "connected")),
     Column("origin", is_optional=True),
     Column("expires", lambda row: row.get("expires_at"), is_optional=True),
     Column("explanation", lambda row: row.get("explanation") or row.get("reason"), is_cut=True),

@@ -312,7 +312,17 @@ def test_an_older_gateway(arguments: tuple[str, ...], script: Script, ran: Run):
 
 
 @pytest.mark.parametrize("arguments", [("status",), ("links",), ("routes",), ("explain", "http://a.test"), ("events",)])
-@pytest.mark.parametrize("body", [b"", b"<html>", [1], {}, {"links": 1, "routes": [2], "events": [3], "next": None}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        [1],
+        {},
+        {"links": 1, "routes": [2], "events": [3], "next": None},
+        {"links": [{"age_seconds": "x"}], "next": None},
+    ],
+)
 def test_what_answers_is_no_gateway(arguments: tuple[str, ...], body: Any, script: Script, ran: Run):
     script.next = lambda _: Said(body)  # type: ignore[method-assign]
     told = ran(*arguments)
