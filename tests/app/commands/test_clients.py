@@ -247,9 +247,9 @@ def test_reload(script: Script, ran: Run):
 
 
 def test_drain_of_one_link(script: Script, ran: Run):
-    answer = {"link": "link-7", "state": "leaving", "streams": 2, "message": "2 streams may end"}
+    answer = {"link": "link-7", "state": "leaving", "streams": 2, "message": "link-7 takes nothing new"}
     script.say("/-/links/link-7/drain", Said(answer, 202))
-    assert ran("drain", "--link", "link-7", "--grace", "2.5").out == "2 streams may end\n"
+    assert ran("drain", "--link", "link-7", "--grace", "2.5").out == "link-7 takes nothing new\n"
     assert json.loads(ran("drain", "--link", "link-7", "--json").out) == answer
     assert script.lines() == ["POST /-/links/link-7/drain?grace=2.5", "POST /-/links/link-7/drain"]
     told = ran("drain", "--link", "link-9")
