@@ -11,7 +11,9 @@ from app.observed.metrics import Limit, Metrics, Snapshot, code_class
 from app.observed.metrics.labels import ClusterLabels
 from tests.app.observed.counted import Told, changed, record, samples
 
-DOCUMENT = (Path(__file__).parents[3] / "docs" / "observability.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "observability.md").read_text(encoding="utf-8")
+DOCUMENT, _, _ = PAGE.partition("\n## The agent's metrics\n")
+"""The gateway's part of the page."""
 
 
 # --- the document
