@@ -2,8 +2,11 @@
 
 Our agent says a `kind` (`tunnel.wire.refusals`) over yamux. Over `json` and `chunk`, and from older agents of ours,
 there is only a text, which is searched for words that Go's and our own agent use. The text goes into the error, cut,
-for the access log; clients never see it. An agent that says something wrong costs its own exchange.
+for the access log; clients never see it. An agent that says something wrong costs its own exchange. Go's errors quote
+the URL of the request with its query, which may hold secrets of the client: queries are left out.
 """
+
+import re
 
 from tunnel.errors import (
     NoSuchServiceError,
@@ -42,9 +45,21 @@ _URL_ENDS = '": '
 """Go puts the method and the quoted URL before its reason: a client's own words, which must not count."""
 
 
+_QUERY = re.compile(r"\?[^\s\"'<>]+")
+
+
+def shown(text: str) -> str:
+    """An agent's text for a log line: cut, without queries, and on one line whatever is in it.
+
+    >>> shown("GET /a?key=1 failed")
+    "'GET /a?*** failed'"
+    """
+    return repr(_QUERY.sub("?***", text[:TEXT_CHARS]))
+
+
 def quoted(text: str) -> str:
-    """An agent's text for a log line: cut, and on one line whatever is in it."""
-    return f"the agent says {text[:TEXT_CHARS]!r}"
+    """The same, as what the agent says."""
+    return f"the agent says {shown(text)}"
 
 
 def unreachable(text: str, kind: str = refusals.OTHER) -> TunnelError:

@@ -22,6 +22,7 @@ from tunnel.gateway.proxied.carrying import WebSocketCarrier
 from tunnel.gateway.proxied.exchange import ProxiedExchange
 from tunnel.gateway.proxied.frames import VANISHED, encoded_message, sound_close, switching_fields
 from tunnel.gateway.proxied.proxy_stream import DATA
+from tunnel.gateway.refusals import quoted
 from tunnel.http1 import BodyLengthError, UnsendableHeadError
 from tunnel.override import override
 from tunnel.port import RequestHead, ResponseHead, Sink
@@ -153,10 +154,10 @@ class ProxiedWebSocket(ProxiedExchange):
             self._refuse()
             self._put_end()
         elif self.answer_began and head is None:
-            self.fail_in_turn(ServiceBrokeOffError(f"the agent says {text[:300]!r}"))
+            self.fail_in_turn(ServiceBrokeOffError(quoted(text)))
         else:
             status = f"status {head.status}, " if head is not None else ""
-            self.fail_in_turn(ServiceUnreachableError(f"{status}the agent says {text[:300]!r}"))
+            self.fail_in_turn(ServiceUnreachableError(f"{status}{quoted(text)}"))
 
     @override
     def whole_received(self, head: AnswerHead, body: bytes) -> None:
@@ -194,11 +195,11 @@ class ProxiedWebSocket(ProxiedExchange):
     def service_ended(self, reason: str) -> None:
         """The agent says that the WebSocket is over. Without a close frame before that, the service vanished."""
         if not self.open:
-            self.fail_in_turn(ServiceUnreachableError(f"closed in its handshake, the agent says {reason[:300]!r}"))
+            self.fail_in_turn(ServiceUnreachableError(f"closed in its handshake, {quoted(reason)}"))
         elif self._door_closed is not None:
             self._put_close(self._door_closed)
         else:
-            self._log(f"the service vanished, the agent says {reason[:300]!r}")
+            self._log(f"the service vanished, {quoted(reason)}")
             self._put_close(close_payload(VANISHED, "service vanished"))
 
     def close_door(self, code: int, reason: str, why: str) -> None:

@@ -11,7 +11,7 @@ from tunnel.account import Account, Holding
 from tunnel.errors import LinkBusyError, LinkLostError, StreamRefusedError, TunnelError
 from tunnel.gateway.carrier import BrokenRuleError, Carrier, LinkSide
 from tunnel.gateway.figures import Figures
-from tunnel.gateway.refusals import TEXT_CHARS, unreachable
+from tunnel.gateway.refusals import shown, unreachable
 from tunnel.gateway.yamux.stream import YamuxStream
 from tunnel.gateway.yamux.upstream import YamuxUpstream
 from tunnel.override import override
@@ -262,8 +262,8 @@ class YamuxCarrier(Carrier):
             return
         target = stream.target
         logger.warning(
-            "%s: agent refused stream %d to %s: %r",
-            self.link.name, refused.stream_id, target, refused.reason[:TEXT_CHARS], extra={"about": str(target)},
+            "%s: agent refused stream %d to %s: %s",
+            self.link.name, refused.stream_id, target, shown(refused.reason), extra={"about": str(target)},
         )  # fmt: skip
         self.session.reset_stream(refused.stream_id)
         self.unsent.set(self.session.buffered_bytes)
