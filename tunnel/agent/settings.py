@@ -96,7 +96,7 @@ class AgentSettings:
 def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> AgentSettings:
     """The settings: from `argv`, else `environment`, else the defaults. Raises SettingsError.
 
-    `--help` and `--version` exit. Whatever the command.
+    The command does not matter. `--help` and `--version` exit.
     """
     return of(_parsed(argv), environment, hostname)
 

@@ -1,10 +1,15 @@
 """The command line: its commands, where options may stand, and what is said about one that cannot be read."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tunnel.agent import options
 from tunnel.agent.options import UsageError, parse
 
+ROOT = Path(__file__).parents[3]
 RUN_OPTIONS = {name for param in options.commands.params for name in param.opts} - {"--version"}
 
 
@@ -73,3 +78,12 @@ def test_help_names_every_option(arguments, capsys):
 def test_a_check_takes_every_option_of_a_run():
     taken = {name for param in options.check.params for name in param.opts}
     assert taken - {"--json"} == RUN_OPTIONS
+
+
+def test_the_commands_need_nothing_of_the_gateway():
+    """The distribution of the agent alone has none of these."""
+    needed = "tunnel.agent.__main__, tunnel.agent.status, tunnel.agent.check.command"
+    foreign = {"app", "httpx", "prometheus_client", "starlette", "uvicorn"}
+    code = f"import sys, {needed}; print(*sorted({foreign} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
