@@ -159,11 +159,13 @@ def test_each_alert_has_a_row_that_fires_and_one_that_does_not():
     assert {row.alert for row in ROWS if row.labels is None} == set(alerts())
 
 
+@pytest.mark.system
 @pytest.mark.skipif(PROMTOOL is None, reason="no promtool here (Debian: apt install prometheus)")
 def test_each_alert_fires_when_it_should_and_not_otherwise(tmp_path: Path):
     assert told_by_promtool(ROWS, tmp_path) == ""
 
 
+@pytest.mark.system
 @pytest.mark.skipif(PROMTOOL is None, reason="no promtool here (Debian: apt install prometheus)")
 def test_promtool_would_notice(tmp_path: Path):
     assert "GatewayOutOfRoom" in told_by_promtool([Row("GatewayOutOfRoom", BUILT, 5, OF_INSTANCE)], tmp_path)

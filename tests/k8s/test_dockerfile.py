@@ -196,6 +196,7 @@ class Images:
         ).stdout.strip()
 
 
+@pytest.mark.system
 def test_the_programs_are_made_from_what_is_copied(tmp_path: Path) -> None:
     assert {"app/demo", "**/__pycache__"} <= set(IGNORE)
     images = Images(tmp_path)
