@@ -24,15 +24,17 @@ _LISTS: Final = ("links", "clusters", "routes", "exchanges", "events")
 _OBJECTS: Final = ("status", "account", "configuration")
 _MADE_AT: Final = 0
 """The time of each file in it: what they hold says when it was so."""
-_HOPELESS: Final = (Status.UNREACHABLE, Status.UNAUTHORISED)
 
 
 def files(gateway: RunningGateway) -> Iterator[tuple[str, str]]:
     """Name and text of each file, `missing.txt` last if there is something to say in it.
 
-    Raises CommandError where nobody answers, or the admin token is wrong: there is nothing to gather then.
+    Raises CommandError where nobody answers at first, or the admin token is wrong: there is nothing to gather then. A
+    gateway that answers some of it and then no more is one that somebody wants to look into.
     """
-    yield "about.json", _pretty({"version": VERSION, "python": platform.python_version(), "system": _system()})
+    about = {"version": VERSION, "python": platform.python_version(), "system": _system()}
+    yield "about.json", _pretty(gateway, about)
+    has_answered = False
     missing: list[str] = []
     calls: list[tuple[str, Callable[[], str]]] = [
         *((f"{name}.json", _object(gateway, name)) for name in _OBJECTS),
@@ -41,13 +43,16 @@ def files(gateway: RunningGateway) -> Iterator[tuple[str, str]]:
     ]
     for name, call in calls:
         try:
-            yield name, call()
+            text = call()
         except CommandError as error:
-            if error.status in _HOPELESS:
+            if error.status is Status.UNAUTHORISED or (error.status is Status.UNREACHABLE and not has_answered):
                 raise
             missing.append(f"{name}: {'; '.join(error.lines)}")
+        else:
+            has_answered = True
+            yield name, text
     if missing:
-        yield MISSING, "".join(f"{masked_text(line)}\n" for line in missing)
+        yield MISSING, "".join(f"{masked_text(line, gateway.secrets)}\n" for line in missing)
 
 
 def archive(found: Iterator[tuple[str, str]]) -> bytes:
@@ -63,22 +68,22 @@ def archive(found: Iterator[tuple[str, str]]) -> bytes:
 
 
 def _object(gateway: RunningGateway, name: str) -> Callable[[], str]:
-    return lambda: _pretty(gateway.ask("GET", f"/-/{name}"))
+    return lambda: _pretty(gateway, gateway.ask("GET", f"/-/{name}"))
 
 
 def _list(gateway: RunningGateway, name: str) -> Callable[[], str]:
-    return lambda: _pretty(gateway.pages(name, {}, ROWS))
+    return lambda: _pretty(gateway, gateway.pages(name, {}, ROWS))
 
 
 def _metrics(gateway: RunningGateway) -> str:
     answer = gateway.answer("GET", "/metrics")
     if not answer.is_success:
         gateway.refuse(answer)
-    return masked_text(answer.text)
+    return masked_text(answer.text, gateway.secrets)
 
 
-def _pretty(value: Any) -> str:  # noqa: ANN401  (whatever JSON holds)
-    return json.dumps(masked(value), indent=1, ensure_ascii=False) + "\n"
+def _pretty(gateway: RunningGateway, value: Any) -> str:  # noqa: ANN401  (whatever JSON holds)
+    return json.dumps(masked(value, gateway.secrets), indent=1, ensure_ascii=False) + "\n"
 
 
 def _system() -> str:

@@ -44,6 +44,11 @@ class RunningGateway:
         self.url = url
         self._secret = admin_token(token_file)
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must not be shown, wherever it stands."""
+        return () if self._secret is None else (self._secret,)
+
     def ask(self, method: str, path: str, query: Query | None = None, *, seconds: float = ANSWER_SECONDS) -> Json:
         """The JSON of the answer. `seconds`: how long it may take. Raises CommandError."""
         response = self.answer(method, path, query, seconds=seconds)

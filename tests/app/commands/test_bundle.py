@@ -12,6 +12,8 @@ from app.commands.statuses import CommandError, Status
 class Asked:
     """A gateway that has everything but what `lacks` names."""
 
+    secrets = ("+known+",)
+
     def __init__(self, lacks: dict[str, Status]) -> None:
         self._lacks = lacks
         self.limits: list[int | None] = []
@@ -29,7 +31,7 @@ class Asked:
     def _answer(self, name: str) -> dict[str, object]:
         if name in self._lacks:
             raise CommandError(f"{name} is missing", "and why", status=self._lacks[name])
-        return {"name": name, "deep": [{"text": "/a?b=c"}], "number": 1, "nothing": None}
+        return {"name": name, "deep": [{"text": "/a?b=c +known+"}], "number": 1, "nothing": None}
 
 
 def test_what_could_not_be_had_is_named() -> None:
@@ -39,7 +41,7 @@ def test_what_could_not_be_had_is_named() -> None:
         found["missing.txt"] == "links.json: links is missing; and why\nmetrics.txt: no metrics: Authorization: ***\n"
     )
     assert "links.json" not in found
-    assert '"text": "/a?***"' in found["routes.json"]
+    assert '"text": "/a?*** ***"' in found["routes.json"]
     assert set(asked.limits) == {bundle.ROWS}
 
 
@@ -47,6 +49,14 @@ def test_what_could_not_be_had_is_named() -> None:
 def test_without_a_gateway_or_its_token_there_is_nothing_to_gather(status: Status) -> None:
     with pytest.raises(CommandError):
         list(bundle.files(Asked({"status": status})))  # type: ignore[arg-type]
+
+
+def test_a_gateway_that_stops_answering_is_looked_into_all_the_same() -> None:
+    found = dict(bundle.files(Asked({"links": Status.UNREACHABLE, "events": Status.UNREACHABLE})))  # type: ignore[arg-type]
+    assert {"status.json", "routes.json"} <= found.keys()
+    assert [line.split(":")[0] for line in found["missing.txt"].splitlines()] == [
+        "links.json", "events.json", "metrics.txt"
+    ]  # fmt: skip
 
 
 def test_the_archive_has_a_folder_and_only_its_owner_reads_it() -> None:
