@@ -1,11 +1,16 @@
 """`check`: read a configuration as `serve` would, and say all that is wrong with it."""
 
+import time
+
 import click
 
-from ..settings import certificate_of, load
+from ..settings import Certificate, Settings, certificate_of, load
 from .command import Command
 from .statuses import CommandError, Status
 from .terminal import complain
+
+_SOON_DAYS = 14
+"""As in the alert. What renews certificates of 90 days begins a month before the end, so it failed for two weeks."""
 
 
 @click.command("check", cls=Command)
@@ -17,11 +22,19 @@ def command(file: str | None, *, strict: bool) -> None:
     FILE is gateway.toml (default: GATEWAY_CONFIG). Prints a summary, or every error in a line of its own.
     """
     settings = load(file)
-    certificate = certificate_of(settings)
-    about_certificate = certificate.warning() if certificate is not None else None
-    found = [f"{settings.tls_places[0]}: {about_certificate}"] if about_certificate is not None else []
-    found += settings.warnings()
+    found = [*_about(certificate_of(settings), settings), *settings.warnings()]
     if strict and found:
         raise CommandError(*(f"error: {text}" for text in found), status=Status.FAILED)
     click.echo(f"{settings.file or 'environment'}: ok: {settings.summary()}")
     complain(*(f"warning: {text}" for text in found))
+
+
+def _about(certificate: Certificate | None, settings: Settings) -> list[str]:
+    """Why clients refuse the certificate, or soon will."""
+    if certificate is None:
+        return []
+    now = time.time()
+    text = certificate.warning(now)
+    if text is None and certificate.not_after - now < _SOON_DAYS * 86_400:
+        text = f"the certificate is {certificate}, which is in less than {_SOON_DAYS} days; renew it"
+    return [] if text is None else [f"{settings.tls_places[0]}: {text}"]

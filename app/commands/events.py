@@ -3,12 +3,13 @@
 import click
 
 from . import terminal
-from .client import client, limited
+from .client import client
 from .command import Command
 from .following import follow
 from .gateway import Query, RunningGateway
 from .lists import rows_of
 from .tables import Row, wrapped
+from .values import LIMIT
 
 _MEANING = {"warning": "doubtful", "error": "bad"}
 _LEAST_TEXT = 30
@@ -20,7 +21,9 @@ _LEAST_TEXT = 30
 @click.option("--cluster", metavar="NAME", help="only events about this cluster")
 @click.option("--level", metavar="LEVEL", help="only events of this level: info, warning or error")
 @click.option("--after", metavar="NUMBER", help="only events with a higher number")
-@limited
+@click.option(
+    "--limit", type=LIMIT, metavar="NUMBER", help="only the latest so many (default: all that the gateway remembers)"
+)
 @client
 def command(gateway: RunningGateway, limit: int | None, *, follows: bool, as_json: bool, **filters: str | None) -> None:
     """Show what happened lately: links, refused agents, reloads, limits. The oldest first."""
@@ -28,11 +31,11 @@ def command(gateway: RunningGateway, limit: int | None, *, follows: bool, as_jso
         if limit is not None:
             raise click.UsageError("--limit and --follow exclude each other", click.get_current_context())
         _follow(gateway, filters, as_json=as_json)
-    page = gateway.pages("events", filters, limit)
+    page = gateway.pages("events", filters)
+    rows = rows_of(gateway, page, "events")[-limit:] if limit is not None else rows_of(gateway, page, "events")
     if as_json:
-        terminal.print_json(page)
+        terminal.print_json({**page, "events": rows})
         return
-    rows = rows_of(gateway, page, "events")
     for row in rows:
         _print(row)
     if not rows:

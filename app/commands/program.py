@@ -52,9 +52,9 @@ class Program(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """As the base class, with the default command."""
+        """As the base class, with the default command; without it for a shell that completes a command's name."""
         known = {*self.list_commands(ctx), *ctx.help_option_names, "--version"}
-        if not args or args[0] not in known:
+        if not ctx.resilient_parsing and (not args or args[0] not in known):
             args = [DEFAULT, *args]
         return super().parse_args(ctx, args)
 

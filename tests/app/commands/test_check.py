@@ -1,6 +1,6 @@
 """`check --strict`: warnings become errors."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,19 @@ def test_every_warning_is_an_error(tmp_path: Path, ran: Run, monkeypatch: pytest
     told = ran("check", "--strict", str(file))
     assert (told.status, told.out) == (1, "")
     assert told.err.splitlines() == [f"tunnel-gateway: error: {line}" for line in expected]
+
+
+@pytest.mark.parametrize(("days", "status"), [(13, 1), (15, 0)])
+def test_a_certificate_that_ends_soon(tmp_path: Path, ran: Run, days: int, status: int):
+    authority = Authority(tmp_path)
+    authority.write(authority.issue(not_after=datetime.now(UTC) + timedelta(days=days)))
+    file = tmp_path / "gateway.toml"
+    file.write_text('tls_certificate = "tls.crt"\ntls_key = "tls.key"\n', encoding="utf-8")
+    told = ran("check", "--strict", str(file))
+    assert told.status == status
+    if status:
+        assert told.err.startswith(f"tunnel-gateway: error: {file}:1: tls_certificate: the certificate is valid until ")
+        assert told.err.endswith(" UTC, which is in less than 14 days; renew it\n")
 
 
 def test_the_variable_of_the_clients_is_no_stranger(ran: Run, monkeypatch: pytest.MonkeyPatch):

@@ -165,6 +165,14 @@ def test_events(script: Script, ran: Run):
     assert ran("events").out == "no events\n"
 
 
+def test_of_events_the_latest_are_shown(script: Script, ran: Run):
+    events = [{**EVENT, "number": number, "message": f"number {number}"} for number in range(1, 6)]
+    script.say("/-/events", Said(page("events", *events, following=5)))
+    assert [line[-8:] for line in ran("events", "--limit", "2").out.splitlines()] == ["number 4", "number 5"]
+    told = json.loads(ran("events", "--limit", "2", "--json").out)
+    assert ([event["number"] for event in told["events"]], told["next"]) == ([4, 5], 5)
+
+
 def test_long_events_go_on_below_themselves(script: Script, ran: Run, terminal: Callable[[int], None]):
     terminal(80)
     script.say(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.commands import run
 from app.commands.program import SECTIONS
 from tests.app.commands.answers import LINK, page
 from tests.app.commands.conftest import Run
@@ -123,3 +124,17 @@ def test_a_reader_that_leaves_is_no_traceback(script: Script):
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(60) == 141
+
+
+@pytest.mark.parametrize(
+    ("words", "found"), [("tunnel-gateway st", "status"), ("tunnel-gateway routes --or", "--origin")]
+)  # fmt: skip
+def test_a_shell_completes_commands_and_options(
+    words: str, found: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("_TUNNEL_GATEWAY_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(words.count(" ")))
+    with pytest.raises(SystemExit) as left:
+        run([])
+    assert (left.value.code, capsys.readouterr().out) == (0, f"plain,{found}\n")
