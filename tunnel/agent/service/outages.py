@@ -5,9 +5,13 @@ service, one dials at a time, with pauses in between; when it is connected, the 
 up its turn. A service that has been away for longer than a restart takes is not waited for: one dial now and then
 finds out when it is back, and all others are refused at once.
 
+A process that is killed loses its connections before the port it listens on. What connects in between is accepted by
+the system and lost with the process. So, once a service has left something unanswered, dials to it wait for a moment,
+at most `SETTLE_SECONDS` each.
+
 Invariants: while a service is away, there are no two dials to it at once and at most one for each `_PAUSES`; services
 do not wait for each other; there is no task or timer but those of the dials that wait; at most `LIMIT` services are
-remembered, each until it is back or nobody was refused for `FORGOTTEN_SECONDS`.
+remembered as away, each until it is back or nobody was refused for `FORGOTTEN_SECONDS`, and `LIMIT` as shaken.
 """
 
 import asyncio
@@ -21,6 +25,8 @@ RESTART_SECONDS = 10.0
 """A service that was away for this long is not restarting."""
 FORGOTTEN_SECONDS = 10.0
 LIMIT = 1024
+SETTLE_SECONDS = 0.02
+"""The end of a process takes a few milliseconds, more on a busy machine."""
 _PAUSES = (0.02, 0.05, 0.1)
 """Between two dials, in seconds; the last one repeats."""
 
@@ -53,6 +59,8 @@ class Outages:
 
     def __init__(self) -> None:
         self._outages: dict[Hashable, _Outage] = {}
+        self._shaken: dict[Hashable, float] = {}
+        """Service -> when dials to it may go on. Never later than that for those that wait already."""
 
     def __repr__(self) -> str:
         return f"<Outages of {len(self._outages)} services>"
@@ -63,6 +71,9 @@ class Outages:
         Raises ConnectionRefusedError, and whatever else `attempt` raises.
         """
         clock = asyncio.get_running_loop().time
+        settled_at = self._shaken.get(service)
+        if settled_at is not None and (seconds := settled_at - clock()) > 0:
+            await asyncio.sleep(seconds)
         until: float | None = None
         while True:
             outage = self._current(service, clock())
@@ -79,6 +90,12 @@ class Outages:
                 until = clock() + PATIENCE_SECONDS
             if await self._wait(service, outage, attempt, until):
                 return
+
+    def left_unanswered(self, service: Hashable) -> None:
+        """A connection to it ended, and something that it was sent has no answer: it may be dying."""
+        if len(self._shaken) >= LIMIT:
+            self._shaken.clear()
+        self._shaken[service] = asyncio.get_running_loop().time() + SETTLE_SECONDS
 
     def _current(self, service: Hashable, now: float) -> _Outage | None:
         outage = self._outages.get(service)

@@ -61,6 +61,7 @@ class Splice:
 
     __slots__ = (
         "_acknowledge_at",
+        "_answered_at",
         "_connection",
         "_deadline",
         "_decoder",
@@ -110,6 +111,8 @@ class Splice:
         self._target = "?"
         self._to_service_bytes = 0
         self._to_gateway_bytes = 0
+        self._answered_at = 0
+        """What `_to_service_bytes` was when the service last said something."""
 
     def __repr__(self) -> str:
         state = "over" if self._over else "waiting" if self._connection is None else self._connection.state
@@ -201,6 +204,7 @@ class Splice:
     def data_received(self, data: bytes, /) -> None:
         """Pass it on; read no more while the stream is full."""
         self._to_gateway_bytes += len(data)
+        self._answered_at = self._to_service_bytes
         try:
             room = self._session.send_data(self._stream_id, data)
         except StreamClosed:
@@ -213,6 +217,7 @@ class Splice:
 
     def end_received(self) -> None:
         """End our direction; the other one stays while the gateway keeps it open."""
+        self._note_unanswered()
         self._end_to_gateway()
         if self._gateway_ended:
             self._end_within(CLOSING_SECONDS, "the service did not take its last bytes")
@@ -231,9 +236,17 @@ class Splice:
         if error is None and connection.input_ended:
             self._finish()
         else:
+            if error is not None:
+                self._note_unanswered()
             self._reset(f"service connection lost: {error}" if error else "service connection lost")
 
     # --- inside
+
+    def _note_unanswered(self) -> None:
+        """The service has ended: say so to whoever dials it next, if it owes an answer."""
+        connection = self._connection
+        if connection is not None and connection.destination is not None and self._answered_at < self._to_service_bytes:
+            self._services.outages.left_unanswered(connection.destination)
 
     def _take_unconnected(self, data: bytes) -> None:
         """Bytes of the gateway before the service is connected, or when it no longer is."""

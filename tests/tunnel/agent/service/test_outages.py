@@ -6,7 +6,14 @@ import pytest
 
 from tests.fakes.loop import dialogue
 from tunnel.agent.service import outages
-from tunnel.agent.service.outages import FORGOTTEN_SECONDS, PATIENCE_SECONDS, RESTART_SECONDS, Outages
+from tunnel.agent.service.outages import (
+    FORGOTTEN_SECONDS,
+    LIMIT,
+    PATIENCE_SECONDS,
+    RESTART_SECONDS,
+    SETTLE_SECONDS,
+    Outages,
+)
 
 
 class Restarting:
@@ -136,3 +143,34 @@ async def test_services_are_forgotten_and_their_number_is_bounded(monkeypatch: p
     with pytest.raises(ConnectionRefusedError):
         await known.dial("four", dead)
     assert repr(known) == "<Outages of 1 services>"
+
+
+@dialogue
+async def test_a_service_that_left_something_unanswered_is_dialled_a_moment_later():
+    known, service, began = Outages(), Restarting(0.0), now()
+    known.left_unanswered("web")
+    await asyncio.gather(known.dial("web", service), known.dial("other", other := Restarting(0.0)))
+    assert service.connected_at == [pytest.approx(began + SETTLE_SECONDS)]
+    assert other.connected_at == [began]
+    await known.dial("web", service)
+    assert service.connected_at[1] == service.connected_at[0]
+
+
+@dialogue
+async def test_one_that_is_shaken_again_and_again_makes_nobody_wait_longer():
+    known, service, began = Outages(), Restarting(0.0), now()
+    known.left_unanswered("web")
+    dial = asyncio.create_task(known.dial("web", service))
+    for _ in range(10):
+        await asyncio.sleep(SETTLE_SECONDS / 4)
+        known.left_unanswered("web")
+    await dial
+    assert service.connected_at == [pytest.approx(began + SETTLE_SECONDS)]
+
+
+@dialogue
+async def test_only_so_many_are_remembered_as_shaken():
+    known = Outages()
+    for number in range(3 * LIMIT):
+        known.left_unanswered(number)
+    assert len(known._shaken) <= LIMIT

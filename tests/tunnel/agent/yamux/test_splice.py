@@ -281,6 +281,34 @@ async def test_a_broken_service_connection_resets_the_stream(ends):
     assert ends.link.told == ["reset", "closed"]
 
 
+@pytest.mark.parametrize("error", [None, ConnectionResetError("gone")], ids=["end", "reset"])
+@pytest.mark.parametrize(("answered", "owed"), [(b"", True), (b"answer", False)])
+async def test_who_dials_next_hears_of_a_service_that_went_without_an_answer(ends, monkeypatch, error, answered, owed):
+    told = []
+    monkeypatch.setattr(SERVICES.outages, "left_unanswered", told.append)
+    ends = await ends()
+    await ends.open(b"question")
+    destination = ends.connection.destination
+    if answered:
+        ends.service.data_received(answered)
+    if error is None:
+        ends.service.eof_received()
+    else:
+        ends.transport.lose(error)
+    assert told == ([destination] if owed else [])
+
+
+async def test_a_service_that_was_asked_nothing_owes_nothing(ends, monkeypatch):
+    told = []
+    monkeypatch.setattr(SERVICES.outages, "left_unanswered", told.append)
+    ends = await ends()
+    await ends.open()
+    ends.service.eof_received()
+    ends.splice.end_from_gateway()
+    ends.transport.lose()
+    assert told == []
+
+
 async def test_what_a_broken_connection_still_had_comes_before_the_reset(ends):
     ends = await ends()
     ends.transport.socket = BrokenSocket(b"answered early")
