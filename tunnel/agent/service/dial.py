@@ -5,6 +5,8 @@ A service that refuses is waited for (`outages`). Invariant: everything together
 """
 
 import asyncio
+import errno
+import os
 import socket
 from functools import partial
 
@@ -70,7 +72,10 @@ async def _connect_to_one(
     port: int,
     limit_seconds: float,
 ) -> None:
-    """Connect to the first address that answers; each has its share of the time."""
+    """Connect to the first address that answers; each has its share of the time.
+
+    Raises ConnectionRefusedError also where the service closed its port between the two halves of a handshake.
+    """
     for address in addresses[:-1]:
         try:
             async with asyncio.timeout(limit_seconds / len(addresses)):
@@ -78,4 +83,7 @@ async def _connect_to_one(
         except (OSError, TimeoutError):
             continue
         return
-    await loop.create_connection(lambda: protocol, addresses[-1], port)
+    try:
+        await loop.create_connection(lambda: protocol, addresses[-1], port)
+    except ConnectionResetError:  # nothing was sent, so it is a refusal like others
+        raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)) from None

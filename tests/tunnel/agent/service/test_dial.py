@@ -24,6 +24,7 @@ class Network:
         self.dialled: list[tuple[str, int]] = []
         self.refusals = 0
         """How many dials are refused first."""
+        self.refusal: OSError = ConnectionRefusedError(111, "Connection refused")
         loop = asyncio.get_running_loop()
         monkeypatch.setattr(loop, "getaddrinfo", self._resolve)
         monkeypatch.setattr(loop, "create_connection", self._connect)
@@ -38,7 +39,7 @@ class Network:
         self.dialled.append((host, port))
         if self.refusals:
             self.refusals -= 1
-            raise ConnectionRefusedError(111, "Connection refused")
+            raise self.refusal
 
 
 async def dialled(services: Services) -> None:
@@ -137,11 +138,16 @@ async def test_a_name_without_an_address_is_no_such_name():
     assert failed.value.kind == "no_such_name"
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [ConnectionRefusedError(111, "Connection refused"), ConnectionResetError(104, "Connection reset by peer")],
+    ids=["refused", "reset"],
+)
 @dialogue
-async def test_a_refused_dial_is_tried_again_where_the_name_leads_by_then():
+async def test_a_refused_dial_is_tried_again_where_the_name_leads_by_then(refusal: OSError):
     with pytest.MonkeyPatch.context() as patch:
         network = Network(patch, **{NAME: ["10.0.0.7"]})
-        network.refusals = 2
+        network.refusals, network.refusal = 2, refusal
         await dialled(allowed())
         assert network.dialled == [("10.0.0.7", 80)] * 3
         assert network.asked == [f"{NAME}."] * 3
