@@ -101,8 +101,6 @@ class Reloader:
         self._reading = False
         self._again = False  # asked for while it was being read
         self._asked: list[asyncio.Future[Outcome]] = []  # who waits for the next reading
-        self.loaded_at = time.time()
-        """When the settings in force were read, in the wall clock."""
         self._started_with = gateway.settings  # the server was set up with these
         self._server_message_bytes = gateway.settings.server_message_bytes
         self._timer: asyncio.TimerHandle | None = None
@@ -112,8 +110,6 @@ class Reloader:
         self._before_sighup: Any = None  # the process's handler before ours; `nohup` ignores the signal
         self.hung_up: list[Callable[[], None]] = []
         """Called on SIGHUP as well."""
-        self.applied = 0
-        """Reloads that changed the settings."""
         self.refused = 0
         """Reloads that failed because the configuration was wrong."""
 
@@ -160,6 +156,11 @@ class Reloader:
         self._asked.append(waiting)
         self._reload_aside()
         return await waiting
+
+    @property
+    def applied(self) -> int:
+        """Reloads that changed the settings."""
+        return self._gateway.metrics.reloads.applied
 
     @property
     def error(self) -> str | None:
@@ -252,11 +253,9 @@ class Reloader:
                 self._started_with.longest_message_bytes,
             )
         self._gateway.apply(change.new)
-        self.loaded_at = time.time()
         if change.is_none:
             text = "configuration read again: nothing changed"
         else:
-            self.applied += 1
             text = f"configuration reloaded from {change.new.file or 'the environment'}: {change.summary}"
             self._gateway.events.emit(EventKind.CONFIGURATION_RELOADED, text)
         self._gateway.metrics.reloads.took(time.time(), changed=not change.is_none)

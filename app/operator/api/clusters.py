@@ -118,7 +118,7 @@ class Known:
         if not self.tokens[name]:
             return "every token that covers it is revoked; add an [[agents]] entry with a new one"
         refused = self.refused.get(name)
-        if refused is not None:
+        if refused is not None and (seen is None or refused.at >= moment(seen)):
             return f"an agent that claims it was refused at {refused.at}: {refused.message}"
         last = (
             "no agent has connected since the gateway started"

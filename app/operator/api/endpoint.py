@@ -4,9 +4,8 @@ Order: who may ask, the method, the query, the body, then the resource. Whatever
 happened.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -62,7 +61,7 @@ class Endpoint:
         async def look() -> bytes:
             return (await row.handle(node, few)).body
 
-        def events(watcher: Watcher) -> Any:  # noqa: ANN401  (an async generator)
+        def events(watcher: Watcher) -> AsyncGenerator[bytes]:
             return changes(watcher, look) if follow is None else follow(node, few, watcher)
 
         await node.watchers.serve(receive, send, events)
@@ -91,7 +90,7 @@ def _checked(row: Resource, request: Request) -> Asked:
     return Asked(query, path, client, last_event=last_event)
 
 
-def _response(status: int, body: bytes, headers: Any = None) -> Response:  # noqa: ANN401  (Starlette's own)
+def _response(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
     response = Response(body, status, headers, media_type="application/json")
     response.headers["cache-control"] = "no-store"
     return response

@@ -49,7 +49,7 @@ async def follow(node: Node, asked: Asked, watcher: Watcher) -> AsyncGenerator[b
     it has not sent; if the ring has fewer of them, some are lost to it. The client comes again with Last-Event-ID.
     """
     ring, clock = node.gateway.events, asyncio.get_running_loop().time
-    number, spoken_at = _begin(asked), clock()
+    number, spoken_at = _begin(asked, ring.last_number), clock()
     owed = len(ring.since(number))
 
     def told(_: Event) -> None:
@@ -79,10 +79,14 @@ async def follow(node: Node, asked: Asked, watcher: Watcher) -> AsyncGenerator[b
         unsubscribe()
 
 
-def _begin(asked: Asked) -> int:
-    """The number to begin after: the client's last, else the one that it asks for."""
+def _begin(asked: Asked, newest: int) -> int:
+    """The number to begin after: the client's last, else the one that it asks for.
+
+    One above `newest` is from before a restart of the gateway, so all events are new to the client.
+    """
     last = asked.last_event
-    return int(last) if last.isascii() and last.isdigit() else asked.query["after"] or 0
+    number: int = int(last) if last.isascii() and last.isdigit() else asked.query["after"] or 0
+    return number if number <= newest else 0
 
 
 def _piece(fresh: list[Event], asked: Asked) -> tuple[bytes, int]:

@@ -49,7 +49,9 @@ def described(table: Iterable[Resource]) -> dict[str, Any]:
     }
 
 
-def _operation(row: Resource, answers: dict[int, Any], fault: Any, not_admitted: Any) -> dict[str, Any]:  # noqa: ANN401
+def _operation(
+    row: Resource, answers: dict[int, Any], fault: dict[str, Any], not_admitted: dict[str, Any]
+) -> dict[str, Any]:
     watched = row.is_watched or row.follow is not None
     responses: dict[str, Any] = {}
     for status, schema in answers.items():

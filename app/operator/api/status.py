@@ -74,7 +74,7 @@ async def status(node: Node, _: Asked) -> Answer:
             closing=gateway.closing,
             configuration=ConfigurationState(
                 file=gateway.settings.file,
-                loaded_at=moment(reloader.loaded_at),
+                loaded_at=moment(gateway.metrics.reloads.succeeded_at or gateway.started_at),
                 error=reloader.error,
                 reloads=reloader.applied,
                 reloads_refused=reloader.refused,

@@ -1,5 +1,6 @@
 """`/-/clusters`: every cluster that a route, a token or an agent names, and why one is not connected."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -103,6 +104,17 @@ async def test_one_whose_agent_was_refused_says_so():
         why = (await item(s, "c1"))["why_not"]
         assert why.startswith("an agent that claims it was refused at ")
         assert why.endswith(": agent refused: unknown_token")
+
+
+@dialogue
+async def test_a_refusal_before_its_last_link_ended_is_no_reason_any_more():
+    async with stage(grants={token_hash("t"): Grant(("c1",))}) as s:
+        refused = s.gateway.events.emit("link_refused", "agent refused: full", cluster="c1", code="full")
+        at = datetime.fromisoformat(refused.at).timestamp()
+        s.gateway.last_seen.ended("c1", at - 1)
+        assert (await item(s, "c1"))["why_not"].startswith(f"an agent that claims it was refused at {refused.at}")
+        s.gateway.last_seen.ended("c1", at + 1)
+        assert (await item(s, "c1"))["why_not"].startswith("its last link ended ")
 
 
 @dialogue

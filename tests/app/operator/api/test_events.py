@@ -102,7 +102,7 @@ async def test_those_that_are_remembered_come_first_and_then_each_as_it_happens(
 
 @pytest.mark.parametrize(
     ("query", "last", "numbers"),
-    [("&after=2", b"", [3]), ("", b"1", [2, 3]), ("&after=2", b"1", [2, 3]), ("", b"9", []), ("", b"x", [1, 2, 3]),
+    [("&after=2", b"", [3]), ("", b"1", [2, 3]), ("&after=2", b"1", [2, 3]), ("", b"3", []), ("", b"x", [1, 2, 3]),
      ("&limit=1", b"", [1, 2, 3]), ("&cluster=c1", b"", [2])],
 )  # fmt: skip
 @dialogue
@@ -115,6 +115,22 @@ async def test_one_that_comes_again_goes_on_where_it_was(query: str, last: bytes
         watcher = request(s, f"/-/events?watch=true{query}", headers=headers)
         await quiet()
         assert [number for number, _ in heard(watcher)] == numbers
+        watcher.leave()
+        await watcher.over()
+
+
+@pytest.mark.parametrize(("query", "last"), [("", b"9"), ("&after=9", b"")])
+@dialogue
+async def test_one_that_comes_again_after_a_restart_is_told_all(query: str, last: bytes):
+    """Numbers begin anew with the process: it must not be ended at each event until they reach its own."""
+    async with stage() as s:
+        happen(s, "one", "two")
+        watcher = request(s, f"/-/events?watch=true{query}", headers=[(b"last-event-id", last)] if last else [])
+        await quiet()
+        happen(s, "three")
+        await quiet()
+        assert not watcher.is_over
+        assert [number for number, _ in heard(watcher)] == [1, 2, 3]
         watcher.leave()
         await watcher.over()
 
