@@ -52,7 +52,7 @@ class Admin:
         if self._open:
             # A page in a browser on this machine must not reach it through a host name of its own.
             host = normalise_host(request.headers.get("host", ""))
-            if "origin" not in request.headers and host in ("localhost", "127.0.0.1", "[::1]"):
+            if not _is_of_a_page(request) and host in ("localhost", "127.0.0.1", "[::1]"):
                 return None
             return Response(_NOT_LOCAL.body, 403, media_type="application/json")
         kind, _, token = request.headers.get("authorization", "").partition(" ")
@@ -61,6 +61,11 @@ class Admin:
         status, headers, body = problems.render(_UNAUTHORISED, request.scope["headers"])
         texts = {name.decode(): value.decode() for name, value in headers}
         return Response(body, status, {**texts, "www-authenticate": "Bearer"})
+
+
+def _is_of_a_page(request: Request) -> bool:
+    """A page makes a browser ask. Images and links bring no Origin, and a GET may send a probe."""
+    return "origin" in request.headers or request.headers.get("sec-fetch-site") in ("cross-site", "same-site")
 
 
 def create_admin_app(gateway: Gateway, node: Node | None = None, *, open_to_all: bool) -> Starlette:

@@ -13,8 +13,13 @@ class RoundTrips:
         self.latest: float | None = None
 
     def tell_next(self, told: Callable[[float], None]) -> None:
-        """Call `told` once, with the next round trip; never, if no answer comes any more."""
+        """Call `told` once, with the next round trip. Who waits no longer calls `forget`."""
         self._waiting.append(told)
+
+    def forget(self, told: Callable[[float], None]) -> None:
+        """Do not call `told`; idempotent."""
+        if told in self._waiting:
+            self._waiting.remove(told)
 
     def answered(self, seconds: float) -> None:
         """A ping was answered after so many seconds."""

@@ -15,6 +15,7 @@ its `on_closed` may call `discard`.
 """
 
 from collections.abc import Callable
+from math import inf
 
 from tunnel.http1.connection import HttpConnection
 
@@ -53,7 +54,7 @@ class Pool:
         self._keeps = False
         """An idle connection stayed open until it expired."""
         self._distrusted_until: float | None = None
-        self._wary_until = 0.0
+        self._wary_until = -inf
         self._closes_after_seconds = 0.0  # the shortest time after which it closed one, while we are wary
 
     def __len__(self) -> int:
@@ -73,22 +74,23 @@ class Pool:
         clock = self._clock
         while idle:
             connection = idle.pop()
-            idle_seconds = clock() - connection.idle_since
+            now = clock()
+            idle_seconds = now - connection.idle_since
             hint = connection.keep_alive_seconds
             if idle_seconds > self._max_idle_seconds or (hint is not None and idle_seconds > hint):
                 connection.pooled = False
                 self._stayed_open(hint)
                 connection.close()
-            elif (
-                (self._distrusted_until is None or self._is_far_from_closing(idle_seconds))
-                if repeatable
-                else (idle_seconds <= self._careful_idle_seconds and self._is_kept(idle_seconds, hint))
-            ):
+                continue
+            if repeatable:
+                is_fit = now >= self._wary_until or idle_seconds < self._closes_after_seconds / 2
+            else:
+                is_fit = idle_seconds <= self._careful_idle_seconds and self._is_kept(idle_seconds, hint)
+            if is_fit:
                 connection.pooled = False
                 return connection
-            else:
-                idle.append(connection)  # the others have been idle for longer
-                break
+            idle.append(connection)  # the others have been idle for longer
+            break
         return None
 
     def put(self, connection: HttpConnection) -> None:
@@ -114,9 +116,8 @@ class Pool:
         idle_seconds = now - connection.idle_since
         if hint is not None and idle_seconds >= hint:
             return
-        self._closes_after_seconds = (
-            min(idle_seconds, self._closes_after_seconds) if self._is_wary(now) else idle_seconds
-        )
+        is_wary = now < self._wary_until
+        self._closes_after_seconds = min(idle_seconds, self._closes_after_seconds) if is_wary else idle_seconds
         self._wary_until = now + WARY_SECONDS
         self._distrusted_until = now + DISTRUST_SECONDS
 
@@ -147,12 +148,6 @@ class Pool:
     def _stayed_open(self, hint: float | None) -> None:
         """A connection is still open after as long as we keep one."""
         self._keeps = self._keeps or hint is None or hint >= self._max_idle_seconds
-
-    def _is_wary(self, now: float) -> bool:
-        return self._distrusted_until is not None and now < self._wary_until
-
-    def _is_far_from_closing(self, idle_seconds: float) -> bool:
-        return not self._is_wary(self._clock()) or idle_seconds < self._closes_after_seconds / 2
 
     def _is_kept(self, idle_seconds: float, hint: float | None) -> bool:
         """Whether the service will most likely not close this connection as the next request comes."""

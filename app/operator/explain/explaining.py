@@ -85,7 +85,7 @@ def _found(outlook: Outlook, record: Record | None) -> _Found:
     if record is None or _is_foreseen(outlook, record):
         return _Found(outlook.code, outlook.status, outlook.label, outlook.detail)
     code, status = record.outcome, record.status or None
-    if code == "client_left" and record.head_at is not None:
+    if code == "client_left" and status is not None:
         code = "ok"  # it left an answer that had begun, and saw all that there is to see
     if code == "client_left":
         return _Found(code, status, Label.NO_ANSWER, f"{verdict_of(Label.NO_ANSWER).text}: {record.target}")

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
-from tunnel.gateway.link import Link
+from tunnel.gateway.link import Link, LinkState
 
 from ...observed.record import Record, printable
 from .answer import Hop, Probed
@@ -45,7 +45,7 @@ def _hops(record: Record, link: Link | None, round_trip: float | None) -> Iterat
 def _of_link(record: Record, link: Link | None, round_trip: float | None) -> str:
     if not record.link:
         return "nothing was sent"
-    if link is None:
+    if link is None or (round_trip is None and link.state is LinkState.CLOSED):
         return f"{record.link} is gone"
     if round_trip is None:
         return f"no answer to a ping on {record.link} within {PING_SECONDS:g} s"
@@ -71,8 +71,11 @@ async def _round_trip(link: Link) -> float | None:
             answered.set_result(seconds)
 
     link.round_trips.tell_next(told)
-    link.probe()
-    await asyncio.wait((answered,), timeout=PING_SECONDS)
+    try:
+        link.probe()
+        await asyncio.wait((answered,), timeout=PING_SECONDS)
+    finally:
+        link.round_trips.forget(told)
     return answered.result() if answered.done() else None
 
 

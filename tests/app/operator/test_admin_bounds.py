@@ -70,6 +70,16 @@ async def test_a_page_is_not_whatever_its_origin(origin: bytes, method: str, pat
     async with Stage() as s:
         app = listener(s, open_to_all=True)
         assert await asked(app, method, path, "localhost", [(b"origin", origin)]) == (403, "not_local")
+
+
+@pytest.mark.parametrize(("site", "refused"), [(b"cross-site", True), (b"same-site", True), (b"none", False)])
+@dialogue
+async def test_without_a_token_no_image_of_a_page_sends_a_probe(site: bytes, *, refused: bool):
+    """A browser sends no Origin for it; `none` is an address that somebody typed."""
+    async with Stage() as s:
+        app = listener(s, open_to_all=True)
+        status, _ = await asked(app, "GET", "/-/explain", "localhost", [(b"sec-fetch-site", site)])
+        assert status == (403 if refused else 400)  # there is no url
         assert not s.gateway.draining
 
 

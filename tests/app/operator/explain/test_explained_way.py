@@ -30,6 +30,7 @@ from tunnel.errors import (
     TlsFailedError,
     TunnelError,
 )
+from tunnel.gateway.link import LinkState
 
 
 @pytest.fixture
@@ -153,3 +154,41 @@ async def test_a_link_that_does_not_answer_pings():
         assert told.probe is not None
         assert told.probe.hops[1].seconds is None
         assert told.probe.hops[1].text == f"no answer to a ping on {s.link.name} within 2 s"
+        assert repr(s.link.round_trips) == "<RoundTrips latest None, 0 waiting>"  # type: ignore[attr-defined]
+
+
+@dialogue
+async def test_a_link_that_is_lost_while_it_is_measured():
+    async with stage() as s:
+        s.link.probe = lambda: setattr(s.link, "state", LinkState.CLOSED)  # type: ignore[attr-defined]
+        task = asyncio.get_running_loop().create_task(explained(s, URL))
+        await settled(s, answer)
+        told = await task
+        assert told.probe is not None
+        assert told.probe.hops[1].seconds is None
+        assert told.probe.hops[1].text == f"{s.link.name} is gone"
+
+
+@dialogue
+async def test_an_operator_who_leaves_waits_for_no_ping():
+    async with stage() as s:
+        s.link.probe = lambda: None  # type: ignore[attr-defined]
+        task = asyncio.get_running_loop().create_task(explained(s, URL))
+        await settled(s, answer)
+        await quiet()
+        assert repr(s.link.round_trips).endswith("1 waiting>")  # type: ignore[attr-defined]
+        task.cancel()
+        await asyncio.wait((task,))
+        assert repr(s.link.round_trips).endswith("0 waiting>")  # type: ignore[attr-defined]
+
+
+@dialogue
+async def test_a_refusal_of_a_websocket_that_does_not_end(lines: Lines):
+    async with stage(upgrade_timeout=60.0) as s:
+        task = asyncio.get_running_loop().create_task(explained(s, WS_URL))
+        await quiet()
+        s.exchange.answer(403)
+        told = await task
+        assert summary(told) == ("client_left", None, "no_answer")
+        assert "None" not in told.verdict
+        assert lines.last["outcome"] == told.code
