@@ -24,6 +24,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     f"Commands (default: {DEFAULT})": ("serve", "check", "token"),
     "Commands that ask a running gateway": (
         "status",
+        "clusters",
         "links",
         "routes",
         "exchanges",

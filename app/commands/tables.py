@@ -88,6 +88,11 @@ def cells(text: str) -> int:
     )
 
 
+def yes_or_no(value: object) -> str:
+    """A flag in words. What is not there is no."""
+    return "yes" if value else "no"
+
+
 def seconds(value: float | None) -> str | None:
     """A duration, as a person would say it.
 

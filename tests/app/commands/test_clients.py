@@ -80,6 +80,27 @@ def test_links(script: Script, ran: Run):
     assert script.lines() == ["GET /-/links?cluster=c%201&state=ready&limit=1000"]
 
 
+def test_clusters(script: Script, ran: Run):
+    away = {
+        **CLUSTER, "cluster": "c2", "connected": False, "links": 0, "has_token": False, "why_not": "no token covers it",
+        "requests_waiting": 2, "last_seen": "2026-01-01T00:00:00.000Z",
+    }  # fmt: skip
+    script.say("/-/clusters", Said(page("clusters", CLUSTER, away)))
+    told = ran("clusters")
+    assert (told.status, told.err) == (0, "")
+    assert [re.split(" {2,}", line) for line in told.out.splitlines()] == [
+        ["cluster", "connected", "links", "routes", "waiting", "token", "last seen", "why not"],
+        ["c1", "yes", "1", "1", "0", "yes", "-", "-"],
+        ["c2", "no", "0", "1", "2", "no", "2026-01-01T00:00:00.000Z", "no token covers it"],
+    ]
+    assert json.loads(ran("clusters", "--json").out) == page("clusters", CLUSTER, away)
+    ran("clusters", "--not-connected", "--limit", "3")
+    ran("clusters", "--connected")
+    assert script.lines()[2:] == [
+        "GET /-/clusters?connected=false&limit=3", "GET /-/clusters?connected=true&limit=1000"
+    ]  # fmt: skip
+
+
 def test_routes_and_those_that_were_refused(script: Script, ran: Run):
     lost = {**ROUTE, "path": "/x", "in_force": False, "reason": "shadowed", "explanation": "the file has the host"}
     refused = {"route": "b.test/", "cluster": "c2", "code": "not_allowed", "reason": "no", "refused_at": "now"}
@@ -106,7 +127,9 @@ def test_exchanges(script: Script, ran: Run):
     assert asked == ["client=192.0.2.1", "kind=http", "limit=1000", "request_id=r-5"]
 
 
-@pytest.mark.parametrize(("resource", "none"), [("links", "no links\n"), ("exchanges", "no exchanges\n")])
+@pytest.mark.parametrize(
+    ("resource", "none"), [("links", "no links\n"), ("clusters", "no clusters\n"), ("exchanges", "no exchanges\n")]
+)
 def test_empty_lists(script: Script, ran: Run, resource: str, none: str):
     script.say(f"/-/{resource}", Said(page(resource)), Said(page(resource, total=4)))
     assert ran(resource).out == none
@@ -271,8 +294,9 @@ def test_drain_of_the_node_as_json(script: Script, ran: Run):
 
 
 ASKING = [
-    ("status",), ("links",), ("routes",), ("exchanges",), ("exchanges", "--follow"), ("exchanges", "--end", "x"),
-    ("explain", "http://a.test"), ("events",), ("events", "--follow"), ("reload",), ("drain", "--link", "x"),
+    ("status",), ("clusters",), ("links",), ("routes",), ("exchanges",), ("exchanges", "--follow"),
+    ("exchanges", "--end", "x"), ("explain", "http://a.test"), ("events",), ("events", "--follow"), ("reload",),
+    ("drain", "--link", "x"),
 ]  # fmt: skip
 
 
@@ -319,7 +343,9 @@ def test_an_older_gateway(arguments: tuple[str, ...], script: Script, ran: Run):
     assert "the gateway is older than this program" in told.err
 
 
-@pytest.mark.parametrize("arguments", [("status",), ("links",), ("routes",), ("explain", "http://a.test"), ("events",)])
+@pytest.mark.parametrize(
+    "arguments", [("status",), ("clusters",), ("links",), ("routes",), ("explain", "http://a.test"), ("events",)]
+)
 @pytest.mark.parametrize(
     "body",
     [
