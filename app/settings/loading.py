@@ -49,8 +49,8 @@ def load(
     variables = written(environment, faults)
     places = Places(path, text, overridden, arguments)
     try:
-        table: dict[str, object] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = _table(text)
+    except ValueError as error:
         raise ConfigurationError(*places.lines(faults), f"{path}: not TOML: {error}") from None
     table = {key: value for key, value in table.items() if key not in overridden}
     file = read(File, {**table, **variables, **arguments}, faults)
@@ -69,6 +69,18 @@ def _text(path: str) -> str:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
     except NotTextError as error:
         raise ConfigurationError(f"{path}: {error}") from None
+
+
+def _table(text: str) -> dict[str, object]:
+    """The file's keys and values. Raises ValueError."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # of int()
+        raise ValueError("a number has thousands of digits") from None
+    except RecursionError:
+        raise ValueError("hundreds of tables or lists are inside one another") from None
 
 
 def _values(file: File, path: str | None, admin_token: str | None, faults: Faults) -> dict[str, Any]:

@@ -337,3 +337,20 @@ def test_files_that_cannot_be_read(tmp_path: Path):
         with pytest.raises(ConfigurationError) as caught:
             load(str(path), {})
         assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("port = " + "9" * 5_000, "a number has thousands of digits"),
+        ("port = " + "[" * 100_000, "hundreds of tables or lists are inside one another"),
+        ("port = " + "{a=" * 10_000, "hundreds of tables or lists are inside one another"),
+    ],
+    ids=["digits", "lists", "tables"],
+)
+def test_what_the_parser_cannot_take_is_no_traceback(tmp_path: Path, text: str, told: str):
+    file = tmp_path / "gateway.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load(str(file), {})
+    assert caught.value.errors == (f"{file}: not TOML: {told}",)
