@@ -351,6 +351,7 @@ def test_an_older_gateway(arguments: tuple[str, ...], script: Script, ran: Run):
     [
         b"",
         b"<html>",
+        b"[" * 100_000,
         [1],
         {},
         {"links": 1, "routes": [2], "events": [3], "next": None},

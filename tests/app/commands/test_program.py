@@ -92,6 +92,9 @@ def test_options_are_not_abbreviated_and_unknown_values_not_shown(arguments: tup
         (("links", "--url", "ftp://a"), "--url: write http://host[:port][/prefix] or https://..."),
         (("links", "--url", "http://a/?x"), "--url: write http"),
         (("links", "--url", "http://a b"), "--url: write http"),
+        (("links", "--url", "http://a..b"), "--url: write http"),
+        (("links", "--url", "http://" + "a" * 64), "--url: write http"),
+        (("links", "--url", "http://a:s3cret@a.test"), "--url: write http"),
         (("exchanges", "--end", "exchange-1", "--follow"), "--end and --follow exclude each other"),
         (("events", "--limit", "1", "--follow"), "--limit and --follow exclude each other"),
         (("drain", "--link", "link-1", "--wait", "3"), "with --link use --grace"),
@@ -111,6 +114,12 @@ def test_a_wrong_variable_is_named(ran: Run, monkeypatch: pytest.MonkeyPatch):
     told = ran("links")
     assert told.status == 2
     assert told.err == "tunnel-gateway links: GATEWAY_URL: write http://host[:port][/prefix] or https://...\n"
+
+
+@pytest.mark.parametrize("host", ["xn--zzzzzz9999", "[v1.x]"])
+def test_a_host_that_cannot_be_is_no_traceback(ran: Run, host: str):
+    told = ran("links", "--url", f"http://{host}")
+    assert (told.status, told.out, told.err.count("\n")) == (3, "", 1)
 
 
 @pytest.mark.system
