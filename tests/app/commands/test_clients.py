@@ -356,6 +356,7 @@ def test_an_older_gateway(arguments: tuple[str, ...], script: Script, ran: Run):
         {},
         {"links": 1, "routes": [2], "events": [3], "next": None},
         {"links": [{"age_seconds": "x"}], "next": None},
+        {"links": [{"bytes_waiting": 10**400}], "next": None},
     ],
 )
 def test_what_answers_is_no_gateway(arguments: tuple[str, ...], body: Any, script: Script, ran: Run):
