@@ -3,12 +3,14 @@
 Options cannot be abbreviated: `--admin-token SECRET` must not be taken for `--admin-token-file`.
 """
 
+import errno
 import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -93,6 +95,9 @@ PROGRAM = click.version_option(VERSION, prog_name=NAME, message="%(prog)s %(vers
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line. Returns the exit status; what went wrong is told on standard error."""
+    if sys.stdout is None:  # it was closed, as by `>&-`
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+            return run(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for names that the locale cannot show
     try:
@@ -108,6 +113,12 @@ def run(arguments: Sequence[str]) -> int:
         return error.status
     except click.Abort:
         return Status.INTERRUPTED
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        _discard_output()
+        complain(f"the output cannot be written: {error.strerror}")
+        return Status.FAILED
     return int(status or Status.DONE)
 
 

@@ -135,6 +135,18 @@ def test_a_reader_that_leaves_is_no_traceback(script: Script):
         assert process.wait(60) == 141
 
 
+@pytest.mark.system
+@pytest.mark.parametrize("words", ["check", "token", "--help"])
+def test_an_output_that_takes_nothing_is_no_traceback(words: str):
+    shell = f'"{sys.executable}" -m app {words}'
+    full = subprocess.run(f"{shell} > /dev/full", shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert full.returncode == 1
+    assert full.stderr == "tunnel-gateway: the output cannot be written: No space left on device\n"
+    closed = subprocess.run(f"{shell} >&-", shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert closed.returncode == 0
+    assert "Traceback" not in closed.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "found"), [("tunnel-gateway st", "status"), ("tunnel-gateway routes --or", "--origin")]
 )  # fmt: skip
