@@ -19,7 +19,7 @@ def url_and_token(function: Function) -> Function:
     """Call the function with `gateway`, a RunningGateway, besides its own options."""
 
     @functools.wraps(function)
-    def run(url: str, admin_token_file: str | None, **options: Any) -> Any:  # noqa: ANN401
+    def run(url: str, admin_token_file: str | None, **options: object) -> object:
         name = click.get_current_context().info_name or ""
         return function(gateway=RunningGateway(name, url, admin_token_file), **options)
 

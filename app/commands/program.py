@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -68,7 +67,7 @@ class Program(click.Group):
             with formatter.section(heading), formatter.indentation():
                 formatter.write_dl([(name, one.get_short_help_str(80)) for name, one in commands if one is not None])
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  (of the base class)
+    def invoke(self, ctx: click.Context) -> object:
         """Run the command. A reader that left and Ctrl-C are ends like others."""
         try:
             status = super().invoke(ctx)

@@ -21,7 +21,7 @@ class Value(click.ParamType[Any]):
         self.name = name
         self._read = read
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         """What the text says. A default has been read already."""
         if not isinstance(value, str):
             return value
