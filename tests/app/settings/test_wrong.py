@@ -354,3 +354,10 @@ def test_what_the_parser_cannot_take_is_no_traceback(tmp_path: Path, text: str, 
     with pytest.raises(ConfigurationError) as caught:
         load(str(file), {})
     assert caught.value.errors == (f"{file}: not TOML: {told}",)
+
+
+def test_a_token_file_without_an_end_is_not_read_to_it(tmp_path: Path):
+    file = tmp_path / "gateway.toml"
+    file.write_text('[[agents]]\ntoken_file = "/dev/zero"\nclusters = ["c1"]\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"agents\[0\]\.token_file: /dev/zero is too long; write one token"):
+        load(str(file), {})
