@@ -133,9 +133,9 @@ class RunningGateway:
         return "; the gateway has another admin token than GATEWAY_ADMIN_TOKEN or --admin-token-file gives"
 
     def _client(self, seconds: float) -> httpx.Client:
-        headers = {"accept": "application/json"}
+        headers = {b"accept": b"application/json"}
         if self._secret is not None:
-            headers["authorization"] = f"Bearer {self._secret}"
+            headers[b"authorization"] = f"Bearer {self._secret}".encode()  # the gateway has the hash of its UTF-8
         return httpx.Client(
             headers=headers,
             timeout=httpx.Timeout(ANSWER_SECONDS, read=seconds),

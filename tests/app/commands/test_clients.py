@@ -373,6 +373,13 @@ def test_a_wrong_filter_is_wrong_usage(script: Script, ran: Run):
     assert (told.status, told.err) == (2, f"tunnel-gateway: links: {message}\n")
 
 
+def test_a_token_with_letters_beyond_ascii_is_sent(script: Script, ran: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GATEWAY_ADMIN_TOKEN", "schl\u00fcssel-des-hauses")
+    script.say("/-/links", Said(page("links")))
+    assert (ran("links").status, ran("links").err) == (0, "")
+    assert script.asked[0].fields["authorization"].encode("latin-1") == "Bearer schl\u00fcssel-des-hauses".encode()
+
+
 def test_a_proxy_of_the_environment_is_not_used(script: Script, ran: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     script.say("/-/links", Said(page("links")))
