@@ -26,6 +26,9 @@ _COPIED = (
 )  # fmt: skip
 """Keys that need no check beyond their type."""
 
+_FILE_BYTES = 64 * 1024 * 1024
+"""Of the file: 300,000 routes. A device has no end."""
+
 _PATHS = ("state_dir", "tls_certificate", "tls_key")
 """Keys that name a file or a folder, relative to the file's folder. What is in it is read by those who need it."""
 
@@ -64,7 +67,11 @@ def load(
 
 def _text(path: str) -> str:
     try:
-        return decoded(Path(path).read_bytes())
+        with Path(path).open("rb") as opened:
+            data = opened.read(_FILE_BYTES + 1)
+        if len(data) > _FILE_BYTES:
+            raise ConfigurationError(f"{path}: has more than {_FILE_BYTES // 1024**2} MiB; name a configuration file")
+        return decoded(data)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
     except NotTextError as error:

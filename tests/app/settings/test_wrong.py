@@ -361,3 +361,8 @@ def test_a_token_file_without_an_end_is_not_read_to_it(tmp_path: Path):
     file.write_text('[[agents]]\ntoken_file = "/dev/zero"\nclusters = ["c1"]\n', encoding="utf-8")
     with pytest.raises(ConfigurationError, match=r"agents\[0\]\.token_file: /dev/zero is too long; write one token"):
         load(str(file), {})
+
+
+def test_a_configuration_without_an_end_is_not_read_to_it():
+    with pytest.raises(ConfigurationError, match=r"^/dev/zero: has more than 64 MiB; name a configuration file$"):
+        load("/dev/zero", {})
