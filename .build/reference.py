@@ -21,7 +21,7 @@ INTRODUCTION = """\
 def reference() -> str:
     """The whole page."""
     from app.commands.program import PROGRAM  # noqa: PLC0415  (only found once this checkout is on the path)
-    from tunnel.agent.options import commands  # noqa: PLC0415
+    from tunnel.agent.options import commands  # noqa: PLC0415  (as above)
 
     return "\n".join((INTRODUCTION, *_program(PROGRAM, "tunnel-gateway"), *_program(commands, "tunnel-agent")))
 

@@ -8,7 +8,7 @@ import json
 import platform
 import tarfile
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Final
 
 from tunnel.version import VERSION
 
@@ -82,7 +82,7 @@ def _metrics(gateway: RunningGateway) -> str:
     return masked_text(answer.text, gateway.secrets)
 
 
-def _pretty(gateway: RunningGateway, value: Any) -> str:  # noqa: ANN401  (whatever JSON holds)
+def _pretty(gateway: RunningGateway, value: object) -> str:
     return json.dumps(masked(value, gateway.secrets), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from ..settings import gateway_url
 from .gateway import RunningGateway
 from .values import GATEWAY_URL, LIMIT
 
@@ -18,7 +19,7 @@ def url_and_token(function: Function) -> Function:
     """Call the function with `gateway`, a RunningGateway, besides its own options."""
 
     @functools.wraps(function)
-    def run(url: str, admin_token_file: str | None, **options: Any) -> Any:  # noqa: ANN401
+    def run(url: str, admin_token_file: str | None, **options: object) -> object:
         name = click.get_current_context().info_name or ""
         return function(gateway=RunningGateway(name, url, admin_token_file), **options)
 
@@ -38,12 +39,21 @@ def limited(function: Function) -> Function:
     return option(function)
 
 
+class _Url(click.Option):
+    """Has its variable from the settings: no other place reads the environment."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:  # noqa: ARG002  (of the base class)
+        """What GATEWAY_URL says."""
+        return gateway_url()
+
+
 _URL = click.option(
     "--url",
+    cls=_Url,
     type=GATEWAY_URL,
     metavar="URL",
     default=DEFAULT_URL,
-    envvar="GATEWAY_URL",
+    envvar="GATEWAY_URL",  # its name, for messages
     help=f"address of the gateway, or of its admin_bind (default: GATEWAY_URL, else {DEFAULT_URL})",
 )
 _ADMIN_TOKEN_FILE = click.option(

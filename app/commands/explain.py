@@ -50,7 +50,7 @@ def command(
     else:
         try:
             lines = list(_lines(gateway, told, works=works))
-        except (KeyError, TypeError, AttributeError, ValueError):
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
             raise gateway.not_a_gateway() from None
         for line in lines:
             terminal.put(line)

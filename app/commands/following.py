@@ -70,11 +70,12 @@ def follow(
     Raises CommandError where the gateway cannot be asked in the first place, or does not take our token any more.
     """
     last, process, has_begun = "", started_at(gateway), False
+    asked = {**query, "watch": True}
     while True:
         headers = {"last-event-id": last} if last else {}
         reader = EventReader()
         try:
-            with gateway.stream(path, {**query, "watch": True}, headers, seconds=SILENCE_SECONDS) as chunks:
+            with gateway.stream(path, asked, headers, seconds=SILENCE_SECONDS) as chunks:
                 has_begun = True
                 for chunk in chunks:
                     for event in reader.feed(chunk):
@@ -89,6 +90,7 @@ def follow(
         found = _found_again(gateway, sleep or time.sleep)
         if found != process:
             process, last = found, ""
+            asked.pop("after", None)  # a number of the process before
 
 
 def _found_again(gateway: RunningGateway, sleep: Callable[[float], None]) -> str:

@@ -24,6 +24,8 @@ Json = dict[str, Any]
 ANSWER_SECONDS: Final = 10.0
 PAGE_ROWS: Final = 1_000
 """The most that the API puts on one page."""
+_FAILURES: Final = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)
+"""UnicodeError: the host is no name in DNS."""
 _IN_ALL_VERSIONS: Final = ("drain",)
 _TOLD_CHARACTERS: Final = 500
 
@@ -63,7 +65,7 @@ class RunningGateway:
         try:
             with self._client(seconds) as client:
                 return client.request(method, self._target(path, query))
-        except httpx.HTTPError as error:
+        except _FAILURES as error:
             raise self._unreachable(error) from error
 
     @contextmanager
@@ -76,7 +78,7 @@ class RunningGateway:
                     it.read()
                     self.refuse(it)
                 yield it.iter_bytes()
-        except httpx.HTTPError as error:
+        except _FAILURES as error:
             raise self._unreachable(error) from error
 
     def pages(self, resource: str, query: Query, limit: int | None = None) -> Json:
@@ -100,10 +102,7 @@ class RunningGateway:
 
     def read(self, text: str) -> Json:
         """The JSON object in an answer. Raises UnreachableError."""
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = None
+        value = _parsed(text)
         if not isinstance(value, dict):
             raise self.not_a_gateway()
         return value
@@ -114,7 +113,8 @@ class RunningGateway:
 
     def refuse(self, response: httpx.Response) -> NoReturn:
         """Raise what this answer, which is not a success, means."""
-        status, body = response.status_code, object_of(response.text)
+        status, body = response.status_code, _parsed(response.text)
+        body = body if isinstance(body, dict) else {}
         answered = f"{self.command}: {self.url} answered {status}: {told(response.text) or response.reason_phrase}"
         if status == 401:
             raise CommandError(answered + self._about_token(), status=Status.UNAUTHORISED)
@@ -133,9 +133,9 @@ class RunningGateway:
         return "; the gateway has another admin token than GATEWAY_ADMIN_TOKEN or --admin-token-file gives"
 
     def _client(self, seconds: float) -> httpx.Client:
-        headers = {"accept": "application/json"}
+        headers = {b"accept": b"application/json"}
         if self._secret is not None:
-            headers["authorization"] = f"Bearer {self._secret}"
+            headers[b"authorization"] = f"Bearer {self._secret}".encode()  # the gateway has the hash of its UTF-8
         return httpx.Client(
             headers=headers,
             timeout=httpx.Timeout(ANSWER_SECONDS, read=seconds),
@@ -153,7 +153,7 @@ class RunningGateway:
         encoded = "&".join(f"{name}={quote(value, safe='')}" for name, value in given.items())
         return f"{self.url}{path}" + (f"?{encoded}" if encoded else "")
 
-    def _unreachable(self, error: httpx.HTTPError) -> UnreachableError:
+    def _unreachable(self, error: Exception) -> UnreachableError:
         late = isinstance(error, httpx.TimeoutException)
         cause = "no answer in time" if late else str(error) or type(error).__name__
         return UnreachableError(self.command, self.url, cause)
@@ -161,22 +161,17 @@ class RunningGateway:
 
 def told(text: str) -> str:
     """The text of an answer on one line: the message of a JSON answer, else the body."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
-    if isinstance(value, dict):
-        value = value.get("message", text)
-    return " ".join(str(value).split())[:_TOLD_CHARACTERS]
+    value = _parsed(text)
+    message = value.get("message", text) if isinstance(value, dict) else text
+    return " ".join(str(message).split())[:_TOLD_CHARACTERS]
 
 
-def object_of(text: str) -> Json:
-    """The JSON object that a text is. Empty: it is none."""
+def _parsed(text: str) -> object:
+    """The JSON value that a text is. None: it is none, or one that no gateway gives."""
     try:
-        value = json.loads(text)
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def path_to(*names: str) -> str:

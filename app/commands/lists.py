@@ -57,7 +57,7 @@ def _lines(gateway: RunningGateway, resource: str, columns: Sequence[Column], pa
         return [f"no {resource}" if not total else f"none of {total} {resource}"]
     try:
         lines = table(columns, rows, terminal.width())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise gateway.not_a_gateway() from None
     if terminal.is_terminal() and page.get("next") is not None:
         lines.append(f"{len(rows)} of {total} {resource}")

@@ -7,7 +7,7 @@ query strings, and long random words. So are secrets that we know, wherever they
 """
 
 import re
-from typing import Any, Final
+from typing import Final
 
 MASK: Final = "***"
 _SECRET_NAMES: Final = re.compile(
@@ -52,7 +52,7 @@ def masked_text(text: str, known: tuple[str, ...] = ()) -> str:
     return text
 
 
-def masked(value: Any, known: tuple[str, ...] = ()) -> Any:  # noqa: ANN401  (JSON)
+def masked(value: object, known: tuple[str, ...] = ()) -> object:
     """A JSON value with all of its texts masked. Texts in a field for secrets are masked whole."""
     match value:
         case str():
@@ -65,7 +65,7 @@ def masked(value: Any, known: tuple[str, ...] = ()) -> Any:  # noqa: ANN401  (JS
             return value
 
 
-def _field(name: str, value: Any, known: tuple[str, ...]) -> Any:  # noqa: ANN401  (JSON)
+def _field(name: str, value: object, known: tuple[str, ...]) -> object:
     if _HEADERS.search(name) and isinstance(value, dict):
         return {one: fields if one == _REMOVED else _hidden(fields) for one, fields in value.items()}
     if _SECRET_NAMES.search(name) and not _PLACES.search(name):
@@ -73,7 +73,7 @@ def _field(name: str, value: Any, known: tuple[str, ...]) -> Any:  # noqa: ANN40
     return masked(value, known)
 
 
-def _hidden(value: Any) -> Any:  # noqa: ANN401  (JSON)
+def _hidden(value: object) -> object:
     """The value without its texts. Numbers count secrets; they are none."""
     match value:
         case str():

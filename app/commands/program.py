@@ -3,13 +3,14 @@
 Options cannot be abbreviated: `--admin-token SECRET` must not be taken for `--admin-token-file`.
 """
 
+import errno
 import io
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from importlib import import_module
-from typing import Any
+from pathlib import Path
 
 import click
 
@@ -24,6 +25,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     f"Commands (default: {DEFAULT})": ("serve", "check", "token"),
     "Commands that ask a running gateway": (
         "status",
+        "clusters",
         "links",
         "routes",
         "exchanges",
@@ -65,7 +67,7 @@ class Program(click.Group):
             with formatter.section(heading), formatter.indentation():
                 formatter.write_dl([(name, one.get_short_help_str(80)) for name, one in commands if one is not None])
 
-    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401  (of the base class)
+    def invoke(self, ctx: click.Context) -> object:
         """Run the command. A reader that left and Ctrl-C are ends like others."""
         try:
             status = super().invoke(ctx)
@@ -92,6 +94,9 @@ PROGRAM = click.version_option(VERSION, prog_name=NAME, message="%(prog)s %(vers
 
 def run(arguments: Sequence[str]) -> int:
     """Run a command line. Returns the exit status; what went wrong is told on standard error."""
+    if sys.stdout is None:  # it was closed, as by `>&-`
+        with Path(os.devnull).open("w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):
+            return run(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # for names that the locale cannot show
     try:
@@ -107,6 +112,12 @@ def run(arguments: Sequence[str]) -> int:
         return error.status
     except click.Abort:
         return Status.INTERRUPTED
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        _discard_output()
+        complain(f"the output cannot be written: {error.strerror}")
+        return Status.FAILED
     return int(status or Status.DONE)
 
 

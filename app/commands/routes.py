@@ -7,11 +7,7 @@ from .client import client, limited
 from .command import Command
 from .gateway import RunningGateway
 from .lists import rows_of, show
-from .tables import Column, Row, table
-
-
-def _yes_or_no(row: Row, name: str) -> str:
-    return "yes" if row.get(name) else "no"
+from .tables import Column, Row, table, yes_or_no
 
 
 def _meaning(row: Row) -> str | None:
@@ -25,8 +21,8 @@ COLUMNS = (
     Column("path", is_cut=True),
     Column("cluster", is_cut=True),
     Column("target", is_cut=True),
-    Column("in force", lambda row: _yes_or_no(row, "in_force"), meaning=_meaning),
-    Column("connected", lambda row: _yes_or_no(row, "connected")),
+    Column("in force", lambda row: yes_or_no(row.get("in_force")), meaning=_meaning),
+    Column("connected", lambda row: yes_or_no(row.get("connected"))),
     Column("origin", is_optional=True),
     Column("expires", lambda row: row.get("expires_at"), is_optional=True),
     Column("explanation", lambda row: row.get("explanation") or row.get("reason"), is_cut=True),

@@ -21,7 +21,7 @@ def command(gateway: RunningGateway, *, as_json: bool) -> None:
         return
     try:
         lines = pairs(_described(status), terminal.width())
-    except (KeyError, TypeError, AttributeError, ValueError):
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
         raise gateway.not_a_gateway() from None
     for line in lines:
         terminal.put(line)

@@ -5,7 +5,7 @@ nothing is: the output of a pipe has every value whole.
 """
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -65,16 +65,12 @@ def wrapped(text: str, width: int | None) -> list[str]:
         return [text]
     lines, line = [], ""
     for word in text.split(" "):
-        rest = word
-        if line and cells(line) + 1 + cells(rest) <= width:
-            line = f"{line} {rest}"
+        if line and cells(line) + 1 + cells(word) <= width:
+            line = f"{line} {word}"
             continue
         lines.append(line)
-        while cells(rest) > max(width, _LEAST):
-            head = _head(rest, max(width, _LEAST))
-            lines.append(head)
-            rest = rest[len(head) :]
-        line = rest
+        *full, line = _pieces(word, max(width, _LEAST))
+        lines += full
     return [*lines[1:], line]
 
 
@@ -82,10 +78,12 @@ def cells(text: str) -> int:
     """The columns that a text takes on a terminal."""
     if text.isascii():
         return len(text)
-    return sum(
-        0 if unicodedata.combining(character) else 1 + (unicodedata.east_asian_width(character) in "WF")
-        for character in text
-    )
+    return sum(map(_cells_of, text))
+
+
+def yes_or_no(value: object) -> str:
+    """A flag in words. What is not there is no."""
+    return "yes" if value else "no"
 
 
 def seconds(value: float | None) -> str | None:
@@ -158,11 +156,20 @@ def _line(widths: dict[Column, int], texts: Mapping[Column, str], row: Row | Non
 
 
 def _cell(text: str, width: int) -> str:
-    return text if cells(text) <= width else _head(text, width - 1) + "…"
+    return text if cells(text) <= width else next(_pieces(text, width - 1)) + "…"
 
 
-def _head(text: str, width: int) -> str:
-    """As much of the beginning as fits."""
-    while cells(text) > width:
-        text = text[: min(len(text) - 1, width)]
-    return text
+def _pieces(text: str, width: int) -> Iterator[str]:
+    """The text in pieces of at most `width` columns, at least one."""
+    begin = used = 0
+    for at, character in enumerate(text):
+        wide = _cells_of(character)
+        if used + wide > width:
+            yield text[begin:at]
+            begin, used = at, 0
+        used += wide
+    yield text[begin:]
+
+
+def _cells_of(character: str) -> int:
+    return 0 if unicodedata.combining(character) else 1 + (unicodedata.east_asian_width(character) in "WF")

@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 import sys
-from typing import Any
 
 import click
 
@@ -68,7 +67,7 @@ def coloured(text: str, meaning: str | None) -> str:
     return click.style(text, fg=_COLOURS[meaning], bold=True if meaning == "heading" else None)
 
 
-def print_json(value: Any, *, in_one_line: bool = False) -> None:  # noqa: ANN401  (JSON)
+def print_json(value: object, *, in_one_line: bool = False) -> None:
     """Print a value as JSON. Characters that are not printable are escaped, so that it means the same."""
     text = json.dumps(value, ensure_ascii=False, indent=None if in_one_line else 2)
     click.echo(re.sub(r"[^\x20-\x7e\n]", lambda match: _json_escape(match[0]), text))

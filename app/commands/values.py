@@ -7,6 +7,9 @@ from urllib.parse import urlsplit
 
 import click
 
+from ..settings import ConfigurationError
+from ..settings.hosts import control_host
+
 _MOST_ROWS = 100_000
 _ADDRESS = re.compile(r"[^\x00-\x20\x7f-\uffff?#@\\]+")
 
@@ -18,7 +21,7 @@ class Value(click.ParamType[Any]):
         self.name = name
         self._read = read
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         """What the text says. A default has been read already."""
         if not isinstance(value, str):
             return value
@@ -58,8 +61,9 @@ def _gateway_url(text: str) -> str:
     """The address of a gateway, without a slash at its end."""
     try:
         url = urlsplit(text)
-        is_address = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
+        is_address = url.scheme in ("http", "https") and url.port != 0
+        control_host(url.hostname or "", ())
+    except (ValueError, ConfigurationError):
         is_address = False
     if not is_address or not _ADDRESS.fullmatch(text):
         raise ValueError("write http://host[:port][/prefix] or https://...")

@@ -64,7 +64,7 @@ class _Ended(Mapping[str, Any]):
             self._made = {"event": "ended", **self._record.fields()}
         return self._made
 
-    def __getitem__(self, name: str) -> Any:  # noqa: ANN401  (texts and numbers)
+    def __getitem__(self, name: str) -> object:
         return self._fields()[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -56,7 +56,7 @@ class Admin:
                 return None
             return Response(_NOT_LOCAL.body, 403, media_type="application/json")
         kind, _, token = request.headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and self._gateway.settings.is_admin_token(token.strip()):
+        if kind.lower() == "bearer" and self._gateway.settings.is_admin_token(token.encode("latin-1").strip()):
             return None
         status, headers, body = problems.render(_UNAUTHORISED, request.scope["headers"])
         texts = {name.decode(): value.decode() for name, value in headers}

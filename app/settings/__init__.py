@@ -11,7 +11,7 @@ parts together. `certificates.py` reads the certificate of the public listener, 
 """
 
 from .certificates import Certificate, certificate_of
-from .environment import admin_token, is_plain_terminal, wants_colours, web_concurrency
+from .environment import admin_token, gateway_url, is_plain_terminal, wants_colours, web_concurrency
 from .errors import ConfigurationError
 from .loading import load
 from .settings import Settings
@@ -25,6 +25,7 @@ __all__ = [
     "admin_token",
     "certificate_of",
     "fingerprint",
+    "gateway_url",
     "is_plain_terminal",
     "load",
     "token_hash",

@@ -23,7 +23,7 @@ from .tokens import checked_admin_token, token_of_file
 PREFIX = "GATEWAY_"
 ADMIN_TOKEN = PREFIX + "ADMIN_TOKEN"
 URL = PREFIX + "URL"
-"""Where the client commands find a gateway. It sets nothing here."""
+"""For the client commands. It sets nothing in a gateway."""
 
 _SERVICE_LINK = re.compile(
     rf"{PREFIX}(?:[A-Z0-9_]+_)?"
@@ -36,6 +36,11 @@ _SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://")
 def process_environment() -> Mapping[str, str]:
     """The environment of this process."""
     return os.environ
+
+
+def gateway_url() -> str | None:
+    """Where the client commands find a gateway. None where it is not set or empty."""
+    return os.environ.get(URL) or None
 
 
 def web_concurrency() -> str | None:

@@ -26,6 +26,9 @@ _COPIED = (
 )  # fmt: skip
 """Keys that need no check beyond their type."""
 
+_FILE_BYTES = 64 * 1024 * 1024
+"""Of the file: 300,000 routes. A device has no end."""
+
 _PATHS = ("state_dir", "tls_certificate", "tls_key")
 """Keys that name a file or a folder, relative to the file's folder. What is in it is read by those who need it."""
 
@@ -49,8 +52,8 @@ def load(
     variables = written(environment, faults)
     places = Places(path, text, overridden, arguments)
     try:
-        table: dict[str, object] = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        table = _table(text)
+    except ValueError as error:
         raise ConfigurationError(*places.lines(faults), f"{path}: not TOML: {error}") from None
     table = {key: value for key, value in table.items() if key not in overridden}
     file = read(File, {**table, **variables, **arguments}, faults)
@@ -64,11 +67,27 @@ def load(
 
 def _text(path: str) -> str:
     try:
-        return decoded(Path(path).read_bytes())
+        with Path(path).open("rb") as opened:
+            data = opened.read(_FILE_BYTES + 1)
+        if len(data) > _FILE_BYTES:
+            raise ConfigurationError(f"{path}: has more than {_FILE_BYTES // 1024**2} MiB; name a configuration file")
+        return decoded(data)
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
     except NotTextError as error:
         raise ConfigurationError(f"{path}: {error}") from None
+
+
+def _table(text: str) -> dict[str, object]:
+    """The file's keys and values. Raises ValueError."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # of int()
+        raise ValueError("a number has thousands of digits") from None
+    except RecursionError:
+        raise ValueError("hundreds of tables or lists are inside one another") from None
 
 
 def _values(file: File, path: str | None, admin_token: str | None, faults: Faults) -> dict[str, Any]:

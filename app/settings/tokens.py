@@ -102,9 +102,11 @@ def configured_token(file: Path, path: KeyPath) -> str:
 def token_of_file(file: Path, path: KeyPath) -> str:
     """The token that a file holds, without the line end after it. Raises WrongKeyError."""
     try:
-        if file.stat().st_size > _TOKEN_FILE_BYTES:
+        with file.open("rb") as opened:
+            data = opened.read(_TOKEN_FILE_BYTES + 1)  # not its size first: a device has none, and no end
+        if len(data) > _TOKEN_FILE_BYTES:
             raise WrongKeyError(path, f"{file} is too long; write one token into it")
-        text = decoded(file.read_bytes()).strip()
+        text = decoded(data).strip()
     except OSError as error:
         raise WrongKeyError(path, f"{file} cannot be read: {error.strerror}") from None
     except NotTextError as error:

@@ -98,6 +98,15 @@ def test_its_links(town: Town) -> None:
     assert town.run("links", "--cluster", "c2").out == "none of 1 links\n"
 
 
+def test_its_clusters(town: Town) -> None:
+    titles, here, away = town.run("clusters").out.splitlines()
+    assert titles.split()[:3] == ["cluster", "connected", "links"]
+    assert here.split()[:3] == ["c1", "yes", "1"]
+    assert away.split()[1:3] == ["no", "0"]
+    _, only = town.run("clusters", "--not-connected").out.splitlines()
+    assert only.split() == away.split()
+
+
 def test_its_routes_page_by_page(town: Town) -> None:
     told = town.run("routes", "--limit", "1", "--json").json
     assert ([one["host"] for one in told["routes"]], told["total"], told["next"] is None) == (

@@ -80,6 +80,27 @@ def test_links(script: Script, ran: Run):
     assert script.lines() == ["GET /-/links?cluster=c%201&state=ready&limit=1000"]
 
 
+def test_clusters(script: Script, ran: Run):
+    away = {
+        **CLUSTER, "cluster": "c2", "connected": False, "links": 0, "has_token": False, "why_not": "no token covers it",
+        "requests_waiting": 2, "last_seen": "2026-01-01T00:00:00.000Z",
+    }  # fmt: skip
+    script.say("/-/clusters", Said(page("clusters", CLUSTER, away)))
+    told = ran("clusters")
+    assert (told.status, told.err) == (0, "")
+    assert [re.split(" {2,}", line) for line in told.out.splitlines()] == [
+        ["cluster", "connected", "links", "routes", "waiting", "token", "last seen", "why not"],
+        ["c1", "yes", "1", "1", "0", "yes", "-", "-"],
+        ["c2", "no", "0", "1", "2", "no", "2026-01-01T00:00:00.000Z", "no token covers it"],
+    ]
+    assert json.loads(ran("clusters", "--json").out) == page("clusters", CLUSTER, away)
+    ran("clusters", "--not-connected", "--limit", "3")
+    ran("clusters", "--connected")
+    assert script.lines()[2:] == [
+        "GET /-/clusters?connected=false&limit=3", "GET /-/clusters?connected=true&limit=1000"
+    ]  # fmt: skip
+
+
 def test_routes_and_those_that_were_refused(script: Script, ran: Run):
     lost = {**ROUTE, "path": "/x", "in_force": False, "reason": "shadowed", "explanation": "the file has the host"}
     refused = {"route": "b.test/", "cluster": "c2", "code": "not_allowed", "reason": "no", "refused_at": "now"}
@@ -106,7 +127,9 @@ def test_exchanges(script: Script, ran: Run):
     assert asked == ["client=192.0.2.1", "kind=http", "limit=1000", "request_id=r-5"]
 
 
-@pytest.mark.parametrize(("resource", "none"), [("links", "no links\n"), ("exchanges", "no exchanges\n")])
+@pytest.mark.parametrize(
+    ("resource", "none"), [("links", "no links\n"), ("clusters", "no clusters\n"), ("exchanges", "no exchanges\n")]
+)
 def test_empty_lists(script: Script, ran: Run, resource: str, none: str):
     script.say(f"/-/{resource}", Said(page(resource)), Said(page(resource, total=4)))
     assert ran(resource).out == none
@@ -271,8 +294,9 @@ def test_drain_of_the_node_as_json(script: Script, ran: Run):
 
 
 ASKING = [
-    ("status",), ("links",), ("routes",), ("exchanges",), ("exchanges", "--follow"), ("exchanges", "--end", "x"),
-    ("explain", "http://a.test"), ("events",), ("events", "--follow"), ("reload",), ("drain", "--link", "x"),
+    ("status",), ("clusters",), ("links",), ("routes",), ("exchanges",), ("exchanges", "--follow"),
+    ("exchanges", "--end", "x"), ("explain", "http://a.test"), ("events",), ("events", "--follow"), ("reload",),
+    ("drain", "--link", "x"),
 ]  # fmt: skip
 
 
@@ -319,16 +343,20 @@ def test_an_older_gateway(arguments: tuple[str, ...], script: Script, ran: Run):
     assert "the gateway is older than this program" in told.err
 
 
-@pytest.mark.parametrize("arguments", [("status",), ("links",), ("routes",), ("explain", "http://a.test"), ("events",)])
+@pytest.mark.parametrize(
+    "arguments", [("status",), ("clusters",), ("links",), ("routes",), ("explain", "http://a.test"), ("events",)]
+)
 @pytest.mark.parametrize(
     "body",
     [
         b"",
         b"<html>",
+        b"[" * 100_000,
         [1],
         {},
         {"links": 1, "routes": [2], "events": [3], "next": None},
         {"links": [{"age_seconds": "x"}], "next": None},
+        {"links": [{"bytes_waiting": 10**400}], "next": None},
     ],
 )
 def test_what_answers_is_no_gateway(arguments: tuple[str, ...], body: Any, script: Script, ran: Run):
@@ -343,6 +371,13 @@ def test_a_wrong_filter_is_wrong_usage(script: Script, ran: Run):
     script.say("/-/links", Said({"status": 400, "code": "bad_request", "parameter": "state", "message": message}, 400))
     told = ran("links", "--state", "tired")
     assert (told.status, told.err) == (2, f"tunnel-gateway: links: {message}\n")
+
+
+def test_a_token_with_letters_beyond_ascii_is_sent(script: Script, ran: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GATEWAY_ADMIN_TOKEN", "schl\u00fcssel-des-hauses")
+    script.say("/-/links", Said(page("links")))
+    assert (ran("links").status, ran("links").err) == (0, "")
+    assert script.asked[0].fields["authorization"].encode("latin-1") == "Bearer schl\u00fcssel-des-hauses".encode()
 
 
 def test_a_proxy_of_the_environment_is_not_used(script: Script, ran: Run, monkeypatch: pytest.MonkeyPatch):

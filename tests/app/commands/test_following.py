@@ -72,10 +72,11 @@ def test_it_goes_on_after_the_last_event(script: Script, capsys: pytest.CaptureF
 def test_a_gateway_that_was_started_anew_is_followed_from_its_beginning(script: Script):
     script.say("/-/status", Said(STATUS), Said(STATUS), Said(status=503), Said({**STATUS, "started_at": "later"}))
     script.say("/-/events", sent(41, 42), sent(43), sent(1, 2))
-    found = follow(RunningGateway("events", script.url, None), "/-/events", {}, sleep=no_wait)
+    found = follow(RunningGateway("events", script.url, None), "/-/events", {"after": "40"}, sleep=no_wait)
     assert numbers(found, 5) == [41, 42, 43, 1, 2]
     asked = [one for one in script.asked if "/-/events" in one.line]
     assert [one.fields.get("last-event-id") for one in asked] == [None, "42", None]
+    assert ["after=40" in one.line for one in asked] == [True, True, False]
 
 
 @pytest.mark.system

@@ -92,6 +92,9 @@ def test_options_are_not_abbreviated_and_unknown_values_not_shown(arguments: tup
         (("links", "--url", "ftp://a"), "--url: write http://host[:port][/prefix] or https://..."),
         (("links", "--url", "http://a/?x"), "--url: write http"),
         (("links", "--url", "http://a b"), "--url: write http"),
+        (("links", "--url", "http://a..b"), "--url: write http"),
+        (("links", "--url", "http://" + "a" * 64), "--url: write http"),
+        (("links", "--url", "http://a:s3cret@a.test"), "--url: write http"),
         (("exchanges", "--end", "exchange-1", "--follow"), "--end and --follow exclude each other"),
         (("events", "--limit", "1", "--follow"), "--limit and --follow exclude each other"),
         (("drain", "--link", "link-1", "--wait", "3"), "with --link use --grace"),
@@ -113,6 +116,12 @@ def test_a_wrong_variable_is_named(ran: Run, monkeypatch: pytest.MonkeyPatch):
     assert told.err == "tunnel-gateway links: GATEWAY_URL: write http://host[:port][/prefix] or https://...\n"
 
 
+@pytest.mark.parametrize("host", ["xn--zzzzzz9999", "[v1.x]"])
+def test_a_host_that_cannot_be_is_no_traceback(ran: Run, host: str):
+    told = ran("links", "--url", f"http://{host}")
+    assert (told.status, told.out, told.err.count("\n")) == (3, "", 1)
+
+
 @pytest.mark.system
 def test_a_reader_that_leaves_is_no_traceback(script: Script):
     script.say("/-/links", Said(page("links", *[{**LINK, "agent": "a" * 1000}] * 500)))
@@ -124,6 +133,18 @@ def test_a_reader_that_leaves_is_no_traceback(script: Script):
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(60) == 141
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("words", ["check", "token", "--help"])
+def test_an_output_that_takes_nothing_is_no_traceback(words: str):
+    shell = f'"{sys.executable}" -m app {words}'
+    full = subprocess.run(f"{shell} > /dev/full", shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert full.returncode == 1
+    assert full.stderr == "tunnel-gateway: the output cannot be written: No space left on device\n"
+    closed = subprocess.run(f"{shell} >&-", shell=True, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert closed.returncode == 0
+    assert "Traceback" not in closed.stderr
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,15 @@ def test_pairs_and_their_further_lines():
     assert pairs({"state": "ready", "file": "/etc/a b c"}, 15) == ["state  ready", "file   /etc/a b", "       c"]
     assert wrapped("abcdefghijklmnop qr", 10) == ["abcdefghij", "klmnop qr"]
     assert wrapped("", 10) == [""]
+    assert wrapped("漢" * 9 + " e\u0301", 9) == ["漢漢漢漢", "漢漢漢漢", "漢 e\u0301"]
     assert pairs({}, 10) == []
+
+
+@pytest.mark.parametrize("piece", ["é", "a", "漢 ", "e\u0301"])
+def test_no_text_takes_long(piece: str):
+    """Work that grows with the square would end in the timeout of the test."""
+    assert len(wrapped(piece * 500_000, 80)) >= 6_250
+    assert len(table((Column("x", is_cut=True),), [{"x": piece * 500_000}], 80)) == 2
 
 
 @pytest.mark.parametrize(

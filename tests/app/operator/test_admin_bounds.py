@@ -118,3 +118,11 @@ async def test_without_a_token_nothing_opens_a_listener_that_is_not_for_all():
             )
             assert answer == (401, "admin_token_needed")
         assert not s.gateway.draining
+
+
+@pytest.mark.parametrize("token", ["schl\u00fcssel", "voil\u00e0", "\u9375"])
+@dialogue
+async def test_a_token_with_letters_beyond_ascii_opens_as_its_bytes_were_written(token: str):
+    async with Stage(admin_token_hash=token_hash(token)) as s:
+        headers = [(b"authorization", f"Bearer {token}".encode())]
+        assert await asked(listener(s, open_to_all=False), "GET", "/metrics", "localhost", headers) == (200, "")

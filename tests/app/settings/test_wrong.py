@@ -337,3 +337,32 @@ def test_files_that_cannot_be_read(tmp_path: Path):
         with pytest.raises(ConfigurationError) as caught:
             load(str(path), {})
         assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("port = " + "9" * 5_000, "a number has thousands of digits"),
+        ("port = " + "[" * 100_000, "hundreds of tables or lists are inside one another"),
+        ("port = " + "{a=" * 10_000, "hundreds of tables or lists are inside one another"),
+    ],
+    ids=["digits", "lists", "tables"],
+)
+def test_what_the_parser_cannot_take_is_no_traceback(tmp_path: Path, text: str, told: str):
+    file = tmp_path / "gateway.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError) as caught:
+        load(str(file), {})
+    assert caught.value.errors == (f"{file}: not TOML: {told}",)
+
+
+def test_a_token_file_without_an_end_is_not_read_to_it(tmp_path: Path):
+    file = tmp_path / "gateway.toml"
+    file.write_text('[[agents]]\ntoken_file = "/dev/zero"\nclusters = ["c1"]\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=r"agents\[0\]\.token_file: /dev/zero is too long; write one token"):
+        load(str(file), {})
+
+
+def test_a_configuration_without_an_end_is_not_read_to_it():
+    with pytest.raises(ConfigurationError, match=r"^/dev/zero: has more than 64 MiB; name a configuration file$"):
+        load("/dev/zero", {})
