@@ -65,7 +65,7 @@ class EventReader:
 def follow(
     gateway: RunningGateway, path: str, query: Query, *, sleep: Callable[[float], None] | None = None
 ) -> Iterator[ServerEvent]:
-    """The events of a path that can be watched, without end.
+    """The events of a path that can be watched, without end. `sleep`: in place of `time.sleep`.
 
     Raises CommandError where the gateway cannot be asked in the first place, or does not take our token any more.
     """
@@ -73,7 +73,7 @@ def follow(
     asked = {**query, "watch": True}
     while True:
         headers = {"last-event-id": last} if last else {}
-        reader = EventReader()
+        reader, why = EventReader(), "the connection ended"
         try:
             with gateway.stream(path, asked, headers, seconds=SILENCE_SECONDS) as chunks:
                 has_begun = True
@@ -86,7 +86,8 @@ def follow(
         except CommandError as error:
             if not has_begun or error.status is Status.UNAUTHORISED:
                 raise
-        complain(f"{gateway.command}: {gateway.url}: the connection ended; trying again")
+            why = str(error).removeprefix(f"{gateway.command}: {gateway.url}: ")
+        complain(f"{gateway.command}: {gateway.url}: {why}; trying again")
         found = _found_again(gateway, sleep or time.sleep)
         if found != process:
             process, last = found, ""

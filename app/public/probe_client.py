@@ -162,9 +162,11 @@ class ProbeClient(HttpClient):
         self._timer = self._loop.call_at(when, self._leave, why)
 
     def _leave(self, why: str) -> None:
-        if self._call is not None:
-            self._call.left(why)
-        self._finish()
+        try:
+            if self._call is not None:
+                self._call.left(why)
+        finally:  # a bug of ours must not keep the probe's place
+            self._finish()
 
     def _finish(self) -> None:
         if not self._over.done():

@@ -36,9 +36,9 @@ LIST: Final = (
 
 async def events(node: Node, asked: Asked) -> Answer:
     """The events that are remembered."""
-    ring, begin = node.gateway.events, asked.query["after"] or 0
-    last = max(begin, ring.last_number)
-    found = await page(_steps(ring.since(begin), asked), asked)
+    ring = node.gateway.events
+    last = ring.last_number
+    found = await page(_steps(ring.since(_begin(asked, last)), asked), asked)
     return answer({"events": found.rows, "next": int(found.last) if found.has_more else last, "total": len(ring)})
 
 

@@ -58,7 +58,7 @@ async def test_what_is_said_of_an_event():
         ("?limit=2", [1, 2], 2),
         ("?after=2", [3, 4], 4),
         ("?after=4", [], 4),
-        ("?after=9", [], 9),
+        ("?after=9", [1, 2, 3, 4], 4),
         ("?after=1&limit=2", [2, 3], 3),
         ("?kind=limit_hit", [3], 4),
         ("?cluster=c1", [1, 3], 4),
