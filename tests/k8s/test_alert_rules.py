@@ -83,6 +83,12 @@ ROWS = [
     Row("GatewayAgentReconnects", series("gateway_link_reconnects_total", "0+1x30", 'cluster="c1"'), 20,
         OF_INSTANCE | OF_C1),
     Row("GatewayAgentReconnects", series("gateway_link_reconnects_total", "0x5 2x25", 'cluster="c1"'), 10),
+    Row("GatewayAgentReconnects",  # the gateway was restarted, and its ten agents came back
+        series("gateway_link_reconnects_total", "0x5 9x25", 'cluster="c1"')
+        | series("gateway_links", "10x30", 'cluster="c1", state="ready"'), 10),
+    Row("GatewayAgentReconnects",  # one of two
+        series("gateway_link_reconnects_total", "0+1x30", 'cluster="c1"')
+        | series("gateway_links", "2x30", 'cluster="c1", state="ready"'), 20, OF_INSTANCE | OF_C1),
     Row("GatewayAgentsRefused", series("gateway_agents_refused_total", "0+4x60", 'reason="token"'), 30,
         OF_INSTANCE | {"reason": "token"}),
     Row("GatewayAgentsRefused", series("gateway_agents_refused_total", "0x5 4x60", 'reason="token"'), 30),

@@ -28,15 +28,15 @@ class NotReachedError(Exception):
 def main(url: str, *, as_json: bool) -> int:
     """Print the report; the exit status."""
     try:
-        text = fetch(url)
+        text = fetch(url).decode()
         report = msgspec.json.decode(text, type=AgentReport)
     except NotReachedError as error:
         click.echo(f"{PROGRAM}: {error}", err=True)
         return NOT_REACHED
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         click.echo(f"{PROGRAM}: what answers at {url} is no agent; name the agent's --health-bind with --url", err=True)
         return NOT_REACHED
-    click.echo(text.decode().rstrip("\n") if as_json else shown(report))
+    click.echo(text.rstrip("\n") if as_json else shown(report))
     return 0 if report.ready else NOT_READY
 
 

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from tunnel.agent.proxies import is_name
+
 MIB = 1024 * 1024
 DIALECTS = ("yamux", "json", "chunk")
 """How exchanges ride on the link, best first: only yamux has flow control of its own."""
@@ -57,7 +59,13 @@ def bind_address(text: str) -> tuple[str, int] | None:
     if not text:
         return None
     found = _BIND.fullmatch(text)
-    if found is None or int(found["port"]) > 65_535 or not _is_ipv6(found["ipv6"] or "::"):
+    usable = (
+        found is not None
+        and int(found["port"]) <= 65_535
+        and _is_ipv6(found["ipv6"] or "::")
+        and is_name(found["host"] or "localhost")
+    )
+    if found is None or not usable:
         msg = f'{text!r} is not HOST:PORT, such as "127.0.0.1:8081", "[::1]:8081", or ":8081" for every address'
         raise ValueError(msg)
     return found["ipv6"] or found["host"] or "", int(found["port"])

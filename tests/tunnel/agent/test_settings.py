@@ -161,6 +161,8 @@ REFUSED = [
     ("health-bind", "AGENT_HEALTH_BIND", "127.0.0.1:65536", "is not HOST:PORT"),
     ("health-bind", "AGENT_HEALTH_BIND", "127.0.0.1:", "is not HOST:PORT"),
     ("health-bind", "AGENT_HEALTH_BIND", "http://h:1", "is not HOST:PORT"),
+    ("health-bind", "AGENT_HEALTH_BIND", "a..b:8081", "is not HOST:PORT"),
+    ("health-bind", "AGENT_HEALTH_BIND", f"{'a' * 64}.test:8081", "is not HOST:PORT"),
     ("log-format", "AGENT_LOG_FORMAT", "xml", "not one of text, json"),
     ("log-level", "AGENT_LOG_LEVEL", "loud", "not one of debug, info, warning, error"),
     ("token-file", "AGENT_TOKEN_FILE", "/nowhere/token", "cannot be read"),

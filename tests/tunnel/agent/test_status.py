@@ -26,6 +26,7 @@ def answering(monkeypatch, answer):
         (status.NotReachedError("no agent answers at http://h:1: refused; start it"), 3),
         (b"<h1>It works</h1>", 3),
         (b"{}", 3),
+        (b'{"version": "\xff"}', 3),
     ],
 )
 @pytest.mark.parametrize("as_json", [False, True])

@@ -212,9 +212,11 @@ class GatewayCheck:
             await self._register(registration)
         finally:
             registration.leave()
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(_LEAVING_SECONDS):
                     await transport.wait_disconnected()
+            except TimeoutError:  # it reads no more
+                transport.disconnect(graceful=False)
 
     async def _register(self, registration: Registration) -> None:
         try:

@@ -76,7 +76,7 @@ class Registration(WSListener):
             self._transport.disconnect()
 
     def _take(self, data: bytes, *, last: bool) -> None:
-        with contextlib.suppress(msgspec.DecodeError):  # a fragment, or no time in it
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # a fragment, no text, or no time in it
             self.gateway_time = msgspec.json.decode(data, type=_Stamped).timestamp.timestamp()
         try:
             self._control.receive(data, last=last)

@@ -222,7 +222,8 @@ async def test_nothing_is_begun_while_too_much_is_held(conversation):
     await works(conversation)
 
 
-async def test_draining(conversation):
+async def test_draining(conversation, monkeypatch):
+    monkeypatch.setattr(carrier, "LINGER_SECONDS", 60)
     conversation.request()
     service = await conversation.service()
     conversation.carrier.drain()
@@ -231,11 +232,13 @@ async def test_draining(conversation):
     service.say(OK)
     late.say(OK)
     assert (conversation.idles, conversation.leaving) == (0, 1)
+    conversation.carrier._have_lingered()
     await conversation.until(lambda: conversation.idles)
     assert conversation.types()[-1] == "proxy_response_end"
 
 
-async def test_draining_with_nothing_to_finish(conversation):
+async def test_draining_with_nothing_to_finish(conversation, monkeypatch):
+    monkeypatch.setattr(carrier, "LINGER_SECONDS", 0.01)
     conversation.carrier.drain()
     await conversation.until(lambda: conversation.idles)
 
