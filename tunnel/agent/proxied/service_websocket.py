@@ -102,6 +102,7 @@ class ServiceWebSocket(ServiceExchange):
 
     @override
     def break_off(self, why: str) -> None:
+        log.warning("exchange to %s ends: %s", self._target, why, extra={"fields": self.fields})
         self._close_both(1011, why)
 
     # --- told by the service's connection

@@ -99,14 +99,15 @@ async def test_a_slow_service_gets_a_burst_in_order(conversation):
     await conversation.over()
 
 
-async def test_a_service_that_takes_nothing_loses_its_websocket(conversation, monkeypatch):
+async def test_a_service_that_takes_nothing_loses_its_websocket(conversation, monkeypatch, caplog):
     monkeypatch.setattr(backlog, "WAITING_BYTES", 10)
     await conversation.websocket()
     conversation.services[0].become_slow()
     for _ in range(4):
         conversation.frame(TEXT, b"12345678")
     assert conversation.frames() == [(CLOSE, close(1011))]
-    assert "bytes wait for the service" in (reason_of(conversation) or "bytes wait for the service")
+    (line,) = [record.getMessage() for record in caplog.records if " ends: " in record.getMessage()]
+    assert line.endswith("bytes wait for the service, which does not take them")
     await conversation.over()
 
 
