@@ -1,9 +1,14 @@
 """`--follow`: the reader of server-sent events, and the loop that comes again after the last one it has seen."""
 
 import json
+import signal
+import subprocess
+import sys
+from array import array
 from collections.abc import Callable, Iterator
 from itertools import islice
 from types import SimpleNamespace
+from typing import IO
 
 import pytest
 
@@ -13,6 +18,7 @@ from app.commands.statuses import CommandError
 from tests.app.commands.answers import EVENT, EXCHANGE, STATUS, page
 from tests.app.commands.conftest import Run
 from tests.app.commands.scripted import Said, Script
+from tests.system.process import ROOT, wait_until
 
 STREAM = (
     b": hello\n\n"
@@ -155,3 +161,26 @@ def test_exchanges_are_shown_again_when_they_change(
     assert len(told.out.rpartition("\x1b[2J")[2].splitlines()) == 9, "one line less than the terminal has"
     monkeypatch.setenv("TERM", "dumb")
     assert "\x1b" not in ran("exchanges", "--follow").out
+
+
+@pytest.mark.system
+@pytest.mark.skipif(sys.platform != "linux", reason="how full a pipe is can be asked on Linux only")
+def test_ctrl_c_ends_it_though_nobody_reads_what_it_prints(script: Script):
+    script.say("/-/status", Said(STATUS))
+    script.say("/-/events", sent(*range(2_000)))
+    command = [sys.executable, "-m", "app", "events", "--follow", "--json", "--url", script.url]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        wait_until(lambda: is_full(process.stdout), 30, "the pipe is full")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+
+
+def is_full(pipe: IO[bytes]) -> bool:
+    """Whether at most a page has room in it."""
+    import fcntl  # Linux has it
+    import termios
+
+    waiting = array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, waiting)
+    return waiting[0] > fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ) - 4_096
