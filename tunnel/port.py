@@ -38,6 +38,8 @@ class Target:
     ca_file: str | None = None
     server_name: str | None = None
     """For https: the name in the certificate; None means the service's cluster DNS name."""
+    publisher: str = ""
+    """The id of the agent that published it; only its links carry it. Empty: any agent of the cluster."""
 
     def __str__(self) -> str:
         return f"{self.cluster}/{self.namespace}/{self.service}:{self.port}"

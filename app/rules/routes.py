@@ -27,6 +27,8 @@ class Route:
     target: Target
     policy: Policy = field(default=DEFAULT_POLICY, hash=False)
     """The file's defaults, overridden by the route's own keys."""
+    published_by: object | None = field(default=None, compare=False, repr=False)
+    """The `Publication` (app/published) that made this route. None: it is of the file, or learned."""
 
     @property
     def name(self) -> str:

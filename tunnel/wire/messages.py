@@ -55,6 +55,8 @@ class RegisterSuccess(msgspec.Struct, omit_defaults=True):
     gateway_ws_url: str = ""
     message_limit_bytes: msgspec.Raw = msgspec.Raw()
     """The largest message that the gateway accepts on this link, unless it becomes yamux."""
+    publishes: bool = False
+    """The agent may `publish` (`publishing.py`), as it asked; an older gateway says nothing."""
 
 
 class Heartbeat(msgspec.Struct):
