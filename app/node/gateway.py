@@ -138,7 +138,7 @@ class Gateway:
         self.learned = LearnedRoutes(
             self.settings, Store.open(Path(folder)) if folder is not None else None, clock=time.time
         )
-        self.learned.on_refused = self._route_refused
+        self.learned.refusals.on_refused = self._route_refused
         self._notices = Notices(self.metrics, self.events)
 
     def apply(self, settings: Settings) -> None:
