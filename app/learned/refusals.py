@@ -30,37 +30,41 @@ class Refusal:
     fault: StrEnum
     text: str
     at: float
+    agent: str = ""
+    """Its id, where it wanted to publish."""
 
 
 class Refusals:
     """See the module. `clock`: seconds of the wall clock. Iterates from the earliest to the latest."""
 
-    __slots__ = ("_clock", "_refused", "on_refused")
+    __slots__ = ("_clock", "_refused")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._refused: OrderedDict[tuple[str, str], Refusal] = OrderedDict()
-        self.on_refused: Callable[[Refusal, str], object] | None = None
-        """Told of each refusal that is logged, and whose route it was."""
+        self._refused: OrderedDict[tuple[str, str, str], Refusal] = OrderedDict()
 
-    def refuse(self, cluster: str, host: str, path: str, fault: StrEnum, text: str, who: str) -> None:
-        """Remember it, and log it if it is new. Host and path as the agent sent them."""
-        key, name = _key(cluster, host, path), (host + path)[:_NAME_CHARACTERS]
+    def refuse(
+        self, cluster: str, host: str, path: str, fault: StrEnum, text: str, who: str, *, agent: str = ""
+    ) -> Refusal | None:
+        """Remember it, and log it if it is new; else None. Host and path as the agent sent them.
+
+        `agent`: the one that wanted it, where each has routes of its own.
+        """
+        key, name = _key(cluster, agent, host, path), (host + path)[:_NAME_CHARACTERS]
         known = self._refused.get(key)
-        self._refused[key] = refusal = Refusal(cluster, name, fault, text, self._clock())
+        self._refused[key] = refusal = Refusal(cluster, name, fault, text, self._clock(), agent)
         self._refused.move_to_end(key)
         if known is not None and known.fault == fault:
-            return
+            return None
         while len(self._refused) > MOST_REFUSALS:
             self._refused.popitem(last=False)
         logger.warning("route %.300s of %s rejected: %s", ascii(name), who, text)
-        if self.on_refused is not None:
-            self.on_refused(refusal, who)
+        return refusal
 
-    def forget(self, cluster: str, host: str, path: str) -> None:
+    def forget(self, cluster: str, host: str, path: str, *, agent: str = "") -> None:
         """The route was granted; idempotent."""
         if self._refused:
-            self._refused.pop(_key(cluster, host, path), None)
+            self._refused.pop(_key(cluster, agent, host, path), None)
 
     def __iter__(self) -> Iterator[Refusal]:
         return iter(list(self._refused.values()))
@@ -72,6 +76,6 @@ class Refusals:
         return f"<Refusals {len(self)}>"
 
 
-def _key(cluster: str, host: str, path: str) -> tuple[str, str]:
+def _key(cluster: str, agent: str, host: str, path: str) -> tuple[str, str, str]:
     """The same for every spelling of a route, so that a route that is granted in the end is no longer listed."""
-    return cluster, (normalise_host(host[:_NAME_CHARACTERS]) + (path.rstrip("/") or "/"))[:_NAME_CHARACTERS]
+    return cluster, agent, (normalise_host(host[:_NAME_CHARACTERS]) + (path.rstrip("/") or "/"))[:_NAME_CHARACTERS]

@@ -19,7 +19,7 @@ from ..settings import Settings
 from .claims import Claim, ClaimError, Fault, covers, is_sound
 from .expired import ExpiredRoutes
 from .lifetimes import LIFETIME_SECONDS, Lifetimes
-from .refusals import Refusals
+from .refusals import Refusal, Refusals
 from .served import Host, Served, above
 from .state_file import Change, Drop, Learned
 from .store import Store
@@ -68,6 +68,8 @@ class LearnedRoutes:
         self._served = Served(self._hosts)
         self.refusals = Refusals(clock)
         """The routes that were refused and not learned since."""
+        self.on_refused: Callable[[Refusal, str], object] | None = None
+        """Told of each refusal that is logged, and whose claim it was."""
         self.published_for: Callable[[str], str | None] = _nobody
         """The cluster of the agent that has published a host; None: nobody has."""
         self.expired = ExpiredRoutes()
@@ -211,7 +213,9 @@ class LearnedRoutes:
 
     def refuse(self, cluster: str, host: str, path: str, error: ClaimError, who: str) -> None:
         """Remember a refusal. Host and path as sent; `cluster` is empty if the agent named none of its token's."""
-        self.refusals.refuse(cluster, host, path, error.fault, str(error), who)
+        new = self.refusals.refuse(cluster, host, path, error.fault, str(error), who)
+        if new is not None and self.on_refused is not None:
+            self.on_refused(new, who)
 
     # --- for the gateway
 
