@@ -38,6 +38,7 @@ FLOORS = [
     {"rules"},
     {"settings", "observed"},
     {"learned"},
+    {"published"},
     {"node"},
     {"agents", "cluster", "operator", "public"},
     {"asgi", "server"},

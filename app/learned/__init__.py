@@ -4,9 +4,10 @@
 cluster holds which host, `store.py` writes them to SQLite, on a thread of its own, and `state_file.py` is the file.
 """
 
-from .claims import Claim, ClaimError, Fault, Refusal
+from .claims import Claim, ClaimError, Fault
+from .refusals import Refusal, Refusals
 from .routes import LearnedRoutes
 from .state_file import Learned
 from .store import Store, StoreError
 
-__all__ = ["Claim", "ClaimError", "Fault", "Learned", "LearnedRoutes", "Refusal", "Store", "StoreError"]
+__all__ = ["Claim", "ClaimError", "Fault", "Learned", "LearnedRoutes", "Refusal", "Refusals", "Store", "StoreError"]

@@ -44,19 +44,6 @@ class ClaimError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
-    """A route that was refused, for the operator. `at`: wall-clock seconds."""
-
-    cluster: str
-    """Empty if the agent named none of its token's."""
-    name: str
-    """Host and path, as the agent sent them."""
-    fault: Fault
-    text: str
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
 class Claim:
     """A route that an agent may have if no other cluster holds its host."""
 
@@ -92,16 +79,22 @@ def learnable_host(grant: Grant, control_hosts: Collection[str], host: str) -> s
     return name
 
 
+def learnable_path(path: str) -> str:
+    """The prefix without a slash at its end. Raises ClaimError."""
+    # Kubernetes compares prefixes by their elements, so /shop/ is /shop. Exact and controller-specific paths count as
+    # prefixes here, because the ingress controller behind the target checks the path again.
+    if len(path) > PREFIX_CHARACTERS:
+        raise ClaimError(Fault.INVALID, f"path: longer than {PREFIX_CHARACTERS} characters; use a shorter prefix")
+    path = path.rstrip("/") or "/"
+    if (wrong := wrong_prefix(path)) is not None:
+        raise ClaimError(Fault.INVALID, f"path: {wrong}")
+    return path
+
+
 def checked(grant: Grant, control_hosts: Collection[str], cluster: str, named: Named) -> Claim:
     """The checked claim. Raises ClaimError."""
     host = learnable_host(grant, control_hosts, named.host)
-    # Kubernetes compares prefixes by their elements, so /shop/ is /shop. Exact and controller-specific paths count as
-    # prefixes here, because the ingress controller behind the target checks the path again.
-    if len(named.path) > PREFIX_CHARACTERS:
-        raise ClaimError(Fault.INVALID, f"path: longer than {PREFIX_CHARACTERS} characters; use a shorter prefix")
-    path = named.path.rstrip("/") or "/"
-    if (wrong := wrong_prefix(path)) is not None:
-        raise ClaimError(Fault.INVALID, f"path: {wrong}")
+    path = learnable_path(named.path)
     if (fault := wrong_target(named.namespace, named.service)) is not None:
         key, text = fault
         raise ClaimError(Fault.INVALID, f"{'service_name' if key == 'service' else key}: {text}")

@@ -11,14 +11,15 @@ Control hosts and hosts of the file come before learned routes (`Gateway.routes_
 
 import asyncio
 import logging
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from ..rules.routes import Route, normalise_host
+from ..rules.routes import Route
 from ..settings import Settings
-from .claims import Claim, ClaimError, Fault, Refusal, covers, is_sound
+from .claims import Claim, ClaimError, Fault, covers, is_sound
 from .expired import ExpiredRoutes
 from .lifetimes import LIFETIME_SECONDS, Lifetimes
+from .refusals import Refusal, Refusals
 from .served import Host, Served, above
 from .state_file import Change, Drop, Learned
 from .store import Store
@@ -32,10 +33,6 @@ ROUTES_IN_ALL = 20_000
 """About 1 KiB each. Room for two full clusters, so that one alone cannot lock out the others."""
 PATHS_PER_HOST = 100
 """Each request to the host goes through them one by one."""
-_REFUSALS_REMEMBERED = 1_000
-"""Each costs at most 1 KiB."""
-_REFUSED_CHARACTERS = 400
-"""Of the name of each."""
 _LINES_PER_TURN = 50
 _HOSTS_PER_LOOK = 500
 _CLAIMS_PER_TURN = 1_000
@@ -69,9 +66,12 @@ class LearnedRoutes:
         self._per_cluster: Counter[str] = Counter()
         self._count = 0  # kept, because every new route asks for it
         self._served = Served(self._hosts)
-        self._refused: OrderedDict[tuple[str, str], Refusal] = OrderedDict()
+        self.refusals = Refusals(clock)
+        """The routes that were refused and not learned since."""
         self.on_refused: Callable[[Refusal, str], object] | None = None
         """Told of each refusal that is logged, and whose claim it was."""
+        self.published_for: Callable[[str], str | None] = _nobody
+        """The cluster of the agent that has published a host; None: nobody has."""
         self.expired = ExpiredRoutes()
         self._next_look = 0.0
         self._to_look_at: list[str] = []  # hosts, by the look for expired routes that is on its way
@@ -116,6 +116,11 @@ class LearnedRoutes:
         """The routes that were registered for exactly this host, served or not, by path."""
         known = self._hosts.get(host)
         return [learned for _, learned in sorted(known.paths.items())] if known is not None else []
+
+    def holder_of(self, host: str) -> str | None:
+        """The cluster that holds exactly this host or wildcard. None: nobody does, so any cluster may have it."""
+        known = self._hosts.get(host)
+        return known.cluster if known is not None and self._is_held(host, known) else None
 
     def take_set_aside(self) -> list[tuple[str, str]]:
         """The files that were set aside since the last call: what is wrong with each, and a line about it."""
@@ -207,25 +212,10 @@ class LearnedRoutes:
         return len(gone)
 
     def refuse(self, cluster: str, host: str, path: str, error: ClaimError, who: str) -> None:
-        """Log a refusal, once per route and reason: agents repeat their calls every few minutes.
-
-        Host and path as the agent sent them; `cluster` is empty if it named none of its token's.
-        """
-        key, name = _refusal_key(cluster, host, path), (host + path)[:_REFUSED_CHARACTERS]
-        known = self._refused.get(key)
-        self._refused[key] = Refusal(cluster, name, error.fault, str(error), self._clock())
-        self._refused.move_to_end(key)
-        if known is not None and known.fault == error.fault:
-            return
-        while len(self._refused) > _REFUSALS_REMEMBERED:
-            self._refused.popitem(last=False)
-        logger.warning("route %.300s of %s rejected: %s", ascii(name), who, error)
-        if self.on_refused is not None:
-            self.on_refused(self._refused[key], who)
-
-    def refusals(self) -> list[Refusal]:
-        """The routes that were refused and not learned since, the latest last."""
-        return list(self._refused.values())
+        """Remember a refusal. Host and path as sent; `cluster` is empty if the agent named none of its token's."""
+        new = self.refusals.refuse(cluster, host, path, error.fault, str(error), who)
+        if new is not None and self.on_refused is not None:
+            self.on_refused(new, who)
 
     # --- for the gateway
 
@@ -280,6 +270,8 @@ class LearnedRoutes:
             other = self._hosts.get(name)
             if other is not None and other.cluster != cluster and self._is_held(name, other):
                 raise ClaimError(Fault.TAKEN, f"{name} belongs to another cluster")
+        if self.published_for(claim.host) not in (None, cluster):
+            raise ClaimError(Fault.TAKEN, f"{claim.host} belongs to another cluster")
         host = self._hosts.get(claim.host)
         old = host.paths.get(claim.path) if host is not None and host.cluster == cluster else None
         if old is None:
@@ -300,7 +292,7 @@ class LearnedRoutes:
             changes.hosts[claim.host] = None
             changes.log(logging.INFO, "route %s%s learned from %s: %s", claim.host, claim.path, who, claim.target)
         for name in ("", cluster):
-            self._refused.pop(_refusal_key(name, claim.host, claim.path), None)
+            self.refusals.forget(name, claim.host, claim.path)
         return learned
 
     def _check_room(self, cluster: str, host: Host | None) -> None:
@@ -393,6 +385,5 @@ class LearnedRoutes:
             logger.info("%d learned routes of %d hosts are served again", len(self), len(self._hosts))
 
 
-def _refusal_key(cluster: str, host: str, path: str) -> tuple[str, str]:
-    """The same for every spelling of a route, so that a route that is learned in the end is no longer listed."""
-    return cluster, (normalise_host(host[:_REFUSED_CHARACTERS]) + (path.rstrip("/") or "/"))[:_REFUSED_CHARACTERS]
+def _nobody(_host: str) -> None:
+    return None

@@ -22,6 +22,8 @@ from ..learned import Claim, LearnedRoutes, Refusal, Store
 from ..observed.events import EventKind, Events
 from ..observed.metrics import Metrics, Snapshot, link_state
 from ..observed.record import Record
+from ..published import Published
+from ..published.reports import Reports
 from ..rules.proxies import Proxies
 from ..rules.request import Request
 from ..rules.routes import Route, match
@@ -89,6 +91,8 @@ class Gateway:
     """In the wall clock."""
     learned: LearnedRoutes = field(init=False)
     """The routes that agents registered."""
+    published: Published = field(init=False)
+    """The routes that agents publish over links of their own."""
     exchanges: Exchanges = field(init=False)
     relief: Relief = field(init=False)
     drain: Drain = field(init=False)
@@ -139,6 +143,8 @@ class Gateway:
             self.settings, Store.open(Path(folder)) if folder is not None else None, clock=time.time
         )
         self.learned.on_refused = self._route_refused
+        self.published = Published(self.settings, self.learned, Reports(self.events), clock=time.monotonic)
+        self.learned.published_for = self._published_for
         self._notices = Notices(self.metrics, self.events)
 
     def apply(self, settings: Settings) -> None:
@@ -148,15 +154,19 @@ class Gateway:
         self.registry.waiting_room.most = settings.max_waiting_requests
         self.proxied.max_message_bytes = settings.longest_message_bytes
         self.learned.apply(settings)
+        self.published.apply(settings)
 
     def routes_of(self, host: str) -> list[Route] | None:
         """The routes in force for a normalised host, longest prefix first. None when the host is not routed.
 
-        A control host is never routed. If the file has the host, by its name or a wildcard, only the file counts.
+        A control host is never routed. If the file has the host, by its name or a wildcard, only the file counts; if an
+        agent has published it, only what that agent publishes.
         """
         if host in self.settings.control_hosts:
             return None
         entries = self.settings.routes.of_host(host)
+        if entries is None and self.published.count:
+            entries = self.published.of_host(host)
         return entries if entries is not None else self.learned.of_host(host)
 
     def route_of(self, host: str, raw_path: bytes) -> Route | None:
@@ -293,6 +303,10 @@ class Gateway:
         self._tick_due = loop.time() + TICK_SECONDS
         self._timer = loop.call_at(self._tick_due, self._tick)
 
+    def _published_for(self, host: str) -> str | None:
+        holder = self.published.holder_of(host)
+        return None if holder is None else holder.cluster
+
     def _route_refused(self, refusal: Refusal, who: str) -> None:
         text = f"route {refusal.name} of {who} rejected: {refusal.text}"
         self.events.emit(
@@ -313,4 +327,5 @@ class Gateway:
                 link.close(1011, "internal error")
         self.registry.forget()  # the links may have dropped upstreams
         self.learned.tick(now)
+        self.published.tick(now)
         self._notices.tick(now, self.learned.take_set_aside())

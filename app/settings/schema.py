@@ -80,6 +80,7 @@ class AgentEntry(msgspec.Struct, kw_only=True):
     clusters: Annotated[list[Text], Meta(min_length=1, description="a list of at least one name")]
     hosts: list[str] = []
     dialect: Literal["auto", "yamux", "json", "chunk"] = "auto"
+    max_published: Annotated[int, Meta(ge=1, le=10_000, description="a whole number from 1 to 10000")] = 100
     revoked: bool = False
 
 

@@ -34,6 +34,8 @@ class Grant:
     """Host patterns that its agents may register: exact, or `*.` and a domain."""
     dialect: str = "auto"
     """The dialect of its agents' links: `yamux`, `json`, `chunk`, or `auto` for the best one that the agent offers."""
+    max_published: int = 100
+    """Routes that its agents may have published at once, over all their links."""
 
 
 def token_hash(token: str | bytes) -> bytes:
@@ -69,6 +71,7 @@ def grants(entries: Sequence[AgentEntry], folder: Path, faults: Faults) -> dict[
                 clusters=() if (*where, "clusters") in faults else tuple(entry.clusters),
                 revoked=entry.revoked,
                 dialect=entry.dialect,
+                max_published=entry.max_published,
                 hosts=tuple(pattern for pattern in patterns if pattern is not None),
             )
     return found

@@ -167,7 +167,7 @@ def _refusals(gateway: Gateway) -> list[RefusedRoute]:
         RefusedRoute(
             route=one.name, cluster=one.cluster, code=one.fault.value, reason=one.text, refused_at=_seconds(one.at)
         )
-        for one in gateway.learned.refusals()
+        for one in gateway.learned.refusals
     ]
 
 

@@ -38,7 +38,7 @@ def why_no_route(gateway: Gateway, host: str, path: bytes) -> Cause:
     for learned in gateway.learned.expired:
         if learned.claim.host in names and _takes(learned, path):
             return Cause(Label.EXPIRED, _expired(learned))
-    for refusal in reversed(gateway.learned.refusals()):
+    for refusal in reversed(list(gateway.learned.refusals)):
         if _is_refused_name(refusal.name, names, path):
             whose = f"cluster {refusal.cluster}" if refusal.cluster else "an agent"
             text = f"{whose} wanted to register {printable(refusal.name)} and was refused: {printable(refusal.text)}"

@@ -202,14 +202,12 @@ async def test_what_is_refused_for_good_delays_no_other_registration(caplog: pyt
         status, answer = await told(s, REGISTER, register_body(cluster="c9"))
         assert (status, answer["stored"]) == (200, False)
         assert [record.levelname for record in caplog.records if "rejected" in record.getMessage()] == ["WARNING"] * 4
-        shown = [(one.name, one.fault.value) for one in s.gateway.learned.refusals()]
+        shown = [(one.name, one.fault.value) for one in s.gateway.learned.refusals]
         assert shown[:3] == [
             ("x.elsewhere.test/", "route_not_allowed"), ("x.a.test/", "invalid_route"), ("x.both.test/", "host_taken")
         ]  # fmt: skip
         await told(s, REGISTER, register_body())
-        assert ("x.a.test/", "invalid_route") not in [
-            (one.name, one.fault.value) for one in s.gateway.learned.refusals()
-        ]
+        assert ("x.a.test/", "invalid_route") not in [(one.name, one.fault.value) for one in s.gateway.learned.refusals]
 
 
 @dialogue
@@ -227,7 +225,7 @@ async def test_a_route_that_is_learned_in_the_end_is_no_longer_listed_as_refused
             status, answer = await told(s, REGISTER, body)
             assert (status, answer["stored"]) == (200, False)
         assert len([record for record in caplog.records if "rejected" in record.getMessage()]) == 4
-        assert len(s.gateway.learned.refusals()) == 4
+        assert len(s.gateway.learned.refusals) == 4
         await told(s, UNREGISTER, {"hostname": "x.both.test"}, token="of-b")
         for body in (
             register_body("X.Both.Test.", path="/shop/"),
@@ -236,7 +234,7 @@ async def test_a_route_that_is_learned_in_the_end_is_no_longer_listed_as_refused
             register_body("y.a.test"),
         ):
             assert (await told(s, REGISTER, body))[1]["stored"]
-        assert s.gateway.learned.refusals() == []
+        assert list(s.gateway.learned.refusals) == []
 
 
 @dialogue

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.learned import Claim, ClaimError, Fault, Learned, LearnedRoutes, Store, routes
+from app.learned import Claim, ClaimError, Fault, Learned, LearnedRoutes, Store, refusals, routes
 from app.learned.state_file import FILE_NAME
 from app.rules.policy import Policy
 from app.settings import Grant, Settings
@@ -91,7 +91,7 @@ def test_a_refused_take_over_for_want_of_room_leaves_the_host(monkeypatch: pytes
 
 
 def test_refusals_are_remembered_up_to_a_bound(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(routes, "_REFUSALS_REMEMBERED", 2)
+    monkeypatch.setattr(refusals, "MOST_REFUSALS", 2)
     world = World()
     error = ClaimError(Fault.INVALID, "no")
     for name in ("1", "2", "2", "3", "3", "1"):

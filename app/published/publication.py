@@ -1,0 +1,104 @@
+"""A published route, and the agent that holds it.
+
+A `Holding` is all that one agent publishes. Its routes refer to it, so a new link of the agent changes whose they are,
+and until when, in one place.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from tunnel.port import Target
+
+from ..observed.record import Record, printable
+from ..rules.rewrite import Rewrite
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An agent that publishes, by the link that it does so over."""
+
+    cluster: str
+    agent_id: str
+    token_hash: bytes
+    link_name: str
+    address: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What stays the same over all its links."""
+        return self.cluster, self.agent_id
+
+    def __str__(self) -> str:
+        return f"agent {printable(self.agent_id)} of cluster {self.cluster} ({self.link_name} from {self.address})"
+
+
+@dataclass(slots=True, eq=False)
+class Publication:
+    """One published route. Times are those of the gateway's clock."""
+
+    holding: "Holding"
+    host: str
+    path: str
+    target: Target
+    key: str
+    """The publisher's own name for it."""
+    rewrite: Rewrite | None
+    published_at: float
+
+    @property
+    def holder(self) -> Holder:
+        """Whose it is now."""
+        return self.holding.holder
+
+    @property
+    def token_hash(self) -> bytes:
+        """The token that has to cover it."""
+        return self.holding.holder.token_hash
+
+    @property
+    def gone_at(self) -> float | None:
+        """When its link ended. None: it has one."""
+        return self.holding.gone_at
+
+    def seen(self, record: Record) -> None:
+        """An exchange that came by it has ended."""
+        watch = self.holding.watch
+        if watch is not None:
+            watch(self, record)
+
+    def is_same(self, other: "Publication") -> bool:
+        """Whether nothing has changed but whose link it is."""
+        return (self.target, self.key, self.rewrite) == (other.target, other.key, other.rewrite)
+
+    def __repr__(self) -> str:
+        return f"<Publication {self.host}{self.path} of {self.holder.agent_id}>"
+
+
+Hosts = dict[str, dict[str, Publication]]
+"""Routes by host, then by path. A host that is there has at least one."""
+Watch = Callable[[Publication, Record], object]
+
+
+@dataclass(slots=True, eq=False)
+class Holding:
+    """All that one agent publishes."""
+
+    holder: Holder
+    hosts: Hosts = field(default_factory=dict)
+    count: int = 0
+    """Of its routes."""
+    gone_at: float | None = None
+    watch: Watch | None = None
+    """Told of each exchange that has ended."""
+
+    def replace(self, hosts: Hosts) -> None:
+        """It publishes these, and nothing else."""
+        self.hosts = hosts
+        self.count = sum(map(len, hosts.values()))
+
+    def __iter__(self) -> Iterator[Publication]:
+        for paths in self.hosts.values():
+            yield from paths.values()
+
+    def __len__(self) -> int:
+        return self.count

@@ -1,0 +1,71 @@
+"""What the operator is told of published routes: a line and an event for what changed, and one for each new refusal."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Collection
+from typing import Final
+
+from tunnel.wire.publishing import WantedRoute
+
+from ..learned import Refusals
+from ..observed.events import EventKind, Events, Level
+from ..settings import fingerprint
+from .claims import NotPublishedError
+from .publication import Holder, Publication
+
+logger = logging.getLogger("gateway.routes")
+
+_NAMED: Final = 5
+"""Routes that a line names. The others are counted."""
+
+
+class Reports:
+    """See the module. `events`: where they go."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self.refusals = Refusals(time.time)
+        """The routes that were refused and not published since."""
+        self.refused: Counter[str] = Counter()
+        """How often routes were refused, by code."""
+
+    def published(self, holder: Holder, routes: Collection[Publication]) -> None:
+        """These are new, or have changed."""
+        named = _named([f"{one.host}{one.path} ({one.target})" for one in routes])
+        text = f"{holder} published {named}"
+        logger.info("%s", text)
+        self._emit(EventKind.ROUTE_PUBLISHED, holder, text)
+
+    def unpublished(self, holder: Holder, routes: Collection[Publication], why: str) -> None:
+        """These are gone."""
+        named = _named([f"{one.host}{one.path}" for one in routes])
+        text = f"{named} of {holder} no longer published: {why}"
+        logger.info("%s", text)
+        self._emit(EventKind.ROUTE_UNPUBLISHED, holder, text)
+
+    def granted(self, holder: Holder, wanted: WantedRoute) -> None:
+        """A route that may have been refused before is published."""
+        self.refusals.forget(holder.cluster, wanted.host, wanted.path, agent=holder.agent_id)
+
+    def refuse(self, holder: Holder, wanted: WantedRoute, error: NotPublishedError) -> None:
+        """A route is refused. Agents ask again, so only the first time says so."""
+        self.refused[error.code.value] += 1
+        new = self.refusals.refuse(
+            holder.cluster, wanted.host, wanted.path, error.code, error.cause, str(holder), agent=holder.agent_id
+        )
+        if new is not None:
+            text = f"route {new.name} of {holder} rejected: {error.cause}"
+            self._emit(EventKind.ROUTE_REFUSED, holder, text, level="warning", code=error.code.value)
+
+    def _emit(self, kind: EventKind, holder: Holder, text: str, *, level: Level = "info", code: str = "") -> None:
+        self._events.emit(
+            kind, text,
+            level=level, cluster=holder.cluster, agent=holder.agent_id, link=holder.link_name, address=holder.address,
+            code=code, token=fingerprint(holder.token_hash),
+        )  # fmt: skip
+
+
+def _named(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

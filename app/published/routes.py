@@ -1,0 +1,320 @@
+"""All published routes of a gateway: which agent holds which host, and until when.
+
+Invariants: one agent holds a host, with all its paths. A `publish` replaces all that its agent had, in one plain call:
+what its answer says is in force when it returns. Routes outlive their link by `LINGER_SECONDS`, so a reconnect is a
+wait; the same agent takes them over at once. A route that its token does not cover any more is kept but not served, and
+its host is free for others. Nothing is stored: an agent that comes back publishes again.
+
+Control hosts and hosts of the file come before published routes, which come before learned ones (`Gateway.routes_of`).
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Final
+from urllib.parse import urlsplit
+
+from tunnel.slices import work_off
+from tunnel.wire import publishing
+
+from ..learned import LearnedRoutes
+from ..learned.claims import covers
+from ..learned.served import above
+from ..rules.routes import Route
+from ..settings import Grant, Settings
+from .claims import NotPublishedError
+from .lately import Lately, Unpublished
+from .offer import Offer
+from .publication import Holder, Holding, Hosts, Publication, Watch
+from .reports import Reports
+
+logger = logging.getLogger("gateway.routes")
+
+LINGER_SECONDS: Final = 60.0
+"""How long routes outlive their link. An agent that lost it dials again within seconds."""
+ROUTES_IN_ALL: Final = 20_000
+"""About 2 KiB each."""
+_HOLDINGS_PER_TICK: Final = 10
+"""Each has at most 100 routes."""
+_HOSTS_PER_TURN: Final = 100
+"""About 2 ms."""
+
+
+class Published:
+    """See the module. Its methods are called on the event loop, and none waits."""
+
+    def __init__(
+        self, settings: Settings, learned: LearnedRoutes, reports: Reports, *, clock: Callable[[], float]
+    ) -> None:
+        """`clock`: monotonic seconds."""
+        self._settings = settings
+        self._learned = learned
+        self._reports = reports
+        self._clock = clock
+        self._holdings: dict[tuple[str, str], Holding] = {}  # by `Holder.key`; each has routes
+        self._hosts: dict[str, Holding] = {}
+        self._gone: dict[tuple[str, str], Holding] = {}  # those without a link, the longest gone first
+        self._per_token: Counter[bytes] = Counter()
+        self.count = 0
+        """Of all routes. Every request for a host that is not in the file asks whether there are any."""
+        self._served: dict[str, list[Route]] = {}
+        self._stale: dict[str, None] = {}  # hosts to look at again, because the settings are others
+        self._waiters: dict[str, list[asyncio.Future[None]]] = {}
+        self.lately = Lately()
+        self.refusals = reports.refusals
+        """The routes that were refused and not published since."""
+        self.refused = reports.refused
+        """How often routes were refused, by code."""
+
+    # --- for requests
+
+    def of_host(self, host: str) -> list[Route] | None:
+        """The routes of a normalised host, longest prefix first. None when it is not published."""
+        if host in self._stale:
+            self._refresh(host)
+        return self._served.get(host)
+
+    def could_come(self, host: str) -> bool:
+        """Whether an agent may publish this host: it is not routed, and a token covers it."""
+        settings = self._settings
+        return host not in settings.control_hosts and any(
+            covers(grant.hosts, host) for grant in settings.grants.values() if not grant.revoked
+        )
+
+    def wait_for(self, host: str) -> "asyncio.Future[None]":
+        """Done when the host is published. Whoever stops waiting cancels it."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(host, []).append(waiter)
+        waiter.add_done_callback(lambda done: self._forget_waiter(host, done))
+        return waiter
+
+    # --- for the operator
+
+    def holder_of(self, host: str) -> Holder | None:
+        """The agent that holds a host, so that nobody else may have it. None: nobody does."""
+        holding = self._hosts.get(host)
+        return holding.holder if holding is not None and self._covers(holding, host) else None
+
+    def hosts(self) -> list[str]:
+        """All hosts, served or not, in no order: for whoever looks at them in turns of the loop."""
+        return list(self._hosts)
+
+    def registered(self, host: str) -> list[Publication]:
+        """The routes of exactly this host, served or not, by path."""
+        holding = self._hosts.get(host)
+        return [one for _, one in sorted(holding.hosts[host].items())] if holding is not None else []
+
+    def count_of(self, cluster: str) -> int:
+        """How many routes the agents of a cluster have published."""
+        return sum(holding.count for (name, _), holding in self._holdings.items() if name == cluster)
+
+    @property
+    def clusters(self) -> set[str]:
+        """The clusters with at least one published route."""
+        return {cluster for cluster, _ in self._holdings}
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[Publication]:
+        """Every published route, by host and path."""
+        for host in sorted(self._hosts):
+            yield from self.registered(host)
+
+    # --- for agents
+
+    def publish(
+        self,
+        holder: Holder,
+        grant: Grant,
+        message: publishing.Publish,
+        *,
+        base_url: str,
+        watch: Watch | None = None,
+    ) -> publishing.Published:
+        """What this agent publishes from now on. Returns what became of each route.
+
+        `base_url`: where clients reach the gateway; only its scheme and port count. `watch`: told of each exchange that
+        came by one of the routes.
+        """
+        holding = self._holdings.get(holder.key) or Holding(holder)
+        own = holding.count if holding.holder.token_hash == holder.token_hash else 0
+        offer = Offer(
+            holding, holder, grant, message, self._settings,
+            taken=lambda host: self._taken(host, holding),
+            room=grant.max_published - self._per_token[holder.token_hash] + own,
+            room_in_all=ROUTES_IN_ALL - self.count + holding.count,
+            now=self._clock(),
+        )  # fmt: skip
+        address = _address(base_url)
+        answers: list[publishing.PublishedRoute] = []
+        for wanted in message.routes:
+            answer = publishing.PublishedRoute(key=wanted.key, host=wanted.host, path=wanted.path, url="")
+            try:
+                one = offer.take(wanted)
+            except NotPublishedError as error:
+                answer.code, answer.error = error.code.value, str(error)
+                self._reports.refuse(holder, wanted, error)
+            else:
+                answer.host, answer.path = one.host, one.path
+                answer.url = address.format(one.host) + one.path
+                self._reports.granted(holder, wanted)
+            answers.append(answer)
+        self._take_over(holding, holder, watch)
+        self._replace(holding, offer.hosts, "its agent took it back")
+        return publishing.Published(routes=answers)
+
+    def link_gone(self, holder: Holder, now: float) -> None:
+        """The link is over: its routes linger, unless another link of the agent has them already. Idempotent."""
+        holding = self._holdings.get(holder.key)
+        if holding is not None and holding.holder.link_name == holder.link_name and holding.gone_at is None:
+            holding.gone_at, holding.watch = now, None
+            self._gone[holder.key] = holding
+
+    # --- for the gateway
+
+    def apply(self, settings: Settings) -> None:
+        """Use other settings from now on: the policy, and what tokens cover. Costs next to nothing at once."""
+        self._settings = settings
+        self._stale = dict.fromkeys(self._hosts)
+        work_off(self._look_again(settings), _HOSTS_PER_TURN)
+
+    def tick(self, now: float) -> None:
+        """Remove what has lingered, a limited number at once."""
+        for _ in range(_HOLDINGS_PER_TICK):
+            holding = next(iter(self._gone.values()), None)
+            if holding is None or holding.gone_at is None or now < holding.gone_at + LINGER_SECONDS:
+                return
+            self._replace(holding, {}, f"its agent has been away for {LINGER_SECONDS:.0f} s")
+
+    # --- decisions
+
+    def _taken(self, host: str, holding: Holding) -> str | None:
+        """Who else has a host, in words for the operator. None: this agent has it, or may have it."""
+        of_file = self._settings.routes.of_host(host)
+        if of_file is not None:
+            return f"the file routes {of_file[0].host}"
+        other = self._hosts.get(host)
+        if other is holding:
+            return None
+        if other is not None and self._covers(other, host):
+            return f"{other.holder} has published it"
+        for name in above(host) if len(self._learned) else ():
+            cluster = self._learned.holder_of(name)
+            if cluster is not None and (name == host or cluster != holding.holder.cluster):
+                return f"cluster {cluster} has registered {name}"
+        return None
+
+    def _covers(self, holding: Holding, host: str) -> bool:
+        """Whether the holder's token covers a host now."""
+        holder = holding.holder
+        grant = self._settings.grants.get(holder.token_hash)
+        return (
+            grant is not None and not grant.revoked and holder.cluster in grant.clusters and covers(grant.hosts, host)
+        )
+
+    # --- changes
+
+    def _take_over(self, holding: Holding, holder: Holder, watch: Watch | None) -> None:
+        """The holder's routes are this link's from now on."""
+        if holding.holder.token_hash != holder.token_hash:
+            self._add(holding.holder, -holding.count)
+            self._add(holder, holding.count)
+        holding.holder, holding.watch, holding.gone_at = holder, watch, None
+        self._gone.pop(holder.key, None)
+
+    def _replace(self, holding: Holding, hosts: Hosts, why: str) -> None:
+        """A holder has these routes and no others."""
+        old, holder = holding.hosts, holding.holder
+        for host in hosts:
+            other = self._hosts.get(host)
+            if other is not None and other is not holding:  # its token does not cover the host any more
+                left = {name: paths for name, paths in other.hosts.items() if name != host}
+                self._replace(other, left, f"no token covers {host} for it, and {holder} took it over")
+        gone = [one for one in holding if one.path not in hosts.get(one.host, ())]
+        changed = [
+            one
+            for host, paths in hosts.items()
+            for path, one in paths.items()
+            if old.get(host, {}).get(path) is not one
+        ]
+        count = holding.count
+        holding.replace(hosts)
+        self._add(holder, holding.count - count)
+        for host in old:
+            if host not in hosts:
+                del self._hosts[host]
+                self.lately.put(host, Unpublished(holder, self._clock(), why))
+        for host in hosts:
+            self._hosts[host] = holding
+            self.lately.forget(host)
+        if hosts:
+            self._holdings[holder.key] = holding
+        else:
+            self._holdings.pop(holder.key, None)
+            self._gone.pop(holder.key, None)
+        for host in {one.host: None for one in (*gone, *changed)}:
+            self._refresh(host)
+        if gone:
+            self._reports.unpublished(holder, gone, why)
+        if changed:
+            self._reports.published(holder, changed)
+
+    def _add(self, holder: Holder, routes: int) -> None:
+        self.count += routes
+        self._per_token[holder.token_hash] += routes
+        if not self._per_token[holder.token_hash]:
+            del self._per_token[holder.token_hash]
+
+    def _refresh(self, host: str) -> None:
+        """What is known of a host has changed, or what its token covers."""
+        self._stale.pop(host, None)
+        holding = self._hosts.get(host)
+        if holding is None or not self._covers(holding, host):
+            self._served.pop(host, None)
+            return
+        paths = sorted(holding.hosts[host].values(), key=lambda one: len(one.path), reverse=True)
+        self._served[host] = [self._route(one) for one in paths]
+        for waiter in self._waiters.pop(host, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _route(self, one: Publication) -> Route:
+        policy = self._settings.policy
+        if one.rewrite is not None:
+            policy = replace(policy, rewrite=one.rewrite)
+        return Route(one.host, one.path.encode(), one.target, policy, published_by=one)
+
+    def _look_again(self, settings: Settings) -> Iterator[None]:
+        """Look at every stale host, until other settings come, and say how many are not served any more."""
+        uncovered, example = 0, ""
+        for host in list(self._stale):
+            if self._settings is not settings:
+                return
+            if host in self._stale:
+                self._refresh(host)
+            holding = self._hosts.get(host)
+            if holding is not None and not self._covers(holding, host):
+                uncovered, example = uncovered + 1, example or host
+            yield
+        if uncovered:
+            logger.warning(
+                "%d published hosts are not served: no token covers them any more; %.200s is one of them",
+                uncovered, example,
+            )  # fmt: skip
+
+    def _forget_waiter(self, host: str, waiter: "asyncio.Future[None]") -> None:
+        waiters = self._waiters.get(host)
+        if waiters is not None and waiter in waiters:
+            waiters.remove(waiter)
+            if not waiters:
+                del self._waiters[host]
+
+
+def _address(base_url: str) -> str:
+    """The URL of a host, with `{}` in its place: the scheme and the port of `base_url`."""
+    url = urlsplit(base_url)
+    port = f":{url.port}" if url.port is not None else ""
+    return f"{url.scheme}://{{}}{port}"
