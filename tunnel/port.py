@@ -22,6 +22,9 @@ from tunnel.streams import ByteStream, StreamOwner
 Headers = list[tuple[bytes, bytes]]
 """Names as they came, values without surrounding blanks, in their order and with repetitions (RFC 9110 section 5)."""
 
+Pool = str | tuple[str, str]
+"""The agents that may carry the same exchanges: those of a cluster, or one publisher in a cluster (its id second)."""
+
 
 @dataclass(slots=True, frozen=True)
 class Target:
@@ -40,6 +43,11 @@ class Target:
     """For https: the name in the certificate; None means the service's cluster DNS name."""
     publisher: str = ""
     """The id of the agent that published it; only its links carry it. Empty: any agent of the cluster."""
+
+    @property
+    def pool(self) -> Pool:
+        """Whose links carry it."""
+        return (self.cluster, self.publisher) if self.publisher else self.cluster
 
     def __str__(self) -> str:
         return f"{self.cluster}/{self.namespace}/{self.service}:{self.port}"

@@ -27,6 +27,7 @@ COLUMNS = (
     Column("stalled", lambda row: row.get("stalled_streams"), is_number=True, is_optional=True),
     Column("waiting", lambda row: size(row.get("bytes_waiting")), is_number=True, is_optional=True),
     Column("dialect", is_optional=True),
+    Column("publishes", lambda row: "yes" if row.get("publisher") else "no", is_optional=True),
     Column("version", is_cut=True, is_optional=True),
 )
 

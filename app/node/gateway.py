@@ -119,7 +119,7 @@ class Gateway:
         self._started = time.monotonic()
         self.proxies = self.settings.proxies
         self.registry = Registry(clock=time.monotonic, reconnect_grace=self.settings.reconnect_grace)
-        self.registry.most_waiting = self.settings.max_waiting_requests
+        self.registry.waiting_room.most = self.settings.max_waiting_requests
         self.readiness = Readiness(self.registry, self._started)
         self.account = Account(self.settings.held_bytes_limit, self.settings.held_bytes_hard_limit)
         self.refused_agents = RefusedAgents(self.metrics, self.events)
@@ -151,7 +151,7 @@ class Gateway:
         """Use other settings from now on. Running exchanges keep theirs."""
         self.settings = settings
         self.proxies = settings.proxies
-        self.registry.most_waiting = settings.max_waiting_requests
+        self.registry.waiting_room.most = settings.max_waiting_requests
         self.proxied.max_message_bytes = settings.longest_message_bytes
         self.learned.apply(settings)
         self.published.apply(settings)
@@ -196,7 +196,7 @@ class Gateway:
         routed = {route.target.cluster for route in self.settings.routes.routes} | self.learned.clusters
         granted = {cluster for grant in self.settings.grants.values() for cluster in grant.clusters}
         return Snapshot(
-            links=[(link.cluster, link_state(link)) for link in links],
+            links=[(link.cluster, link_state(link)) for link in links if not link.publisher],
             clusters=routed,
             known_clusters=routed | granted | {link.cluster for link in links},
             connections=len(self.connections),
@@ -210,8 +210,8 @@ class Gateway:
             is_state_kept=self.learned.is_kept,
             state_files_set_aside=self.learned.files_set_aside,
             draining=self.draining,
-            waiting=self.registry.waiting,
-            waits=self.registry.waits,
+            waiting=self.registry.waiting_room.waiting,
+            waits=self.registry.waiting_room.ends,
         )
 
     def open(self) -> None:
@@ -240,7 +240,7 @@ class Gateway:
         try:
             return registry.upstream(target, avoid=avoid.label if avoid is not None else None, preference=preferred)
         except NoAgentError:
-            if registry.seconds_of_grace(target.cluster) > 0:
+            if registry.seconds_of_grace(target.pool) > 0:
                 return None
             if self.draining:
                 raise StoppingError("the gateway is stopping") from None
@@ -254,7 +254,7 @@ class Gateway:
         head.set(len(request.asked) + sum(len(name) + len(value) for name, value in request.fields))
         try:
             link = await self.registry.wait(
-                route.target.cluster, avoid=avoided, preference=preferred, size_bytes=head.size_bytes
+                route.target.pool, avoid=avoided, preference=preferred, size_bytes=head.size_bytes
             )
         except NoAgentError:
             if self.draining:

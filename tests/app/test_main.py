@@ -228,7 +228,7 @@ async def test_the_grace_is_waited_for_and_no_longer():
         assert request.status == 503
         assert loop.time() - began == pytest.approx(2.0, abs=0.01)
         assert "(The request waited 2.0 s for it to reconnect)" in json.loads(request.answer)["message"]
-        assert s.gateway.registry.waits["in_vain"] == 1
+        assert s.gateway.registry.waiting_room.ends["in_vain"] == 1
         began = loop.time()
         assert (await Request(s.app).start().over()).status == 503
         assert loop.time() - began < 0.01

@@ -7,7 +7,7 @@ from tests.fakes.exchange import FakeExchange
 from tunnel.errors import TunnelError
 from tunnel.gateway.figures import Figures
 from tunnel.gateway.link import LinkState
-from tunnel.port import RequestHead, Sink, Target
+from tunnel.port import Pool, RequestHead, Sink, Target
 
 TARGET = Target("c1", "apps", "web", 80)
 
@@ -21,6 +21,7 @@ class FakeLink:
         self.name = self.label = f"fake-{next(self._numbers)}"
         self.agent_id = agent_id
         self.cluster = cluster
+        self.publisher = ""
         self.available = True
         self.active = 0
         self.born = self.unavailable_since = 0.0
@@ -38,8 +39,12 @@ class FakeLink:
         self.retired: list[float] = []
         self.closes: list[tuple[int, str]] = []
 
+    @property
+    def pool(self) -> Pool:
+        return (self.cluster, self.publisher) if self.publisher else self.cluster
+
     def upstream(self, target: Target) -> "FakeLink":
-        assert target == TARGET
+        assert target == TARGET or target.pool == self.pool != TARGET.pool
         return self
 
     def open(self, head: RequestHead, sink: Sink, fresh: bool = False, /) -> FakeExchange:

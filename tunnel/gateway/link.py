@@ -23,7 +23,7 @@ from tunnel.gateway.carrier import BrokenRuleError, Carrier
 from tunnel.gateway.figures import NO_FIGURES, Figures
 from tunnel.gateway.pause import Pause
 from tunnel.gateway.round_trips import RoundTrips
-from tunnel.port import Target, Upstream
+from tunnel.port import Pool, Target, Upstream
 from tunnel.wire import message_limits, messages
 from tunnel.yamux import Batch, Pace
 
@@ -82,12 +82,17 @@ class Link:
         on_closed: Callable[["Link", str], None],
         clock: Callable[[], float],
         agent_id: str | None = None,
+        publisher: str = "",
         timing: Timing | None = None,
     ) -> None:
         self.name = f"link-{next(_numbers)}"
         self.cluster = cluster
         self.agent_id = agent_id
         """None until an agent on `/ws` has sent its first heartbeat."""
+        self.publisher = publisher
+        """The agent's id if the link carries only what it has published."""
+        self.pool: Pool = (cluster, publisher) if publisher else cluster
+        """Of the registry: see `Target.pool`."""
         self.agent_version = ""
         self.address = ""
         self.since = 0.0

@@ -4,14 +4,16 @@
 each time breaking off what the other carries. Sans-I/O: gets the time with each call. The rules:
 
 1. A link may replace a live link of the same agent three times within 30 s.
-2. After that the older link stays and a newcomer is refused. Each refusal holds the cluster's newcomers off for 30 s:
-   the existing agent names itself only in its first heartbeat, so before the handshake only its cluster is known.
+2. After that the older link stays and a newcomer is refused. Each refusal holds the newcomers of its pool off for 30 s:
+   the existing agent names itself only in its first heartbeat, so at the handshake only its cluster is known.
 3. The quarrel is forgotten 90 s after its last newcomer (that agent redials at least every 75 s), and at once when the
    agent has no link any more. So a single agent that reconnects quickly waits at most until the gateway's pings have
    given up its old link.
 """
 
 from collections import deque
+
+from tunnel.port import Pool
 
 REPLACEMENTS = 3
 WITHIN_SECONDS = 30.0
@@ -32,11 +34,11 @@ class Twins:
     """The agents of one registry that were replaced lately; at most one entry per agent with a live link."""
 
     def __init__(self) -> None:
-        self._quarrels: dict[tuple[str, str], _Quarrel] = {}
+        self._quarrels: dict[tuple[Pool, str], _Quarrel] = {}
 
-    def may_replace(self, cluster: str, agent_id: str, now: float) -> bool:
+    def may_replace(self, pool: Pool, agent_id: str, now: float) -> bool:
         """A newcomer names itself as an agent with a live link. True: replace that link. False: refuse the newcomer."""
-        quarrel = self._quarrels.setdefault((cluster, agent_id), _Quarrel())
+        quarrel = self._quarrels.setdefault((pool, agent_id), _Quarrel())
         if quarrel.held_until is not None and now - quarrel.last < FORGET_SECONDS:
             quarrel.held_until, quarrel.last = now + HOLD_SECONDS, now
             return False
@@ -46,21 +48,21 @@ class Twins:
             quarrel.held_until = now + HOLD_SECONDS
         return True
 
-    def is_contested(self, cluster: str, agent_id: str) -> bool:
+    def is_contested(self, pool: Pool, agent_id: str) -> bool:
         """Whether the last replacement was the last one allowed, or a newcomer was refused since."""
-        quarrel = self._quarrels.get((cluster, agent_id))
+        quarrel = self._quarrels.get((pool, agent_id))
         return quarrel is not None and quarrel.held_until is not None
 
-    def hold_off(self, cluster: str, now: float) -> bool:
-        """Whether a newcomer of this cluster that cannot name itself yet is refused."""
+    def hold_off(self, pool: Pool, now: float) -> bool:
+        """Whether a newcomer of this pool that cannot name itself yet is refused."""
         return any(
-            name == cluster and quarrel.held_until is not None and now < quarrel.held_until
+            name == pool and quarrel.held_until is not None and now < quarrel.held_until
             for (name, _), quarrel in self._quarrels.items()
         )
 
-    def gone(self, cluster: str, agent_id: str) -> None:
+    def gone(self, pool: Pool, agent_id: str) -> None:
         """The agent has no link any more; idempotent."""
-        self._quarrels.pop((cluster, agent_id), None)
+        self._quarrels.pop((pool, agent_id), None)
 
     def __repr__(self) -> str:
-        return f"<Twins {sorted(self._quarrels)}>"
+        return f"<Twins {sorted(self._quarrels, key=str)}>"

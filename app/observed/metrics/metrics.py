@@ -16,7 +16,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from tunnel.gateway.registry import WaitEnd
+from tunnel.gateway.waiting_room import WaitEnd
 from tunnel.port import Target
 
 from ..record import Record

@@ -60,7 +60,7 @@ def account_of(gateway: Gateway) -> AccountItem:
         spool_limit_bytes=disk.limit_bytes,
         connections=len(gateway.connections),
         connections_limit=gateway.metrics.connections_limit or None,
-        requests_waiting=gateway.registry.waiting,
+        requests_waiting=gateway.registry.waiting_room.waiting,
         limits=limits,
         limits_hit={limit.value: count for limit, count in gateway.metrics.limits_hit.items()},
     )

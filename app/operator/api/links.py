@@ -30,6 +30,8 @@ class LinkItem(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str
     agent: str | None
     """null: the agent has not named itself yet."""
+    publisher: str | None
+    """The agent's id if the link carries only what this agent publishes. null: it serves its cluster."""
     version: str | None
     """Of the agent, as it says."""
     address: str | None
@@ -118,6 +120,7 @@ def item_of(link: Link) -> LinkItem:
         link=link.name,
         cluster=link.cluster,
         agent=printable(link.agent_id) if link.agent_id else None,
+        publisher=printable(link.publisher) or None,
         version=printable(link.agent_version) or None,
         address=link.address or None,
         since=moment(link.since),
@@ -138,8 +141,8 @@ def _steps(gateway: Gateway, asked: Asked) -> Iterator[Step]:
     query = asked.query
     begin = number_after(asked)
     streams = 0
-    for one in sorted(gateway.registry.links(query["cluster"]), key=_number):
-        if _number(one) <= begin or not _fits(one, query["agent"], query["state"]):
+    for one in sorted(gateway.registry.links(), key=_number):
+        if _number(one) <= begin or not _fits(one, query["cluster"], query["agent"], query["state"]):
             yield None
             continue
         item = item_of(one)
@@ -150,8 +153,12 @@ def _steps(gateway: Gateway, asked: Asked) -> Iterator[Step]:
             yield Turn.OVER
 
 
-def _fits(link: Link, agent: str | None, state: str | None) -> bool:
-    return (agent is None or link.agent_id == agent) and (state is None or link_state(link) == state)
+def _fits(link: Link, cluster: str | None, agent: str | None, state: str | None) -> bool:
+    return (
+        (cluster is None or link.cluster == cluster)
+        and (agent is None or link.agent_id == agent)
+        and (state is None or link_state(link) == state)
+    )
 
 
 def _named(gateway: Gateway, name: str) -> Link:

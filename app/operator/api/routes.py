@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from tunnel.port import Target
+from tunnel.port import Pool, Target
 
 from ...learned import Claim, Learned
 from ...node.gateway import Gateway
@@ -91,7 +91,7 @@ class _Selection:
         self._origin: str | None = query["origin"]
         self._in_force: bool | None = query["in_force"]
         self._reasons = Reasons(gateway)
-        self._connected = {link.cluster for link in gateway.registry.links() if link.available}
+        self._connected = gateway.registry.connected()
 
     def steps(self) -> Iterator[Step]:
         """Each route, or None for one that was not asked for."""
@@ -137,8 +137,8 @@ class _Selection:
         return key, item_of(route, reason, self._connected)
 
 
-def item_of(route: Route | Learned, reason: Reason | None, connected: Container[str]) -> RouteItem:
-    """The item of a route. `connected`: the clusters whose agents take new exchanges."""
+def item_of(route: Route | Learned, reason: Reason | None, connected: Container[Pool]) -> RouteItem:
+    """The item of a route. `connected`: the pools whose links take new exchanges."""
     one = route.claim if isinstance(route, Learned) else route
     target = one.target
     return RouteItem(
@@ -152,7 +152,7 @@ def item_of(route: Route | Learned, reason: Reason | None, connected: Container[
         expires_at=_seconds(route.expires_at) if isinstance(route, Learned) else None,
         reason=None if reason is None else reason.code,
         explanation=None if reason is None else reason.explanation,
-        connected=target.cluster in connected,
+        connected=target.pool in connected,
     )
 
 

@@ -61,7 +61,6 @@ async def status(node: Node, _: Asked) -> Answer:
     gateway, reloader = node.gateway, node.reloader
     now = time.time()
     known = Known.of(gateway)
-    connected = {link.cluster for link in gateway.registry.links() if link.available}
     names = known.names()
     return answer(
         Status(
@@ -82,12 +81,12 @@ async def status(node: Node, _: Asked) -> Answer:
             counts=Counts(
                 links=len(gateway.registry.links()),
                 clusters=len(names),
-                clusters_connected=len(connected),
+                clusters_connected=len(names & gateway.registry.connected()),
                 routes=len(gateway.settings.routes.routes) + len(gateway.learned),
                 exchanges=len(gateway.exchanges),
                 websockets=gateway.metrics.websockets_active,
                 connections=len(gateway.connections),
-                requests_waiting=gateway.registry.waiting,
+                requests_waiting=gateway.registry.waiting_room.waiting,
             ),
             account=account_of(gateway),
             warnings=_warnings(gateway, reloader.error),

@@ -108,7 +108,7 @@ def _link_of(gateway: Gateway, record: Record | None, outlook: Outlook) -> Link 
     """The link that the probe took, else the one that would be chosen; None where it is gone."""
     if record is None or record.target is None or not record.link:
         return outlook.link
-    return next((link for link in gateway.registry.links(record.target.cluster) if link.name == record.link), None)
+    return next((link for link in gateway.registry.links(record.target.pool) if link.name == record.link), None)
 
 
 async def _candidates(gateway: Gateway, host: str, route: Route | None) -> list[Route | Learned]:

@@ -14,8 +14,7 @@ from ..route_reasons import reason_of
 def route_item(gateway: Gateway, route: Route | Learned) -> RouteItem:
     """The item of a route that is served, or of one that an agent registered."""
     source = route if isinstance(route, Learned) else _registered(gateway, route) or route
-    connected = {link.cluster for link in gateway.registry.links() if link.available}
-    return item_of(source, reason_of(gateway, source), connected)
+    return item_of(source, reason_of(gateway, source), gateway.registry.connected())
 
 
 def _registered(gateway: Gateway, route: Route) -> Learned | None:

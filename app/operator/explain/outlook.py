@@ -112,10 +112,10 @@ def _on_a_link(gateway: Gateway, route: Route, request: Request) -> Outlook:
         label = Label.FULL if isinstance(error, NoRoomError) else problem.code
         return _refused(problem, label, route=route, detail=str(error))
     if upstream is None:
-        seconds = gateway.registry.seconds_of_grace(cluster)
+        seconds = gateway.registry.seconds_of_grace(route.target.pool)
         text = f"no agent of cluster {cluster} takes requests now; a request waits up to {seconds:.1f} s for it"
         return _because(problems.NO_AGENT, Cause(Label.RETURNING, text), route)
-    link = next((link for link in gateway.registry.links(cluster) if link.name == upstream.label), None)
+    link = next((link for link in gateway.registry.links(route.target.pool) if link.name == upstream.label), None)
     refused = _refused_by_dialect(route, request, upstream.dialect)
     if refused is not None:
         return replace(refused, link=link)

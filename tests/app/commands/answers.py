@@ -3,7 +3,7 @@
 from typing import Any
 
 LINK: dict[str, Any] = {
-    "link": "link-7", "cluster": "c1", "agent": "a1", "version": "0.1.0", "address": "10.0.0.7",
+    "link": "link-7", "cluster": "c1", "agent": "a1", "publisher": None, "version": "0.1.0", "address": "10.0.0.7",
     "since": "2026-01-01T00:00:00.000Z", "age_seconds": 7260.0, "round_trip_seconds": 0.0123, "dialect": "yamux",
     "state": "ready", "streams": 3, "window_bytes": 262144, "stalled_streams": 1, "bytes_waiting": 1536,
     "heard_seconds_ago": 0.5, "token": "sha256:1a2b3c4d",

@@ -66,17 +66,18 @@ def test_the_state_of_the_node(script: Script, ran: Run, change: dict[str, Any],
 
 def test_links(script: Script, ran: Run):
     joining = {**LINK, "link": "link-8", "state": "joining", "agent": None, "round_trip_seconds": None, "dialect": None}
+    joining["publisher"] = "p1"
     script.say("/-/links", Said(page("links", LINK, joining)))
     told = ran("links", "--cluster", "c 1", "--state", "ready")
     assert told.status == 0
     titles, ready, other = (re.split(" {2,}", line) for line in told.out.splitlines())
     assert titles == [
         "link", "cluster", "agent", "state", "address", "age", "round trip", "streams", "stalled", "waiting",
-        "dialect", "version",
+        "dialect", "publishes", "version",
     ]  # fmt: skip
     of_both = ["10.0.0.7", "2 h 1 min"]
-    assert ready == ["link-7", "c1", "a1", "ready", *of_both, "12.3 ms", "3", "1", "1.5 KiB", "yamux", "0.1.0"]
-    assert other == ["link-8", "c1", "-", "joining", *of_both, "-", "3", "1", "1.5 KiB", "-", "0.1.0"]
+    assert ready == ["link-7", "c1", "a1", "ready", *of_both, "12.3 ms", "3", "1", "1.5 KiB", "yamux", "no", "0.1.0"]
+    assert other == ["link-8", "c1", "-", "joining", *of_both, "-", "3", "1", "1.5 KiB", "-", "yes", "0.1.0"]
     assert script.lines() == ["GET /-/links?cluster=c%201&state=ready&limit=1000"]
 
 

@@ -34,7 +34,7 @@ def chosen(registry: Registry, target: Target, avoid: str | None = None) -> Upst
 
 def anew(registry: Registry, target: Target, avoid: str | None = None) -> Upstream | None:
     try:
-        return registry.select(target.cluster, avoid=avoid).upstream(target)
+        return registry.select(target.pool, avoid=avoid).upstream(target)
     except NoAgentError:
         return None
 

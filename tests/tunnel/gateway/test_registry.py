@@ -21,9 +21,11 @@ class Cluster:
         self.registry = Registry(clock=self.clock, reconnect_grace=grace)
         self.lines: list[Line] = []
 
-    def dial(self, agent_id: str | None = None, *, cluster: str = "c1", ready: bool = True) -> Line:
+    def dial(
+        self, agent_id: str | None = None, *, cluster: str = "c1", publisher: str = "", ready: bool = True
+    ) -> Line:
         """A new connection: added as the endpoints do it, then ready."""
-        line = Line(clock=self.clock, account=Account(), cluster=cluster, agent_id=agent_id)
+        line = Line(clock=self.clock, account=Account(), cluster=cluster, agent_id=agent_id, publisher=publisher)
         line.link._on_ready = self.registry.ready
         line.link._on_identified = self.registry.identified
         line.link._on_closed = lambda link, reason: self.registry.remove(link)

@@ -43,12 +43,12 @@ async def test_the_number_that_may_wait_is_a_setting_and_four_clusters_fill_it()
     for name in ("c0", "c9"):
         with pytest.raises(TooManyWaitingError, match="8 requests are already waiting for agents"):
             await registry.wait(name)
-    assert registry.waits == {"served": 0, "in_vain": 0, "left": 0, "refused": 2}
+    assert registry.waiting_room.ends == {"served": 0, "in_vain": 0, "left": 0, "refused": 2}
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    assert registry.waits["left"] == 8
-    assert registry.waiting == 0
+    assert registry.waiting_room.ends["left"] == 8
+    assert registry.waiting_room.waiting == 0
 
 
 @dialogue
@@ -64,7 +64,7 @@ async def test_the_heads_that_wait_have_a_bound_of_their_own():
     await quiet()
     waiting.append(loop.create_task(registry.wait("c1", size_bytes=1)))
     await quiet()
-    assert registry.waiting == 2
+    assert registry.waiting_room.waiting == 2
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
@@ -76,4 +76,4 @@ async def test_who_waits_in_vain_is_told_how_long():
     with pytest.raises(NoAgentError, match=r"^no agent of cluster c1 connected: waited 3.0 s for one$") as caught:
         await registry.wait("c1")
     assert caught.value.waited_seconds == pytest.approx(3.0, abs=0.01)
-    assert registry.waits["in_vain"] == 1
+    assert registry.waiting_room.ends["in_vain"] == 1

@@ -5,7 +5,7 @@ import pytest
 from app.operator.api.links import item_of
 from app.rules.routes import Route, RouteTable
 from app.settings import token_hash
-from tests.app.operator.api.calls import ask, stage, told
+from tests.app.operator.api.calls import ask, request, stage, told
 from tests.app.stage import HOST
 from tests.fakes.asgi import Request
 from tests.fakes.link import TARGET, FakeLink
@@ -33,7 +33,8 @@ async def test_what_is_said_of_a_link():
         s.gateway.registry.add(link)  # type: ignore[arg-type]
         assert (await told(s, "/-/links"))["links"] == [await told(s, "/-/links/link-7")]
         assert await told(s, "/-/links/link-7") == {
-            "link": "link-7", "cluster": "c1", "agent": "a-1", "version": "0.1.0", "address": "192.0.2.7",
+            "link": "link-7", "cluster": "c1", "agent": "a-1", "publisher": None,
+            "version": "0.1.0", "address": "192.0.2.7",
             "since": "2027-01-15T07:59:00.000Z", "age_seconds": 60.0, "round_trip_seconds": 0.0215,
             "dialect": "yamux", "state": "ready", "streams": 5, "window_bytes": 262_144, "stalled_streams": 2,
             "bytes_waiting": 1_024, "heard_seconds_ago": 0.25, "token": f"sha256:{token_hash('t').hex()[:8]}",
@@ -41,11 +42,29 @@ async def test_what_is_said_of_a_link():
 
 
 @dialogue
+async def test_a_link_that_publishes_is_listed_with_its_publisher_and_does_not_connect_its_cluster():
+    async with stage() as s:
+        link = named("link-7", agent_id="p1", publisher="p1")
+        s.gateway.registry.add(link)  # type: ignore[arg-type]
+        item = await told(s, "/-/links/link-7")
+        assert (item["cluster"], item["agent"], item["publisher"]) == ("c1", "p1", "p1")
+        assert [each["link"] for each in (await told(s, "/-/links?cluster=c1"))["links"]] == ["link-7"]
+        (cluster,) = [each for each in (await told(s, "/-/clusters"))["clusters"] if each["cluster"] == "c1"]
+        assert (cluster["connected"], cluster["links"], cluster["last_seen"]) == (False, 0, None)
+        counts = (await told(s, "/-/status"))["counts"]
+        assert (counts["links"], counts["clusters_connected"]) == (1, 0)
+        (route,) = (await told(s, "/-/routes"))["routes"]
+        assert not route["connected"]
+        assert ("c1", "ready") not in list(s.gateway.snapshot().links)
+        assert (await request(s, "/readyz?cluster=c1").over()).status == 503
+
+
+@dialogue
 async def test_what_is_not_known_is_null():
     async with stage() as s:
         s.gateway.registry.add(named("link-1", agent_id=None, dialect=""))  # type: ignore[arg-type]
         item = await told(s, "/-/links/link-1")
-        for field in ("agent", "version", "address", "round_trip_seconds", "dialect", "token"):
+        for field in ("agent", "publisher", "version", "address", "round_trip_seconds", "dialect", "token"):
             assert item[field] is None
 
 
