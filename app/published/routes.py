@@ -106,6 +106,10 @@ class Published:
         holding = self._hosts.get(host)
         return [one for _, one in sorted(holding.hosts[host].items())] if holding is not None else []
 
+    def expires_at(self, one: Publication) -> float | None:
+        """When a route goes, in the time of the clock. None: it has a link."""
+        return None if one.gone_at is None else one.gone_at + LINGER_SECONDS
+
     def count_of(self, cluster: str) -> int:
         """How many routes the agents of a cluster have published."""
         return sum(holding.count for (name, _), holding in self._holdings.items() if name == cluster)
