@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from tunnel.port import Headers
 
+from .rewrite import Rewrite
+
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
@@ -72,6 +74,8 @@ class Policy:
     websocket_write_timeout: float = 10.0
     request_headers: HeaderChanges = NO_CHANGES
     response_headers: HeaderChanges = NO_CHANGES
+    rewrite: Rewrite | None = None
+    """Of addresses, before the changes above. A route's own: there is none for all routes."""
 
     @property
     def slows_senders(self) -> bool:

@@ -6,17 +6,16 @@ and is never the Kubernetes API. The port is checked where it is read.
 
 import re
 
+from ..rules.paths import is_prefix
 from .reading import shown
 
 _LABEL_CHARACTERS = 63
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_PREFIX = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
-"""No empty segments, no dot segments, no escapes: such a prefix can be read in one way only."""
 
 
 def wrong_prefix(path: str) -> str | None:
     """What is wrong with this path prefix. None when it is valid."""
-    return None if _PREFIX.fullmatch(path) else f"{shown(path)} is not valid; write a prefix like / or /api"
+    return None if is_prefix(path) else f"{shown(path)} is not valid; write a prefix like / or /api"
 
 
 def wrong_label(label: str) -> str | None:
