@@ -12,6 +12,7 @@ from .client_port import Handshake, HandshakeListener, HttpClient, HttpListener
 from .header_rules import BadRequestError, checked_host, is_websocket_upgrade
 from .http_call import HttpCall
 from .refusals import RefusedHandshake, RefusedRequest
+from .rewriting import https_url
 from .websocket_call import WebSocketCall
 
 
@@ -36,6 +37,9 @@ def request_call(
 
 def routed_call(gateway: Gateway, route: Route, request: Request, client: HttpClient) -> HttpListener:
     """The call of a request whose route is found."""
+    rewrite = route.policy.rewrite
+    if rewrite is not None and (refused := rewrite.refusal(request)) is not None:
+        return RefusedRequest(gateway, request, client, refused, location=_location(gateway, request, refused))
     if request.method == "TRACE" and not route.policy.allow_trace:  # RFC 9110 section 9.3.8
         return RefusedRequest(gateway, request, client, problems.NOT_IMPLEMENTED, "TRACE")
     if request.upgrade and is_websocket_upgrade(request.fields):
@@ -52,7 +56,15 @@ def handshake_call(
         route = _route_of(gateway, request, routes, refused)
     except _NoRouteError as error:
         return RefusedHandshake(gateway, request, client, error.problem, error.detail)
+    rewrite = route.policy.rewrite
+    if rewrite is not None and (problem := rewrite.refusal(request)) is not None:
+        return RefusedHandshake(gateway, request, client, problem, location=_location(gateway, request, problem))
     return WebSocketCall(gateway, route, request, client)
+
+
+def _location(gateway: Gateway, request: Request, problem: Problem) -> bytes:
+    """Where a client is sent with this answer. Empty: nowhere."""
+    return https_url(request, gateway.settings.public_url) if problem is problems.HTTPS_REDIRECT else b""
 
 
 class _NoRouteError(Exception):

@@ -28,12 +28,15 @@ def _source(gateway: Gateway, route: Route) -> Listed:
 
 
 def policy_item(policy: Policy) -> dict[str, Any]:
-    """The policy by its keys. Of header fields that are set only the names: the values may be secrets."""
-    return {
+    """The policy by its keys, and what it rewrites. Of header fields that are set only the names: the values may be
+    secrets."""
+    own = {
         field.name: _names_of(value) if isinstance(value, HeaderChanges) else value
         for field in dataclasses.fields(policy)
         for value in (getattr(policy, field.name),)
+        if field.name != "rewrite"
     }
+    return own if policy.rewrite is None else own | policy.rewrite.keys
 
 
 def _names_of(changes: HeaderChanges) -> dict[str, list[str]]:

@@ -56,7 +56,10 @@ def outlook_of(gateway: Gateway, request: Request) -> Outlook:
         if _is_ours(gateway, host, request):
             return Outlook(Label.OURS)
         return _because(problems.NO_ROUTE, why_no_route(gateway, host, request.path))
-    problem = (_problem_of_websocket if request.is_websocket else _problem_of)(gateway, route, request)
+    rewrite = route.policy.rewrite
+    problem = rewrite.refusal(request) if rewrite is not None else None
+    if problem is None:
+        problem = (_problem_of_websocket if request.is_websocket else _problem_of)(gateway, route, request)
     if problem is not None:
         return _refused(problem, route=route)
     return _on_a_link(gateway, route, request)
@@ -126,9 +129,10 @@ def _refused_by_dialect(route: Route, request: Request, dialect: str) -> Outlook
     """What cannot be carried unchanged as JSON is refused before anything is sent."""
     if dialect == "yamux":
         return None
+    rewrite = route.policy.rewrite
     try:
         check_target(route.target, dialect)
-        decoded_path(request.path, dialect)
+        decoded_path(rewrite.path_of(request) if rewrite is not None else request.path, dialect)
         checked_query(request.query, dialect)
     except UnsayableError as error:
         return _refused(problems.BAD_REQUEST, route=route, detail=str(error))

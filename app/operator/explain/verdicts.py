@@ -92,8 +92,13 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
         "no answer came while the probe waited",
         "See why the service is slow. Clients wait as long as response_head_timeout or upgrade_timeout of the route.",
     ),
+    "https_redirect": Verdict(
+        "the client is sent to https",
+        "Ask with https. If clients did: the proxy that ends TLS has to be in trusted_proxies, and to say so.",
+    ),
     "unsafe_path": Verdict(
-        "once decoded, the path would lead to another route", "Ask for the path without %2F, // and dot segments."
+        "once decoded, the path would lead to another route, or out of the service's own part",
+        "Ask for the path without %2F, // and dot segments.",
     ),
     "bad_request": Verdict(
         "the request is not valid, or the agent's dialect cannot carry it",
