@@ -203,7 +203,7 @@ class Gateway:
         return Snapshot(
             links=[(link.cluster, link_state(link)) for link in links if not link.publisher],
             clusters=routed,
-            known_clusters=routed | granted | {link.cluster for link in links},
+            known_clusters=routed | granted | self.published.clusters | {link.cluster for link in links},
             connections=len(self.connections),
             streams=sum(link.active for link in links),
             held_bytes=self.account.held_bytes,

@@ -89,6 +89,11 @@ class Reasons:
         return None if of_file is None else _shadowed(host, of_file[0].host)
 
 
+def of_agents(gateway: Gateway, host: str) -> list[Learned | Publication]:
+    """What agents published and registered for exactly this host, served or not."""
+    return [*gateway.published.registered(host), *gateway.learned.registered(host)]
+
+
 def reason_of(gateway: Gateway, route: Listed) -> Reason | None:
     """The reason of one route. None: it is served."""
     return Reasons(gateway).of(route)

@@ -22,15 +22,6 @@ from .parameters import Choice, Flag, Parameter, Text
 from .resources import Answer, Asked, Node
 
 
-class RewriteItem(msgspec.Struct, frozen=True, kw_only=True):
-    """What a route changes of addresses. Empty, or false: nothing."""
-
-    host_header: str
-    strip_prefix: str
-    add_prefix: str
-    https_redirect: bool
-
-
 class RouteItem(msgspec.Struct, frozen=True, kw_only=True):
     """One route."""
 
@@ -51,8 +42,8 @@ class RouteItem(msgspec.Struct, frozen=True, kw_only=True):
     """An agent that may carry it takes new exchanges: one of its cluster, or the one that published it."""
     publisher: str | None
     """The id of the agent that published it. null: it is not published."""
-    rewrite: RewriteItem | None
-    """What its service sees otherwise than clients do. null: nothing."""
+    rewrite: dict[str, str | bool] | None
+    """What its service sees otherwise than clients do, by the keys of `[[routes]]`. null: nothing."""
 
 
 class RefusedRoute(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,13 +166,13 @@ class _Selection:
 def item_of(gateway: Gateway, route: Listed, reason: Reason | None, connected: Container[Pool]) -> RouteItem:
     """The item of a route. `connected`: the pools whose links take new exchanges."""
     host, path, target = _named(route)
-    expires_at, rewrite = None, None
+    expires_at: float | None = None
+    rewrite: Rewrite | None = None
     if isinstance(route, Learned):
         expires_at = route.expires_at
     elif isinstance(route, Publication):
-        rewrite = route.rewrite
-        if (gone := gateway.published.expires_at(route)) is not None:
-            expires_at = gateway.in_wall_clock(gone)
+        rewrite, gone = route.rewrite, gateway.published.expires_at(route)
+        expires_at = None if gone is None else gateway.in_wall_clock(gone)
     else:
         rewrite = route.policy.rewrite
     return RouteItem(
@@ -197,7 +188,7 @@ def item_of(gateway: Gateway, route: Listed, reason: Reason | None, connected: C
         explanation=None if reason is None else reason.explanation,
         connected=target.pool in connected,
         publisher=printable(target.publisher) or None,
-        rewrite=None if rewrite is None else _rewrite_item(rewrite),
+        rewrite=None if rewrite is None else rewrite.keys,
     )
 
 
@@ -207,15 +198,6 @@ def _named(route: Listed) -> tuple[str, str, Target]:
         claim = route.claim
         return claim.host, claim.path, claim.target
     return route.host, route.path if isinstance(route.path, str) else route.path.decode(), route.target
-
-
-def _rewrite_item(rewrite: Rewrite) -> RewriteItem:
-    return RewriteItem(
-        host_header=(rewrite.host_header or b"").decode(),
-        strip_prefix=rewrite.strip_prefix.decode(),
-        add_prefix=rewrite.add_prefix.decode(),
-        https_redirect=rewrite.https_redirect,
-    )
 
 
 def _serving(host: str) -> frozenset[str]:

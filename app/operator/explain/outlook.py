@@ -109,14 +109,15 @@ def _on_a_link(gateway: Gateway, route: Route, request: Request) -> Outlook:
     try:
         upstream = gateway.choose(route, request)
     except NoAgentError:
-        return _because(problems.NO_AGENT, why_no_link(gateway, cluster), route)
+        return _because(problems.NO_AGENT, why_no_link(gateway, route), route)
     except TunnelError as error:
         problem = problems.refusal_of(error, sent=False)
         label = Label.FULL if isinstance(error, NoRoomError) else problem.code
         return _refused(problem, label, route=route, detail=str(error))
     if upstream is None:
         seconds = gateway.registry.seconds_of_grace(route.target.pool)
-        text = f"no agent of cluster {cluster} takes requests now; a request waits up to {seconds:.1f} s for it"
+        whose = f"{route.target.publisher} of cluster {cluster}" if route.target.publisher else f"of cluster {cluster}"
+        text = f"no agent {whose} takes requests now; a request waits up to {seconds:.1f} s for it"
         return _because(problems.NO_AGENT, Cause(Label.RETURNING, text), route)
     link = next((link for link in gateway.registry.links(route.target.pool) if link.name == upstream.label), None)
     refused = _refused_by_dialect(route, request, upstream.dialect)
