@@ -1,26 +1,14 @@
-"""Which learned routes are served, and with which policy: those of hosts that a token covers.
+"""Which learned routes are served, and with which policy: those of hosts that a token covers."""
 
-Other settings may cover other hosts. `apply` only marks what is known as stale, so that it costs next to nothing
-however many hosts there are. A stale host is looked at again before a request for it is answered; all others a few in
-each turn of the loop. So what is served always follows the settings in force.
-"""
-
-import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-
-from tunnel.slices import work_off
 
 from ..rules.policy import DEFAULT_POLICY
 from ..rules.routes import HOST_CHARACTERS, HostIndex, Route
 from ..settings import Settings
 from .claims import covers
+from .stale import Stale
 from .state_file import Learned
-
-logger = logging.getLogger("gateway.routes")
-
-_HOSTS_PER_TURN = 200
-"""About 1 ms."""
 
 
 @dataclass(slots=True)
@@ -39,7 +27,7 @@ class Served:
         self._index = HostIndex()
         self._policy = DEFAULT_POLICY
         self._patterns: dict[str, list[str]] = {}
-        self._stale: dict[str, None] = {}
+        self._stale = Stale("learned", self._look_at)
 
     def of_host(self, host: str) -> list[Route] | None:
         """The routes of a normalised host, longest prefix first. None when the host is not served."""
@@ -73,26 +61,13 @@ class Served:
                 for cluster in grant.clusters:
                     patterns.setdefault(cluster, []).extend(grant.hosts)
         self._patterns = patterns
-        self._stale = dict.fromkeys(self._hosts)
-        work_off(self._look_again(patterns), _HOSTS_PER_TURN)
+        self._stale.mark(self._hosts)
 
-    def _look_again(self, patterns: dict[str, list[str]]) -> Iterator[None]:
-        """Look at every stale host, until other settings come, and say which are not served any more."""
-        uncovered, example = 0, ""
-        for name in list(self._stale):
-            if self._patterns is not patterns:
-                return
-            host = self._hosts.get(name)
-            if name in self._stale:
-                self.refresh((name,))
-            if host is not None and not self.covers(name, host.cluster):
-                uncovered, example = uncovered + 1, example or name
-            yield
-        if uncovered:
-            logger.warning(
-                "%d learned hosts are not served: no token covers them any more; %.200s is one of them",
-                uncovered, example,
-            )  # fmt: skip
+    def _look_at(self, name: str) -> bool:
+        if name in self._stale:
+            self.refresh((name,))
+        host = self._hosts.get(name)
+        return host is None or self.covers(name, host.cluster)
 
 
 def above(host: str) -> Iterator[str]:

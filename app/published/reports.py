@@ -18,6 +18,7 @@ logger = logging.getLogger("gateway.routes")
 
 _NAMED: Final = 5
 """Routes that a line names. The others are counted."""
+_NAME_CHARACTERS: Final = 300
 
 
 class Reports:
@@ -68,4 +69,4 @@ class Reports:
 
 def _named(names: list[str]) -> str:
     more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(name[:_NAME_CHARACTERS] for name in names[:_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -9,19 +9,18 @@ Control hosts and hosts of the file come before published routes, which come bef
 """
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
-from tunnel.slices import work_off
 from tunnel.wire import publishing
 
 from ..learned import LearnedRoutes
 from ..learned.claims import covers
 from ..learned.served import above
+from ..learned.stale import Stale
 from ..rules.routes import Route
 from ..settings import Grant, Settings
 from .claims import NotPublishedError
@@ -30,16 +29,12 @@ from .offer import Offer
 from .publication import Holder, Holding, Hosts, Publication, Watch
 from .reports import Reports
 
-logger = logging.getLogger("gateway.routes")
-
 LINGER_SECONDS: Final = 60.0
 """How long routes outlive their link. An agent that lost it dials again within seconds."""
 ROUTES_IN_ALL: Final = 20_000
 """About 2 KiB each."""
 _HOLDINGS_PER_TICK: Final = 10
 """Each has at most 100 routes."""
-_HOSTS_PER_TURN: Final = 100
-"""About 2 ms."""
 
 _Key = TypeVar("_Key")
 
@@ -63,7 +58,7 @@ class Published:
         self.count = 0
         """Of all routes. Every request for a host that is not in the file asks whether there are any."""
         self._served: dict[str, list[Route]] = {}
-        self._stale: dict[str, None] = {}  # hosts to look at again, because the settings are others
+        self._stale = Stale("published", self._look_at)
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self.lately = Lately()
         self.refusals = reports.refusals
@@ -185,8 +180,7 @@ class Published:
     def apply(self, settings: Settings) -> None:
         """Use other settings from now on: the policy, and what tokens cover. Costs next to nothing at once."""
         self._settings = settings
-        self._stale = dict.fromkeys(self._hosts)
-        work_off(self._look_again(settings), _HOSTS_PER_TURN)
+        self._stale.mark(self._hosts)
 
     def tick(self, now: float) -> None:
         """Remove what has lingered, a limited number at once."""
@@ -293,23 +287,11 @@ class Published:
             policy = replace(policy, rewrite=one.rewrite)
         return Route(one.host, one.path.encode(), one.target, policy, published_by=one)
 
-    def _look_again(self, settings: Settings) -> Iterator[None]:
-        """Look at every stale host, until other settings come, and say how many are not served any more."""
-        uncovered, example = 0, ""
-        for host in list(self._stale):
-            if self._settings is not settings:
-                return
-            if host in self._stale:
-                self._refresh(host)
-            holding = self._hosts.get(host)
-            if holding is not None and not self._covers(holding, host):
-                uncovered, example = uncovered + 1, example or host
-            yield
-        if uncovered:
-            logger.warning(
-                "%d published hosts are not served: no token covers them any more; %.200s is one of them",
-                uncovered, example,
-            )  # fmt: skip
+    def _look_at(self, host: str) -> bool:
+        if host in self._stale:
+            self._refresh(host)
+        holding = self._hosts.get(host)
+        return holding is None or self._covers(holding, host)
 
     def _forget_waiter(self, host: str, waiter: "asyncio.Future[None]") -> None:
         waiters = self._waiters.get(host)
