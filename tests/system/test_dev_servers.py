@@ -134,10 +134,10 @@ async def test_next(tmp_path: Path, processes: Processes) -> None:
     assert script is not None
     assert asked(stack, "next", script[1], f"Origin: {origin(stack, 'next')}").status == 200
     assert asked(stack, KEPT, script[1], f"Origin: {origin(stack, KEPT)}").status == 403
-    async with websocket(stack.url("next", "/_next/webpack-hmr", "ws"), origin=origin(stack, "next")) as socket:
+    async with websocket(stack.url("next", "/_next/hmr?id=x", "ws"), origin=origin(stack, "next")) as socket:
         assert await socket.recv()
     with pytest.raises(InvalidStatus):
-        async with websocket(stack.url(KEPT, "/_next/webpack-hmr", "ws"), origin=origin(stack, KEPT)):
+        async with websocket(stack.url(KEPT, "/_next/hmr?id=x", "ws"), origin=origin(stack, KEPT)):
             pass
 
     def acted(from_origin: str) -> Answer:
