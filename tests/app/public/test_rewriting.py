@@ -113,7 +113,6 @@ ORIGINS = [
     ("http", "me.dev.test:8080", b"http://me.dev.test", False),
     ("http", "me.dev.test", b"http://you.dev.test", False),
     ("http", "me.dev.test", b"http://dev.test", False),
-    ("http", "me.dev.test", b"http://localhost:5173", False),  # a page that runs on the client's own machine
     ("http", "me.dev.test", b"null", False),
     ("http", "me.dev.test", b"http://me.dev.test, http://evil.test", False),
 ]
@@ -123,6 +122,35 @@ ORIGINS = [
 def test_only_the_origin_of_the_public_address_is_the_services(scheme: str, host: str, origin: bytes, is_ours: bool):
     _, seen = asked(LOCAL, request("/", [(b"origin", origin)], host, scheme=scheme))
     assert seen[b"origin"] == (b"http://localhost:5173" if is_ours else origin)
+
+
+AT_HOME = [b"http://localhost:5173", b"https://localhost:5173", b"HTTP://LocalHost:5173"]
+
+
+@pytest.mark.parametrize("origin", AT_HOME)
+def test_a_page_at_the_services_own_address_is_foreign(origin: bytes):
+    """Any page on its client's own machine can be there. The service would take it for one of its own."""
+    fields = [(b"origin", origin), (b"referer", origin + b"/a"), (b"sec-fetch-site", b"cross-site")]
+    _, seen = asked(LOCAL, request("/", fields))
+    assert seen[b"origin"] == b"null"
+    assert b"referer" not in seen
+    assert seen[b"sec-fetch-site"] == b"cross-site"
+    _, seen = asked(STRIPPED, request("/app", fields))  # it sees the public host
+    assert (seen[b"origin"], seen[b"referer"]) == (origin, origin + b"/a")
+
+
+@pytest.mark.parametrize(
+    "origin", [b"http://localhost", b"http://localhost:3000", b"https://localhost", b"capacitor://localhost"]
+)
+def test_a_page_beside_it_is_what_it_is(origin: bytes):
+    """Services have lists of such."""
+    assert asked(LOCAL, request("/", [(b"origin", origin)]))[1][b"origin"] == origin
+
+
+def test_an_http_page_is_not_ours_where_the_names_are_equal():
+    policy = Policy(rewrite=Rewrite(b"me.dev.test"))
+    for origin, sent in ((b"http://me.dev.test", b"null"), (b"https://me.dev.test", b"http://me.dev.test")):
+        assert asked(policy, request("/", [(b"origin", origin)], scheme="https"))[1][b"origin"] == sent
 
 
 @pytest.mark.parametrize(
