@@ -69,6 +69,7 @@ async def test_vite(tmp_path: Path, processes: Processes) -> None:
     assert refused.value.response.status_code == 403
 
 
+@pytest.mark.slow
 async def test_vite_below_a_path(tmp_path: Path, processes: Processes) -> None:
     """With its own `base`: pages have it in their links, and the route need not be at the same path."""
     _, port = dev_servers.start_vite(processes, tmp_path, "--base", "/base/")
