@@ -14,7 +14,7 @@ from msgspec import structs
 
 from tunnel.port import Headers
 
-from ..rules.addresses import Address, cookie_moved, origin_moved, referer_moved, url_moved
+from ..rules.addresses import Address, cookie_moved, names, origin_moved, referer_moved, url_moved
 from ..rules.request import Request
 from ..rules.rewrite import Rewrite
 from .forwarded import asked_host, readdressed
@@ -25,8 +25,8 @@ _REFRESH: Final = re.compile(
 _PORT: Final = re.compile(rb":[0-9]*\Z")
 _VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
-_Move = Callable[[bytes, Address, Address], bytes]
-"""What becomes of a value that names the first address, where the second one is known."""
+_Move = Callable[[bytes, Address, Address], bytes | None]
+"""What becomes of a value that may name the first address, and is to name the second. None: the field goes."""
 
 
 def https_url(request: Request, public_url: str | None) -> bytes:
@@ -69,11 +69,14 @@ def _addresses(rewrite: Rewrite, request: Request) -> tuple[Address, Address]:
 
 
 def _moved(fields: Headers, moves: Mapping[bytes, _Move], here: Address, there: Address) -> Headers:
-    moved: Headers = []
+    kept: Headers = []
     for field in fields:
         move = moves.get(field[0].lower())
-        moved.append(field if move is None else (field[0], move(field[1], here, there)))
-    return moved
+        if move is None:
+            kept.append(field)
+        elif (moved := move(field[1], here, there)) is not None:
+            kept.append((field[0], moved))
+    return kept
 
 
 def _refresh_moved(value: bytes, here: Address, there: Address) -> bytes:
@@ -85,19 +88,33 @@ def _refresh_moved(value: bytes, here: Address, there: Address) -> bytes:
     return before + mark + url_moved(url, here, there) + mark
 
 
-def _of_page(move: _Move) -> _Move:
-    """For what names the page that asks: one of http is another site than the same by https (RFC 6454 section 5)."""
+def _origin_of_page(origin: bytes, public: Address, own: Address) -> bytes:
+    """A page that is really at the service's own address, on its client's machine say, is foreign here: `null`."""
+    if _is_page_of(origin, public):
+        return origin_moved(origin, public, own)
+    return b"null" if _may_be_taken_for(origin, public, own) else origin
 
-    def moved(value: bytes, here: Address, there: Address) -> bytes:
-        is_other = here.scheme == b"https" and value[:5].lower() == b"http:"
-        return value if is_other else move(value, here, there)
 
-    return moved
+def _referer_of_page(url: bytes, public: Address, own: Address) -> bytes | None:
+    """The same for the page's URL, which such a page does not tell."""
+    if _is_page_of(url, public):
+        return referer_moved(url, public, own)
+    return None if _may_be_taken_for(url, public, own) else url
+
+
+def _is_page_of(url: bytes, public: Address) -> bool:
+    """Whether a page is of the public address. One of http is another site than that of https (RFC 6454 section 5)."""
+    return names(url, public) and not (public.scheme == b"https" and url[:5].lower() == b"http:")
+
+
+def _may_be_taken_for(url: bytes, public: Address, own: Address) -> bool:
+    """Whether the service would take a page of this URL for its own, which it is not."""
+    return (public.scheme, public.authority) != (own.scheme, own.authority) and names(url, own)
 
 
 _ASKED: Final[Mapping[bytes, _Move]] = {
-    b"origin": _of_page(origin_moved),
-    b"referer": _of_page(referer_moved),
+    b"origin": _origin_of_page,
+    b"referer": _referer_of_page,
     b"destination": url_moved,  # of MOVE and COPY (RFC 4918 section 10.3)
 }
 _ANSWERED: Final[Mapping[bytes, _Move]] = {

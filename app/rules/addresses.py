@@ -25,6 +25,12 @@ class Address(NamedTuple):
     """What all its paths begin with, without a slash at its end."""
 
 
+def names(url: bytes, address: Address) -> bool:
+    """Whether a URL or an origin is of this address, whatever its scheme."""
+    found = _URL.fullmatch(url)
+    return found is not None and _is_of(found, address)
+
+
 def origin_moved(origin: bytes, here: Address, there: Address) -> bytes:
     """An origin (RFC 6454 section 6.2) of `here` as one of `there`; another one as it is."""
     found = _URL.fullmatch(origin)

@@ -119,12 +119,15 @@ class HostIndex:
 class RouteTable:
     """All routes of a configuration. Immutable: a reload makes another table."""
 
-    __slots__ = ("_index", "per_cluster", "routes")
+    __slots__ = ("_index", "per_cluster", "redirects", "routes")
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
         self.per_cluster: Mapping[str, int] = Counter(route.target.cluster for route in self.routes)
         """cluster -> how many routes lead to it."""
+        rewrites = (route.policy.rewrite for route in self.routes)
+        self.redirects = any(rewrite is not None and rewrite.https_redirect for rewrite in rewrites)
+        """Whether a route sends clients to https."""
         self._index = HostIndex()
         by_host: dict[str, list[Route]] = {}
         for route in self.routes:

@@ -13,6 +13,10 @@ from .hosts import Network
 from .tokens import Grant, token_hash
 
 _MIB = 1024 * 1024
+_CIRCLES = (
+    "https_redirect is set, but nothing tells the gateway that clients came by https; set tls_certificate, or "
+    "trusted_proxies for the proxy that ends TLS"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,12 @@ class Settings:
             f"cluster {name} has routes, but no agent's token covers it; add it to an [[agents]] entry"
             for name in self.uncovered_clusters()
         )
-        return (*self.unknown_variables, *uncovered)
+        circles = (_CIRCLES,) if self._redirects_in_circles() else ()
+        return (*self.unknown_variables, *uncovered, *circles)
+
+    def _redirects_in_circles(self) -> bool:
+        """Whether clients are sent to https, and no request can be known to have come by it."""
+        return self.routes.redirects and self.tls_certificate is None and not self.trusted_proxies
 
     def summary(self) -> str:
         """`3 routes of 2 hosts, 1 agent token, admin token set`."""

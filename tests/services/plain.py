@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import contextlib
 import hashlib
+import json
 import ssl
 import sys
 from collections import defaultdict
@@ -283,6 +284,14 @@ async def trailers(plain: Plain, exchange: Exchange) -> None:
     exchange.head(200, [("Transfer-Encoding", "chunked"), ("Trailer", "X-Sum")])
     await exchange.chunk(b"body")
     await exchange.last_chunk([("X-Sum", "42")])
+
+
+@at("/answer")
+async def answer(plain: Plain, exchange: Exchange) -> None:
+    """An empty answer with the status and the fields of the body, which is `[status, [[name, value], ...]]`."""
+    body = b"".join([piece async for piece in exchange.body()])
+    code, fields = json.loads(body)
+    await exchange.answer(code, b"", [(name, value) for name, value in fields])
 
 
 @at("/early-hints")

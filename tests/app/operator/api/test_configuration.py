@@ -47,6 +47,8 @@ port = 8443
 scheme = "https"
 verify = false
 max_websockets = 3
+host_header = "localhost:5173"
+strip_prefix = true
 response_headers = {{ set = {{ x-key = "{SECRETS["route"]}" }} }}
 """
 
@@ -72,12 +74,14 @@ async def test_the_settings_in_force(config: str):
         assert (own["max_websockets"], own["shutdown_grace"], own["max_connections"]) == (7, 10.0, None)
         assert own["admin_token"] == "***"
         assert own["control_hosts"] == ["localhost"]
+        assert not {"rewrite", "host_header", "strip_prefix"} & set(own)
         assert own["request_headers"] == {"set": {"authorization": "***"}, "remove": ["x-internal"]}
         assert [(each["clusters"], each["revoked"]) for each in found["agents"]] == [(["c1"], False), (["c2"], True)]
         assert found["routes"] == [
             {"host": "app.example.test", "path": "/a", "cluster": "c1", "namespace": "apps", "service": "web",
              "port": 8443, "scheme": "https", "verify": False, "ca_file": None, "server_name": None,
-             "policy": {"max_websockets": 3, "response_headers": {"set": {"x-key": "***"}, "remove": []}}}
+             "policy": {"host_header": "localhost:5173", "strip_prefix": True, "max_websockets": 3,
+                        "response_headers": {"set": {"x-key": "***"}, "remove": []}}}
         ]  # fmt: skip
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from app.agents import endpoints as agents
 from app.operator.explain import outlook
+from app.rules.policy import Policy
+from app.rules.rewrite import Rewrite
 from app.rules.routes import Route, RouteTable
 from app.settings import token_hash
 from tests.app.agents.calls import REGISTER, register_body, told
@@ -47,6 +49,21 @@ async def test_an_unsafe_path(lines: Lines):
     async with stage(routes=RouteTable([Route(HOST, b"/x", TARGET)])) as s:
         told = await foreseen(s, lines, f"http://{HOST}/x/..%2fy")
         assert summary(told) == ("unsafe_path", 400, None)
+
+
+@dialogue
+async def test_what_a_route_rewrites(lines: Lines):
+    redirected = Route(HOST, b"/", TARGET, Policy(rewrite=Rewrite(https_redirect=True)))
+    stripped = Route(HOST, b"/x", TARGET, Policy(rewrite=Rewrite(b"localhost:5173", b"/x")))
+    async with stage(routes=RouteTable([redirected, stripped])) as s:
+        told = await foreseen(s, lines, f"http://{HOST}/")
+        assert summary(told) == ("https_redirect", 308, None)
+        told = await foreseen(s, lines, f"http://{HOST}/x/a/../b")
+        assert summary(told) == ("unsafe_path", 400, None)
+        told = await agreeing(s, lines, f"http://{HOST}/x/a", answer)
+        assert told.policy is not None
+        assert (told.policy["host_header"], told.policy["strip_prefix"]) == ("localhost:5173", True)
+        assert not {"add_prefix", "https_redirect", "rewrite"} & set(told.policy)
 
 
 @dialogue
