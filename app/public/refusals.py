@@ -14,6 +14,7 @@ from ..observed.request_id import with_request_id
 from ..rules import problems
 from ..rules.problems import Problem
 from ..rules.request import Request
+from ..rules.routes import Route
 from . import records
 from .client_port import Handshake, HttpClient
 
@@ -36,15 +37,16 @@ def page(request: Request, problem: Problem, detail: str = "", *, close: bool = 
 
 
 class RefusedRequest(Record):
-    """A request that has no route, and the answer that it gets. `detail` is shown."""
+    """A request that is not carried, and the answer that it gets. `detail` is shown. `route`: if it has one."""
 
     limits_client = False
 
-    __slots__ = ("_client", "_gateway", "_problem", "_request")
+    __slots__ = ("_client", "_gateway", "_problem", "_request", "_route")
 
     def __init__(
-        self, gateway: Gateway, request: Request, client: HttpClient, problem: Problem, detail: str = ""
-    ) -> None:
+        self, gateway: Gateway, request: Request, client: HttpClient, problem: Problem, detail: str = "",
+        route: Route | None = None,
+    ) -> None:  # fmt: skip
         now = asyncio.get_running_loop().time()
         super().__init__(
             "http", request.request_id, request.method, request.host, request.path, None, now, request.client,
@@ -55,6 +57,7 @@ class RefusedRequest(Record):
         self._request = request
         self._client = client
         self._problem = problem
+        self._route = route
 
     def begin(self) -> None:
         """Answer."""
@@ -77,7 +80,7 @@ class RefusedRequest(Record):
     def finished(self, size_bytes: int = 0, /) -> None:  # noqa: ARG002  (the port has it)
         """It is over: counted, and written into the access log."""
         if self.ended_at is None:
-            records.end(self._gateway, self)
+            records.end(self._gateway, self, self._route)
 
     def broken_off(self) -> None:
         """Not called: nothing is broken off here."""
