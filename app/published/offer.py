@@ -68,7 +68,7 @@ class Offer:
             return self._given_name(wanted)
         host = publishable_host(self._grant, self._settings.control_hosts, wanted.host)
         if (cause := self._taken(host)) is not None:
-            raise NotPublishedError(Code.TAKEN, f"{host} is taken; choose another host", f"{host} is taken: {cause}")
+            raise NotPublishedError(Code.TAKEN, f"{host} is taken", f"{host} is taken: {cause}")
         return host
 
     def _given_name(self, wanted: WantedRoute) -> str:
