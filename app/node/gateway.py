@@ -185,6 +185,11 @@ class Gateway:
             for route in self.routes_of(claim.host) or ()
         )
 
+    @property
+    def count_of_routes(self) -> int:
+        """Of the file and of agents, in force or not."""
+        return len(self.settings.routes.routes) + len(self.learned) + len(self.published)
+
     def in_wall_clock(self, moment: float) -> float:
         """A moment of the loop's clock. The same each time, whatever happens to the wall clock meanwhile."""
         return self.started_at + (moment - self._started)
@@ -202,7 +207,7 @@ class Gateway:
         return Snapshot(
             links=[(link.cluster, link_state(link)) for link in links if not link.publisher],
             clusters=routed,
-            known_clusters=routed | granted | {link.cluster for link in links},
+            known_clusters=routed | granted | self.published.clusters | {link.cluster for link in links},
             connections=len(self.connections),
             streams=sum(link.active for link in links),
             held_bytes=self.account.held_bytes,
@@ -211,6 +216,8 @@ class Gateway:
             spooled_bytes=self.proxied.disk.used_bytes,
             spooled_bytes_limit=self.proxied.disk.limit_bytes,
             learned_routes=len(self.learned),
+            published_routes=len(self.published),
+            publishes_refused=self.published.refused,
             is_state_kept=self.learned.is_kept,
             state_files_set_aside=self.learned.files_set_aside,
             draining=self.draining,

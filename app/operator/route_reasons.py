@@ -1,9 +1,9 @@
 """Why a route is not served, or can only be refused, and what the operator does about it.
 
 `control_host`: the host is the gateway's own. `no_token`: no token covers the cluster (of a route of the file, which
-then answers 503) or the host (of one that an agent registered). `shadowed`: the file has the host, by its name or by a
-wildcard. `expired`: nobody renewed it; it goes within a minute. What agents asked for in vain is `refused`, and is
-listed apart.
+then answers 503) or the host (of one that an agent registered or published). `shadowed`: the file has the host, by its
+name or by a wildcard, or, of one that was registered, an agent publishes it. `expired`: nobody renewed it; it goes
+within a minute. What agents asked for in vain is `refused`, and is listed apart.
 """
 
 import time
@@ -11,7 +11,12 @@ from typing import Final, Literal, NamedTuple
 
 from ..learned import Learned
 from ..node.gateway import Gateway
+from ..observed.record import printable
+from ..published import Publication
 from ..rules.routes import Route
+
+Listed = Route | Learned | Publication
+"""A route of the file, one that an agent registered, or one that an agent published."""
 
 Code = Literal["control_host", "no_token", "shadowed", "expired"]
 
@@ -37,9 +42,11 @@ class Reasons:
         self._uncovered = frozenset(gateway.settings.uncovered_clusters())
         self._now = time.time()
 
-    def of(self, route: Route | Learned) -> Reason | None:
+    def of(self, route: Listed) -> Reason | None:
         """The reason of one route. None: it is served."""
-        return self._of_agents(route) if isinstance(route, Learned) else self._of_file(route)
+        if isinstance(route, Learned):
+            return self._of_learned(route)
+        return self._of_published(route) if isinstance(route, Publication) else self._of_file(route)
 
     def _of_file(self, route: Route) -> Reason | None:
         if route.host in self._gateway.settings.control_hosts:
@@ -50,22 +57,44 @@ class Reasons:
             return Reason("no_token", text)
         return None
 
-    def _of_agents(self, learned: Learned) -> Reason | None:
+    def _of_learned(self, learned: Learned) -> Reason | None:
         gateway, claim = self._gateway, learned.claim
         if gateway.is_in_force(claim):
             return None
-        if claim.host in gateway.settings.control_hosts:
-            return _control_host(claim.host)
-        above = gateway.settings.routes.of_host(claim.host)
-        if above is not None:
-            return _shadowed(claim.host, above[0].host)
+        if (reason := self._of_host(claim.host)) is not None:
+            return reason
+        holder = gateway.published.holder_of(claim.host)
+        if holder is not None:
+            whose = f"agent {printable(holder.agent_id)} publishes this host"
+            return Reason("shadowed", f"{whose}, and so all of its paths, until it takes it back")
         if learned.expires_at <= self._now:
             return _EXPIRED
         whose = f"no token of cluster {claim.target.cluster} covers this host any more"
         return Reason("no_token", f"{whose}; add it to `hosts` of an [[agents]] entry")
 
+    def _of_published(self, one: Publication) -> Reason | None:
+        gateway = self._gateway
+        if any(route.published_by is one for route in gateway.routes_of(one.host) or ()):
+            return None
+        if (reason := self._of_host(one.host)) is not None:
+            return reason
+        whose = f"the token of agent {printable(one.holder.agent_id)} does not cover this host any more"
+        return Reason("no_token", f"{whose}; add it to `hosts` of the token's [[agents]] entry")
 
-def reason_of(gateway: Gateway, route: Route | Learned) -> Reason | None:
+    def _of_host(self, host: str) -> Reason | None:
+        """Why no route of an agent is served at this host, whoever has it. None: it may be."""
+        if host in self._gateway.settings.control_hosts:
+            return _control_host(host)
+        of_file = self._gateway.settings.routes.of_host(host)
+        return None if of_file is None else _shadowed(host, of_file[0].host)
+
+
+def of_agents(gateway: Gateway, host: str) -> list[Learned | Publication]:
+    """What agents published and registered for exactly this host, served or not."""
+    return [*gateway.published.registered(host), *gateway.learned.registered(host)]
+
+
+def reason_of(gateway: Gateway, route: Listed) -> Reason | None:
     """The reason of one route. None: it is served."""
     return Reasons(gateway).of(route)
 

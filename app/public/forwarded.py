@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from tunnel.port import Headers
 
 from ..rules.proxies import Proxies
+from ..rules.request import Request
 from ..rules.shape import FORWARDED
 from .hops import Said, forwarded, is_address, is_within, node_of, x_forwarded
 
@@ -82,6 +83,29 @@ def forwarding(peer: str, scheme: str, host: bytes) -> Headers:
         (b"x-forwarded-host", host),
         (b"forwarded", _elements((peer,), scheme, host)),
     ]
+
+
+def readdressed(fields: Headers, scheme: str, host: bytes) -> Headers:
+    """The fields of `settle`, as if the same client had asked for this host by this scheme."""
+    said = dict(fields)
+    way = tuple(said[b"x-forwarded-for"].decode("ascii").split(", "))
+    own = _PORT.search(host)
+    changed = {
+        b"x-forwarded-proto": scheme.encode(),
+        b"x-forwarded-host": host,
+        b"x-forwarded-port": own[1] if own else b"%d" % _USUAL_PORTS[scheme],
+        b"forwarded": _elements(way, scheme, host),
+    }
+    return [(name, changed.get(name, value)) for name, value in fields]
+
+
+def asked_host(request: Request) -> bytes:
+    """The host that the client asked for, with its port: its Host, or what a trusted proxy says."""
+    for name, value in request.forwarding or ():
+        if name == b"forwarded":
+            said = value.partition(b'host="')[2].partition(b'"')[0]
+            return said if said[:1] != b":" else request.host
+    return request.host
 
 
 def _elements(way: tuple[str, ...], scheme: str, host: bytes) -> bytes:

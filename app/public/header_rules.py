@@ -12,12 +12,13 @@ from tunnel.port import Headers, RequestHead, ResponseHead
 
 from ..observed.request_id import with_request_id
 from ..rules.fields import VALUES
-from ..rules.policy import NO_CHANGES, HeaderChanges, Policy
+from ..rules.policy import NO_CHANGES, Policy
 from ..rules.request import Request
 from ..rules.routes import is_host
 from ..rules.shape import DROPPED, REQUEST_ID, is_claim, is_lookalike
 from .dates import date_now, has_date
 from .forwarded import forwarding
+from .rewriting import fields_for_client, request_for_service
 
 _METHODS = {name: name.encode("ascii") for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")}
 _PROTECTED = frozenset((b"host", b"content-length"))  # kept even if `Connection` names them
@@ -51,25 +52,27 @@ def checked_host(request: Request) -> str:
     return request.host.decode("latin-1")
 
 
-def request_head(request: Request, changes: HeaderChanges) -> RequestHead:
+def request_head(request: Request, policy: Policy) -> RequestHead:
     """The head of an ordinary request, as the service will see it. Raises BadRequestError."""
+    if policy.rewrite is not None:
+        request = request_for_service(policy.rewrite, request)
     passed = request.passed
-    if passed is None or request.forwarding is not None or changes is not NO_CHANGES:
-        return _careful_head(request, changes)
+    if passed is None or request.forwarding is not None or policy.request_headers is not NO_CHANGES:
+        return _careful_head(request, policy)
     # The usual head: what the long way makes of the same request, without a look at each field.
     key = (request.peer, request.peer_scheme, request.host)
     stranger = _strangers.get(key) or _new_stranger(key)
     target = request.asked or (request.path + b"?" + request.query if request.query else request.path)
     method = _METHODS.get(request.method)
     if stranger.block is None or method is None or (not request.is_checked and target_fault(target)):
-        return _careful_head(request, changes)
+        return _careful_head(request, policy)
     encoded = b"%b %b HTTP/1.1%b%b\r\nx-request-id: %b\r\n\r\n" % (
         method, target, passed, stranger.block, request.request_id.encode("ascii")
     )  # fmt: skip
     return RequestHead(method, target, None, request.body_length, False, encoded)
 
 
-def _careful_head(request: Request, changes: HeaderChanges) -> RequestHead:
+def _careful_head(request: Request, policy: Policy) -> RequestHead:
     """The head after a look at each field."""
     headers: Headers = []
     length: int | None = 0
@@ -98,11 +101,13 @@ def _careful_head(request: Request, changes: HeaderChanges) -> RequestHead:
     elif content_length is not None:
         length = int(content_length)
     headers.extend(_forwarding(request))
-    return RequestHead(request.method.encode("ascii"), request.target, _own(request, changes, headers), length)
+    return RequestHead(request.method.encode("ascii"), request.target, _own(request, policy, headers), length)
 
 
-def upgrade_head(request: Request, changes: HeaderChanges, handshake: Headers) -> RequestHead:
+def upgrade_head(request: Request, policy: Policy, handshake: Headers) -> RequestHead:
     """The head of our own WebSocket handshake with the service: the client's other fields, then `handshake`."""
+    if policy.rewrite is not None:
+        request = request_for_service(policy.rewrite, request)
     dropped = _dropped(request.connection) | {b"content-length"}
     withheld = is_claim if request.forwarding is None else is_lookalike
     headers = [
@@ -112,7 +117,7 @@ def upgrade_head(request: Request, changes: HeaderChanges, handshake: Headers) -
     ]
     headers.extend(_forwarding(request))
     headers.extend(handshake)
-    return RequestHead(b"GET", request.target, _own(request, changes, headers), upgrade=True)
+    return RequestHead(b"GET", request.target, _own(request, policy, headers), upgrade=True)
 
 
 def response_headers(headers: Headers, *, keep_length: bool = True) -> Headers:
@@ -124,7 +129,7 @@ def response_headers(headers: Headers, *, keep_length: bool = True) -> Headers:
     ]
 
 
-def answer_fields(head: ResponseHead, request_id: str, changes: HeaderChanges, *, close: bool) -> Headers:
+def answer_fields(head: ResponseHead, request: Request, policy: Policy, *, close: bool) -> Headers:
     """The fields of an answer for its client: in lower case, with the id, a Date, and what the route changes.
 
     `close`: the connection ends with this answer. A 304 may announce the length of what it does not send; servers would
@@ -141,9 +146,12 @@ def answer_fields(head: ResponseHead, request_id: str, changes: HeaderChanges, *
         fields.append((b"date", date_now()))
     if close:
         fields.append((b"connection", b"close"))
+    if policy.rewrite is not None:
+        fields = fields_for_client(policy.rewrite, request, fields)
+    changes = policy.response_headers
     if changes.set or changes.remove:
-        return with_request_id(changes.apply(fields), request_id)
-    fields.append((REQUEST_ID, request_id.encode("ascii")))
+        return with_request_id(changes.apply(fields), request.request_id)
+    fields.append((REQUEST_ID, request.request_id.encode("ascii")))
     return fields
 
 
@@ -151,6 +159,7 @@ def passes_unchanged(status: int, block: bytes, policy: Policy) -> bool:
     """Whether a whole answer with these lines passes as it came, but for its id and Date; see `answer_fields`."""
     return (
         policy.response_headers is NO_CHANGES
+        and policy.rewrite is None
         and policy.sticky != "cookie"
         and 200 <= status < 600
         and status != 304
@@ -165,19 +174,21 @@ def is_event_stream(headers: Headers) -> bool:
     )
 
 
-def accept_headers(headers: Headers) -> Headers:
+def accept_headers(headers: Headers, request: Request, policy: Policy) -> Headers:
     """The fields of a 101 to pass to the client: all except the handshake's own and hop-by-hop fields."""
     connection = b",".join(value for name, value in headers if name.lower() == b"connection")
     dropped = _dropped(connection) | {b"content-length"}
-    return [
+    fields = [
         (name.lower(), value)
         for name, value in headers
         if name.lower() not in dropped and not name.lower().startswith(b"sec-websocket-")
     ]
+    return fields if policy.rewrite is None else fields_for_client(policy.rewrite, request, fields)
 
 
-def _own(request: Request, changes: HeaderChanges, headers: Headers) -> Headers:
+def _own(request: Request, policy: Policy, headers: Headers) -> Headers:
     """What the route changes, and the request's id as its only `X-Request-ID`."""
+    changes = policy.request_headers
     if changes.set or changes.remove:
         return with_request_id(changes.apply(headers), request.request_id)
     headers.append((REQUEST_ID, request.request_id.encode("ascii")))

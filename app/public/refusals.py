@@ -25,27 +25,37 @@ _ENDING = (
 """Nobody knows where the next request begins: the connection ends with them."""
 
 
-def page(request: Request, problem: Problem, detail: str = "", *, close: bool = False) -> tuple[int, Headers, bytes]:
-    """Status, fields and body of an error answer; `detail` is shown. `close`: say that the connection ends with it."""
+def page(
+    request: Request, problem: Problem, detail: str = "", *, close: bool = False, location: bytes = b""
+) -> tuple[int, Headers, bytes]:
+    """Status, fields and body of an answer of our own; `detail` is shown.
+
+    `close`: say that the connection ends with it. `location`: where a redirect leads.
+    """
     status, headers, body = problems.render(problem, request.fields, detail)
     headers = with_request_id(headers, request.request_id)
     if problem is problems.UPGRADE_REQUIRED:  # RFC 6455 section 4.4
         headers.append((b"sec-websocket-version", b"13"))
+    if location:
+        headers.append((b"location", location))
     if close:
         headers.append((b"connection", b"close"))
     return status, headers, body
 
 
 class RefusedRequest(Record):
-    """A request that is not carried, and the answer that it gets. `detail` is shown. `route`: if it has one."""
+    """A request that is not carried, and the answer that it gets.
+
+    `detail` is shown. `route`: by which it came, if it has one. `location`: where it is sent.
+    """
 
     limits_client = False
 
-    __slots__ = ("_client", "_gateway", "_problem", "_request", "_route")
+    __slots__ = ("_client", "_gateway", "_location", "_problem", "_request", "_route")
 
     def __init__(
-        self, gateway: Gateway, request: Request, client: HttpClient, problem: Problem, detail: str = "",
-        route: Route | None = None,
+        self, gateway: Gateway, request: Request, client: HttpClient, problem: Problem, detail: str = "", *,
+        route: Route | None = None, location: bytes = b"",
     ) -> None:  # fmt: skip
         now = asyncio.get_running_loop().time()
         super().__init__(
@@ -58,11 +68,12 @@ class RefusedRequest(Record):
         self._client = client
         self._problem = problem
         self._route = route
+        self._location = location
 
     def begin(self) -> None:
         """Answer."""
         close = self._gateway.draining or self._problem in _ENDING
-        self._client.answer(*page(self._request, self._problem, self.detail, close=close))
+        self._client.answer(*page(self._request, self._problem, self.detail, close=close, location=self._location))
 
     def body(self, data: bytes, /, *, last: bool) -> bool:  # noqa: ARG002  (the port has it)
         """Nobody wants it."""
@@ -95,13 +106,14 @@ class RefusedRequest(Record):
 
 
 class RefusedHandshake(Record):
-    """A WebSocket that has no route, and the answer that its handshake gets. `detail` is shown."""
+    """A WebSocket that is not carried, and the answer that its handshake gets: see `RefusedRequest`."""
 
-    __slots__ = ("_client", "_detail", "_gateway", "_problem", "_request")
+    __slots__ = ("_client", "_detail", "_gateway", "_location", "_problem", "_request", "_route")
 
     def __init__(
-        self, gateway: Gateway, request: Request, client: Handshake, problem: Problem, detail: str = ""
-    ) -> None:
+        self, gateway: Gateway, request: Request, client: Handshake, problem: Problem, detail: str = "", *,
+        route: Route | None = None, location: bytes = b"",
+    ) -> None:  # fmt: skip
         now = asyncio.get_running_loop().time()
         super().__init__(
             "websocket", request.request_id, request.method, request.host, request.path, None, now, request.client,
@@ -112,6 +124,8 @@ class RefusedHandshake(Record):
         self._client = client
         self._problem = problem
         self._detail = detail
+        self._location = location
+        self._route = route
 
     @property
     def is_over(self) -> bool:
@@ -122,7 +136,7 @@ class RefusedHandshake(Record):
         """Answer."""
         self.status, self.outcome, self.detail = self._problem.status, self._problem.code, self._detail
         self.closed_by = "gateway"
-        self._client.refuse(*page(self._request, self._problem, self._detail))
+        self._client.refuse(*page(self._request, self._problem, self._detail, location=self._location))
 
     def accepted(self) -> None:
         """Not called: nothing is accepted here."""
@@ -130,7 +144,7 @@ class RefusedHandshake(Record):
     def refused(self) -> None:
         """It is over: counted, and written into the access log."""
         if self.ended_at is None:
-            records.end(self._gateway, self)
+            records.end(self._gateway, self, self._route)
 
     def left(self) -> None:
         """The client is gone."""

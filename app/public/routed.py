@@ -16,6 +16,7 @@ from .early import EarlyHandshake, EarlyRequest
 from .header_rules import BadRequestError, checked_host, is_websocket_upgrade
 from .http_call import HttpCall
 from .refusals import RefusedHandshake, RefusedRequest
+from .rewriting import https_url
 from .websocket_call import WebSocketCall
 
 
@@ -40,8 +41,12 @@ def request_call(
 
 def routed_call(gateway: Gateway, route: Route, request: Request, client: HttpClient) -> HttpListener:
     """The call of a request whose route is found."""
+    rewrite = route.policy.rewrite
+    if rewrite is not None and (refused := rewrite.refusal(request)) is not None:
+        location = _location(gateway, request, refused)
+        return RefusedRequest(gateway, request, client, refused, route=route, location=location)
     if request.method == "TRACE" and not route.policy.allow_trace:  # RFC 9110 section 9.3.8
-        return RefusedRequest(gateway, request, client, problems.NOT_IMPLEMENTED, "TRACE", route)
+        return RefusedRequest(gateway, request, client, problems.NOT_IMPLEMENTED, "TRACE", route=route)
     if request.upgrade and is_websocket_upgrade(request.fields):
         # A server without WebSocket support hands the handshake over as plain HTTP.
         return RefusedRequest(gateway, request, client, problems.NO_WEBSOCKETS, route=route)
@@ -56,6 +61,10 @@ def handshake_call(
         route = _route_of(gateway, request, routes, refused)
     except _NoRouteError as error:
         return RefusedHandshake(gateway, request, client, error.problem, error.detail)
+    rewrite = route.policy.rewrite
+    if rewrite is not None and (problem := rewrite.refusal(request)) is not None:
+        location = _location(gateway, request, problem)
+        return RefusedHandshake(gateway, request, client, problem, route=route, location=location)
     return WebSocketCall(gateway, route, request, client)
 
 
@@ -80,6 +89,11 @@ def _published_handshake(
     gateway: Gateway, request: Request, client: Handshake, routes: list[Route]
 ) -> HandshakeListener:
     return handshake_call(gateway, request, client, routes=routes)
+
+
+def _location(gateway: Gateway, request: Request, problem: Problem) -> bytes:
+    """Where a client is sent with this answer. Empty: nowhere."""
+    return https_url(request, gateway.settings.public_url) if problem is problems.HTTPS_REDIRECT else b""
 
 
 class _NoRouteError(Exception):

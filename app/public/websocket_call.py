@@ -30,9 +30,8 @@ from . import records
 from .carrying import carry
 from .client_port import Handshake
 from .conversation import Conversation
-from .dates import dated
 from .extensions import agreed_in, offered_by, offering, reserved_bits
-from .header_rules import BadRequestError, accept_headers, response_headers, upgrade_head
+from .header_rules import BadRequestError, accept_headers, answer_fields, upgrade_head
 from .opening_call import BY_OPERATOR, OpeningCall
 from .refusals import page
 from .room import WHY, error_of
@@ -103,7 +102,7 @@ class WebSocketCall(OpeningCall):
         protocols = ", ".join(offered).encode("latin-1") if offered else None
         handshake = websocket.handshake_headers(self._key, protocols)
         try:
-            head = upgrade_head(self._request, self._route.policy.request_headers, handshake)
+            head = upgrade_head(self._request, self._route.policy, handshake)
         except BadRequestError as error:
             self._refuse(problems.BAD_REQUEST, str(error))
             return
@@ -325,12 +324,13 @@ class WebSocketCall(OpeningCall):
             self._give_up(error)
             return
         self.state = ACCEPTING
-        headers = accept_headers(head.headers)
+        policy = self._route.policy
+        headers = accept_headers(head.headers, self._request, policy)
         headers.extend(agreed_in(head.headers))
         self._reserved = reserved_bits(head.headers)
         if self.upstream is not None:
             headers.extend(cookie_for(self._route, self._request, self.upstream))
-        headers = with_request_id(self._route.policy.response_headers.apply(headers), self.request_id)
+        headers = with_request_id(policy.response_headers.apply(headers), self.request_id)
         self._client.accept(chosen.decode("latin-1") if chosen is not None else None, headers)
 
     def _relay(self) -> None:
@@ -340,8 +340,8 @@ class WebSocketCall(OpeningCall):
             self._give_up(errors.BadAnswerError(f"status {head.status if head is not None else 0} instead of 101"))
             return
         self.state, self.status, self.closed_by = RELAYING, head.status, "service"
-        headers = self._route.policy.response_headers.apply(dated(response_headers(head.headers)))
-        self._client.refuse(head.status, with_request_id(headers, self.request_id), b"".join(self._body))
+        fields = answer_fields(head, self._request, self._route.policy, close=False)
+        self._client.refuse(head.status, fields, b"".join(self._body))
 
     @override
     def _refuse(self, problem: problems.Problem, detail: str = "") -> None:

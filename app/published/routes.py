@@ -13,7 +13,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from tunnel.slices import work_off
@@ -41,6 +41,8 @@ _HOLDINGS_PER_TICK: Final = 10
 _HOSTS_PER_TURN: Final = 100
 """About 2 ms."""
 
+_Key = TypeVar("_Key")
+
 
 class Published:
     """See the module. Its methods are called on the event loop, and none waits."""
@@ -57,6 +59,7 @@ class Published:
         self._hosts: dict[str, Holding] = {}
         self._gone: dict[tuple[str, str], Holding] = {}  # those without a link, the longest gone first
         self._per_token: Counter[bytes] = Counter()
+        self._per_cluster: Counter[str] = Counter()
         self.count = 0
         """Of all routes. Every request for a host that is not in the file asks whether there are any."""
         self._served: dict[str, list[Route]] = {}
@@ -106,14 +109,18 @@ class Published:
         holding = self._hosts.get(host)
         return [one for _, one in sorted(holding.hosts[host].items())] if holding is not None else []
 
+    def expires_at(self, one: Publication) -> float | None:
+        """When a route goes, in the time of the clock. None: it has a link."""
+        return None if one.gone_at is None else one.gone_at + LINGER_SECONDS
+
     def count_of(self, cluster: str) -> int:
         """How many routes the agents of a cluster have published."""
-        return sum(holding.count for (name, _), holding in self._holdings.items() if name == cluster)
+        return self._per_cluster.get(cluster, 0)
 
     @property
     def clusters(self) -> set[str]:
         """The clusters with at least one published route."""
-        return {cluster for cluster, _ in self._holdings}
+        return set(self._per_cluster)
 
     def __len__(self) -> int:
         return self.count
@@ -264,9 +271,8 @@ class Published:
 
     def _add(self, holder: Holder, routes: int) -> None:
         self.count += routes
-        self._per_token[holder.token_hash] += routes
-        if not self._per_token[holder.token_hash]:
-            del self._per_token[holder.token_hash]
+        _add(self._per_token, holder.token_hash, routes)
+        _add(self._per_cluster, holder.cluster, routes)
 
     def _refresh(self, host: str) -> None:
         """What is known of a host has changed, or what its token covers."""
@@ -311,6 +317,13 @@ class Published:
             waiters.remove(waiter)
             if not waiters:
                 del self._waiters[host]
+
+
+def _add(counter: Counter[_Key], key: _Key, number: int) -> None:
+    """Count, and keep no zeros."""
+    counter[key] += number
+    if not counter[key]:
+        del counter[key]
 
 
 def _address(base_url: str) -> str:

@@ -62,8 +62,12 @@ NO_ROUTE = Problem(
     404, "no_route", "Nothing here", "No application is published at this address.",
     "Check the address. To publish an application here, the operator adds a [[routes]] entry for this host and path.",
 )  # fmt: skip
+HTTPS_REDIRECT = Problem(
+    308, "https_redirect", "Moved to https", "This application is published by https.",
+    "Follow the redirect, and use the https address from now on.",
+)  # fmt: skip
 UNSAFE_PATH = Problem(
-    400, "unsafe_path", "Ambiguous path", "The path can be read in two ways that lead to different applications.",
+    400, "unsafe_path", "Ambiguous path", "The path can be read in two ways that lead to different places.",
     "Send the path without encoded slashes and dot segments.",
 )  # fmt: skip
 BAD_REQUEST = Problem(

@@ -1,15 +1,20 @@
 """What a route changes of addresses on the way to its service and back: one frozen `Rewrite` per route that does.
 
 A service that was written for one address (a development server, say) sees that address, and its clients see the
-route's. Says only what is wanted and whether it is valid; `app/public/rewriting.py` does it.
+route's. Here is what is wanted, whether it is valid, and what is refused for it; `app/public/rewriting.py` does it.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 from typing import Final, Self
 
-from .paths import is_prefix
+from . import problems
+from .addresses import path_moved
+from .paths import has_dot_segments, is_prefix
+from .problems import Problem
+from .request import Request
 
 _NAME: Final = r"[A-Za-z0-9_](?:[-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?"
 _HOST: Final = re.compile(rf"(?:{_NAME}(?:\.{_NAME})*\.?|\[(?P<six>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{{1,5}}))?")
@@ -19,12 +24,12 @@ _SHOWN_CHARACTERS: Final = 80
 
 
 class WrongRewriteError(ValueError):
-    """A value is not valid. The text names its key, and says what is valid."""
+    """Values are not valid. The text names the keys, and says what is valid."""
 
-    def __init__(self, key: str, why: str) -> None:
-        super().__init__(f"{key}: {why}")
-        self.key = key
-        self.why = why
+    def __init__(self, faults: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{key}: {why}" for key, why in faults.items()))
+        self.faults = faults
+        """key -> what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,39 @@ class Rewrite:
     scheme: str = "http"
     """How the service is reached, which is what it believes its address to begin with."""
 
+    @property
+    def changes_paths(self) -> bool:
+        """Whether the service gets other paths than its clients ask for."""
+        return bool(self.strip_prefix or self.add_prefix)
+
+    @property
+    def keys(self) -> dict[str, str | bool]:
+        """By the keys of a `[[routes]]` entry; those that it does not have are left out."""
+        host = (self.host_header or b"").decode("ascii")
+        values = (
+            ("host_header", host), ("strip_prefix", bool(self.strip_prefix)),
+            ("add_prefix", self.add_prefix.decode("ascii")), ("https_redirect", self.https_redirect),
+        )  # fmt: skip
+        return {key: value for key, value in values if value}
+
+    def path_of(self, request: Request) -> bytes:
+        """The path of a request of this route, as the service gets it."""
+        path = request.path
+        if path == b"*" or not self.changes_paths:  # OPTIONS for the host as a whole (RFC 9110 section 9.3.7)
+            return path
+        moved = path_moved(path, self.strip_prefix, self.add_prefix)
+        assert moved is not None  # noqa: S101  (the route's own path is in front of it)
+        return moved
+
+    def refusal(self, request: Request) -> Problem | None:
+        """Why a request of this route is not carried: by http where https is wanted, or a path not safe to change."""
+        if self.https_redirect and request.scheme == "http" and request.path != b"*":
+            return problems.HTTPS_REDIRECT
+        if not self.changes_paths:
+            return None
+        is_unsafe = any(map(has_dot_segments, (self.path_of(request), *request.all(b"destination"))))
+        return problems.UNSAFE_PATH if is_unsafe else None
+
     @classmethod
     def of(
         cls, path: str, *, host_header: str = "", strip_prefix: bool = False, add_prefix: str = "",
@@ -51,14 +89,13 @@ class Rewrite:
 
         `host_header`, `add_prefix`: empty where there is none. `scheme`: of the route's target.
         """
-        faults = (
-            ("host_header", wrong_host_header(host_header) if host_header else None),
-            ("strip_prefix", wrong_strip_prefix(path) if strip_prefix else None),
-            ("add_prefix", wrong_add_prefix(add_prefix) if add_prefix else None),
-        )
-        for key, why in faults:
-            if why is not None:
-                raise WrongRewriteError(key, why)
+        checked = {
+            "host_header": _wrong_host_header(host_header) if host_header else "",
+            "strip_prefix": _wrong_strip_prefix(path) if strip_prefix else "",
+            "add_prefix": _wrong_add_prefix(add_prefix) if add_prefix else "",
+        }
+        if faults := {key: why for key, why in checked.items() if why}:
+            raise WrongRewriteError(faults)
         if not (host_header or strip_prefix or add_prefix or https_redirect):
             return None
         return cls(
@@ -70,29 +107,29 @@ class Rewrite:
         )
 
 
-def wrong_host_header(host: str) -> str | None:
-    """What is wrong with this host that a service is to see. None when it is valid."""
+def _wrong_host_header(host: str) -> str:
+    """What is wrong with this host that a service is to see. Empty: it is valid."""
     found = _HOST.fullmatch(host) if len(host) <= _HOST_CHARACTERS else None
     if found is not None:
         six, port = found["six"], found["port"]
         if (six is None or _is_six(six)) and (port is None or 1 <= int(port) <= 65_535):
-            return None
+            return ""
     return f"{_shown(host)} is not valid; write the host that the service expects, like localhost:5173 or app.internal"
 
 
-def wrong_strip_prefix(path: str) -> str | None:
-    """Why the path of a route cannot be stripped. None when it can."""
+def _wrong_strip_prefix(path: str) -> str:
+    """Why the path of a route cannot be stripped. Empty: it can."""
     if path.rstrip("/"):
-        return None
+        return ""
     return f"the route's path is {path}, so there is nothing to strip; give the route a path like /app, or drop this"
 
 
-def wrong_add_prefix(prefix: str) -> str | None:
-    """What is wrong with this prefix that is put in front. None when it is valid."""
+def _wrong_add_prefix(prefix: str) -> str:
+    """What is wrong with this prefix that is put in front. Empty: it is valid."""
     if prefix == "/":
         return '"/" adds nothing; write a prefix like /base, or drop this'
     if len(prefix) <= _PREFIX_CHARACTERS and is_prefix(prefix):
-        return None
+        return ""
     return f"{_shown(prefix)} is not valid; write a prefix like /base"
 
 

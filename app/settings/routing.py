@@ -1,6 +1,7 @@
 """Builds the route table from its entries, and checks hosts, prefixes, targets, TLS and policies together."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from tunnel.errors import TlsFailedError
 from tunnel.port import Target
 
 from ..rules.policy import Policy
+from ..rules.rewrite import Rewrite, WrongRewriteError
 from ..rules.routes import Route, RouteTable
 from . import hosts
 from .errors import Faults, KeyPath, WrongKeyError
@@ -29,6 +31,8 @@ def route_table(
         host = faults.check(hosts.route_host, entry.host, (*where, "host"))
         path = faults.check(_prefix, entry.path, (*where, "path"))
         own = policy(defaults, entry, faults, where)
+        if path is not None:
+            own = _with_rewrite(own, entry, faults, where)
         _check_target(entry, where, folder, faults)
         if host in control_hosts:
             text = f"{host} is a control host and cannot be routed"
@@ -40,6 +44,21 @@ def route_table(
             seen.add((host, path))
             routes.append(Route(host, path.encode(), _target(entry, folder), own))
     return RouteTable(routes)
+
+
+def _with_rewrite(own: Policy, entry: RouteEntry, faults: Faults, where: KeyPath) -> Policy:
+    """The policy, with what the entry rewrites."""
+    try:
+        rewrite = Rewrite.of(
+            entry.path, host_header=entry.host_header or "", strip_prefix=entry.strip_prefix,
+            add_prefix=entry.add_prefix or "", https_redirect=entry.https_redirect, scheme=entry.scheme,
+        )  # fmt: skip
+    except WrongRewriteError as error:
+        for key, why in error.faults.items():
+            if (*where, key) not in faults:
+                faults.add(WrongKeyError((*where, key), why))
+        return own
+    return own if rewrite is None else replace(own, rewrite=rewrite)
 
 
 def _prefix(path: str, where: KeyPath) -> str:

@@ -97,6 +97,10 @@ class RouteEntry(PolicyKeys, kw_only=True):
     verify: bool = True
     ca_file: Text | None = None
     server_name: Text | None = None
+    host_header: Text | None = None
+    strip_prefix: bool = False
+    add_prefix: Text | None = None
+    https_redirect: bool = False
 
 
 class File(PolicyKeys, kw_only=True):

@@ -17,7 +17,7 @@ class Fault(StrEnum):
     """Who is to blame."""
 
     NONE = "none"
-    """Nobody: the service's answer was passed on, or a WebSocket opened."""
+    """Nobody: the service's answer was passed on, a WebSocket opened, or the client was sent to https."""
     CLIENT = "client"
     """The client sent what cannot be served, left, or met a limit or a decision of the operator."""
     SERVICE = "service"
@@ -27,6 +27,7 @@ class Fault(StrEnum):
 
 
 _OF_PROBLEMS: dict[Fault, tuple[problems.Problem, ...]] = {
+    Fault.NONE: (problems.HTTPS_REDIRECT,),
     Fault.CLIENT: (
         problems.NO_ROUTE, problems.UNSAFE_PATH, problems.BAD_REQUEST, problems.TARGET_TOO_LONG,
         problems.HEAD_TOO_LARGE, problems.TOO_LARGE_FOR_AGENT, problems.NOT_IMPLEMENTED,

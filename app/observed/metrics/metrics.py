@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from tunnel.gateway.waiting_room import WaitEnd
 from tunnel.port import Target
+from tunnel.wire import publishing
 
 from ..record import Record
 from .clusters import Clusters
@@ -300,6 +301,9 @@ class Metrics:
         yield gauge("gateway_spooled_bytes", "Bytes in temporary files for slow clients", state.spooled_bytes)
         yield gauge("gateway_spooled_bytes_limit", "Limit of the bytes in files", state.spooled_bytes_limit)
         yield gauge("gateway_learned_routes", "Routes that agents registered", state.learned_routes)
+        yield gauge("gateway_published_routes", "Routes that agents publish", state.published_routes)
+        yield counter("gateway_publishes_refused", "Routes that agents wanted to publish and did not get", ("code",),
+                       (((code.value,), state.publishes_refused.get(code, 0)) for code in publishing.Code))  # fmt: skip
         kept = [((), int(state.is_state_kept))] if state.is_state_kept is not None else []
         yield labelled("gateway_state_kept", "1 while state_dir has the learned routes, 0 while only memory does", (),
                         kept)  # fmt: skip

@@ -29,6 +29,9 @@ class Snapshot:
     spooled_bytes: int = 0
     spooled_bytes_limit: int = 0
     learned_routes: int = 0
+    published_routes: int = 0
+    publishes_refused: Mapping[str, int] = field(default_factory=dict)
+    """Why -> how many routes were not published."""
     is_state_kept: bool | None = None
     """Whether the file of the learned routes has them. None: there is no `state_dir`."""
     state_files_set_aside: Mapping[str, int] = field(default_factory=dict)

@@ -84,6 +84,7 @@ class Known:
         return {
             *gateway.settings.routes.per_cluster,
             *gateway.learned.clusters,
+            *gateway.published.clusters,
             *self.tokens,
             *here,
             *gateway.last_seen,
@@ -103,7 +104,7 @@ class Known:
             has_token=self.tokens.get(name, False),
             connected=connected,
             links=len(links),
-            routes=routed + gateway.learned.count_of(name),
+            routes=routed + gateway.learned.count_of(name) + gateway.published.count_of(name),
             last_seen=moment(seen) if seen is not None else None,
             why_not=None if connected else self._why_not(name, seen),
             requests_waiting=gateway.registry.waiting_for(name),

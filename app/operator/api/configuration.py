@@ -90,9 +90,12 @@ def _settings(settings: Settings) -> dict[str, Any]:
 
 
 def _policy(policy: Policy, beside: Policy | None) -> dict[str, Any]:
-    """The keys of a policy; with another beside it, those that differ."""
-    values = {field.name: getattr(policy, field.name) for field in fields(policy)}
-    return {name: _shown(value) for name, value in values.items() if beside is None or value != getattr(beside, name)}
+    """The keys of a policy, and of its rewrite; with another beside it, those that differ."""
+    values = {field.name: getattr(policy, field.name) for field in fields(policy) if field.name != "rewrite"}
+    rewritten = {} if policy.rewrite is None else policy.rewrite.keys
+    return rewritten | {
+        name: _shown(value) for name, value in values.items() if beside is None or value != getattr(beside, name)
+    }
 
 
 def _token(digest: bytes, grant: Grant) -> AgentToken:

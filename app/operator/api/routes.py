@@ -1,6 +1,8 @@
-"""The routes: those of the file, in its order, then those that agents registered; and those that we refused."""
+"""The routes: those of the file, in its order, then those that agents published, then those that they registered; and
+those that we refused.
+"""
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal
 
@@ -8,10 +10,13 @@ import msgspec
 
 from tunnel.port import Pool, Target
 
-from ...learned import Claim, Learned
+from ...learned import Learned
 from ...node.gateway import Gateway
+from ...observed.record import printable
+from ...published import Publication
+from ...rules.rewrite import Rewrite
 from ...rules.routes import Route, normalise_host
-from ..route_reasons import Code, Reason, Reasons
+from ..route_reasons import Code, Listed, Reason, Reasons
 from .pages import PAGING, Step, Turn, after, in_order, page, wrong_cursor
 from .parameters import Choice, Flag, Parameter, Text
 from .resources import Answer, Asked, Node
@@ -25,16 +30,20 @@ class RouteItem(msgspec.Struct, frozen=True, kw_only=True):
     cluster: str
     target: str
     scheme: str
-    origin: Literal["file", "learned"]
+    origin: Literal["file", "learned", "published"]
     in_force: bool
     expires_at: str | None
-    """Of one that an agent registered, unless it is renewed."""
+    """Of one that an agent registered, unless it is renewed; of one that an agent published, unless it comes back."""
     reason: Code | None
     """Why it leads nowhere. null: it is served."""
     explanation: str | None
     """The same in a sentence, with what to do."""
     connected: bool
-    """An agent of its cluster takes new exchanges."""
+    """An agent that may carry it takes new exchanges: one of its cluster, or the one that published it."""
+    publisher: str | None
+    """The id of the agent that published it. null: it is not published."""
+    rewrite: dict[str, str | bool] | None
+    """What its service sees otherwise than clients do, by the keys of `[[routes]]`. null: nothing."""
 
 
 class RefusedRoute(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +51,8 @@ class RefusedRoute(msgspec.Struct, frozen=True, kw_only=True):
 
     route: str
     cluster: str
+    agent: str | None
+    """The id of the agent that wanted to publish it. null: it was to be registered."""
     code: str
     reason: str
     refused_at: str
@@ -59,13 +70,21 @@ class RoutePage(msgspec.Struct, frozen=True, kw_only=True):
 LIST: Final = (
     Parameter("host", Text(), "Only routes that may serve this host: its own, and wildcards above it."),
     Parameter("cluster", Text(), "Only routes to this cluster."),
-    Parameter("origin", Choice(("file", "learned")), "Only routes of the file, or only those of agents."),
+    Parameter(
+        "origin",
+        Choice(("file", "learned", "published")),
+        "Only routes of the file, or that agents registered, or published.",
+    ),
+    Parameter("publisher", Text(), "Only routes that the agent with this id published."),
     Parameter("in_force", Flag(), "Only routes that are served, or only those that are not."),
     *PAGING,
 )
 
-_FILE, _LEARNED = "f", "l"
-"""What a key begins with. The rest: an index, or host and path."""
+_ORIGINS: Final[Mapping[type, Literal["file", "learned", "published"]]] = {
+    Route: "file", Learned: "learned", Publication: "published",
+}  # fmt: skip
+_FILE, _PUBLISHED, _LEARNED = "f", "p", "l"
+"""What a key begins with, in their order. The rest: an index, or host and path."""
 
 
 async def routes(node: Node, asked: Asked) -> Answer:
@@ -73,7 +92,7 @@ async def routes(node: Node, asked: Asked) -> Answer:
     gateway = node.gateway
     found = await page(_Selection(gateway, asked).steps(), asked)
     refused = [] if asked.query["after"] else _refusals(gateway)
-    return found.answer("routes", len(gateway.settings.routes.routes) + len(gateway.learned), {"refused": refused})
+    return found.answer("routes", gateway.count_of_routes, {"refused": refused})
 
 
 class _Selection:
@@ -83,22 +102,26 @@ class _Selection:
         query = asked.query
         self._gateway = gateway
         self._begin = after(asked)
-        if self._begin and not self._begin.startswith((_FILE, _LEARNED)):
+        if self._begin and not self._begin.startswith((_FILE, _PUBLISHED, _LEARNED)):
             raise wrong_cursor()
         host: str | None = query["host"]
         self._hosts = None if host is None else _serving(normalise_host(host))
         self._cluster: str | None = query["cluster"]
         self._origin: str | None = query["origin"]
+        self._publisher: str | None = query["publisher"]
         self._in_force: bool | None = query["in_force"]
         self._reasons = Reasons(gateway)
         self._connected = gateway.registry.connected()
 
     def steps(self) -> Iterator[Step]:
         """Each route, or None for one that was not asked for."""
-        if self._origin != "learned" and not self._begin.startswith(_LEARNED):
+        gateway, begun = self._gateway, self._begin[:1]
+        if self._origin in (None, "file") and begun in ("", _FILE):
             yield from self._of_file()
-        if self._origin != "file":
-            yield from self._of_agents()
+        if self._origin in (None, "published") and begun in ("", _FILE, _PUBLISHED):
+            yield from self._of_agents(_PUBLISHED, gateway.published.hosts(), gateway.published.registered)
+        if self._origin in (None, "learned"):
+            yield from self._of_agents(_LEARNED, gateway.learned.hosts(), gateway.learned.registered)
 
     def _of_file(self) -> Iterator[Step]:
         begin = self._begin.removeprefix(_FILE)
@@ -110,50 +133,71 @@ class _Selection:
             is_wanted = self._fits(route.host, route.target)
             yield self._step(f"{_FILE}{index}", route) if is_wanted else None
 
-    def _of_agents(self) -> Iterator[Step]:
-        learned = self._gateway.learned
-        begin = self._begin.removeprefix(_LEARNED) if self._begin.startswith(_LEARNED) else ""
-        first, _, path = begin.partition(" ")
-        for host in in_order(learned.hosts(), first):
+    def _of_agents(
+        self, prefix: str, hosts: list[str], registered: Callable[[str], Sequence[Learned | Publication]]
+    ) -> Iterator[Step]:
+        """Those of agents, by host and path. `prefix`: of their keys."""
+        begin = self._begin.removeprefix(prefix) if self._begin.startswith(prefix) else ""
+        first, _, last = begin.partition(" ")
+        for host in in_order(hosts, first):
             if isinstance(host, Turn):
                 yield host
                 continue
-            for one in learned.registered(host):
-                claim = one.claim
-                if (host == first and claim.path <= path) or not self._fits(host, claim.target):
+            for one in registered(host):
+                _, path, target = _named(one)
+                if (host == first and path <= last) or not self._fits(host, target):
                     yield None
                 else:
-                    yield self._step(f"{_LEARNED}{host} {claim.path}", one)
+                    yield self._step(f"{prefix}{host} {path}", one)
 
     def _fits(self, host: str, target: Target) -> bool:
         return (self._hosts is None or host in self._hosts) and (
-            self._cluster is None or target.cluster == self._cluster
+            (self._cluster is None or target.cluster == self._cluster)
+            and (self._publisher is None or target.publisher == self._publisher)
         )
 
-    def _step(self, key: str, route: Route | Learned) -> Step:
+    def _step(self, key: str, route: Listed) -> Step:
         reason = self._reasons.of(route)
         if self._in_force is not None and (reason is None) != self._in_force:
             return None
-        return key, item_of(route, reason, self._connected)
+        return key, item_of(self._gateway, route, reason, self._connected)
 
 
-def item_of(route: Route | Learned, reason: Reason | None, connected: Container[Pool]) -> RouteItem:
+def item_of(gateway: Gateway, route: Listed, reason: Reason | None, connected: Container[Pool]) -> RouteItem:
     """The item of a route. `connected`: the pools whose links take new exchanges."""
-    one = route.claim if isinstance(route, Learned) else route
-    target = one.target
+    host, path, target = _named(route)
+    expires_at: float | None = None
+    rewrite: Rewrite | None = None
+    if isinstance(route, Learned):
+        expires_at = route.expires_at
+    elif isinstance(route, Publication):
+        rewrite, gone = route.rewrite, gateway.published.expires_at(route)
+        expires_at = None if gone is None else gateway.in_wall_clock(gone)
+    else:
+        rewrite = route.policy.rewrite
     return RouteItem(
-        host=one.host,
-        path=one.path if isinstance(one, Claim) else one.path.decode(),
+        host=host,
+        path=path,
         cluster=target.cluster,
         target=str(target),
         scheme=target.scheme,
-        origin="learned" if isinstance(route, Learned) else "file",
+        origin=_ORIGINS[type(route)],
         in_force=reason is None,
-        expires_at=_seconds(route.expires_at) if isinstance(route, Learned) else None,
+        expires_at=None if expires_at is None else _seconds(expires_at),
         reason=None if reason is None else reason.code,
         explanation=None if reason is None else reason.explanation,
         connected=target.pool in connected,
+        publisher=printable(target.publisher) or None,
+        rewrite=None if rewrite is None else rewrite.keys,
     )
+
+
+def _named(route: Listed) -> tuple[str, str, Target]:
+    """Its host, its path and its target."""
+    if isinstance(route, Learned):
+        claim = route.claim
+        return claim.host, claim.path, claim.target
+    return route.host, route.path if isinstance(route.path, str) else route.path.decode(), route.target
 
 
 def _serving(host: str) -> frozenset[str]:
@@ -165,9 +209,14 @@ def _serving(host: str) -> frozenset[str]:
 def _refusals(gateway: Gateway) -> list[RefusedRoute]:
     return [
         RefusedRoute(
-            route=one.name, cluster=one.cluster, code=one.fault.value, reason=one.text, refused_at=_seconds(one.at)
+            route=one.name,
+            cluster=one.cluster,
+            agent=printable(one.agent) or None,
+            code=one.fault.value,
+            reason=one.text,
+            refused_at=_seconds(one.at),
         )
-        for one in gateway.learned.refusals
+        for one in sorted([*gateway.learned.refusals, *gateway.published.refusals], key=lambda one: one.at)
     ]
 
 

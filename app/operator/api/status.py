@@ -82,7 +82,7 @@ async def status(node: Node, _: Asked) -> Answer:
                 links=len(gateway.registry.links()),
                 clusters=len(names),
                 clusters_connected=len(names & gateway.registry.connected()),
-                routes=len(gateway.settings.routes.routes) + len(gateway.learned),
+                routes=gateway.count_of_routes,
                 exchanges=len(gateway.exchanges),
                 websockets=gateway.metrics.websockets_active,
                 connections=len(gateway.connections),

@@ -51,5 +51,6 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     policy: dict[str, Any] | None
     """By the keys of `gateway.toml`. Of header fields only the names."""
     cluster: ClusterItem | None
+    """Also null where the route is published: its own agent carries it, not those of the cluster."""
     link: LinkItem | None
     probe: Probed | None

@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 
 from tunnel.gateway.link import Link
 
-from ...learned import Learned
 from ...learned.served import above
 from ...node.gateway import Gateway
 from ...observed.record import Record, path_of
@@ -17,6 +16,7 @@ from ...rules import problems
 from ...rules.routes import Route
 from ..api import links
 from ..api.clusters import Known
+from ..route_reasons import Listed, of_agents, reason_of
 from .answer import Explanation
 from .hops import probed
 from .items import policy_item, route_item
@@ -67,7 +67,7 @@ async def explain(gateway: Gateway, question: Question, client: str) -> Explanat
         route=route_item(gateway, route) if route is not None else None,
         candidates=[route_item(gateway, other) for other in await _candidates(gateway, question.host, route)],
         policy=policy_item(route.policy) if route is not None else None,
-        cluster=Known.of(gateway).item(route.target.cluster) if route is not None else None,
+        cluster=Known.of(gateway).item(route.target.cluster) if route and not route.target.publisher else None,
         link=links.item_of(link) if link is not None else None,
         probe=met,
     )
@@ -111,15 +111,16 @@ def _link_of(gateway: Gateway, record: Record | None, outlook: Outlook) -> Link 
     return next((link for link in gateway.registry.links(record.target.pool) if link.name == record.link), None)
 
 
-async def _candidates(gateway: Gateway, host: str, route: Route | None) -> list[Route | Learned]:
+async def _candidates(gateway: Gateway, host: str, route: Route | None) -> list[Listed]:
     """Other routes of the host, those in force first, else those of the hosts most like it; five at most."""
     entries = gateway.routes_of(host)
-    others: list[Route | Learned] = [entry for entry in entries or () if entry is not route]
+    others: list[Listed] = [entry for entry in entries or () if entry is not route]
     if len(others) < MOST:
-        registered = (learned for name in above(host) for learned in gateway.learned.registered(name))
-        others += [learned for learned in registered if not gateway.is_in_force(learned.claim)]
+        known = [one for name in above(host) for one in of_agents(gateway, name)]
+        others += [one for one in known if reason_of(gateway, one) is not None]
     if others or entries is not None:
         return others[:MOST]
-    hosts = chain((route.host for route in gateway.settings.routes.routes), gateway.learned.hosts())
+    of_file = (route.host for route in gateway.settings.routes.routes)
+    hosts = chain(of_file, gateway.published.hosts(), gateway.learned.hosts())
     found = [gateway.routes_of(name) for name in await nearest_hosts(host, hosts)]
     return [entries[0] for entries in found if entries]

@@ -56,7 +56,10 @@ def outlook_of(gateway: Gateway, request: Request) -> Outlook:
         if _is_ours(gateway, host, request):
             return Outlook(Label.OURS)
         return _because(problems.NO_ROUTE, why_no_route(gateway, host, request.path))
-    problem = (_problem_of_websocket if request.is_websocket else _problem_of)(gateway, route, request)
+    rewrite = route.policy.rewrite
+    problem = rewrite.refusal(request) if rewrite is not None else None
+    if problem is None:
+        problem = (_problem_of_websocket if request.is_websocket else _problem_of)(gateway, route, request)
     if problem is not None:
         return _refused(problem, route=route)
     return _on_a_link(gateway, route, request)
@@ -106,14 +109,15 @@ def _on_a_link(gateway: Gateway, route: Route, request: Request) -> Outlook:
     try:
         upstream = gateway.choose(route, request)
     except NoAgentError:
-        return _because(problems.NO_AGENT, why_no_link(gateway, cluster), route)
+        return _because(problems.NO_AGENT, why_no_link(gateway, route), route)
     except TunnelError as error:
         problem = problems.refusal_of(error, sent=False)
         label = Label.FULL if isinstance(error, NoRoomError) else problem.code
         return _refused(problem, label, route=route, detail=str(error))
     if upstream is None:
         seconds = gateway.registry.seconds_of_grace(route.target.pool)
-        text = f"no agent of cluster {cluster} takes requests now; a request waits up to {seconds:.1f} s for it"
+        whose = f"{route.target.publisher} of cluster {cluster}" if route.target.publisher else f"of cluster {cluster}"
+        text = f"no agent {whose} takes requests now; a request waits up to {seconds:.1f} s for it"
         return _because(problems.NO_AGENT, Cause(Label.RETURNING, text), route)
     link = next((link for link in gateway.registry.links(route.target.pool) if link.name == upstream.label), None)
     refused = _refused_by_dialect(route, request, upstream.dialect)
@@ -126,9 +130,10 @@ def _refused_by_dialect(route: Route, request: Request, dialect: str) -> Outlook
     """What cannot be carried unchanged as JSON is refused before anything is sent."""
     if dialect == "yamux":
         return None
+    rewrite = route.policy.rewrite
     try:
         check_target(route.target, dialect)
-        decoded_path(request.path, dialect)
+        decoded_path(rewrite.path_of(request) if rewrite is not None else request.path, dialect)
         checked_query(request.query, dialect)
     except UnsayableError as error:
         return _refused(problems.BAD_REQUEST, route=route, detail=str(error))

@@ -51,20 +51,24 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
         "Publish the application at another host, or take this one out of control_hosts and public_url.",
     ),
     Label.SHADOWED: Verdict(
-        "an agent registered it, but the file has its host",
-        "Add the route to the file, or take the host out of it: a host of the file has no routes of agents.",
+        "an agent registered it, but the host has other routes, which come first",
+        "A host of the file has no routes of agents; one that an agent publishes, only what this agent publishes.",
     ),
     Label.UNCOVERED: Verdict(
-        "an agent registered it, but no token covers it any more",
+        "an agent registered or published it, but no token covers it any more",
         "Restore hosts and clusters of the agent's [[agents]] entry, or add the route to the file.",
     ),
     Label.EXPIRED: Verdict(
         "an agent registered it, and did not renew it in time",
         "Check that the agent is still running: it registers its routes again when it starts, and every 5 minutes.",
     ),
+    Label.UNPUBLISHED: Verdict(
+        "an agent published it until lately",
+        "Start the agent again where it ran: tunnel-agent http with the same host.",
+    ),
     Label.REFUSED: Verdict(
-        "an agent wanted to register it, and was refused",
-        "Compare the reason with hosts and clusters of the agent's [[agents]] entry.",
+        "an agent wanted to register or publish it, and was refused",
+        "Compare the reason with hosts, clusters and max_published of the agent's [[agents]] entry.",
     ),
     Label.UNKNOWN_CLUSTER: Verdict(
         "no token covers the cluster",
@@ -76,6 +80,10 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
     ),
     Label.NEVER_CONNECTED: Verdict("no agent of the cluster has connected since this gateway started", _AGENT),
     Label.AWAY: Verdict("no agent of the cluster is connected", _AGENT),
+    Label.PUBLISHER_AWAY: Verdict(
+        "the agent that published it is not connected",
+        "Check that tunnel-agent http still runs there; if it comes back within 60 s it has the address again at once.",
+    ),
     Label.NOT_READY: Verdict(
         "the cluster is connected, but no link takes requests",
         "GET /-/links (tunnel-gateway links) shows the state of each. A link that joins for long: see the agent's log.",
@@ -92,8 +100,13 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
         "no answer came while the probe waited",
         "See why the service is slow. Clients wait as long as response_head_timeout or upgrade_timeout of the route.",
     ),
+    "https_redirect": Verdict(
+        "the client is sent to https",
+        "Ask with https. If clients did: the proxy that ends TLS has to be in trusted_proxies, and to say so.",
+    ),
     "unsafe_path": Verdict(
-        "once decoded, the path would lead to another route", "Ask for the path without %2F, // and dot segments."
+        "once decoded, the path would lead to another route, or out of the service's own part",
+        "Ask for the path without %2F, // and dot segments.",
     ),
     "bad_request": Verdict(
         "the request is not valid, or the agent's dialect cannot carry it",

@@ -8,6 +8,7 @@ import pytest
 
 from app.learned import ClaimError, claims
 from app.learned.bodies import OBJECTS, VALUES, BodyError, Named, SyncBody, Text, named_by_sync
+from app.rules import paths
 from app.rules.routes import HOST_FIELD_BYTES
 from app.settings import Grant, hosts, targets
 from tests.fakes.growth import FACTOR, calls_of, grows_linearly
@@ -41,9 +42,9 @@ class Short:
 )  # fmt: skip
 def test_no_expression_sees_what_is_too_long(changed: dict[str, str], monkeypatch: pytest.MonkeyPatch):
     host = Short(hosts._HOST, HOST_FIELD_BYTES)
-    prefix, label = Short(targets._PREFIX, claims.PREFIX_CHARACTERS), Short(targets._LABEL, 63)
+    prefix, label = Short(paths._PREFIX, claims.PREFIX_CHARACTERS), Short(targets._LABEL, 63)
     monkeypatch.setattr(hosts, "_HOST", host)
-    monkeypatch.setattr(targets, "_PREFIX", prefix)
+    monkeypatch.setattr(paths, "_PREFIX", prefix)
     monkeypatch.setattr(targets, "_LABEL", label)
     parts = {"host": GOOD.host, "path": GOOD.path, "namespace": "apps", "service": "web", "port": 80, **changed}
     with pytest.raises(ClaimError) as caught:

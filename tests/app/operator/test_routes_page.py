@@ -41,7 +41,7 @@ async def test_routes_of_both_origins():
             assert [code for code, _ in reasons] == ["no_token", "no_token", "shadowed", None]
             assert all((text is None) == (code is None) for code, text in reasons)
             assert (answer.status, answer.header(b"content-type")) == (200, b"application/json")
-            away = {"connected": False}
+            away = {"connected": False, "publisher": None, "rewrite": None}
             common = {"origin": "file", "in_force": False, "expires_at": None, "cluster": "c", **away}
             learned = {
                 "origin": "learned", "expires_at": "2027-01-16T08:00:00+00:00", "cluster": "a",

@@ -135,7 +135,9 @@ class Machine(RuleBasedStateMachine):
             self.world.lose(agent)
         self.world.passes(LINGER_SECONDS)
         left = self.world.set
-        tables = (left._holdings, left._hosts, left._gone, left._per_token, left._served, left._stale, left._waiters)
+        tables = (
+            left._holdings, left._hosts, left._gone, left._per_token, left._per_cluster, left._served, left._stale,
+        )  # fmt: skip
         assert ([len(table) for table in tables], left.count) == ([0] * len(tables), 0)
 
 

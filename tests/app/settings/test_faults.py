@@ -68,7 +68,9 @@ def test_each_line_names_the_key_and_what_is_valid(tmp_path: Path):
     assert "24: routes[0].service: 'web.apps' is not valid; write a DNS label (a-z, 0-9 and -, at most 63 characters)" \
         in errors  # fmt: skip
     assert errors[-3:-1] == ["29: routes[1]: service is missing", "29: routes[1]: port is missing"]
-    assert errors[-1].startswith("30: routes[1].hots: unknown key, did you mean host?; valid keys: allow_missing")
+    assert errors[-1].startswith(
+        "30: routes[1].hots: unknown key, did you mean host?; valid keys: add_prefix, allow_missing"
+    )
 
 
 FOLLOWS = [
