@@ -24,6 +24,7 @@ COLUMNS = (
     Column("in force", lambda row: yes_or_no(row.get("in_force")), meaning=_meaning),
     Column("connected", lambda row: yes_or_no(row.get("connected"))),
     Column("origin", is_optional=True),
+    Column("publisher", is_optional=True),
     Column("expires", lambda row: row.get("expires_at"), is_optional=True),
     Column("explanation", lambda row: row.get("explanation") or row.get("reason"), is_cut=True),
 )
@@ -39,7 +40,8 @@ REFUSED = (
 @click.command("routes", cls=Command)
 @click.option("--host", metavar="HOST", help="only routes that may serve this host, by wildcards too")
 @click.option("--cluster", metavar="NAME", help="only routes to this cluster")
-@click.option("--origin", metavar="ORIGIN", help="only routes of the file, or only those of agents: file or learned")
+@click.option("--origin", metavar="ORIGIN", help="only routes of the file, or of agents: file, learned or published")
+@click.option("--publisher", metavar="AGENT", help="only routes that this agent publishes")
 @click.option(
     "--in-force/--not-in-force", "in_force", default=None, help="only routes that are served, or that are not"
 )
@@ -50,13 +52,14 @@ def command(
     host: str | None,
     cluster: str | None,
     origin: str | None,
+    publisher: str | None,
     in_force: bool | None,
     limit: int | None,
     *,
     as_json: bool,
 ) -> None:
     """Show the routes, with the reason where one leads nowhere."""
-    query = {"host": host, "cluster": cluster, "origin": origin, "in_force": in_force}
+    query = {"host": host, "cluster": cluster, "origin": origin, "publisher": publisher, "in_force": in_force}
     page = show(gateway, "routes", COLUMNS, query, limit=limit, as_json=as_json)
     if not as_json and page.get("refused"):
         terminal.put("")

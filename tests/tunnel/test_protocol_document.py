@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tunnel.wire import messages, proxy_messages
+from tunnel.wire import messages, proxy_messages, publishing
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "tunnel" / "PROTOCOL.md").read_text(encoding="utf-8")
@@ -26,6 +26,9 @@ PAYLOADS: dict[str, type[msgspec.Struct]] = {
     "gateway_hello": messages.GatewayHello,
     "gateway_hello_ack": messages.GatewayHelloAck,
     "stream_refused": messages.StreamRefused,
+    "publish": publishing.Publish,
+    "published": publishing.Published,
+    "requests": publishing.Requests,
     "proxy_request": proxy_messages.ProxyRequest,
     "proxy_request_chunk": proxy_messages.BodyChunk,
     "proxy_response_header": proxy_messages.ResponseHeader,
@@ -72,6 +75,12 @@ def test_data_of_the_examples_is_a_websocket_message():
         if example["type"] in ("proxy_websocket_data", "proxy_stream_chunk"):
             data = example.get("data") or example["payload"]["data"]
             assert proxy_messages.decode_websocket_message(proxy_messages.decode_data(data)) == (1, b"hello")
+
+
+def test_the_codes_of_publish_are_all_there():
+    section = TEXT.partition("## 7. Publishing")[2]
+    for code in publishing.Code:
+        assert f"| `{code}` |" in section
 
 
 def test_every_type_in_the_sources_is_in_the_document():

@@ -108,12 +108,20 @@ def test_routes_and_those_that_were_refused(script: Script, ran: Run):
     script.say("/-/routes", Said(page("routes", ROUTE, lost, refused=[refused])))
     told = ran("routes", "--not-in-force", "--host", "a.test")
     lines = [line.split() for line in told.out.splitlines()]
-    assert lines[1] == ["a.test", "/", "c1", "c1/apps/web:80", "yes", "yes", "file", "-", "-"]
+    assert lines[1] == ["a.test", "/", "c1", "c1/apps/web:80", "yes", "yes", "file", "-", "-", "-"]
     assert lines[2][-5:] == ["the", "file", "has", "the", "host"]
     assert lines[3:] == [
         [], ["refused", "cluster", "code", "at", "reason"], ["b.test/", "c2", "not_allowed", "now", "no"]
     ]  # fmt: skip
     assert script.lines() == ["GET /-/routes?host=a.test&in_force=false&limit=1000"]
+
+
+def test_routes_that_an_agent_publishes(script: Script, ran: Run):
+    published = {**ROUTE, "origin": "published", "publisher": "me-1", "expires_at": "soon"}
+    script.say("/-/routes", Said(page("routes", published)))
+    told = ran("routes", "--origin", "published", "--publisher", "me-1")
+    assert told.out.splitlines()[1].split()[-5:] == ["yes", "published", "me-1", "soon", "-"]
+    assert script.lines() == ["GET /-/routes?origin=published&publisher=me-1&limit=1000"]
 
 
 def test_exchanges(script: Script, ran: Run):
