@@ -88,6 +88,13 @@ class Publishing:
         return f"<Publishing of {self._link.name}, {'one waits' if self._newest is not None else 'none waits'}>"
 
 
+def decline(link: Link, envelope: messages.Envelope) -> None:
+    """Answer `publish` on a link that is its cluster's."""
+    request_id = envelope.request_id if len(envelope.request_id or "") <= messages.NAME_LIMIT else None
+    why = f"this link publishes nothing: its agent registered without features.{publishing.FEATURE}"
+    link.send_text("error", messages.Notice(error=why), request_id)
+
+
 def base_url(gateway: Gateway, request: Request) -> str:
     """Where clients reach the gateway: `public_url`, else, as far as scheme and port go, where the agent reached it."""
     if gateway.settings.public_url is not None:

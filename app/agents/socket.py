@@ -9,6 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -24,7 +25,7 @@ from ..observed.events import EventKind
 from ..observed.metrics import AgentRefused
 from ..rules.request import Request
 from ..settings import fingerprint, token_hash
-from .publishing import Publishing
+from .publishing import Publishing, decline
 from .refused import tell
 
 logger = logging.getLogger("gateway.agents")
@@ -193,6 +194,8 @@ class AgentSocket:
         self.link.agent_accepts(self._agent_limit)
         if self.link.publisher:
             self._publishing = Publishing(self.gateway, self.link, self.request)
+        else:
+            self.link.on_publish = partial(decline, self.link)
         return self.link
 
     async def serve(self, link: Link) -> None:

@@ -115,7 +115,7 @@ class Link:
         self._leave_by: float | None = None  # it was retired, and is closed then at the latest
         self._unknown_types: set[str] = set()
         self.on_publish: Callable[[messages.Envelope], None] | None = None
-        """Takes the `publish` messages of an agent that may send them."""
+        """Takes `publish` messages, and says no where the agent may not send them."""
         self._yamux: Callable[[], Carrier] | None = None  # for an agent that accepts our hello
         self._otherwise: Callable[[], Carrier] | None = None
 

@@ -128,6 +128,20 @@ async def test_what_the_gateway_refuses_is_shown_too(
 
 
 @dialogue
+async def test_a_redirect_to_https_is_shown_too():
+    async with watching() as (s, publisher, _):
+        await asyncio.sleep(1)
+        await publisher.publish(route(https_redirect=True), watch=True)
+        for call in (asked(s, "/x"), WebSocket(s.app, "/x", host=HOST).start()):
+            await call.over()
+        await asyncio.sleep(0.25)
+        assert [(row["kind"], row["outcome"]) for row in rows(publisher)] == [
+            ("http", "https_redirect"),
+            ("websocket", "https_redirect"),
+        ]
+
+
+@dialogue
 async def test_a_client_that_leaves_and_a_websocket_are_shown():
     async with watching() as (s, publisher, link):
         request = asked(s)

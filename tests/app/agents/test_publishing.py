@@ -61,8 +61,10 @@ async def test_an_agent_that_does_not_ask_for_it_may_not():
         agent.say(text("register", {"agent_id": "a1", "features": {"supports_yamux": True}}, "r1"))
         agent.say(text("publish", {"routes": [route()], "name_seed": "seed"}, "p1"))
         await quiet()
-        assert agent.kinds == ["register_success", "gateway_hello"]
+        assert agent.kinds == ["register_success", "gateway_hello", "error"]
         assert "publishes" not in agent.told[0]["payload"]
+        assert agent.told[2]["request_id"] == "p1"
+        assert "without features.publishes" in agent.told[2]["payload"]["error"]
         assert not len(s.gateway.published)
         (link,) = s.gateway.registry.links("c1")
         assert link.publisher == ""
