@@ -1,14 +1,17 @@
 """What a publisher is shown of the exchanges that came by its routes: `requests` (tunnel/PROTOCOL.md, "Publishing").
 
 A row is made when an exchange has ended. Rows leave together, at most every `ROWS_SECONDS`, at most `MOST_ROWS` of
-them, and only while nothing else waits on the link: all others are only counted. A row holds no secret: no header but
-Host, and the path without its query.
+them, as far as the agent accepts the message, and only while nothing else waits on the link: all others are only
+counted. A row holds no secret: no header but Host, and the path without its query.
 """
 
 import asyncio
 from collections.abc import Callable
 
+import msgspec
+
 from tunnel.gateway.link import Link
+from tunnel.wire import message_limits
 from tunnel.wire.publishing import MOST_ROWS, ROWS_SECONDS, RequestRow, Requests
 
 from ..observed.events import moment
@@ -19,12 +22,14 @@ from ..published import Publication
 class Feed:
     """The feed of one link. `in_wall_clock`: what a moment of the loop's clock is there."""
 
-    __slots__ = ("_in_wall_clock", "_left_out", "_link", "_rows", "_timer")
+    __slots__ = ("_bytes", "_in_wall_clock", "_left_out", "_link", "_most_bytes", "_rows", "_timer")
 
     def __init__(self, link: Link, in_wall_clock: Callable[[float], float]) -> None:
         self._link = link
         self._in_wall_clock = in_wall_clock
         self._rows: list[RequestRow] = []
+        self._bytes = 0  # that they have in JSON
+        self._most_bytes = link.agent_limit_bytes - message_limits.ENVELOPE_BYTES
         self._left_out = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -33,7 +38,13 @@ class Feed:
         if len(self._rows) >= MOST_ROWS:
             self._left_out += 1
             return
-        self._rows.append(self._row(publication.key, record))
+        row = self._row(publication.key, record)
+        size_bytes = len(msgspec.json.encode(row)) + 1
+        if self._bytes + size_bytes > self._most_bytes:
+            self._left_out += 1
+        else:
+            self._rows.append(row)
+            self._bytes += size_bytes
         if self._timer is None:
             self._wait()
 
@@ -42,15 +53,14 @@ class Feed:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._rows = []
-        self._left_out = 0
+        self._rows, self._bytes, self._left_out = [], 0, 0
 
     def _wait(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(ROWS_SECONDS, self._send)
 
     def _send(self) -> None:
         self._timer = None
-        rows, self._rows = self._rows, []
+        rows, self._rows, self._bytes = self._rows, [], 0
         if self._link.is_backed_up:
             self._left_out += len(rows)
             self._wait()  # until it can say at least how many there were

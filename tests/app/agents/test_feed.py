@@ -181,6 +181,22 @@ async def test_rows_leave_together_and_what_is_beyond_the_most_is_counted():
 
 
 @dialogue
+async def test_what_the_agent_does_not_accept_is_counted_too():
+    async with stage() as s:
+        publisher = await Publisher(s).register(message_limit_bytes=16_384)
+        link = FakeCarrier(publisher.link).link
+        await publisher.publish(route(), watch=True)
+        for _ in range(40):
+            await answered(s, link, "/" + "%C3%A4" * 80)
+        await asyncio.sleep(0.25)
+        ((_, payload),) = publisher.answers("requests")
+        assert 10 < len(payload["requests"]) < 40
+        assert len(payload["requests"]) + payload["left_out"] == 40
+        assert max(len(each) for each in publisher.heard if "requests" in str(each)) <= 16_384
+        await publisher.go()
+
+
+@dialogue
 async def test_nothing_is_queued_behind_a_link_that_is_full():
     async with watching() as (s, publisher, link):
         publisher.hold()
