@@ -17,13 +17,15 @@ from collections.abc import Mapping
 from urllib.parse import parse_qs
 
 from tunnel.gateway.link import Link
-from tunnel.wire import messages
+from tunnel.wire import messages, publishing
 
+from ..node.admission import Ticket
 from ..node.gateway import Gateway
 from ..node.seats import TOO_MANY
 from ..observed.metrics import AgentRefused
 from ..rules import problems
 from ..rules.request import Request
+from ..rules.routes import normalise_host
 from ..settings import Grant, token_hash
 from .dialects import CHUNK, JSON, can_speak, dialect_of, give_carrier
 from .refused import NO_TOKEN, NOT_COVERED, REVOKED, TWIN, UNKNOWN_TOKEN, WRONG_HOST, reason_of, tell
@@ -64,15 +66,14 @@ async def serve_agent(gateway: Gateway, request: Request, websocket: AgentWebSoc
         return
     known = cluster_of(grant)  # where the token covers several, the agent says which one
     with contextlib.ExitStack() as seats:
-        if await _seated(gateway, request, websocket, seats, known):
-            await _serve_agent(gateway, request, websocket, seats, known)
+        seat = await _seated(gateway, request, websocket, seats, known)
+        if seat is not None:
+            await _serve_agent(AgentSocket(gateway, request, websocket), seats, seat, known)
 
 
-async def _serve_agent(
-    gateway: Gateway, request: Request, websocket: AgentWebSocket, seats: contextlib.ExitStack, known: str | None
-) -> None:
+async def _serve_agent(socket: AgentSocket, seats: contextlib.ExitStack, seat: Ticket, known: str | None) -> None:
     """An agent whose token has a seat; `known`: the cluster that has one, too."""
-    socket = AgentSocket(gateway, request, websocket)
+    gateway, request = socket.gateway, socket.request
     try:
         await socket.accept()
         async with asyncio.timeout(_REGISTER_SECONDS):
@@ -82,21 +83,25 @@ async def _serve_agent(
         cluster = cluster_of(grant, register.cluster_id, register.name)
         if cluster is None or (register.cluster_id and register.cluster_id != cluster):
             text = f"this token does not serve cluster {register.cluster_id or register.name!r}"
-            _tell_register(socket, AgentRefused.NOT_COVERED, text, register)
-            await socket.send_text(messages.encode("error", messages.Notice(error=text), envelope.request_id))
-            await socket.close(1008, text)
+            await _refuse_register(socket, AgentRefused.NOT_COVERED, text, register, envelope)
             return
         dialect = dialect_of(grant, register.features)
         if not can_speak(dialect, register.features):
             text = f"the gateway speaks {dialect} with this token's agents, and this agent does not offer it"
-            _tell_register(socket, AgentRefused.DIALECT, text, register)
-            await socket.send_text(messages.encode("error", messages.Notice(error=text), envelope.request_id))
-            await socket.close(1008, text)
+            await _refuse_register(socket, AgentRefused.DIALECT, text, register, envelope)
             return
-        if cluster != known:
-            await _seat_later(socket, seats, token=None, cluster=cluster)
-        await socket.confirm(register, envelope.request_id, cluster)
-        link = socket.new_link(cluster, register.agent_id[: messages.NAME_LIMIT] or None)
+        publishes = bool(register.features.get(publishing.FEATURE))
+        if publishes and not register.agent_id:
+            text = "an agent that publishes has to name itself: agent_id is empty"
+            await _refuse_register(socket, AgentRefused.BAD_REGISTER, text, register, envelope)
+            return
+        if publishes:
+            await _seat_later(socket, seats, publishers_of=cluster)
+            seat.release_as("cluster")
+        elif cluster != known:
+            await _seat_later(socket, seats, cluster=cluster)
+        await socket.confirm(register, envelope.request_id, cluster, publishes=publishes)
+        link = socket.new_link(cluster, register.agent_id[: messages.NAME_LIMIT] or None, publishes=publishes)
         link.agent_version = register.agent_version[: messages.NAME_LIMIT]
         await _join(socket, link)
         give_carrier(gateway, link, dialect, register.features)
@@ -189,7 +194,7 @@ async def serve_gateway(gateway: Gateway, request: Request, websocket: AgentWebS
         await refuse(gateway, request, websocket, TWIN, f"cluster {cluster} has an agent with a twin")
         return
     with contextlib.ExitStack() as seats:
-        if not await _seated(gateway, request, websocket, seats, cluster):
+        if await _seated(gateway, request, websocket, seats, cluster) is None:
             return
         socket = AgentSocket(gateway, request, websocket)
         try:
@@ -206,22 +211,25 @@ async def serve_gateway(gateway: Gateway, request: Request, websocket: AgentWebS
 
 async def _seated(
     gateway: Gateway, request: Request, websocket: AgentWebSocket, seats: contextlib.ExitStack, cluster: str | None
-) -> bool:
-    """Take the seats of one more link; False: there is none, and the agent was turned away."""
+) -> Ticket | None:
+    """Take the seats of one more link; None: there is none, and the agent was turned away."""
     seat = gateway.seats.take(gateway.settings, token=token_hash(request.bearer_token), cluster=cluster)
     if isinstance(seat, str):
         await refuse(gateway, request, websocket, TOO_MANY, f"too many links: {seat}")
-        return False
+        return None
     seats.callback(seat.release)
-    return True
+    return seat
 
 
-async def _seat_later(socket: AgentSocket, seats: contextlib.ExitStack, *, token: bytes | None, cluster: str) -> None:
-    """The seats of an agent that was accepted before its cluster was known. Raises AgentLeftError: there is none."""
-    seat = socket.gateway.seats.take(socket.gateway.settings, token=token, cluster=cluster)
+async def _seat_later(
+    socket: AgentSocket, seats: contextlib.ExitStack, *,
+    token: bytes | None = None, cluster: str | None = None, publishers_of: str | None = None,
+) -> None:  # fmt: skip
+    """The seats of an agent that was accepted before it was known whose it is. Raises AgentLeftError: there is none."""
+    seat = socket.gateway.seats.take(socket.gateway.settings, token=token, cluster=cluster, publishers_of=publishers_of)
     if isinstance(seat, str):
         tell(socket.gateway, socket.request, AgentRefused.FULL, 1013, f"too many links: {seat}",
-             cluster=cluster)  # fmt: skip
+             cluster=cluster or publishers_of or "")  # fmt: skip
         await socket.close(1013, TOO_MANY.code)
         raise AgentLeftError("too many links")
     seats.callback(seat.release)
@@ -263,6 +271,15 @@ async def refuse(
     await turn_away(request, websocket, problem)
 
 
+async def _refuse_register(
+    socket: AgentSocket, reason: AgentRefused, why: str, register: messages.Register, envelope: messages.Envelope
+) -> None:
+    """Turn away an agent that has registered, with a text that says why."""
+    _tell_register(socket, reason, why, register)
+    await socket.send_text(messages.encode("error", messages.Notice(error=why), envelope.request_id))
+    await socket.close(1008, why)
+
+
 def _tell_register(socket: AgentSocket, reason: AgentRefused, why: str, register: messages.Register) -> None:
     claim, agent_id = register.cluster_id or register.name, register.agent_id
     tell(socket.gateway, socket.request, reason, 1008, why, cluster=claim, agent=agent_id)
@@ -300,6 +317,15 @@ def _gateway_url(gateway: Gateway, request: Request) -> str:
 
 
 PATHS = {b"/agent": serve_agent, CONTROLLER: serve_controller, b"/ws": serve_gateway}
+
+
+def is_for_agents(gateway: Gateway, request: Request) -> bool:
+    """Whether a WebSocket to a host that nobody has is an agent's, by its path. Without a token, and to a host that may
+    still be published, it is a client's: services have a `/ws`, too.
+    """
+    return request.path in PATHS and (
+        bool(request.bearer_token) or not gateway.is_to_come(normalise_host(request.host.decode("latin-1")))
+    )
 
 
 async def serve(gateway: Gateway, request: Request, websocket: AgentWebSocket, *, is_control_host: bool) -> None:

@@ -9,11 +9,13 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
-from tunnel.gateway.link import Link, Timing
+from tunnel.gateway.link import Link
+from tunnel.gateway.timing import Timing
 from tunnel.port import Headers
 from tunnel.wire import message_limits, messages
 from tunnel.yamux import Batch
@@ -23,6 +25,7 @@ from ..observed.events import EventKind
 from ..observed.metrics import AgentRefused
 from ..rules.request import Request
 from ..settings import fingerprint, token_hash
+from .publishing import Publishing, decline
 from .refused import tell
 
 logger = logging.getLogger("gateway.agents")
@@ -116,6 +119,7 @@ class AgentSocket:
         self._full = False
         self._close_sent = False
         self.link: Link | None = None
+        self._publishing: Publishing | None = None  # of a link that publishes
         self._accepts_bytes = 0  # as we told the agent
         self._agent_limit = msgspec.Raw()  # as the agent told us
         self.last_text = ""
@@ -142,8 +146,9 @@ class AgentSocket:
         await self._websocket.send(text)
 
     async def confirm(
-        self, register: messages.Register, request_id: str | None, cluster: str, gateway_ws_url: str = ""
-    ) -> None:
+        self, register: messages.Register, request_id: str | None, cluster: str, gateway_ws_url: str = "",
+        *, publishes: bool = False,
+    ) -> None:  # fmt: skip
         """Answer a registration. The link will keep to what both ends said about their messages."""
         self._accepts_bytes = min(self._websocket.message_limit_bytes, self.gateway.settings.server_message_bytes)
         self._agent_limit = register.message_limit_bytes
@@ -153,6 +158,7 @@ class AgentSocket:
             name=register.name,
             gateway_ws_url=gateway_ws_url,
             message_limit_bytes=message_limits.told(self._accepts_bytes),
+            publishes=publishes,
         )
         await self.send_text(messages.encode("register_success", success, request_id))
 
@@ -165,12 +171,13 @@ class AgentSocket:
         with contextlib.suppress(OSError, RuntimeError):
             await self._websocket.close(code, short)
 
-    def new_link(self, cluster: str, agent_id: str | None) -> Link:
-        """Make the link that this socket serves."""
+    def new_link(self, cluster: str, agent_id: str | None, *, publishes: bool = False) -> Link:
+        """Make the link that this socket serves. One that publishes has an agent id."""
         registry = self.gateway.registry
         self.link = Link(
             cluster=cluster,
             agent_id=agent_id,
+            publisher=agent_id or "" if publishes else "",
             wake=self._wake_up,
             on_ready=self._ready,
             on_identified=registry.identified,
@@ -185,6 +192,10 @@ class AgentSocket:
         self.link.token_hash = token_hash(self.request.bearer_token)
         self.link.accepts_bytes = self._accepts_bytes
         self.link.agent_accepts(self._agent_limit)
+        if self.link.publisher:
+            self._publishing = Publishing(self.gateway, self.link, self.request)
+        else:
+            self.link.on_publish = partial(decline, self.link)
         return self.link
 
     async def serve(self, link: Link) -> None:
@@ -288,7 +299,10 @@ class AgentSocket:
                     await asyncio.sleep(0)
 
     def _ready(self, link: Link) -> None:
-        logger.info("%s: agent %s serves cluster %s", link.name, self._name_of(link), link.cluster)
+        what = f"agent {self._name_of(link)} serves cluster {link.cluster}"
+        if link.publisher:
+            what = f"agent {self._name_of(link)} of cluster {link.cluster} may publish"
+        logger.info("%s: %s", link.name, what)
         if self._channel is not None:
             self._channel.divides = link.dialect == "yamux"
             if self._channel.divides:
@@ -297,12 +311,16 @@ class AgentSocket:
         if self._announced:
             return  # a doubted link has become ready again
         self._announced = True
-        self.gateway.metrics.link_joined(link.cluster)
-        self._tell(EventKind.LINK_READY, link, f"agent {self._name_of(link)} serves cluster {link.cluster}")
+        if not link.publisher:
+            self.gateway.metrics.link_joined(link.cluster)
+        self._tell(EventKind.LINK_READY, link, what)
 
     def _closed(self, link: Link, reason: str) -> None:
         self.gateway.registry.remove(link)
-        self.gateway.last_seen.ended(link.cluster, time.time())
+        if self._publishing is not None:
+            self._publishing.end()
+        else:
+            self.gateway.last_seen.ended(link.cluster, time.time())
         self._over.set()
         logger.info("%s: agent %s of cluster %s is gone: %s", link.name, self._name_of(link), link.cluster, reason)
         if link.close_code == TWIN_CODE:

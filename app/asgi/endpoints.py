@@ -17,9 +17,7 @@ from ..node.gateway import Gateway
 from ..operator.admin import Admin
 from ..operator.api.resources import Node
 from ..public.known_hosts import KnownHosts
-from ..public.refusals import RefusedHandshake, RefusedRequest
-from ..public.routed import handshake_call, request_call, routed_call
-from ..rules import problems
+from ..public.routed import handshake_call, request_call, routed_call, unrouted_call, unrouted_handshake
 from ..rules.routes import Route
 from ..settings import Settings
 from ..settings.hosts import is_control
@@ -96,7 +94,10 @@ class AgentEndpoints(BaseRoute):
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """Full for a WebSocket on one of the agents' paths."""
-        if scope["type"] == "websocket" and raw_path_of(scope) in agents.PATHS:
+        if (
+            scope["type"] == "websocket" and raw_path_of(scope) in agents.PATHS
+            and agents.is_for_agents(self._gateway, read_scope(scope, self._gateway.proxies))
+        ):  # fmt: skip
             return Match.FULL, {}
         return Match.NONE, {}
 
@@ -165,9 +166,9 @@ def no_route(gateway: Gateway) -> ASGIApp:
             if is_control_host(gateway.settings, scope):
                 tell_of_path(gateway, request)
             handshake = AsgiHandshake(scope, receive, send)
-            await handshake.carry(RefusedHandshake(gateway, request, handshake, problems.NO_ROUTE))
+            await handshake.carry(unrouted_handshake(gateway, request, handshake))
         else:
             client = AsgiHttpClient(scope, receive, send)
-            await client.carry(RefusedRequest(gateway, request, client, problems.NO_ROUTE))
+            await client.carry(unrouted_call(gateway, request, client))
 
     return answer

@@ -30,6 +30,14 @@ class Ticket:
     def release(self) -> None:
         """It is over: stop counting it. Idempotent."""
         keys, self._keys = self._keys, ()
+        self._discount(keys)
+
+    def release_as(self, kind: str) -> None:
+        """Stop counting it as one of this kind. Idempotent."""
+        self._discount(tuple(key for key in self._keys if key[0] == kind))
+        self._keys = tuple(key for key in self._keys if key[0] != kind)
+
+    def _discount(self, keys: tuple[_Key, ...]) -> None:
         for key in keys:
             self._counts[key] -= 1
             if self._counts[key] <= 0:

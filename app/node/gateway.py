@@ -38,6 +38,7 @@ from .refused_agents import RefusedAgents
 from .relief import Relief
 from .seats import Seats
 from .stickiness import preference
+from .to_come import HostsToCome
 
 logger = logging.getLogger("gateway")
 
@@ -93,6 +94,8 @@ class Gateway:
     """The routes that agents registered."""
     published: Published = field(init=False)
     """The routes that agents publish over links of their own."""
+    to_come: HostsToCome = field(init=False)
+    """The hosts that agents may publish again after a start."""
     exchanges: Exchanges = field(init=False)
     relief: Relief = field(init=False)
     drain: Drain = field(init=False)
@@ -145,6 +148,7 @@ class Gateway:
         self.learned.on_refused = self._route_refused
         self.published = Published(self.settings, self.learned, Reports(self.events), clock=time.monotonic)
         self.learned.published_for = self._published_for
+        self.to_come = HostsToCome(self.registry, self.published, routes_of=self.routes_of)
         self._notices = Notices(self.metrics, self.events)
 
     def apply(self, settings: Settings) -> None:
@@ -257,8 +261,7 @@ class Gateway:
         """Like `choose`, but wait, within the grace, for a link that may be on its way. Raises TunnelError."""
         avoided = avoid.label if avoid is not None else None
         preferred = preference(route.policy, request)
-        head = Holding(self.account)
-        head.set(len(request.asked) + sum(len(name) + len(value) for name, value in request.fields))
+        head = self._head_of(request)
         try:
             link = await self.registry.wait(
                 route.target.pool, avoid=avoided, preference=preferred, size_bytes=head.size_bytes
@@ -270,6 +273,21 @@ class Gateway:
         finally:
             head.close()
         return link.upstream(route.target)
+
+    def is_to_come(self, host: str) -> bool:
+        """Whether a normalised host that nobody has may still be published, as this node has just started."""
+        return not self.draining and self.to_come.may_come(host)
+
+    async def wait_for_routes(self, host: str, request: Request) -> list[Route] | None:
+        """The routes of a host that is to come, once it is published. None: it is not, within the grace.
+
+        Raises TooManyWaitingError.
+        """
+        head = self._head_of(request)
+        try:
+            return await self.to_come.routes_of(host, head.size_bytes)
+        finally:
+            head.close()
 
     def began(self, exchange: Exchanging) -> None:
         """Count an exchange in."""
@@ -305,6 +323,12 @@ class Gateway:
         await self.drain.aclose()
         await self.proxied.aclose()
         await self.learned.aclose()
+
+    def _head_of(self, request: Request) -> Holding:
+        """What a waiting request holds, counted."""
+        head = Holding(self.account)
+        head.set(len(request.asked) + sum(len(name) + len(value) for name, value in request.fields))
+        return head
 
     def _tick_in(self, loop: asyncio.AbstractEventLoop) -> None:
         self._tick_due = loop.time() + TICK_SECONDS

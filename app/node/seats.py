@@ -1,8 +1,9 @@
 """How many links there may be: of one cluster, and of the agents of one token.
 
 A link costs the node memory, pings, and a look at each new one of its cluster. The bounds are far above what anybody
-runs; they stop an agent that dials without end. A seat is taken before the link is there, so that a burst of handshakes
-cannot pass together, and given back when the agent's WebSocket has ended.
+runs; they stop an agent that dials without end. Those of a cluster's agents that publish have seats apart, as many as
+the others, so that neither can shut the other out. A seat is taken before the link is there, so that a burst of
+handshakes cannot pass together, and given back when the agent's WebSocket has ended.
 """
 
 from collections import Counter
@@ -23,8 +24,18 @@ class Seats:
     def __init__(self) -> None:
         self._counts: Counter[tuple[str | bytes, ...]] = Counter()
 
-    def take(self, settings: Settings, *, token: bytes | None = None, cluster: str | None = None) -> Ticket | str:
-        """A seat of the token (by its hash) and one of the cluster, as far as given; else which bound is reached."""
+    def take(
+        self,
+        settings: Settings,
+        *,
+        token: bytes | None = None,
+        cluster: str | None = None,
+        publishers_of: str | None = None,
+    ) -> Ticket | str:
+        """A seat of the token (by its hash), of the cluster, of a cluster's publishers, as far as given.
+
+        Else which bound is reached.
+        """
         keys: list[tuple[str | bytes, ...]] = []
         if token is not None:
             if self._counts["token", token] >= settings.max_links_per_token:
@@ -34,10 +45,15 @@ class Seats:
             if self._counts["cluster", cluster] >= settings.max_links_per_cluster:
                 return f"max_links_per_cluster is {settings.max_links_per_cluster}, and cluster {cluster} has as many"
             keys.append(("cluster", cluster))
+        if publishers_of is not None:
+            if self._counts["publishers", publishers_of] >= settings.max_links_per_cluster:
+                whose = f"cluster {publishers_of} has as many that publish"
+                return f"max_links_per_cluster is {settings.max_links_per_cluster}, and {whose}"
+            keys.append(("publishers", publishers_of))
         return Ticket(self._counts, tuple(keys))
 
     def __repr__(self) -> str:
-        kinds = Counter({"token": 0, "cluster": 0})
+        kinds = Counter({"token": 0, "cluster": 0, "publishers": 0})
         for (kind, *_), count in self._counts.items():
             kinds[str(kind)] += count
-        return f"<Seats {kinds['cluster']} of clusters, {kinds['token']} of tokens>"
+        return f"<Seats {kinds['cluster'] + kinds['publishers']} of clusters, {kinds['token']} of tokens>"

@@ -23,6 +23,7 @@ from ..rules import problems
 from ..rules.request import Request
 from ..rules.routes import Route
 from ..rules.shape import REQUEST_ID
+from . import records
 from .client_port import HttpClient
 from .dates import with_date
 from .delivery import PAUSE_BYTES, Delivering
@@ -377,8 +378,7 @@ class HttpCall(Delivering):
         if self.state in FINAL:
             return
         self.state = state
-        upload, clock, gateway = self._upload, self._clock, self._gateway
-        now = clock()
+        upload, gateway, now = self._upload, self._gateway, self._clock()
         if self._waiting is not None:
             self._stop_waiting()
         if not self._done or (upload is not None and not upload.ended):
@@ -396,3 +396,5 @@ class HttpCall(Delivering):
         gateway.exchanges.ended(self)
         gateway.metrics.ended(self)
         access.emit(self)
+        if self._route.published_by is not None:
+            records.show(self._route, self)

@@ -14,6 +14,7 @@ from ..observed.request_id import with_request_id
 from ..rules import problems
 from ..rules.problems import Problem
 from ..rules.request import Request
+from ..rules.routes import Route
 from . import records
 from .client_port import Handshake, HttpClient
 
@@ -43,15 +44,18 @@ def page(
 
 
 class RefusedRequest(Record):
-    """A request that is not carried, and the answer that it gets. `detail` is shown; `location`: where it is sent."""
+    """A request that is not carried, and the answer that it gets.
+
+    `detail` is shown. `route`: by which it came, if it has one. `location`: where it is sent.
+    """
 
     limits_client = False
 
-    __slots__ = ("_client", "_gateway", "_location", "_problem", "_request")
+    __slots__ = ("_client", "_gateway", "_location", "_problem", "_request", "_route")
 
     def __init__(
-        self, gateway: Gateway, request: Request, client: HttpClient, problem: Problem, detail: str = "",
-        location: bytes = b"",
+        self, gateway: Gateway, request: Request, client: HttpClient, problem: Problem, detail: str = "", *,
+        route: Route | None = None, location: bytes = b"",
     ) -> None:  # fmt: skip
         now = asyncio.get_running_loop().time()
         super().__init__(
@@ -63,6 +67,7 @@ class RefusedRequest(Record):
         self._request = request
         self._client = client
         self._problem = problem
+        self._route = route
         self._location = location
 
     def begin(self) -> None:
@@ -86,7 +91,7 @@ class RefusedRequest(Record):
     def finished(self, size_bytes: int = 0, /) -> None:  # noqa: ARG002  (the port has it)
         """It is over: counted, and written into the access log."""
         if self.ended_at is None:
-            records.end(self._gateway, self)
+            records.end(self._gateway, self, self._route)
 
     def broken_off(self) -> None:
         """Not called: nothing is broken off here."""
@@ -103,11 +108,11 @@ class RefusedRequest(Record):
 class RefusedHandshake(Record):
     """A WebSocket that is not carried, and the answer that its handshake gets: see `RefusedRequest`."""
 
-    __slots__ = ("_client", "_detail", "_gateway", "_location", "_problem", "_request")
+    __slots__ = ("_client", "_detail", "_gateway", "_location", "_problem", "_request", "_route")
 
     def __init__(
-        self, gateway: Gateway, request: Request, client: Handshake, problem: Problem, detail: str = "",
-        location: bytes = b"",
+        self, gateway: Gateway, request: Request, client: Handshake, problem: Problem, detail: str = "", *,
+        route: Route | None = None, location: bytes = b"",
     ) -> None:  # fmt: skip
         now = asyncio.get_running_loop().time()
         super().__init__(
@@ -120,6 +125,7 @@ class RefusedHandshake(Record):
         self._problem = problem
         self._detail = detail
         self._location = location
+        self._route = route
 
     @property
     def is_over(self) -> bool:
@@ -138,7 +144,7 @@ class RefusedHandshake(Record):
     def refused(self) -> None:
         """It is over: counted, and written into the access log."""
         if self.ended_at is None:
-            records.end(self._gateway, self)
+            records.end(self._gateway, self, self._route)
 
     def left(self) -> None:
         """The client is gone."""

@@ -1,7 +1,10 @@
 """What comes for a routed host: its route is found, and it is carried there, or refused.
 
-Paths of a routed host belong to the routed service, all of them.
+Paths of a routed host belong to the routed service, all of them. What comes for a host that nobody has is refused, or
+waits where the host may be published within seconds.
 """
+
+from functools import partial
 
 from ..node.gateway import Gateway
 from ..rules import problems
@@ -9,6 +12,7 @@ from ..rules.problems import Problem
 from ..rules.request import Request
 from ..rules.routes import Route, UnsafePathError, match, normalise_host
 from .client_port import Handshake, HandshakeListener, HttpClient, HttpListener
+from .early import EarlyHandshake, EarlyRequest
 from .header_rules import BadRequestError, checked_host, is_websocket_upgrade
 from .http_call import HttpCall
 from .refusals import RefusedHandshake, RefusedRequest
@@ -39,12 +43,13 @@ def routed_call(gateway: Gateway, route: Route, request: Request, client: HttpCl
     """The call of a request whose route is found."""
     rewrite = route.policy.rewrite
     if rewrite is not None and (refused := rewrite.refusal(request)) is not None:
-        return RefusedRequest(gateway, request, client, refused, location=_location(gateway, request, refused))
+        location = _location(gateway, request, refused)
+        return RefusedRequest(gateway, request, client, refused, route=route, location=location)
     if request.method == "TRACE" and not route.policy.allow_trace:  # RFC 9110 section 9.3.8
-        return RefusedRequest(gateway, request, client, problems.NOT_IMPLEMENTED, "TRACE")
+        return RefusedRequest(gateway, request, client, problems.NOT_IMPLEMENTED, "TRACE", route=route)
     if request.upgrade and is_websocket_upgrade(request.fields):
         # A server without WebSocket support hands the handshake over as plain HTTP.
-        return RefusedRequest(gateway, request, client, problems.NO_WEBSOCKETS)
+        return RefusedRequest(gateway, request, client, problems.NO_WEBSOCKETS, route=route)
     return HttpCall(gateway, route, request, client)
 
 
@@ -58,8 +63,32 @@ def handshake_call(
         return RefusedHandshake(gateway, request, client, error.problem, error.detail)
     rewrite = route.policy.rewrite
     if rewrite is not None and (problem := rewrite.refusal(request)) is not None:
-        return RefusedHandshake(gateway, request, client, problem, location=_location(gateway, request, problem))
+        location = _location(gateway, request, problem)
+        return RefusedHandshake(gateway, request, client, problem, route=route, location=location)
     return WebSocketCall(gateway, route, request, client)
+
+
+def unrouted_call(gateway: Gateway, request: Request, client: HttpClient) -> HttpListener:
+    """The call of a request to a host that nobody has."""
+    host = normalise_host(request.host.decode("latin-1"))
+    if not gateway.is_to_come(host):
+        return RefusedRequest(gateway, request, client, problems.NO_ROUTE)
+    return EarlyRequest(gateway, host, request, client, partial(request_call, gateway, request, client))
+
+
+def unrouted_handshake(gateway: Gateway, request: Request, client: Handshake) -> HandshakeListener:
+    """The call of a WebSocket to a host that nobody has."""
+    host = normalise_host(request.host.decode("latin-1"))
+    if not gateway.is_to_come(host):
+        return RefusedHandshake(gateway, request, client, problems.NO_ROUTE)
+    carry = partial(_published_handshake, gateway, request, client)
+    return EarlyHandshake(gateway, host, request, client, carry)
+
+
+def _published_handshake(
+    gateway: Gateway, request: Request, client: Handshake, routes: list[Route]
+) -> HandshakeListener:
+    return handshake_call(gateway, request, client, routes=routes)
 
 
 def _location(gateway: Gateway, request: Request, problem: Problem) -> bytes:

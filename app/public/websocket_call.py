@@ -390,7 +390,7 @@ class WebSocketCall(OpeningCall):
         if self._ticket is not None:
             self._ticket.release()
         self._gateway.ended(self)
-        records.end(self._gateway, self)
+        records.end(self._gateway, self, self._route)
 
     def _let_go(self) -> None:
         """Of the body of a refusal, or of frames that came early."""

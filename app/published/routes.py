@@ -47,6 +47,7 @@ class Published:
     ) -> None:
         """`clock`: monotonic seconds."""
         self._settings = settings
+        self._patterns: frozenset[str] | None = None  # hosts that some token covers, once somebody has asked
         self._learned = learned
         self._reports = reports
         self._clock = clock
@@ -76,10 +77,12 @@ class Published:
 
     def could_come(self, host: str) -> bool:
         """Whether an agent may publish this host: it is not routed, and a token covers it."""
-        settings = self._settings
-        return host not in settings.control_hosts and any(
-            covers(grant.hosts, host) for grant in settings.grants.values() if not grant.revoked
-        )
+        if host in self._settings.control_hosts:
+            return False
+        if self._patterns is None:
+            grants = self._settings.grants.values()
+            self._patterns = frozenset(pattern for grant in grants if not grant.revoked for pattern in grant.hosts)
+        return any(name in self._patterns for name in above(host))
 
     def wait_for(self, host: str) -> "asyncio.Future[None]":
         """Done when the host is published. Whoever stops waiting cancels it."""
@@ -180,6 +183,7 @@ class Published:
     def apply(self, settings: Settings) -> None:
         """Use other settings from now on: the policy, and what tokens cover. Costs next to nothing at once."""
         self._settings = settings
+        self._patterns = None
         self._stale.mark(self._hosts)
 
     def tick(self, now: float) -> None:

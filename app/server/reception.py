@@ -19,7 +19,7 @@ from ..public.client_port import HttpListener
 from ..public.known_hosts import KnownHosts
 from ..public.reading import made_request
 from ..public.refusals import RefusedHandshake, RefusedRequest
-from ..public.routed import handshake_call, request_call, routed_call
+from ..public.routed import handshake_call, request_call, routed_call, unrouted_call, unrouted_handshake
 from ..rules import problems
 from ..rules.fields import Fields, facts_of
 from ..rules.problems import Problem
@@ -103,7 +103,7 @@ class GatewayReception:
         if reason:
             return RefusedRequest(gateway, request, connection, problems.BAD_REQUEST, reason)
         if head.path not in _HEALTH and not self._is_control(head, connection):
-            return RefusedRequest(gateway, request, connection, problems.NO_ROUTE)
+            return unrouted_call(gateway, request, connection)
         scope = scope_of(
             head.method, head.path, head.query, fields.lines, is_old=head.is_old, scheme=connection.scheme,
             root_path=self._root_path, client=(connection.peer, 0), server=(connection.local, 0), state=self._state,
@@ -140,7 +140,7 @@ class GatewayReception:
                     lambda socket: agents.refuse(gateway, request, socket, refusal), self._tasks,
                 )  # fmt: skip
         fault = (problem, "") if problem is not None else _handshake_fault(head, request)
-        if fault is None and routes is None and head.path in agents.PATHS:
+        if fault is None and routes is None and agents.is_for_agents(gateway, request):
             return AgentHandshake(
                 connection, key, self._pings, self._max_message_bytes,
                 lambda socket: agents.serve(
@@ -156,7 +156,7 @@ class GatewayReception:
             if fault is not None:
                 return RefusedHandshake(gateway, request, handshake, *fault)
             if routes is None:
-                return RefusedHandshake(gateway, request, handshake, problems.NO_ROUTE)
+                return unrouted_handshake(gateway, request, handshake)
             return handshake_call(gateway, request, handshake, routes=routes)
 
         return ClientHandshake(connection, key, self._pings, self._max_message_bytes, make)

@@ -17,11 +17,11 @@ class FakeLink:
 
     _numbers = itertools.count(1)
 
-    def __init__(self, agent_id: str | None = "a1", cluster: str = "c1") -> None:
+    def __init__(self, agent_id: str | None = "a1", cluster: str = "c1", publisher: str = "") -> None:
         self.name = self.label = f"fake-{next(self._numbers)}"
         self.agent_id = agent_id
         self.cluster = cluster
-        self.publisher = ""
+        self.publisher = publisher
         self.available = True
         self.active = 0
         self.born = self.unavailable_since = 0.0

@@ -12,7 +12,6 @@ A link is `joining` (the dialect is not agreed yet), then `ready` (it carries ex
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from itertools import count
 
@@ -23,6 +22,7 @@ from tunnel.gateway.carrier import BrokenRuleError, Carrier
 from tunnel.gateway.figures import NO_FIGURES, Figures
 from tunnel.gateway.pause import Pause
 from tunnel.gateway.round_trips import RoundTrips
+from tunnel.gateway.timing import Timing
 from tunnel.port import Pool, Target, Upstream
 from tunnel.wire import message_limits, messages
 from tunnel.yamux import Batch, Pace
@@ -53,20 +53,6 @@ class LinkState(Enum):
 
 _JOINING, _READY, _CLOSED = LinkState.JOINING, LinkState.READY, LinkState.CLOSED
 """By names of the module: read on the path of every request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """When a silent link is closed, in seconds."""
-
-    ping_interval: float = 1.0
-    """How long a link may be silent before it gets a ping; yamux agents are asked to ping as often."""
-    ping_timeout: float = 4.4
-    """How much longer it may be silent then. With a tick of half a second a path that is cut is noticed within 5.9 s,
-    and a cut of 4.4 s costs nothing. With 3 s of reconnect grace, clients of a frozen agent are answered within 9 s."""
-    joining: float = 75.0
-    """Until the link is ready. The existing agent may be silent for 30 s after a reconnect (tunnel/PROTOCOL.md,
-    section 4) and sends a heartbeat every 30 s."""
 
 
 class Link:
@@ -128,6 +114,8 @@ class Link:
         self._heard_at = self.born
         self._leave_by: float | None = None  # it was retired, and is closed then at the latest
         self._unknown_types: set[str] = set()
+        self.on_publish: Callable[[messages.Envelope], None] | None = None
+        """Takes `publish` messages, and says no where the agent may not send them."""
         self._yamux: Callable[[], Carrier] | None = None  # for an agent that accepts our hello
         self._otherwise: Callable[[], Carrier] | None = None
 
@@ -260,6 +248,11 @@ class Link:
         self._texts.append(text)
         self.wake()
 
+    @property
+    def is_backed_up(self) -> bool:
+        """What is sent now has to wait for the transport: leave out what may be left out."""
+        return bool(self._texts) or self.pace.is_blocked
+
     def probe(self) -> None:
         """Send a ping now; a live agent answers within a round trip."""
         if self.state is _READY and self._carrier is not None:
@@ -352,6 +345,8 @@ class Link:
                 self._going_away()
             case "error":
                 self._reported(envelope)
+            case "publish" if self.on_publish is not None:
+                self.on_publish(envelope)
             case _ if self._carrier is not None and self._carrier.message_received(envelope, text):
                 pass
             case "register" | "pong" | "heartbeat_ack" | "protocol_fallback" | "stream_refused":

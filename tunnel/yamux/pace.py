@@ -44,6 +44,11 @@ class Pace:
         self._blocked_bytes = size_bytes
         self._blocked_at = now
 
+    @property
+    def is_blocked(self) -> bool:
+        """The transport is full."""
+        return self._blocked_bytes > 0
+
     def drained(self, now: float) -> None:
         """The transport has taken everything."""
         size_bytes, self._blocked_bytes = self._blocked_bytes, 0

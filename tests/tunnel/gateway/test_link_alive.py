@@ -3,7 +3,8 @@
 import pytest
 
 from tests.tunnel.gateway.peer import Line
-from tunnel.gateway.link import LinkState, Timing
+from tunnel.gateway.link import LinkState
+from tunnel.gateway.timing import Timing
 
 
 def test_an_agent_that_answers_is_kept():

@@ -1,0 +1,107 @@
+"""The `publish` messages of one link: what its agent publishes from now on (tunnel/PROTOCOL.md, "Publishing").
+
+One message a second is worked off at once. Of those that come faster only the newest counts, once the second is over,
+or when the link ends. A message that cannot be read, or comes too late for its token, is answered with `error` and
+changes nothing; the link goes on.
+"""
+
+import asyncio
+import logging
+from urllib.parse import urlsplit
+
+from tunnel.gateway.link import Link
+from tunnel.wire import messages, publishing
+
+from ..node.gateway import Gateway
+from ..published import Holder
+from ..rules.request import Request
+from .feed import Feed
+
+logger = logging.getLogger("gateway.agents")
+
+
+class Publishing:
+    """What one link publishes. Makes itself the taker of the link's `publish` messages."""
+
+    def __init__(self, gateway: Gateway, link: Link, request: Request) -> None:
+        """`request`: the agent's handshake."""
+        self._gateway = gateway
+        self._link = link
+        self._request = request
+        self._holder = Holder(link.cluster, link.publisher, link.token_hash, link.name, link.address)
+        self._feed = Feed(link, gateway.in_wall_clock)
+        self._loop = asyncio.get_running_loop()
+        self._next_at = self._loop.time()
+        self._newest: messages.Envelope | None = None  # that came too soon
+        self._timer: asyncio.TimerHandle | None = None
+        link.on_publish = self.told
+
+    def told(self, envelope: messages.Envelope) -> None:
+        """The agent says what it publishes."""
+        seconds = self._next_at - self._loop.time()
+        if seconds <= 0 and self._timer is None:
+            self._work_off(envelope)
+            return
+        self._newest = envelope
+        if self._timer is None:
+            self._timer = self._loop.call_later(seconds, self._due)
+
+    def end(self) -> None:
+        """The link is over; idempotent."""
+        self._link.on_publish = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._due()
+        self._feed.close()
+        self._gateway.published.link_gone(self._holder, self._link.clock())
+
+    def _due(self) -> None:
+        self._timer = None
+        newest, self._newest = self._newest, None
+        if newest is not None:
+            self._work_off(newest)
+
+    def _work_off(self, envelope: messages.Envelope) -> None:
+        self._next_at = self._loop.time() + publishing.LEAST_SECONDS
+        gateway, link = self._gateway, self._link
+        request_id = envelope.request_id if len(envelope.request_id or "") <= messages.NAME_LIMIT else None
+        grant = gateway.settings.grants.get(link.token_hash)
+        if grant is None or grant.revoked or link.cluster not in grant.clusters:
+            self._refuse("the token of this agent is no longer accepted for its cluster", request_id)
+            return
+        try:
+            message = messages.decode_payload(envelope, publishing.Publish)
+        except messages.MessageError as error:
+            self._refuse(str(error), request_id)
+            return
+        watch = self._feed.seen if message.watch else None
+        answer = gateway.published.publish(
+            self._holder, grant, message, base_url=base_url(gateway, self._request), watch=watch
+        )
+        link.send_text("published", answer, request_id)
+
+    def _refuse(self, why: str, request_id: str | None) -> None:
+        logger.warning("%s: publish refused: %.300s", self._link.name, why)
+        self._link.send_text("error", messages.Notice(error=why), request_id)
+
+    def __repr__(self) -> str:
+        return f"<Publishing of {self._link.name}, {'one waits' if self._newest is not None else 'none waits'}>"
+
+
+def decline(link: Link, envelope: messages.Envelope) -> None:
+    """Answer `publish` on a link that is its cluster's."""
+    request_id = envelope.request_id if len(envelope.request_id or "") <= messages.NAME_LIMIT else None
+    why = f"this link publishes nothing: its agent registered without features.{publishing.FEATURE}"
+    link.send_text("error", messages.Notice(error=why), request_id)
+
+
+def base_url(gateway: Gateway, request: Request) -> str:
+    """Where clients reach the gateway: `public_url`, else, as far as scheme and port go, where the agent reached it."""
+    if gateway.settings.public_url is not None:
+        return gateway.settings.public_url
+    host = request.host.decode("latin-1")
+    try:
+        port = urlsplit(f"//{host}").port
+    except ValueError:  # no port has this number
+        port = None
+    return f"{request.scheme}://localhost" + (f":{port}" if port is not None else "")

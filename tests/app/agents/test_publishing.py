@@ -1,0 +1,319 @@
+"""An agent that publishes: how it registers, what it says over its link and is told, and what its end leaves."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.agents.publishing import Publishing, base_url
+from app.asgi.reading import read_scope
+from app.node.gateway import Gateway
+from app.rules.routes import Route, RouteTable
+from app.settings import Settings, token_hash
+from tests.app.agents.dial import Dial, text
+from tests.app.agents.publisher import GRANT, HOST, TOKEN, Publisher, route, stage
+from tests.fakes.asgi import Request, scope_of
+from tests.fakes.link import TARGET
+from tests.fakes.loop import dialogue, quiet
+from tunnel.gateway.link import LinkState
+
+
+@dialogue
+async def test_it_registers_publishes_and_leaves():
+    async with stage(public_url="https://gw.test:8443") as s:
+        publisher = await Publisher(s).register()
+        assert publisher.told[0]["payload"]["publishes"] is True
+        link = publisher.link
+        assert (link.cluster, link.agent_id, link.publisher, link.state) == ("c1", "p1", "p1", LinkState.READY)
+        await publisher.publish(route(), route("no.test", key="2"), request_id="p7")
+        ((request_id, answer),) = publisher.answers()
+        assert request_id == "p7"
+        mine, refused = answer["routes"]
+        assert mine == {
+            "key": "5173", "host": HOST, "path": "/", "url": f"https://{HOST}:8443/", "code": "", "error": "",
+        }  # fmt: skip
+        assert (refused["key"], refused["code"]) == ("2", "host_not_allowed")
+        (found,) = s.gateway.routes_of(HOST) or []
+        assert found.target.pool == ("c1", "p1")
+        await publisher.go()
+        assert publisher.hosts() == [HOST], "it may come back"
+        await asyncio.sleep(61)
+        assert publisher.hosts() == []
+        assert not s.gateway.registry._pools
+
+
+@dialogue
+async def test_what_it_publishes_replaces_what_it_had():
+    async with stage() as s:
+        publisher = await Publisher(s).register()
+        for hosts in (["a.dev.test", "b.dev.test"], ["b.dev.test", "one.test"], []):
+            await publisher.publish(*[route(host, key=host) for host in hosts])
+            assert sorted(publisher.hosts()) == sorted(hosts)
+            await asyncio.sleep(1)
+        await publisher.go()
+
+
+@dialogue
+async def test_an_agent_that_does_not_ask_for_it_may_not():
+    async with stage() as s:
+        agent = Dial(s, "/agent")
+        agent.say(text("register", {"agent_id": "a1", "features": {"supports_yamux": True}}, "r1"))
+        agent.say(text("publish", {"routes": [route()], "name_seed": "seed"}, "p1"))
+        await quiet()
+        assert agent.kinds == ["register_success", "gateway_hello", "error"]
+        assert "publishes" not in agent.told[0]["payload"]
+        assert agent.told[2]["request_id"] == "p1"
+        assert "without features.publishes" in agent.told[2]["payload"]["error"]
+        assert not len(s.gateway.published)
+        (link,) = s.gateway.registry.links("c1")
+        assert link.publisher == ""
+        agent.leave()
+        await agent.over()
+
+
+@pytest.mark.parametrize(
+    ("token", "register", "why"),
+    [
+        (TOKEN, {"agent_id": ""}, "an agent that publishes has to name itself: agent_id is empty"),
+        (TOKEN, {"cluster_id": "c2"}, "this token does not serve cluster 'c2'"),
+        ("wide", {}, "this token does not serve cluster ''"),
+    ],
+)
+@dialogue
+async def test_it_is_turned_away(token: str, register: dict[str, str], why: str):
+    async with stage() as s:
+        publisher = await Publisher(s, token).register(**register)
+        await publisher.over()
+        assert publisher.kinds == ["error"]
+        assert publisher.told[0]["payload"]["error"] == why
+        assert publisher.closed == (1008, why)
+        assert repr(s.gateway.seats) == "<Seats 0 of clusters, 0 of tokens>"
+
+
+# --- its messages
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"routes": []},
+        {"name_seed": "seed"},
+        {"routes": {}, "name_seed": "seed"},
+        {"routes": [{}], "name_seed": "seed"},
+        {"routes": [route(key="")], "name_seed": "seed"},
+        {"routes": [route(key="ä")], "name_seed": "seed"},
+        {"routes": [route(port="5173")], "name_seed": "seed"},
+        {"routes": [route()] * 101, "name_seed": "seed"},
+        {"routes": [route()], "name_seed": "s" * 129},
+        {"routes": [route()], "name_seed": "seed", "watch": "yes"},
+    ],
+)
+@dialogue
+async def test_a_message_that_cannot_be_read_changes_nothing_and_the_link_goes_on(payload: dict[str, Any]):
+    async with stage() as s:
+        publisher = await Publisher(s).register()
+        await publisher.publish(route())
+        await asyncio.sleep(1)
+        publisher.say(text("publish", payload, "bad"))
+        await quiet()
+        ((request_id, notice),) = publisher.answers("error")
+        assert request_id == "bad"
+        assert notice["error"].startswith("bad publish payload: ")
+        assert publisher.hosts() == [HOST]
+        await asyncio.sleep(1)
+        await publisher.publish(request_id="good")
+        assert publisher.answers()[-1] == ("good", {"routes": []})
+        assert publisher.hosts() == []
+        assert publisher.link.available
+        await publisher.go()
+
+
+@dialogue
+async def test_of_those_that_come_within_a_second_the_newest_counts_a_second_later():
+    async with stage() as s:
+        publisher = await Publisher(s).register()
+        for number in range(5):
+            await publisher.publish(route(f"h{number}.dev.test"), request_id=str(number))
+        assert [request_id for request_id, _ in publisher.answers()] == ["0"]
+        assert publisher.hosts() == ["h0.dev.test"]
+        await asyncio.sleep(0.99)
+        assert len(publisher.answers()) == 1
+        await asyncio.sleep(0.02)
+        assert [request_id for request_id, _ in publisher.answers()] == ["0", "4"]
+        assert publisher.hosts() == ["h4.dev.test"]
+        await publisher.publish(route("h5.dev.test"), request_id="5")
+        assert len(publisher.answers()) == 2, "the second begins anew"
+        await publisher.go()
+
+
+@dialogue
+async def test_what_it_said_last_counts_though_its_link_ends_within_the_second():
+    """An agent that is stopped right after it began takes its routes back, and goes."""
+    async with stage() as s:
+        publisher = await Publisher(s).register()
+        await publisher.publish(route())
+        await publisher.publish()
+        assert publisher.hosts() == [HOST]
+        await publisher.go(1000)
+        assert publisher.hosts() == []
+
+
+@dialogue
+async def test_a_token_that_has_lost_its_cluster_meanwhile_publishes_nothing():
+    async with stage() as s:
+        publisher = await Publisher(s).register()
+        for grants in ({}, {token_hash(TOKEN): replace(GRANT, clusters=("c2",))}):
+            s.gateway.apply(replace(s.gateway.settings, grants=grants))
+            await publisher.publish(route())
+            await asyncio.sleep(1)
+            assert publisher.hosts() == []
+        texts = {notice["error"] for _, notice in publisher.answers("error")}
+        assert texts == {"the token of this agent is no longer accepted for its cluster"}
+        assert len(publisher.answers("error")) == 2
+        await publisher.go()
+
+
+@dialogue
+async def test_a_long_request_id_is_not_sent_back():
+    async with stage() as s:
+        publisher = await Publisher(s).register()
+        await publisher.publish(route(), request_id="r" * 1000)
+        assert publisher.answers()[0][0] is None
+        await publisher.go()
+
+
+@pytest.mark.parametrize(
+    ("public_url", "scope", "url"),
+    [
+        ("https://gw.test", {"host": "inside:8080"}, "https://me.dev.test/"),
+        ("HTTPS://gw.test:8443/prefix", {}, "https://me.dev.test:8443/"),
+        (None, {"host": "localhost:8080"}, "http://me.dev.test:8080/"),
+        (None, {"host": "localhost", "scheme": "wss"}, "https://me.dev.test/"),
+        (None, {"host": "[::1]:8080"}, "http://me.dev.test:8080/"),
+        (None, {"host": "localhost:99999"}, "http://me.dev.test/"),
+        (None, {"host": None}, "http://me.dev.test/"),
+    ],
+)
+@dialogue
+async def test_where_its_routes_are_reached(public_url: str | None, scope: dict[str, Any], url: str):
+    async with stage(public_url=public_url) as s:
+        publisher = await Publisher(s).register()
+        handshake = read_scope(scope_of("websocket", "/agent", **scope), None)
+        publisher.link.on_publish = Publishing(s.gateway, publisher.link, handshake).told
+        await publisher.publish(route())
+        assert publisher.answers()[0][1]["routes"][0]["url"] == url
+        await publisher.go()
+
+
+def test_the_base_is_the_public_url_or_where_the_agent_dialled():
+    request = read_scope(scope_of("websocket", "/agent", host="gw.test:1234", scheme="wss"), None)
+    assert base_url(Gateway(Settings(public_url="https://gw.test")), request) == "https://gw.test"
+    assert base_url(Gateway(Settings()), request) == "https://localhost:1234"
+
+
+# --- its link beside others
+
+
+@dialogue
+async def test_a_new_link_of_the_same_agent_takes_its_routes_over():
+    async with stage() as s:
+        old = await Publisher(s).register()
+        await old.publish(route())
+        new = await Publisher(s).register()
+        await old.over()
+        assert old.closed is not None
+        assert old.closed[0] == 1012
+        assert new.hosts() == [HOST]
+        await new.publish(route(), route("two.dev.test", key="2"))
+        assert [answer["code"] for answer in new.answers()[0][1]["routes"]] == ["", ""]
+        await asyncio.sleep(61)
+        assert new.hosts() == [HOST, "two.dev.test"], "the old link's end is not the new one's"
+        await new.go()
+
+
+@dialogue
+async def test_another_publisher_is_refused_the_host_and_not_told_whose_it_is():
+    async with stage() as s:
+        first, second = await Publisher(s).register(), await Publisher(s, agent_id="p2").register()
+        await first.publish(route())
+        await second.publish(route())
+        (answer,) = second.answers()[0][1]["routes"]
+        assert (answer["code"], answer["error"], answer["url"]) == ("host_taken", f"{HOST} is taken", "")
+        await first.go()
+        await second.go()
+
+
+@dialogue
+async def test_it_does_not_show_as_its_cluster():
+    async with stage(routes=RouteTable([Route("app.example.test", b"/", TARGET)])) as s:
+        publisher = await Publisher(s).register()
+        await publisher.publish(route())
+        gateway = s.gateway
+        assert gateway.registry.links("c1") == ()
+        assert gateway.missing_clusters() == 0
+        assert list(gateway.snapshot().links) == []
+        assert (await _asked(s, "/readyz?cluster=c1", "localhost")).status == 503
+        assert (await _asked(s, "/", "app.example.test")).status == 503, "no agent of the cluster is there"
+        await publisher.go()
+        assert list(gateway.last_seen) == []
+        assert len(gateway.events.since()) >= 2  # it came, and it went
+        for _ in range(2):
+            await (await Publisher(s).register()).go()
+        metrics = gateway.metrics.render(None)[0].decode()
+        assert 'gateway_link_reconnects_total{cluster="c1"} 0.0' in metrics
+
+
+@dialogue
+async def test_publishers_come_and_go_and_nothing_stays():
+    async with stage() as s:
+        for number in range(30):
+            publisher = await Publisher(s, agent_id=f"p{number}").register()
+            await publisher.publish(route(f"h{number}.dev.test"))
+            await publisher.go()
+        await asyncio.sleep(70)
+        gateway = s.gateway
+        assert not gateway.registry._pools
+        assert not gateway.registry._vacant
+        assert not gateway.registry._twins._quarrels
+        assert not len(gateway.published)
+        assert not len(gateway.last_seen)
+        assert repr(gateway.seats) == "<Seats 0 of clusters, 0 of tokens>"
+
+
+async def _asked(s: Any, target: str, host: str) -> Request:
+    request = Request(s.app, target=target, host=host)
+    request.body()
+    return await request.start().over()
+
+
+# --- seats
+
+
+@dialogue
+async def test_publishers_and_agents_of_a_cluster_cannot_shut_each_other_out():
+    async with stage(max_links_per_cluster=2) as s:
+        publishers = [await Publisher(s, agent_id=f"p{number}").register() for number in range(2)]
+        assert repr(s.gateway.seats) == "<Seats 2 of clusters, 2 of tokens>"
+        agents = []
+        for number in range(2):
+            agent = Dial(s, "/agent")
+            agent.say(text("register", {"agent_id": f"a{number}", "features": {"supports_yamux": True}}, "r1"))
+            await quiet()
+            agents.append(agent)
+        assert len(s.gateway.registry.links("c1")) == 2
+        assert len(s.gateway.registry.links()) == 4
+        agents[0].leave()
+        await agents[0].over()
+        third = await Publisher(s, agent_id="p3").register()
+        await third.over()
+        assert third.closed == (1013, "too_many_links")
+        assert repr(s.gateway.seats) == "<Seats 3 of clusters, 3 of tokens>"
+        await publishers[0].go()
+        fourth = await Publisher(s, agent_id="p4").register()
+        assert fourth.link.available
+        for each in (agents[1], publishers[1], fourth):
+            each.leave()
+            await each.over()
+        assert repr(s.gateway.seats) == "<Seats 0 of clusters, 0 of tokens>"
