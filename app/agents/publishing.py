@@ -27,7 +27,7 @@ class Publishing:
         """`request`: the agent's handshake."""
         self._gateway = gateway
         self._link = link
-        self._request = request
+        self._reached_at = reached_at(request)
         self._holder = Holder(link.cluster, link.publisher, link.token_hash, link.name, link.address)
         self._feed = Feed(link, gateway.in_wall_clock)
         self._loop = asyncio.get_running_loop()
@@ -64,7 +64,7 @@ class Publishing:
     def _work_off(self, envelope: messages.Envelope) -> None:
         self._next_at = self._loop.time() + publishing.LEAST_SECONDS
         gateway, link = self._gateway, self._link
-        request_id = envelope.request_id if len(envelope.request_id or "") <= messages.NAME_LIMIT else None
+        request_id = _id_of(envelope)
         grant = gateway.settings.grants.get(link.token_hash)
         if grant is None or grant.revoked or link.cluster not in grant.clusters:
             self._refuse("the token of this agent is no longer accepted for its cluster", request_id)
@@ -75,9 +75,8 @@ class Publishing:
             self._refuse(str(error), request_id)
             return
         watch = self._feed.seen if message.watch else None
-        answer = gateway.published.publish(
-            self._holder, grant, message, base_url=base_url(gateway, self._request), watch=watch
-        )
+        base_url = gateway.settings.public_url or self._reached_at
+        answer = gateway.published.publish(self._holder, grant, message, base_url=base_url, watch=watch)
         link.send_text("published", answer, request_id)
 
     def _refuse(self, why: str, request_id: str | None) -> None:
@@ -90,18 +89,20 @@ class Publishing:
 
 def decline(link: Link, envelope: messages.Envelope) -> None:
     """Answer `publish` on a link that is its cluster's."""
-    request_id = envelope.request_id if len(envelope.request_id or "") <= messages.NAME_LIMIT else None
     why = f"this link publishes nothing: its agent registered without features.{publishing.FEATURE}"
-    link.send_text("error", messages.Notice(error=why), request_id)
+    link.send_text("error", messages.Notice(error=why), _id_of(envelope))
 
 
-def base_url(gateway: Gateway, request: Request) -> str:
-    """Where clients reach the gateway: `public_url`, else, as far as scheme and port go, where the agent reached it."""
-    if gateway.settings.public_url is not None:
-        return gateway.settings.public_url
+def reached_at(request: Request) -> str:
+    """Where an agent reached the gateway, as far as scheme and port go. Without a `public_url` clients do so, too."""
     host = request.host.decode("latin-1")
     try:
         port = urlsplit(f"//{host}").port
     except ValueError:  # no port has this number
         port = None
     return f"{request.scheme}://localhost" + (f":{port}" if port is not None else "")
+
+
+def _id_of(envelope: messages.Envelope) -> str | None:
+    """What the answer has as its `request_id`: none where it is too long to be sent back."""
+    return envelope.request_id if len(envelope.request_id or "") <= messages.NAME_LIMIT else None

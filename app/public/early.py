@@ -25,7 +25,7 @@ from ..rules.routes import Route
 from . import records
 from .client_port import Handshake, HandshakeListener, HttpClient, HttpListener
 from .opening_call import BY_OPERATOR
-from .refusals import RefusedHandshake, RefusedRequest
+from .refusals import RefusedHandshake, RefusedRequest, page
 from .room import error_of
 
 logger = logging.getLogger("gateway")
@@ -105,16 +105,15 @@ class _Early(Record, ABC, Generic[Call]):
     async def _wait(self) -> None:
         try:
             routes = await self._gateway.wait_for_routes(self._host, self._request)
-        except TunnelError as error:
-            self._fail(error)
-        except Exception:
-            logger.exception("a call failed while it waited for its host to be published")
-            self._refuse(problems.INTERNAL)
-        else:
             if routes is None:
                 self._refuse(problems.NO_ROUTE)
             else:
                 self._begin_as(self._carry(routes))
+        except TunnelError as error:
+            self._fail(error)
+        except Exception:  # a bug: it ends only this call
+            logger.exception("a call failed that had to wait for its host to be published")
+            self._break()
 
     def _fail(self, error: TunnelError) -> None:
         self._refuse(problems.refusal_of(error, sent=False), problems.detail_of(error))
@@ -122,6 +121,10 @@ class _Early(Record, ABC, Generic[Call]):
     @abstractmethod
     def _refuse(self, problem: Problem, detail: str = "") -> None:
         """Have it refused, unless something has taken over already."""
+
+    @abstractmethod
+    def _break(self) -> None:
+        """A fault of ours ends it, and its client is told."""
 
     def _begin_as(self, call: Call) -> None:
         """Another call takes over, and began when this one did."""
@@ -235,6 +238,10 @@ class EarlyRequest(_Early[HttpListener]):
     def _refuse(self, problem: Problem, detail: str = "") -> None:
         self._begin_as(RefusedRequest(self._gateway, self._request, self._client, problem, detail))
 
+    def _break(self) -> None:
+        self.broke()
+        self._client.abort()
+
 
 class EarlyHandshake(_Early[HandshakeListener]):
     """A WebSocket's handshake. What its client tells goes to the call that took over."""
@@ -288,3 +295,7 @@ class EarlyHandshake(_Early[HandshakeListener]):
 
     def _refuse(self, problem: Problem, detail: str = "") -> None:
         self._begin_as(RefusedHandshake(self._gateway, self._request, self._client, problem, detail))
+
+    def _break(self) -> None:
+        self.broke()
+        self._client.refuse(*page(self._request, problems.INTERNAL))

@@ -73,6 +73,7 @@ def unrouted_call(gateway: Gateway, request: Request, client: HttpClient) -> Htt
     host = normalise_host(request.host.decode("latin-1"))
     if not gateway.is_to_come(host):
         return RefusedRequest(gateway, request, client, problems.NO_ROUTE)
+    gateway.open()
     return EarlyRequest(gateway, host, request, client, partial(request_call, gateway, request, client))
 
 
@@ -81,6 +82,7 @@ def unrouted_handshake(gateway: Gateway, request: Request, client: Handshake) ->
     host = normalise_host(request.host.decode("latin-1"))
     if not gateway.is_to_come(host):
         return RefusedHandshake(gateway, request, client, problems.NO_ROUTE)
+    gateway.open()
     carry = partial(_published_handshake, gateway, request, client)
     return EarlyHandshake(gateway, host, request, client, carry)
 

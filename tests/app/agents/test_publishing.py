@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from app.agents.publishing import Publishing, base_url
+from app.agents.publishing import Publishing
 from app.asgi.reading import read_scope
-from app.node.gateway import Gateway
 from app.rules.routes import Route, RouteTable
-from app.settings import Settings, token_hash
+from app.settings import token_hash
 from tests.app.agents.dial import Dial, text
 from tests.app.agents.publisher import GRANT, HOST, TOKEN, Publisher, route, stage
 from tests.fakes.asgi import Request, scope_of
@@ -205,12 +204,6 @@ async def test_where_its_routes_are_reached(public_url: str | None, scope: dict[
         await publisher.publish(route())
         assert publisher.answers()[0][1]["routes"][0]["url"] == url
         await publisher.go()
-
-
-def test_the_base_is_the_public_url_or_where_the_agent_dialled():
-    request = read_scope(scope_of("websocket", "/agent", host="gw.test:1234", scheme="wss"), None)
-    assert base_url(Gateway(Settings(public_url="https://gw.test")), request) == "https://gw.test"
-    assert base_url(Gateway(Settings()), request) == "https://localhost:1234"
 
 
 # --- its link beside others

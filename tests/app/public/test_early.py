@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from app.node.to_come import HostsToCome
+from app.public.http_call import HttpCall
+from app.public.websocket_call import WebSocketCall
 from app.published import Holder
 from app.settings import Grant, token_hash
 from tests.app.learned.claims import claim
@@ -324,6 +327,38 @@ async def test_each_is_logged_once_and_its_wait_counts(caplog: pytest.LogCapture
         await request.over()
     (line,) = [record.getMessage() for record in caplog.records if record.name == "gateway.access"]
     assert line.startswith(f"GET {HOST}/ 200 in 2000 ms, ")
+
+
+class BugError(Exception):
+    """Ours."""
+
+
+def broken(*_: object, **__: object) -> None:
+    raise BugError
+
+
+@pytest.mark.parametrize("where", ["while it waits", "when it begins"])
+@dialogue
+async def test_a_bug_ends_only_its_own_call(where: str, monkeypatch: pytest.MonkeyPatch):
+    async with started() as w:
+        if where == "while it waits":
+            monkeypatch.setattr(HostsToCome, "routes_of", broken)
+        else:
+            monkeypatch.setattr(HttpCall, "begin", broken)
+            monkeypatch.setattr(WebSocketCall, "begin", broken)
+        call = WebSocket(w.stage.app, host=HOST).start()
+        with Visitor(Front(w.stage)) as visitor, Visitor(Front(w.stage)) as browser:
+            visitor.ask(host=HOST)
+            browser.ask("/ws", HANDSHAKE, host=HOST)
+            await quiet()
+            w.publish()
+            await quiet()
+            assert visitor.wire.is_closing()
+            assert visitor.got == b""
+            assert browser.status == 500
+            assert not w.stage.gateway.exchanges
+        await call.over()
+        assert call.refusal is None or call.refusal[0] == 500
 
 
 # --- the door of our own
