@@ -84,12 +84,21 @@ class Holding:
     """All that one agent publishes."""
 
     holder: Holder
+    seed: str = ""
+    """The `name_seed` of its machine."""
     hosts: Hosts = field(default_factory=dict)
     count: int = 0
     """Of its routes."""
     gone_at: float | None = None
     watch: Watch | None = None
     """Told of each exchange that has ended."""
+
+    def is_left_to(self, holder: Holder, seed: str) -> bool:
+        """Whether it has no link, and another agent of the same machine and token may have its hosts."""
+        own = self.holder
+        return self.gone_at is not None and (own.cluster, own.token_hash, self.seed) == (
+            holder.cluster, holder.token_hash, seed,
+        )  # fmt: skip
 
     def replace(self, hosts: Hosts) -> None:
         """It publishes these, and nothing else."""
@@ -99,6 +108,3 @@ class Holding:
     def __iter__(self) -> Iterator[Publication]:
         for paths in self.hosts.values():
             yield from paths.values()
-
-    def __len__(self) -> int:
-        return self.count

@@ -47,13 +47,19 @@ class Reports:
 
     def granted(self, holder: Holder, wanted: WantedRoute) -> None:
         """A route that may have been refused before is published."""
-        self.refusals.forget(holder.cluster, wanted.host, wanted.path, agent=holder.agent_id)
+        self.refusals.forget(holder.cluster, _host_of(wanted), wanted.path, agent=holder.agent_id)
 
     def refuse(self, holder: Holder, wanted: WantedRoute, error: NotPublishedError) -> None:
         """A route is refused. Agents ask again, so only the first time says so."""
         self.refused[error.code.value] += 1
         new = self.refusals.refuse(
-            holder.cluster, wanted.host, wanted.path, error.code, error.cause, str(holder), agent=holder.agent_id
+            holder.cluster,
+            _host_of(wanted),
+            wanted.path,
+            error.code,
+            error.cause,
+            str(holder),
+            agent=holder.agent_id,
         )
         if new is not None:
             text = f"route {new.name} of {holder} rejected: {error.cause}"
@@ -65,6 +71,11 @@ class Reports:
             level=level, cluster=holder.cluster, agent=holder.agent_id, link=holder.link_name, address=holder.address,
             code=code, token=fingerprint(holder.token_hash),
         )  # fmt: skip
+
+
+def _host_of(wanted: WantedRoute) -> str:
+    """The host in the operator's words: a star where any name would do."""
+    return wanted.host or "*"
 
 
 def _named(names: list[str]) -> str:

@@ -2,8 +2,9 @@
 
 Invariants: one agent holds a host, with all its paths. A `publish` replaces all that its agent had, in one plain call:
 what its answer says is in force when it returns. Routes outlive their link by `LINGER_SECONDS`, so a reconnect is a
-wait; the same agent takes them over at once. A route that its token does not cover any more is kept but not served, and
-its host is free for others. Nothing is stored: an agent that comes back publishes again.
+wait; meanwhile the same agent takes them over at once, and so does another one of the same machine and token. A route
+that its token does not cover any more is kept but not served, and its host is free for others. Nothing is stored: an
+agent that comes back publishes again.
 
 Control hosts and hosts of the file come before published routes, which come before learned ones (`Gateway.routes_of`).
 """
@@ -18,10 +19,10 @@ from urllib.parse import urlsplit
 from tunnel.wire import publishing
 
 from ..learned import LearnedRoutes
-from ..learned.claims import covers
+from ..learned.claims import PREFIX_CHARACTERS, covers
 from ..learned.served import above
 from ..learned.stale import Stale
-from ..rules.routes import Route
+from ..rules.routes import HOST_FIELD_BYTES, Route
 from ..settings import Grant, Settings
 from .claims import NotPublishedError
 from .lately import Lately, Unpublished
@@ -148,7 +149,7 @@ class Published:
         own = holding.count if holding.holder.token_hash == holder.token_hash else 0
         offer = Offer(
             holding, holder, grant, message, self._settings,
-            taken=lambda host: self._taken(host, holding),
+            taken=lambda host: self._taken(host, holding, holder, message.name_seed),
             room=grant.max_published - self._per_token[holder.token_hash] + own,
             room_in_all=ROUTES_IN_ALL - self.count + holding.count,
             now=self._clock(),
@@ -156,7 +157,9 @@ class Published:
         address = _address(base_url)
         answers: list[publishing.PublishedRoute] = []
         for wanted in message.routes:
-            answer = publishing.PublishedRoute(key=wanted.key, host=wanted.host, path=wanted.path, url="")
+            answer = publishing.PublishedRoute(
+                key=wanted.key, host=wanted.host[:HOST_FIELD_BYTES], path=wanted.path[:PREFIX_CHARACTERS], url=""
+            )
             try:
                 one = offer.take(wanted)
             except NotPublishedError as error:
@@ -167,7 +170,7 @@ class Published:
                 answer.url = address.format(one.host) + one.path
                 self._reports.granted(holder, wanted)
             answers.append(answer)
-        self._take_over(holding, holder, watch)
+        self._take_over(holding, holder, message.name_seed, watch)
         self._replace(holding, offer.hosts, "its agent took it back")
         return publishing.Published(routes=answers)
 
@@ -196,7 +199,7 @@ class Published:
 
     # --- decisions
 
-    def _taken(self, host: str, holding: Holding) -> str | None:
+    def _taken(self, host: str, holding: Holding, holder: Holder, seed: str) -> str | None:
         """Who else has a host, in words for the operator. None: this agent has it, or may have it."""
         of_file = self._settings.routes.of_host(host)
         if of_file is not None:
@@ -205,10 +208,10 @@ class Published:
         if other is holding:
             return None
         if other is not None and self._covers(other, host):
-            return f"{other.holder} has published it"
+            return None if other.is_left_to(holder, seed) else f"{other.holder} has published it"
         for name in above(host) if len(self._learned) else ():
             cluster = self._learned.holder_of(name)
-            if cluster is not None and (name == host or cluster != holding.holder.cluster):
+            if cluster is not None and (name == host or cluster != holder.cluster):
                 return f"cluster {cluster} has registered {name}"
         return None
 
@@ -222,12 +225,12 @@ class Published:
 
     # --- changes
 
-    def _take_over(self, holding: Holding, holder: Holder, watch: Watch | None) -> None:
+    def _take_over(self, holding: Holding, holder: Holder, seed: str, watch: Watch | None) -> None:
         """The holder's routes are this link's from now on."""
         if holding.holder.token_hash != holder.token_hash:
             self._add(holding.holder, -holding.count)
             self._add(holder, holding.count)
-        holding.holder, holding.watch, holding.gone_at = holder, watch, None
+        holding.holder, holding.seed, holding.watch, holding.gone_at = holder, seed, watch, None
         self._gone.pop(holder.key, None)
 
     def _replace(self, holding: Holding, hosts: Hosts, why: str) -> None:
@@ -235,9 +238,9 @@ class Published:
         old, holder = holding.hosts, holding.holder
         for host in hosts:
             other = self._hosts.get(host)
-            if other is not None and other is not holding:  # its token does not cover the host any more
+            if other is not None and other is not holding:  # it is away, or its token does not cover the host any more
                 left = {name: paths for name, paths in other.hosts.items() if name != host}
-                self._replace(other, left, f"no token covers {host} for it, and {holder} took it over")
+                self._replace(other, left, f"{holder} took it over")
         gone = [one for one in holding if one.path not in hosts.get(one.host, ())]
         changed = [
             one
@@ -260,7 +263,8 @@ class Published:
         else:
             self._holdings.pop(holder.key, None)
             self._gone.pop(holder.key, None)
-        for host in {one.host: None for one in (*gone, *changed)}:
+        unserved = [host for host in hosts if host not in self._served]  # its holder's token may be another one now
+        for host in dict.fromkeys([*(one.host for one in (*gone, *changed)), *unserved]):
             self._refresh(host)
         if gone:
             self._reports.unpublished(holder, gone, why)

@@ -43,7 +43,7 @@ def why_no_route(gateway: Gateway, host: str, path: bytes) -> Cause:
         if learned.claim.host in names and _takes(learned, path):
             return Cause(Label.EXPIRED, _expired(learned))
     for refusal in reversed([*gateway.learned.refusals, *gateway.published.refusals]):
-        if _is_refused_name(refusal.name, names, path):
+        if _is_refused_name(refusal.name, [host] if refusal.agent else names, path):
             return Cause(Label.REFUSED, _refused(refusal))
     routes = gateway.routes_of(host)
     if routes is not None:

@@ -1,6 +1,8 @@
 """What may be published at all: one bad input after the other, and the names that the gateway gives."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.published import names
 from app.rules.rewrite import Rewrite
@@ -48,6 +50,28 @@ def test_a_bad_route(route: WantedRoute, code: str, error: str):
     assert answer.code == code
     assert error in answer.error
     assert (answer.url == "") is bool(code)
+
+
+TEXTS = st.text(max_size=300)
+
+
+@given(
+    st.builds(
+        WantedRoute,
+        key=st.just("k"), host=TEXTS | TEXTS.map("{}.a.test".format), path=TEXTS | TEXTS.map("/{}".format),
+        namespace=TEXTS | st.just("apps"), service=TEXTS | st.just("web"), port=st.integers(),
+        scheme=st.sampled_from(["http", "https", "x"]), server_name=TEXTS, host_header=TEXTS, add_prefix=TEXTS,
+        strip_prefix=st.booleans(),
+    )
+)  # fmt: skip
+def test_whatever_is_wanted_is_in_force_or_has_a_code(route: WantedRoute):
+    world = World()
+    (answer,) = world.publish("alice", route)
+    assert bool(answer.code) == bool(answer.error) == (not answer.url) == (len(world.set) == 0)
+    assert len(answer.host) < 300
+    assert len(answer.error) < 400
+    if not answer.code:
+        assert world.set.of_host(answer.host) is not None
 
 
 def test_an_address_or_a_key_that_is_there_twice():
@@ -99,16 +123,16 @@ def test_a_rewrite_is_that_of_its_path():
 
 def test_a_given_name_is_below_the_first_wildcard_and_stays():
     world, later = World(), World()
-    given, below, other = world.publish(
+    first, below, other = world.publish(
         "alice", wanted(key="5173"), wanted("*.both.test", key="8080"), wanted(key="3000"), seed="s"
     )
-    assert given.host == next(names.names_below(".a.test", cluster="a", seed="s", key="5173"))
-    assert given.url == f"https://{given.host}/"
+    assert first.host == next(names.names_below(".a.test", cluster="a", seed="s", key="5173"))
+    assert first.url == f"https://{first.host}/"
     assert below.host.endswith(".both.test")
-    assert other.host != given.host
-    assert later.publish("anna", wanted(key="5173"), seed="s")[0].host == given.host
-    assert later.publish("anna", wanted(key="5173"), seed="s")[0].host == given.host
-    assert world.publish("anna", wanted(key="5173"), seed="t")[0].host != given.host
+    assert other.host != first.host
+    assert later.publish("anna", wanted(key="5173"), seed="s")[0].host == first.host
+    assert later.publish("anna", wanted(key="5173"), seed="s")[0].host == first.host
+    assert world.publish("anna", wanted(key="5173"), seed="t")[0].host != first.host
 
 
 def test_a_name_is_what_was_written_down():

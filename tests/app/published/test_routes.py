@@ -277,6 +277,26 @@ def test_an_agent_that_comes_back_has_its_routes_at_once():
     assert world.told == ["route_published"]
 
 
+def test_another_agent_of_the_same_machine_has_what_one_that_is_away_left():
+    """Somebody kills one command, and starts another one with one port more."""
+    world = World()
+    (given, _) = world.publish("alice", wanted(key="1"), wanted("x.a.test"), seed="s")
+    assert [one.code for one in world.publish("anna", wanted("x.a.test"), seed="s")] == ["host_taken"]
+    world.lose("alice")
+    assert [one.code for one in world.publish("anna", wanted("x.a.test"), seed="t")] == ["host_taken"]
+    again, named = world.publish("anna", wanted(key="1"), wanted("x.a.test"), seed="s")
+    assert (again.host, named.code) == (given.host, "")
+    assert {one.holder.agent_id for one in world.set} == {"anna"}
+    assert world.publish("alice", wanted("x.a.test"), seed="s")[0].code == "host_taken"
+
+
+def test_another_token_takes_nothing_that_was_left():
+    world = World()
+    world.publish("alice", wanted("x.both.test"), seed="s")
+    world.lose("alice")
+    assert world.publish("bob", wanted("x.both.test"), seed="s")[0].code == "host_taken"
+
+
 def test_the_old_link_may_end_after_the_new_one_has_published():
     world = World()
     world.publish("alice", wanted("x.a.test"))
@@ -317,6 +337,18 @@ def test_an_agent_may_come_back_with_another_token():
     ]  # fmt: skip
     world.publish("anna", *(wanted(f"x{number}.a.test") for number in range(100)))
     assert len(world.set) == 102
+
+
+def test_an_agent_whose_token_was_revoked_comes_back_with_another_one():
+    world = World()
+    world.publish("alice", wanted("x.a.test"))
+    new = Grant(("a",), hosts=("*.a.test",))
+    world.apply(grants={b"a": replace(GRANTS[b"a"], revoked=True), b"new": new})
+    world.lose("alice")
+    assert world.set.of_host("x.a.test") is None
+    world.links["alice"] = Holder("a", "alice", b"new", "link-9", "192.0.2.1")
+    assert world.refused("alice", wanted("x.a.test")) == [""]
+    assert world.serves("x.a.test") == ["/ alice"]
 
 
 # --- waiting
