@@ -142,11 +142,12 @@ async def test_next(tmp_path: Path, processes: Processes) -> None:
         async with websocket(stack.url(KEPT, "/_next/hmr?id=x", "ws"), origin=origin(stack, KEPT)):
             pass
 
-    def acted(from_origin: str) -> Answer:
+    def acted(from_origin: str, name: str = "next") -> Answer:
         part = f'--x\r\nContent-Disposition: form-data; name="{action[1]}"\r\n\r\n\r\n--x--\r\n'
         fields = ("Content-Type: multipart/form-data; boundary=x", f"Origin: {from_origin}")
-        return asked(stack, "next", "/", *fields, method="POST", body=part.encode())
+        return asked(stack, name, "/", *fields, method="POST", body=part.encode())
 
     saved = acted(origin(stack, "next"))
     assert (saved.status, saved.one("location")) == (303, "/saved")
     assert acted(EVIL).status == 500
+    assert acted(origin(stack, KEPT), KEPT).status == 303  # it compares with X-Forwarded-Host
