@@ -19,9 +19,7 @@ from ..rules.request import Request
 from ..rules.rewrite import Rewrite
 from .forwarded import asked_host, readdressed
 
-_REFRESH: Final = re.compile(
-    rb"([0-9. \t]*[;,][ \t]*(?:url[ \t]*=[ \t]*)?)(?P<quote>['\"]?)([^'\"]*)(?P=quote)", re.IGNORECASE
-)
+_REFRESH: Final = re.compile(rb"([0-9. \t]*[;,][ \t]*(?:url[ \t]*=[ \t]*)?)(['\"]?)([^'\"]*)\2", re.IGNORECASE)
 _PORT: Final = re.compile(rb":[0-9]*\Z")
 _VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -39,6 +37,8 @@ def https_url(request: Request, public_url: str | None) -> bytes:
 
 def request_for_service(rewrite: Rewrite, request: Request) -> Request:
     """The request as its service gets it."""
+    if not rewrite.changes_addresses:
+        return request
     public, own = _addresses(rewrite, request)
     fields = _moved(request.fields, _ASKED, public, own)
     path = rewrite.path_of(request)
@@ -55,6 +55,8 @@ def request_for_service(rewrite: Rewrite, request: Request) -> Request:
 
 def fields_for_client(rewrite: Rewrite, request: Request, fields: Headers) -> Headers:
     """An answer's fields as the client of `request` gets them."""
+    if not rewrite.changes_addresses:
+        return fields
     public, own = _addresses(rewrite, request)
     return _moved(fields, _ANSWERED, own, public)
 

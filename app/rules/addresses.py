@@ -1,5 +1,4 @@
-"""Two addresses of one service: the public one, and the one that it has for itself. What names one is made to name the
-other.
+"""Two addresses of one service, the public one and its own: what names the one is made to name the other.
 
 Texts that name neither stay as they are, and so does what cannot be read. Nothing that is made here begins with two
 slashes: a browser would take what follows them for a host.

@@ -53,6 +53,11 @@ class Rewrite:
         return bool(self.strip_prefix or self.add_prefix)
 
     @property
+    def changes_addresses(self) -> bool:
+        """Whether the service believes itself at another address than the one that its clients ask for."""
+        return self.host_header is not None or self.changes_paths
+
+    @property
     def keys(self) -> dict[str, str | bool]:
         """By the keys of a `[[routes]]` entry; those that it does not have are left out."""
         host = (self.host_header or b"").decode("ascii")

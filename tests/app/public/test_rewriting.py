@@ -388,3 +388,9 @@ def test_nothing_is_done_on_other_routes(monkeypatch: pytest.MonkeyPatch):
     assert request_head(request(), Policy()).encoded is not None
     assert passes_unchanged(200, b"", Policy())
     assert answered(Policy(), [(b"Location", b"/x")]) == [(b"location", b"/x")]
+
+
+def test_a_route_that_only_redirects_changes_no_address():
+    fields = [(b"origin", b"http://me.dev.test"), (b"referer", b"https://me.dev.test/")]
+    came = request("/a", fields)
+    assert request_head(came, REDIRECTED).encoded == request_head(came, Policy()).encoded is not None

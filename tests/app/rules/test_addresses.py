@@ -1,6 +1,10 @@
 """What names one address is made to name the other; nothing else is touched."""
 
+import re
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from app.rules.addresses import Address, cookie_moved, origin_moved, path_moved, referer_moved, url_moved
 from tests.fakes.growth import FACTOR, calls_of, grows_linearly
@@ -176,6 +180,41 @@ def test_without_another_host_the_scheme_stays():
 )
 def test_a_referer(referer: bytes, moved: bytes):
     assert referer_moved(referer, PUBLIC, OWN) == moved
+
+
+# --- whatever is in them
+
+
+PIECES = [
+    "http:", "https:", "//", "/", "\\", "\t", "localhost:5173", "me.dev.test", "evil.test", "@", ":", "?", "#", "/base",
+    "/app", "..", ".", "x", ":80", ":443", "%2f", "LOCALHOST",
+]  # fmt: skip
+URLS = st.lists(st.sampled_from(PIECES), max_size=8).map(lambda pieces: "".join(pieces).encode())
+
+
+def host_of(url: bytes) -> bytes | None:
+    """Where a browser goes (WHATWG URL standard, basic URL parser). None: it stays at the host of the page."""
+    url = url.replace(b"\t", b"").replace(b"\\", b"/")
+    found = re.match(rb"(https?):", url, re.IGNORECASE)
+    rest = url[found.end() :] if found is not None else url
+    if found is None and not rest.startswith(b"//"):
+        return None
+    return re.split(rb"[/?#]", rest.lstrip(b"/"))[0].rpartition(b"@")[2].lower()
+
+
+@settings(max_examples=500)
+@given(URLS, st.sampled_from([b"", b"/app"]), st.sampled_from([b"", b"/base"]))
+def test_a_location_that_is_changed_leads_to_the_public_host(url: bytes, public: bytes, own: bytes):
+    moved = url_moved(url, OWN._replace(base=own), PUBLIC._replace(base=public))
+    if moved != url:
+        assert host_of(moved) in (None, PUBLIC.authority)
+
+
+@settings(max_examples=500)
+@given(URLS)
+def test_only_an_origin_of_ours_is_changed(url: bytes):
+    if origin_moved(url, PUBLIC, OWN) != url:
+        assert re.fullmatch(rb"https://me\.dev\.test(:443)?|http://me\.dev\.test(:80)?", url, re.IGNORECASE)
 
 
 # --- Set-Cookie
