@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from tunnel.agent import options, values
+from tunnel.agent import options, user_settings, values, view
 from tunnel.agent.proxies import is_name, is_usable, proxy_for
 from tunnel.agent.service.services import AllowPattern, ServiceEntry, ServiceRuleError
 from tunnel.text import NotTextError, check_pem_file, decoded
@@ -142,6 +142,20 @@ def command_line() -> options.CommandLine:
 def of_process(line: options.CommandLine) -> AgentSettings:
     """The settings of this process. Raises SettingsError."""
     return of(line, os.environ, socket.gethostname())
+
+
+def look(environment: Mapping[str, str] = os.environ) -> view.Look:
+    """What the environment says of the terminal (https://no-color.org)."""
+    return view.Look(moves=environment.get("TERM", "") not in {"", "dumb"}, colours=not environment.get("NO_COLOR"))
+
+
+def name_seed(environment: Mapping[str, str] = os.environ) -> user_settings.NameSeed:
+    """What gateways make this machine's names of; made on the first call. Raises SettingsError."""
+    user = environment.get("USER") or environment.get("USERNAME") or ""
+    try:
+        return user_settings.name_seed(user_settings.place(environment), socket.gethostname(), user)
+    except user_settings.UserSettingsError as error:
+        raise SettingsError(str(error)) from None
 
 
 def url_of_status(line: options.CommandLine, environment: Mapping[str, str] = os.environ) -> str:
