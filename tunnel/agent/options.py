@@ -54,7 +54,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _many(
         "--service",
         metavar="NAME.NAMESPACE:PORT=HOST:PORT",
-        help="a service that may be reached, and its address; repeatable",
+        help="a service that may be reached, and its address; a PORT alone is this machine's; repeatable",
     ),
     _many(
         "--allow",

@@ -142,7 +142,7 @@ REFUSED = [
     ("agent-id", "AGENT_ID", "a/b", "letters, digits"),
     ("dialect", "AGENT_DIALECT", "morse", "not available in this agent; available: yamux, json, chunk"),
     ("dialect", "AGENT_DIALECT", "JSON", "not available in this agent; available: yamux, json, chunk"),
-    ("service", "AGENT_SERVICE", "kuma:3001", "NAME.NAMESPACE:PORT=HOST:PORT"),
+    ("service", "AGENT_SERVICE", "kuma:3001", "run tunnel-agent http kuma:3001"),
     ("service", "AGENT_SERVICE", "kubernetes.default:443=h:1", "never reachable"),
     ("allow", "AGENT_ALLOW", "shop:80", "NAMESPACE/SERVICE:PORT"),
     ("cluster-domain", "AGENT_CLUSTER_DOMAIN", "a..b", "DNS domain"),
