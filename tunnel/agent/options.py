@@ -44,7 +44,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _many(
         "--gateway",
         metavar="URL",
-        help="ws://, wss://, http:// or https:// URL of a gateway; repeatable: one link to each",
+        help="https:// or http:// URL of a gateway, or the ws(s):// URL to dial; repeatable: one link to each",
     ),
     click.option("--token", help="the agent's token (better: --token-file or AGENT_TOKEN)"),
     click.option("--token-file", metavar="FILE", help="file with the token; read at each dial"),

@@ -15,14 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from tunnel.agent import options, user_settings, values, view
-from tunnel.agent.proxies import is_name, is_usable, proxy_for
+from tunnel.agent.proxies import is_usable, proxy_for
 from tunnel.agent.service.services import AllowPattern, ServiceEntry, ServiceRuleError
 from tunnel.text import NotTextError, check_pem_file, decoded
 
-_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 DEFAULT_HEALTH_PORT = 8081
 """Where `tunnel-agent status` asks unless told otherwise; the chart's default."""
@@ -224,33 +222,21 @@ def _variable(name: str) -> str:
 def _gateways(source: _Source, environment: Mapping[str, str]) -> tuple[GatewayAddress, ...]:
     gateways = source.many("gateway", lambda text: _gateway(text, environment))
     if not gateways:
-        raise SettingsError("--gateway (AGENT_GATEWAY): is required; for example wss://gateway.example.com/agent")
+        raise SettingsError("--gateway (AGENT_GATEWAY): is required; for example https://gateway.example.com")
     if len({gateway.url for gateway in gateways}) < len(gateways):
         raise SettingsError("--gateway (AGENT_GATEWAY): the same URL is given twice")
     return gateways
 
 
 def _gateway(text: str, environment: Mapping[str, str]) -> GatewayAddress:
-    url = urlsplit(text)
-    if "@" in url.netloc:
-        raise ValueError("credentials do not belong into the URL; use --token-file")
-    usable = (
-        url.scheme in _SCHEMES
-        and is_name(url.hostname or "")
-        and not url.fragment
-        and (url.port is None or url.port > 0)
-    )
-    if not usable or not re.fullmatch(r"[\x21-\x7e]+", text):
-        msg = f"{text!r} is not a ws://, wss://, http:// or https:// URL with a host"
-        raise ValueError(msg)
-    scheme = _SCHEMES[url.scheme]
+    url = values.gateway_url(text)
     host = url.hostname or ""
-    proxy = proxy_for(host, url.port or 443, environment) if scheme == "wss" else None
+    proxy = proxy_for(host, url.port or 443, environment) if url.scheme == "wss" else None
     if proxy is not None and not is_usable(proxy):
         raise ValueError(
             "the proxy in HTTPS_PROXY or ALL_PROXY is no http://, https://, socks4:// or socks5:// URL with a host"
         )
-    return GatewayAddress(url._replace(scheme=scheme).geturl(), f"{scheme}://{url.netloc}{url.path}", proxy)
+    return GatewayAddress(url.geturl(), f"{url.scheme}://{url.netloc}{url.path}", proxy)
 
 
 def _token(source: _Source) -> tuple[str | None, Path | None]:
