@@ -9,6 +9,7 @@ import asyncio
 import sys
 
 from tunnel.agent import log, options, runner, settings
+from tunnel.agent.source import SettingsError
 from tunnel.allocator import keep_freed_memory
 
 
@@ -16,7 +17,7 @@ def main() -> None:
     """Run the command that the command line names."""
     try:
         sys.exit(_main(settings.command_line()))
-    except settings.SettingsError as error:
+    except SettingsError as error:
         sys.stderr.write(f"{options.PROGRAM}: {error}\n")
         sys.exit(2)
 

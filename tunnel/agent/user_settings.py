@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from tunnel.agent.source import SettingsError
 from tunnel.text import NotTextError, decoded
 
 with contextlib.suppress(ImportError):
@@ -26,10 +27,6 @@ KEYS = ("gateway", "token", "name_seed")
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,4096}")
 _SEED = re.compile(r"[\x20-\x7e]{1,128}")
 _HEAD = "# Settings of tunnel-agent for this user. The token is a secret: keep this file to yourself.\n"
-
-
-class UserSettingsError(Exception):
-    """The file cannot be used; the text names it, and the key if it is one."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -62,7 +59,7 @@ def place(environment: Mapping[str, str]) -> Path | None:
 
 
 def load(file: Path | None) -> UserSettings:
-    """What the file says; nothing if there is none. Raises UserSettingsError."""
+    """What the file says; nothing if there is none. Raises SettingsError."""
     if file is None:
         return UserSettings()
     try:
@@ -70,16 +67,16 @@ def load(file: Path | None) -> UserSettings:
     except (FileNotFoundError, NotADirectoryError):
         return UserSettings()
     except OSError as error:
-        raise UserSettingsError(f"{file} cannot be read: {error.strerror or type(error).__name__}") from None
+        raise SettingsError(f"{file} cannot be read: {error.strerror or type(error).__name__}") from None
     except NotTextError as error:
-        raise UserSettingsError(f"{file} {error}") from None
+        raise SettingsError(f"{file} {error}") from None
     except tomllib.TOMLDecodeError as error:
-        raise UserSettingsError(f"{file} is no TOML: {_position(error)}") from None
+        raise SettingsError(f"{file} is no TOML: {_position(error)}") from None
     for key, value in content.items():
         if key not in KEYS:
-            raise UserSettingsError(f"{file}: {key[:40]!r} is no key of it; its keys are {', '.join(KEYS)}")
+            raise SettingsError(f"{file}: {key[:40]!r} is no key of it; its keys are {', '.join(KEYS)}")
         if not isinstance(value, str) or not (_SEED if key == "name_seed" else _PRINTABLE).fullmatch(value):
-            raise UserSettingsError(f"{file}: {key}: must be {_VALID[key]}")
+            raise SettingsError(f"{file}: {key}: must be {_VALID[key]}")
     return UserSettings(**content)
 
 
@@ -104,7 +101,7 @@ def exposed(file: Path) -> str:
 def change(file: Path, **values: str) -> UserSettings:
     """Write these keys, and keep the others; an empty value takes its key away. Returns what the file says now.
 
-    Raises UserSettingsError, and OSError where it cannot be written.
+    Raises SettingsError, and OSError where it cannot be written.
     """
     with _alone_in(_folder_of(file)):
         changed = replace(load(file), **values)
@@ -115,7 +112,7 @@ def change(file: Path, **values: str) -> UserSettings:
 def name_seed(file: Path | None, hostname: str, user: str) -> NameSeed:
     """The file's seed, which the first call makes. Where it cannot be kept: one of `hostname` and `user`.
 
-    Raises UserSettingsError.
+    Raises SettingsError.
     """
     known = load(file).name_seed
     if known:

@@ -7,7 +7,8 @@ import pytest
 import trustme
 
 from tunnel.agent import options
-from tunnel.agent.settings import SettingsError, read, url_of_status
+from tunnel.agent.settings import read, url_of_status
+from tunnel.agent.source import SettingsError
 from tunnel.version import VERSION
 
 GATEWAY = "ws://127.0.0.1:8080/agent"

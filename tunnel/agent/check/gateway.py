@@ -23,9 +23,10 @@ from tunnel.agent import reasons, units
 from tunnel.agent.check.findings import Finding, Findings
 from tunnel.agent.check.registration import Registration
 from tunnel.agent.control import Identity
+from tunnel.agent.gateways import GatewayAddress
 from tunnel.agent.keeper import CONNECT_SECONDS, HANDSHAKE_SECONDS
 from tunnel.agent.link import REGISTER_SECONDS
-from tunnel.agent.settings import AgentSettings, GatewayAddress
+from tunnel.agent.settings import AgentSettings
 from tunnel.agent.standing import Dial
 from tunnel.version import VERSION
 from tunnel.wire.messages import ENVELOPE_LIMIT_BYTES
