@@ -17,7 +17,7 @@ from pathlib import Path
 from tunnel.agent import gateways, options, token, user_settings, values, view
 from tunnel.agent.gateways import GatewayAddress
 from tunnel.agent.service.services import AllowPattern, ServiceEntry
-from tunnel.agent.source import SettingsError, Source, checked_as
+from tunnel.agent.source import SettingsError, Source, checked_as, variable_of
 from tunnel.agent.token import Token
 from tunnel.text import NotTextError, check_pem_file
 
@@ -56,6 +56,30 @@ class AgentSettings:
     def read_token(self) -> str:
         """The token to present now. Raises SettingsError."""
         return self.token.read()
+
+
+@dataclass(slots=True, frozen=True)
+class LoginSettings:
+    """What `tunnel-agent login` is told."""
+
+    file: Path
+    """The user's settings."""
+    gateway: str
+    """Its URL, as the user wrote it."""
+    address: GatewayAddress
+    cluster: str
+    """Empty: the one that the token is for."""
+    hostname: str
+    tls: ssl.SSLContext
+    token_file: Path | None
+    """None: the token comes from standard input."""
+    check: bool
+    instead: tuple[str, ...]
+    """Variables that are set, and used in place of the file."""
+
+    def with_token(self, text: str) -> AgentSettings:
+        """Those of an agent that would use this token."""
+        return AgentSettings((self.address,), self.cluster, "login", self.hostname, Token(text), tls=self.tls)
 
 
 def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> AgentSettings:
@@ -106,6 +130,44 @@ def command_line() -> options.CommandLine:
 def of_process(line: options.CommandLine) -> AgentSettings:
     """The settings of this process. Raises SettingsError."""
     return of(line, os.environ, socket.gethostname())
+
+
+def for_login(line: options.CommandLine, environment: Mapping[str, str], hostname: str) -> LoginSettings:
+    """What `login` is told. Raises SettingsError."""
+    source = Source(line.given, environment)
+    if source.given("token"):
+        raise SettingsError(
+            "--token: others on this machine can see it: give --token-file, or type the token when asked"
+        )
+    file = user_settings.place(environment)
+    if file is None:
+        raise SettingsError("this user has no home directory: set HOME or XDG_CONFIG_HOME")
+    texts = source.many("gateway", str) or tuple(filter(None, (user_settings.load(file).gateway,)))
+    if len(texts) != 1:
+        raise SettingsError("--gateway (AGENT_GATEWAY): login needs one; for example https://gateway.example.com")
+    (gateway,) = texts
+    names = ("gateway", "token_file", "token")
+    return LoginSettings(
+        file=file,
+        gateway=gateway,
+        address=source.checked("gateway", gateway, lambda text: gateways.address(text, environment)),
+        cluster=source.one("cluster", "", values.any_cluster),
+        hostname=hostname,
+        tls=_tls(source),
+        token_file=Path(str(line.given["token_file"])) if source.given("token_file") else None,
+        check=not source.given("no_check"),
+        instead=tuple(variable_of(name) for name in names if environment.get(variable_of(name))),
+    )
+
+
+def login_of_process(line: options.CommandLine) -> LoginSettings:
+    """The same for this process."""
+    return for_login(line, os.environ, socket.gethostname())
+
+
+def user_file_of_process() -> Path | None:
+    """Where this user's settings are."""
+    return user_settings.place(os.environ)
 
 
 def look(environment: Mapping[str, str] = os.environ) -> view.Look:

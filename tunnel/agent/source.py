@@ -23,7 +23,7 @@ class Source:
     def raw(self, name: str) -> str | None:
         """The text given for a single value, or None."""
         value = self._given.get(name)
-        return str(value) if value is not None else self.environment.get(_variable(name))
+        return str(value) if value is not None else self.environment.get(variable_of(name))
 
     def given(self, name: str) -> bool:
         """Whether it is on the command line."""
@@ -37,7 +37,7 @@ class Source:
     def many(self, name: str, parse: Callable[[str], Value]) -> tuple[Value, ...]:
         """All values: of a repeated option, or of a variable, separated by commas or blanks."""
         value = self._given.get(name)
-        texts = value if isinstance(value, list) else re.split(r"[,\s]+", self.environment.get(_variable(name), ""))
+        texts = value if isinstance(value, list) else re.split(r"[,\s]+", self.environment.get(variable_of(name), ""))
         return tuple(self.checked(name, text, parse) for text in texts if text)
 
     def checked(self, name: str, text: str, parse: Callable[[str], Value]) -> Value:
@@ -47,7 +47,7 @@ class Source:
 
 def names_of(name: str) -> str:
     """The option, and its variable in brackets."""
-    return f"--{name.replace('_', '-')} ({_variable(name)})"
+    return f"--{name.replace('_', '-')} ({variable_of(name)})"
 
 
 def checked_as(names: str, text: str, parse: Callable[[str], Value]) -> Value:
@@ -59,5 +59,6 @@ def checked_as(names: str, text: str, parse: Callable[[str], Value]) -> Value:
         raise SettingsError(msg) from None
 
 
-def _variable(name: str) -> str:
+def variable_of(name: str) -> str:
+    """The setting's variable."""
     return "AGENT_ID" if name == "agent_id" else f"AGENT_{name.upper()}"

@@ -60,7 +60,12 @@ def cluster(text: str) -> str:
     """The cluster's name; required."""
     if not text:
         raise ValueError("is required: the name of the cluster that this agent serves")
-    if not _AGENT_ID.fullmatch(text):
+    return any_cluster(text)
+
+
+def any_cluster(text: str) -> str:
+    """The cluster's name, or nothing where its token says which it is."""
+    if text and not _AGENT_ID.fullmatch(text):
         msg = f"{text!r} is not up to 128 letters, digits and . _ : -"
         raise ValueError(msg)
     return text
