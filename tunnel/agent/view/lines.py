@@ -31,10 +31,11 @@ def host_of(address: Address) -> str:
 
 
 def request(row: Row, *, with_host: bool) -> str:
-    """`2026-11-29T09:52:39Z 200 GET /x 12 ms 203.0.113.7`."""
+    """`2026-11-29T09:52:39Z 502 GET /x 12 ms 203.0.113.7 (service_refused)`."""
     moment = _moment(row)
     at = f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment is not None else _UNKNOWN_TIME
-    return f"{at} {status(row)} {method(row)} {where(row, with_host=with_host)} {duration(row)} {client(row)}"
+    parts = (at, status(row), method(row), where(row, with_host=with_host), duration(row), client(row), why(row))
+    return " ".join(filter(None, parts))
 
 
 def left_out(number: int) -> str:
@@ -49,9 +50,13 @@ def time_of_day(row: Row) -> str:
 
 
 def status(row: Row) -> str:
-    """`200`; of an exchange that failed with the reason too: `502 service_refused`."""
-    number = str(row.status) if 100 <= row.status <= 999 else "-"
-    return number if row.outcome in {"ok", ""} else f"{number} {clean(row.outcome, 40)}"
+    """`200`; without an answer `-`."""
+    return str(row.status) if 100 <= row.status <= 999 else "-"
+
+
+def why(row: Row) -> str:
+    """Of an exchange that failed: `(service_refused)`."""
+    return "" if row.outcome in {"ok", ""} else f"({clean(row.outcome, 40)})"
 
 
 def method(row: Row) -> str:

@@ -47,19 +47,23 @@ class Output:
                 return False
             self._waiting.append(data)
             self._waiting_bytes += len(data)
-            self._changed.notify()
+            self._changed.notify_all()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="view", daemon=True)
                 self._thread.start()
         return True
 
+    def flush(self, seconds: float) -> None:
+        """Wait until all is written, but no longer."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting_bytes, seconds)
+
     def close(self) -> None:
-        """Take nothing more, and wait a moment for what was taken."""
+        """Take nothing more, and wait a moment for what was taken. Idempotent."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join(CLOSING_SECONDS)
+            self._changed.notify_all()
+        self.flush(CLOSING_SECONDS)
 
     def _run(self) -> None:
         while data := self._next():
@@ -70,9 +74,11 @@ class Output:
                     self.dead = True
                     self._waiting.clear()
                     self._waiting_bytes = 0
+                    self._changed.notify_all()
                 return
             with self._changed:
                 self._waiting_bytes -= len(data)
+                self._changed.notify_all()
 
     def _next(self) -> bytes:
         """What is to be written now; empty once it is closed and written."""

@@ -15,6 +15,8 @@ from tunnel.agent.view.view import Address, Row
 class PlainView:
     """Lines to an output."""
 
+    takes_log = False
+
     def __init__(self, output: Output) -> None:
         self._output = output
         self._published: list[Address] = []

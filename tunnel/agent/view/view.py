@@ -39,6 +39,9 @@ class Row(Protocol):
 class View(Protocol):
     """Shows what it is told."""
 
+    takes_log: bool
+    """It has the terminal to itself: lines of the log there would spoil it, and are to become notes."""
+
     def published(self, addresses: Sequence[Address]) -> None:
         """These are all that is published now; those of before that are not among them are gone."""
 

@@ -1,0 +1,146 @@
+"""What the terminal shows: how the link is, what is published, what was said, and the last requests, the newest first.
+
+Sans I/O: told what happens, and asked for the lines that a window of some size has room for. Invariants: every text is
+clean (`text.py`); no line is wider than the window, and there are no more lines than it has; what is kept is bounded,
+however long it runs. A window that is too small loses the requests first and the link's state last.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from enum import StrEnum
+
+from tunnel.agent import units
+from tunnel.agent.view import lines
+from tunnel.agent.view.text import clean, fitted, padded, width
+from tunnel.agent.view.view import Address, Row
+
+MOST_COLUMNS, MOST_ROWS = 400, 200
+"""Of a larger window the rest stays empty."""
+_NOTES = 10
+_NOTES_SHOWN = 3
+_LEAST_PATH = 24
+"""Columns of a path below which others give way."""
+
+
+class Style(StrEnum):
+    """How a part of a line is meant to be read."""
+
+    PLAIN = "plain"
+    STRONG = "strong"
+    FAINT = "faint"
+    GOOD = "good"
+    ODD = "odd"
+    BAD = "bad"
+
+
+Line = list[tuple[Style, str]]
+"""Its parts, from left to right."""
+
+
+class Screen:
+    """All that a window may show."""
+
+    def __init__(self) -> None:
+        self.addresses: list[Address] = []
+        self.notes: deque[str] = deque(maxlen=_NOTES)
+        self._rows: deque[Row] = deque(maxlen=MOST_ROWS)
+        self._state = "starting"
+        self._well = False
+        self._round_trip: float | None = None
+        self._left_out = 0
+
+    def __repr__(self) -> str:
+        return f"<Screen {len(self.addresses)} published, {len(self._rows)} requests, {self._state!r}>"
+
+    def published(self, addresses: Sequence[Address]) -> None:
+        """See `View`."""
+        self.addresses = list(addresses)
+
+    def state(self, text: str, *, well: bool, round_trip: float | None) -> None:
+        """See `View`."""
+        self._state, self._well, self._round_trip = clean(text), well, round_trip
+
+    def requests(self, rows: Sequence[Row], left_out: int) -> None:
+        """See `View`."""
+        self._rows.extend(rows)
+        self._left_out += left_out
+
+    def note(self, text: str) -> None:
+        """See `View`."""
+        self.notes.append(clean(text))
+
+    def lines(self, columns: int, rows: int) -> list[Line]:
+        """What a window of this size shows."""
+        columns, rows = min(columns, MOST_COLUMNS), min(rows, MOST_ROWS)
+        shown = [self._state_line(), *self._address_lines(max(1, rows // 3))]
+        if self.notes:
+            shown += [[], *([(Style.ODD, note)] for note in list(self.notes)[-_NOTES_SHOWN:])]
+        room = rows - len(shown) - 2
+        if room > 0:
+            shown += [[], self._heading(), *self._request_lines(columns, room)]
+        return [_cut(line, columns) for line in shown[:rows]]
+
+    def _state_line(self) -> Line:
+        state = (Style.GOOD if self._well else Style.BAD, self._state)
+        if self._round_trip is None or not self._well:
+            return [state]
+        return [state, (Style.FAINT, f", round trip {units.milliseconds(self._round_trip)}")]
+
+    def _address_lines(self, most: int) -> list[Line]:
+        shown = self.addresses if len(self.addresses) <= most else self.addresses[: most - 1]
+        urls = [clean(address.url) for address in shown]
+        widest = max(map(width, urls), default=0)
+        made: list[Line] = [
+            [(Style.STRONG, padded(url, widest)), (Style.FAINT, " leads to "), (Style.PLAIN, clean(address.service))]
+            for address, url in zip(shown, urls, strict=True)
+        ]
+        if len(shown) < len(self.addresses):
+            made.append([(Style.FAINT, f"and {len(self.addresses) - len(shown)} more")])
+        return made
+
+    def _heading(self) -> Line:
+        if not self._rows:
+            return [(Style.FAINT, "no requests yet; Ctrl-C ends it")]
+        left_out = f" (left out {self._left_out})" if self._left_out else ""
+        return [(Style.FAINT, f"the last requests{left_out}; Ctrl-C ends it")]
+
+    def _request_lines(self, columns: int, most: int) -> list[Line]:
+        shown = list(self._rows)[: -most - 1 : -1]
+        with_host = len({lines.host_of(address) for address in self.addresses}) > 1
+        clients = [lines.client(row) for row in shown]
+        client_columns = max(map(width, clients), default=0)
+        path_columns = columns - len("12:00:00 200 OPTIONS ") - len(" 1000 min 30 s ") - client_columns
+        if path_columns < _LEAST_PATH:
+            path_columns, client_columns = path_columns + 1 + client_columns, 0
+        return [
+            _request_line(row, client if client_columns else "", path_columns, with_host=with_host)
+            for row, client in zip(shown, clients, strict=True)
+        ]
+
+
+def _request_line(row: Row, client: str, path_columns: int, *, with_host: bool) -> Line:
+    number = lines.status(row)
+    path = f"{lines.where(row, with_host=with_host)} {lines.why(row)}"
+    return [
+        (Style.FAINT, f"{lines.time_of_day(row):<8} "),
+        (_style_of(number), f"{number:<3} "),
+        (Style.PLAIN, f"{padded(lines.method(row), 7)} {padded(path, max(path_columns, 1))} "),
+        (Style.FAINT, f"{lines.duration(row):>13} {client}"),
+    ]
+
+
+def _style_of(number: str) -> Style:
+    return {"1": Style.GOOD, "2": Style.GOOD, "3": Style.PLAIN, "4": Style.ODD}.get(number[:1], Style.BAD)
+
+
+def _cut(line: Line, columns: int) -> Line:
+    """As much of it as fits."""
+    made: Line = []
+    for style, text in line:
+        shown = fitted(text, columns)
+        columns -= width(shown)
+        if shown:
+            made.append((style, shown))
+        if shown != text:
+            break
+    return made
