@@ -1,7 +1,7 @@
 """What views say of an address and of a request, in clean text. Pure."""
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from urllib.parse import urlsplit
 
 from tunnel.agent import units
@@ -32,7 +32,7 @@ def host_of(address: Address) -> str:
 
 def request(row: Row, *, with_host: bool) -> str:
     """`2026-11-29T09:52:39Z 502 GET /x 12 ms 203.0.113.7 (service_refused)`."""
-    moment = _moment(row)
+    moment = _moment(row, UTC)
     at = f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment is not None else _UNKNOWN_TIME
     parts = (at, status(row), method(row), where(row, with_host=with_host), duration(row), client(row), why(row))
     return " ".join(filter(None, parts))
@@ -45,8 +45,8 @@ def left_out(number: int) -> str:
 
 def time_of_day(row: Row) -> str:
     """When it began, by this machine's clock."""
-    moment = _moment(row)
-    return f"{moment.astimezone():%H:%M:%S}" if moment is not None else _UNKNOWN_TIME
+    moment = _moment(row, None)
+    return f"{moment:%H:%M:%S}" if moment is not None else _UNKNOWN_TIME
 
 
 def status(row: Row) -> str:
@@ -80,8 +80,10 @@ def client(row: Row) -> str:
     return clean(row.client, 64)
 
 
-def _moment(row: Row) -> datetime | None:
+def _moment(row: Row, zone: tzinfo | None) -> datetime | None:
+    """When it began, by the clocks of a zone; None: of this machine's."""
     try:
-        return datetime.fromisoformat(row.at)
-    except ValueError:
+        moment = datetime.fromisoformat(row.at)
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(zone)
+    except (ValueError, OverflowError, OSError):
         return None

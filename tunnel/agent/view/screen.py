@@ -107,26 +107,33 @@ class Screen:
     def _request_lines(self, columns: int, most: int) -> list[Line]:
         shown = list(self._rows)[: -most - 1 : -1]
         with_host = len({lines.host_of(address) for address in self.addresses}) > 1
+        paths = [(lines.where(row, with_host=with_host), lines.why(row)) for row in shown]
         clients = [lines.client(row) for row in shown]
         client_columns = max(map(width, clients), default=0)
         path_columns = columns - len("12:00:00 200 OPTIONS ") - len(" 1000 min 30 s ") - client_columns
         if path_columns < _LEAST_PATH:
-            path_columns, client_columns = path_columns + 1 + client_columns, 0
+            path_columns, clients = path_columns + 1 + client_columns, [""] * len(shown)
+        widest = max((width(path) + width(why) + bool(why) for path, why in paths), default=0)
+        path_columns = min(max(path_columns, 1), max(widest, _LEAST_PATH))
         return [
-            _request_line(row, client if client_columns else "", path_columns, with_host=with_host)
-            for row, client in zip(shown, clients, strict=True)
+            _request_line(row, _path_line(path, why, path_columns), client)
+            for row, (path, why), client in zip(shown, paths, clients, strict=True)
         ]
 
 
-def _request_line(row: Row, client: str, path_columns: int, *, with_host: bool) -> Line:
+def _request_line(row: Row, path: str, client: str) -> Line:
     number = lines.status(row)
-    path = f"{lines.where(row, with_host=with_host)} {lines.why(row)}"
     return [
         (Style.FAINT, f"{lines.time_of_day(row):<8} "),
         (_style_of(number), f"{number:<3} "),
-        (Style.PLAIN, f"{padded(lines.method(row), 7)} {padded(path, max(path_columns, 1))} "),
+        (Style.PLAIN, f"{padded(lines.method(row), 7)} {path} "),
         (Style.FAINT, f"{lines.duration(row):>13} {client}"),
     ]
+
+
+def _path_line(path: str, why: str, columns: int) -> str:
+    """The path gives way to the reason after it."""
+    return padded(f"{fitted(path, columns - width(why) - 1)} {why}" if why else path, columns)
 
 
 def _style_of(number: str) -> Style:
