@@ -108,26 +108,36 @@ class Screen:
         shown = list(self._rows)[: -most - 1 : -1]
         with_host = len({lines.host_of(address) for address in self.addresses}) > 1
         paths = [(lines.where(row, with_host=with_host), lines.why(row)) for row in shown]
-        clients = [lines.client(row) for row in shown]
-        client_columns = max(map(width, clients), default=0)
-        path_columns = columns - len("12:00:00 200 OPTIONS ") - len(" 1000 min 30 s ") - client_columns
-        if path_columns < _LEAST_PATH:
-            path_columns, clients = path_columns + 1 + client_columns, [""] * len(shown)
-        widest = max((width(path) + width(why) + bool(why) for path, why in paths), default=0)
-        path_columns = min(max(path_columns, 1), max(widest, _LEAST_PATH))
+        most_path = max((width(path) + width(why) + bool(why) for path, why in paths), default=0)
+        fields = [
+            [f"{lines.time_of_day(row):<8}" for row in shown],
+            [f"{lines.duration(row):>13}" for row in shown],
+            [lines.client(row) for row in shown],
+        ]
+        room = columns - len("200 OPTIONS ") - sum(_columns_of(field) for field in fields)
+        for number in (2, 1, 0):  # the client gives way to the path first, and the time last
+            if room < min(_LEAST_PATH, most_path):
+                room += _columns_of(fields[number])
+                fields[number] = [""] * len(shown)
+        path_columns = max(1, min(room, max(_LEAST_PATH, most_path)))
         return [
-            _request_line(row, _path_line(path, why, path_columns), client)
-            for row, (path, why), client in zip(shown, paths, clients, strict=True)
+            _request_line(row, _path_line(path, why, path_columns), time, duration, client)
+            for row, (path, why), time, duration, client in zip(shown, paths, *fields, strict=True)
         ]
 
 
-def _request_line(row: Row, path: str, client: str) -> Line:
+def _columns_of(field: Sequence[str]) -> int:
+    """With the blank beside it."""
+    return max(map(width, field), default=0) + 1
+
+
+def _request_line(row: Row, path: str, time: str, duration: str, client: str) -> Line:
     number = lines.status(row)
     return [
-        (Style.FAINT, f"{lines.time_of_day(row):<8} "),
+        (Style.FAINT, f"{time} " if time else ""),
         (_style_of(number), f"{number:<3} "),
-        (Style.PLAIN, f"{padded(lines.method(row), 7)} {path} "),
-        (Style.FAINT, f"{lines.duration(row):>13} {client}"),
+        (Style.PLAIN, f"{padded(lines.method(row), 7)} {path}"),
+        (Style.FAINT, "".join(f" {text}" for text in (duration, client) if text)),
     ]
 
 

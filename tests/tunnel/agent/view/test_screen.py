@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tests.tunnel.agent.view.rows import row
 from tests.tunnel.agent.view.test_text import TEXTS
-from tunnel.agent.view import Address
+from tunnel.agent.view import Address, lines
 from tunnel.agent.view.screen import MOST_COLUMNS, MOST_ROWS, Screen, Style
 from tunnel.agent.view.text import width
 
@@ -95,13 +95,21 @@ def test_a_small_window_keeps_the_state_and_the_addresses():
     assert "/49" in texts(screen, 80, 5)[-1]
 
 
-def test_a_narrow_window_gives_up_the_client_for_the_path():
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (100, "09:52:39 200 GET     /a/longer/path                   12 ms 2001:db8::1234:5678:9abc:def0"),
+        (60, "09:52:39 200 GET     /a/longer/path                   12 ms"),
+        (40, "09:52:39 200 GET     /a/longer/path"),
+        (30, "200 GET     /a/longer/path"),
+        (20, "200 GET     /a/long\u2026"),
+    ],
+)
+def test_a_narrow_window_gives_up_all_else_for_the_path(columns, shown, monkeypatch):
+    monkeypatch.setattr(lines, "time_of_day", lambda _row: "09:52:39")
     screen = connected()
     screen.requests([row("/a/longer/path", client="2001:db8::1234:5678:9abc:def0")], 0)
-    assert "2001:db8::1234:5678:9abc:def0" in texts(screen, 100)[-1]
-    narrow = texts(screen, 60)[-1]
-    assert "2001" not in narrow
-    assert "/a/longer/path" in narrow
+    assert texts(screen, columns)[-1] == shown
 
 
 def test_many_addresses_leave_room_for_requests():
