@@ -29,6 +29,10 @@ _SEED = re.compile(r"[\x20-\x7e]{1,128}")
 _HEAD = "# Settings of tunnel-agent for this user. The token is a secret: keep this file to yourself.\n"
 
 
+class UnreadableError(SettingsError):
+    """There is a file, or may be one, and the system does not let us read it."""
+
+
 @dataclass(slots=True, frozen=True)
 class UserSettings:
     """What the file says; a key that it does not have is empty."""
@@ -67,11 +71,11 @@ def load(file: Path | None) -> UserSettings:
     except (FileNotFoundError, NotADirectoryError):
         return UserSettings()
     except OSError as error:
-        raise SettingsError(f"{file} cannot be read: {error.strerror or type(error).__name__}") from None
+        raise UnreadableError(f"{file} cannot be read: {error.strerror or type(error).__name__}") from None
     except NotTextError as error:
         raise SettingsError(f"{file} {error}") from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{file} is no TOML: {_position(error)}") from None
+        raise SettingsError(f"{file} is not valid TOML{_position(error)}") from None
     for key, value in content.items():
         if key not in KEYS:
             raise SettingsError(f"{file}: {key[:40]!r} is no key of it; its keys are {', '.join(KEYS)}")
@@ -114,23 +118,30 @@ def name_seed(file: Path | None, hostname: str, user: str) -> NameSeed:
 
     Raises SettingsError.
     """
-    known = load(file).name_seed
-    if known:
-        return NameSeed(known)
+    if file is None:
+        return _derived(hostname, user, "this user has no home directory")
     try:
-        if file is None:
-            raise FileNotFoundError("this user has no home directory")
-        with _alone_in(_folder_of(file)):
-            now = load(file)
-            if not now.name_seed:
-                now = replace(now, name_seed=secrets.token_hex(16))
-                _write(file, now)
-        return NameSeed(now.name_seed)
+        known = load(file).name_seed
+        return NameSeed(known or _kept_seed(file))
+    except UnreadableError as error:
+        return _derived(hostname, user, str(error))
     except OSError as error:
-        derived = hashlib.sha256(f"{hostname}\0{user}".encode(errors="replace")).hexdigest()[:32]
-        why = error.strerror or str(error)
-        where = f"{file} cannot be written: {why}" if file is not None else why
-        return NameSeed(derived, f"{where}; given addresses may change, also when this machine's name does")
+        return _derived(hostname, user, f"{file} cannot be written: {error.strerror or type(error).__name__}")
+
+
+def _kept_seed(file: Path) -> str:
+    """A new one, unless another process was faster."""
+    with _alone_in(_folder_of(file)):
+        now = load(file)
+        if not now.name_seed:
+            now = replace(now, name_seed=secrets.token_hex(16))
+            _write(file, now)
+    return now.name_seed
+
+
+def _derived(hostname: str, user: str, why: str) -> NameSeed:
+    seed = hashlib.sha256(f"{hostname}\0{user}".encode(errors="replace")).hexdigest()[:32]
+    return NameSeed(seed, f"{why}; given addresses change when the name of this machine does")
 
 
 def _folder_of(file: Path) -> Path:
@@ -181,5 +192,5 @@ def _quoted(value: str) -> str:
 
 def _position(error: tomllib.TOMLDecodeError) -> str:
     """Without what stands there, which may be the token."""
-    found = re.search(r"\(at [a-z0-9 ,]+\)", str(error))
-    return f"it cannot be read {found.group()}" if found else "it cannot be read"
+    found = re.search(r" \(at [a-z0-9 ,]+\)", str(error))
+    return found.group() if found else ""
