@@ -11,13 +11,15 @@ from enum import StrEnum
 
 from tunnel.agent import units
 from tunnel.agent.view import lines
-from tunnel.agent.view.text import clean, fitted, padded, width
+from tunnel.agent.view.text import clean, fitted, padded, width, wrapped
 from tunnel.agent.view.view import Address, Row
 
 MOST_COLUMNS, MOST_ROWS = 400, 200
 """Of a larger window the rest stays empty."""
 _NOTES = 10
 _NOTES_SHOWN = 3
+_TEXT_LINES = 3
+"""Of the state, and of a note."""
 _LEAST_PATH = 24
 """Columns of a path below which others give way."""
 
@@ -72,19 +74,21 @@ class Screen:
     def lines(self, columns: int, rows: int) -> list[Line]:
         """What a window of this size shows."""
         columns, rows = min(columns, MOST_COLUMNS), min(rows, MOST_ROWS)
-        shown = [self._state_line(), *self._address_lines(max(1, rows // 3))]
+        shown = [*self._state_lines(columns), *self._address_lines(max(1, rows // 3))]
         if self.notes:
-            shown += [[], *([(Style.ODD, note)] for note in list(self.notes)[-_NOTES_SHOWN:])]
+            notes = list(self.notes)[-_NOTES_SHOWN:]
+            shown += [[], *([(Style.ODD, line)] for note in notes for line in wrapped(note, columns, _TEXT_LINES))]
         room = rows - len(shown) - 2
         if room > 0:
             shown += [[], self._heading(), *self._request_lines(columns, room)]
         return [_cut(line, columns) for line in shown[:rows]]
 
-    def _state_line(self) -> Line:
-        state = (Style.GOOD if self._well else Style.BAD, self._state)
-        if self._round_trip is None or not self._well:
-            return [state]
-        return [state, (Style.FAINT, f", round trip {units.milliseconds(self._round_trip)}")]
+    def _state_lines(self, columns: int) -> list[Line]:
+        style = Style.GOOD if self._well else Style.BAD
+        made: list[Line] = [[(style, line)] for line in wrapped(self._state, columns, _TEXT_LINES)]
+        if self._round_trip is not None and self._well:
+            made[-1].append((Style.FAINT, f", round trip {units.milliseconds(self._round_trip)}"))
+        return made
 
     def _address_lines(self, most: int) -> list[Line]:
         shown = self.addresses if len(self.addresses) <= most else self.addresses[: most - 1]

@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Sequence
 
 from tunnel.agent.view.output import Output
@@ -74,7 +75,7 @@ class TerminalView:
 
     def note(self, text: str) -> None:
         """See `View`."""
-        self._screen.note(text)
+        self._screen.note(f"{time.strftime('%H:%M:%S')} {text}")
         self._changed()
 
     def close(self) -> None:

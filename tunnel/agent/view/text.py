@@ -32,21 +32,36 @@ def fitted(text: str, columns: int) -> str:
     """The beginning of a clean text that fits, with a mark where it was cut."""
     if width(text) <= columns:
         return text
-    if columns < 1:
-        return ""
-    taken, used = [], 0
-    for character in text:
-        used += width(character)
-        if used > columns - 1:
+    return _beginning(text, columns - 1) + CUT if columns > 0 else ""
+
+
+def wrapped(text: str, columns: int, most: int) -> list[str]:
+    """A clean text in lines that are broken between words and fit; what `most` lines have no room for is cut."""
+    made: list[str] = []
+    while len(made) < most - 1 and width(text) > columns:
+        line = _beginning(text, columns)
+        if text[len(line)] != " ":
+            line = line.rpartition(" ")[0] or line
+        if not line:
             break
-        taken.append(character)
-    return "".join(taken) + CUT
+        made.append(line)
+        text = text[len(line) :].lstrip(" ")
+    return [*made, fitted(text, columns)]
 
 
 def padded(text: str, columns: int) -> str:
     """A clean text in exactly `columns`: cut, or filled with blanks."""
     shown = fitted(text, columns)
     return shown + " " * (columns - width(shown))
+
+
+def _beginning(text: str, columns: int) -> str:
+    used = 0
+    for number, character in enumerate(text):
+        used += width(character)
+        if used > columns:
+            return text[:number]
+    return text
 
 
 def _is_plain(character: str) -> bool:

@@ -91,7 +91,8 @@ def test_a_small_window_keeps_the_state_and_the_addresses():
     screen.requests([row(f"/{number}") for number in range(50)], 0)
     assert texts(screen, 80, 1) == ["connected to wss://h/agent, round trip 12 ms"]
     assert texts(screen, 80, 3)[1] == "https://me.example.com/ leads to http://localhost:5173"
-    assert texts(screen, 9, 2) == ["connecte\u2026", "https://\u2026"]
+    assert texts(screen, 9, 2) == ["connected", "to"]
+    assert texts(screen, 30, 3)[1] == "https://me.example.com/ leads\u2026"
     assert "/49" in texts(screen, 80, 5)[-1]
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import time
 
 import pytest
 
@@ -80,6 +81,7 @@ class World:
         self.loop, self.output = Loop(), Output()
         self.size = os.terminal_size((80, 24))
         monkeypatch.setattr(asyncio, "get_running_loop", lambda: self.loop)
+        monkeypatch.setattr(time, "strftime", lambda *_: "09:52:39")
         monkeypatch.setattr(os, "get_terminal_size", lambda _descriptor: self.size)
         self.view = TerminalView(self.output, 1, colours=colours)
 
@@ -101,7 +103,7 @@ def test_it_enters_draws_and_leaves(world):
     assert world.view.takes_log
     world.view.close()
     world.view.close()
-    assert world.output.taken() == [LEAVE + "the gateway is too old\r\n"]
+    assert world.output.taken() == [LEAVE + "09:52:39 the gateway is too old\r\n"]
     assert world.output.closed
     assert world.loop.signals == {}
     assert all(timer.cancelled for timer in world.loop.timers)
@@ -161,11 +163,11 @@ def test_a_changed_window_is_drawn_anew(world):
     world.size = os.terminal_size((10, 2))
     world.loop.signals[signal.SIGWINCH]()
     world.loop.advance(1)
-    assert world.output.taken() == ["\x1b[H\x1b[Ka longer \u2026\r\n\x1b[J"]
+    assert world.output.taken() == ["\x1b[H\x1b[Ka longer\r\n\x1b[Kstate than"]
     world.size = os.terminal_size((0, 0))
     world.loop.signals[signal.SIGWINCH]()
     world.loop.advance(1)
-    assert "a longer state than fits" in world.output.taken()[0]
+    assert "\x1b[Ka longer state than fits\r\n" in world.output.taken()[0]
 
 
 def test_ctrl_z_gives_the_terminal_back_meanwhile(world, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunnel.agent.view.text import clean, fitted, padded, width
+from tunnel.agent.view.text import clean, fitted, padded, width, wrapped
 
 TEXTS = st.one_of(
     st.text(max_size=60), st.binary(max_size=60).map(lambda raw: raw.decode("latin-1")),
@@ -55,6 +55,32 @@ def test_width(text, columns):
 def test_what_fits(text, columns, shown):
     assert fitted(text, columns) == shown
     assert width(padded(text, columns)) == columns
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "most", "lines"),
+    [
+        ("", 5, 3, [""]),
+        ("one two", 7, 3, ["one two"]),
+        ("one two three", 7, 3, ["one two", "three"]),
+        ("one two three", 8, 3, ["one two", "three"]),
+        ("one two three four", 5, 3, ["one", "two", "thre\u2026"]),
+        ("one two three", 5, 1, ["one \u2026"]),
+        ("abcdefgh", 3, 3, ["abc", "def", "gh"]),
+        ("\u6f22\u5b57\u6f22", 3, 3, ["\u6f22", "\u5b57", "\u6f22"]),
+        ("\u6f22\u5b57", 1, 3, ["\u2026"]),
+        ("abc", 0, 3, [""]),
+    ],
+)
+def test_where_lines_are_broken(text, columns, most, lines):
+    assert wrapped(text, columns, most) == lines
+
+
+@given(TEXTS, st.integers(0, 40), st.integers(1, 5))
+def test_every_broken_line_fits(text, columns, most):
+    lines = wrapped(clean(text), columns, most)
+    assert 1 <= len(lines) <= most
+    assert max(map(width, lines)) <= columns
 
 
 def test_a_long_text_is_cut_before_it_is_looked_at():
