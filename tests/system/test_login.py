@@ -49,11 +49,17 @@ def test_from_login_to_logout(own_stack: Make) -> None:
     )
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
+    file.chmod(0o644)
+    checked = run(stack, "check", "--cluster", "c1")
+    assert checked.returncode == 0
+    assert checked.stderr == f"tunnel-agent: others can read the token in {file}: run chmod 600 {file}\n"
+
     service = next(iter(stack.services.values()))
     entry = f"{service.name}.{NAMESPACE}:{service.public_port}={service.port}"  # a port alone: of this machine
     agent = stack.processes.python(
         "agent logged in", "tunnel.agent", "--cluster", "c1", "--service", entry, HOME=str(stack.folder)
     )
+    agent.wait_line(f"others can read the token in {file}")
     agent.wait_line("ready: cluster c1 serves through")
     request = urllib.request.Request(f"{gateway}/small?n=1", headers={"Host": service.host})
     with urllib.request.urlopen(request, timeout=30) as answer:

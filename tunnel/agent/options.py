@@ -116,7 +116,8 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
 def commands(context: click.Context, /, **given: Text) -> None:
     """Serves a cluster through a tunnel gateway.
 
-    Without a command it runs the agent. Each option may be a variable instead: --gateway is AGENT_GATEWAY.
+    Without a command it runs the agent. Each option may be a variable instead: --gateway is AGENT_GATEWAY. `login`
+    keeps gateway and token, so that they can be left out.
     """
     context.obj = CommandLine("run", given)
 
@@ -148,9 +149,13 @@ def status(context: click.Context, /, **given: Text) -> None:
 
 
 @commands.command()
-@_many("--gateway", metavar="URL", help="https:// or http:// URL of the gateway; default: AGENT_GATEWAY, or as before")
+@_many(
+    "--gateway",
+    metavar="URL",
+    help="https:// or http:// URL of the gateway; default: AGENT_GATEWAY, or the one that is kept",
+)
 @click.option(
-    "--token-file", metavar="FILE", help="file with the token; default: standard input, asked for on a terminal"
+    "--token-file", metavar="FILE", help="file with the token; default: standard input; on a terminal you are asked"
 )
 @click.option("--cluster", help="needed if the token is for several clusters")
 @_ca_file

@@ -19,6 +19,7 @@ _IN_FRONT = "what stands in front of the gateway cannot reach it: check that the
 _ELSEWHERE = "it sends us elsewhere, which we do not follow: write the final URL into --gateway"
 _PATH = "check the path of --gateway; a gateway's is /agent, and https://HOST or https://HOST/PREFIX leads there"
 _ADVICE = {
+    200: f"what answers there is no gateway, or has something else at this path: {_PATH}",
     301: _ELSEWHERE,
     302: _ELSEWHERE,
     307: _ELSEWHERE,

@@ -46,7 +46,8 @@ class Token:
             meant = checked_as(f"{file}: gateway", user.gateway, values.gateway_url).geturl()
             other = next((gateway.label for gateway in self.gateways if gateway.url != meant), None)
             if other is not None:
-                msg = f"{_OPTIONS}: one of them is required: the token in {file} is for {user.gateway}, not {other}"
+                kept = user.gateway.partition("?")[0]
+                msg = f"{_OPTIONS}: one of them is required: the token in {file} is for {kept}, not {other}"
                 raise SettingsError(msg)
         return user.token
 

@@ -53,6 +53,7 @@ PROXIED = "HTTP proxy rejected connection with status 407"
             Dial.REFUSED,
             f"{ANSWERED} 404: nothing for agents at this path: {PATH}",
         ),
+        (answer(200, b"<html>"), Dial.REFUSED, f"{ANSWERED} 200: what answers there is no gateway, or"),
         (answer(418), Dial.REFUSED, f"{ANSWERED} 418"),
         (answer(302), Dial.REFUSED, f"{ANSWERED} 302: it sends us elsewhere"),
         (WSHandshakeError("no header"), Dial.REFUSED, "no WebSocket handshake: no header"),

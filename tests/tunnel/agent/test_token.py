@@ -78,6 +78,14 @@ def test_the_token_is_told_to_no_other_gateway(home):
         access(["--gateway", "https://kept", "--gateway", "https://given"], environment)
 
 
+def test_the_query_of_a_gateway_is_not_shown(home):
+    environment, file = home
+    user_settings.change(file, gateway="https://kept?key=hush")
+    with pytest.raises(SettingsError, match="is for https://kept, not") as caught:
+        access(["--gateway", "https://given"], environment)
+    assert "hush" not in str(caught.value)
+
+
 def test_a_token_that_was_kept_without_a_gateway_is_for_any(home):
     environment, file = home
     user_settings.change(file, gateway="")

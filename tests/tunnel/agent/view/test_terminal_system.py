@@ -14,8 +14,10 @@ import termios
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from tests.system.process import wait_until
 from tunnel.agent.view.terminal import ENTER, LEAVE
 
 pytestmark = [pytest.mark.system, pytest.mark.skipif(sys.platform == "win32", reason="no pty")]
@@ -108,6 +110,19 @@ def test_a_terminal_that_was_stopped_does_not_keep_the_program():
         terminal.type(b"\x13")  # Ctrl-S: it writes into a terminal that takes nothing
         terminal.process.send_signal(signal.SIGINT)
         assert terminal.process.wait(WAIT_SECONDS) == 0
+
+
+def test_ctrl_z_and_back():
+    with Terminal(80, 12) as terminal:
+        terminal.read_until(lambda came: len(frames_of(came)) > 1)
+        terminal.type(b"\x1a")
+        terminal.read_until(lambda came: came.endswith(LEAVE))
+        program = psutil.Process(terminal.process.pid)
+        wait_until(lambda: program.status() == psutil.STATUS_STOPPED, WAIT_SECONDS, "it is stopped")
+        terminal.process.send_signal(signal.SIGCONT)
+        terminal.read_until(lambda came: ENTER in came and len(frames_of(came)) > 1)
+        terminal.type(b"\x03")
+        assert terminal.end() == 0
 
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"TERM": ""}])
