@@ -17,7 +17,7 @@ from pathlib import Path
 from tunnel.agent import gateways, options, token, user_settings, values, view
 from tunnel.agent.gateways import GatewayAddress
 from tunnel.agent.service.services import AllowPattern, ServiceEntry
-from tunnel.agent.source import SettingsError, Source, checked_as, variable_of
+from tunnel.agent.source import SettingsError, Source, checked_as, names_of, variable_of
 from tunnel.agent.token import Token
 from tunnel.text import NotTextError, check_pem_file
 
@@ -142,21 +142,23 @@ def for_login(line: options.CommandLine, environment: Mapping[str, str], hostnam
     file = user_settings.place(environment)
     if file is None:
         raise SettingsError("this user has no home directory: set HOME or XDG_CONFIG_HOME")
-    texts = source.many("gateway", str) or tuple(filter(None, (user_settings.load(file).gateway,)))
+    names, texts = names_of("gateway"), source.many("gateway", str)
+    if not texts:
+        names, texts = f"{file}: gateway", tuple(filter(None, (user_settings.load(file).gateway,)))
     if len(texts) != 1:
         raise SettingsError("--gateway (AGENT_GATEWAY): login needs one; for example https://gateway.example.com")
     (gateway,) = texts
-    names = ("gateway", "token_file", "token")
+    variables = map(variable_of, ("gateway", "token_file", "token"))
     return LoginSettings(
         file=file,
         gateway=gateway,
-        address=source.checked("gateway", gateway, lambda text: gateways.address(text, environment)),
+        address=checked_as(names, gateway, lambda text: gateways.address(text, environment)),
         cluster=source.one("cluster", "", values.any_cluster),
         hostname=hostname,
         tls=_tls(source),
         token_file=Path(str(line.given["token_file"])) if source.given("token_file") else None,
         check=not source.given("no_check"),
-        instead=tuple(variable_of(name) for name in names if environment.get(variable_of(name))),
+        instead=tuple(variable for variable in variables if environment.get(variable)),
     )
 
 

@@ -26,6 +26,11 @@ with contextlib.suppress(ImportError):
 KEYS = ("gateway", "token", "name_seed")
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,4096}")
 _SEED = re.compile(r"[\x20-\x7e]{1,128}")
+_VALID = {
+    "gateway": 'the URL of one gateway in quotes, such as "https://tunnel.example.com"',
+    "token": "a text in quotes, of printable characters without blanks",
+    "name_seed": "a text in quotes, of 1 to 128 printable ASCII characters",
+}
 _HEAD = "# Settings of tunnel-agent for this user. The token is a secret: keep this file to yourself.\n"
 
 
@@ -84,22 +89,17 @@ def load(file: Path | None) -> UserSettings:
     return UserSettings(**content)
 
 
-_VALID = {
-    "gateway": 'the URL of one gateway in quotes, such as "https://tunnel.example.com"',
-    "token": "a text in quotes, of printable characters without blanks",
-    "name_seed": "a text in quotes, of 1 to 128 printable ASCII characters",
-}
-
-
 def exposed(file: Path) -> str:
-    """A warning if others may read the file's token; else empty."""
+    """A warning if others may read the file with the token, or change it; else empty."""
     if sys.platform == "win32":  # the folder is the user's own
         return ""
     try:
         mode = stat.S_IMODE(file.stat().st_mode)
     except OSError:
         return ""
-    return f"others can read the token in {file}: run chmod 600 {file}" if mode & 0o077 else ""
+    if not mode & 0o066:
+        return ""
+    return f"others can {'read the token in' if mode & 0o044 else 'change'} {file}: run chmod 600 {file}"
 
 
 def change(file: Path, **values: str) -> UserSettings:

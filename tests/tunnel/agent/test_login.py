@@ -146,6 +146,12 @@ def test_wrong_settings(world, arguments, said):
         world.run(*arguments)
 
 
+def test_a_mistyped_gateway_in_the_file_is_named_with_it(world):
+    user_settings.change(world.file, gateway="tunnel.example.com")
+    with pytest.raises(SettingsError, match=r"settings.toml: gateway: .* is it https://tunnel.example.com[?]"):
+        world.run()
+
+
 def test_a_token_on_the_command_line_is_refused_and_not_shown(world):
     line = parse(["--token", TOKEN, "login", "--gateway", GATEWAY])
     with pytest.raises(SettingsError, match="--token: others on this machine can see it") as caught:

@@ -119,10 +119,13 @@ def test_what_is_written_is_for_its_user_only(file):
 
 
 @posix
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o622])
-def test_a_file_that_others_reach_is_warned_of_and_mended_when_it_is_written(file, mode):
+@pytest.mark.parametrize(
+    ("mode", "what"),
+    [(0o640, "read the token in"), (0o604, "read the token in"), (0o666, "read the token in"), (0o622, "change")],
+)
+def test_a_file_that_others_reach_is_warned_of_and_mended_when_it_is_written(file, mode, what):
     written(file, "token = 't'").chmod(mode)
-    assert exposed(file) == f"others can read the token in {file}: run chmod 600 {file}"
+    assert exposed(file) == f"others can {what} {file}: run chmod 600 {file}"
     change(file, token="t-2")
     assert exposed(file) == ""
 

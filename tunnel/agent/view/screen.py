@@ -47,7 +47,7 @@ class Screen:
         self.notes: deque[str] = deque(maxlen=_NOTES)
         self._rows: deque[Row] = deque(maxlen=MOST_ROWS)
         self._state = "starting"
-        self._well = False
+        self._well = self._served = False
         self._round_trip: float | None = None
         self._left_out = 0
 
@@ -61,6 +61,7 @@ class Screen:
     def state(self, text: str, *, well: bool, round_trip: float | None) -> None:
         """See `View`."""
         self._state, self._well, self._round_trip = clean(text), well, round_trip
+        self._served = self._served or well
 
     def requests(self, rows: Sequence[Row], left_out: int) -> None:
         """See `View`."""
@@ -84,7 +85,7 @@ class Screen:
         return [_cut(line, columns) for line in shown[:rows]]
 
     def _state_lines(self, columns: int) -> list[Line]:
-        style = Style.GOOD if self._well else Style.BAD
+        style = Style.GOOD if self._well else Style.BAD if self._served else Style.ODD
         made: list[Line] = [[(style, line)] for line in wrapped(self._state, columns, _TEXT_LINES)]
         if self._round_trip is not None and self._well:
             made[-1].append((Style.FAINT, f", round trip {units.milliseconds(self._round_trip)}"))

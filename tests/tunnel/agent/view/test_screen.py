@@ -31,6 +31,7 @@ def connected():
 
 def test_before_anything_happened():
     assert texts(Screen()) == ["starting", "", "no requests yet; Ctrl-C ends it"]
+    assert Screen().lines(80, 24)[0] == [(Style.ODD, "starting")]
 
 
 def test_a_publisher_at_work():
