@@ -1,7 +1,7 @@
 """`python -m tunnel.agent`, and the console script `tunnel-agent`.
 
 Without a command it runs the agent: exits with 0 after SIGTERM or SIGINT, and with 2 and one line on standard error for
-a setting that cannot be used. `check` and `status` say in `options.py` what they exit with; wrong settings are 2 there
+a setting that cannot be used. The other commands say in `options.py` what they exit with; wrong settings are 2 there
 too.
 """
 
@@ -9,6 +9,7 @@ import asyncio
 import sys
 
 from tunnel.agent import log, options, runner, settings
+from tunnel.agent.source import SettingsError
 from tunnel.allocator import keep_freed_memory
 
 
@@ -16,7 +17,7 @@ def main() -> None:
     """Run the command that the command line names."""
     try:
         sys.exit(_main(settings.command_line()))
-    except settings.SettingsError as error:
+    except SettingsError as error:
         sys.stderr.write(f"{options.PROGRAM}: {error}\n")
         sys.exit(2)
 
@@ -25,13 +26,21 @@ def _main(line: options.CommandLine) -> int:
     """The exit status. Raises SettingsError."""
     as_json = line.given.get("json") is not None
     if line.command == "status":
-        from tunnel.agent import status  # noqa: PLC0415 (a running agent needs neither command)
+        from tunnel.agent import status  # noqa: PLC0415 (a running agent needs no other command)
 
         return status.main(settings.url_of_status(line), as_json=as_json)
+    if line.command in {"login", "logout"}:
+        from tunnel.agent import login  # noqa: PLC0415
+
+        if line.command == "login":
+            return login.log_in(settings.login_of_process(line))
+        return login.log_out(settings.user_file_of_process())
     chosen = settings.of_process(line)
     if line.command == "check":
         from tunnel.agent.check import command  # noqa: PLC0415
 
+        if chosen.token.warning:
+            sys.stderr.write(f"{options.PROGRAM}: {chosen.token.warning}\n")
         return command.main(chosen, as_json=as_json)
     log.configure(chosen.log_format, chosen.log_level)
     runner.allow_many_connections()

@@ -116,6 +116,11 @@ class Control:
         return "" if self.agreed or self._dialect != "yamux" else "gateway_hello"
 
     @property
+    def cluster(self) -> str:
+        """The cluster that the gateway took this agent for; empty before that."""
+        return self._cluster_id
+
+    @property
     def in_message(self) -> bool:
         """Whether the message is unfinished: continuation frames belong to it."""
         return bool(self._fragments)

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from picows import ws_connect
 
 from tunnel.agent import reasons
+from tunnel.agent.gateways import GatewayAddress
 from tunnel.agent.link import GatewayLink, Terms
 from tunnel.agent.reconnect import Backoff, Outcome, least_delay
-from tunnel.agent.settings import GatewayAddress, SettingsError
+from tunnel.agent.source import SettingsError
 from tunnel.agent.standing import Dial, Standing, State
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ fill a disk.
 import asyncio
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from tunnel.log_lines import JsonFormatter, TextFormatter
 
@@ -17,14 +17,26 @@ QUOTA_THINGS = 256
 """Remembered, each with its own quota: 40 KB."""
 
 
-def configure(log_format: str, log_level: str) -> None:
-    """Send the agent's lines to standard error."""
-    handler = logging.StreamHandler(sys.stderr)
+def configure(log_format: str, log_level: str, note: Callable[[str], None] | None = None) -> None:
+    """Send the agent's lines to standard error; or only their messages to `note`, which shows them elsewhere."""
+    handler = logging.StreamHandler(sys.stderr) if note is None else _Notes(note)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("tunnel.agent").setLevel(log_level.upper())
     # picows logs every connection at info, and fragments of the handshake at debug.
     logging.getLogger("picows").setLevel(logging.WARNING)
+
+
+class _Notes(logging.Handler):
+    """Gives each message away, without its time and place."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        super().__init__()
+        self._note = note
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        self._note(record.getMessage())
 
 
 def report_fault(loop: asyncio.AbstractEventLoop, context: Mapping[str, object]) -> None:

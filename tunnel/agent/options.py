@@ -27,7 +27,7 @@ class UsageError(Exception):
 
 @dataclass(slots=True, frozen=True)
 class CommandLine:
-    """A command and the options given to it. `command`: `run`, `check` or `status`."""
+    """A command and the options given to it. `command`: `run`, `check`, `status`, `login` or `logout`."""
 
     command: str
     given: Given
@@ -40,11 +40,20 @@ def _repeated(context: click.Context, parameter: click.Parameter, value: tuple[s
 
 _many = functools.partial(click.option, multiple=True, callback=_repeated)
 
+_ca_file = click.option("--ca-file", metavar="FILE", help="CA certificates to check the gateway's certificate with")
+_insecure_skip_verify = click.option(
+    "--insecure-skip-verify",
+    is_flag=True,
+    flag_value="true",
+    default=None,
+    help="do not check the gateway's certificate",
+)
+
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _many(
         "--gateway",
         metavar="URL",
-        help="ws://, wss://, http:// or https:// URL of a gateway; repeatable: one link to each",
+        help="https:// or http:// URL of a gateway, or the ws(s):// URL to dial; repeatable: one link to each",
     ),
     click.option("--token", help="the agent's token (better: --token-file or AGENT_TOKEN)"),
     click.option("--token-file", metavar="FILE", help="file with the token; read at each dial"),
@@ -54,7 +63,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     _many(
         "--service",
         metavar="NAME.NAMESPACE:PORT=HOST:PORT",
-        help="a service that may be reached, and its address; repeatable",
+        help="a service that may be reached, and its address; a PORT alone is this machine's; repeatable",
     ),
     _many(
         "--allow",
@@ -77,14 +86,8 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--memory-limit", metavar="MIB", help="let windows grow only while less than this is held; default: 64"
     ),
-    click.option("--ca-file", metavar="FILE", help="CA certificates to check the gateway's certificate with"),
-    click.option(
-        "--insecure-skip-verify",
-        is_flag=True,
-        flag_value="true",
-        default=None,
-        help="do not check the gateway's certificate",
-    ),
+    _ca_file,
+    _insecure_skip_verify,
     click.option(
         "--health-bind",
         metavar="HOST:PORT",
@@ -113,7 +116,8 @@ def _with_options(command: Callable[..., None]) -> Callable[..., None]:
 def commands(context: click.Context, /, **given: Text) -> None:
     """Serves a cluster through a tunnel gateway.
 
-    Without a command it runs the agent. Each option may be a variable instead: --gateway is AGENT_GATEWAY.
+    Without a command it runs the agent. Each option may be a variable instead: --gateway is AGENT_GATEWAY. `login`
+    keeps gateway and token, so that they can be left out.
     """
     context.obj = CommandLine("run", given)
 
@@ -142,6 +146,42 @@ def status(context: click.Context, /, **given: Text) -> None:
     Exits with 1 if it has no link, and with 3 if it does not answer.
     """
     context.find_root().obj = CommandLine("status", _after(context.obj, given))
+
+
+@commands.command()
+@_many(
+    "--gateway",
+    metavar="URL",
+    help="https:// or http:// URL of the gateway; default: AGENT_GATEWAY, or the one that is kept",
+)
+@click.option(
+    "--token-file", metavar="FILE", help="file with the token; default: standard input; on a terminal you are asked"
+)
+@click.option("--cluster", help="needed if the token is for several clusters")
+@_ca_file
+@_insecure_skip_verify
+@click.option(
+    "--no-check",
+    is_flag=True,
+    flag_value="true",
+    default=None,
+    help="keep the token without trying it",
+)
+@click.pass_context
+def login(context: click.Context, /, **given: Text) -> None:
+    """Keep a gateway and its token in the user's settings.
+
+    Other commands take them from there where no option and no variable gives them. The token is tried first: what the
+    gateway does not take is not kept. Exits with 1 then.
+    """
+    context.find_root().obj = CommandLine("login", _after(context.obj, given))
+
+
+@commands.command()
+@click.pass_context
+def logout(context: click.Context, /) -> None:
+    """Remove the token from the user's settings."""
+    context.find_root().obj = CommandLine("logout", context.obj.given)
 
 
 def _after(before: CommandLine, given: Given) -> Given:

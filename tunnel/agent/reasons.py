@@ -17,15 +17,17 @@ from tunnel.agent.standing import Dial, one_line
 
 _IN_FRONT = "what stands in front of the gateway cannot reach it: check that the gateway runs"
 _ELSEWHERE = "it sends us elsewhere, which we do not follow: write the final URL into --gateway"
+_PATH = "check the path of --gateway; a gateway's is /agent, and https://HOST or https://HOST/PREFIX leads there"
 _ADVICE = {
+    200: f"what answers there is no gateway, or has something else at this path: {_PATH}",
     301: _ELSEWHERE,
     302: _ELSEWHERE,
     307: _ELSEWHERE,
     308: _ELSEWHERE,
     401: "the token is revoked: give this agent a new one (its file is read at each attempt)",
     403: "this agent may not connect here: check the token and the gateway's [[agents]] entry",
-    404: "nothing for agents at this path: check the path of --gateway; a gateway's is /agent",
-    426: "it takes no WebSockets at this path: check the path of --gateway; a gateway's is /agent",
+    404: f"nothing for agents at this path: {_PATH}",
+    426: f"it takes no WebSockets at this path: {_PATH}",
     502: _IN_FRONT,
     503: "the gateway is not ready, or does not know this token, host or path",
     504: _IN_FRONT,

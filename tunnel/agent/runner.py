@@ -13,13 +13,15 @@ import ssl
 from tunnel.account import Account
 from tunnel.agent import paths
 from tunnel.agent.control import Identity
+from tunnel.agent.gateways import GatewayAddress
 from tunnel.agent.health.listener import HealthListener
 from tunnel.agent.keeper import Access, Keeper
 from tunnel.agent.link import GatewayLink, Terms
 from tunnel.agent.log import Quota, report_fault
 from tunnel.agent.report import Reporter
 from tunnel.agent.service.services import Services
-from tunnel.agent.settings import AgentSettings, GatewayAddress, SettingsError
+from tunnel.agent.settings import AgentSettings
+from tunnel.agent.source import SettingsError
 from tunnel.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -106,6 +108,8 @@ class Runner:
         settings = self._settings
         if not settings.services and not settings.allow:
             log.warning("nothing is reachable: neither --service nor --allow is given")
+        if settings.token.warning:
+            log.warning("%s", settings.token.warning)
         if settings.tls is not None and settings.tls.verify_mode is ssl.CERT_NONE:
             log.warning("--insecure-skip-verify: whoever answers at a gateway's address gets the token")
 

@@ -6,43 +6,25 @@ names the option and its variable and says what would be valid; no error and no 
 """
 
 import os
-import re
 import secrets
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import urlsplit
 
-from tunnel.agent import options, values
-from tunnel.agent.proxies import is_name, is_usable, proxy_for
-from tunnel.agent.service.services import AllowPattern, ServiceEntry, ServiceRuleError
-from tunnel.text import NotTextError, check_pem_file, decoded
+from tunnel.agent import gateways, options, token, user_settings, values, view
+from tunnel.agent.gateways import GatewayAddress
+from tunnel.agent.service.services import AllowPattern, ServiceEntry
+from tunnel.agent.source import SettingsError, Source, checked_as, names_of, variable_of
+from tunnel.agent.token import Token
+from tunnel.text import NotTextError, check_pem_file
 
-_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
-_TOKEN = re.compile(r"[\x21-\x7e]{1,4096}")
 DEFAULT_HEALTH_PORT = 8081
 """Where `tunnel-agent status` asks unless told otherwise; the chart's default."""
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with, not listened on)
 """An address of every interface is reached by this machine's own."""
-
-Value = TypeVar("Value")
-
-
-class SettingsError(Exception):
-    """A setting cannot be used; the text is the line for the operator."""
-
-
-@dataclass(slots=True, frozen=True)
-class GatewayAddress:
-    """One gateway to keep a link to. `label` is the URL without its query, for logs."""
-
-    url: str
-    label: str
-    proxy: str | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -53,8 +35,7 @@ class AgentSettings:
     cluster: str
     agent_id: str
     hostname: str
-    token: str | None = field(default=None, repr=False)
-    token_file: Path | None = None
+    token: Token
     dialect: str = "yamux"
     services: tuple[ServiceEntry, ...] = ()
     allow: tuple[AllowPattern, ...] = ()
@@ -73,24 +54,32 @@ class AgentSettings:
     log_level: str = "info"
 
     def read_token(self) -> str:
-        """The token to present now. The file is read each time, so that a rotated token is used at the next dial.
+        """The token to present now. Raises SettingsError."""
+        return self.token.read()
 
-        Raises SettingsError.
-        """
-        if self.token_file is None:
-            return self.token or ""
-        try:
-            token = decoded(self.token_file.read_bytes()).strip()
-        except OSError as error:
-            msg = f"--token-file (AGENT_TOKEN_FILE): {self.token_file} cannot be read: {type(error).__name__}"
-            raise SettingsError(msg) from None
-        except NotTextError as error:
-            msg = f"--token-file (AGENT_TOKEN_FILE): {self.token_file} {error}, with one token in it"
-            raise SettingsError(msg) from None
-        if not _TOKEN.fullmatch(token):
-            msg = f"--token-file (AGENT_TOKEN_FILE): {self.token_file} must hold one printable token"
-            raise SettingsError(msg)
-        return token
+
+@dataclass(slots=True, frozen=True)
+class LoginSettings:
+    """What `tunnel-agent login` is told."""
+
+    file: Path
+    """The user's settings."""
+    gateway: str
+    """Its URL, as the user wrote it."""
+    address: GatewayAddress
+    cluster: str
+    """Empty: the one that the token is for."""
+    hostname: str
+    tls: ssl.SSLContext
+    token_file: Path | None
+    """None: the token comes from standard input."""
+    check: bool
+    instead: tuple[str, ...]
+    """Variables that are set, and used in place of the file."""
+
+    def with_token(self, text: str) -> AgentSettings:
+        """Those of an agent that would use this token."""
+        return AgentSettings((self.address,), self.cluster, "login", self.hostname, Token(text), tls=self.tls)
 
 
 def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> AgentSettings:
@@ -103,18 +92,17 @@ def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> 
 
 def of(line: options.CommandLine, environment: Mapping[str, str], hostname: str) -> AgentSettings:
     """The settings of a command line that was read. Raises SettingsError."""
-    source = _Source(line.given, environment)
+    source = Source(line.given, environment)
     dialect = source.one("dialect", "yamux", values.dialect)
-    gateways = _gateways(source, environment)
+    file = user_settings.place(environment)
+    addresses = gateways.given(source, file)
     cluster = source.one("cluster", "", values.cluster)
-    token, token_file = _token(source)
     settings = AgentSettings(
-        gateways=gateways,
+        gateways=addresses,
         cluster=cluster,
+        token=token.given(source, file, addresses),
         agent_id=source.one("agent_id", f"{hostname}-{secrets.token_hex(4)}"[-128:], values.agent_id),
         hostname=hostname,
-        token=token,
-        token_file=token_file,
         dialect=dialect,
         services=source.many("service", ServiceEntry.parse),
         allow=source.many("allow", AllowPattern.parse),
@@ -144,12 +132,63 @@ def of_process(line: options.CommandLine) -> AgentSettings:
     return of(line, os.environ, socket.gethostname())
 
 
+def for_login(line: options.CommandLine, environment: Mapping[str, str], hostname: str) -> LoginSettings:
+    """What `login` is told. Raises SettingsError."""
+    source = Source(line.given, environment)
+    if source.given("token"):
+        raise SettingsError(
+            "--token: others on this machine can see it: give --token-file, or type the token when asked"
+        )
+    file = user_settings.place(environment)
+    if file is None:
+        raise SettingsError("this user has no home directory: set HOME or XDG_CONFIG_HOME")
+    names, texts = names_of("gateway"), source.many("gateway", str)
+    if not texts:
+        names, texts = f"{file}: gateway", tuple(filter(None, (user_settings.load(file).gateway,)))
+    if len(texts) != 1:
+        raise SettingsError("--gateway (AGENT_GATEWAY): login needs one; for example https://gateway.example.com")
+    (gateway,) = texts
+    variables = map(variable_of, ("gateway", "token_file", "token"))
+    return LoginSettings(
+        file=file,
+        gateway=gateway,
+        address=checked_as(names, gateway, lambda text: gateways.address(text, environment)),
+        cluster=source.one("cluster", "", values.any_cluster),
+        hostname=hostname,
+        tls=_tls(source),
+        token_file=Path(str(line.given["token_file"])) if source.given("token_file") else None,
+        check=not source.given("no_check"),
+        instead=tuple(variable for variable in variables if environment.get(variable)),
+    )
+
+
+def login_of_process(line: options.CommandLine) -> LoginSettings:
+    """The same for this process."""
+    return for_login(line, os.environ, socket.gethostname())
+
+
+def user_file_of_process() -> Path | None:
+    """Where this user's settings are."""
+    return user_settings.place(os.environ)
+
+
+def look(environment: Mapping[str, str] = os.environ) -> view.Look:
+    """What the environment says of the terminal (https://no-color.org)."""
+    return view.Look(moves=environment.get("TERM", "") not in {"", "dumb"}, colours=not environment.get("NO_COLOR"))
+
+
+def name_seed(environment: Mapping[str, str] = os.environ) -> user_settings.NameSeed:
+    """What gateways make this machine's names of; made on the first call. Raises SettingsError."""
+    user = environment.get("USER") or environment.get("USERNAME") or ""
+    return user_settings.name_seed(user_settings.place(environment), socket.gethostname(), user)
+
+
 def url_of_status(line: options.CommandLine, environment: Mapping[str, str] = os.environ) -> str:
     """Where `tunnel-agent status` asks: at `--url`, else where AGENT_HEALTH_BIND leads to. Raises SettingsError."""
-    source = _Source(line.given, environment)
+    source = Source(line.given, environment)
     given = line.given.get("url")
     if isinstance(given, str):
-        return source.checked_as("--url", given, values.http_origin)
+        return checked_as("--url", given, values.http_origin)
     bind = source.one("health_bind", "", values.bind_address)
     host, port = bind or ("", DEFAULT_HEALTH_PORT)
     host = _LOOPBACK.get(host, host)
@@ -163,96 +202,7 @@ def _parsed(argv: Sequence[str]) -> options.CommandLine:
         raise SettingsError(str(error)) from None
 
 
-class _Source:
-    """Looks a setting up on the command line, then in its variable; errors name both."""
-
-    def __init__(self, given: Mapping[str, object], environment: Mapping[str, str]) -> None:
-        self._given = given
-        self._environment = environment
-
-    def raw(self, name: str) -> str | None:
-        """The text given for a single value, or None."""
-        value = self._given[name]
-        return str(value) if value is not None else self._environment.get(_variable(name))
-
-    def given(self, name: str) -> bool:
-        """Whether it is on the command line."""
-        return self._given[name] is not None
-
-    def one(self, name: str, default: str, parse: Callable[[str], Value]) -> Value:
-        """One value, parsed."""
-        raw = self.raw(name)
-        return self.checked(name, default if raw is None else raw, parse)
-
-    def many(self, name: str, parse: Callable[[str], Value]) -> tuple[Value, ...]:
-        """All values: of a repeated option, or of a variable, separated by commas or blanks."""
-        value = self._given[name]
-        texts = value if isinstance(value, list) else re.split(r"[,\s]+", self._environment.get(_variable(name), ""))
-        return tuple(self.checked(name, text, parse) for text in texts if text)
-
-    def checked(self, name: str, text: str, parse: Callable[[str], Value]) -> Value:
-        """`parse(text)`; an error begins with the setting's names."""
-        return self.checked_as(f"--{name.replace('_', '-')} ({_variable(name)})", text, parse)
-
-    def checked_as(self, names: str, text: str, parse: Callable[[str], Value]) -> Value:
-        """The same for what has no variable."""
-        try:
-            return parse(text)
-        except (ValueError, OSError, ServiceRuleError) as error:
-            msg = f"{names}: {error}"
-            raise SettingsError(msg) from None
-
-
-def _variable(name: str) -> str:
-    return "AGENT_ID" if name == "agent_id" else f"AGENT_{name.upper()}"
-
-
-def _gateways(source: _Source, environment: Mapping[str, str]) -> tuple[GatewayAddress, ...]:
-    gateways = source.many("gateway", lambda text: _gateway(text, environment))
-    if not gateways:
-        raise SettingsError("--gateway (AGENT_GATEWAY): is required; for example wss://gateway.example.com/agent")
-    if len({gateway.url for gateway in gateways}) < len(gateways):
-        raise SettingsError("--gateway (AGENT_GATEWAY): the same URL is given twice")
-    return gateways
-
-
-def _gateway(text: str, environment: Mapping[str, str]) -> GatewayAddress:
-    url = urlsplit(text)
-    if "@" in url.netloc:
-        raise ValueError("credentials do not belong into the URL; use --token-file")
-    usable = (
-        url.scheme in _SCHEMES
-        and is_name(url.hostname or "")
-        and not url.fragment
-        and (url.port is None or url.port > 0)
-    )
-    if not usable or not re.fullmatch(r"[\x21-\x7e]+", text):
-        msg = f"{text!r} is not a ws://, wss://, http:// or https:// URL with a host"
-        raise ValueError(msg)
-    scheme = _SCHEMES[url.scheme]
-    host = url.hostname or ""
-    proxy = proxy_for(host, url.port or 443, environment) if scheme == "wss" else None
-    if proxy is not None and not is_usable(proxy):
-        raise ValueError(
-            "the proxy in HTTPS_PROXY or ALL_PROXY is no http://, https://, socks4:// or socks5:// URL with a host"
-        )
-    return GatewayAddress(url._replace(scheme=scheme).geturl(), f"{scheme}://{url.netloc}{url.path}", proxy)
-
-
-def _token(source: _Source) -> tuple[str | None, Path | None]:
-    """The command line wins over the environment, and on each the file over the value."""
-    file = source.raw("token_file") if source.given("token_file") or not source.given("token") else None
-    if file:
-        return None, Path(file)
-    token = source.raw("token")
-    if not token:
-        raise SettingsError("--token-file (AGENT_TOKEN_FILE) or --token (AGENT_TOKEN): one of them is required")
-    if not _TOKEN.fullmatch(token):
-        raise SettingsError("--token (AGENT_TOKEN): must be printable characters without blanks")
-    return token, None
-
-
-def _tls(source: _Source) -> ssl.SSLContext:
+def _tls(source: Source) -> ssl.SSLContext:
     insecure = source.one("insecure_skip_verify", "false", values.boolean)
     ca_file = source.raw("ca_file")
     if insecure:

@@ -6,7 +6,7 @@ Pure: each takes a text and returns the value, or raises a ValueError that says 
 import ipaddress
 import re
 from collections.abc import Callable
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from tunnel.agent.proxies import is_name
 
@@ -14,6 +14,10 @@ MIB = 1024 * 1024
 DIALECTS = ("yamux", "json", "chunk")
 """How exchanges ride on the link, best first: only yamux has flow control of its own."""
 
+AGENTS_PATH = "/agent"
+"""Where a gateway has its agents, below the prefix that it may be mounted at."""
+
+_SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _BIND = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[A-Za-z0-9][A-Za-z0-9.-]{0,252})?):(?P<port>[0-9]{1,5})")
@@ -28,11 +32,40 @@ def dialect(text: str) -> str:
     return text
 
 
+def gateway_url(text: str) -> SplitResult:
+    """What to dial for a gateway's URL: ws or wss, with the path of its agents.
+
+    A ws or wss URL with a path says what to dial. All others are the gateway's own URL, such as a browser shows it.
+    """
+    url = urlsplit(text)
+    if "@" in url.netloc:
+        raise ValueError("credentials do not belong into the URL; use --token-file")
+    usable = (
+        url.scheme in _SCHEMES
+        and is_name(url.hostname or "")
+        and not url.fragment
+        and (url.port is None or url.port > 0)
+    )
+    if not usable or not re.fullmatch(r"[\x21-\x7e]+", text):
+        meant = f"; is it https://{text}?" if re.fullmatch(r"[a-z0-9.-]+(:[0-9]+)?(/[\w/-]*)?", text) else ""
+        msg = f"{text!r} is not a ws://, wss://, http:// or https:// URL with a host{meant}"
+        raise ValueError(msg)
+    path = url.path
+    if url.scheme in {"http", "https"} or not path:
+        path = path.rstrip("/").removesuffix(AGENTS_PATH) + AGENTS_PATH
+    return url._replace(scheme=_SCHEMES[url.scheme], path=path)
+
+
 def cluster(text: str) -> str:
     """The cluster's name; required."""
     if not text:
         raise ValueError("is required: the name of the cluster that this agent serves")
-    if not _AGENT_ID.fullmatch(text):
+    return any_cluster(text)
+
+
+def any_cluster(text: str) -> str:
+    """The cluster's name, or nothing where its token says which it is."""
+    if text and not _AGENT_ID.fullmatch(text):
         msg = f"{text!r} is not up to 128 letters, digits and . _ : -"
         raise ValueError(msg)
     return text

@@ -8,7 +8,7 @@ import pytest
 from tests.fakes.gateway import SECONDS
 from tests.tunnel.agent.gateway import Gateway
 from tests.tunnel.agent.world import AgentUnderTest
-from tunnel.agent.settings import GatewayAddress
+from tunnel.agent.gateways import GatewayAddress
 
 pytestmark = [pytest.mark.anyio, pytest.mark.system]
 

@@ -27,6 +27,7 @@ def certificate_error(code, message):
 
 
 ANSWERED = "the gateway answered"
+PATH = "check the path of --gateway; a gateway's is /agent, and https://HOST or https://HOST/PREFIX leads there"
 PROXIED = "HTTP proxy rejected connection with status 407"
 
 
@@ -50,8 +51,9 @@ PROXIED = "HTTP proxy rejected connection with status 407"
         (
             answer(404, problem("no_route", "Nothing.")),
             Dial.REFUSED,
-            f"{ANSWERED} 404: nothing for agents at this path: check the path of --gateway; a gateway's is /agent",
+            f"{ANSWERED} 404: nothing for agents at this path: {PATH}",
         ),
+        (answer(200, b"<html>"), Dial.REFUSED, f"{ANSWERED} 200: what answers there is no gateway, or"),
         (answer(418), Dial.REFUSED, f"{ANSWERED} 418"),
         (answer(302), Dial.REFUSED, f"{ANSWERED} 302: it sends us elsewhere"),
         (WSHandshakeError("no header"), Dial.REFUSED, "no WebSocket handshake: no header"),

@@ -7,7 +7,8 @@ import pytest
 import trustme
 
 from tunnel.agent import options
-from tunnel.agent.settings import SettingsError, read, url_of_status
+from tunnel.agent.settings import read, url_of_status
+from tunnel.agent.source import SettingsError
 from tunnel.version import VERSION
 
 GATEWAY = "ws://127.0.0.1:8080/agent"
@@ -128,9 +129,48 @@ def test_secrets_are_in_no_repr():
     assert "hush" not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    ("given", "dialled"),
+    [
+        ("https://h", "wss://h/agent"),
+        ("https://h/", "wss://h/agent"),
+        ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/agent"),
+        ("http://[::1]:8080/", "ws://[::1]:8080/agent"),
+        ("HTTPS://h", "wss://h/agent"),
+        ("https://h/pre", "wss://h/pre/agent"),
+        ("https://h/pre/fix//", "wss://h/pre/fix/agent"),
+        ("https://h/agent", "wss://h/agent"),
+        ("https://h/agent/", "wss://h/agent"),
+        ("https://h/pre/agent", "wss://h/pre/agent"),
+        ("https://h/my-agent", "wss://h/my-agent/agent"),
+        ("https://h/agents", "wss://h/agents/agent"),
+        ("https://h?x=1", "wss://h/agent?x=1"),
+        ("wss://h", "wss://h/agent"),
+        ("ws://h:81", "ws://h:81/agent"),
+        ("wss://h?x=1", "wss://h/agent?x=1"),
+        ("wss://h/", "wss://h/"),
+        ("wss://h/pre", "wss://h/pre"),
+        ("wss://h/agent/", "wss://h/agent/"),
+        ("ws://h/agent?x=1", "ws://h/agent?x=1"),
+    ],
+)
+def test_what_is_dialled_for_a_url(given, dialled):
+    (gateway,) = read(["--gateway", given, "--cluster", "c1", "--token", "t-1"], {}, "host-1").gateways
+    assert (gateway.url, gateway.label) == (dialled, dialled.partition("?")[0])
+    (again,) = read(["--gateway", gateway.url, "--cluster", "c1", "--token", "t-1"], {}, "host-1").gateways
+    assert again == gateway
+
+
+def test_two_forms_of_one_gateway_are_one():
+    with pytest.raises(SettingsError, match="the same URL is given twice"):
+        read([*MINIMAL, "--gateway", "http://127.0.0.1:8080"], {}, "host-1")
+
+
 REFUSED = [
     ("gateway", "AGENT_GATEWAY", "ftp://gateway/agent", "not a ws://, wss://, http:// or https:// URL"),
-    ("gateway", "AGENT_GATEWAY", "gateway:8080", "not a ws://"),
+    ("gateway", "AGENT_GATEWAY", "gateway:8080", "not a ws://.* URL with a host; is it https://gateway:8080[?]$"),
+    ("gateway", "AGENT_GATEWAY", "tunnel.example.com/pre", "is it https://tunnel.example.com/pre[?]$"),
+    ("gateway", "AGENT_GATEWAY", "8080:gateway?", "URL with a host$"),
     ("gateway", "AGENT_GATEWAY", "ws://", "not a ws://"),
     ("gateway", "AGENT_GATEWAY", "ws://g:99999/agent", "[Pp]ort"),
     ("gateway", "AGENT_GATEWAY", "ws://g:0/agent", "not a ws://"),
@@ -142,7 +182,7 @@ REFUSED = [
     ("agent-id", "AGENT_ID", "a/b", "letters, digits"),
     ("dialect", "AGENT_DIALECT", "morse", "not available in this agent; available: yamux, json, chunk"),
     ("dialect", "AGENT_DIALECT", "JSON", "not available in this agent; available: yamux, json, chunk"),
-    ("service", "AGENT_SERVICE", "kuma:3001", "NAME.NAMESPACE:PORT=HOST:PORT"),
+    ("service", "AGENT_SERVICE", "kuma:3001", "run tunnel-agent http kuma:3001"),
     ("service", "AGENT_SERVICE", "kubernetes.default:443=h:1", "never reachable"),
     ("allow", "AGENT_ALLOW", "shop:80", "NAMESPACE/SERVICE:PORT"),
     ("cluster-domain", "AGENT_CLUSTER_DOMAIN", "a..b", "DNS domain"),

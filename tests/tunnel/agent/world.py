@@ -6,11 +6,11 @@ import contextlib
 from tests.fakes.gateway import SECONDS
 from tunnel.account import Account
 from tunnel.agent.control import Identity
+from tunnel.agent.gateways import GatewayAddress
 from tunnel.agent.keeper import Access, Keeper
 from tunnel.agent.link import Terms
 from tunnel.agent.log import Quota
 from tunnel.agent.service.services import ServiceEntry, Services
-from tunnel.agent.settings import GatewayAddress
 
 
 class Service:

@@ -23,10 +23,11 @@ from tunnel.agent import reasons, units
 from tunnel.agent.check.findings import Finding, Findings
 from tunnel.agent.check.registration import Registration
 from tunnel.agent.control import Identity
+from tunnel.agent.gateways import GatewayAddress
 from tunnel.agent.keeper import CONNECT_SECONDS, HANDSHAKE_SECONDS
 from tunnel.agent.link import REGISTER_SECONDS
-from tunnel.agent.settings import AgentSettings, GatewayAddress
-from tunnel.agent.standing import Dial
+from tunnel.agent.settings import AgentSettings
+from tunnel.agent.standing import Dial, one_line
 from tunnel.version import VERSION
 from tunnel.wire.messages import ENVELOPE_LIMIT_BYTES
 
@@ -226,7 +227,8 @@ class GatewayCheck:
             self._fail("token", f"no answer to register within {REGISTER_SECONDS:g} s", "see the gateway's log")
         self._judge_clock(registration.gateway_time)
         if reason is None:
-            self._findings.ok("token", f"the gateway takes this agent for cluster {self._settings.cluster}")
+            cluster = one_line(registration.cluster) or self._settings.cluster
+            self._findings.ok("token", f"the gateway takes this agent for cluster {cluster}")
         else:
             self._fail("token", reason.said, reason.to_do or "see the gateway's log")
 

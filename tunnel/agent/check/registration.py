@@ -50,6 +50,11 @@ class Registration(WSListener):
         """Whether the gateway accepted the handshake."""
         return self._transport is not None
 
+    @property
+    def cluster(self) -> str:
+        """The cluster that the gateway takes this agent for, as far as it has said."""
+        return self._control.cluster
+
     def on_ws_connected(self, transport: WSTransport) -> None:
         """The handshake was accepted: register."""
         self._transport = transport

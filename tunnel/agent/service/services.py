@@ -9,13 +9,15 @@ import re
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from tunnel.agent.service import addresses
+from tunnel.agent.service import addresses, entry_faults
 from tunnel.agent.service.outages import Outages
 from tunnel.wire.refusals import NOT_ALLOWED
 from tunnel.wire.routing_header import TCP, RoutingHeader
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _PATTERN_PART = re.compile(r"[a-z0-9*-]{1,63}")
+THIS_MACHINE = "localhost"
+"""What a port alone means: both families' loopback addresses are tried."""
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,252}[A-Za-z0-9])?")
 
 
@@ -44,7 +46,7 @@ class Destination:
 
 @dataclass(slots=True, frozen=True)
 class ServiceEntry:
-    """`NAME.NAMESPACE:PORT=HOST:PORT`: one service, and where it is."""
+    """`NAME.NAMESPACE:PORT=HOST:PORT`: one service, and where it is. Without HOST it is on this machine."""
 
     service: str
     namespace: str
@@ -54,17 +56,14 @@ class ServiceEntry:
     @classmethod
     def parse(cls, text: str) -> "ServiceEntry":
         """Parse one `--service` value. Raises ServiceRuleError."""
-        wanted, equals, where = text.partition("=")
+        wanted, _, where = text.partition("=")
         name, _, port_text = wanted.rpartition(":")
         service, _, namespace = name.partition(".")
         host, _, where_port = where.rpartition(":")
-        host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+        host = host[1:-1] if host.startswith("[") and host.endswith("]") else host or THIS_MACHINE
         port, destination_port = _port(port_text), _port(where_port)
-        if not (
-            equals and port and destination_port and _is_label(service) and _is_label(namespace) and _is_host(host)
-        ):
-            msg = f"{text!r} is not of the form NAME.NAMESPACE:PORT=HOST:PORT"
-            raise ServiceRuleError(msg)
+        if not (port and destination_port and _is_label(service) and _is_label(namespace) and _is_host(host)):
+            raise ServiceRuleError(entry_faults.of(text))
         if (service, namespace) == ("kubernetes", "default") or _is_api_name(host):
             msg = f"{text!r} names the Kubernetes API server, which is never reachable through a stream"
             raise ServiceRuleError(msg)

@@ -93,28 +93,58 @@ def test_exact_entries_win_over_patterns():
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "host"),
     [
-        "",
-        "kuma.apps:3001",
-        "kuma.apps=127.0.0.1:1",
-        "kuma:3001=127.0.0.1:1",
-        "kuma.apps.svc:3001=127.0.0.1:1",
-        "Kuma.apps:3001=127.0.0.1:1",
-        "kuma.apps:0=127.0.0.1:1",
-        "kuma.apps:65536=127.0.0.1:1",
-        "kuma.apps:http=127.0.0.1:1",
-        "kuma.apps:3001=127.0.0.1",
-        "kuma.apps:3001=127.0.0.1:",
-        "kuma.apps:3001=:1",
-        "kuma.apps:3001=a b:1",
-        "kuma.apps:3001=a..b:1",
-        "kuma.apps:3001=127.0.0.1:\u0661",
+        ("web.apps:80=5173", "localhost"),
+        ("web.apps:80=:5173", "localhost"),
+        ("web.apps:80=localhost:5173", "localhost"),
+        ("web.apps:80=127.0.0.1:5173", "127.0.0.1"),
+        ("web.apps:80=[::1]:5173", "::1"),
     ],
 )
-def test_bad_entries(text):
-    with pytest.raises(ServiceRuleError, match=r"NAME\.NAMESPACE:PORT=HOST:PORT"):
+def test_a_port_alone_is_one_of_this_machine(text, host):
+    assert ServiceEntry.parse(text) == ServiceEntry("web", "apps", 80, Destination(host, 5173))
+
+
+PUBLISH = "as the gateway's route names it; to publish a port that no route names, run tunnel-agent http"
+NO_FORM = "is not of the form NAME.NAMESPACE:PORT=HOST:PORT"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("5173", f"does not say which service it is: write NAME.NAMESPACE:PORT=5173, {PUBLISH} 5173"),
+        (":5173", f"does not say which service it is: write NAME.NAMESPACE:PORT=:5173, {PUBLISH} :5173"),
+        ("[::1]:5", f"does not say which service it is: write NAME.NAMESPACE:PORT=[::1]:5, {PUBLISH} [::1]:5"),
+        (
+            "localhost:5173",
+            f"does not say which service it is: write NAME.NAMESPACE:PORT=localhost:5173, {PUBLISH} localhost:5173",
+        ),
+        ("web:80=5173", f"does not say the service's namespace: write web.NAMESPACE:80=5173, {PUBLISH} 5173"),
+        ("web.apps=h:51", f"does not say the service's port: write web.apps:PORT=h:51, {PUBLISH} h:51"),
+        ("web=:5", f"does not say the service's namespace and port: write web.NAMESPACE:PORT=:5, {PUBLISH} :5"),
+        ("web.apps:80", "does not say where the service is: write web.apps:80=HOST:PORT, or =PORT for this machine"),
+        ("web.apps:80=", "does not say where the service is: write web.apps:80=HOST:PORT, or =PORT for this machine"),
+        ("web.apps:80=10.0.0.1", "does not say the port of 10.0.0.1: write web.apps:80=10.0.0.1:PORT"),
+        ("web.apps:80=[::1]", "does not say the port of [::1]: write web.apps:80=[::1]:PORT"),
+        (
+            "web.apps:80=https://h:1",
+            "has a URL where HOST:PORT belongs; that a service speaks TLS is said in the gateway's route",
+        ),
+        *((text, f"{NO_FORM}: a port is a number from 1 to 65535") for text in (
+            "kuma.apps:0=h:1", "kuma.apps:65536=h:1", "kuma.apps:3001=h:0", "kuma.apps:3001=70000",
+        )),
+        *((text, NO_FORM) for text in (
+            "", "=", ":", "=5", "web", "kuma.apps.svc:3001=127.0.0.1:1", "Kuma.apps:3001=127.0.0.1:1",
+            "kuma.apps:http=127.0.0.1:1", "kuma.apps:3001=127.0.0.1:", "kuma.apps:3001=a b:1", "kuma.apps:3001=a..b:1",
+            "kuma.apps:3001=127.0.0.1:\u0661", "kuma.apps:3001=[::1:5", "kuma.apps:3001=-:5",
+        )),
+    ],
+)  # fmt: skip
+def test_what_an_entry_lacks(text, said):
+    with pytest.raises(ServiceRuleError) as caught:
         ServiceEntry.parse(text)
+    assert str(caught.value) == f"{text!r} {said}"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,67 @@
+"""The view in plain lines, for files, pipes and terminals without a cursor: each thing once, when it happens.
+
+Of the link's state it says only that the link is lost and that it is back: while it is lost the log says more. A
+stream that is too slow loses lines, and a line says how many.
+"""
+
+from collections.abc import Sequence
+
+from tunnel.agent.view import lines
+from tunnel.agent.view.output import Output
+from tunnel.agent.view.text import clean
+from tunnel.agent.view.view import Address, Row
+
+
+class PlainView:
+    """Lines to an output."""
+
+    takes_log = False
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._published: list[Address] = []
+        self._served = False
+        self._well = False
+        self._lost = 0
+
+    def __repr__(self) -> str:
+        return f"<PlainView {len(self._published)} published, {self._output!r}>"
+
+    def published(self, addresses: Sequence[Address]) -> None:
+        """One line for each that is new, or gone."""
+        for address in self._published:
+            if address not in addresses:
+                self._line(lines.gone(address))
+        for address in addresses:
+            if address not in self._published:
+                self._line(lines.published(address))
+        self._published = list(addresses)
+
+    def state(self, text: str, *, well: bool = False, round_trip: float | None = None) -> None:  # noqa: ARG002 (it changes all the time)
+        """One line when a link that served is lost, and one when it serves again."""
+        if well != self._well and self._served:
+            self._line(clean(text))
+        self._well = well
+        self._served = self._served or well
+
+    def requests(self, rows: Sequence[Row], left_out: int = 0) -> None:
+        """One line for each."""
+        hosts = {lines.host_of(address) for address in self._published}
+        for row in rows:
+            self._line(lines.request(row, with_host=len(hosts) > 1))
+        if left_out:
+            self._line(lines.left_out(left_out))
+
+    def note(self, text: str) -> None:
+        """A line."""
+        self._line(clean(text))
+
+    def close(self) -> None:
+        """Wait a moment for what was written."""
+        self._output.close()
+
+    def _line(self, text: str) -> None:
+        if self._lost and self._output.write(f"({self._lost} lines are missing here: the output was too slow)\n"):
+            self._lost = 0
+        if self._lost or not self._output.write(f"{text}\n"):
+            self._lost += 1

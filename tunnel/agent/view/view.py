@@ -1,0 +1,58 @@
+"""What a person sees of a publisher: where its ports are published, how its link is, and the requests that pass.
+
+The port between `tunnel-agent http`, which knows what happens, and the views, which show it. All calls are plain and
+return at once: a view never blocks the link, whatever its output does. A view takes texts of strangers as they come
+(paths, methods, addresses) and makes them harmless itself. After `close` every call does nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(slots=True, frozen=True)
+class Address:
+    """One published port: the service as its user named it (`http://localhost:5173`), and where clients reach it."""
+
+    service: str
+    url: str
+
+
+class Row(Protocol):
+    """One exchange that has ended: what a view reads of `tunnel.wire.publishing.RequestRow`."""
+
+    at: str
+    """When it began: RFC 3339, in UTC."""
+    kind: str
+    """`http` or `websocket`."""
+    method: str
+    host: str
+    path: str
+    status: int
+    """0: there was no answer."""
+    outcome: str
+    """`ok`, or why it failed."""
+    seconds: float
+    client: str
+
+
+class View(Protocol):
+    """Shows what it is told."""
+
+    takes_log: bool
+    """It has the terminal to itself: lines of the log there would spoil it, and are to become notes."""
+
+    def published(self, addresses: Sequence[Address]) -> None:
+        """These are all that is published now; those of before that are not among them are gone."""
+
+    def state(self, text: str, *, well: bool = False, round_trip: float | None = None) -> None:
+        """How the link is, in words; `well`: it serves. `round_trip` in seconds, if it is known."""
+
+    def requests(self, rows: Sequence[Row], left_out: int = 0) -> None:
+        """These exchanges have ended, the oldest first, and `left_out` more."""
+
+    def note(self, text: str) -> None:
+        """Something else that the person has to know, such as a warning."""
+
+    def close(self) -> None:
+        """Give the terminal back, and wait at most a second until what was shown is out. Idempotent."""
