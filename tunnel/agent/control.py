@@ -65,8 +65,8 @@ class Control:
     """The agent's side of the dialogue.
 
     `on_yamux` is told what the hello asks for; `on_message` takes a message of another type, or returns False;
-    `on_ping` gets a call that sends the pong. `extension` sees first what is neither, and the answer to `register`
-    before a hello is acknowledged.
+    `on_ping` gets a call that sends the pong. `extension` sees what is left, and the answer to `register` before
+    a hello is acknowledged.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class Control:
             take = self._takers.get(envelope.type)
             if take is not None:
                 take(envelope)
-            elif not self._extended(envelope) and not self._on_message(envelope, text):
+            elif not self._on_message(envelope, text) and not self._extended(envelope):
                 self.note(f"message of type {envelope.type[:40]!r}")
         except messages.MessageError as error:
             log.warning("message of the gateway dropped: %s", error)

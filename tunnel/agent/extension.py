@@ -37,7 +37,7 @@ class Extension(Protocol):
         """The link serves."""
 
     def received(self, envelope: Envelope) -> bool:
-        """A message that the link itself has no use for, or an `error`. False: nor has the extension.
+        """A message that the link and its carrier have no use for, or an `error`. False: nor has the extension.
 
         Raises MessageError for one that cannot be understood and is skipped.
         """

@@ -132,7 +132,7 @@ class Runner:
     def _ready(self, gateway: GatewayAddress, link: GatewayLink) -> None:
         first, self._announced = not self._announced, True
         what = "ready: cluster %s serves through %s (link %s)" if first else "cluster %s serves through %s (link %s)"
-        log.info(what, self._settings.cluster, gateway.label, link.name)
+        log.info(what, self._settings.cluster or "of the token", gateway.label, link.name)
 
 
 def _terms(settings: AgentSettings) -> Terms:

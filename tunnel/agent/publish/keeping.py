@@ -16,6 +16,7 @@ from tunnel.agent.publish import dialogue
 from tunnel.agent.publish.dialogue import Dialogue
 from tunnel.agent.publish.plan import Plan
 from tunnel.agent.reasons import Reason
+from tunnel.agent.standing import one_line
 from tunnel.override import override
 from tunnel.wire.messages import Envelope, RegisterSuccess
 from tunnel.wire.publishing import FEATURE, Publish, PublishedRoute, RequestRow
@@ -85,6 +86,8 @@ class Keeping(dialogue.Hearer):
 
     def leave(self) -> None:
         """Take everything back; idempotent."""
+        if self._leaving:
+            return
         self._leaving = True
         self._cancel()
         if self._dialogue is not None:
@@ -120,7 +123,7 @@ class Keeping(dialogue.Hearer):
         for number, route in enumerate(routes):
             if not route.code and self._plan.places[number].asks_for_name:
                 self._given[number] = route.host
-        self._take([("", route.error or route.code) if route.code else (route.url, "") for route in routes])
+        self._take([("", one_line(route.error or route.code)) if route.code else (route.url, "") for route in routes])
 
     @override
     def not_understood(self, why: str, /) -> None:

@@ -84,7 +84,7 @@ async def test_what_is_refused_is_asked_for_again_until_it_is_in_force():
 async def test_a_refusal_without_words_has_its_code():
     gateway, told = published("80=a.example.com")
     gateway.connect()
-    routes = [{"key": "80", "host": "a.example.com", "path": "/", "url": "", "code": "of the future"}]
+    routes = [{"key": "80", "host": "a.example.com", "path": "/", "url": "", "code": "of the\n\x1bfuture"}]
     gateway.say("published", {"routes": routes})
     assert told.words[-1].refusals == ("of the future",)
     gateway.keeping.leave()
@@ -143,7 +143,8 @@ async def test_leaving_takes_everything_back_and_is_the_end(answered: bool):
     if answered:
         gateway.answer(taken=["a.example.com"])
     words = len(told.words)
-    gateway.keeping.leave()
+    for _ in range(2):
+        gateway.keeping.leave()
     assert gateway.asked[-1].routes == []
     gateway.answer()
     assert len(told.words) == words
