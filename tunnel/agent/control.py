@@ -159,6 +159,15 @@ class Control:
         """Say why a stream got no connection; `kind` is one of `tunnel.wire.refusals`."""
         self.say("stream_refused", messages.StreamRefused(stream_id, reason, kind))
 
+    def say(self, kind: str, payload: msgspec.Struct, request_id: str | None = None) -> bool:
+        """Send a message. False: it was left out, for the gateway does not accept one that is so long."""
+        text = messages.encode(kind, payload, request_id)
+        if message_limits.size_of(text) > self.gateway_limit_bytes:
+            self.note(f"{kind} left out: the gateway accepts {self.gateway_limit_bytes} bytes")
+            return False
+        self._send(text)
+        return True
+
     def receive(self, fragment: bytes, *, last: bool) -> None:
         """Take a text message, or a fragment of one. Raises DialogueError."""
         self._fragments_bytes += len(fragment)
@@ -242,12 +251,3 @@ class Control:
 
     def _nothing(self, envelope: messages.Envelope) -> None:
         """Nothing to do."""
-
-    def say(self, kind: str, payload: msgspec.Struct, request_id: str | None = None) -> bool:
-        """Send a message. False: it was left out, for the gateway accepts no longer ones."""
-        text = messages.encode(kind, payload, request_id)
-        if message_limits.size_of(text) > self.gateway_limit_bytes:
-            self.note(f"{kind} left out: the gateway accepts {self.gateway_limit_bytes} bytes")
-            return False
-        self._send(text)
-        return True

@@ -18,7 +18,6 @@ NAME_LIMIT = 128
 ENVELOPE_LIMIT_BYTES = 1024 * 1024
 """The longest control message accepted on a yamux link. A heartbeat of the existing agent has about 2 KiB."""
 
-
 REPLACED = "replaced by a newer connection of the same agent"
 """The reason of the close (1012) of a link whose agent has a newer one."""
 

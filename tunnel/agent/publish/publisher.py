@@ -2,7 +2,7 @@
 
 Tells each thing once. Nothing stays half published at the start: until everything is in force at one gateway and every
 gateway was tried, a refused route or a final reason ends the command, and all is taken back. Later nothing does but
-another process that took this one's place: they would replace each other for ever.
+another process that took this one's place: the two would replace each other for ever.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ class Publisher(Owner):
         before = self._refusals.get(keeping, ())
         for text in refusals:
             if text not in before:
-                self._view.note(f"{text}; it is asked for again")
+                self._view.note(f"{text}; trying again")
         self._refusals[keeping] = refusals
         self._view.published(list(dict.fromkeys(self._addresses())))
         self._show()
@@ -99,7 +99,8 @@ class Publisher(Owner):
         if self._leaving:
             return
         if reason.code == REPLACED_CODE:
-            self._give_up((self._told(keeping, _REPLACED),))
+            also = "" if len(self.each) == 1 else "; or two --gateway lead to the same gateway"
+            self._give_up((self._told(keeping, _REPLACED + also),))
             return
         if self.starting and (reason.code in _FINAL_CODES or reason.dial is Dial.REVOKED):
             self._give_up((reason.text if reason.code == TOO_OLD_CODE else f"{keeping.gateway}: {reason.text}",))

@@ -79,9 +79,7 @@ async def test_what_is_refused_later_is_told_once_and_comes_back():
     for _ in range(3):
         gateway.answer(taken=["a.example.com"])
         await asyncio.sleep(AGAIN_SECONDS + 0.1)
-    assert command.shown.notes == [
-        "http://localhost:80 is not published: a.example.com is taken; it is asked for again"
-    ]
+    assert command.shown.notes == ["http://localhost:80 is not published: a.example.com is taken; trying again"]
     assert command.shown.addresses == ["http://localhost:81 at https://given-81.example.com/"]
     gateway.answer()
     assert len(command.shown.addresses) == 2
@@ -242,7 +240,7 @@ async def test_a_gateway_that_comes_later_and_refuses_ends_nothing():
     second.connect()
     second.answer(taken=["a.example.com"])
     assert command.shown.notes[-1] == (
-        "wss://g1/agent: http://localhost:80 is not published: a.example.com is taken; it is asked for again"
+        "wss://g1/agent: http://localhost:80 is not published: a.example.com is taken; trying again"
     )
     assert command.faults() == []
 
