@@ -7,10 +7,14 @@ too.
 
 import asyncio
 import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from tunnel.agent import log, options, runner, settings
 from tunnel.agent.source import SettingsError
 from tunnel.allocator import keep_freed_memory
+
+Value = TypeVar("Value")
 
 
 def main() -> None:
@@ -35,6 +39,8 @@ def _main(line: options.CommandLine) -> int:
         if line.command == "login":
             return login.log_in(settings.login_of_process(line))
         return login.log_out(settings.user_file_of_process())
+    if line.command == "http":
+        return _publish(settings.publishing_of_process(line), as_json=as_json)
     chosen = settings.of_process(line)
     if line.command == "check":
         from tunnel.agent.check import command  # noqa: PLC0415
@@ -43,15 +49,25 @@ def _main(line: options.CommandLine) -> int:
             sys.stderr.write(f"{options.PROGRAM}: {chosen.token.warning}\n")
         return command.main(chosen, as_json=as_json)
     log.configure(chosen.log_format, chosen.log_level)
-    runner.allow_many_connections()
-    keep_freed_memory()
-    with asyncio.Runner(loop_factory=_loop_factory()) as loop:
-        loop.run(_run(chosen))
+    _loop_run(_serve(chosen))
     return 0
 
 
-async def _run(chosen: settings.AgentSettings) -> None:
+async def _serve(chosen: settings.AgentSettings) -> None:
     await runner.Runner(chosen).run()
+
+
+def _publish(chosen: settings.PublishSettings, *, as_json: bool) -> int:
+    from tunnel.agent.publish import command  # noqa: PLC0415
+
+    return _loop_run(command.run(chosen, look=settings.look(), as_json=as_json))
+
+
+def _loop_run(program: Coroutine[Any, Any, Value]) -> Value:
+    runner.allow_many_connections()
+    keep_freed_memory()
+    with asyncio.Runner(loop_factory=_loop_factory()) as loop:
+        return loop.run(program)
 
 
 def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from tunnel.agent import reasons
+from tunnel.agent.extension import Extension
 from tunnel.agent.standing import Dial
 from tunnel.wire import message_limits, messages
 
@@ -64,7 +65,8 @@ class Control:
     """The agent's side of the dialogue.
 
     `on_yamux` is told what the hello asks for; `on_message` takes a message of another type, or returns False;
-    `on_ping` gets a call that sends the pong.
+    `on_ping` gets a call that sends the pong. `extension` sees what is left, and the answer to `register` before
+    a hello is acknowledged.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class Control:
         dialect: str,
         on_message: Callable[[messages.Envelope, bytes], bool],
         on_ping: Callable[[Callable[[], None]], None],
+        extension: Extension | None = None,
     ) -> None:
         self._identity = identity
         self._send = send
@@ -83,6 +86,8 @@ class Control:
         self._dialect = dialect
         self._on_message = on_message
         self._on_ping = on_ping
+        self._extension = extension
+        self._early_hello: messages.Envelope | None = None  # that came before the answer to `register`
         self.limit_bytes = messages.ENVELOPE_LIMIT_BYTES
         """The longest message that the gateway may send; the link sets it for its dialect."""
         self.gateway_limit_bytes = message_limits.NO_LIMIT_BYTES
@@ -128,28 +133,40 @@ class Control:
     def register(self) -> None:
         """Say who we are."""
         who = self._identity
+        features = _FEATURES[self._dialect]
+        if self._extension is not None:
+            features = {**features, self._extension.feature: True}
         payload = messages.Register(
             agent_id=who.agent_id,
             name=who.cluster,
             cluster_id=who.cluster,
             agent_version=who.version,
             hostname=who.hostname,
-            features=_FEATURES[self._dialect],
+            features=features,
             message_limit_bytes=message_limits.told(self.limit_bytes),
         )
-        self._say("register", payload, self._request_id)
+        self.say("register", payload, self._request_id)
 
     def heartbeat(self) -> None:
         """Say that we are here."""
-        self._say("heartbeat", messages.Heartbeat(self._identity.agent_id, self._cluster_id, "healthy"))
+        self.say("heartbeat", messages.Heartbeat(self._identity.agent_id, self._cluster_id, "healthy"))
 
     def going_away(self) -> None:
         """Ask for no new exchanges, in the dialects that have no message of their own for it."""
-        self._say("going_away", messages.Notice())
+        self.say("going_away", messages.Notice())
 
     def stream_refused(self, stream_id: int, reason: str, kind: str) -> None:
         """Say why a stream got no connection; `kind` is one of `tunnel.wire.refusals`."""
-        self._say("stream_refused", messages.StreamRefused(stream_id, reason, kind))
+        self.say("stream_refused", messages.StreamRefused(stream_id, reason, kind))
+
+    def say(self, kind: str, payload: msgspec.Struct, request_id: str | None = None) -> bool:
+        """Send a message. False: it was left out, for the gateway does not accept one that is so long."""
+        text = messages.encode(kind, payload, request_id)
+        if message_limits.size_of(text) > self.gateway_limit_bytes:
+            self.note(f"{kind} left out: the gateway accepts {self.gateway_limit_bytes} bytes")
+            return False
+        self._send(text)
+        return True
 
     def receive(self, fragment: bytes, *, last: bool) -> None:
         """Take a text message, or a fragment of one. Raises DialogueError."""
@@ -166,7 +183,7 @@ class Control:
             take = self._takers.get(envelope.type)
             if take is not None:
                 take(envelope)
-            elif not self._on_message(envelope, text):
+            elif not self._on_message(envelope, text) and not self._extended(envelope):
                 self.note(f"message of type {envelope.type[:40]!r}")
         except messages.MessageError as error:
             log.warning("message of the gateway dropped: %s", error)
@@ -181,22 +198,29 @@ class Control:
         if self.registered or envelope.request_id != self._request_id:
             return
         success = messages.decode_payload(envelope, messages.RegisterSuccess)
+        if self._extension is not None:
+            self._extension.registered(success)
         self._cluster_id = success.cluster_id
         self._gateway_accepts(success.message_limit_bytes)
         self.registered = True
+        if self._early_hello is not None:
+            self._hello(self._early_hello)
 
     def _hello(self, envelope: messages.Envelope) -> None:
+        if self._extension is not None and not self.registered:
+            self._early_hello = envelope
+            return
         hello = messages.decode_payload(envelope, messages.GatewayHello)
         if self.agreed:
             self.note("second gateway_hello")
             return
         if self._dialect != "yamux":
-            self._say("gateway_hello_ack", messages.GatewayHelloAck(use_yamux=False))
+            self.say("gateway_hello_ack", messages.GatewayHelloAck(use_yamux=False))
             return
         if not hello.use_yamux:
             raise DialogueError(1000, "the gateway does not offer yamux, the dialect that this agent was told to speak")
         self._gateway_accepts(hello.message_limit_bytes)
-        self._say("gateway_hello_ack", messages.GatewayHelloAck(use_yamux=True))
+        self.say("gateway_hello_ack", messages.GatewayHelloAck(use_yamux=True))
         self.agreed = True
         self._on_yamux(hello.yamux_config)
 
@@ -212,17 +236,18 @@ class Control:
         notice = messages.decode_payload(envelope, messages.Notice)
         if not self.registered:
             raise DialogueError(1000, reasons.of_registration(notice.error))
+        if self._extended(envelope):
+            return
         log.warning("the gateway reports: %r", notice.error[:200])
 
     def _ping(self, envelope: messages.Envelope) -> None:
-        self._on_ping(lambda: self._say("pong", messages.Notice(), envelope.request_id))
+        def answer() -> None:
+            self.say("pong", messages.Notice(), envelope.request_id)
+
+        self._on_ping(answer)
+
+    def _extended(self, envelope: messages.Envelope) -> bool:
+        return self._extension is not None and self._extension.received(envelope)
 
     def _nothing(self, envelope: messages.Envelope) -> None:
         """Nothing to do."""
-
-    def _say(self, kind: str, payload: msgspec.Struct, request_id: str | None = None) -> None:
-        text = messages.encode(kind, payload, request_id)
-        if message_limits.size_of(text) > self.gateway_limit_bytes:
-            self.note(f"{kind} left out: the gateway accepts {self.gateway_limit_bytes} bytes")
-            return
-        self._send(text)

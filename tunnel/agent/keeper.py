@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from picows import ws_connect
 
 from tunnel.agent import reasons
+from tunnel.agent.extension import Extension
 from tunnel.agent.gateways import GatewayAddress
 from tunnel.agent.link import GatewayLink, Terms
 from tunnel.agent.reconnect import Backoff, Outcome, least_delay
@@ -48,11 +49,13 @@ class Keeper:
         access: Access,
         terms: Terms,
         on_ready: Callable[[GatewayAddress, GatewayLink], None],
+        extension: Extension | None = None,
     ) -> None:
         self._gateway = gateway
         self._access = access
         self._terms = terms
         self._on_ready = on_ready
+        self._extension = extension
         self._backoff = Backoff()
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -72,11 +75,16 @@ class Keeper:
     async def run(self) -> None:
         """Keep a link until `drain` or `close`, and return once the last one has ended."""
         while not self._stopping.is_set():
-            outcome, reason = await self._attempt()
+            outcome, why = await self._attempt()
+            reason = why.text
+            if self._extension is not None:
+                self._extension.ended(why)
             if self._stopping.is_set():
                 break
             delay = self._backoff.delay_after(outcome, asyncio.get_running_loop().time())
-            log.warning("%s: %s; next attempt in %.1f s", self._gateway.label, reason, delay)
+            # An extension has told its user already, once and not at each attempt.
+            level = logging.WARNING if self._extension is None else logging.INFO
+            log.log(level, "%s: %s; next attempt in %.1f s", self._gateway.label, reason, delay)
             now = time.time()
             self.standing.waiting(reason, now + delay, now)
             self._hurry.clear()
@@ -117,9 +125,9 @@ class Keeper:
         self._stopping.set()
         self._hurry.set()
 
-    async def _attempt(self) -> tuple[Outcome, str]:
+    async def _attempt(self) -> tuple[Outcome, reasons.Reason]:
         """One link from its dial to its end; how it went, and why it ended."""
-        link = GatewayLink(self._terms, self._link_ready)
+        link = GatewayLink(self._terms, self._link_ready, self._extension)
         self._link = link
         self.standing.connecting(link.name, time.time())
         log.info("connecting to %s", self._gateway.label)
@@ -143,17 +151,21 @@ class Keeper:
             link.lost("cannot connect")
         if link.ready_at is None:
             accepted = self.standing.state is State.REGISTERING
-            return self._failed(reasons.Reason(Dial.REFUSED if accepted else Dial.UNREACHABLE, reason))
-        return Outcome(asyncio.get_running_loop().time() - link.ready_at), reason
+            dial = Dial.REFUSED if accepted else Dial.UNREACHABLE
+            return self._failed(link.refusal or reasons.Reason(dial, reason))
+        why = link.refusal or reasons.Reason(Dial.READY, reason)
+        return Outcome(asyncio.get_running_loop().time() - link.ready_at), why
 
-    def _failed(self, reason: reasons.Reason) -> tuple[Outcome, str]:
+    def _failed(self, reason: reasons.Reason) -> tuple[Outcome, reasons.Reason]:
         """The dial led to no link that served."""
         self.standing.dials[reason.dial] += 1
-        return Outcome(revoked=reason.dial is Dial.REVOKED), reason.text
+        return Outcome(revoked=reason.dial is Dial.REVOKED), reason
 
     def _link_ready(self, link: GatewayLink) -> None:
         self.standing.ready(time.time())
         self._on_ready(self._gateway, link)
+        if self._extension is not None:
+            self._extension.ready(link.say)
 
     async def _dial(self, link: GatewayLink) -> None:
         token = self._access.token()

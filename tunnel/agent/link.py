@@ -19,6 +19,7 @@ from tunnel.account import Account
 from tunnel.agent import reasons
 from tunnel.agent.carrier import Carrier, Wiring
 from tunnel.agent.control import Control, DialogueError, Identity
+from tunnel.agent.extension import Extension, Say
 from tunnel.agent.liveness import Liveness
 from tunnel.agent.log import Quota
 from tunnel.agent.proxied.carrier import MessageCarrier
@@ -68,7 +69,9 @@ class Terms:
 class GatewayLink(WSListener):
     """The agent's end of one WebSocket."""
 
-    def __init__(self, terms: Terms, on_ready: Callable[["GatewayLink"], None]) -> None:
+    def __init__(
+        self, terms: Terms, on_ready: Callable[["GatewayLink"], None], extension: Extension | None = None
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self._terms = terms
@@ -76,6 +79,8 @@ class GatewayLink(WSListener):
         self.name = uuid.uuid4().hex[:8]
         self.ended: asyncio.Future[str] = self._loop.create_future()
         """Resolves to why the link ended."""
+        self.refusal: reasons.Reason | None = None
+        """Why it ended, if the gateway refused it or closed it."""
         self.ready_at: float | None = None
         """When it began to serve: registered, and yamux agreed where that is the dialect."""
         self._ready_by = now + REGISTER_SECONDS
@@ -86,7 +91,9 @@ class GatewayLink(WSListener):
             dialect=terms.dialect,
             on_message=self._message_received,
             on_ping=self._ping_received,
+            extension=extension,
         )
+        self.say: Say = self._control.say
         self._wiring = Wiring(
             send_text=self._send_text,
             send_bytes=self._send_bytes,
@@ -214,7 +221,7 @@ class GatewayLink(WSListener):
         elif kind == _CLOSE:
             payload = frame.get_payload_as_bytes()
             code = int.from_bytes(payload[:2])
-            self._reason = self._reason or reasons.of_close(code, payload[2:].decode(errors="replace")).text
+            self._refused(reasons.of_close(code, payload[2:].decode(errors="replace")))
             self.close(1000, "closed by the gateway")
             transport.disconnect()
         elif kind == _PONG and self._pinged_at is not None:
@@ -244,12 +251,17 @@ class GatewayLink(WSListener):
         try:
             self._control.receive(data, last=last)
         except DialogueError as error:
+            self._refused(error.reason)
             self.close(error.code, str(error))
             return
         if self.ready_at is None and not self._control.missing:
             self.ready_at = self._next_heartbeat = self._loop.time()
             self._on_ready(self)
             self._look()
+
+    def _refused(self, reason: reasons.Reason) -> None:
+        if not self._reason:
+            self.refusal, self._reason = reason, reason.text
 
     # --- the carrier
 

@@ -27,7 +27,7 @@ class UsageError(Exception):
 
 @dataclass(slots=True, frozen=True)
 class CommandLine:
-    """A command and the options given to it. `command`: `run`, `check`, `status`, `login` or `logout`."""
+    """A command and the options given to it. `command`: `run`, `http`, `check`, `status`, `login` or `logout`."""
 
     command: str
     given: Given
@@ -39,24 +39,22 @@ def _repeated(context: click.Context, parameter: click.Parameter, value: tuple[s
 
 
 _many = functools.partial(click.option, multiple=True, callback=_repeated)
+_switch = functools.partial(click.option, is_flag=True, flag_value="true", default=None)
 
-_ca_file = click.option("--ca-file", metavar="FILE", help="CA certificates to check the gateway's certificate with")
-_insecure_skip_verify = click.option(
-    "--insecure-skip-verify",
-    is_flag=True,
-    flag_value="true",
-    default=None,
-    help="do not check the gateway's certificate",
+_gateway = _many(
+    "--gateway",
+    metavar="URL",
+    help="https:// or http:// URL of a gateway, or the ws(s):// URL to dial; repeatable: one link to each",
 )
+_token_file = click.option("--token-file", metavar="FILE", help="file with the token; read at each dial")
+_ca_file = click.option("--ca-file", metavar="FILE", help="CA certificates to check the gateway's certificate with")
+_insecure_skip_verify = _switch("--insecure-skip-verify", help="do not check the gateway's certificate")
+_log_format = click.option("--log-format", metavar="FORMAT", help="text (the default) or json")
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    _many(
-        "--gateway",
-        metavar="URL",
-        help="https:// or http:// URL of a gateway, or the ws(s):// URL to dial; repeatable: one link to each",
-    ),
+    _gateway,
     click.option("--token", help="the agent's token (better: --token-file or AGENT_TOKEN)"),
-    click.option("--token-file", metavar="FILE", help="file with the token; read at each dial"),
+    _token_file,
     click.option("--cluster", help="the cluster this agent serves"),
     click.option("--agent-id", metavar="ID", help="default: host name and a random suffix"),
     click.option("--dialect", help="protocol on the link: yamux (the default), json or chunk"),
@@ -93,11 +91,13 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="HOST:PORT",
         help="answer /healthz, /readyz, /status and /metrics there; :PORT is every address; default: off",
     ),
-    click.option("--log-format", metavar="FORMAT", help="text (the default) or json"),
+    _log_format,
     click.option("--log-level", metavar="LEVEL", help="debug, info (the default), warning or error"),
 )
 
-_json = click.option("--json", is_flag=True, flag_value="true", default=None, help="print JSON")
+_json = _switch("--json", help="print JSON")
+NOT_OF_HTTP = ("service", "allow", "dialect", "agent_id", "health_bind")
+"""Options before a command that `http` cannot follow; the others of a running agent it leaves alone."""
 
 
 def _with_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -120,6 +120,42 @@ def commands(context: click.Context, /, **given: Text) -> None:
     keeps gateway and token, so that they can be left out.
     """
     context.obj = CommandLine("run", given)
+
+
+@commands.command(
+    epilog="""\b
+Exit status: 0 after Ctrl-C or SIGTERM; 1 where something cannot be
+published at the start, or another process publishes the same now; 2 wrong
+usage or settings."""
+)
+@click.argument("targets", metavar="TARGET...", nargs=-1, required=True, callback=_repeated)
+@_many("--host", metavar="HOST[/PATH]", help="where clients reach it: the n-th --host is the n-th TARGET's")
+@_gateway
+@click.option("--token", help="the token (better: --token-file, AGENT_TOKEN or `tunnel-agent login`)")
+@_token_file
+@click.option("--cluster", help="needed if the token is for several clusters")
+@click.option(
+    "--host-header",
+    metavar="rewrite|keep|TEXT",
+    help="the Host that the service sees: its own (rewrite, the default), the public one (keep) or TEXT",
+)
+@_switch("--strip-prefix", help="take the PATH of --host off the path that the service sees")
+@click.option("--add-prefix", metavar="/PATH", help="put this before the path that the service sees")
+@_switch("--https-redirect", help="send clients that come by http to https")
+@_ca_file
+@_insecure_skip_verify
+@_log_format
+@click.option("--log-level", metavar="LEVEL", help="debug, info, warning (the default) or error")
+@_switch("--json", help="print a JSON object per line: addresses, state and requests")
+@click.pass_context
+def http(context: click.Context, /, **given: Text) -> None:
+    """Publish ports through a gateway for as long as this runs.
+
+    TARGET is a port of this machine (5173), or another address: 192.168.1.5:8080, https://localhost:8443, or
+    https+insecure://HOST:PORT, whose certificate is not checked. Without --host the gateway gives it a name, the same
+    each time; "*.dev.example.com" asks for one below that.
+    """
+    context.find_root().obj = CommandLine("http", _after(context.obj, given))
 
 
 @commands.command()
@@ -160,13 +196,7 @@ def status(context: click.Context, /, **given: Text) -> None:
 @click.option("--cluster", help="needed if the token is for several clusters")
 @_ca_file
 @_insecure_skip_verify
-@click.option(
-    "--no-check",
-    is_flag=True,
-    flag_value="true",
-    default=None,
-    help="keep the token without trying it",
-)
+@_switch("--no-check", help="keep the token without trying it")
 @click.pass_context
 def login(context: click.Context, /, **given: Text) -> None:
     """Keep a gateway and its token in the user's settings.
@@ -210,4 +240,6 @@ def _told(error: click.UsageError) -> str:
         return f"unrecognized arguments: {error.command_name} (the commands are: {', '.join(commands.commands)})"
     if isinstance(error, click.BadOptionUsage) and "requires an argument" in error.message:
         return f"argument {error.option_name}: expected one argument"
+    if isinstance(error, click.MissingParameter):
+        return f"{error.format_message().rstrip('.')}: say what to publish, for example tunnel-agent http 5173"
     return error.format_message().rstrip(".")

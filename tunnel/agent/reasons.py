@@ -14,6 +14,7 @@ from python_socks import ProxyError
 
 from tunnel.agent import proxies
 from tunnel.agent.standing import Dial, one_line
+from tunnel.wire.messages import REPLACED
 
 _IN_FRONT = "what stands in front of the gateway cannot reach it: check that the gateway runs"
 _ELSEWHERE = "it sends us elsewhere, which we do not follow: write the final URL into --gateway"
@@ -40,6 +41,9 @@ _CLOSES = {
     1012: "it restarts, or another link took this one's place: nothing to do",
     1013: "it has no room for this agent, or another process has the same --agent-id: its log says which",
 }
+REPLACED_CODE = "replaced"
+"""`Reason.code` of a link that was closed because its agent has a newer one."""
+REGISTRATION_CODE = "registration_refused"
 _TRUST = "name the CA that issued it with --ca-file, and let the gateway send the whole chain"
 _CERTIFICATES = {
     9: ("the gateway's certificate is not valid yet", "check this machine's clock, and the certificate"),
@@ -72,7 +76,7 @@ class Reason:
     status: int | None = None
     """Of the gateway's answer, if it gave one."""
     code: str = ""
-    """In the gateway's own words, such as `agent_refused`."""
+    """In the gateway's own words, such as `agent_refused`, or one of the codes above."""
 
     @property
     def text(self) -> str:
@@ -100,13 +104,13 @@ def of_error(error: Exception, proxy: str | None) -> Reason:
 def of_close(code: int, reason: str) -> Reason:
     """Of a close frame of the gateway; code 0: it had none."""
     said = f"closed by the gateway: {code or 'no code'} {one_line(reason)!r}"
-    return Reason(Dial.REFUSED, said, _CLOSES.get(code, ""))
+    return Reason(Dial.REFUSED, said, _CLOSES.get(code, ""), code=REPLACED_CODE if reason == REPLACED else "")
 
 
 def of_registration(error: str) -> Reason:
     """Of the gateway's `error` to our registration."""
     said = f"the gateway refused the registration: {one_line(error)[:200]!r}"
-    return Reason(Dial.REFUSED, said, _CLOSES[1008])
+    return Reason(Dial.REFUSED, said, _CLOSES[1008], code=REGISTRATION_CODE)
 
 
 def of_tls(error: ssl.SSLError) -> tuple[str, str]:

@@ -9,10 +9,12 @@ import contextlib
 import logging
 import signal
 import ssl
+from collections.abc import Sequence
 
 from tunnel.account import Account
 from tunnel.agent import paths
 from tunnel.agent.control import Identity
+from tunnel.agent.extension import Extension, Extensions
 from tunnel.agent.gateways import GatewayAddress
 from tunnel.agent.health.listener import HealthListener
 from tunnel.agent.keeper import Access, Keeper
@@ -36,15 +38,20 @@ with contextlib.suppress(ImportError):
 class Runner:
     """One agent."""
 
-    def __init__(self, settings: AgentSettings) -> None:
+    def __init__(self, settings: AgentSettings, extensions: Extensions | None = None) -> None:
         self._settings = settings
+        self._extensions = extensions
         self._announced = False
         self._signals = 0
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         access = Access(settings.read_token, settings.tls)
         terms = _terms(settings)
-        self._keepers = [Keeper(gateway, access, terms, self._ready) for gateway in settings.gateways]
+        each: Sequence[Extension | None] = [None] * len(settings.gateways) if extensions is None else extensions.each
+        self._keepers = [
+            Keeper(gateway, access, terms, self._ready, extension)
+            for gateway, extension in zip(settings.gateways, each, strict=True)
+        ]
         self._health = HealthListener(Reporter(terms, self._keepers, settings.memory_bytes).report)
 
     async def run(self) -> None:
@@ -55,17 +62,21 @@ class Runner:
             loop.add_signal_handler(number, self.stop)
         self._warn()
         await self._listen()
+        if self._extensions is not None:
+            self._extensions.begin(self.stop, self._round_trip)
         tasks = [asyncio.create_task(keeper.run()) for keeper in self._keepers]
         unwatch = paths.watch(self._path_changed)
         try:
             await self._stop.wait()
             log.info("stopping: running streams have %g s", self._settings.grace_seconds)
+            if self._extensions is not None:
+                self._extensions.leave()
             for keeper in self._keepers:
                 keeper.drain()
-            await self._until_over(tasks)
+            await self._until_over(tasks, self._settings.grace_seconds)
             for keeper in self._keepers:
                 keeper.close()
-            await asyncio.wait(tasks, timeout=CLOSING_SECONDS)
+            await self._until_over(tasks, CLOSING_SECONDS)
         finally:
             unwatch()
             self._health.close()
@@ -94,11 +105,16 @@ class Runner:
         for keeper in self._keepers:
             keeper.path_changed()
 
-    async def _until_over(self, tasks: list[asyncio.Task[None]]) -> None:
+    def _round_trip(self) -> float | None:
+        """Of the first link that knows it."""
+        known = (keeper.link.round_trip_seconds for keeper in self._keepers if keeper.link is not None)
+        return next((seconds for seconds in known if seconds is not None), None)
+
+    async def _until_over(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
         over = asyncio.ensure_future(asyncio.wait(tasks))
         hurry = asyncio.ensure_future(self._stop_now.wait())
         try:
-            await asyncio.wait((over, hurry), timeout=self._settings.grace_seconds, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((over, hurry), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             over.cancel()
             hurry.cancel()
@@ -116,7 +132,7 @@ class Runner:
     def _ready(self, gateway: GatewayAddress, link: GatewayLink) -> None:
         first, self._announced = not self._announced, True
         what = "ready: cluster %s serves through %s (link %s)" if first else "cluster %s serves through %s (link %s)"
-        log.info(what, self._settings.cluster, gateway.label, link.name)
+        log.info(what, self._settings.cluster or "of the token", gateway.label, link.name)
 
 
 def _terms(settings: AgentSettings) -> Terms:

@@ -16,6 +16,9 @@ from pathlib import Path
 
 from tunnel.agent import gateways, options, token, user_settings, values, view
 from tunnel.agent.gateways import GatewayAddress
+from tunnel.agent.publish.place import Place
+from tunnel.agent.publish.plan import REWRITE, Plan, PlanError, Rewrites
+from tunnel.agent.publish.targets import Target
 from tunnel.agent.service.services import AllowPattern, ServiceEntry
 from tunnel.agent.source import SettingsError, Source, checked_as, names_of, variable_of
 from tunnel.agent.token import Token
@@ -23,6 +26,8 @@ from tunnel.text import NotTextError, check_pem_file
 
 DEFAULT_HEALTH_PORT = 8081
 """Where `tunnel-agent status` asks unless told otherwise; the chart's default."""
+PUBLISHER_GRACE_SECONDS = 0.5
+"""What a running request may take once a person has pressed Ctrl-C, who waits for it."""
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (compared with, not listened on)
 """An address of every interface is reached by this machine's own."""
 
@@ -82,6 +87,18 @@ class LoginSettings:
         return AgentSettings((self.address,), self.cluster, "login", self.hostname, Token(text), tls=self.tls)
 
 
+@dataclass(slots=True, frozen=True)
+class PublishSettings:
+    """What `tunnel-agent http` is told."""
+
+    agent: AgentSettings
+    """Of its links: they reach what is published, and nothing else."""
+    plan: Plan
+    name_seed: str
+    warnings: tuple[str, ...]
+    """What the user should know before it starts."""
+
+
 def read(argv: Sequence[str], environment: Mapping[str, str], hostname: str) -> AgentSettings:
     """The settings: from `argv`, else `environment`, else the defaults. Raises SettingsError.
 
@@ -107,7 +124,7 @@ def of(line: options.CommandLine, environment: Mapping[str, str], hostname: str)
         services=source.many("service", ServiceEntry.parse),
         allow=source.many("allow", AllowPattern.parse),
         cluster_domain=source.one("cluster_domain", "cluster.local", values.domain),
-        api_hosts=tuple(filter(None, (environment.get("KUBERNETES_SERVICE_HOST", "").strip(),))),
+        api_hosts=_api_hosts(environment),
         grace_seconds=source.one("grace", "10", values.seconds(0, 3600)),
         ping_seconds=source.one("ping_interval", "10", values.seconds(1, 60)),
         dead_seconds=source.one("dead_after", "15", values.seconds(1, 300)),
@@ -172,6 +189,38 @@ def user_file_of_process() -> Path | None:
     return user_settings.place(os.environ)
 
 
+def for_publishing(line: options.CommandLine, environment: Mapping[str, str], hostname: str) -> PublishSettings:
+    """What `http` is told. Raises SettingsError."""
+    source = Source(line.given, environment)
+    of_no_use = next((name for name in options.NOT_OF_HTTP if source.given(name)), None)
+    if of_no_use is not None:
+        raise SettingsError(f"--{of_no_use.replace('_', '-')}: is of no use with http, which publishes its TARGETs")
+    plan = _plan(source)
+    file = user_settings.place(environment)
+    addresses = gateways.given(source, file)
+    seed = name_seed(environment)
+    agent = AgentSettings(
+        gateways=addresses,
+        cluster=source.one("cluster", "", values.any_cluster),
+        agent_id=plan.agent_id(hostname, seed.seed),
+        hostname=hostname,
+        token=token.given(source, file, addresses),
+        services=plan.services,
+        api_hosts=_api_hosts(environment),
+        grace_seconds=PUBLISHER_GRACE_SECONDS,
+        tls=_tls(source),
+        log_format=source.one("log_format", "text", values.choice("text", "json")),
+        log_level=source.one("log_level", "warning", values.choice("debug", "info", "warning", "error")),
+    )
+    agent.read_token()
+    return PublishSettings(agent, plan, seed.seed, tuple(filter(None, (agent.token.warning, seed.warning))))
+
+
+def publishing_of_process(line: options.CommandLine) -> PublishSettings:
+    """The same for this process."""
+    return for_publishing(line, os.environ, socket.gethostname())
+
+
 def look(environment: Mapping[str, str] = os.environ) -> view.Look:
     """What the environment says of the terminal (https://no-color.org)."""
     return view.Look(moves=environment.get("TERM", "") not in {"", "dumb"}, colours=not environment.get("NO_COLOR"))
@@ -200,6 +249,26 @@ def _parsed(argv: Sequence[str]) -> options.CommandLine:
         return options.parse(argv)
     except options.UsageError as error:
         raise SettingsError(str(error)) from None
+
+
+def _plan(source: Source) -> Plan:
+    """What `http` publishes; nothing of it has a variable."""
+    rewrites = Rewrites(
+        host_header=source.option("host_header") or REWRITE,
+        strip_prefix=source.given("strip_prefix"),
+        add_prefix=source.option("add_prefix") or "",
+        https_redirect=source.given("https_redirect"),
+    )
+    targets = [checked_as("TARGET", text, Target.parse) for text in source.options("targets")]
+    places = [checked_as("--host", text, Place.parse) for text in source.options("host")]
+    try:
+        return Plan.of(targets, places, rewrites)
+    except PlanError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _api_hosts(environment: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(filter(None, (environment.get("KUBERNETES_SERVICE_HOST", "").strip(),)))
 
 
 def _tls(source: Source) -> ssl.SSLContext:

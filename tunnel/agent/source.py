@@ -29,6 +29,16 @@ class Source:
         """Whether it is on the command line."""
         return self._given.get(name) is not None
 
+    def option(self, name: str) -> str | None:
+        """The text on the command line, for what has no variable."""
+        value = self._given.get(name)
+        return str(value) if value is not None else None
+
+    def options(self, name: str) -> list[str]:
+        """All texts of it on the command line."""
+        value = self._given.get(name)
+        return list(value) if isinstance(value, list) else []
+
     def one(self, name: str, default: str, parse: Callable[[str], Value]) -> Value:
         """One value, parsed."""
         raw = self.raw(name)

@@ -23,6 +23,7 @@ from tunnel.gateway.link import Link
 from tunnel.gateway.twins import REPLACEMENTS, WITHIN_SECONDS, Twins
 from tunnel.gateway.waiting_room import WaitEnd, WaitingRoom
 from tunnel.port import Pool, Target, Upstream
+from tunnel.wire.messages import REPLACED
 
 logger = logging.getLogger("gateway")
 
@@ -92,7 +93,7 @@ class Registry:
         if not self._twins.may_replace(link.pool, agent_id, self._clock()):
             link.close(1013, "another process with this agent id is connected")
             return False
-        older.close(1012, "replaced by a newer connection of the same agent")
+        older.close(1012, REPLACED)
         if self._twins.is_contested(link.pool, agent_id) and not was_contested:
             logger.warning(
                 "agent %.80r of cluster %s was replaced %d times within %d s: the next newcomer is refused. Two "

@@ -18,6 +18,9 @@ NAME_LIMIT = 128
 ENVELOPE_LIMIT_BYTES = 1024 * 1024
 """The longest control message accepted on a yamux link. A heartbeat of the existing agent has about 2 KiB."""
 
+REPLACED = "replaced by a newer connection of the same agent"
+"""The reason of the close (1012) of a link whose agent has a newer one."""
+
 
 class MessageError(ValueError):
     """A control message that cannot be understood. The text names the rule, never the content."""

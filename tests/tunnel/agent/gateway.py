@@ -130,7 +130,7 @@ class ServedLink:
     async def _take(self, message):
         self.texts.append(message)
         if message["type"] == "register" and self.gateway.answering:
-            payload = {"cluster_id": message["payload"]["cluster_id"], "cluster_uuid": "u-1", "name": "n"}
+            payload = {"cluster_id": message["payload"].get("cluster_id", "c1"), "cluster_uuid": "u-1", "name": "n"}
             await self.say("register_success", payload | self.gateway.told, message["request_id"])
             if self.gateway.hello is not None:
                 await self.say("gateway_hello", self.gateway.hello)

@@ -251,3 +251,73 @@ def test_nothing_above_the_limit_is_said():
     assert len(dialogue.said) == said
     dialogue.tell("ping", {}, "p" * 19_000)
     assert dialogue.said[said]["request_id"] == "p" * 19_000
+
+
+# --- an extension
+
+
+class Extension:
+    """One that takes `more`, and only gateways that publish."""
+
+    feature = "publishes"
+
+    def __init__(self):
+        self.taken = []
+
+    def registered(self, success):
+        if not success.publishes:
+            raise DialogueError(1000, "too old")
+
+    def received(self, envelope):
+        self.taken.append((envelope.type, envelope.request_id))
+        return envelope.type == "more" or envelope.request_id == "mine"
+
+
+def test_an_extension_is_a_feature_and_changes_no_other():
+    features = Dialogue(extension=Extension()).said[0]["payload"]["features"]
+    assert features == {**Dialogue().said[0]["payload"]["features"], "publishes": True}
+    assert "publishes" not in Dialogue().said[0]["payload"]["features"]
+
+
+@pytest.mark.parametrize("hello_first", [False, True])
+def test_nothing_is_acknowledged_to_a_gateway_that_lacks_the_extension(hello_first):
+    dialogue = Dialogue(extension=Extension())
+    if hello_first:
+        dialogue.tell("gateway_hello", {"use_yamux": True})
+    with pytest.raises(DialogueError, match="too old"):
+        dialogue.register()
+    assert [said["type"] for said in dialogue.said] == ["register"]
+    assert dialogue.control.missing == "register_success"
+
+
+@pytest.mark.parametrize("hello_first", [False, True])
+def test_a_gateway_that_has_the_extension(hello_first):
+    dialogue = Dialogue(extension=Extension())
+    if hello_first:
+        dialogue.tell("gateway_hello", {"use_yamux": True})
+        assert len(dialogue.said) == 1
+    dialogue.tell("register_success", {"cluster_id": "c1", "publishes": True}, dialogue.request_id)
+    if not hello_first:
+        dialogue.tell("gateway_hello", {"use_yamux": True})
+    assert dialogue.control.missing == ""
+    assert [said["type"] for said in dialogue.said] == ["register", "gateway_hello_ack"]
+
+
+def test_an_extension_sees_what_nobody_else_takes(caplog):
+    extension = Extension()
+    dialogue = Dialogue(extension=extension, on_message=lambda envelope, text: envelope.type == "carried")
+    dialogue.tell("register_success", {"cluster_id": "c1", "publishes": True}, dialogue.request_id)
+    kinds = [("more", None), ("carried", None), ("other", None), ("ping", None), ("error", "mine"), ("error", "theirs")]
+    for kind, request_id in kinds:
+        dialogue.tell(kind, {"error": f"about {request_id}"}, request_id)
+    assert extension.taken == [("more", None), ("other", None), ("error", "mine"), ("error", "theirs")]
+    assert "about theirs" in caplog.text
+    assert "about mine" not in caplog.text
+
+
+def test_what_an_extension_says_is_bounded_too():
+    dialogue = Dialogue()
+    dialogue.tell("register_success", {"cluster_id": "x", "message_limit_bytes": 20_000}, dialogue.request_id)
+    assert dialogue.control.say("publish", messages.Notice(error="x" * 19_000), "p-1")
+    assert not dialogue.control.say("publish", messages.Notice(error="x" * 20_000), "p-2")
+    assert [said["request_id"] for said in dialogue.said[1:]] == ["p-1"]

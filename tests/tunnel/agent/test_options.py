@@ -32,6 +32,29 @@ def given(line):
         (["--cluster", "c1", "check"], "check", {"cluster": "c1"}),
         (["--cluster", "c1", "check", "--cluster", "c2"], "check", {"cluster": "c2"}),
         (["--gateway", "a", "check", "--gateway", "b"], "check", {"gateway": ["b"]}),
+        (["http", "5173"], "http", {"targets": ["5173"]}),
+        (
+            ["http", "5173", "--host", "a", ":80", "--host=b", "--json"],
+            "http",
+            {"targets": ["5173", ":80"], "host": ["a", "b"], "json": "true"},
+        ),
+        (["http", "80", "--host", ""], "http", {"targets": ["80"], "host": [""]}),
+        (
+            ["http", "80", "--strip-prefix", "--add-prefix", "/x", "--https-redirect", "--host-header", "keep"],
+            "http",
+            {
+                "targets": ["80"],
+                "strip_prefix": "true",
+                "add_prefix": "/x",
+                "https_redirect": "true",
+                "host_header": "keep",
+            },
+        ),
+        (
+            ["--gateway", "a", "--token-file", "t", "http", "80", "--gateway", "b"],
+            "http",
+            {"gateway": ["b"], "token_file": "t", "targets": ["80"]},
+        ),
         (["status"], "status", {}),
         (["login", "--gateway", "a", "--no-check"], "login", {"gateway": ["a"], "no_check": "true"}),
         (["--gateway", "a", "--ca-file", "f", "login"], "login", {"gateway": ["a"], "ca_file": "f"}),
@@ -55,6 +78,9 @@ def test_commands_and_options(arguments, command, expected):
         (["--grace"], "argument --grace: expected one argument"),
         (["fly"], "unrecognized arguments: fly (the commands are: "),
         (["--insecure-skip-verify=maybe"], "does not take a value"),
+        (["http"], "Missing argument 'TARGET...': say what to publish, for example tunnel-agent http 5173"),
+        (["http", "80", "--service", "a.b:1=c:2"], "unrecognized arguments: --service"),
+        (["http", "80", "--host"], "argument --host: expected one argument"),
         (["check", "--what"], "unrecognized arguments: --what"),
         (["check", "--cluster"], "argument --cluster: expected one argument"),
         (["check", "status"], "unexpected extra argument"),
@@ -86,7 +112,7 @@ def test_a_check_takes_every_option_of_a_run():
 
 def test_the_commands_need_nothing_of_the_gateway():
     """The distribution of the agent alone has none of these."""
-    needed = "tunnel.agent.__main__, tunnel.agent.status, tunnel.agent.check.command"
+    needed = "tunnel.agent.__main__, tunnel.agent.status, tunnel.agent.check.command, tunnel.agent.publish.command"
     foreign = {"app", "httpx", "prometheus_client", "starlette", "uvicorn"}
     code = f"import sys, {needed}; print(*sorted({foreign} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

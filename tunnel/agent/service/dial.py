@@ -10,9 +10,12 @@ import os
 import socket
 from functools import partial
 
-from tunnel.agent.service.services import Destination, Services, address_of
+from tunnel.agent.service.services import THIS_MACHINE, Destination, Services, address_of
 from tunnel.wire import refusals
 
+_LOOPBACK = ["127.0.0.1", "::1"]
+"""What `localhost` means, whatever a resolver says (RFC 6761 section 6.3). Servers that are told to listen on
+`localhost` often take one of them only, and not all the same one."""
 _NO_SUCH_NAME = {getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA") if hasattr(socket, name)}
 
 
@@ -61,6 +64,8 @@ async def _addresses_of(host: str) -> list[str]:
     literal = address_of(host)
     if literal is not None:
         return [host]
+    if host.lower() == THIS_MACHINE:
+        return _LOOPBACK
     found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
@@ -74,16 +79,29 @@ async def _connect_to_one(
 ) -> None:
     """Connect to the first address that answers; each has its share of the time.
 
-    Raises ConnectionRefusedError also where the service closed its port between the two halves of a handshake.
+    Raises ConnectionRefusedError if one of them refused and none answered, for the service may be about to listen
+    there; also where it closed its port between the two halves of a handshake.
     """
+    refused = False
     for address in addresses[:-1]:
         try:
             async with asyncio.timeout(limit_seconds / len(addresses)):
                 await loop.create_connection(lambda: protocol, address, port)
+        except (ConnectionRefusedError, ConnectionResetError):
+            refused = True
         except (OSError, TimeoutError):
-            continue
-        return
+            pass
+        else:
+            return
     try:
         await loop.create_connection(lambda: protocol, addresses[-1], port)
     except ConnectionResetError:  # nothing was sent, so it is a refusal like others
-        raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED)) from None
+        raise _refused() from None
+    except OSError as error:
+        if refused:
+            raise _refused() from error
+        raise
+
+
+def _refused() -> ConnectionRefusedError:
+    return ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))

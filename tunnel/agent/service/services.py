@@ -62,9 +62,9 @@ class ServiceEntry:
         host, _, where_port = where.rpartition(":")
         host = host[1:-1] if host.startswith("[") and host.endswith("]") else host or THIS_MACHINE
         port, destination_port = _port(port_text), _port(where_port)
-        if not (port and destination_port and _is_label(service) and _is_label(namespace) and _is_host(host)):
+        if not (port and destination_port and _is_label(service) and _is_label(namespace) and is_host(host)):
             raise ServiceRuleError(entry_faults.of(text))
-        if (service, namespace) == ("kubernetes", "default") or _is_api_name(host):
+        if (service, namespace) == ("kubernetes", "default") or is_api_name(host):
             msg = f"{text!r} names the Kubernetes API server, which is never reachable through a stream"
             raise ServiceRuleError(msg)
         return cls(service, namespace, port, Destination(host, destination_port))
@@ -174,11 +174,12 @@ def _is_label(text: str) -> bool:
     return _LABEL.fullmatch(text) is not None
 
 
-def _is_host(text: str) -> bool:
+def is_host(text: str) -> bool:
+    """Whether this may be dialled: a host name or an address."""
     return address_of(text) is not None or (_HOST.fullmatch(text) is not None and ".." not in text)
 
 
-def _is_api_name(host: str) -> bool:
+def is_api_name(host: str) -> bool:
     """Whether a name is `kubernetes.default`, alone or with a domain after it."""
     return host.lower().split(".")[:2] == ["kubernetes", "default"]
 

@@ -151,3 +151,32 @@ async def test_a_refused_dial_is_tried_again_where_the_name_leads_by_then(refusa
         await dialled(allowed())
         assert network.dialled == [("10.0.0.7", 80)] * 3
         assert network.asked == [f"{NAME}."] * 3
+
+
+# --- this machine
+
+
+@pytest.mark.parametrize(("refusals", "dialled_at"), [(0, ["127.0.0.1"]), (1, ["127.0.0.1", "::1"])])
+@dialogue
+async def test_localhost_is_whichever_address_answers_and_no_resolver_is_asked(refusals: int, dialled_at: list[str]):
+    services = Services((ServiceEntry.parse("web.apps:80=LocalHost:8080"),))
+    with pytest.MonkeyPatch.context() as patch:
+        network = Network(patch)
+        network.refusals = refusals
+        await dialled(services)
+        assert network.dialled == [(address, 8080) for address in dialled_at]
+        assert network.asked == []
+
+
+@dialogue
+async def test_a_refusal_counts_more_than_what_another_address_says():
+    """A machine without IPv6 says of ::1 that it cannot be assigned; the server may be about to listen on the other."""
+
+    async def fail(_factory: object, host: str, _port: int) -> None:
+        raise ConnectionRefusedError(111, "refused") if host == "127.0.0.1" else OSError(99, "Cannot assign")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio.get_running_loop(), "create_connection", fail)
+        with pytest.raises(dial.DialError, match="connection refused") as failed:
+            await dialled(Services((ServiceEntry.parse("web.apps:80=localhost:8080"),)))
+    assert failed.value.kind == "refused"
