@@ -46,7 +46,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
     gateway.companions.append(Ignored(gateway))
     gateway.companions.append(Notices(gateway))
     reloader = Reloader(gateway)
-    if gateway.settings.file is not None:
+    if gateway.settings.files_read:
         gateway.companions.append(reloader)
     node = node_of(gateway, reloader)
     routes = [

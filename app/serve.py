@@ -11,8 +11,9 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 import uvicorn
 
@@ -217,11 +218,16 @@ class GatewayServer(uvicorn.Server):
                 connection.transport.abort()
 
 
-def serve(settings: Settings, host: str, port: int) -> int:
-    """Serve until a signal. Returns the exit status. Raises ConfigurationError for a certificate that is not usable."""
+def serve(settings: Settings, host: str, port: int, *, made: Sequence[Path] = ()) -> int:
+    """Serve until a signal. Returns the exit status. Raises ConfigurationError for a certificate that is not usable.
+
+    `made`: token files that were made for this start. The log names them.
+    """
     watch = Watch(files_of(settings))
     certificate = certificate_of(settings)
     log.configure(settings.log_level, settings.log_format)
+    for file in made:
+        log.READY.info("made %s with a new token: agents that have it may publish ports", file)
     keep_freed_memory()
     try:
         return _serve(settings, certificate, watch, host, port)

@@ -1,10 +1,11 @@
 """`check`: read a configuration as `serve` would, and say all that is wrong with it."""
 
 import time
+from pathlib import Path
 
 import click
 
-from ..settings import Certificate, Settings, certificate_of, load
+from ..settings import Certificate, Settings, agent_token, certificate_of, load
 from .command import Command
 from .statuses import CommandError, Status
 from .terminal import complain
@@ -21,11 +22,19 @@ def command(file: str | None, *, strict: bool) -> None:
 
     FILE is gateway.toml (default: GATEWAY_CONFIG). Prints a summary, or every error in a line of its own.
     """
-    settings = load(file)
+    missing: list[Path] = []
+
+    def imagine(where: Path) -> str:
+        missing.append(where)
+        return agent_token.new_token()
+
+    settings = load(file, token_maker=imagine)
     found = [*_about(certificate_of(settings), settings), *settings.warnings()]
     if strict and found:
         raise CommandError(*(f"error: {text}" for text in found), status=Status.FAILED)
     click.echo(f"{settings.file or 'environment'}: ok: {settings.summary()}")
+    for where in missing:
+        click.echo(f"{where} does not exist; tunnel-gateway serve makes it, with a new token for agents")
     complain(*(f"warning: {text}" for text in found))
 
 

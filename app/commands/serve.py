@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..settings import load
+from ..settings import agent_token, load
 from .command import Command
 from .values import PORT
 
@@ -19,20 +19,43 @@ from .values import PORT
 )
 @click.option("--tls-certificate", metavar="FILE", help="certificate with its chain, in PEM: speak TLS")
 @click.option("--tls-key", metavar="FILE", help="key of the certificate, in PEM")
+@click.option(
+    "--agent-token-file", metavar="FILE", help="token of agents that publish ports; made if it does not exist"
+)
+@click.option(
+    "--publish-host", metavar="HOST", multiple=True,
+    help="a host that they may publish, or *. and a domain; may be repeated",
+)  # fmt: skip
 def command(
-    config: str | None, host: str | None, port: int | None, tls_certificate: str | None, tls_key: str | None
+    config: str | None,
+    host: str | None,
+    port: int | None,
+    tls_certificate: str | None,
+    tls_key: str | None,
+    agent_token_file: str | None,
+    publish_host: tuple[str, ...],
 ) -> int:
     """Serve until SIGTERM or SIGINT."""
     given = {
         "tls_certificate": _from_here(tls_certificate),
         "tls_key": _from_here(tls_key),
+        "agent_token_file": _from_here(agent_token_file),
+        "publish_hosts": list(publish_host) or None,
         "host": host,
         "port": port,
     }
-    settings = load(config, arguments={key: value for key, value in given.items() if value is not None})
+    made: list[Path] = []
+
+    def make(file: Path) -> str:
+        token = agent_token.make(file)
+        made.append(file)
+        return token
+
+    arguments = {key: value for key, value in given.items() if value is not None}
+    settings = load(config, arguments=arguments, token_maker=make)
     from .. import serve as server  # noqa: PLC0415  (the other commands need no server)
 
-    return server.serve(settings, settings.host, settings.port)
+    return server.serve(settings, settings.host, settings.port, made=made)
 
 
 def _from_here(file: str | None) -> str | None:

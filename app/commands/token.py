@@ -1,16 +1,13 @@
 """`token`: a new token on standard output, and its `[[agents]]` entry on standard error."""
 
 import json
-import secrets
 import sys
 
 import click
 
-from ..settings import token_hash
+from ..settings import agent_token, token_hash
 from .command import Command
 from .values import NAMES
-
-_TOKEN_BYTES = 32
 
 
 @click.command("token", cls=Command)
@@ -20,7 +17,7 @@ _TOKEN_BYTES = 32
 )  # fmt: skip
 def command(clusters: list[str]) -> None:
     """Create a token for an agent, and its [[agents]] entry."""
-    made = secrets.token_urlsafe(_TOKEN_BYTES)
+    made = agent_token.new_token()
     names = ", ".join(json.dumps(name) for name in clusters)
     sys.stdout.write(f"{made}\n")
     sys.stdout.flush()

@@ -25,6 +25,9 @@ ADMIN_TOKEN = PREFIX + "ADMIN_TOKEN"
 URL = PREFIX + "URL"
 """For the client commands. It sets nothing in a gateway."""
 
+_REPEATED = {"publish_hosts": "--publish-host"}
+"""The options for keys that are lists: one for each element."""
+
 _SERVICE_LINK = re.compile(
     rf"{PREFIX}(?:[A-Z0-9_]+_)?"
     r"(?:SERVICE_HOST|SERVICE_PORT(?:_[A-Z0-9_]+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?)"
@@ -72,7 +75,7 @@ def variable(key: str) -> str:
 
 def option(key: str) -> str:
     """The name of a plain key's option, where the command line has one."""
-    return "--" + key.replace("_", "-")
+    return _REPEATED.get(key) or "--" + key.replace("_", "-")
 
 
 def given(environment: Mapping[str, str]) -> frozenset[str]:

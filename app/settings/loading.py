@@ -10,7 +10,7 @@ from msgspec import UNSET
 from tunnel.text import NotTextError, decoded
 
 from ..rules.policy import DEFAULT_POLICY
-from . import hosts, policies, routing, tokens
+from . import agent_token, hosts, policies, routing, tokens
 from .environment import ADMIN_TOKEN, config_file, given, process_environment, unknown_variables, written
 from .errors import ConfigurationError, Faults, KeyPath, WrongKeyError
 from .places import Places
@@ -29,7 +29,7 @@ _COPIED = (
 _FILE_BYTES = 64 * 1024 * 1024
 """Of the file: 300,000 routes. A device has no end."""
 
-_PATHS = ("state_dir", "tls_certificate", "tls_key")
+_PATHS = ("agent_token_file", "state_dir", "tls_certificate", "tls_key")
 """Keys that name a file or a folder, relative to the file's folder. What is in it is read by those who need it."""
 
 
@@ -38,10 +38,12 @@ def load(
     environment: Mapping[str, str] | None = None,
     *,
     arguments: Mapping[str, object] | None = None,
+    token_maker: agent_token.Maker | None = None,
 ) -> Settings:
     """Read the file (`path`, else GATEWAY_CONFIG, else none) and the variables.
 
-    `arguments`: keys that the command line gives. Raises ConfigurationError with everything that is wrong.
+    `arguments`: keys that the command line gives. `token_maker`: makes an `agent_token_file` that does not exist, if
+    everything else is right; None: that is an error. Raises ConfigurationError with everything that is wrong.
     """
     environment = process_environment() if environment is None else environment
     arguments = arguments or {}
@@ -57,7 +59,7 @@ def load(
         raise ConfigurationError(*places.lines(faults), f"{path}: not TOML: {error}") from None
     table = {key: value for key, value in table.items() if key not in overridden}
     file = read(File, {**table, **variables, **arguments}, faults)
-    values = _values(file, path, environment.get(ADMIN_TOKEN), faults)
+    values = _values(file, path, environment.get(ADMIN_TOKEN), token_maker, faults)
     if faults:
         raise ConfigurationError(*places.lines(faults))
     if file.tls_certificate is not UNSET or file.tls_key is not UNSET:
@@ -90,7 +92,9 @@ def _table(text: str) -> dict[str, object]:
         raise ValueError("hundreds of tables or lists are inside one another") from None
 
 
-def _values(file: File, path: str | None, admin_token: str | None, faults: Faults) -> dict[str, Any]:
+def _values(
+    file: File, path: str | None, admin_token: str | None, token_maker: agent_token.Maker | None, faults: Faults
+) -> dict[str, Any]:
     """Check the values, and give those of `Settings`. What is wrong goes to `faults`; the values are then not whole."""
     folder = Path(path).parent if path is not None else Path()
     values: dict[str, Any] = {name: getattr(file, name) for name in _COPIED if getattr(file, name) is not UNSET}
@@ -117,17 +121,21 @@ def _values(file: File, path: str | None, admin_token: str | None, faults: Fault
         values["max_websockets_per_cluster"] = file.max_websockets_per_cluster
     values |= _held_bytes(file, faults) | _admin(file, folder, admin_token, faults)
     defaults = policies.policy(DEFAULT_POLICY, file, faults)
+    routes = routing.route_table(file.routes, faults, defaults=defaults, control_hosts=control_hosts, folder=folder)
+    grants = tokens.grants(file.agents, folder, faults)
+    values["publish_hosts"] = agent_token.publish_hosts(file, control_hosts, faults)
+    if (where := values.get("agent_token_file")) is not None:  # last: it may be made, if nothing is wrong
+        grants |= agent_token.grant(Path(where), values["publish_hosts"], grants, token_maker, faults)
     read_too = [entry.token_file for entry in file.agents] + [entry.ca_file for entry in file.routes]
-    named = [str(folder / name) for name in read_too if name] + [values.get("admin_token_file")]
+    named = [str(folder / name) for name in read_too if name]
+    named += [values[name] for name in ("admin_token_file", "agent_token_file") if name in values]
     return values | {
         "control_hosts": control_hosts,
         "policy": defaults,
-        "grants": tokens.grants(file.agents, folder, faults),
-        "routes": routing.route_table(
-            file.routes, faults, defaults=defaults, control_hosts=control_hosts, folder=folder
-        ),
+        "grants": grants,
+        "routes": routes,
         "file": path,
-        "files_read": tuple(dict.fromkeys(name for name in [path, *named] if name)),
+        "files_read": tuple(dict.fromkeys([path, *named] if path else named)),
     }
 
 

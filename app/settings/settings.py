@@ -73,6 +73,10 @@ class Settings:
     admin_token_file: str | None = None
     admin_bind: tuple[str, int] | None = None
     """A separate listener for what needs the admin token."""
+    agent_token_file: str | None = None
+    """The token of agents that may publish without an `[[agents]]` entry. None: no such token."""
+    publish_hosts: tuple[str, ...] = ()
+    """What they may publish: host patterns, as in a grant."""
     tls_certificate: str | None = None
     """The public listener's certificate file, with the chain. None: it speaks plain HTTP. Read by `certificates.py`."""
     tls_key: str | None = None

@@ -42,8 +42,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     calls: list[tuple[Any, ...]] = []
     module = ModuleType("app.serve")
 
-    def serve(*arguments: Any) -> int:
-        calls.append(arguments)
+    def serve(*arguments: Any, made: list[Path]) -> int:
+        calls.append((*arguments, *made))
         return 7
 
     module.serve = serve  # type: ignore[attr-defined]
@@ -334,3 +334,23 @@ def test_drain_with_a_token_that_is_none(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setenv("GATEWAY_ADMIN_TOKEN", "short")
     assert run("drain") == 2
     assert "GATEWAY_ADMIN_TOKEN: the admin token is too short" in capsys.readouterr().err
+
+
+def test_the_token_of_publishers_is_made_when_it_is_missing(
+    tmp_path: Path, served: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    publishing = ("--agent-token-file", "token", "--publish-host", "*.localhost", "--publish-host", "a.test")
+    assert run(*publishing, "--publish-host", "localhost") == 2
+    assert capsys.readouterr().err == (
+        "tunnel-gateway: --publish-host: localhost is a control host and cannot be published; write *.localhost, or "
+        "another host\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+    assert run(*publishing) == run(*publishing) == 7
+    (first, _, _, *made), (second, _, _, *made_again) = served
+    assert (made, made_again) == ([tmp_path / "token"], [])
+    assert first.grants == second.grants
+    ((token, grant),) = first.grants.items()
+    assert token == token_hash((tmp_path / "token").read_text(encoding="utf-8").strip())
+    assert grant.hosts == first.publish_hosts == ("*.localhost", "a.test")

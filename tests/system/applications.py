@@ -8,6 +8,7 @@ packages cannot be had.
 import fcntl
 import functools
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -72,20 +73,25 @@ def npm(folder: Path, *arguments: str) -> None:
 
 
 @functools.cache
-def node_client() -> Path:
-    """The script of `node_client/`, in a folder of the cache with its packages installed from the lock file."""
-    source = HERE / "node_client"
-    files = [source / name for name in ("package.json", "package-lock.json", "client.js")]
+def from_npm(source: Path) -> Path:
+    """A copy of this folder in the cache, with the packages of its lock file installed."""
+    files = sorted(path for path in source.iterdir() if path.is_file())
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
-    folder = cache_folder() / f"socketio-client-{digest}"
-    with locked(cache_folder() / "socketio-client.lock"):
+    name = json.loads((source / "package.json").read_text(encoding="utf-8"))["name"]
+    folder = cache_folder() / f"{name}-{digest}"
+    with locked(cache_folder() / f"{name}.lock"):
         if not (folder / WHOLE).exists():
             folder.mkdir(exist_ok=True)
             for path in files:
                 shutil.copy(path, folder)
             npm(folder, "ci")
             (folder / WHOLE).touch()
-    return folder / "client.js"
+    return folder
+
+
+def node_client() -> Path:
+    """The script of `node_client/`, with its packages."""
+    return from_npm(HERE / "node_client") / "client.js"
 
 
 def start_kuma(processes: Processes, data: Path) -> tuple[Process, int]:

@@ -15,6 +15,7 @@ import socket
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from tests.system.process import ROOT, START_SECONDS, Process, Processes, wait_until
 
@@ -120,7 +121,7 @@ class Stack:
         self.services[service.name] = service
         return service
 
-    def start(self, *, agent: bool = True) -> "Stack":
+    def start(self, *, agent: bool = True) -> Self:
         if not DIRECT:
             self.start_gateway()
             if agent:

@@ -63,3 +63,18 @@ def test_errors_are_errors_with_and_without_strict(tmp_path: Path, ran: Run):
     for options in ((), ("--strict",)):
         told = ran("check", *options, str(file))
         assert (told.status, told.out, told.err.count("\n")) == (2, "", 2)
+
+
+def test_a_token_file_that_serve_would_make(tmp_path: Path, ran: Run):
+    file = tmp_path / "gateway.toml"
+    file.write_text('agent_token_file = "token"\npublish_hosts = ["*.dev.test"]\n', encoding="utf-8")
+    for options in ((), ("--strict",)):
+        told = ran("check", *options, str(file))
+        assert (told.status, told.err) == (0, "")
+        assert told.out.splitlines() == [
+            f"{file}: ok: 0 routes of 0 hosts, 1 agent token, no admin token",
+            f"{tmp_path}/token does not exist; tunnel-gateway serve makes it, with a new token for agents",
+        ]
+    assert not (tmp_path / "token").exists()
+    (tmp_path / "token").write_text("the-token", encoding="utf-8")
+    assert "does not exist" not in ran("check", str(file)).out

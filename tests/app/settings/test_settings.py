@@ -2,14 +2,13 @@
 
 import dataclasses
 import ipaddress
-import os
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from app.rules.policy import Policy
-from app.settings import ConfigurationError, Grant, Settings, admin_token, load, token_hash
+from app.settings import ConfigurationError, Grant, Settings, load, token_hash
 from app.settings.schema import PLAIN_KEYS
 from tunnel.port import Target
 
@@ -229,6 +228,8 @@ VARIABLES: dict[str, tuple[str, str, object]] = {
     "client_ping_interval": ("1", "2", 2.0),
     "client_ping_timeout": ("1", "2", 2.0),
     "admin_token_file": ('"{folder}/one"', "{folder}/two", "{folder}/two"),
+    "agent_token_file": ('"{folder}/one"', "{folder}/two", "{folder}/two"),
+    "publish_hosts": ('["*.file.test"]', "*.A.test, b.test", ("*.a.test", "b.test")),
     "state_dir": ('"one"', "/two", "/two"),
     "tls_certificate": ('"one"', "/two", "/two"),
     "tls_key": ('"one"', "/two", "/two"),
@@ -277,9 +278,11 @@ def test_the_environment_beats_the_file(tmp_path: Path, key: str):
     from_file, both = values(load(file, {})), values(load(file, changes))
     assert from_file[key] != expected
     assert both[key] == expected
-    assert values(load(None, {**changes, "GATEWAY_HELD_BYTES_LIMIT": "2097152"}))[key] == expected
+    beside = {"AGENT_TOKEN_FILE": f"{tmp_path}/one", "PUBLISH_HOSTS": "p.test", "HELD_BYTES_LIMIT": "2097152"}
+    alone = {f"GATEWAY_{name}": value for name, value in beside.items()} | changes
+    assert values(load(None, alone))[key] == expected
     unequal = {name for name in both if both[name] != from_file[name]}
-    assert unequal - {"routes", "policy", "files_read", "admin_token_hash", "tls_places"} == {key}
+    assert unequal - {"routes", "policy", "grants", "files_read", "admin_token_hash", "tls_places"} == {key}
 
 
 def test_every_plain_key_has_a_row_above():
@@ -309,39 +312,6 @@ def test_the_hard_mark_follows_the_high_mark(tmp_path: Path):
     settings = load(written(tmp_path, "held_bytes_limit = 1000000000"), {})
     assert settings.held_bytes_hard_limit == 2_000_000_000
     assert Settings().held_bytes_hard_limit == 2 * Settings().held_bytes_limit == 512 * 1024 * 1024
-
-
-def test_the_admin_token(tmp_path: Path):
-    (tmp_path / "token").write_text("token-of-the-file", encoding="utf-8")
-    file = written(tmp_path, 'admin_token_file = "token"')
-    from_file = load(file, {})
-    assert from_file.is_admin_token("token-of-the-file")
-    assert from_file.is_admin_token(b"token-of-the-file")
-    assert not from_file.is_admin_token("token-of-the-fil")
-    assert not from_file.is_admin_token("")
-    variable = load(file, {"GATEWAY_ADMIN_TOKEN": "token-of-the-variable"})
-    assert variable.is_admin_token("token-of-the-variable")
-    assert not variable.is_admin_token("token-of-the-file")
-    nobody = load(None, {})
-    assert not nobody.is_admin_token("")
-    assert "token-of" not in repr(variable)
-    assert admin_token(None, {"GATEWAY_ADMIN_TOKEN_FILE": str(tmp_path / "token")}) == "token-of-the-file"
-    assert admin_token(str(tmp_path / "token"), {"GATEWAY_ADMIN_TOKEN": "x"}) == "token-of-the-file"
-    assert admin_token(None, {"GATEWAY_ADMIN_TOKEN": "token-of-the-variable"}) == "token-of-the-variable"
-    assert admin_token(None, {}) is None
-
-
-@pytest.mark.skipif(not Path("/dev/fd").exists(), reason="this system has no names for open pipes")
-def test_a_program_that_presents_the_token_may_read_it_from_a_pipe():
-    """As in `--admin-token-file <(...)`; the gateway reads its own file again and again, so there it is refused."""
-    reading, writing = os.pipe()
-    try:
-        os.write(writing, b"token-of-the-pipe\n")
-        os.close(writing)
-        assert Path(f"/dev/fd/{reading}").is_fifo()
-        assert admin_token(f"/dev/fd/{reading}", {}) == "token-of-the-pipe"
-    finally:
-        os.close(reading)
 
 
 def test_what_the_server_must_take(tmp_path: Path):
