@@ -17,6 +17,7 @@ from ..settings.hosts import host_pattern, is_address
 from ..settings.targets import wrong_prefix, wrong_target
 from .bodies import Named
 
+_HOSTS_NAMED = 3
 PREFIX_CHARACTERS = 1024
 """The longest path prefix to learn: enough for any ingress controller, and small enough for the table."""
 
@@ -75,7 +76,7 @@ def learnable_host(grant: Grant, control_hosts: Collection[str], host: str) -> s
     if name in control_hosts:
         raise ClaimError(Fault.NOT_ALLOWED, f"{_shown(name)} is a control host of the gateway")
     if not covers(grant.hosts, name):
-        raise ClaimError(Fault.NOT_ALLOWED, f"the token's hosts do not cover {_shown(name)}")
+        raise ClaimError(Fault.NOT_ALLOWED, f"the token does not cover {_shown(name)}; {_hosts_of(grant)}")
     return name
 
 
@@ -137,3 +138,11 @@ def _reads_as_address(host: str) -> bool:
 def _shown(value: object) -> str:
     text = ascii(value[:101] if isinstance(value, str) else value)
     return text if len(text) <= 103 else text[:100] + "..."
+
+
+def _hosts_of(grant: Grant) -> str:
+    """What a token covers, for whoever has it."""
+    if not grant.hosts:
+        return "it has no hosts"
+    more = len(grant.hosts) - _HOSTS_NAMED
+    return f"its hosts are {', '.join(grant.hosts[:_HOSTS_NAMED])}" + (f" and {more} more" if more > 0 else "")

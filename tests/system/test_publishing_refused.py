@@ -74,8 +74,8 @@ async def test_two_agents_want_one_host(stack: Publishing, http: aiohttp.ClientS
 @pytest.mark.parametrize(
     ("below", "host", "port", "told"),
     [
-        ("", f"me.{WILDCARD}", 1, f"the token's hosts do not cover 'me.{WILDCARD}'"),
-        (WILDCARD, "me.elsewhere.test", 2, "the token's hosts do not cover 'me.elsewhere.test'"),
+        ("", f"me.{WILDCARD}", 1, f"the token does not cover 'me.{WILDCARD}'; it has no hosts"),
+        (WILDCARD, "me.elsewhere.test", 2, f"the token does not cover 'me.elsewhere.test'; its hosts are *.{WILDCARD}"),
         (WILDCARD, "localhost", 3, "'localhost' is a control host of the gateway"),
         (FULL, "", 4, f"no name below *.{FULL} is free; name a host"),
         ("", "", 5, "the token's hosts have no wildcard to give a name below; name a host that they cover"),
@@ -87,7 +87,7 @@ def test_what_the_token_does_not_allow(stack: Publishing, below: str, host: str,
     publisher = publish(stack, str(port), *(["--host", host] if host else []), token=TOKENS[below])
     assert refused(publisher) == [f"tunnel-agent: http://localhost:{port} is not published: {told}"]
     (event,) = rejected(stack, newest)
-    assert event["message"].startswith(f"route {host}/ of agent ")
+    assert event["message"].startswith(f"route {host or '*'}/ of agent ")
     assert event["level"] == "warning"
 
 
