@@ -13,6 +13,7 @@ from .header_rules import BadRequestError, checked_host, is_websocket_upgrade
 from .http_call import HttpCall
 from .refusals import RefusedHandshake, RefusedRequest
 from .rewriting import https_url
+from .rewritten_call import RewrittenCall
 from .websocket_call import WebSocketCall
 
 
@@ -37,15 +38,17 @@ def request_call(
 
 def routed_call(gateway: Gateway, route: Route, request: Request, client: HttpClient) -> HttpListener:
     """The call of a request whose route is found."""
-    rewrite = route.policy.rewrite
-    if rewrite is not None and (refused := rewrite.refusal(request)) is not None:
-        return RefusedRequest(gateway, request, client, refused, location=_location(gateway, request, refused))
     if request.method == "TRACE" and not route.policy.allow_trace:  # RFC 9110 section 9.3.8
         return RefusedRequest(gateway, request, client, problems.NOT_IMPLEMENTED, "TRACE")
     if request.upgrade and is_websocket_upgrade(request.fields):
         # A server without WebSocket support hands the handshake over as plain HTTP.
         return RefusedRequest(gateway, request, client, problems.NO_WEBSOCKETS)
-    return HttpCall(gateway, route, request, client)
+    rewrite = route.policy.rewrite
+    if rewrite is None:
+        return HttpCall(gateway, route, request, client)
+    if (problem := rewrite.refusal(request)) is not None:
+        return RefusedRequest(gateway, request, client, problem, location=_location(gateway, request, problem))
+    return RewrittenCall(gateway, route, request, client, rewrite)
 
 
 def handshake_call(
