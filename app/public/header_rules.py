@@ -12,11 +12,11 @@ from tunnel.port import Headers, RequestHead, ResponseHead
 
 from ..observed.request_id import with_request_id
 from ..rules.fields import VALUES
-from ..rules.policy import NO_CHANGES, Policy
+from ..rules.policy import NO_CHANGES, HeaderChanges, Policy
 from ..rules.request import Request
 from ..rules.routes import is_host
 from ..rules.shape import DROPPED, REQUEST_ID, is_claim, is_lookalike
-from .dates import date_now, has_date
+from .dates import date_now, dated, has_date
 from .forwarded import forwarding
 from .rewriting import fields_for_client, request_for_service
 
@@ -52,27 +52,25 @@ def checked_host(request: Request) -> str:
     return request.host.decode("latin-1")
 
 
-def request_head(request: Request, policy: Policy) -> RequestHead:
+def request_head(request: Request, changes: HeaderChanges) -> RequestHead:
     """The head of an ordinary request, as the service will see it. Raises BadRequestError."""
-    if policy.rewrite is not None:
-        request = request_for_service(policy.rewrite, request)
     passed = request.passed
-    if passed is None or request.forwarding is not None or policy.request_headers is not NO_CHANGES:
-        return _careful_head(request, policy)
+    if passed is None or request.forwarding is not None or changes is not NO_CHANGES:
+        return _careful_head(request, changes)
     # The usual head: what the long way makes of the same request, without a look at each field.
     key = (request.peer, request.peer_scheme, request.host)
     stranger = _strangers.get(key) or _new_stranger(key)
     target = request.asked or (request.path + b"?" + request.query if request.query else request.path)
     method = _METHODS.get(request.method)
     if stranger.block is None or method is None or (not request.is_checked and target_fault(target)):
-        return _careful_head(request, policy)
+        return _careful_head(request, changes)
     encoded = b"%b %b HTTP/1.1%b%b\r\nx-request-id: %b\r\n\r\n" % (
         method, target, passed, stranger.block, request.request_id.encode("ascii")
     )  # fmt: skip
     return RequestHead(method, target, None, request.body_length, False, encoded)
 
 
-def _careful_head(request: Request, policy: Policy) -> RequestHead:
+def _careful_head(request: Request, changes: HeaderChanges) -> RequestHead:
     """The head after a look at each field."""
     headers: Headers = []
     length: int | None = 0
@@ -101,7 +99,7 @@ def _careful_head(request: Request, policy: Policy) -> RequestHead:
     elif content_length is not None:
         length = int(content_length)
     headers.extend(_forwarding(request))
-    return RequestHead(request.method.encode("ascii"), request.target, _own(request, policy, headers), length)
+    return RequestHead(request.method.encode("ascii"), request.target, _own(request, changes, headers), length)
 
 
 def upgrade_head(request: Request, policy: Policy, handshake: Headers) -> RequestHead:
@@ -117,7 +115,7 @@ def upgrade_head(request: Request, policy: Policy, handshake: Headers) -> Reques
     ]
     headers.extend(_forwarding(request))
     headers.extend(handshake)
-    return RequestHead(b"GET", request.target, _own(request, policy, headers), upgrade=True)
+    return RequestHead(b"GET", request.target, _own(request, policy.request_headers, headers), upgrade=True)
 
 
 def response_headers(headers: Headers, *, keep_length: bool = True) -> Headers:
@@ -129,7 +127,7 @@ def response_headers(headers: Headers, *, keep_length: bool = True) -> Headers:
     ]
 
 
-def answer_fields(head: ResponseHead, request: Request, policy: Policy, *, close: bool) -> Headers:
+def answer_fields(head: ResponseHead, request_id: str, changes: HeaderChanges, *, close: bool) -> Headers:
     """The fields of an answer for its client: in lower case, with the id, a Date, and what the route changes.
 
     `close`: the connection ends with this answer. A 304 may announce the length of what it does not send; servers would
@@ -146,12 +144,9 @@ def answer_fields(head: ResponseHead, request: Request, policy: Policy, *, close
         fields.append((b"date", date_now()))
     if close:
         fields.append((b"connection", b"close"))
-    if policy.rewrite is not None:
-        fields = fields_for_client(policy.rewrite, request, fields)
-    changes = policy.response_headers
     if changes.set or changes.remove:
-        return with_request_id(changes.apply(fields), request.request_id)
-    fields.append((REQUEST_ID, request.request_id.encode("ascii")))
+        return with_request_id(changes.apply(fields), request_id)
+    fields.append((REQUEST_ID, request_id.encode("ascii")))
     return fields
 
 
@@ -159,7 +154,6 @@ def passes_unchanged(status: int, block: bytes, policy: Policy) -> bool:
     """Whether a whole answer with these lines passes as it came, but for its id and Date; see `answer_fields`."""
     return (
         policy.response_headers is NO_CHANGES
-        and policy.rewrite is None
         and policy.sticky != "cookie"
         and 200 <= status < 600
         and status != 304
@@ -174,6 +168,14 @@ def is_event_stream(headers: Headers) -> bool:
     )
 
 
+def refusal_fields(head: ResponseHead, request: Request, policy: Policy) -> Headers:
+    """The fields of a service's answer to a handshake that is no 101, for the client."""
+    fields = dated(response_headers(head.headers))
+    if policy.rewrite is not None:
+        fields = fields_for_client(policy.rewrite, request, fields)
+    return with_request_id(policy.response_headers.apply(fields), request.request_id)
+
+
 def accept_headers(headers: Headers, request: Request, policy: Policy) -> Headers:
     """The fields of a 101 to pass to the client: all except the handshake's own and hop-by-hop fields."""
     connection = b",".join(value for name, value in headers if name.lower() == b"connection")
@@ -186,9 +188,8 @@ def accept_headers(headers: Headers, request: Request, policy: Policy) -> Header
     return fields if policy.rewrite is None else fields_for_client(policy.rewrite, request, fields)
 
 
-def _own(request: Request, policy: Policy, headers: Headers) -> Headers:
+def _own(request: Request, changes: HeaderChanges, headers: Headers) -> Headers:
     """What the route changes, and the request's id as its only `X-Request-ID`."""
-    changes = policy.request_headers
     if changes.set or changes.remove:
         return with_request_id(changes.apply(headers), request.request_id)
     headers.append((REQUEST_ID, request.request_id.encode("ascii")))

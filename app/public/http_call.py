@@ -60,7 +60,7 @@ class HttpCall(Delivering):
             self._refuse(problems.STOPPING)
             return
         try:
-            head = request_head(self._request, policy)
+            head = request_head(self._request, policy.request_headers)
         except BadRequestError as error:
             self._refuse(problems.BAD_REQUEST, str(error))
             return
@@ -283,7 +283,7 @@ class HttpCall(Delivering):
         self._last_data = self.head_at = self._clock()
         self._head, self.state, self.status = head, ANSWERING, head.status
         policy = self._route.policy
-        fields = answer_fields(head, self._request, policy, close=self._gateway.drain.draining)
+        fields = answer_fields(head, self.request_id, policy.response_headers, close=self._gateway.drain.draining)
         if policy.sticky == "cookie" and self.upstream is not None:
             fields.extend(cookie_for(self._route, self._request, self.upstream))
         return fields

@@ -17,6 +17,7 @@ from .header_rules import BadRequestError, checked_host, is_websocket_upgrade
 from .http_call import HttpCall
 from .refusals import RefusedHandshake, RefusedRequest
 from .rewriting import https_url
+from .rewritten_call import RewrittenCall
 from .websocket_call import WebSocketCall
 
 
@@ -41,16 +42,18 @@ def request_call(
 
 def routed_call(gateway: Gateway, route: Route, request: Request, client: HttpClient) -> HttpListener:
     """The call of a request whose route is found."""
-    rewrite = route.policy.rewrite
-    if rewrite is not None and (refused := rewrite.refusal(request)) is not None:
-        location = _location(gateway, request, refused)
-        return RefusedRequest(gateway, request, client, refused, route=route, location=location)
     if request.method == "TRACE" and not route.policy.allow_trace:  # RFC 9110 section 9.3.8
         return RefusedRequest(gateway, request, client, problems.NOT_IMPLEMENTED, "TRACE", route=route)
     if request.upgrade and is_websocket_upgrade(request.fields):
         # A server without WebSocket support hands the handshake over as plain HTTP.
         return RefusedRequest(gateway, request, client, problems.NO_WEBSOCKETS, route=route)
-    return HttpCall(gateway, route, request, client)
+    rewrite = route.policy.rewrite
+    if rewrite is None:
+        return HttpCall(gateway, route, request, client)
+    if (problem := rewrite.refusal(request)) is not None:
+        location = _location(gateway, request, problem)
+        return RefusedRequest(gateway, request, client, problem, route=route, location=location)
+    return RewrittenCall(gateway, route, request, client, rewrite)
 
 
 def handshake_call(

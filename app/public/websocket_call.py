@@ -31,7 +31,7 @@ from .carrying import carry
 from .client_port import Handshake
 from .conversation import Conversation
 from .extensions import agreed_in, offered_by, offering, reserved_bits
-from .header_rules import BadRequestError, accept_headers, answer_fields, upgrade_head
+from .header_rules import BadRequestError, accept_headers, refusal_fields, upgrade_head
 from .opening_call import BY_OPERATOR, OpeningCall
 from .refusals import page
 from .room import WHY, error_of
@@ -340,7 +340,7 @@ class WebSocketCall(OpeningCall):
             self._give_up(errors.BadAnswerError(f"status {head.status if head is not None else 0} instead of 101"))
             return
         self.state, self.status, self.closed_by = RELAYING, head.status, "service"
-        fields = answer_fields(head, self._request, self._route.policy, close=False)
+        fields = refusal_fields(head, self._request, self._route.policy)
         self._client.refuse(head.status, fields, b"".join(self._body))
 
     @override

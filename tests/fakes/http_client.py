@@ -11,6 +11,8 @@ class FakeHttpClient:
         self.status = 0
         self.fields: Headers = []
         self.body = b""
+        self.block = b""
+        """The lines of an answer that came whole."""
         self.taken = False
         """The head was given to the server."""
         self.unsent_bytes = 0
@@ -37,6 +39,7 @@ class FakeHttpClient:
         self.log.append("end")
 
     def whole(self, status: int, fields: Headers, block: bytes, body: bytes, /) -> bool:
+        self.block = block
         self.answer(status, fields, body)
         return False
 

@@ -56,10 +56,7 @@ def outlook_of(gateway: Gateway, request: Request) -> Outlook:
         if _is_ours(gateway, host, request):
             return Outlook(Label.OURS)
         return _because(problems.NO_ROUTE, why_no_route(gateway, host, request.path))
-    rewrite = route.policy.rewrite
-    problem = rewrite.refusal(request) if rewrite is not None else None
-    if problem is None:
-        problem = (_problem_of_websocket if request.is_websocket else _problem_of)(gateway, route, request)
+    problem = (_problem_of_websocket if request.is_websocket else _problem_of)(gateway, route, request)
     if problem is not None:
         return _refused(problem, route=route)
     return _on_a_link(gateway, route, request)
@@ -83,6 +80,8 @@ def _problem_of(gateway: Gateway, route: Route, request: Request) -> Problem | N
     policy = route.policy
     if request.method == "TRACE" and not policy.allow_trace:
         return problems.NOT_IMPLEMENTED
+    if policy.rewrite is not None and (problem := policy.rewrite.refusal(request)) is not None:
+        return problem
     if gateway.closing:
         return problems.STOPPING
     if policy.max_requests_per_client is None:
@@ -95,6 +94,9 @@ def _problem_of(gateway: Gateway, route: Route, request: Request) -> Problem | N
 
 
 def _problem_of_websocket(gateway: Gateway, route: Route, request: Request) -> Problem | None:
+    rewrite = route.policy.rewrite
+    if rewrite is not None and (problem := rewrite.refusal(request)) is not None:
+        return problem
     if gateway.closing:
         return problems.STOPPING
     ticket = gateway.admission.admit(route, request, gateway.settings.max_websockets_per_cluster)

@@ -12,7 +12,8 @@ import pytest
 
 from app.asgi.reading import read_scope
 from app.public.header_rules import request_head
-from app.rules.policy import DEFAULT_POLICY, Policy
+from app.public.rewriting import request_for_service
+from app.rules.policy import DEFAULT_POLICY, NO_CHANGES, Policy
 from app.rules.rewrite import Rewrite
 from tests.fakes.asgi import scope_of
 
@@ -83,7 +84,9 @@ ORIGINS = [webpack, next_resources, next_actions, rails_forms, rails_cable, djan
 def seen_by_service(policy: Policy, scheme: str, origin: str) -> Fields:
     headers = [(b"origin", origin.encode())]
     request = read_scope(scope_of("http", "/", PUBLIC, headers=headers, scheme=scheme), None)
-    return {name.decode(): value.decode() for name, value in request_head(request, policy).headers}
+    if policy.rewrite is not None:
+        request = request_for_service(policy.rewrite, request)
+    return {name.decode(): value.decode() for name, value in request_head(request, NO_CHANGES).headers}
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from app.asgi.reading import read_scope
 from app.public import header_rules
 from app.rules import shape
-from app.rules.policy import DEFAULT_POLICY
+from app.rules.policy import NO_CHANGES
 from app.rules.request import Request
 from tests.fakes.asgi import Pairs, scope_of
 from tunnel.http1.request import encode_head
@@ -21,7 +21,7 @@ def read(scope: dict[str, object]) -> Request:
 def short_head(request: Request) -> RequestHead | None:
     """The head, where it was made the short way."""
     try:
-        head = header_rules.request_head(request, DEFAULT_POLICY)
+        head = header_rules.request_head(request, NO_CHANGES)
     except header_rules.BadRequestError:
         return None
     return head if head.encoded is not None else None
@@ -58,7 +58,7 @@ def test_the_short_way_makes_the_same_head_as_the_long_one(headers: Pairs, metho
     short = short_head(request)
     if short is None:
         return
-    careful = header_rules._careful_head(request, DEFAULT_POLICY)
+    careful = header_rules._careful_head(request, NO_CHANGES)
     assert short.headers == careful.headers
     assert (short.body_length, short.upgrade) == (careful.body_length, careful.upgrade)
     assert short.encoded == encode_head(careful)

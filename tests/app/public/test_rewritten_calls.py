@@ -3,6 +3,7 @@
 import pytest
 
 from app.public.http_call import HttpCall
+from app.public.routed import request_call
 from app.rules.policy import Policy
 from app.rules.request import Request as Facts
 from app.rules.rewrite import Rewrite
@@ -40,21 +41,42 @@ async def test_a_request_and_its_answer():
         assert call.header(b"set-cookie") == b"a=1; Path=/app"
 
 
+def facts(target: bytes = b"/") -> Facts:
+    """A request as our own door makes it."""
+    host = HOST.encode()
+    return Facts(
+        "GET", host, target, b"", 1, b"", b"", [(b"host", host)], b"\r\nhost: " + host, 0,
+        "192.0.2.1", "http", "192.0.2.1", "http", None, "1",
+    )  # fmt: skip
+
+
 @dialogue
 async def test_an_answer_that_comes_whole():
     async with stage(LOCAL) as s:
         client = FakeHttpClient()
-        request = Facts(
-            "GET", HOST.encode(), b"/", b"", 1, b"", b"", [(b"host", HOST.encode())], b"", 0, "192.0.2.1", "http",
-            "192.0.2.1", "http", None, "1",
-        )  # fmt: skip
-        call = HttpCall(s.gateway, s.gateway.settings.routes.routes[0], request, client)
+        call = request_call(s.gateway, facts(), client)
         call.begin()
-        block = b"location: http://localhost:5173/x\r\n"
-        s.exchange.sink.whole(200, [(b"location", b"http://localhost:5173/x")], block, b"body")  # type: ignore[attr-defined]
-        assert client.log == ["answer 200"]
-        assert (b"location", f"http://{HOST}/x".encode()) in client.fields
+        block = b"location: http://localhost:5173/x\r\nx-a: b\r\n"
+        headers = [(b"location", b"http://localhost:5173/x"), (b"x-a", b"b")]
+        s.exchange.sink.whole(200, headers, block, b"body")  # type: ignore[attr-defined]
+        assert (client.log, client.body) == (["answer 200"], b"body")
+        assert client.fields[:2] == [(b"location", f"http://{HOST}/x".encode()), (b"x-a", b"b")]
+        assert client.block.startswith(f"location: http://{HOST}/x\r\nx-a: b\r\ndate: ".encode())
         call.finished(4)
+
+
+@dialogue
+async def test_other_routes_pay_nothing(monkeypatch: pytest.MonkeyPatch):
+    """Their calls and their heads are what they are without rewrites."""
+    async with Stage() as s:
+        monkeypatch.setattr("app.public.rewritten_call.request_for_service", None)
+        call = request_call(s.gateway, facts(), FakeHttpClient())
+        assert type(call) is HttpCall
+        call.begin()
+        assert s.exchange.head.encoded is not None
+        s.exchange.answer(204)
+        s.exchange.finish()
+        call.finished()
 
 
 @pytest.mark.parametrize("method", ["HEAD", "GET"])

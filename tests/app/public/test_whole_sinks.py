@@ -20,7 +20,9 @@ from app.public.client_port import HttpListener
 from app.public.http_call import HttpCall
 from app.public.http_states import State
 from app.public.reading import read_request
+from app.public.rewritten_call import RewrittenCall
 from app.rules import problems
+from app.rules.rewrite import Rewrite
 from tests.app.stage import HOST, Stage
 from tests.fakes.http_client import FakeHttpClient
 from tests.fakes.link import FakeLink
@@ -46,7 +48,7 @@ class OneConnection(FakeLink):
         return self.opened[-1]
 
 
-def begun(stage: Stage) -> tuple[HttpCall, FakeHttpClient]:
+def begun(stage: Stage, rewrite: Rewrite | None = None) -> tuple[HttpCall, FakeHttpClient]:
     route = stage.gateway.route_of(HOST, b"/")
     assert route is not None
     request = read_request(
@@ -54,7 +56,11 @@ def begun(stage: Stage) -> tuple[HttpCall, FakeHttpClient]:
         proxies=None,
     )  # fmt: skip
     client = FakeHttpClient()
-    call = HttpCall(stage.gateway, route, request, client)
+    call = (
+        HttpCall(stage.gateway, route, request, client)
+        if rewrite is None
+        else RewrittenCall(stage.gateway, route, request, client, rewrite)
+    )
     call.begin()
     return call, client
 
@@ -105,15 +111,16 @@ NEXT: dict[str, tuple[int, Callable[[OneConnection], None]]] = {
     begun_before=st.integers(0, 3),
     late=st.lists(st.sampled_from(sorted(LATE)), max_size=6),
     reached=st.sampled_from(sorted(NEXT)),
+    rewrite=st.sampled_from([None, Rewrite(b"localhost")]),
 )
 def test_an_old_call_leaves_the_next_ones_exchange_alone(
-    status: int, begun_before: int, late: list[str], reached: str
+    status: int, begun_before: int, late: list[str], reached: str, rewrite: Rewrite | None
 ) -> None:
     async def talk() -> None:
         async with Stage(0) as stage:
             link = OneConnection()
             stage.gateway.registry.add(link)  # type: ignore[arg-type]
-            old, old_client = begun(stage)
+            old, old_client = begun(stage, rewrite)
             stream = link.talk.stream
             stream.bring(WHOLE % (status, BODY))
             assert old_client.status == (status if status < 600 else 502)
@@ -164,7 +171,7 @@ def test_every_sink_that_takes_whole_answers_is_tried_here() -> None:
         for _, found in inspect.getmembers(module, inspect.isclass)
         if all(hasattr(found, name) for name in ("whole", "head", "failed"))
     }
-    assert {found for found in sinks if not getattr(found, "_is_protocol", False)} == {HttpCall}
+    assert {found for found in sinks if not getattr(found, "_is_protocol", False)} == {HttpCall, RewrittenCall}
     assert not hasattr(NOBODY, "whole")
 
 
