@@ -33,6 +33,7 @@ class Console:
     def finish(self) -> None:
         """Write what is left, for the end of the process; waits for the reader for a second at most."""
         self._out.finish()
+        self._out.close()
 
     def _on_read_again(self, lines: int) -> None:
         self.say("demo", f"{lines} lines were left out: nobody read them")

@@ -44,7 +44,7 @@ class Demo:
         self._sockets = {ports.INDEX_HOST: ports.listening(), _CHAT_HOST: ports.listening()}
 
     async def run(self, wanted_port: int = ports.WANTED) -> None:
-        """Run until nothing of it can work any more. Raises DemoError, OSError."""
+        """Run until nothing of it can work any more. Raises DemoError."""
         try:
             choice = await ports.choose(wanted_port)
         except ports.NoPortError as error:
@@ -58,8 +58,13 @@ class Demo:
         token_file = self._folder / "token"
         configuration = self._folder / "gateway.toml"
         token = secrets.token_urlsafe(24)
-        token_file.write_text(token)
-        configuration.write_text(publish.configuration(token))
+        try:
+            token_file.write_text(token)
+            configuration.write_text(publish.configuration(token))
+        except OSError as error:
+            raise DemoError(
+                f"{self._folder} cannot be written ({error.strerror}); set TMPDIR to a folder elsewhere"
+            ) from None
         self._board.url = f"http://{ports.INDEX_HOST}:{port}/"
         published = {host: each.getsockname()[1] for host, each in self._sockets.items()}
 

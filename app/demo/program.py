@@ -6,7 +6,6 @@ given up, and all that needs it is no longer announced.
 
 import asyncio
 import signal
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -62,7 +61,7 @@ class Program:
             self._board.set(self.name, self.name, State.STARTING)
             self.why_down = await self._run()
             self.child = None
-            self._ends.append(time.monotonic())
+            self._ends.append(asyncio.get_running_loop().time())
             self.is_given_up = len(self._ends) == MOST_ENDS and self._ends[-1] - self._ends[0] < ENDS_SECONDS
             if self.is_given_up:
                 words = f"{self.why_down}; it has ended {MOST_ENDS} times within a minute and is given up"

@@ -58,7 +58,11 @@ class Running:
     async def _run(self, folder: Path) -> int:
         status = 0
         try:
-            guard = await self._children.open(folder)
+            try:
+                guard = await self._children.open(folder)
+            except OSError as error:
+                self._why = f"no process can be started ({error})"
+                return 1
             demo = asyncio.create_task(Demo(folder, self._children, self._console).run())
             asked = asyncio.create_task(self._asked.wait())
             guarded = asyncio.create_task(guard.gone())
@@ -80,11 +84,11 @@ class Running:
     def _report(self, outcome: object) -> None:
         """What ended the demonstration itself. Raises what nobody expected."""
         if isinstance(outcome, BaseExceptionGroup):
-            expected, others = outcome.split((DemoError, OSError))
+            expected, others = outcome.split(DemoError)
             if others is not None:
                 raise others
             outcome = expected.exceptions[0] if expected is not None else None
-        if isinstance(outcome, DemoError | OSError):
+        if isinstance(outcome, DemoError):
             self._console.say("demo", str(outcome))
         elif isinstance(outcome, Exception):
             raise outcome
