@@ -47,6 +47,8 @@ class Child(asyncio.SubprocessProtocol):
         """What it printed last."""
         self.status: int | None = None
         """As `Popen.returncode`."""
+        self.is_over = False
+        """It has ended, and nobody has its output open any more."""
         self._on_line = on_line
         self._rest = b""
         self._transport: asyncio.SubprocessTransport | None = None
@@ -119,6 +121,11 @@ class Child(asyncio.SubprocessProtocol):
         self.status = self.transport.get_returncode()
         self._ended.set()
 
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_over = True
+        self.transport.close()
+
     def _line(self, raw: bytes) -> None:
         line = cleaned(raw)
         self.lines.append(line)
@@ -163,7 +170,7 @@ class Children:
             descriptors=descriptors,
             reads=reads,
         )
-        self._all = [each for each in self._all if each.status is None]
+        self._all = [each for each in self._all if not each.is_over]
         self._all.append(child)
         return child
 
@@ -198,13 +205,14 @@ class Children:
         self._is_ending = True
         for child in self._all:
             child.signal(child.end_signal)
-        await self._until_ended(TERM_SECONDS, self._hurry)
+        await _until_ended(self._all, TERM_SECONDS, self._hurry)
         killed = [child for child in self._all if child.status is None]
         self._kill()
-        await self._until_ended(KILL_SECONDS, asyncio.Event())
+        group = [*self._all, *([self._guard] if self._guard is not None else [])]
+        await _until_ended(group, KILL_SECONDS, asyncio.Event())
         said = [f"{child.name} did not end by itself and was killed" for child in killed if child.status is not None]
         said += [f"{child.name} cannot be killed (process {child.pid})" for child in killed if child.status is None]
-        for child in (*self._all, *([self._guard] if self._guard is not None else [])):
+        for child in group:
             child.transport.close()
         return said
 
@@ -215,14 +223,15 @@ class Children:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(guard.pid, signal.SIGKILL)
 
-    async def _until_ended(self, seconds: float, hurry: asyncio.Event) -> None:
-        waits = [asyncio.ensure_future(child.gone()) for child in self._all]
-        over = asyncio.gather(*waits)
-        soon = asyncio.ensure_future(hurry.wait())
-        await asyncio.wait((over, soon), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        for task in (*waits, soon):
-            task.cancel()
-        await asyncio.gather(over, soon, return_exceptions=True)
+
+async def _until_ended(children: Sequence[Child], seconds: float, hurry: asyncio.Event) -> None:
+    """Until all have ended, or the time is over, or somebody is in a hurry."""
+    over = asyncio.gather(*(child.gone() for child in children))
+    soon = asyncio.ensure_future(hurry.wait())
+    await asyncio.wait((over, soon), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    over.cancel()
+    soon.cancel()
+    await asyncio.gather(over, soon, return_exceptions=True)
 
 
 def ended(status: int) -> str:

@@ -17,6 +17,7 @@ _OPTIONS = (
 )  # fmt: skip
 _LAST_BYTES = 8192
 """Of its errors that are kept."""
+_LINE_CHARACTERS = 150
 _END_SECONDS = 0.5
 """From SIGTERM to SIGKILL."""
 
@@ -67,7 +68,7 @@ def reason_of(status: int, errors: str) -> str:
     lines = [
         line.removeprefix("npm ").removeprefix("ERR! ").removeprefix("error ").strip() for line in errors.splitlines()
     ]
-    lines = [line for line in lines if line and not line.startswith("A complete log of this run")]
+    lines = [line[:_LINE_CHARACTERS] for line in lines if line and not line.startswith("A complete log of this run")]
     last = lines[-1] if lines else "it printed nothing"
     found = set(re.findall(r"\b[A-Z][A-Z_]{4,}\b", errors))
     for codes, words in _KNOWN:
