@@ -45,6 +45,8 @@ class Snapshot(msgspec.Struct, frozen=True):
     run: str
     """Tells this demonstration from every other."""
     entries: list[Entry]
+    command: str = ""
+    """What publishes a port of the user's own beside these."""
     demo: str = SIGN
 
 
@@ -54,6 +56,7 @@ class Board:
     def __init__(self, run: str, url: str = "") -> None:
         self.run = run
         self.url = url
+        self.command = ""
         self.listeners: list[Callable[[], None]] = []
         """Called after each change."""
         self._entries: dict[str, Entry] = {}
@@ -83,4 +86,4 @@ class Board:
 
     def snapshot(self) -> Snapshot:
         """The board as it is now."""
-        return Snapshot(self.url, self.run, list(self._entries.values()))
+        return Snapshot(self.url, self.run, list(self._entries.values()), self.command)

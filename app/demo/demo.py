@@ -29,6 +29,10 @@ _CHAT_HOST = "chat.localhost"
 _CHAT_PAGE = Path(__file__).with_name("chat.html").read_bytes()
 
 
+GATEWAY_SECONDS = 60.0
+"""For its first answer."""
+
+
 class DemoError(Exception):
     """The demonstration cannot go on; the text says why."""
 
@@ -66,6 +70,7 @@ class Demo:
                 f"{self._folder} cannot be written ({error.strerror}); set TMPDIR to a folder elsewhere"
             ) from None
         self._board.url = f"http://{ports.INDEX_HOST}:{port}/"
+        self._board.command = publish.of_users_own(port, token_file)
         published = {host: each.getsockname()[1] for host, each in self._sockets.items()}
 
         def command_of(module: str, *arguments: str) -> list[str]:
@@ -124,6 +129,7 @@ class Demo:
             for keep in [program.keep for program in programs] + [page.keep for page in pages] + [kuma.keep]:
                 tasks.create_task(keep())
             tasks.create_task(_keep_behind(port, agent))
+            tasks.create_task(self._tell_more())
             await self._board.until(lambda: gateway.is_given_up or all(page.is_given_up for page in pages))
             raise DemoError("nothing can be shown any more; the lines above say why")
 
@@ -144,6 +150,11 @@ class Demo:
             reads=reads,
         )
 
+    async def _tell_more(self) -> None:
+        """How to go on from here, once a page is ready."""
+        await self._board.until(lambda: any(entry.state is State.READY for entry in self._board.snapshot().entries))
+        self._console.say("demo", f"Try it with a port of your own: {self._board.command}")
+
     def _tell(self, index: Program) -> None:
         """The index gets the board after each change, the one of its own start included."""
         if index.child is not None:
@@ -158,8 +169,12 @@ class Demo:
 
 
 async def _keep_behind(port: int, agent: Program) -> None:
-    """Keep an agent from when the gateway listens; later it dials again by itself."""
-    await answering(port, "127.0.0.1", "/healthz")
+    """Keep an agent from when the gateway answers; later it dials again by itself. Raises DemoError."""
+    try:
+        async with asyncio.timeout(GATEWAY_SECONDS):
+            await answering(port, "127.0.0.1", "/healthz")
+    except TimeoutError:
+        raise DemoError(f"the gateway has not answered within {GATEWAY_SECONDS:g} s") from None
     await agent.keep()
 
 

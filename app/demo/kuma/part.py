@@ -102,8 +102,21 @@ class KumaPart:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(kuma.keep())
             tasks.create_task(page.keep())
-            await answering(port, HOST)
-            tasks.create_task(agent.keep())
+            if await self._listens(kuma, port):
+                tasks.create_task(agent.keep())
+
+    async def _listens(self, kuma: Program, port: int) -> bool:
+        """Wait for its first answer, before it is published, and say that it is late. False: it was given up."""
+        waited = 0.0
+        while not kuma.is_given_up:
+            try:
+                async with asyncio.timeout(_LATE_SECONDS):
+                    await answering(port, HOST)
+                    return True
+            except TimeoutError:
+                waited += _LATE_SECONDS
+                self._say(f"it is installed and has been starting for {waited:.0f} s")
+        return False
 
     @property
     def _url(self) -> str:
