@@ -203,6 +203,8 @@ class Children:
     async def end(self) -> list[str]:
         """End all processes, within END_SECONDS. Returns sentences about those that did not end by themselves."""
         self._is_ending = True
+        if self._guard is not None and self._guard.status is not None:
+            self._kill()  # while one of them still has the number of the group
         for child in self._all:
             child.signal(child.end_signal)
         await _until_ended(self._all, TERM_SECONDS, self._hurry)

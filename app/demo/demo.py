@@ -67,7 +67,7 @@ class Demo:
             configuration.write_text(publish.configuration(token))
         except OSError as error:
             raise DemoError(
-                f"{self._folder} cannot be written ({error.strerror}); set TMPDIR to a folder elsewhere"
+                f"{self._folder} cannot be written ({error.strerror}); make room, or set TMPDIR to a folder elsewhere"
             ) from None
         self._board.url = f"http://{ports.INDEX_HOST}:{port}/"
         self._board.command = publish.of_users_own(port, token_file)

@@ -52,7 +52,7 @@ class Running:
             return tempfile.TemporaryDirectory(prefix="tunnel-demo-", ignore_cleanup_errors=True)
         except OSError as error:
             raise _NoFolderError(
-                f"no temporary folder can be made ({error}); set TMPDIR to a folder elsewhere"
+                f"no temporary folder can be used ({error}); make room, or set TMPDIR to a folder elsewhere"
             ) from None
 
     async def _run(self, folder: Path) -> int:

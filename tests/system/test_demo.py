@@ -181,10 +181,18 @@ def test_ctrl_c_before_anything_was_started(processes: Processes, tmp_path: Path
     assert not any("Traceback" in each for each in demo.process.output())
 
 
-def test_no_temporary_folder(processes: Processes, tmp_path: Path) -> None:
-    """Python takes the folder it is in where no other can be written."""
-    run = "from app.demo.__main__ import main; raise SystemExit(main())"
-    script = f"import tempfile; tempfile.tempdir = '/dev/null/x'; {run}"
-    demo = processes.start("demo", [sys.executable, "-c", script])
-    demo.wait_line("no temporary folder can be made (", "set TMPDIR to a folder elsewhere")
+def test_a_disk_that_takes_nothing(processes: Processes) -> None:
+    """A limit of nothing for every file stands for it."""
+    demo = processes.start("demo", ["sh", "-c", f'ulimit -f 0; exec "{sys.executable}" -m app.demo'])
+    demo.wait_line("no temporary folder can be used (")
     assert demo.wait_end() == 1
+    assert demo.output()[-1].endswith("make room, or set TMPDIR to a folder elsewhere")
+
+
+def test_without_its_guard_it_does_not_go_on(processes: Processes, tmp_path: Path) -> None:
+    demo = Demo(processes, tmp_path)
+    demo.process.wait_line("npm downloads it")
+    group = demo.group()
+    psutil.Process(group).kill()
+    demo.ends(group, 1)
+    demo.process.wait_line("the guard of the processes was killed: ending all that runs")
