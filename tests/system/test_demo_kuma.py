@@ -7,10 +7,12 @@ import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from app.demo.board import Board, State
 from app.demo.children import Children
+from app.demo.kuma.npm import LateError, run
 from app.demo.kuma.part import KumaPart
 from app.demo.program import Program
 from tests.fakes.children import FakeConsole
@@ -20,6 +22,8 @@ pytestmark = pytest.mark.anyio
 
 GOOD_NODE = "echo v22.1.0"
 HANG = "exec sleep 600"
+ONLINE = '[ "$1" = ci ] || exit 0; '
+"""Of an npm that reaches its registry."""
 
 
 class Machine:
@@ -78,24 +82,35 @@ async def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
             "echo 'npm ERR! code ENOSPC' >&2; exit 228",
             "npm finds no space on the disk (ENOSPC): make room, or set HOME to a folder elsewhere",
         ),
+        (
+            ONLINE + "echo 'npm error code ECONNRESET' >&2; for i in 1 2 3; do sleep .02; echo more >&2; done; exit 1",
+            "npm does not reach its registry (ECONNRESET): check the network",
+        ),
         ("kill -9 $$", "npm failed with status -9: it printed nothing"),
         ("printf '\\377\\033[2J rubbish' >&2; exit 3", "npm failed with status 3: "),
         ("head -c 3000000 /dev/zero >&2; printf '\\nthe last words\\n' >&2; exit 3", "the last words"),
     ],
-    ids=["no network", "no space", "killed", "rubbish", "megabytes"],
+    ids=["no network", "no space", "network lost", "killed", "rubbish", "megabytes"],
 )
 async def test_npm_fails(machine: Machine, npm: str, words: str) -> None:
     machine.has("npm", npm)
     assert words in await machine.skipped()
-    assert any("npm downloads it" in line for line in machine.console.said)
+    assert any("npm asks its registry" in line for line in machine.console.said)
 
 
 async def test_npm_hangs(machine: Machine) -> None:
-    machine.has("npm", HANG)
+    machine.has("npm", ONLINE + HANG)
     words = await machine.skipped(install_seconds=1.0, remind_seconds=0.4)
-    assert words.startswith("its installation had not ended after 1 s (npm downloads it and compiles a part of it)")
+    assert words.startswith("its installation had not ended after 1 s (npm downloads it and compiles a part of it")
     assert sum("s so far, 1 s at most" in line for line in machine.console.said) >= 2
     wait_until(lambda: not runs(machine.children, "sleep"), 5, "npm has ended with its installation")
+
+
+async def test_npm_asks_and_gets_no_answer(machine: Machine) -> None:
+    machine.has("npm", f"trap '' TERM; {HANG}")
+    with pytest.raises(LateError):
+        await asyncio.to_thread(run, ["view"], machine.folder, seconds=0.2)
+    assert not any("sleep" in " ".join(child.cmdline()) for child in psutil.Process().children())
 
 
 async def test_somebody_else_installs_it(machine: Machine) -> None:
@@ -129,7 +144,7 @@ async def test_a_node_that_is_none(machine: Machine) -> None:
 
 async def test_an_end_while_npm_runs(machine: Machine) -> None:
     """Nothing of it is left, and nothing waits for it."""
-    machine.has("npm", f"trap '' TERM; echo > {machine.folder}/fifo; sleep 600")
+    machine.has("npm", f"{ONLINE}trap '' TERM; echo > {machine.folder}/fifo; sleep 600")
     os.mkfifo(machine.folder / "fifo")
     task = asyncio.create_task(machine.part().keep())
     await asyncio.to_thread((machine.folder / "fifo").read_text)  # npm runs

@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .npm import reason_of, run
+from .npm import LateError, is_offline, reason_of, run
 
+NETWORK_SECONDS = 30.0
+"""For npm's registry to answer at all."""
 NODE_VERSIONS = "14, 16, 18 or at least 20.4"
 _HERE = Path(__file__).parent
 _WHOLE = "installed"  # written last: without it the installation is incomplete
@@ -62,7 +64,8 @@ def _install(cache: Path, say: Callable[[str], None]) -> Path:
             folder.mkdir(parents=True)
             for path in files:
                 shutil.copy(path, folder)
-            say("npm downloads it and compiles a part of it")
+            _check_network(folder, say)
+            say("npm downloads it and compiles a part of it, which takes a minute or two the first time")
             status, errors = run(["ci"], folder)
             if status != 0:
                 raise KumaError(reason_of(status, errors))
@@ -72,6 +75,19 @@ def _install(cache: Path, say: Callable[[str], None]) -> Path:
                     shutil.copy(script, program / "db" / "old_migrations")
             (folder / _WHOLE).touch()
     return program
+
+
+def _check_network(folder: Path, say: Callable[[str], None]) -> None:
+    """Ask for one package: without a network `npm ci` asks for all of them, for minutes. Raises KumaError."""
+    say(f"npm asks its registry, for {NETWORK_SECONDS:g} s at most")
+    try:
+        status, errors = run(["view", "uptime-kuma", "name"], folder, seconds=NETWORK_SECONDS)
+    except LateError:
+        raise KumaError(
+            f"npm got no answer from its registry within {NETWORK_SECONDS:g} s: check the network"
+        ) from None
+    if status != 0 and is_offline(errors):
+        raise KumaError(reason_of(status, errors))
 
 
 def command(program: Path, port: int, data: Path) -> list[str]:

@@ -6,9 +6,10 @@ Its output may be anything, of any length.
 
 import os
 import re
+import select
 import shutil
 import subprocess
-from collections import deque
+import time
 from pathlib import Path
 
 _OPTIONS = (
@@ -33,23 +34,35 @@ _KNOWN = (
 """npm's codes, and what to say. `last`: the last line that it printed."""
 
 
-def run(arguments: list[str], folder: Path) -> tuple[int, str]:
-    """Run npm there; its status and the end of its errors. Raises OSError."""
+class LateError(Exception):
+    """npm was not done in time."""
+
+
+def run(arguments: list[str], folder: Path, *, seconds: float | None = None) -> tuple[int, str]:
+    """Run npm there; its status and the end of its errors. Raises OSError, and LateError after `seconds`."""
     command = [shutil.which("npm") or "npm", *arguments, *_OPTIONS]
     # It is found on PATH, as a shell would.
     npm = subprocess.Popen(  # noqa: S603
         command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
-
+    deadline = None if seconds is None else time.monotonic() + seconds
     try:
         assert npm.stderr is not None  # noqa: S101  (it is a pipe)
-        pieces: deque[bytes] = deque(maxlen=2)
+        kept = b""
         with npm.stderr as errors:
-            while piece := os.read(errors.fileno(), _LAST_BYTES):
-                pieces.append(piece)
-        return npm.wait(), b"".join(pieces)[-_LAST_BYTES:].decode("utf-8", "replace")
+            while piece := _read(errors.fileno(), deadline):
+                kept = (kept + piece)[-_LAST_BYTES:]
+        return npm.wait(), kept.decode("utf-8", "replace")
     finally:
         _end(npm)
+
+
+def _read(descriptor: int, deadline: float | None) -> bytes:
+    """What comes next; nothing at the end. Raises LateError."""
+    left = None if deadline is None else max(0.0, deadline - time.monotonic())
+    if not select.select([descriptor], [], [], left)[0]:
+        raise LateError
+    return os.read(descriptor, _LAST_BYTES)
 
 
 def _end(npm: subprocess.Popen[bytes]) -> None:
@@ -63,6 +76,11 @@ def _end(npm: subprocess.Popen[bytes]) -> None:
             npm.wait()
 
 
+def is_offline(errors: str) -> bool:
+    """Whether npm failed because it does not reach its registry."""
+    return not set(_NETWORK).isdisjoint(_codes(errors))
+
+
 def reason_of(status: int, errors: str) -> str:
     """Why npm failed, from its status and the end of its errors."""
     lines = [
@@ -70,8 +88,12 @@ def reason_of(status: int, errors: str) -> str:
     ]
     lines = [line[:_LINE_CHARACTERS] for line in lines if line and not line.startswith("A complete log of this run")]
     last = lines[-1] if lines else "it printed nothing"
-    found = set(re.findall(r"\b[A-Z][A-Z_]{4,}\b", errors))
+    found = _codes(errors)
     for codes, words in _KNOWN:
         if code := next((code for code in codes if code in found), None):
             return words.format(code=code, last=last)
     return f"npm failed with status {status}: {' | '.join(lines[-3:]) or last}"
+
+
+def _codes(errors: str) -> set[str]:
+    return set(re.findall(r"\b[A-Z][A-Z_]{4,}\b", errors))

@@ -175,7 +175,7 @@ class KumaPart:
         word, _, text = line.partition(" ")
         if word == "step":
             self._step = text
-            self._say(f"{text} (a minute or two the first time, {self._install_seconds:.0f} s at most)")
+            self._say(text)
         elif word in {"installed", "failed"}:
             self._result = line
 
