@@ -6,7 +6,9 @@ on 127.0.0.1; the names end in `.localhost`, which browsers resolve to this mach
 
 import asyncio
 import secrets
+import socket
 import sys
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,16 +23,16 @@ from .kuma.part import KumaPart
 from .page import Page
 from .probe import Answer, answering
 from .program import Program
+from .scene import Scene
 
+GATEWAY_SECONDS = 60.0
+"""For its first answer."""
 _HERE = __package__ or ""
 _GATEWAY = _HERE.rpartition(".")[0]
 """The parent package: `app` in a checkout, `tunnel_gateway` in an installed wheel."""
 _CHAT_HOST = "chat.localhost"
+_CHAT_TITLE = "Chat (Socket.IO)"
 _CHAT_PAGE = Path(__file__).with_name("chat.html").read_bytes()
-
-
-GATEWAY_SECONDS = 60.0
-"""For its first answer."""
 
 
 class DemoError(Exception):
@@ -42,118 +44,108 @@ class Demo:
 
     def __init__(self, folder: Path, children: Children, console: Console) -> None:
         self._folder = folder
-        self._children = children
-        self._console = console
+        self._token_file = folder / "token"
         self._board = Board(secrets.token_hex(8))
-        self._sockets = {ports.INDEX_HOST: ports.listening(), _CHAT_HOST: ports.listening()}
+        self._scene = Scene(children, console, self._board)
+        self._port = 0
 
     async def run(self, wanted_port: int = ports.WANTED) -> None:
         """Run until nothing of it can work any more. Raises DemoError."""
-        try:
-            choice = await ports.choose(wanted_port)
-        except ports.NoPortError as error:
-            raise DemoError(str(error)) from None
-        if choice.taken is not None:
-            self._console.say("demo", f"{choice.taken}; this one uses port {choice.port}")
-        with choice.hold:
-            await self._run(choice.port)
+        with ExitStack() as sockets:
+            try:
+                choice = await ports.choose(wanted_port)
+            except ports.NoPortError as error:
+                raise DemoError(str(error)) from None
+            sockets.enter_context(choice.hold)
+            self._port = choice.port
+            if choice.taken is not None:
+                self._scene.say(f"{choice.taken}; this one uses port {choice.port}")
+            self._board.url = f"http://{ports.INDEX_HOST}:{choice.port}/"
+            self._board.command = publish.of_users_own(choice.port, self._token_file)
+            await self._run(
+                self._write_configuration(),
+                sockets.enter_context(ports.listening()),
+                sockets.enter_context(ports.listening()),
+            )
 
-    async def _run(self, port: int) -> None:
-        token_file = self._folder / "token"
-        configuration = self._folder / "gateway.toml"
+    def _write_configuration(self) -> Path:
+        file = self._folder / "gateway.toml"
         token = secrets.token_urlsafe(24)
         try:
-            token_file.write_text(token)
-            configuration.write_text(publish.configuration(token))
+            self._token_file.write_text(token)
+            file.write_text(publish.configuration(token))
         except OSError as error:
-            raise DemoError(
-                f"{self._folder} cannot be written ({error.strerror}); make room, or set TMPDIR to a folder elsewhere"
-            ) from None
-        self._board.url = f"http://{ports.INDEX_HOST}:{port}/"
-        self._board.command = publish.of_users_own(port, token_file)
-        published = {host: each.getsockname()[1] for host, each in self._sockets.items()}
+            where = f"{self._folder} cannot be written ({error.strerror})"
+            raise DemoError(f"{where}; make room, or set TMPDIR to a folder elsewhere") from None
+        return file
 
-        def command_of(module: str, *arguments: str) -> list[str]:
-            return [sys.executable, "-m", module, *arguments]
-
-        gateway = self._program(
-            "gateway", command_of(_GATEWAY, "--config", str(configuration), "--host", "127.0.0.1", "--port", str(port))
-        )
-        agent = self._program("agent", publish.command(port, token_file, published))
-        index = self._served("index", ports.INDEX_HOST, reads=True)
+    async def _run(self, configuration: Path, index_socket: socket.socket, chat_socket: socket.socket) -> None:
+        address = ["--host", "127.0.0.1", "--port", str(self._port)]
+        gateway = self._program("gateway", ["-m", _GATEWAY, "--config", str(configuration), *address])
+        published = {ports.INDEX_HOST: _port_of(index_socket), _CHAT_HOST: _port_of(chat_socket)}
+        agent = Program("agent", lambda: self._publishing(published), self._scene)
+        index = self._application("index", index_socket, reads=True)
+        chat = self._application("chat", chat_socket)
         self._board.listeners.append(lambda: self._tell(index))
-        kuma = KumaPart(
-            self._children,
-            self._console,
-            self._board,
-            gateway=gateway,
-            gateway_port=port,
-            agent_of=lambda its_port: publish.command(port, token_file, {KUMA_HOST: its_port}),
-            folder=self._folder,
-        )
         pages = [
             Page(
-                "index",
-                "Index of what runs",
-                ports.INDEX_HOST,
-                port,
-                [index, agent, gateway],
-                self._is_index,
-                self._console,
-                self._board,
-                path="/demo.json",
+                "index", "Index of what runs", ports.INDEX_HOST, self._port, [index, agent, gateway],
+                self._is_index, self._scene, path="/demo.json",
             )
-        ]
-        programs = [gateway, index]
-        if find_spec("socketio") is None:
-            words = "python-socketio is not installed; `pip install 'tunnel-gateway[demo]'` brings it"
-            self._board.set("page chat", "Chat (Socket.IO)", State.SKIPPED, words, f"http://{_CHAT_HOST}:{port}/")
-            self._console.say("demo", f"Chat (Socket.IO) is skipped: {words}")
+        ]  # fmt: skip
+        served = [(index, index_socket)]
+        if find_spec("socketio") is not None:
+            served.append((chat, chat_socket))
+            needs = [chat, agent, gateway]
+            pages.append(Page("chat", _CHAT_TITLE, _CHAT_HOST, self._port, needs, _is_chat, self._scene))
         else:
-            chat = self._served("chat", _CHAT_HOST)
-            programs.append(chat)
-            pages.append(
-                Page(
-                    "chat",
-                    "Chat (Socket.IO)",
-                    _CHAT_HOST,
-                    port,
-                    [chat, agent, gateway],
-                    _is_chat,
-                    self._console,
-                    self._board,
-                )
-            )
-        self._console.say("demo", "gateway, agent and applications are starting; Ctrl-C ends them all")
+            self._skip_chat()
+        kuma = KumaPart(
+            self._scene, gateway=gateway, gateway_port=self._port, folder=self._folder,
+            agent_of=lambda port: self._publishing({KUMA_HOST: port}),
+        )  # fmt: skip
+        self._scene.say("gateway, agent and applications are starting; Ctrl-C ends them all")
         async with asyncio.TaskGroup() as tasks:
-            for keep in [program.keep for program in programs] + [page.keep for page in pages] + [kuma.keep]:
-                tasks.create_task(keep())
-            tasks.create_task(_keep_behind(port, agent))
+            tasks.create_task(gateway.keep())
+            tasks.create_task(self._keep_behind_gateway(agent))
+            for program, listening in served:
+                tasks.create_task(_keep_served(program, listening))
+            for page in pages:
+                tasks.create_task(page.keep())
+            tasks.create_task(kuma.keep())
             tasks.create_task(self._tell_more())
             await self._board.until(lambda: gateway.is_given_up or all(page.is_given_up for page in pages))
             raise DemoError("nothing can be shown any more; the lines above say why")
 
-    def _program(self, name: str, command: list[str]) -> Program:
-        return Program(name, lambda: command, self._children, self._console, self._board)
+    def _program(self, name: str, arguments: list[str]) -> Program:
+        return Program(name, lambda: [sys.executable, *arguments], self._scene)
 
-    def _served(self, name: str, host: str, *, reads: bool = False) -> Program:
-        """A module beside this one that serves on the socket of this host."""
-        descriptor = self._sockets[host].fileno()
-        command = [sys.executable, "-m", f"{_HERE}.{name}", str(descriptor)]
-        return Program(
-            name,
-            lambda: command,
-            self._children,
-            self._console,
-            self._board,
-            descriptors=(descriptor,),
-            reads=reads,
-        )
+    def _application(self, name: str, listening: socket.socket, *, reads: bool = False) -> Program:
+        """A module beside this one, which serves on this socket."""
+        command = [sys.executable, "-m", f"{_HERE}.{name}", str(listening.fileno())]
+        return Program(name, lambda: command, self._scene, descriptors=(listening.fileno(),), reads=reads)
+
+    def _publishing(self, published: dict[str, int]) -> list[str]:
+        return publish.command(self._port, self._token_file, published)
+
+    def _skip_chat(self) -> None:
+        words = "python-socketio is not installed; `pip install 'tunnel-gateway[demo]'` brings it"
+        self._board.set("page chat", _CHAT_TITLE, State.SKIPPED, words, f"http://{_CHAT_HOST}:{self._port}/")
+        self._scene.say(f"{_CHAT_TITLE} is skipped: {words}")
+
+    async def _keep_behind_gateway(self, agent: Program) -> None:
+        """Keep an agent from when the gateway answers; later it dials again by itself. Raises DemoError."""
+        try:
+            async with asyncio.timeout(GATEWAY_SECONDS):
+                await answering(self._port, "127.0.0.1", "/healthz")
+        except TimeoutError:
+            raise DemoError(f"the gateway has not answered within {GATEWAY_SECONDS:g} s") from None
+        await agent.keep()
 
     async def _tell_more(self) -> None:
         """How to go on from here, once a page is ready."""
         await self._board.until(lambda: any(entry.state is State.READY for entry in self._board.snapshot().entries))
-        self._console.say("demo", f"Try it with a port of your own: {self._board.command}")
+        self._scene.say(f"Try it with a port of your own: {self._board.command}")
 
     def _tell(self, index: Program) -> None:
         """The index gets the board after each change, the one of its own start included."""
@@ -168,14 +160,15 @@ class Demo:
             return False
 
 
-async def _keep_behind(port: int, agent: Program) -> None:
-    """Keep an agent from when the gateway answers; later it dials again by itself. Raises DemoError."""
-    try:
-        async with asyncio.timeout(GATEWAY_SECONDS):
-            await answering(port, "127.0.0.1", "/healthz")
-    except TimeoutError:
-        raise DemoError(f"the gateway has not answered within {GATEWAY_SECONDS:g} s") from None
-    await agent.keep()
+async def _keep_served(program: Program, listening: socket.socket) -> None:
+    """Once it is given up, its clients are refused. Until then they wait for it."""
+    await program.keep()
+    listening.close()
+
+
+def _port_of(listening: socket.socket) -> int:
+    port: int = listening.getsockname()[1]
+    return port
 
 
 def _is_chat(answer: Answer) -> bool:

@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from .board import Board, State
-from .console import Console
+from .board import State
 from .probe import ASK_SECONDS, Answer, NoAnswerError, ask
 from .program import Program
+from .scene import Scene
 
 ASK_LATE_SECONDS = 2.0
 """Between two requests to what is late."""
@@ -28,8 +28,7 @@ class Page:
         port: int,
         needs: Sequence[Program],
         is_right: Callable[[Answer], bool],
-        console: Console,
-        board: Board,
+        scene: Scene,
         *,
         path: str = "/",
         late_seconds: float = 30.0,
@@ -43,8 +42,7 @@ class Page:
         self._port = port
         self._needs = needs
         self._is_right = is_right
-        self._console = console
-        self._board = board
+        self._scene = scene
         self._path = path
         self._late_seconds = late_seconds
         self._was_ready = False
@@ -53,21 +51,21 @@ class Page:
         """Announce it, take that back, and announce it again, until it is given up."""
         self._set(State.STARTING)
         while True:
-            await self._board.until(lambda: self._all_run() or any(program.is_given_up for program in self._needs))
-            if (lost := next((program for program in self._needs if program.is_given_up), None)) is not None:
+            await self._scene.board.until(lambda: self._all_run() or self._lost() is not None)
+            if (lost := self._lost()) is not None:
                 self.is_given_up = True
                 self._set(State.FAILED, f"{lost.name} {lost.why_down}")
-                self._console.say("demo", f"{self.title} is not available: {lost.name} {lost.why_down}")
+                self._scene.say(f"{self.title} is not available: {lost.name} {lost.why_down}")
                 return
             starts = self._starts()
             if not await self._answered(starts):
                 continue
             self._announce()
-            await self._board.until(partial(self._is_interrupted, starts))
+            await self._scene.board.until(partial(self._is_interrupted, starts))
             ended = next((program for program in self._needs if program.child is None), None)
             why = f"{ended.name} {ended.why_down}" if ended is not None else "a program was started again"
             self._set(State.DOWN, why)
-            self._console.say("demo", f"{self.title} is down: {why}. A line follows when {self.url} works again")
+            self._scene.say(f"{self.title} is down: {why}. A line follows when {self.url} works again")
 
     async def _answered(self, starts: list[int]) -> bool:
         """Ask until the right answer comes; False if one of the programs has ended meanwhile."""
@@ -83,9 +81,7 @@ class Page:
                 why = str(error)
             if not is_late and loop.time() - begun > self._late_seconds:
                 is_late = True
-                self._console.say(
-                    "demo", f"{self.title} has not answered for {self._late_seconds:g} s ({why}); still trying"
-                )
+                self._scene.say(f"{self.title} has not answered for {self._late_seconds:g} s ({why}); still trying")
             if is_late:
                 self._set(State.DOWN, f"does not answer: {why}")
             await asyncio.sleep(ASK_LATE_SECONDS if is_late else ASK_SECONDS)
@@ -94,13 +90,16 @@ class Page:
     def _announce(self) -> None:
         self._set(State.READY)
         if self._was_ready:
-            self._console.say("demo", f"{self.title} works again: {self.url}")
+            self._scene.say(f"{self.title} works again: {self.url}")
         else:
-            self._console.say("demo", f"{self.title + ':':<22} {self.url}")
+            self._scene.say(f"{self.title + ':':<22} {self.url}")
         self._was_ready = True
 
     def _set(self, state: State, words: str = "") -> None:
-        self._board.set(f"page {self._name}", self.title, state, words, self.url)
+        self._scene.board.set(f"page {self._name}", self.title, state, words, self.url)
+
+    def _lost(self) -> Program | None:
+        return next((program for program in self._needs if program.is_given_up), None)
 
     def _all_run(self) -> bool:
         return all(program.child is not None for program in self._needs)

@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from .board import Board, State
-from .children import Child, Children, ended
-from .console import Console
+from .board import State
+from .children import Child, ended
+from .scene import Scene
 
 MOST_ENDS = 3
 ENDS_SECONDS = 60.0
@@ -27,9 +27,7 @@ class Program:
         self,
         name: str,
         command: Callable[[], Sequence[str]],
-        children: Children,
-        console: Console,
-        board: Board,
+        scene: Scene,
         *,
         cwd: Path | None = None,
         descriptors: Sequence[int] = (),
@@ -45,9 +43,7 @@ class Program:
         self.why_down = "it was not started yet"
         self.is_given_up = False
         self._command = command
-        self._children = children
-        self._console = console
-        self._board = board
+        self._scene = scene
         self._cwd = cwd
         self._descriptors = descriptors
         self._is_shown = is_shown
@@ -58,24 +54,24 @@ class Program:
     async def keep(self) -> None:
         """Run it until it is given up."""
         while not self.is_given_up:
-            self._board.set(self.name, self.name, State.STARTING)
+            self._scene.board.set(self.name, self.name, State.STARTING)
             self.why_down = await self._run()
             self.child = None
             self._ends.append(asyncio.get_running_loop().time())
             self.is_given_up = len(self._ends) == MOST_ENDS and self._ends[-1] - self._ends[0] < ENDS_SECONDS
             if self.is_given_up:
                 words = f"{self.why_down}; it has ended {MOST_ENDS} times within a minute and is given up"
-                self._board.set(self.name, self.name, State.FAILED, words)
-                self._console.say("demo", f"{self.name} {words}")
+                self._scene.board.set(self.name, self.name, State.FAILED, words)
+                self._scene.say(f"{self.name} {words}")
                 return
-            self._board.set(self.name, self.name, State.DOWN, f"{self.why_down}; it is being started again")
-            self._console.say("demo", f"{self.name} {self.why_down}: starting it again")
+            self._scene.board.set(self.name, self.name, State.DOWN, f"{self.why_down}; it is being started again")
+            self._scene.say(f"{self.name} {self.why_down}: starting it again")
             await asyncio.sleep(RESTART_SECONDS * len(self._ends))
 
     async def _run(self) -> str:
         """Run it once; why it is down."""
         try:
-            self.child = await self._children.start(
+            self.child = await self._scene.children.start(
                 self.name,
                 self._command(),
                 self._show,
@@ -87,11 +83,11 @@ class Program:
         except OSError as error:
             return f"cannot be started ({error.strerror or error})"
         self.starts += 1
-        self._board.set(self.name, self.name, State.RUNNING, f"process {self.child.pid}")
+        self._scene.board.set(self.name, self.name, State.RUNNING, f"process {self.child.pid}")
         status = await self.child.wait()
         last = next((line for line in reversed(self.child.lines) if line.strip()), "") if status else ""
         return ended(status) + (f" ({last.strip()})" if last else "")
 
     def _show(self, line: str) -> None:
         if self._is_shown:
-            self._console.say(self.name, line)
+            self._scene.console.say(self.name, line)

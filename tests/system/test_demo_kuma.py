@@ -15,6 +15,7 @@ from app.demo.children import Children
 from app.demo.kuma.npm import LateError, run
 from app.demo.kuma.part import KumaPart
 from app.demo.program import Program
+from app.demo.scene import Scene
 from tests.fakes.children import FakeConsole
 from tests.system.process import wait_until
 
@@ -36,6 +37,7 @@ class Machine:
         self.programs = folder / "programs"
         self.programs.mkdir()
         self.children, self.console, self.board = Children(), FakeConsole(), Board("r")
+        self.scene = Scene(self.children, self.console, self.board)  # type: ignore[arg-type]
         monkeypatch.setenv("PATH", f"{self.programs}:/usr/bin:/bin")
         monkeypatch.setenv("HOME", str(self.home))
         self.has("node", GOOD_NODE)
@@ -46,10 +48,9 @@ class Machine:
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
     def part(self, **seconds: float) -> KumaPart:
-        gateway = Program("gateway", list, self.children, self.console, self.board)  # type: ignore[arg-type]
+        gateway = Program("gateway", list, self.scene)
         return KumaPart(
-            self.children, self.console, self.board,  # type: ignore[arg-type]
-            gateway=gateway, gateway_port=1, agent_of=lambda _: ["false"], folder=self.folder, **seconds,
+            self.scene, gateway=gateway, gateway_port=1, agent_of=lambda _: ["false"], folder=self.folder, **seconds,
         )  # fmt: skip
 
     async def skipped(self, **seconds: float) -> str:

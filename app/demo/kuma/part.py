@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from .. import ports
-from ..board import Board, State
-from ..children import Child, Children, ended
-from ..console import Console
+from ..board import State
+from ..children import Child, ended
 from ..page import Page
 from ..probe import answering
 from ..program import Program
+from ..scene import Scene
 from . import NODE_VERSIONS, KumaError, command, missing, runs_on
 
 TITLE = "Uptime Kuma"
@@ -39,9 +39,7 @@ class KumaPart:
 
     def __init__(
         self,
-        children: Children,
-        console: Console,
-        board: Board,
+        scene: Scene,
         *,
         gateway: Program,
         gateway_port: int,
@@ -52,9 +50,7 @@ class KumaPart:
         node_seconds: float = NODE_SECONDS,
     ) -> None:
         """`agent_of` gives the command that publishes a port as HOST. `folder`: for its database."""
-        self._children = children
-        self._console = console
-        self._board = board
+        self._scene = scene
         self._gateway = gateway
         self._gateway_port = gateway_port
         self._agent_of = agent_of
@@ -67,27 +63,25 @@ class KumaPart:
 
     async def keep(self) -> None:
         """Keep it until it is given up."""
-        self._board.set(_PAGE, TITLE, State.STARTING, "looking for Node.js", self._url)
+        self._scene.board.set(_PAGE, TITLE, State.STARTING, "looking for Node.js", self._url)
         try:
             await self._check_node()
             program = await self._install()
             port = ports.unused()
             arguments = command(program, port, self._folder / "kuma")
         except (KumaError, OSError) as error:
-            self._board.set(_PAGE, TITLE, State.SKIPPED, str(error), self._url)
-            self._console.say("demo", f"{TITLE} is skipped: {error}. The other pages work without it.")
+            self._scene.board.set(_PAGE, TITLE, State.SKIPPED, str(error), self._url)
+            self._scene.say(f"{TITLE} is skipped: {error}. The other pages work without it.")
             return
         kuma = Program(
             "kuma",
             lambda: arguments,
-            self._children,
-            self._console,
-            self._board,
+            self._scene,
             cwd=program,
             is_shown=False,
             end_signal=signal.SIGKILL,  # it takes half a minute otherwise, and its database is temporary
         )
-        agent = Program("kuma's agent", lambda: self._agent_of(port), self._children, self._console, self._board)
+        agent = Program("kuma's agent", lambda: self._agent_of(port), self._scene)
         page = Page(
             "kuma",
             TITLE,
@@ -95,8 +89,7 @@ class KumaPart:
             self._gateway_port,
             [kuma, agent, self._gateway],
             lambda answer: answer.status < 400,
-            self._console,
-            self._board,
+            self._scene,
             late_seconds=_LATE_SECONDS,
         )
         async with asyncio.TaskGroup() as tasks:
@@ -127,7 +120,7 @@ class KumaPart:
         need = f"{TITLE} needs Node.js {NODE_VERSIONS}"
         if (reason := missing()) is not None:
             raise KumaError(f"{reason}; {need} (https://nodejs.org)")
-        node = await self._children.start("node", ["node", "--version"], lambda _: None)
+        node = await self._scene.children.start("node", ["node", "--version"], lambda _: None)
         try:
             async with asyncio.timeout(self._node_seconds):
                 status = await node.wait()
@@ -144,7 +137,7 @@ class KumaPart:
     async def _install(self) -> Path:
         """The program's folder. Raises KumaError, or OSError if the installation cannot be started."""
         self._step = "looking whether it is installed"
-        child = await self._children.start("npm", [sys.executable, "-m", __package__ or ""], self._hear)
+        child = await self._scene.children.start("npm", [sys.executable, "-m", __package__ or ""], self._hear)
         status = await self._until_over(child)
         word, _, text = self._result.partition(" ")
         if word == "installed" and status == 0:
@@ -180,8 +173,8 @@ class KumaPart:
             self._result = line
 
     def _say(self, words: str) -> None:
-        self._board.set(_PAGE, TITLE, State.STARTING, words, self._url)
-        self._console.say("demo", f"{TITLE}: {words}")
+        self._scene.board.set(_PAGE, TITLE, State.STARTING, words, self._url)
+        self._scene.say(f"{TITLE}: {words}")
 
 
 async def _stop(child: Child) -> None:

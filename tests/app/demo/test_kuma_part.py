@@ -10,6 +10,7 @@ from app.demo.board import Board, State
 from app.demo.kuma import part as module
 from app.demo.kuma.part import KumaPart
 from app.demo.program import Program
+from app.demo.scene import Scene
 from tests.fakes.children import FakeChild, FakeChildren, FakeConsole
 from tests.fakes.loop import dialogue, quiet
 
@@ -22,10 +23,10 @@ class Kept:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, missing: str | None = None) -> None:
         monkeypatch.setattr(module, "missing", lambda: missing)
         self.children, self.console, self.board = FakeChildren(), FakeConsole(), Board("r")
-        gateway = Program("gateway", list, self.children, self.console, self.board)  # type: ignore[arg-type]
+        scene = Scene(self.children, self.console, self.board)  # type: ignore[arg-type]
+        gateway = Program("gateway", list, scene)
         part = KumaPart(
-            self.children, self.console, self.board,  # type: ignore[arg-type]
-            gateway=gateway, gateway_port=8080, agent_of=lambda port: ["agent", str(port)], folder=folder,
+            scene, gateway=gateway, gateway_port=8080, agent_of=lambda port: ["agent", str(port)], folder=folder,
         )  # fmt: skip
         self.task = asyncio.create_task(part.keep())
 

@@ -10,6 +10,7 @@ from app.demo.board import Board, State
 from app.demo.page import Page
 from app.demo.probe import Answer, NoAnswerError
 from app.demo.program import Program
+from app.demo.scene import Scene
 from tests.fakes.children import FakeChildren, FakeConsole
 from tests.fakes.loop import dialogue, quiet
 
@@ -22,17 +23,13 @@ class Kept:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.children, self.console, self.board = FakeChildren(), FakeConsole(), Board("r")
+        scene = Scene(self.children, self.console, self.board)  # type: ignore[arg-type]
         self.answer: Answer | NoAnswerError = NoAnswerError("Connection refused")
         self.asked: list[tuple[object, ...]] = []
         monkeypatch.setattr(module, "ask", self._ask)
-        self.programs = [
-            Program(name, lambda: ["x"], self.children, self.console, self.board)  # type: ignore[arg-type]
-            for name in ("chat", "agent")
-        ]
+        self.programs = [Program(name, lambda: ["x"], scene) for name in ("chat", "agent")]
         is_right: Callable[[Answer], bool] = lambda answer: answer == RIGHT  # noqa: E731
-        self.page = Page(
-            "chat", "Chat", "chat.localhost", 8080, self.programs, is_right, self.console, self.board  # type: ignore[arg-type]
-        )  # fmt: skip
+        self.page = Page("chat", "Chat", "chat.localhost", 8080, self.programs, is_right, scene)
         self.tasks = [asyncio.create_task(part.keep()) for part in (*self.programs, self.page)]
 
     async def _ask(self, *asked: object) -> Answer:

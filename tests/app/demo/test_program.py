@@ -4,6 +4,7 @@ import asyncio
 
 from app.demo.board import Board, State
 from app.demo.program import MOST_ENDS, Program
+from app.demo.scene import Scene
 from tests.fakes.children import FakeChildren, FakeConsole
 from tests.fakes.loop import dialogue, quiet
 
@@ -13,7 +14,8 @@ class Kept:
 
     def __init__(self) -> None:
         self.children, self.console, self.board = FakeChildren(), FakeConsole(), Board("r")
-        self.program = Program("chat", lambda: ["chat"], self.children, self.console, self.board)  # type: ignore[arg-type]
+        self.scene = Scene(self.children, self.console, self.board)  # type: ignore[arg-type]
+        self.program = Program("chat", lambda: ["chat"], self.scene)
         self.task = asyncio.create_task(self.program.keep())
 
     @property
@@ -85,10 +87,7 @@ async def test_only_what_is_shown_is_printed():
     kept.children.last("chat").print("hello")
     assert kept.console.said == ["chat: hello"]
     kept.task.cancel()
-    quiet_one = Program(
-        "kuma", lambda: ["kuma"], kept.children, kept.console, kept.board, is_shown=False,  # type: ignore[arg-type]
-    )  # fmt: skip
-    task = asyncio.create_task(quiet_one.keep())
+    task = asyncio.create_task(Program("kuma", lambda: ["kuma"], kept.scene, is_shown=False).keep())
     await quiet()
     kept.children.last("kuma").print("much")
     assert kept.console.said == ["chat: hello"]
