@@ -196,3 +196,22 @@ def test_without_its_guard_it_does_not_go_on(processes: Processes, tmp_path: Pat
     psutil.Process(group).kill()
     demo.ends(group, 1)
     demo.process.wait_line("the guard of the processes was killed: ending all that runs")
+
+
+@pytest.mark.slow
+def test_a_chat_that_ends_again_and_again_is_announced_no_more(processes: Processes, tmp_path: Path) -> None:
+    demo = Demo(processes, tmp_path, "exit 1")
+    chat = demo.url(CHAT)
+    ended: set[int] = set()
+    for _ in range(3):
+        wait_until(lambda: demo.state("chat")[1] not in {f"process {pid}" for pid in ended}, 30, "another chat")
+        pid = int(demo.has_state("chat", "running").split()[-1])
+        ended.add(pid)
+        psutil.Process(pid).kill()
+        wait_until(lambda: demo.state("chat")[0] != "running", 30, "its end is known")
+    assert demo.has_state("page chat", "failed") == "chat was ended by SIGKILL"
+    demo.process.wait_line("Chat (Socket.IO) is not available: chat was ended by SIGKILL")
+    assert get(chat).status == 502
+    assert "<td>Chat (Socket.IO)<td" in get(demo.url(INDEX)).body.decode()
+    demo.process.popen.send_signal(signal.SIGINT)
+    assert demo.process.wait_end() == 0
