@@ -1,1 +1,1 @@
-"""`make demo`: the gateway, an agent and real applications on this machine, with one command."""
+"""`make demo`: the gateway, agents and real applications on this machine, with one command."""

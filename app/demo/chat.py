@@ -1,7 +1,9 @@
-"""A chat on Socket.IO (python-socketio, unmodified): the demonstration's service.
+"""A chat on Socket.IO (python-socketio, unmodified): one of the demonstration's services.
 
 It knows nothing about the tunnel. The page implements Socket.IO 5 over a WebSocket in a few lines, so that it loads no
 script from elsewhere. Any Socket.IO client can join, over a WebSocket or by polling.
+
+`python -m ...chat DESCRIPTOR` serves it on a listening socket that the process inherited.
 """
 
 import asyncio
@@ -10,13 +12,14 @@ import time
 from pathlib import Path
 
 import socketio
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-_PAGE = Path(__file__).with_name("chat.html").read_text(encoding="utf-8")
+from .serving import serve
+
+PAGE = Path(__file__).with_name("chat.html").read_text(encoding="utf-8")
 
 
 class Chat:
@@ -52,20 +55,18 @@ class Chat:
 
 
 async def _page(_: Request) -> HTMLResponse:
-    return HTMLResponse(_PAGE)
+    return HTMLResponse(PAGE)
 
 
-async def _serve(port: int) -> None:
+async def _run(descriptor: int) -> None:
     chat = Chat()
     pages = Starlette(routes=[Route("/", _page)])
-    app = socketio.ASGIApp(chat.server, other_asgi_app=pages)
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning"))
     clock = asyncio.create_task(chat.clock())
     try:
-        await server.serve()
+        await serve(socketio.ASGIApp(chat.server, other_asgi_app=pages), descriptor)
     finally:
         clock.cancel()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1])))
+    asyncio.run(_run(int(sys.argv[1])))

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 MINOR = "0.54."
 
 IMPORTED = {
-    "app/demo/chat.py": {"uvicorn"},
+    "app/demo/serving.py": {"uvicorn"},
     "app/serve.py": {"uvicorn"},
     "app/server/http.py": {"uvicorn.config.Config", "uvicorn.server.ServerState"},
 }
