@@ -27,6 +27,12 @@ from app.settings import Settings
 from tests.fakes.loop import dialogue
 
 
+@pytest.fixture(autouse=True)
+def _others_are_set_aside() -> None:
+    """The modules of all tests, a million objects, until something thaws them."""
+    gc.freeze()
+
+
 @pytest.fixture
 def full() -> Iterator[list[int]]:
     """An entry for each full collection."""
@@ -36,7 +42,6 @@ def full() -> Iterator[list[int]]:
         if phase == "start" and info["generation"] == 2:
             seen.append(1)
 
-    gc.freeze()  # the modules of all tests, a million objects
     thresholds = gc.get_threshold()
     gc.callbacks.append(count)
     yield seen
