@@ -23,6 +23,7 @@ from ..node.gateway import Gateway
 from ..node.seats import TOO_MANY
 from ..observed.metrics import AgentRefused
 from ..rules import problems
+from ..rules.own_paths import AGENT, CONTROLLER, GATEWAY
 from ..rules.request import Request
 from ..settings import Grant, token_hash
 from .dialects import CHUNK, JSON, can_speak, dialect_of, give_carrier
@@ -30,9 +31,6 @@ from .refused import NO_TOKEN, NOT_COVERED, REVOKED, TWIN, UNKNOWN_TOKEN, WRONG_
 from .socket import AgentLeftError, AgentSocket, AgentWebSocket
 
 logger = logging.getLogger("gateway.agents")
-
-CONTROLLER = b"/api/v1/clusters/agent/ws"
-"""The path of the existing agent's controller socket."""
 
 _REGISTER_SECONDS = 30.0
 _CONTROLLER_SECONDS = 120.0
@@ -299,7 +297,7 @@ def _gateway_url(gateway: Gateway, request: Request) -> str:
     return f"{'wss' if request.scheme == 'https' else 'ws'}://{host}{request.prefix}/ws"
 
 
-PATHS = {b"/agent": serve_agent, CONTROLLER: serve_controller, b"/ws": serve_gateway}
+PATHS = {AGENT: serve_agent, CONTROLLER: serve_controller, GATEWAY: serve_gateway}
 
 
 async def serve(gateway: Gateway, request: Request, websocket: AgentWebSocket, *, is_control_host: bool) -> None:
