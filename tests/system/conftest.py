@@ -10,7 +10,7 @@ import trustme
 
 from tests.system import clients
 from tests.system.harness import DIALECT, DIRECT, DOMAIN, UNDER_UVICORN, Service, Stack, free_port
-from tests.system.process import Processes
+from tests.system.process import LEAVING, Processes
 
 TAIL_LINES = 60
 HERE = Path(__file__).parent
@@ -49,7 +49,7 @@ def owned() -> Iterator[Processes]:
         yield processes
     finally:
         PROCESSES.remove(processes)
-        processes.close()
+        processes.leave()
 
 
 @pytest.fixture(scope="session")
@@ -58,17 +58,24 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def session_processes() -> Iterator[Processes]:
+def all_ended() -> Iterator[None]:
+    """Below every fixture that owns processes."""
+    yield
+    LEAVING.wait()
+
+
+@pytest.fixture(scope="session")
+def session_processes(all_ended: None) -> Iterator[Processes]:
     yield from owned()
 
 
 @pytest.fixture(scope="module")
-def module_processes() -> Iterator[Processes]:
+def module_processes(all_ended: None) -> Iterator[Processes]:
     yield from owned()
 
 
 @pytest.fixture
-def processes() -> Iterator[Processes]:
+def processes(all_ended: None) -> Iterator[Processes]:
     yield from owned()
 
 
