@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -114,17 +115,18 @@ def stack(session_processes: Processes, authority: Path, tmp_path_factory: pytes
     return stack.start()
 
 
+def small_stack(folder: Path, processes: Processes, **settings: str | bool | float) -> Stack:
+    """A gateway with these settings, an agent and two services; not yet started."""
+    stack = Stack(folder, processes, settings)
+    stack.add_program("plain", "tests.services.plain")
+    stack.add_program("ws", "tests.services.websocket")
+    return stack
+
+
 @pytest.fixture
 def own_stack(processes: Processes, tmp_path: Path) -> Callable[..., Stack]:
     """Makes a stack of the test's own, for tests that break things; not yet started."""
-
-    def make(**settings: str | bool | float) -> Stack:
-        stack = Stack(tmp_path, processes, settings)
-        stack.add_program("plain", "tests.services.plain")
-        stack.add_program("ws", "tests.services.websocket")
-        return stack
-
-    return make
+    return partial(small_stack, tmp_path, processes)
 
 
 @pytest.fixture
