@@ -26,7 +26,7 @@ test: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 endif
 
-test-unit: $(VENV)/.dev  ## run the tests that need no sockets (less than a minute and a half on two cores)
+test-unit: $(VENV)/.dev  ## run the tests that need no sockets (less than a minute on two cores)
 	$(BIN)/python -m pytest -m "not slow and not system" -n logical --dist worksteal $(ARGS)
 
 test-system: $(VENV)/.dev  ## run the tests with real processes and sockets
@@ -34,7 +34,7 @@ test-system: $(VENV)/.dev  ## run the tests with real processes and sockets
 
 # The second run uses yamux. The system tests then run again with each of the other two dialects, and under uvicorn.
 test-all: $(VENV)/.dev  ## run every test: fuzzers and long runs too, and the system tests with each dialect and door
-	$(BIN)/python -m pytest -m "not system" -n logical --dist worksteal $(ARGS)
+	EXAMPLES=all $(BIN)/python -m pytest -m "not system" -n logical --dist worksteal $(ARGS)
 	$(BIN)/python -m pytest -m "system" $(ARGS)
 	SYSTEM_DIALECT=json $(BIN)/python -m pytest tests/system -m "not slow"
 	SYSTEM_DIALECT=chunk $(BIN)/python -m pytest tests/system -m "not slow"

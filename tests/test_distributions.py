@@ -4,6 +4,7 @@ The agent's sources are those that `tunnel/agent/` reaches by imports, around wh
 """
 
 import ast
+import functools
 import re
 import sys
 import tomllib
@@ -23,19 +24,21 @@ def required(project: str) -> set[str]:
     return {re.split(r"[^\w-]", line)[0].replace("-", "_") for line in listed}
 
 
+@functools.cache
+def imports_of(path: str) -> set[str]:
+    return imported(ast.parse(read(path)), path)
+
+
 def of_others(paths: set[str]) -> set[str]:
     """The packages that these files import and that are neither Python's nor ours."""
-    names = {name.partition(".")[0] for path in paths for name in imported(ast.parse(read(path)), path)}
+    names = {name.partition(".")[0] for path in paths for name in imports_of(path)}
     return names - sys.stdlib_module_names - {"app", "tunnel"} - OF_TYPE_CHECKERS - OF_EXTRAS
 
 
 def reached_from(start: str) -> set[str]:
     """The files of `tunnel/` that those of a folder import, and the folder's own."""
     paths = {module_of(path): path for path in sources("tunnel")}
-    arrows = {
-        path: {paths[name] for name in imported(ast.parse(read(path)), path) if name in paths}
-        for path in paths.values()
-    }
+    arrows = {path: {paths[name] for name in imports_of(path) if name in paths} for path in paths.values()}
     own = {path for path in arrows if path.startswith(start)}
     return own.union(*(reachable(path, arrows) for path in own))
 

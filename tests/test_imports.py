@@ -17,7 +17,10 @@ LINE_LIMIT = 400
 
 _NOT_SANS_IO = {"asyncio", "logging", "multiprocessing", "select", "selectors", "socket", "ssl", "threading", "time"}
 _ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv"}
+_IMPORT_CALLS = {"__import__", "importlib.import_module"}
 _MAY_READ_ENVIRONMENT = ("app/settings/", "tunnel/agent/settings.py")
+_NAMES_OF = {ast.Name: ("id",), ast.arg: ("arg",), ast.Attribute: ("attr",), ast.alias: ("name", "asname")}
+"""The fields of a node that are names."""
 
 FORBIDDEN = [
     ("app/commands/", {"prometheus_client", "starlette", "uvicorn"}),
@@ -66,9 +69,14 @@ def imported(tree: ast.AST, path: str) -> set[str]:
             above = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"__import__", "importlib.import_module"}:
+        elif isinstance(node, ast.Call) and is_import_call(node.func):
             names |= {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
     return names
+
+
+def is_import_call(called: ast.expr) -> bool:
+    names = {"__import__", "import_module"}
+    return getattr(called, "id", getattr(called, "attr", "")) in names and ast.unparse(called) in _IMPORT_CALLS
 
 
 def is_within(name: str, banned: str) -> bool:
@@ -91,13 +99,8 @@ def reads_environment(tree: ast.AST) -> bool:
 def names_a_scope(tree: ast.AST) -> bool:
     """An ASGI scope by its usual names, as a variable, an argument, an attribute or an import."""
     for node in ast.walk(tree):
-        names = {
-            ast.Name: lambda node: [node.id],
-            ast.arg: lambda node: [node.arg],
-            ast.Attribute: lambda node: [node.attr],
-            ast.alias: lambda node: [node.name.split(".")[-1], node.asname],
-        }.get(type(node), lambda _: [])(node)
-        if any(name and name.strip("_").lower() in {"scope", "asgi_scope"} for name in names):
+        names = [name for field in _NAMES_OF.get(type(node), ()) if (name := getattr(node, field))]
+        if any(name.rpartition(".")[2].strip("_").lower() in {"scope", "asgi_scope"} for name in names):
             return True
     return False
 
@@ -149,7 +152,14 @@ def not_sans_io(path: str, tree: ast.AST, names: set[str]) -> list[str]:
 
 def violations(path: str, source: str) -> list[str]:
     """What a file at `path` (from the root, with slashes) breaks; sentences that name the file."""
-    tree = ast.parse(source)
+    found = out_of_order(path, ast.parse(source)) if path.startswith(("app/", "tunnel/")) else []
+    if source.count("\n") > LINE_LIMIT:
+        found.append(f"{path} has {source.count(chr(10))} lines")
+    return sorted(set(found))
+
+
+def out_of_order(path: str, tree: ast.AST) -> list[str]:
+    """What a file of the product has, or imports, that its room must not."""
     names = imported(tree, path)
     found = [
         f"{path} imports {name}"
@@ -164,18 +174,16 @@ def violations(path: str, source: str) -> list[str]:
             for name in names
             if is_within(name, "tunnel") and name != "tunnel" and name.split(".")[1] not in GROUND
         ]
-    if path.startswith(("app/", "tunnel/")) and path != "tunnel/account.py":
+    if path != "tunnel/account.py":
         found += [
             f"{path} counts into the account past a Holding"
             for node in ast.walk(tree)
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "adjust"
         ]
     found += upward(path, names) + out_of_place(path, tree, names) + not_sans_io(path, tree, names)
-    if path.startswith(("app/", "tunnel/")) and not path.startswith(_MAY_READ_ENVIRONMENT) and reads_environment(tree):
+    if not path.startswith(_MAY_READ_ENVIRONMENT) and reads_environment(tree):
         found.append(f"{path} reads the environment")
-    if source.count("\n") > LINE_LIMIT:
-        found.append(f"{path} has {source.count(chr(10))} lines")
-    return sorted(set(found))
+    return found
 
 
 def circles(sources: Mapping[str, str]) -> list[list[str]]:

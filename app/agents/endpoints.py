@@ -24,6 +24,7 @@ from ..node.gateway import Gateway
 from ..node.seats import TOO_MANY
 from ..observed.metrics import AgentRefused
 from ..rules import problems
+from ..rules.own_paths import AGENT, CONTROLLER, GATEWAY
 from ..rules.request import Request
 from ..rules.routes import normalise_host
 from ..settings import Grant, token_hash
@@ -32,9 +33,6 @@ from .refused import NO_TOKEN, NOT_COVERED, REVOKED, TWIN, UNKNOWN_TOKEN, WRONG_
 from .socket import AgentLeftError, AgentSocket, AgentWebSocket
 
 logger = logging.getLogger("gateway.agents")
-
-CONTROLLER = b"/api/v1/clusters/agent/ws"
-"""The path of the existing agent's controller socket."""
 
 _REGISTER_SECONDS = 30.0
 _CONTROLLER_SECONDS = 120.0
@@ -316,7 +314,7 @@ def _gateway_url(gateway: Gateway, request: Request) -> str:
     return f"{'wss' if request.scheme == 'https' else 'ws'}://{host}{request.prefix}/ws"
 
 
-PATHS = {b"/agent": serve_agent, CONTROLLER: serve_controller, b"/ws": serve_gateway}
+PATHS = {AGENT: serve_agent, CONTROLLER: serve_controller, GATEWAY: serve_gateway}
 
 
 def is_for_agents(gateway: Gateway, request: Request) -> bool:

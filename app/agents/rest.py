@@ -26,7 +26,7 @@ from ..learned import Claim, ClaimError, Fault, StoreError, bodies, claims
 from ..learned.routes import ROUTES_IN_ALL
 from ..node.gateway import Gateway
 from ..observed.metrics import AgentRefused
-from ..rules import problems
+from ..rules import own_paths, problems
 from ..rules.request import Request
 from ..settings import Grant, Settings, token_hash
 from .endpoints import authorise
@@ -121,17 +121,16 @@ class ControlPlane:
         self._syncs = Syncs(time.monotonic)
         self._stranded = Stranded()
         call = Callable[[Request, Caller, str], Awaitable[_Answer]]
-        tunnels = r"/api/v1/clusters/agent/([^/]+)/tunnels"
-        table: dict[str, dict[str, call]] = {
-            r"/api/v1/gateway/routes/register": {"POST": self._register},
-            r"/api/v1/gateway/routes/sync": {"POST": self._sync},
-            r"/api/v1/gateway/routes/unregister": {"POST": self._unregister},
-            tunnels: {"GET": self._list_tunnels, "POST": self._add_tunnel},
-            rf"{tunnels}/sync": {"POST": self._sync_tunnels, "DELETE": self._drop_tunnel},
-            rf"{tunnels}/[^/]+": {"DELETE": self._drop_tunnel},
-            r"/api/v1/public/ip-intel/([^/]+)": {"GET": self._ip_intel},
+        table: dict[re.Pattern[str], dict[str, call]] = {
+            own_paths.REGISTER: {"POST": self._register},
+            own_paths.SYNC: {"POST": self._sync},
+            own_paths.UNREGISTER: {"POST": self._unregister},
+            own_paths.TUNNELS: {"GET": self._list_tunnels, "POST": self._add_tunnel},
+            own_paths.TUNNELS_SYNC: {"POST": self._sync_tunnels, "DELETE": self._drop_tunnel},
+            own_paths.TUNNEL: {"DELETE": self._drop_tunnel},
+            own_paths.IP_INTEL: {"GET": self._ip_intel},
         }
-        self._calls = [(re.compile(path), methods) for path, methods in table.items()]
+        self._calls = [(path, table[path]) for path in own_paths.CALLS]
 
     def takes(self, path: bytes) -> bool:
         """Whether this path is one of these endpoints."""

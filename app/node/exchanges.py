@@ -49,8 +49,11 @@ class Exchanging(Protocol):
     def stop(self, *, now: bool) -> None:
         """Close a WebSocket with 1012, let a request finish. `now`: abort either."""
 
-    def end_by_operator(self) -> None:
-        """End it, and say so: a WebSocket with 1012, a request with 502 or, midway in its answer, by breaking off."""
+    def end_by_operator(self) -> bool:
+        """End it, and say so: a WebSocket with 1012, a request with 502 or, midway in its answer, by breaking off.
+
+        False: it was ending already, whoever began it.
+        """
 
     def tick(self, now: float) -> float | None:
         """Check the deadlines; `now` is the loop's time. Returns when to look again; None: after `TICK_SECONDS`.

@@ -194,6 +194,7 @@ class Reloader:
         except Exception:
             self._gateway.metrics.reloads.failed()
             logger.exception("the reload failed")
+            self._refused = _FAILED.message
             outcome = _FAILED
         self._settle(asked, outcome)
         if self._again:

@@ -209,11 +209,13 @@ class HttpCall(Delivering):
             self.closed_by = self.closed_by or "gateway"
             self._give_up(StoppingError("the gateway is stopping"))
 
-    def end_by_operator(self) -> None:
+    def end_by_operator(self) -> bool:
         """See `Exchanging`."""
         if self.state in (*FINAL, REFUSED):
-            return
+            return False
+        is_first = self.outcome != problems.ENDED_BY_OPERATOR.code
         self._end(EndedByOperatorError(BY_OPERATOR), problems.ENDED_BY_OPERATOR.code, BY_OPERATOR)
+        return is_first
 
     def relieve(self, limit: Limit = Limit.HELD_HARD) -> None:
         """The process holds too much: end this call, which stalls, or holds the largest share."""

@@ -68,10 +68,12 @@ class OpeningCall(Record, ABC):
         """See `Exchanging`."""
         return item_of(self, identity, str(self.state.value), self.held_bytes, self.lags(), began_at=began_at, now=now)
 
-    def _blame_operator(self) -> None:
-        """The operator ends it, unless somebody ended it before."""
-        if not self.closed_by:
-            self.outcome, self.detail, self.closed_by = problems.ENDED_BY_OPERATOR.code, BY_OPERATOR, "gateway"
+    def _blame_operator(self) -> bool:
+        """The operator ends it, unless somebody ended it before: then False."""
+        if self.closed_by:
+            return False
+        self.outcome, self.detail, self.closed_by = problems.ENDED_BY_OPERATOR.code, BY_OPERATOR, "gateway"
+        return True
 
     # --- what a subclass says
 

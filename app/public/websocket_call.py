@@ -2,9 +2,7 @@
 
 The client is accepted only after the service's 101, with the subprotocol that the service chose. If the service
 refuses, the client gets the service's status, headers and body. Only waiting for a link is a task. `tick` holds the
-handshake's deadline, and has a timer do the last half second.
-
-The states, and what may follow each, are in `websocket_states.py`.
+handshake's deadline, and has a timer do the last half second. `websocket_states.py` has the states and their order.
 """
 
 import asyncio
@@ -224,13 +222,14 @@ class WebSocketCall(OpeningCall):
         else:
             self._give_up(errors.StoppingError("the gateway is stopping"))
 
-    def end_by_operator(self) -> None:
+    def end_by_operator(self) -> bool:
         """See `Exchanging`."""
-        self._blame_operator()
+        is_first = self._blame_operator()
         if self._conversation is not None:
             self._conversation.stop(now=False, reason=BY_OPERATOR)
         else:
             self._give_up(errors.EndedByOperatorError(BY_OPERATOR))
+        return is_first
 
     def relieve(self, limit: Limit = Limit.HELD_HARD) -> None:
         """The process holds too many bytes: end this exchange."""

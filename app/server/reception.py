@@ -22,6 +22,7 @@ from ..public.refusals import RefusedHandshake, RefusedRequest
 from ..public.routed import handshake_call, request_call, routed_call, unrouted_call, unrouted_handshake
 from ..rules import problems
 from ..rules.fields import Fields, facts_of
+from ..rules.own_paths import CONTROLLER, HEALTH
 from ..rules.problems import Problem
 from ..rules.request import Request
 from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, Route, is_host, normalise_host
@@ -37,7 +38,6 @@ from .heads import Head
 from .lines import HeadError
 from .port import Peer
 
-_HEALTH: Final = (b"/healthz", b"/readyz")
 _NO_FIELDS: Final = Fields([], *facts_of(shape_of(()), (), is_checked=True))
 
 
@@ -102,7 +102,7 @@ class GatewayReception:
         reason = host_fault(fields.host)
         if reason:
             return RefusedRequest(gateway, request, connection, problems.BAD_REQUEST, reason)
-        if head.path not in _HEALTH and not self._is_control(head, connection):
+        if head.path not in HEALTH and not self._is_control(head, connection):
             return unrouted_call(gateway, request, connection)
         scope = scope_of(
             head.method, head.path, head.query, fields.lines, is_old=head.is_old, scheme=connection.scheme,
@@ -131,7 +131,7 @@ class GatewayReception:
         )  # fmt: skip
         key = request.first(b"sec-websocket-key") or b""
         routes = self._routes_of(fields.host)
-        if problem is not None and routes is None and head.path == agents.CONTROLLER:
+        if problem is not None and routes is None and head.path == CONTROLLER:
             fault = _handshake_fault(head, request)  # 101 and 1013, not a 503: see app/agents/endpoints.py
             if fault is None:
                 refusal = problem
@@ -163,7 +163,7 @@ class GatewayReception:
 
     def is_ours(self, head: Head, connection: Connection) -> bool:
         """Whether the gateway itself answers this: what agents and the operator ask, and health checks."""
-        is_ours = head.path in _HEALTH or self._is_control(head, connection)
+        is_ours = head.path in HEALTH or self._is_control(head, connection)
         return is_ours and self._routes_of(head.fields.host) is None
 
     def turn_away(self, head: Head, connection: Connection, problem: Problem) -> HttpListener:

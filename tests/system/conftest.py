@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -10,7 +11,7 @@ import trustme
 
 from tests.system import clients
 from tests.system.harness import DIALECT, DIRECT, DOMAIN, UNDER_UVICORN, Service, Stack, free_port
-from tests.system.process import Processes
+from tests.system.process import LEAVING, Processes
 
 TAIL_LINES = 60
 HERE = Path(__file__).parent
@@ -49,7 +50,7 @@ def owned() -> Iterator[Processes]:
         yield processes
     finally:
         PROCESSES.remove(processes)
-        processes.close()
+        processes.leave()
 
 
 @pytest.fixture(scope="session")
@@ -58,17 +59,24 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def session_processes() -> Iterator[Processes]:
+def all_ended() -> Iterator[None]:
+    """Below every fixture that owns processes."""
+    yield
+    LEAVING.wait()
+
+
+@pytest.fixture(scope="session")
+def session_processes(all_ended: None) -> Iterator[Processes]:
     yield from owned()
 
 
 @pytest.fixture(scope="module")
-def module_processes() -> Iterator[Processes]:
+def module_processes(all_ended: None) -> Iterator[Processes]:
     yield from owned()
 
 
 @pytest.fixture
-def processes() -> Iterator[Processes]:
+def processes(all_ended: None) -> Iterator[Processes]:
     yield from owned()
 
 
@@ -107,17 +115,18 @@ def stack(session_processes: Processes, authority: Path, tmp_path_factory: pytes
     return stack.start()
 
 
+def small_stack(folder: Path, processes: Processes, **settings: str | bool | float) -> Stack:
+    """A gateway with these settings, an agent and two services; not yet started."""
+    stack = Stack(folder, processes, settings)
+    stack.add_program("plain", "tests.services.plain")
+    stack.add_program("ws", "tests.services.websocket")
+    return stack
+
+
 @pytest.fixture
 def own_stack(processes: Processes, tmp_path: Path) -> Callable[..., Stack]:
     """Makes a stack of the test's own, for tests that break things; not yet started."""
-
-    def make(**settings: str | bool | float) -> Stack:
-        stack = Stack(tmp_path, processes, settings)
-        stack.add_program("plain", "tests.services.plain")
-        stack.add_program("ws", "tests.services.websocket")
-        return stack
-
-    return make
+    return partial(small_stack, tmp_path, processes)
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Real processes under test: started, waited for by what they print, measured, and always ended.
 
-`Processes` owns every process that it starts; its `close` ends them all, stopped ones too. Each process's
-standard error is kept, and a failing test shows its tail. Waiting is for a line or for the end, with a
-deadline; never a sleep.
+`Processes` owns every process that it starts; its `close` ends them all, stopped ones too. Its `leave` asks them to end
+and lets other tests run meanwhile: a gateway takes half a second. Each process's standard error is kept, and a failing
+test shows its tail. Waiting is for a line or for the end, with a deadline; never a sleep.
 """
 
 import os
@@ -32,6 +32,8 @@ class Process:
 
     def __init__(self, name: str, arguments: list[str], environment: Mapping[str, str], cwd: Path) -> None:
         self.name = name
+        self.test = os.environ.get("PYTEST_CURRENT_TEST", "no test")
+        """That started it."""
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._changed = threading.Condition()
         self._ended = False
@@ -135,6 +137,44 @@ class Process:
         return int(total)
 
 
+class Leaving:
+    """Processes that were asked to end, and do so while other tests run.
+
+    One that does not fails a later test; the failure names the test that started it.
+    """
+
+    def __init__(self) -> None:
+        self._until: dict[Process, float] = {}
+
+    def add(self, process: Process) -> None:
+        """It was asked to end, and has `END_SECONDS` for it."""
+        self._until[process] = time.monotonic() + END_SECONDS
+
+    def look(self) -> None:
+        """Forget those that have ended. Raises AssertionError for one that is late, and ends it."""
+        now = time.monotonic()
+        for process, until in list(self._until.items()):
+            if process.popen.poll() is not None or now >= until:
+                self._end(process, 0)
+
+    def wait(self) -> None:
+        """Until all have ended. Raises AssertionError for one that is late, and ends it."""
+        while self._until:
+            process, until = next(iter(self._until.items()))
+            self._end(process, until - time.monotonic())
+
+    def _end(self, process: Process, seconds: float) -> None:
+        del self._until[process]
+        try:
+            process.wait_end(max(0.0, seconds))
+        except AssertionError:
+            lines = "\n".join(process.output())
+            raise AssertionError(f"{process.name} of {process.test} did not end in {END_SECONDS} s:\n{lines}") from None
+
+
+LEAVING = Leaving()
+
+
 class Processes:
     """Starts processes and ends every one of them."""
 
@@ -151,6 +191,14 @@ class Processes:
     def python(self, name: str, module: str, *arguments: str, cwd: Path = ROOT, **environment: str) -> Process:
         """`python -m module arguments`, with the interpreter of the tests; a module in `cwd` comes first."""
         return self.start(name, [sys.executable, "-m", module, *arguments], environment, cwd)
+
+    def leave(self) -> None:
+        """Ask all to end, and wait for none: `LEAVING` does. Idempotent."""
+        for process in self.all:
+            process.ask_to_stop()
+            LEAVING.add(process)
+        self.all.clear()
+        LEAVING.look()
 
     def close(self) -> None:
         """End all at once: none waits for another. Idempotent."""

@@ -9,10 +9,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from tests.system.clients import RawClient, http_client, websocket
-from tests.system.conftest import app_only, tunnel_only
+from tests.system.conftest import app_only, small_stack, tunnel_only
 from tests.system.harness import DOMAIN, LOOPBACK, Stack, free_port
 from tests.system.outcomes import status
-from tests.system.process import wait_until
+from tests.system.process import Processes, wait_until
 from tests.system.test_drain import ADMIN, BEARER, ask, ready
 
 pytestmark = [pytest.mark.anyio, tunnel_only]
@@ -102,33 +102,42 @@ def test_it_listens_by_the_time_the_gateway_says_that_it_is_ready(own_stack: Mak
         assert probe.connect_ex((LOOPBACK, admin_port)) == 0
 
 
+@pytest.fixture(scope="module")
+def open_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def beside(module_processes: Processes, tmp_path_factory: pytest.TempPathFactory, open_port: int) -> Stack:
+    """The operator's listener is on loopback, at `open_port`, and asks for no token. No test here changes anything."""
+    folder = tmp_path_factory.mktemp("beside")
+    return small_stack(folder, module_processes, admin_bind=f"{LOOPBACK}:{open_port}").start()
+
+
 @app_only("it has no second listener")
-def test_only_the_operators_paths_are_there(own_stack: Make, admin_port: int) -> None:
-    stack = own_stack(admin_bind=f"{LOOPBACK}:{admin_port}").start()
-    for host in ("localhost", f"{LOOPBACK}:{admin_port}", f"plain.{DOMAIN}"):
+def test_only_the_operators_paths_are_there(beside: Stack, open_port: int) -> None:
+    for host in ("localhost", f"{LOOPBACK}:{open_port}", f"plain.{DOMAIN}"):
         for line in ("GET /small?n=1 HTTP/1.1", "GET /agent HTTP/1.1", "GET /readyz HTTP/1.1"):
-            assert ask(admin_port, line, host=host).status == 404
-    assert ready(stack) == (200, b"ready\n")
+            assert ask(open_port, line, host=host).status == 404
+    assert ready(beside) == (200, b"ready\n")
 
 
 @app_only("it has no second listener")
-def test_without_a_token_it_answers_to_names_of_this_machine_only(own_stack: Make, admin_port: int) -> None:
+def test_without_a_token_it_answers_to_names_of_this_machine_only(beside: Stack, open_port: int) -> None:
     """A page in a browser here could otherwise come in under a name of its own that leads to loopback."""
-    stack = own_stack(admin_bind=f"{LOOPBACK}:{admin_port}").start()
-    for host in ("localhost", f"{LOOPBACK}:{admin_port}"):
-        assert ask(admin_port, METRICS, host=host).status == 200
+    for host in ("localhost", f"{LOOPBACK}:{open_port}"):
+        assert ask(open_port, METRICS, host=host).status == 200
     for host in (f"plain.{DOMAIN}", "rebound.example"):
         for line in (METRICS, DRAIN):
-            assert ask(admin_port, line, host=host).status == 403
-    assert ready(stack) == (200, b"ready\n")
+            assert ask(open_port, line, host=host).status == 403
+    assert ready(beside) == (200, b"ready\n")
 
 
-def test_without_a_token_the_public_listener_has_none_of_it(own_stack: Make, admin_port: int) -> None:
-    stack = own_stack(admin_bind=f"{LOOPBACK}:{admin_port}").start()
+def test_without_a_token_the_public_listener_has_none_of_it(beside: Stack) -> None:
     for host in ("localhost", LOOPBACK):
-        assert code(stack.port, METRICS, host=host) == (404, "no_route")
-        assert code(stack.port, DRAIN, host=host) == (404, "no_route")
-    assert ready(stack) == (200, b"ready\n")
+        assert code(beside.port, METRICS, host=host) == (404, "no_route")
+        assert code(beside.port, DRAIN, host=host) == (404, "no_route")
+    assert ready(beside) == (200, b"ready\n")
 
 
 @app_only("it has no second listener")
@@ -187,10 +196,13 @@ async def test_it_outlives_the_drain_and_not_the_process(own_stack: Make, admin_
 # --- on the control hosts
 
 
-@pytest.fixture
-def public(own_stack: Make, token_file: str) -> Stack:
-    """Without a listener of its own: the token opens it beside public traffic."""
-    return own_stack(admin_token_file=token_file, public_url="http://tunnel.example.test").start()
+@pytest.fixture(scope="module")
+def public(module_processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    """Without a listener of its own: the token opens it beside public traffic. No test here changes anything."""
+    folder = tmp_path_factory.mktemp("public")
+    (folder / "admin-token").write_text(ADMIN)
+    settings = {"admin_token_file": "admin-token", "public_url": "http://tunnel.example.test"}
+    return small_stack(folder, module_processes, **settings).start()
 
 
 def test_the_token_opens_it_on_every_control_host(public: Stack) -> None:

@@ -5,6 +5,7 @@ gateway and agent each grow by less than 30 MB and 512 KiB per stalled stream.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from urllib.request import urlopen
@@ -16,6 +17,7 @@ from tests.system.conftest import not_over, tunnel_only
 from tests.system.harness import Stack
 from tests.system.neighbours import (
     MEGABYTES_500,
+    QUIET_SECONDS,
     assert_undisturbed,
     begin_upload,
     flooded,
@@ -59,14 +61,14 @@ def progress(stack: Stack, key: str) -> int:
 def wait_stalled(stack: Stack, keys: list[str]) -> None:
     """Until the service has sent something to each and can send no more to any."""
     last: list[int] = []
-    same = 0
+    since = time.monotonic()
 
     def stalled() -> bool:
-        nonlocal last, same
+        nonlocal last, since
         now = [progress(stack, key) for key in keys]
-        same = same + 1 if now == last and all(now) else 0
-        last = now
-        return same >= 20
+        if now != last or not all(now):
+            last, since = now, time.monotonic()
+        return time.monotonic() - since >= QUIET_SECONDS
 
     wait_until(stalled, STALL_SECONDS, "the downloads stall")
     assert all(size < KERNEL_BYTES for size in last), last

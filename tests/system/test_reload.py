@@ -9,7 +9,7 @@ import pytest
 
 from tests.system.clients import Answer, RawClient
 from tests.system.conftest import app_only, tunnel_only
-from tests.system.harness import TOKEN, Stack
+from tests.system.harness import TOKEN, UNDER_UVICORN, Stack
 from tests.system.process import wait_until
 
 pytestmark = [tunnel_only]
@@ -36,12 +36,14 @@ class Gateway:
     def lines(self, needle: str) -> list[str]:
         return [line for line in self.stack.gateway.output() if needle in line]
 
-    def change(self, text: str, needle: str) -> str:
-        """Replace the file, as editors and Kubernetes do; the log's line about it."""
+    def change(self, text: str, needle: str, *, asks: bool = False) -> str:
+        """Replace the file, as editors and Kubernetes do; the log's line about it. `asks`: not left to the watch."""
         before = len(self.lines(needle))
         other = self.file.with_name("next.toml")
         other.write_text(text, encoding="utf-8")
         other.replace(self.file)
+        if asks and not UNDER_UVICORN:  # the signal is not ours there
+            self.stack.gateway.signal(signal.SIGHUP)
         wait_until(lambda: len(self.lines(needle)) > before, 30, needle)
         return self.lines(needle)[-1]
 
@@ -82,7 +84,7 @@ def test_sighup_reads_at_once(gateway: Gateway) -> None:
 
 def test_a_dropped_token_keeps_its_link_and_is_answered_503_when_it_dials_again(gateway: Gateway) -> None:
     stack = gateway.stack
-    gateway.change(gateway.text.replace(TOKEN, "another-token"), RELOADED)
+    gateway.change(gateway.text.replace(TOKEN, "another-token"), RELOADED, asks=True)
     assert gateway.lines("1 links stay open, but their tokens are not in the configuration any more")
     assert ask(stack, "plain").body == b"small 1"
     stack.agent.kill()
@@ -91,7 +93,7 @@ def test_a_dropped_token_keeps_its_link_and_is_answered_503_when_it_dials_again(
     late.wait_line("503")
     answer = ask(stack, "plain")
     assert (answer.status, json.loads(answer.body)["code"]) == (503, "no_agent")
-    gateway.change(gateway.text, RELOADED)
+    gateway.change(gateway.text, RELOADED, asks=True)
     late.wait_line("ready:")
     assert ask(stack, "plain").body == b"small 1"
 
@@ -99,7 +101,7 @@ def test_a_dropped_token_keeps_its_link_and_is_answered_503_when_it_dials_again(
 def test_a_revoked_token_ends_its_link_and_is_answered_401(gateway: Gateway) -> None:
     stack = gateway.stack
     revoked = gateway.text.replace(f'token = "{TOKEN}"', f'token = "{TOKEN}"\nrevoked = true')
-    gateway.change(revoked, "token revoked")
+    gateway.change(revoked, "token revoked", asks=True)
     stack.gateway.wait_line("is gone: token revoked")
     answer = ask(stack, "plain")
     assert (answer.status, json.loads(answer.body)["code"]) == (503, "no_agent")

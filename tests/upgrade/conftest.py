@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.conftest import TAIL_LINES, owned
+from tests.system.conftest import TAIL_LINES, all_ended, owned
 from tests.system.process import ROOT, Processes
+
+__all__ = ["all_ended"]  # the fixture
 
 COMMIT = "2fb60dadb4e85e176d55cfe20e373e2f013a2e76"
 HERE = Path(__file__).parent
@@ -23,7 +25,7 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[Processes]:
+def processes(all_ended: None) -> Iterator[Processes]:
     yield from owned()
 
 

@@ -10,7 +10,8 @@ from tests.system.process import ROOT
 from tests.upgrade.metrics import exported, recorded_metrics
 from tests.upgrade.recorded import FILES, KEPT, lines
 
-NAMED = set(re.findall(r"`(\w+)", (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")))
+DOCUMENT = (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")
+NAMED = set(re.findall(r"`(\w+)", DOCUMENT))
 
 
 def test_every_new_key():
@@ -34,3 +35,9 @@ def test_every_new_answer():
     codes = {value.code for value in vars(problems).values() if isinstance(value, problems.Problem)}
     assert "too_many_connections" in codes - recorded
     assert codes - recorded - NAMED == set()
+
+
+def test_what_is_said_to_stay_names_what_does_not():
+    """The agent's JSON log had a traceback under a key of its own."""
+    section = DOCUMENT.partition("\n### Wording\n")[2].partition("\n### ")[0]
+    assert "`exception` is now `error`" in section

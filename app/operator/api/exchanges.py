@@ -70,18 +70,19 @@ async def exchange(node: Node, asked: Asked) -> Answer:
 
 
 async def end_exchange(node: Node, asked: Asked) -> Answer:
-    """End one, as a drain would: a WebSocket with 1012, a request at once."""
+    """End one, as a drain would: a WebSocket with 1012, a request at once. One that is ending is no event again."""
     gateway = node.gateway
     number, one = _named(gateway, asked.path["id"])
     record = one.record
     target = record.target
+    if not one.end_by_operator():
+        return answer(ExchangeEnded(id=f"exchange-{number}", message="it was ending already"), 202)
     gateway.events.emit(
         EventKind.EXCHANGE_ENDED_BY_OPERATOR,
         f"{record.kind} {printable(record.host)}{path_of(record.path)}, id {record.request_id}, ended by the operator",
         cluster=target.cluster if target is not None else "", agent=record.agent, link=record.link,
         address=record.client,
     )  # fmt: skip
-    one.end_by_operator()
     message = "the WebSocket is being closed with 1012" if one.is_websocket else "the request was ended"
     return answer(ExchangeEnded(id=f"exchange-{number}", message=message), 202)
 

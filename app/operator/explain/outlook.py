@@ -5,23 +5,19 @@ Asks what the public side asks, of the same objects and in the same order: `app/
 """
 
 from dataclasses import dataclass, replace
-from typing import Final
 
 from tunnel.errors import NoAgentError, NoRoomError, TunnelError
 from tunnel.gateway.link import Link
 from tunnel.gateway.proxied.request import UnsayableError, check_target, checked_query, decoded_path
 
 from ...node.gateway import Gateway
-from ...rules import problems
+from ...rules import own_paths, problems
 from ...rules.problems import Problem
 from ...rules.request import Request
 from ...rules.routes import Route, UnsafePathError, match, normalise_host
 from ...settings.hosts import is_address
 from .absence import Cause, why_no_link, why_no_route
 from .label import Label
-
-_HEALTH: Final = frozenset((b"/healthz", b"/readyz"))
-_AGENTS: Final = frozenset((b"/agent", b"/ws", b"/api/v1/clusters/agent/ws"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +61,14 @@ def outlook_of(gateway: Gateway, request: Request) -> Outlook:
 def _is_ours(gateway: Gateway, host: str, request: Request) -> bool:
     """Whether one of our own endpoints answers. An address is taken for the one that the connection comes in on."""
     settings, path = gateway.settings, request.path
-    if path in _HEALTH:
+    if path in own_paths.HEALTH:
         return not request.is_websocket
     if host not in settings.control_hosts and not is_address(host):
         return False
     if request.is_websocket:
-        return path in _AGENTS
+        return path in own_paths.SOCKETS
     for_operator = settings.admin_token_hash is not None and settings.admin_bind is None
-    return path.startswith(b"/api/v1/") or (for_operator and (path == b"/metrics" or path.startswith(b"/-/")))
+    return own_paths.is_call(path) or (for_operator and (path == b"/metrics" or path.startswith(b"/-/")))
 
 
 def _problem_of(gateway: Gateway, route: Route, request: Request) -> Problem | None:

@@ -5,7 +5,7 @@ import json
 import logging
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.agents.rest import BODY_BYTES, BODY_SECONDS, SYNC_BODY_BYTES
@@ -23,6 +23,7 @@ from tests.app.agents.calls import (
     sync_body,
     told,
 )
+from tests.fakes.examples import examples
 from tests.fakes.loop import dialogue, quiet
 
 # --- who may do what
@@ -153,7 +154,7 @@ _KNOWN = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.sampled_from([REGISTER, SYNC, UNREGISTER, f"{TUNNELS}/sync"]), _KNOWN | st.binary(max_size=50))
 def test_whatever_comes_is_answered(call: str, body: object):
     @dialogue

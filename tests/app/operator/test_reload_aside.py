@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from app.operator import reload
 from app.operator.reload import Reloader
 from app.settings import Settings, load
 from tests.app.operator.world import Later, World
@@ -31,7 +32,10 @@ def test_reading_a_file_asks_for_the_fields_of_each_table_once(tmp_path: Path, m
     assert len(asked) <= 4  # one for each kind of table
 
 
-def test_a_change_is_read_in_a_thread_and_only_put_in_force_on_the_loop(tmp_path: Path):
+def test_a_change_is_read_in_a_thread_and_only_put_in_force_on_the_loop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(reload, "POLL_SECONDS", 0.01)
     threads: list[int] = []
     world = World(tmp_path)
 

@@ -215,8 +215,9 @@ async def test_an_answer_that_the_operator_ends_says_so_in_its_line(is_read: boo
         call = answering(w)
         if not is_read:
             call.sending()
-        call.end_by_operator()
+        assert call.end_by_operator()
         assert w.client.log[-1] == ("break off" if is_read else "abort")
+        assert not call.end_by_operator(), "it is ending already"
         assert w.stage.exchange.resets > 0
         call.broken_off()
         assert (call.outcome, call.closed_by, call.detail) == ("ended_by_operator", "gateway", "ended by the operator")

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.app.public.spliced import Pair, close, frame, frames_of, pong_of
+from tests.fakes.examples import examples
 from tests.fakes.loop import dialogue
 from tunnel.errors import LinkLostError
 from tunnel.websocket import Closed, FrameScanner, Opcode, marked_ping
@@ -147,7 +148,7 @@ def without_pings(got: bytes, *, masked: bool) -> bytes:
     return kept + got[at:]
 
 
-@settings(deadline=None, max_examples=250)
+@examples(250)
 @given(data=st.data())
 def test_whatever_happens(data: Any):
     @dialogue

@@ -106,3 +106,20 @@ async def test_what_the_record_says(state: str, name: str):
         REACH[state](w)
         INPUTS[name](w.call)
         assert (w.call.status, w.call.outcome, w.call.closed_by) == RECORDS[state, name]
+
+
+@dialogue
+async def test_the_operator_ends_it_once():
+    async with world() as w:
+        REACH["TALKING"](w)
+        assert [w.call.end_by_operator(), w.call.end_by_operator()] == [True, False]
+        assert (w.call.outcome, w.call.closed_by) == ("ended_by_operator", "gateway")
+
+
+@dialogue
+async def test_the_operator_ends_none_that_its_client_closed():
+    async with world() as w:
+        REACH["TALKING"](w)
+        INPUTS["left"](w.call)
+        assert not w.call.end_by_operator()
+        assert (w.call.outcome, w.call.closed_by) == ("ok", "client")

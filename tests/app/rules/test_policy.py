@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.rules.policy import DEFAULT_POLICY, NO_CHANGES, HeaderChanges, Policy, TokenBucket, origin_allowed, rate_limit
+from tests.fakes.examples import examples
 
 HOST = "app.example.test"
 
@@ -158,7 +159,7 @@ DOMAIN = st.lists(LABEL, min_size=2, max_size=4).map(".".join)
     after=st.one_of(st.just(""), st.just(""), LABEL, DOMAIN.map(lambda domain: "." + domain)),
     scheme=st.sampled_from(["http", "https"]),
 )
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_a_suffix_alone_never_matches(domain: str, before: str, after: str, scheme: str):
     name = before + domain + after
     origin = f"{scheme}://{name}"

@@ -8,7 +8,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.rules.problems import Problem
@@ -26,6 +26,7 @@ from app.server.connection_states import (
 )  # fmt: skip
 from app.server.heads import USUAL_BYTES, USUAL_FIELDS, Head
 from tests.app.server.door import GET, Call, Client, Door, FakePeer
+from tests.fakes.examples import examples
 from tests.fakes.loop import dialogue, within
 
 CLIENTS = 3
@@ -237,7 +238,7 @@ class Sender(Client):
             self.queue.clear()
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     moves=st.lists(st.tuples(st.integers(0, CLIENTS - 1), MOVES), min_size=6, max_size=24),
     manners=st.lists(MANNERS, min_size=1, max_size=6),

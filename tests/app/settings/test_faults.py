@@ -1,6 +1,8 @@
 """All that is wrong with a configuration is told at once, each thing once, in the order of the file."""
 
+import difflib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,3 +146,19 @@ def test_a_missing_key_is_told_of_its_table():
     faults.pass_over(("a", "c"))
     assert [(key in faults) for key in (("a",), ("a", "b"), ("a", "c"), ("a", "d"))] == [False, True, True, False]
     assert len(faults.found) == 1
+
+
+def test_what_was_meant_is_looked_for_in_bounded_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each look compares the key with all others: 100,000 unknown keys took half a minute."""
+    asked: list[str] = []
+    near = difflib.get_close_matches
+
+    def counted(name: str, *more: Any, **most: Any) -> list[str]:
+        asked.append(name)
+        return near(name, *more, **most)
+
+    monkeypatch.setattr(difflib, "get_close_matches", counted)
+    errors = errors_of(tmp_path, "".join(f"prot{number} = 1\n" for number in range(1_000)))
+    assert "did you mean port?" in errors[0]
+    assert len(errors) == 1_000
+    assert len(asked) == 100

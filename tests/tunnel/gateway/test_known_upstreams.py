@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.examples import examples
 from tests.fakes.sink import FakeSink
 from tests.tunnel.gateway.peer import Line
 from tests.tunnel.gateway.test_registry import Cluster
@@ -75,7 +76,7 @@ dials = st.tuples(st.sampled_from(["c1", "c2"]), st.sampled_from([None, "a1", "a
 events = st.tuples(st.integers(0, 3), st.sampled_from(sorted(EVENTS)))
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(st.lists(st.one_of(dials, events), max_size=14))
 def test_what_is_known_is_what_would_be_chosen(steps: list[tuple[str, str | None, bool] | tuple[int, str]]) -> None:
     cluster = Cluster()

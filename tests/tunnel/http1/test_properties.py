@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.examples import examples
 from tests.fakes.sink import FakeSink
 from tests.tunnel.http1.talk import Talk, cut
 from tunnel.errors import BadAnswerError, ServiceBrokeOffError, ServiceUnreachableError
@@ -86,7 +87,7 @@ def bring(data: st.DataObject, raw: bytes, *, fin: bool) -> tuple[Talk, FakeSink
     return talk, sink
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(answers(), st.data())
 def test_an_answer_is_the_same_however_it_is_cut_and_paused(example: Example, data: st.DataObject) -> None:
     talk, sink = bring(data, example.raw, fin=example.ends_stream)
@@ -115,7 +116,7 @@ def broken(raw: bytes, changes: list[tuple[float, str, bytes]]) -> bytes:
     return raw
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(answers(), breaks, st.data())
 def test_a_broken_answer_ends_in_a_documented_way(
     example: Example, changes: list[tuple[float, str, bytes]], data: st.DataObject
@@ -130,7 +131,7 @@ def test_a_broken_answer_ends_in_a_documented_way(
     assert talk.stream.state in {"reset", "ended"}
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(answers(), breaks)
 def test_a_broken_answer_is_judged_alike_however_it_is_cut(
     example: Example, changes: list[tuple[float, str, bytes]]
@@ -151,7 +152,7 @@ def test_a_broken_answer_is_judged_alike_however_it_is_cut(
         assert sinks[0].trailer_fields == sinks[1].trailer_fields == sinks[2].trailer_fields
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.binary(max_size=200),
     st.sampled_from([b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"]),

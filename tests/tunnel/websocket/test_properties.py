@@ -3,6 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.examples import examples
 from tunnel.websocket import (
     Closed,
     Connection,
@@ -97,7 +98,7 @@ def test_fragments_cut_anywhere_make_the_message(
 
 
 @given(roles, st.lists(st.binary(max_size=60), max_size=8), st.integers(0, 200))
-@settings(deadline=None, max_examples=400)
+@examples(400)
 def test_noise_never_raises_and_ends_at_the_first_fault(role: Role, pieces: list[bytes], cap: int):
     connection = Connection(role, max_message_bytes=cap)
     heard: list[Event] = []
@@ -119,7 +120,7 @@ first_bytes = st.sampled_from([0x00, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0
 
 
 @given(st.lists(st.tuples(first_bytes, st.binary(max_size=130)), max_size=10), cuts)
-@settings(deadline=None, max_examples=400)
+@examples(400)
 def test_frames_in_any_order_are_heard_or_refused(frames: list[tuple[int, bytes]], sizes: list[int]):
     wire = b"".join(encode_frame(first & 0x0F, data, masked=False, fin=first > 0x7F) for first, data in frames)
     connection = Connection()
@@ -139,7 +140,7 @@ def test_frames_in_any_order_are_heard_or_refused(frames: list[tuple[int, bytes]
     more=st.integers(-4, 4),
     cap=st.sampled_from([0, 100, 130, 1 << 20]),
 )
-@settings(deadline=None, max_examples=400)
+@examples(400)
 def test_a_message_taken_whole_is_the_one_that_its_bytes_make(role, first, masked, form, payload, more, cap):
     size = len(payload)
     bit = 0x80 if masked else 0
@@ -182,7 +183,7 @@ def test_the_scanner_sees_the_same_frames_however_the_stream_is_cut(wire: bytes,
 
 
 @given(st.lists(st.tuples(first_bytes, st.binary(max_size=130)), max_size=12), cuts, st.integers(1, 4))
-@settings(deadline=None, max_examples=300)
+@examples(300)
 def test_some_frames_at_a_time_are_heard_the_same(frames: list[tuple[int, bytes]], sizes: list[int], most: int):
     wire = b"".join(
         bytes([first, 0x80 | len(payload)] if len(payload) < 126 else [first, 0xFE, 0, len(payload)])

@@ -1,9 +1,10 @@
 """Data that goes straight to its owner, and what the owner takes at once: it counts as if it were acknowledged."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.examples import examples
 from tests.tunnel.yamux.wire import data, everything, frames, measure, ping, said, window
 from tunnel.yamux import Limits, Role, Session, StreamEnded
 from tunnel.yamux.frames import FIN, SYN, encode_header
@@ -57,7 +58,7 @@ class Owner:
         return books
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     steps=st.lists(
         st.tuples(

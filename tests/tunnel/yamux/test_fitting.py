@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.examples import examples
 from tests.tunnel.yamux.paths import LIMITS, START, Path, measured
 from tunnel.yamux.fitting import EPOCH_SECONDS, HEADROOM, Fitting
 from tunnel.yamux.pings import Pings
@@ -247,7 +248,7 @@ class TestEvidence:
         assert own.size == INITIAL
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     rtt=st.sampled_from([0.001, 0.02, 0.1]),
     steps=st.lists(

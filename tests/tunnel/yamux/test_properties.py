@@ -6,9 +6,10 @@ hashicorp's is broken, each stream reports what its contract says, and in the en
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fakes.examples import examples
 from tests.tunnel.yamux.wire import Referee, live_streams, unacknowledged_opens
 from tunnel.yamux import (
     DataReceived,
@@ -230,7 +231,7 @@ def settle(a: End, b: End, now: float) -> None:
     raise AssertionError(f"they never come to rest: {a.session} {b.session}")
 
 
-@settings(max_examples=500, deadline=None)
+@examples(500)
 @given(steps=STEPS, go_away_at=st.integers(0, 240))
 def test_two_sessions_agree_whatever_happens(steps, go_away_at):
     a, b = End(Role.SERVER), End(Role.CLIENT)
@@ -246,7 +247,7 @@ def test_two_sessions_agree_whatever_happens(steps, go_away_at):
                 assert stream_id in other.ended
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     sizes=st.lists(st.integers(1, 3000), min_size=1, max_size=30),
     cuts=st.lists(st.integers(1, 800), min_size=1, max_size=50),

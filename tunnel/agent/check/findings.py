@@ -9,6 +9,9 @@ from enum import StrEnum
 import click
 import msgspec
 
+LIMIT_SECONDS = 30.0
+"""For all steps of a check. Most have 10 s each; many services that do not answer would take turns for minutes."""
+
 
 class Verdict(StrEnum):
     """How one step came out."""
@@ -58,6 +61,14 @@ class Findings:
     def skip(self, text: str, *steps: str) -> None:
         """They were not tried."""
         self.found += [Finding(self._subject, step, Verdict.SKIPPED, text) for step in steps]
+
+
+def unanswered(limit_seconds: float) -> tuple[str, str]:
+    """Of a step that was under way when the time of the whole check was over: what happened, and what to do."""
+    return (
+        f"still unanswered when the {limit_seconds:g} s of this check were over",
+        "check the network and the DNS here, then check again",
+    )
 
 
 def failed(findings: Sequence[Finding]) -> bool:

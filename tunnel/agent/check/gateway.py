@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from picows import WSUpgradeRequest, WSUpgradeResponse, ws_connect
 
 from tunnel.agent import reasons, units
-from tunnel.agent.check.findings import Finding, Findings
+from tunnel.agent.check.findings import LIMIT_SECONDS, Finding, Findings, unanswered
 from tunnel.agent.check.registration import Registration
 from tunnel.agent.control import Identity
 from tunnel.agent.gateways import GatewayAddress
@@ -69,18 +69,27 @@ class GatewayCheck:
         last = ("proxy",) if gateway.proxy is not None else ()
         self._steps = ["dns", "tcp", *last, *(("tls",) if self._secure else ()), "clock", "upgrade", "token"]
 
-    async def run(self) -> list[Finding]:
-        """Try everything."""
-        with contextlib.suppress(_StopError):
-            await self._resolve()
-            await self._connect()
-            await self._dial()
+    async def run(self, limit_seconds: float = LIMIT_SECONDS) -> list[Finding]:
+        """Try everything, for so long at most."""
+        try:
+            async with asyncio.timeout(limit_seconds):
+                with contextlib.suppress(_StopError):
+                    await self._resolve()
+                    await self._connect()
+                    await self._dial()
+        except TimeoutError:
+            self._findings.fail(self._under_way(), *unanswered(limit_seconds))
         done = {finding.step for finding in self._findings.found}
         for step in self._steps:
             if step not in done:
                 self._findings.skip("no answer had a time in it" if step == "clock" else "not tried", step)
         order = self._steps.index
         return sorted(self._findings.found, key=lambda finding: order(finding.step))
+
+    def _under_way(self) -> str:
+        """The step that has found nothing yet. The clock is no step of its own."""
+        done = {"clock", *(finding.step for finding in self._findings.found)}
+        return next((step for step in self._steps if step not in done), "token")
 
     # --- the way there
 

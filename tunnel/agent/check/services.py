@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from tunnel.agent.check.findings import Finding, Findings
+from tunnel.agent.check.findings import LIMIT_SECONDS, Finding, Findings, unanswered
 from tunnel.agent.service import dial
 from tunnel.agent.service.services import AllowPattern, Destination, NotReachableError, Services, address_of
 from tunnel.agent.settings import AgentSettings
@@ -29,38 +29,41 @@ class _Visitor(asyncio.Protocol):
         transport.close()
 
 
-async def check_services(settings: AgentSettings) -> list[Finding]:
-    """What each `--service`, and each `--allow` without `*`, leads to; in their order."""
+async def check_services(settings: AgentSettings, limit_seconds: float = LIMIT_SECONDS) -> list[Finding]:
+    """What each `--service`, and each `--allow` without `*`, leads to; in their order, and for so long at most."""
     services = Services(settings.services, settings.allow, settings.cluster_domain, settings.api_hosts)
     named = [RoutingHeader(entry.service, entry.namespace, entry.port) for entry in settings.services]
     named += [exact for pattern in settings.allow if (exact := _exact(pattern)) is not None]
     turns = asyncio.Semaphore(AT_ONCE)
 
     async def one(header: RoutingHeader) -> list[Finding]:
-        async with turns:
-            return await _check(header, services, settings.dial_seconds)
+        findings = Findings(f"service {header}")
+        try:
+            async with asyncio.timeout(limit_seconds), turns:
+                await _check(header, services, settings.dial_seconds, findings)
+        except TimeoutError:
+            findings.fail("tcp", *unanswered(limit_seconds))
+        return findings.found
 
     found = await asyncio.gather(*map(one, dict.fromkeys(named)))
     return [finding for findings in found for finding in findings] + _patterns(settings.allow)
 
 
-async def _check(header: RoutingHeader, services: Services, limit_seconds: float) -> list[Finding]:
-    findings = Findings(f"service {header}")
+async def _check(header: RoutingHeader, services: Services, limit_seconds: float, findings: Findings) -> None:
     try:
         destination = services.destination_of(header)
     except NotReachableError as error:
         findings.fail("tcp", str(error), _NEXT[error.kind])
-        return findings.found
+        return
     if address_of(destination.host) is None and not await _resolves(destination, findings, limit_seconds):
         findings.skip("not tried", "tcp")
-        return findings.found
+        return
     try:
         await dial.connect(_Visitor(), destination, services, limit_seconds)
     except (dial.DialError, NotReachableError) as error:
         findings.fail("tcp", f"{destination}: {error}", _NEXT.get(error.kind, _NEXT[refusals.OTHER]))
     else:
         findings.ok("tcp", f"connected to {destination}")
-    return findings.found
 
 
 async def _resolves(destination: Destination, findings: Findings, limit_seconds: float) -> bool:

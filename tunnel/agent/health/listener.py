@@ -28,6 +28,7 @@ class HealthListener:
     def __init__(self, report: Callable[[], AgentReport]) -> None:
         self._report = report
         self._server: asyncio.Server | None = None
+        self._closed = False
         self._connections: dict[_Connection, None] = {}
         """Oldest first."""
 
@@ -37,13 +38,15 @@ class HealthListener:
     async def start(self, host: str, port: int) -> None:
         """Listen; an empty `host` is every address. Raises OSError."""
         loop = asyncio.get_running_loop()
+        self._closed = False
         self._server = await loop.create_server(lambda: _Connection(self), host or None, port)
         for sock in self._server.sockets:
             bound, number = sock.getsockname()[:2]
             log.info("health endpoints at http://%s:%d", f"[{bound}]" if ":" in bound else bound, number)
 
     def close(self) -> None:
-        """Listen no more, and end every connection; idempotent."""
+        """Listen no more, and end every connection, also one that was just accepted; idempotent."""
+        self._closed = True
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -54,6 +57,9 @@ class HealthListener:
 
     def came(self, connection: "_Connection") -> None:
         """A connection is open."""
+        if self._closed:
+            connection.abort()
+            return
         if len(self._connections) >= CONNECTIONS_MAX:
             next(iter(self._connections)).abort()
         self._connections[connection] = None

@@ -36,8 +36,9 @@ class Running:
 
     def stop(self, *, now: bool) -> None: ...
 
-    def end_by_operator(self) -> None:
+    def end_by_operator(self) -> bool:
         self.ended += 1
+        return self.ended == 1
 
     def tick(self, now: float) -> float | None:
         return None
@@ -255,6 +256,20 @@ async def test_a_websocket_is_closed_as_by_a_drain():
         _, body = await ask(s, "/-/exchanges/exchange-1", "DELETE")
         assert socket.ended == 1
         assert body["message"] == "the WebSocket is being closed with 1012"
+        over(s)
+
+
+@dialogue
+async def test_what_is_ending_already_is_no_event_again():
+    async with stage() as s:
+        socket = Running(kind="websocket")
+        socket.is_websocket = True
+        run(s, socket)
+        await told(s, "/-/exchanges")
+        await ask(s, "/-/exchanges/exchange-1", "DELETE")
+        status, body = await ask(s, "/-/exchanges/exchange-1", "DELETE")
+        assert (status, body["message"]) == (202, "it was ending already")
+        assert [event.kind for event in s.gateway.events.since()] == ["exchange_ended_by_operator"]
         over(s)
 
 

@@ -1,9 +1,11 @@
-"""The description is of what is served: every path and method, every parameter, and every answer as it comes."""
+"""The description is of what is served: every path and method, every parameter, and every answer as it comes.
+
+jsonschema takes a second to import, so only the tests that ask it do.
+"""
 
 import json
 from typing import Any
 
-import jsonschema
 import pytest
 
 from app.operator.admin import Admin, create_admin_app
@@ -29,12 +31,16 @@ def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]
 
 def check(document: dict[str, Any], path: str, method: str, status: int, body: Any) -> None:
     """The answer is one that the document announces, with no field that it does not name."""
+    import jsonschema
+
     content = document["paths"][path][method.lower()]["responses"][str(status)]["content"]["application/json"]
     jsonschema.Draft202012Validator(resolved(document, content["schema"])).validate(body)
 
 
 @dialogue
 async def test_it_describes_exactly_what_is_served():
+    import jsonschema
+
     async with stage() as s:
         document = await told(s, "/-/openapi.json")
         assert document["openapi"].startswith("3.1.")

@@ -151,6 +151,8 @@ def test_a_bug_is_logged_and_said(tmp_path: Path, failure: Exception, caplog: py
         async with served(World(tmp_path), Failing()) as s:
             status, body = await ask(s, "/-/reload", "POST")
             assert (status, body["message"]) == (409, "the reload failed; see the log")
+            configuration = (await ask(s, "/-/status"))[1]["configuration"]
+            assert configuration["error"] == "the reload failed; see the log"
 
     run()
     assert any("the reload failed" in record.message for record in caplog.records)

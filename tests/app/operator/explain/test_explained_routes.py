@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from app.agents import endpoints as agents
-from app.operator.explain import outlook
+from app.rules import own_paths
 from app.rules.policy import Policy
 from app.rules.rewrite import Rewrite
 from app.rules.routes import Route, RouteTable
@@ -77,7 +77,9 @@ async def test_the_other_routes_of_the_host_are_shown(lines: Lines):
         assert "/a" not in [route.path for route in told.candidates]
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics", "/-/status", "/somewhere"])
+@pytest.mark.parametrize(
+    "path", ["/", "/metrics", "/-/status", "/somewhere", "/api/v1/x", "/api/v1/clusters/agent/c1/tunnels/x/y"]
+)
 @dialogue
 async def test_a_control_host(lines: Lines, path: str):
     routes = RouteTable([Route("localhost", b"/", TARGET)])
@@ -91,7 +93,8 @@ async def test_a_control_host(lines: Lines, path: str):
     "url",
     [
         "http://nobody.test/healthz", "http://localhost/readyz", "http://localhost/metrics", "http://localhost/-/links",
-        "http://localhost/api/v1/gateway/routes/sync", "ws://localhost/agent", "ws://localhost/ws",
+        "http://localhost/api/v1/gateway/routes/sync", "http://localhost/api/v1/clusters/agent/c1/tunnels",
+        "ws://localhost/agent", "ws://localhost/ws",
         "ws://localhost/api/v1/clusters/agent/ws", "http://192.0.2.1/-/links",
     ],
 )  # fmt: skip
@@ -177,4 +180,4 @@ async def test_what_an_agent_wanted_to_register_and_did_not_get(lines: Lines):
 
 
 def test_the_agents_paths_are_those_that_are_served():
-    assert set(agents.PATHS) == outlook._AGENTS
+    assert set(agents.PATHS) == own_paths.SOCKETS

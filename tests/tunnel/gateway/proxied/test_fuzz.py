@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fakes.examples import examples
 from tests.fakes.loop import quiet
 from tests.tunnel.gateway.proxied.agent import Agent, Door, Stage, conversation, frame, opened
 from tunnel.http1 import BodyLengthError
@@ -121,7 +122,7 @@ async def play(stage: Stage, dialect: str, steps: list[tuple[Any, ...]]) -> None
             agent.carrier.tick(agent.carrier.clock())
 
 
-@settings(max_examples=250, deadline=None)
+@examples(250)
 @given(dialect=st.sampled_from(["json", "chunk"]), steps=_STEPS)
 def test_any_order_of_anything(dialect: str, steps: list[tuple[Any, ...]]):
     play(dialect, steps)
