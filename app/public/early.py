@@ -91,9 +91,11 @@ class _Early(Record, ABC, Generic[Call]):
         """The gateway stops: nobody will publish the host here."""
         self._fail(StoppingError("the gateway is stopping"))
 
-    def end_by_operator(self) -> None:
+    def end_by_operator(self) -> bool:
         """See `Exchanging`."""
+        is_first = self._call is None and self.ended_at is None
         self._fail(EndedByOperatorError(BY_OPERATOR))
+        return is_first
 
     def relieve(self, limit: Limit) -> None:
         """See `Exchanging`."""
