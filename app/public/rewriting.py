@@ -62,7 +62,7 @@ def fields_for_client(rewrite: Rewrite, request: Request, fields: Headers) -> He
 
 
 def _addresses(rewrite: Rewrite, request: Request) -> tuple[Address, Address]:
-    """Where the client believes the service to be, and where the service does."""
+    """The address that the client asked for, and the service's own."""
     scheme, asked = request.scheme.encode("ascii"), asked_host(request)
     public = Address(scheme, asked, quote(request.prefix).encode("ascii") + rewrite.strip_prefix)
     if rewrite.host_header is None:

@@ -45,7 +45,7 @@ class Rewrite:
     https_redirect: bool = False
     """Clients that came by http are sent to https."""
     scheme: str = "http"
-    """How the service is reached, which is what it believes its address to begin with."""
+    """How the service is reached, which is the scheme of its own address."""
 
     @property
     def changes_paths(self) -> bool:
@@ -54,7 +54,7 @@ class Rewrite:
 
     @property
     def changes_addresses(self) -> bool:
-        """Whether the service believes itself at another address than the one that its clients ask for."""
+        """Whether the service sees another address than its clients ask for."""
         return self.host_header is not None or self.changes_paths
 
     @property

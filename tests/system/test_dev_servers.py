@@ -67,6 +67,10 @@ async def test_vite(tmp_path: Path, processes: Processes) -> None:
         async with websocket(url, subprotocols=["vite-hmr"], origin=EVIL):
             pass
     assert refused.value.response.status_code == 403
+    with pytest.raises(InvalidStatus) as refused:
+        async with websocket(stack.url(KEPT, f"/?token={found[1]}", "ws"), subprotocols=["vite-hmr"]):
+            pass
+    assert refused.value.response.status_code == 400
 
 
 @pytest.mark.slow
@@ -128,6 +132,7 @@ async def test_next(tmp_path: Path, processes: Processes) -> None:
     """Its development resources, its hot reloading, and a server action."""
     port = dev_servers.start_next(processes, tmp_path)
     stack = published(tmp_path, processes, "next", port)
+    assert asked(stack, KEPT).status == 200
     page = asked(stack, "next")
     action = re.search(r'name="(\$ACTION_ID_[^"]+)"', page.body.decode())
     assert action is not None
