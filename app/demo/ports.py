@@ -21,6 +21,7 @@ SIGN = "tunnel-gateway"
 """What the index of a demonstration answers as `demo` at /demo.json."""
 _NEXT = range(WANTED + 1, WANTED + 20)
 _CONNECT_SECONDS = 0.5
+_ANSWER_SECONDS = 1.0
 _FAMILIES = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _NO_SUCH_ADDRESS = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 
@@ -140,7 +141,7 @@ def _may_bind(family: socket.AddressFamily, address: str, port: int) -> bool:
 
 async def _identified(port: int, address: str) -> Taken:
     try:
-        answer = await ask(address, port, INDEX_HOST, "/demo.json", seconds=1.0)
+        answer = await ask(address, port, INDEX_HOST, "/demo.json", seconds=_ANSWER_SECONDS)
         sign = msgspec.json.decode(answer.body, type=_Sign)
     except (NoAnswerError, msgspec.DecodeError):
         return Taken(port, address)

@@ -7,6 +7,8 @@ import json
 import signal
 import stat
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -82,6 +84,16 @@ def get(url: str) -> Answer:
         return client.answer()
 
 
+@contextmanager
+def watching(url: str) -> Iterator[RawClient]:
+    """A client that has the index open, as a browser has."""
+    parts = urlsplit(url)
+    assert parts.port is not None
+    with RawClient((LOOPBACK, parts.port)) as client:
+        client.send(f"GET /events HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+        yield client
+
+
 def seconds_of(demo: Demo) -> float:
     """How long its end took, as it says."""
     return float(demo.process.wait_line("all has ended, after ").split()[-2])
@@ -95,20 +107,26 @@ def test_all_its_states_while_npm_hangs_then_ctrl_c(processes: Processes, tmp_pa
     assert f'<a href="{chat}">Chat (Socket.IO)</a><td class="ready">ready' in page
     assert demo.has_state("page kuma", "starting").startswith("npm downloads it")
 
-    pid = int(demo.has_state("chat", "running").split()[-1])
-    psutil.Process(pid).kill()
-    demo.process.wait_line("chat was ended by SIGKILL: starting it again")
-    demo.process.wait_line(
-        f"Chat (Socket.IO) is down: chat was ended by SIGKILL. A line follows when {chat} works again"
-    )
-    assert demo.url("Chat (Socket.IO) works again: ") == chat
-    assert get(chat).status == 200
+    with watching(demo.url(INDEX)) as events:
+        events.read_until(b'class=\\"ready\\">ready')
+        pid = int(demo.has_state("chat", "running").split()[-1])
+        psutil.Process(pid).kill()
+        events.read_until(b'class=\\"down\\">down')
+        demo.process.wait_line("chat was ended by SIGKILL: starting it again")
+        demo.process.wait_line(
+            f"Chat (Socket.IO) is down: chat was ended by SIGKILL. A line follows when {chat} works again"
+        )
+        assert demo.url("Chat (Socket.IO) works again: ") == chat
+        assert get(chat).status == 200
 
-    group = demo.group()
-    demo.process.popen.send_signal(signal.SIGINT)
-    demo.ends(group)
+        group = demo.group()
+        demo.process.popen.send_signal(signal.SIGINT)
+        demo.ends(group)
     demo.process.wait_line("Ctrl-C: ending all that runs")
-    assert seconds_of(demo) <= END_SECONDS + 0.5
+    killed = [line for line in demo.process.output() if "did not end by itself" in line]
+    assert len(killed) <= 1  # npm, with what it started
+    assert all("npm did not end" in line for line in killed)
+    assert seconds_of(demo) <= END_SECONDS + 2  # the system may be busy
 
 
 @pytest.mark.slow
@@ -130,20 +148,32 @@ def test_a_second_demo_names_the_first_whose_kill_9_leaves_nothing(processes: Pr
     first = Demo(processes, tmp_path / "first", "exit 1")
     first_url = first.url(INDEX)
     second = Demo(processes, tmp_path / "second", "exit 1")
-    second_url = second.url(INDEX)
-    assert second_url != first_url
+    second.process.wait_line("are starting")
     if first_url == "http://demo.localhost:8080/":
-        second.process.wait_line(
-            f"another demo is running: {first_url}; this one uses port {urlsplit(second_url).port}"
-        )
+        second.process.wait_line(f"another demo is running: {first_url}; this one uses port ")
     group = first.group()
     first.process.popen.kill()
     first.ends(group, -signal.SIGKILL)
-    assert get(second_url).status == 200
     group = second.group()
     second.process.popen.send_signal(signal.SIGHUP)
     second.ends(group)
     second.process.wait_line("the terminal has gone: ending all that runs")
+
+
+@pytest.mark.slow
+def test_two_at_the_same_moment_show_each_its_own_pages(processes: Processes, tmp_path: Path) -> None:
+    demos = []
+    for name in ("first", "second", "third"):
+        (tmp_path / name).mkdir()
+        demos.append(Demo(processes, tmp_path / name, "exit 1"))
+    urls = [demo.url(INDEX) for demo in demos]
+    assert len(set(urls)) == 3
+    runs = {json.loads(get(url + "demo.json").body)["run"] for url in urls}
+    assert len(runs) == 3
+    for demo in demos:
+        assert get(demo.url(CHAT)).status == 200
+        demo.process.popen.send_signal(signal.SIGINT)
+    assert [demo.process.wait_end() for demo in demos] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ async def test_somebody_else_installs_it(machine: Machine) -> None:
     cache.mkdir(parents=True)
     with (cache / "uptime-kuma.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        words = await machine.skipped(install_seconds=1.0, remind_seconds=0.4)
+        words = await machine.skipped(install_seconds=0.5, remind_seconds=0.2)
     assert "it waits for another program that is installing it" in words
 
 

@@ -133,7 +133,8 @@ async def test_what_only_looks_like_one_is_another_program(answer: bytes) -> Non
         assert (await taken(port)).demo_url == ""
 
 
-async def test_one_that_never_answers_is_in_use() -> None:
+async def test_one_that_never_answers_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "_ANSWER_SECONDS", 0.1)
     port = free_port()
     with held(FOUR, port):
         assert str(await taken(port)) == f"port {port} is in use on {FOUR} by another program"
@@ -141,6 +142,7 @@ async def test_one_that_never_answers_is_in_use() -> None:
 
 async def test_one_that_accepts_nobody_any_more_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ports, "_CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(ports, "_ANSWER_SECONDS", 0.1)
     port = free_port()
     with held(FOUR, port, backlog=0), socket.create_connection((FOUR, port)), socket.socket() as another:
         another.setblocking(False)

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .npm import LateError, is_offline, reason_of, run
+from .npm import LateError, run
+from .npm_errors import is_offline, reason_of
 
 NETWORK_SECONDS = 30.0
 """For npm's registry to answer at all."""

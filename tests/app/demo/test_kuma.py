@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.demo import kuma
-from app.demo.kuma.npm import reason_of
+from app.demo.kuma.npm_errors import is_offline, reason_of
 
 
 @pytest.mark.parametrize(
@@ -33,11 +33,45 @@ NEW = "npm error code {0}\nnpm error the last words\nnpm error A complete log of
         ("EACCES", "npm may not write its files (EACCES): the last words"),
         ("EINTEGRITY", "npm downloaded something else than what is pinned (EINTEGRITY): the last words"),
         ("EBADENGINE", "npm does not take the package (EBADENGINE): the last words"),
-        ("E500", "npm failed with status 7: "),
+        ("E500", "npm failed with E500: "),
     ],
 )
 def test_failures_of_npm(form: str, code: str, words: str):
     assert reason_of(7, form.format(code)).startswith(words)
+
+
+BUILD = """\
+npm error code 1
+npm error path /home/me/.cache/tunnel-gateway/uptime-kuma-1/node_modules/@louislam/sqlite3
+npm error command failed
+npm error command sh -c node-pre-gyp install --fallback-to-build
+npm error Failed to execute '/usr/bin/node node-gyp.js configure' (1)
+{0}
+npm error node-pre-gyp ERR! not ok
+npm error A complete log of this run can be found in: /home/me/.npm/_logs/debug-0.log
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        (
+            "npm error node-pre-gyp ERR! request to https://a.test/x.gz failed, reason: getaddrinfo ENOTFOUND a.test",
+            "getaddrinfo ENOTFOUND a.test",
+        ),
+        ("npm error gyp ERR! stack Error: not found: make", "gyp ERR! stack Error: not found: make"),
+        ("npm error nothing to the point", "node-pre-gyp ERR! not ok"),
+    ],
+)
+def test_a_package_that_cannot_be_built_is_no_registry_that_is_away(told: str, why: str):
+    errors = BUILD.format(told)
+    assert reason_of(1, errors) == f"npm cannot install @louislam/sqlite3: {why}"
+    assert not is_offline(errors)
+
+
+def test_offline():
+    assert is_offline("npm error code ENOTFOUND\nnpm error network\n")
+    assert not is_offline("npm error code E404\nnpm error 404 Not Found - GET https://a.test/ENOTFOUND\n")
 
 
 def test_failures_of_npm_without_a_code():
