@@ -23,7 +23,7 @@ Make = Callable[..., Stack]
 
 async def test_killed_agent_closes_websockets_with_1012_and_503_follows_the_grace(own_stack: Make) -> None:
     """Noticed by the end of its connection: nobody waits until its silence lasts too long."""
-    stack = own_stack().start()
+    stack = own_stack(reconnect_grace=1).start()
     assert await closing_after(stack, stack.agent.kill) == [1012] * WEBSOCKETS
     assert not why_gone(stack.gateway).startswith(SILENT)
     async with http_client() as http:
@@ -77,7 +77,7 @@ async def test_an_answer_under_way_is_broken_off_when_the_agent_dies(own_stack: 
 
 
 async def test_an_agent_asked_to_stop_ends_with_0(own_stack: Make) -> None:
-    stack = own_stack().start()
+    stack = own_stack(reconnect_grace=1).start()
     async with http_client() as http:
         assert await status(http, stack) == 200
     assert stack.agent.stop() == 0
@@ -87,7 +87,7 @@ async def test_an_agent_asked_to_stop_ends_with_0(own_stack: Make) -> None:
 
 async def test_an_agent_asked_to_stop_finishes_its_streams(own_stack: Make) -> None:
     stack = own_stack().start()
-    size = 100_000_000
+    size = 50_000_000
     async with http_client() as http:
         answer = await http.get(stack.url("plain", f"/download?size={size}"))
         assert answer.status == 200

@@ -53,6 +53,16 @@ def test_nothing_new_begins():
     assert len(line.peer.streams) == 1
 
 
+def test_a_connection_that_has_answered_is_not_kept():
+    """An agent that stops waits for its streams: a kept one would hold it up for the seconds that it may be idle."""
+    line = Line(ready=True)
+    opened(line)
+    line.link.retire(60.0)
+    line.answer(ANSWER)
+    line.run()
+    assert line.stream()[1].ended or line.stream()[1].was_reset
+
+
 def test_a_kept_connection_neither_takes_an_exchange_nor_keeps_the_link():
     line = Line(ready=True)
     opened(line)

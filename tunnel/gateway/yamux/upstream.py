@@ -19,6 +19,8 @@ class _CarrierOfUpstreams(Protocol):
     """What an upstream asks of its carrier. `YamuxCarrier` documents it."""
 
     active: int
+    going_away: bool
+    """No stream may be opened any more."""
 
     @property
     def link(self) -> LinkSide: ...
@@ -114,7 +116,10 @@ class YamuxUpstream(Upstream):
 
     def _idle(self, connection: http1.HttpConnection) -> None:
         self._carrier.active -= 1
-        self.pool.put(connection)
+        if self._carrier.going_away:
+            connection.close()  # nothing new comes, and the agent may wait for its last stream
+        else:
+            self.pool.put(connection)
 
     def _closed(self, connection: http1.HttpConnection) -> None:
         self._connections -= 1
