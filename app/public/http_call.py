@@ -261,8 +261,7 @@ class HttpCall(Delivering):
         return super().item(identity, began_at=began_at, now=now)
 
     def __repr__(self) -> str:
-        state = "answering" if self.state is ANSWERING else "waiting"
-        return f"<HttpCall to {self._route.target}, {state}, {self.held_bytes} bytes held>"
+        return f"<HttpCall to {self._route.target}, {self.state.value}, {self.held_bytes} bytes held>"
 
     # --- opening
 
@@ -295,8 +294,7 @@ class HttpCall(Delivering):
         self.state = REFUSED
         self.status, self.outcome = problem.status, problem.code
         close = self._gateway.draining or problem is problems.BAD_REQUEST
-        status, fields, body = page(self._request, problem, detail, close=close)
-        self._client.answer(status, fields, body)
+        self._client.answer(*page(self._request, problem, detail, close=close))
 
     # --- ending
 

@@ -166,7 +166,7 @@ async def test_who_held_most_for_longest_goes_and_no_more_than_needed(caplog: py
         warnings = [record.message for record in caplog.records if record.name == "gateway"]
         assert [text for text in warnings if "reset" in text] == [
             (
-                "2001 bytes are held: reset <HttpCall to c1/apps/web:80, waiting, 500 bytes held>, "
+                "2001 bytes are held: reset <HttpCall to c1/apps/web:80, waiting for the answer, 500 bytes held>, "
                 "which held most for longest"
             )
         ]
