@@ -105,7 +105,7 @@ def test_all_its_states_while_npm_hangs_then_ctrl_c(processes: Processes, tmp_pa
     assert get(chat).body == (ROOT / "app" / "demo" / "chat.html").read_bytes()
     page = get(demo.url(INDEX)).body.decode()
     assert f'<a href="{chat}">Chat (Socket.IO)</a><td class="ready">ready' in page
-    assert demo.has_state("page kuma", "starting").startswith("npm downloads it")
+    assert demo.has_state("page kuma", "starting").startswith("npm downloads and compiles it")
 
     with watching(demo.url(INDEX)) as events:
         events.read_until(b'class=\\"ready\\">ready')
@@ -182,7 +182,7 @@ def test_two_at_the_same_moment_show_each_its_own_pages(processes: Processes, tm
         ("are starting", [signal.SIGINT]),
         ("are starting", [signal.SIGTERM, signal.SIGINT]),
         ("ready: http", [signal.SIGINT, signal.SIGINT]),
-        ("npm downloads it", [signal.SIGINT, signal.SIGINT, signal.SIGINT]),
+        ("npm downloads and compiles it", [signal.SIGINT, signal.SIGINT, signal.SIGINT]),
     ],
     ids=["starting", "starting, twice", "gateway, twice", "npm, three times"],
 )
@@ -221,7 +221,7 @@ def test_a_disk_that_takes_nothing(processes: Processes) -> None:
 
 def test_without_its_guard_it_does_not_go_on(processes: Processes, tmp_path: Path) -> None:
     demo = Demo(processes, tmp_path)
-    demo.process.wait_line("npm downloads it")
+    demo.process.wait_line("npm downloads and compiles it")
     group = demo.group()
     psutil.Process(group).kill()
     demo.ends(group, 1)
