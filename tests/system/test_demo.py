@@ -245,3 +245,19 @@ def test_a_chat_that_ends_again_and_again_is_announced_no_more(processes: Proces
     assert "<td>Chat (Socket.IO)<td" in get(demo.url(INDEX)).body.decode()
     demo.process.popen.send_signal(signal.SIGINT)
     assert demo.process.wait_end() == 0
+
+
+@pytest.mark.slow
+def test_without_python_socketio_the_rest_is_shown(processes: Processes) -> None:
+    """As after `pip install tunnel-gateway`, without its extra."""
+    run = "from app.demo.__main__ import main; raise SystemExit(main())"
+    script = f"import sys; sys.modules['socketio'] = None; {run}"
+    demo = processes.start("demo", [sys.executable, "-c", script], {"PATH": ""})
+    demo.wait_line(
+        "Chat (Socket.IO) is skipped: python-socketio is not installed; `pip install 'tunnel-gateway[demo]'`"
+    )
+    demo.wait_line("Uptime Kuma is skipped: node and npm not found; Uptime Kuma needs Node.js")
+    page = get(demo.wait_line(INDEX).split()[-1]).body.decode()
+    assert '<td>Chat (Socket.IO)<td class="skipped">skipped' in page
+    demo.popen.send_signal(signal.SIGINT)
+    assert demo.wait_end() == 0
