@@ -196,6 +196,11 @@ class Children:
         )
         return child
 
+    @property
+    def is_any_left(self) -> bool:
+        """Whether one still runs."""
+        return any(child.status is None for child in self._all)
+
     def hurry(self) -> None:
         """End without a grace what is still running: after a second Ctrl-C."""
         self._hurry.set()

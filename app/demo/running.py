@@ -98,7 +98,8 @@ class Running:
         self._console.say("demo", f"{self._why or 'a fault'}: ending all that runs")
         for sentence in await self._children.end():
             self._console.say("demo", sentence)
-        self._console.say("demo", f"all has ended, after {time.monotonic() - begun:.1f} s")
+        what = "not all has ended" if self._children.is_any_left else "all has ended"
+        self._console.say("demo", f"{what}, after {time.monotonic() - begun:.1f} s")
 
     def _ask(self, number: signal.Signals) -> None:
         if self._asked.is_set():

@@ -105,7 +105,7 @@ def test_all_its_states_while_npm_hangs_then_ctrl_c(processes: Processes, tmp_pa
     assert get(chat).body == (ROOT / "app" / "demo" / "chat.html").read_bytes()
     page = get(demo.url(INDEX)).body.decode()
     assert f'<a href="{chat}">Chat (Socket.IO)</a><td class="ready">ready' in page
-    assert demo.has_state("page kuma", "starting").startswith("npm downloads it")
+    assert demo.has_state("page kuma", "starting").startswith("npm downloads and compiles it")
 
     with watching(demo.url(INDEX)) as events:
         events.read_until(b'class=\\"ready\\">ready')
@@ -182,7 +182,7 @@ def test_two_at_the_same_moment_show_each_its_own_pages(processes: Processes, tm
         ("are starting", [signal.SIGINT]),
         ("are starting", [signal.SIGTERM, signal.SIGINT]),
         ("ready: http", [signal.SIGINT, signal.SIGINT]),
-        ("npm downloads it", [signal.SIGINT, signal.SIGINT, signal.SIGINT]),
+        ("npm downloads and compiles it", [signal.SIGINT, signal.SIGINT, signal.SIGINT]),
     ],
     ids=["starting", "starting, twice", "gateway, twice", "npm, three times"],
 )
@@ -221,7 +221,7 @@ def test_a_disk_that_takes_nothing(processes: Processes) -> None:
 
 def test_without_its_guard_it_does_not_go_on(processes: Processes, tmp_path: Path) -> None:
     demo = Demo(processes, tmp_path)
-    demo.process.wait_line("npm downloads it")
+    demo.process.wait_line("npm downloads and compiles it")
     group = demo.group()
     psutil.Process(group).kill()
     demo.ends(group, 1)
@@ -245,3 +245,19 @@ def test_a_chat_that_ends_again_and_again_is_announced_no_more(processes: Proces
     assert "<td>Chat (Socket.IO)<td" in get(demo.url(INDEX)).body.decode()
     demo.process.popen.send_signal(signal.SIGINT)
     assert demo.process.wait_end() == 0
+
+
+@pytest.mark.slow
+def test_without_python_socketio_the_rest_is_shown(processes: Processes) -> None:
+    """As after `pip install tunnel-gateway`, without its extra."""
+    run = "from app.demo.__main__ import main; raise SystemExit(main())"
+    script = f"import sys; sys.modules['socketio'] = None; {run}"
+    demo = processes.start("demo", [sys.executable, "-c", script], {"PATH": ""})
+    demo.wait_line(
+        "Chat (Socket.IO) is skipped: python-socketio is not installed; `pip install 'tunnel-gateway[demo]'`"
+    )
+    demo.wait_line("Uptime Kuma is skipped: node and npm not found; Uptime Kuma needs Node.js")
+    page = get(demo.wait_line(INDEX).split()[-1]).body.decode()
+    assert '<td>Chat (Socket.IO)<td class="skipped">skipped' in page
+    demo.popen.send_signal(signal.SIGINT)
+    assert demo.wait_end() == 0

@@ -66,7 +66,7 @@ def _install(cache: Path, say: Callable[[str], None]) -> Path:
             for path in files:
                 shutil.copy(path, folder)
             _check_network(folder, say)
-            say("npm downloads it and compiles a part of it, which takes a minute or two the first time")
+            say("npm downloads and compiles it (a minute or two the first time)")
             status, errors = run(["ci"], folder)
             if status != 0:
                 raise KumaError(reason_of(status, errors))

@@ -167,7 +167,7 @@ class KumaPart:
         """A line of the installation."""
         word, _, text = line.partition(" ")
         if word == "step":
-            self._step = text
+            self._step = text.partition(" (")[0]
             self._say(text)
         elif word in {"installed", "failed"}:
             self._result = line
