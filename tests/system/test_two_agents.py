@@ -2,13 +2,14 @@
 
 import asyncio
 import signal
+import socket
 from collections import Counter
 from collections.abc import Callable
 
 import aiohttp
 import pytest
 
-from tests.system.clients import http_client
+from tests.system.clients import RESET, RawClient, http_client
 from tests.system.conftest import tunnel_only
 from tests.system.harness import Stack
 
@@ -62,17 +63,18 @@ async def test_while_one_of_two_agents_finishes_its_streams_no_new_request_fails
     stack = own_stack().start()
     first = stack.agent
     async with http_client() as http:
-        held = await http.get(stack.url("plain", "/sse?channel=held"))
-        assert held.headers["X-Service"] == "plain"
-        stack.start_agent("a2", services={"plain": second_service(stack)})
-        first.signal(signal.SIGTERM)
-        first.wait_line("stopping")
-        for _ in range(5):
-            assert await served_by(stack) == {"other"}
-        async with http.post(stack.control("plain", "/sse/push?channel=held&data=late")) as pushed:
-            assert pushed.status == 202
-        assert await held.content.readuntil(b"\n\n") == b"id: 1\ndata: late\n\n"
-        held.close()
+        with RawClient(stack.address("plain")) as held:
+            held.request("GET /sse?channel=held HTTP/1.1", "plain")
+            assert held.answer_head().one("x-service") == "plain"
+            stack.start_agent("a2", services={"plain": second_service(stack)})
+            first.signal(signal.SIGTERM)
+            first.wait_line("stopping")
+            for _ in range(5):
+                assert await served_by(stack) == {"other"}
+            async with http.post(stack.control("plain", "/sse/push?channel=held&data=late")) as pushed:
+                assert pushed.status == 202
+            held.read_until(b"id: 1\ndata: late\n\n")
+            held.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     assert first.wait_end() == 0
 
 
