@@ -1,5 +1,6 @@
 """The gateway's own view of published routes: which routes of a host count, and what a reload and the clock change."""
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -61,13 +62,13 @@ async def test_no_other_cluster_learns_a_published_host():
 
 
 @dialogue
-async def test_the_gateways_tick_ends_what_lingers(monkeypatch: pytest.MonkeyPatch):
+async def test_the_gateways_tick_ends_what_lingers():
     gateway = gateway_with("x.test")
-    gateway.published.link_gone(HOLDER, 0.0)
-    monkeypatch.setattr("time.monotonic", lambda: LINGER_SECONDS)
-    gateway.published.tick(LINGER_SECONDS - 1)
+    gateway.open()
+    gateway.published.link_gone(HOLDER, asyncio.get_running_loop().time())
+    await asyncio.sleep(LINGER_SECONDS - 1)
     assert carriers(gateway, "x.test") == ["me"]
-    gateway.published.tick(LINGER_SECONDS)
+    await asyncio.sleep(2)
     assert gateway.routes_of("x.test") is None
     await gateway.aclose()
 
