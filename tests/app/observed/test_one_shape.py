@@ -13,18 +13,20 @@ from app.observed import log as gateways
 from tunnel.agent import log as agents
 
 TIME = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(Z|\+00:00)")
-NAMES = ("", "tunnel.agent", "picows", "asyncio", "uvicorn.error")
+NAMES = ("", "tunnel.agent", "picows", "asyncio", "uvicorn", "uvicorn.error")
 
 
 @pytest.fixture(autouse=True)
 def as_it_was() -> Iterator[None]:
-    """The process's logging, as the other tests know it."""
+    """The process's logging, as the other tests know it, without what one of them configured for a server."""
     named = [logging.getLogger(name) for name in NAMES]
-    handlers, levels = named[0].handlers[:], [logger.level for logger in named]
+    before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in named]
+    for logger in named[1:]:
+        logger.handlers[:], logger.propagate = [], True
     yield
     gateways.access.shorten(None)
-    named[0].handlers[:] = handlers
-    for logger, level in zip(named, levels, strict=True):
+    for logger, handlers, level, propagate in before:
+        logger.handlers[:], logger.propagate = handlers, propagate
         logger.setLevel(level)
 
 
