@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from ..settings.environment import without_settings
 from .children import Children
 from .console import Console
 from .demo import Demo, DemoError
@@ -32,6 +33,9 @@ class Running:
 
     async def run(self) -> int:
         """Run until asked to end. Returns the exit status: 1 if it could not go on."""
+        if left_out := without_settings():
+            names = ", ".join(ascii(name)[1:-1] for name in left_out)
+            self._console.say("demo", f"{names}: not used, the demonstration has settings of its own")
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup

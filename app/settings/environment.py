@@ -8,7 +8,7 @@ alone.
 import difflib
 import os
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, MutableMapping
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -39,6 +39,15 @@ _SERVICE_ADDRESS = re.compile(r"(?:tcp|udp|sctp)://")
 def process_environment() -> Mapping[str, str]:
     """The environment of this process."""
     return os.environ
+
+
+def without_settings(environment: MutableMapping[str, str] | None = None) -> list[str]:
+    """Take all settings of gateways and agents out of it (default: this process's environment). Returns their names."""
+    environment = os.environ if environment is None else environment
+    names = sorted(name for name in environment if name.startswith((PREFIX, "AGENT_")))
+    for name in names:
+        del environment[name]
+    return names
 
 
 def gateway_url() -> str | None:

@@ -39,8 +39,9 @@ class Demo:
         temporary.mkdir(exist_ok=True)
         self.temporary = temporary
         self.process: Process = processes.python(
-            "demo", "app.demo", HOME=str(home), TMPDIR=str(temporary), PATH=f"{folder / 'programs'}:/usr/bin:/bin"
-        )
+            "demo", "app.demo", HOME=str(home), TMPDIR=str(temporary), PATH=f"{folder / 'programs'}:/usr/bin:/bin",
+            GATEWAY_CLIENT_PING_INTERVAL="often",
+        )  # fmt: skip
 
     def _program(self, name: str, script: str) -> None:
         program = self.folder / "programs" / name
@@ -101,6 +102,7 @@ def seconds_of(demo: Demo) -> float:
 
 def test_all_its_states_while_npm_hangs_then_ctrl_c(processes: Processes, tmp_path: Path) -> None:
     demo = Demo(processes, tmp_path)
+    demo.process.wait_line("GATEWAY_CLIENT_PING_INTERVAL: not used, the demonstration has settings of its own")
     chat = demo.url(CHAT)
     assert get(chat).body == (ROOT / "app" / "demo" / "chat.html").read_bytes()
     page = get(demo.url(INDEX)).body.decode()

@@ -46,4 +46,4 @@ def test_an_older_gateway_is_told_apart(processes: Processes, old_source: OldSou
     assert publisher.wait_end() == 1
     (line,) = publisher.output()
     assert f"{LOOPBACK}:{stack.port}" in line
-    assert "is too old to publish ports: it needs 0.2 or newer; upgrade it, or add a [[routes]] entry there" in line
+    assert "is too old to publish ports; upgrade it, or add a [[routes]] entry there" in line

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import load
-from app.settings.environment import given
+from app.settings.environment import given, without_settings
 from app.settings.schema import PLAIN_KEYS
 
 UNKNOWN = [
@@ -74,3 +74,10 @@ def test_the_names_that_are_no_keys(name: str, tmp_path: Path):
 def test_no_variable_of_a_key_looks_like_one_of_kubernetes(key: str):
     """It would set nothing, in silence."""
     assert given({f"GATEWAY_{key.upper()}": "10.0.0.1"}) == {key}
+
+
+def test_an_environment_without_settings():
+    environment = {"PATH": "/bin", "GATEWAY_PORT": "1", "AGENT_TOKEN": "s3cret", "MY_GATEWAY_PORT": "2"}
+    assert without_settings(environment) == ["AGENT_TOKEN", "GATEWAY_PORT"]
+    assert environment == {"PATH": "/bin", "MY_GATEWAY_PORT": "2"}
+    assert without_settings(environment) == []

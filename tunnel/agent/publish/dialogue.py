@@ -36,10 +36,7 @@ class Hearer(Protocol):
 def check(success: messages.RegisterSuccess, gateway: str) -> None:
     """Raises DialogueError for a gateway that does not know the extension; `gateway` is its URL."""
     if not success.publishes:
-        said = (
-            f"the gateway at {gateway} is too old to publish ports: it needs 0.2 or newer; upgrade it, or add a "
-            "[[routes]] entry there"
-        )
+        said = f"the gateway at {gateway} is too old to publish ports; upgrade it, or add a [[routes]] entry there"
         raise DialogueError(1000, Reason(Dial.REFUSED, said, code=TOO_OLD_CODE))
 
 

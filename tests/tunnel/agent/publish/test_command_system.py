@@ -126,7 +126,7 @@ async def test_a_gateway_that_is_too_old_serves_nothing(home):
         status, _, err = await command.end()
         assert status == 1
         assert len(err) == 1
-        assert err[0].startswith(f"tunnel-agent: the gateway at {gateway.url} is too old to publish ports: ")
+        assert err[0].startswith(f"tunnel-agent: the gateway at {gateway.url} is too old to publish ports; ")
         link = await gateway.link(serving=False)
         await link.until(lambda: link.over)
         assert link.of_type("gateway_hello_ack") == []
