@@ -8,6 +8,7 @@ the bytes.
 from abc import ABC
 
 from tunnel.account import Holding
+from tunnel.port import ResponseHead
 
 from ..node.gateway import Gateway
 from ..node.stalls import Lag
@@ -19,6 +20,19 @@ from .opening_call import OpeningCall
 
 PAUSE_BYTES = 16 * 1024
 """When the client has not taken this much, the exchange is paused. Less than one yamux frame."""
+
+
+def is_whole(head: ResponseHead | None, method: str, size_bytes: int) -> bool:
+    """Whether so many bytes of body are all that the head announced (RFC 9112 section 6.3).
+
+    In `json` and `chunk` the end of an answer comes by itself, and a client that has everything need not wait for it.
+    """
+    if head is None:
+        return False
+    if method == "HEAD" or head.status in (204, 304):
+        return True
+    lengths = {value for name, value in head.headers if name.lower() == b"content-length"}
+    return lengths == {b"%d" % size_bytes}
 
 
 class Delivering(OpeningCall, ABC):

@@ -26,7 +26,7 @@ from ..rules.shape import REQUEST_ID
 from . import records
 from .client_port import HttpClient
 from .dates import with_date
-from .delivery import PAUSE_BYTES, Delivering
+from .delivery import PAUSE_BYTES, Delivering, is_whole
 from .header_rules import BadRequestError, answer_fields, passes_unchanged, request_head, response_headers
 from .http_deadlines import overdue
 from .http_states import ANSWERING, BROKEN, CHOOSING, FINAL, LEFT, OPEN, OVER, REFUSED, State
@@ -191,7 +191,7 @@ class HttpCall(Delivering):
         """The client is gone; idempotent."""
         if self.state in FINAL:
             return
-        if self.state is not REFUSED:
+        if self.state is not REFUSED and not is_whole(self._head, self.method, self.bytes_down):
             self.outcome, self.closed_by, self.detail = "client_left", "client", why
         self._close(LEFT)
 

@@ -327,3 +327,33 @@ async def test_a_whole_answer_that_is_not_taken_is_held(size: int):
         assert w.stage.gateway.account.held_bytes == 0
         call.finished()
         assert (call.bytes_down, call.outcome) == (size, "ok")
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "length", "taken", "outcome"),
+    [
+        ("GET", 200, b"2", 2, "ok"),
+        ("GET", 200, b"3", 2, "client_left"),
+        ("GET", 200, None, 2, "client_left"),
+        ("GET", 200, b"2", 0, "client_left"),
+        ("HEAD", 200, b"2", 0, "ok"),
+        ("GET", 204, None, 0, "ok"),
+        ("GET", 304, b"2", 0, "ok"),
+    ],
+)
+@dialogue
+async def test_a_client_that_has_the_whole_answer_does_not_wait_for_its_end(
+    method: str, status: int, length: bytes | None, taken: int, outcome: str
+):
+    """Without yamux the end is a message of its own."""
+    async with world() as w:
+        call = w.call(method)
+        call.begin()
+        exchange = w.stage.exchange
+        exchange.answer(status, [(b"Content-Length", length)] if length is not None else [])
+        if taken:
+            exchange.bring(b"ab")
+            call.sent(taken)
+        call.left()
+        assert (call.status, call.outcome) == (status, outcome)
+        assert exchange.resets > 0
