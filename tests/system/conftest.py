@@ -19,8 +19,16 @@ PROCESSES: list[Processes] = []
 
 
 def pytest_configure() -> None:
-    """SIGTERM ends the run as Ctrl-C does: with every process under test ended."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """SIGTERM ends the run as Ctrl-C does: with every process under test ended.
+
+    A run in the background or under nohup ignores some signals. The processes that it tests would inherit that, but not
+    a handler.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hang_up is not None and signal.getsignal(hang_up) is signal.SIG_IGN:
+        signal.signal(hang_up, lambda _number, _frame: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
