@@ -19,6 +19,7 @@ from tunnel.wire.messages import REPLACED
 _IN_FRONT = "what stands in front of the gateway cannot reach it: check that the gateway runs"
 _ELSEWHERE = "it sends us elsewhere, which we do not follow: write the final URL into --gateway"
 _PATH = "check the path of --gateway; a gateway's is /agent, and https://HOST or https://HOST/PREFIX leads there"
+_NO_GATEWAY = "what answers there is no gateway: check the host and the port of --gateway"
 _ADVICE = {
     200: f"what answers there is no gateway, or has something else at this path: {_PATH}",
     301: _ELSEWHERE,
@@ -134,7 +135,7 @@ def told(error: Exception) -> str:
 def _of_answer(error: WSHandshakeError) -> Reason:
     response = error.response
     if response is None:
-        return Reason(Dial.REFUSED, f"no WebSocket handshake: {one_line(str(error))}")
+        return Reason(Dial.REFUSED, f"no WebSocket handshake: {one_line(str(error))}", _NO_GATEWAY)
     status = int(response.status)
     dial = Dial.REVOKED if status == 401 else Dial.REFUSED
     problem = _problem(error.raw_body or b"")

@@ -40,7 +40,7 @@ class Token:
     def _of_user(self, file: Path) -> str:
         user = user_settings.load(file)
         if not user.token:
-            msg = f"{_OPTIONS}: one of them is required; or run `tunnel-agent login`, which keeps the token in {file}"
+            msg = f"{_OPTIONS}: one of them is required; or run `tunnel-agent login`, which saves the token in {file}"
             raise SettingsError(msg)
         if user.gateway:
             meant = checked_as(f"{file}: gateway", user.gateway, values.gateway_url).geturl()

@@ -59,7 +59,7 @@ def test_what_works_is_kept(world, capsys):
     said = capsys.readouterr()
     assert said.out == (
         "wss://tunnel.example.com/agent: the gateway takes this agent for cluster c1\n"
-        f"gateway and token are in {world.file} now\n"
+        f"saved the gateway and the token in {world.file}\n"
     )
     assert said.err == ""
 
@@ -72,7 +72,7 @@ def test_what_does_not_work_is_not_kept(world, capsys):
     assert "the token is unknown here" in said.out
     assert "-> ask for another" in said.out
     assert said.err == (
-        f"tunnel-agent: nothing was written to {world.file}; --no-check keeps the token without trying it\n"
+        f"tunnel-agent: nothing was written to {world.file}; --no-check saves the token without trying it\n"
     )
     assert TOKEN not in said.out + said.err
 
@@ -135,8 +135,8 @@ def test_a_person_who_types_nothing(world, raised, status):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], r"--gateway \(AGENT_GATEWAY\): login needs one; for example https://gateway.example.com"),
-        (["--gateway", "https://a", "--gateway", "https://b"], "login needs one"),
+        ([], r"--gateway \(AGENT_GATEWAY\): login needs exactly one; for example https://gateway.example.com"),
+        (["--gateway", "https://a", "--gateway", "https://b"], "login needs exactly one"),
         (["--gateway", "ftp://a"], r"--gateway \(AGENT_GATEWAY\): 'ftp://a' is not"),
         (["--gateway", GATEWAY, "--cluster", "a b"], "letters, digits"),
     ],
@@ -178,7 +178,7 @@ def test_variables_that_win_are_named(world, capsys):
     assert world.run() == 0
     assert world.tried[0][2] == TOKEN
     assert capsys.readouterr().err.splitlines() == [
-        f"tunnel-agent: {name} is set: it is used in place of what is in that file"
+        f"tunnel-agent: {name} is set, and is used instead of what that file says"
         for name in ("AGENT_GATEWAY", "AGENT_TOKEN")
     ]
 
@@ -196,5 +196,5 @@ def test_logout(world, capsys):
     assert user_settings.load(world.file) == user_settings.UserSettings(GATEWAY, "", "seed")
     assert login.log_out(world.file) == login.log_out(None) == 0
     said = capsys.readouterr().out
-    assert said.splitlines()[0] == f"the token is no longer in {world.file}"
-    assert said.count("there is no token in the user's settings") == 2
+    assert said.splitlines()[0] == f"removed the token from {world.file}"
+    assert said.count("no token is saved") == 2

@@ -127,7 +127,7 @@ class Keeping(dialogue.Hearer):
 
     @override
     def not_understood(self, why: str, /) -> None:
-        self._take([("", f"the gateway could not read what is wanted: {why}")] * len(self._plan.routes))
+        self._take([("", f"the gateway could not read the request: {why}")] * len(self._plan.routes))
 
     @override
     def passed(self, rows: Sequence[RequestRow], left_out: int, /) -> None:
@@ -142,7 +142,7 @@ class Keeping(dialogue.Hearer):
         if self._dialogue.publish(self._plan.message(self._seed, self._given)):
             self._later(ANSWER_SECONDS)
         else:
-            self._take([("", "the gateway accepts no message that is so long: publish fewer ports at once")])
+            self._take([("", "the message is too long for the gateway: publish fewer ports at once")])
 
     def _take(self, outcomes: Sequence[tuple[str, str]]) -> None:
         if self._leaving:

@@ -27,7 +27,7 @@ async def _look_at(target: Target, services: Services, note: Callable[[str], Non
         else:
             note(f"{where} does not answer: {error}")
     except NotReachableError as error:
-        note(f"{where} is not reached: {error}")
+        note(f"cannot reach {where}: {error}")
 
 
 class _Visitor(asyncio.Protocol):

@@ -35,7 +35,7 @@ class Place:
         host = host.lower().rstrip(".")
         if ":" in host:
             raise PlaceError(
-                f"{text!r} has a port: the gateway's own is taken; write {host.partition(':')[0]}{slash}{path}"
+                f"{text!r} has a port, but clients use the gateway's: write {host.partition(':')[0]}{slash}{path}"
             )
         if host and not (_HOST.fullmatch(host) and len(host) <= 253):
             raise PlaceError(f"{text!r} is not one of the forms {FORMS}")

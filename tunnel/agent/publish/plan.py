@@ -65,7 +65,7 @@ class Plan:
             raise PlanError(f"TARGET: one command publishes up to {MOST_ROUTES}; run another one for the rest")
         if len(places) > len(targets):
             raise PlanError(
-                f"--host: {len(places)} are given for {len(targets)} of TARGET; the first --host is the first TARGET's"
+                f"--host: more of them ({len(places)}) than TARGETs ({len(targets)}); the first --host is for the first TARGET"
             )
         placed = (*places, *[Place()] * (len(targets) - len(places)))
         named = [place for place in placed if not place.asks_for_name]
@@ -73,7 +73,7 @@ class Plan:
             if number > 1:
                 raise PlanError(f"--host: {place[0]}{place[1]} is given twice; give one of them a path, such as /api")
         if rewrites.strip_prefix and not any(place.strips for place in placed):
-            raise PlanError("--strip-prefix: no --host has a path that it could take away, such as HOST/api")
+            raise PlanError("--strip-prefix: needs a --host with a path to strip, such as HOST/api")
         return cls(tuple(targets), placed, rewrites)
 
     @property

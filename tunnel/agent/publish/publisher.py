@@ -21,7 +21,7 @@ REFRESH_SECONDS = 5.0
 """Between two looks at the round trip of the link."""
 _FINAL_CODES = frozenset({TOO_OLD_CODE, REGISTRATION_CODE})
 """At the start trying again would not help."""
-_REPLACED = "another tunnel-agent of this user publishes the same now, and has taken this one's place"
+_REPLACED = "another tunnel-agent of this user has taken over: it publishes the same"
 
 
 class Publisher(Owner):

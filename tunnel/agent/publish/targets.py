@@ -49,9 +49,11 @@ class Target:
             raise TargetError(f"{text!r}: a port is a number from 1 to 65535") from None
         host = (url.hostname or "").rstrip(".")
         if url.path.strip("/") or url.query or url.fragment:
-            raise TargetError(f"{text!r} has a path: write the address alone; --add-prefix /x puts a path before all")
+            raise TargetError(
+                f"{text!r} has a path: write the address alone; --add-prefix /x puts a path in front of all paths"
+            )
         if "@" in url.netloc:
-            raise TargetError("a target has no credentials: the service would not be told")
+            raise TargetError("a target cannot have credentials: the service would not get them")
         if host.isdigit() and port is None:
             raise TargetError(f"{text!r} has no host: write {scheme}://{THIS_MACHINE}:{host}")
         if port is None and not scheme:
@@ -63,7 +65,7 @@ class Target:
         if not is_host(host):
             raise TargetError(f"{text!r} is not one of the forms {FORMS}")
         if is_api_name(host):
-            raise TargetError(f"{text!r} is the Kubernetes API server, which is never reachable through a stream")
+            raise TargetError(f"{text!r} is the Kubernetes API server, which cannot be published")
         secure = scheme.startswith("https")
         return cls("https" if secure else "http", host, port or _PORTS[scheme], verify=scheme != "https+insecure")
 
