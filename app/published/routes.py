@@ -19,9 +19,10 @@ from urllib.parse import urlsplit
 from tunnel.wire import publishing
 
 from ..learned import LearnedRoutes
-from ..learned.claims import PREFIX_CHARACTERS, covers
+from ..learned.claims import covers
 from ..learned.served import above
 from ..learned.stale import Stale
+from ..rules.paths import PREFIX_CHARACTERS
 from ..rules.routes import HOST_FIELD_BYTES, Route
 from ..settings import Grant, Settings
 from .claims import NotPublishedError

@@ -12,14 +12,13 @@ from typing import Final, Self
 
 from . import problems
 from .addresses import path_moved
-from .paths import has_dot_segments, is_prefix
+from .paths import PREFIX_CHARACTERS, has_dot_segments, is_prefix
 from .problems import Problem
 from .request import Request
 
 _NAME: Final = r"[A-Za-z0-9_](?:[-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?"
 _HOST: Final = re.compile(rf"(?:{_NAME}(?:\.{_NAME})*\.?|\[(?P<six>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{{1,5}}))?")
 _HOST_CHARACTERS: Final = 253 + len(".:65535")
-_PREFIX_CHARACTERS: Final = 1024
 _SHOWN_CHARACTERS: Final = 80
 
 
@@ -133,7 +132,7 @@ def _wrong_add_prefix(prefix: str) -> str:
     """What is wrong with this prefix that is put in front. Empty: it is valid."""
     if prefix == "/":
         return '"/" adds nothing; write a prefix like /base, or drop this'
-    if len(prefix) <= _PREFIX_CHARACTERS and is_prefix(prefix):
+    if len(prefix) <= PREFIX_CHARACTERS and is_prefix(prefix):
         return ""
     return f"{_shown(prefix)} is not valid; write a prefix like /base"
 

@@ -73,8 +73,8 @@ def npm(folder: Path, *arguments: str) -> None:
 
 
 @functools.cache
-def from_npm(source: Path) -> Path:
-    """A copy of this folder in the cache, with the packages of its lock file installed."""
+def from_npm(source: Path, command: str = "ci") -> Path:
+    """A copy of this folder's files in the cache, with the packages of its lock file installed by `npm COMMAND`."""
     files = sorted(path for path in source.iterdir() if path.is_file())
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
     name = json.loads((source / "package.json").read_text(encoding="utf-8"))["name"]
@@ -84,7 +84,7 @@ def from_npm(source: Path) -> Path:
             folder.mkdir(exist_ok=True)
             for path in files:
                 shutil.copy(path, folder)
-            npm(folder, "ci")
+            npm(folder, command)
             (folder / WHOLE).touch()
     return folder
 

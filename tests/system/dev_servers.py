@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.applications import WHOLE, cache_folder, locked, node, npm
+from tests.system.applications import WHOLE, cache_folder, from_npm, locked, node
 from tests.system.harness import free_port
 from tests.system.process import Processes
 
@@ -25,17 +25,8 @@ COMPILE_SECONDS = 120
 def packages(name: str) -> Path:
     """The `node_modules` of this application, installed from its lock file."""
     node()
-    files = [APPS / name / file for file in ("package.json", "package-lock.json")]
-    digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
-    folder = cache_folder() / f"{name}-{digest}"
-    with locked(cache_folder() / f"{name}.lock"):
-        if not (folder / WHOLE).exists():
-            folder.mkdir(exist_ok=True)
-            for path in files:
-                shutil.copy(path, folder)
-            npm(folder, "install")  # `ci` refuses Vite's lock file: it lacks an optional package that nobody can get
-            (folder / WHOLE).touch()
-    return folder / "node_modules"
+    # `ci` refuses Vite's lock file: it lacks an optional package that nobody can get.
+    return from_npm(APPS / name, "install") / "node_modules"
 
 
 @functools.cache

@@ -65,7 +65,8 @@ class Plan:
             raise PlanError(f"TARGET: one command publishes up to {MOST_ROUTES}; run another one for the rest")
         if len(places) > len(targets):
             raise PlanError(
-                f"--host: more of them ({len(places)}) than TARGETs ({len(targets)}); the first --host is for the first TARGET"
+                f"--host: more of them ({len(places)}) than TARGETs ({len(targets)}); "
+                "the first --host is for the first TARGET"
             )
         placed = (*places, *[Place()] * (len(targets) - len(places)))
         named = [place for place in placed if not place.asks_for_name]

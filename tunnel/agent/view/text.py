@@ -74,5 +74,4 @@ def _is_plain(character: str) -> bool:
 
 def _escape(character: str) -> str:
     """As Python writes it."""
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return character.encode("unicode_escape").decode("ascii")
