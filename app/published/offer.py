@@ -1,6 +1,6 @@
-"""One `publish` of one agent while it is worked off: which of its routes are valid and free, and may still be had.
+"""One `publish` message while it is handled: which of its routes are valid, free, and within the bounds.
 
-Changes nothing: `routes.py` puts in force what was taken.
+Changes nothing itself: `routes.py` puts in force what the offer has taken.
 """
 
 from collections.abc import Callable
@@ -68,7 +68,7 @@ class Offer:
             return self._given_name(wanted)
         host = publishable_host(self._grant, self._settings.control_hosts, wanted.host)
         if (cause := self._taken(host)) is not None:
-            raise NotPublishedError(Code.TAKEN, f"{host} is taken", f"{host} is taken: {cause}")
+            raise NotPublishedError(Code.TAKEN, f"{host} is taken; name another host", f"{host} is taken: {cause}")
         return host
 
     def _given_name(self, wanted: WantedRoute) -> str:

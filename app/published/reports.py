@@ -1,4 +1,4 @@
-"""What the operator is told of published routes: a line and an event for what changed, and one for each new refusal."""
+"""Tells the operator about published routes: a log line and an event for each change, and for each new refusal."""
 
 import logging
 import time

@@ -102,7 +102,9 @@ async def test_npm_fails(machine: Machine, npm: str, words: str) -> None:
 async def test_npm_hangs(machine: Machine) -> None:
     machine.has("npm", ONLINE + HANG)
     words = await machine.skipped(install_seconds=1.0, remind_seconds=0.4)
-    assert words.startswith("its installation had not ended after 1 s (npm is downloading and compiling it) and was stopped")
+    assert words.startswith(
+        "its installation had not ended after 1 s (npm is downloading and compiling it) and was stopped"
+    )
     assert sum("s so far, 1 s at most" in line for line in machine.console.said) >= 2
     wait_until(lambda: not runs(machine.children, "sleep"), 5, "npm has ended with its installation")
 

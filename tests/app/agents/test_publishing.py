@@ -233,7 +233,11 @@ async def test_another_publisher_is_refused_the_host_and_not_told_whose_it_is():
         await first.publish(route())
         await second.publish(route())
         (answer,) = second.answers()[0][1]["routes"]
-        assert (answer["code"], answer["error"], answer["url"]) == ("host_taken", f"{HOST} is taken", "")
+        assert (answer["code"], answer["error"], answer["url"]) == (
+            "host_taken",
+            f"{HOST} is taken; name another host",
+            "",
+        )
         await first.go()
         await second.go()
 
