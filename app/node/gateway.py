@@ -22,7 +22,7 @@ from ..learned import Claim, LearnedRoutes, Refusal, Store
 from ..observed.events import EventKind, Events
 from ..observed.metrics import Metrics, Snapshot, link_state
 from ..observed.record import Record
-from ..published import Published
+from ..published import Publications
 from ..published.reports import Reports
 from ..rules.proxies import Proxies
 from ..rules.request import Request
@@ -92,7 +92,7 @@ class Gateway:
     """In the wall clock."""
     learned: LearnedRoutes = field(init=False)
     """The routes that agents registered."""
-    published: Published = field(init=False)
+    published: Publications = field(init=False)
     """The routes that agents publish over links of their own."""
     to_come: HostsToCome = field(init=False)
     """The hosts that agents may publish again after a start."""
@@ -146,7 +146,7 @@ class Gateway:
             self.settings, Store.open(Path(folder)) if folder is not None else None, clock=time.time
         )
         self.learned.on_refused = self._route_refused
-        self.published = Published(self.settings, self.learned, Reports(self.events), clock=time.monotonic)
+        self.published = Publications(self.settings, self.learned, Reports(self.events), clock=time.monotonic)
         self.learned.published_for = self._published_for
         self.to_come = HostsToCome(self.registry, self.published, routes_of=self.routes_of)
         self._notices = Notices(self.metrics, self.events)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tunnel.gateway.registry import Registry
 from tunnel.gateway.waiting_room import WaitEnd
 
-from ..published import Published
+from ..published import Publications
 from ..rules.routes import Route
 
 
@@ -20,7 +20,7 @@ class HostsToCome:
     __slots__ = ("_published", "_registry", "_routes_of", "_waiting")
 
     def __init__(
-        self, registry: Registry, published: Published, *, routes_of: Callable[[str], list[Route] | None]
+        self, registry: Registry, published: Publications, *, routes_of: Callable[[str], list[Route] | None]
     ) -> None:
         self._registry = registry
         self._published = published

@@ -6,6 +6,6 @@ and until when; it tells the operator by `reports.py`, and remembers what was `u
 """
 
 from .publication import Holder, Publication
-from .routes import LINGER_SECONDS, Published
+from .routes import LINGER_SECONDS, Publications
 
-__all__ = ["LINGER_SECONDS", "Holder", "Publication", "Published"]
+__all__ = ["LINGER_SECONDS", "Holder", "Publication", "Publications"]

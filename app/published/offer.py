@@ -11,7 +11,7 @@ from ..rules.routes import HOST_CHARACTERS
 from ..settings import Grant, Settings
 from .claims import NotPublishedError, publishable_host, publishable_path, rewrite_of, target_of
 from .names import LABEL_CHARACTERS, first_wildcard, names_below
-from .publication import Holder, Holding, Hosts, Publication
+from .publication import HeldRoutes, Holder, Hosts, Publication
 
 Taken = Callable[[str], str | None]
 """Who else has a host, in words for the operator; None: nobody."""
@@ -21,7 +21,7 @@ class Offer:
     """See the module."""
 
     def __init__(
-        self, holding: Holding, holder: Holder, grant: Grant, message: Publish, settings: Settings, *, taken: Taken,
+        self, holding: HeldRoutes, holder: Holder, grant: Grant, message: Publish, settings: Settings, *, taken: Taken,
         room: int, room_in_all: int, now: float,
     ) -> None:  # fmt: skip
         """`room`, `room_in_all`: how many routes the bounds of the token and of the gateway leave to it.

@@ -1,7 +1,7 @@
 """A published route, and the agent that holds it.
 
-A `Holding` is all that one agent publishes. Its routes refer to it, so a new link of the agent changes whose they are,
-and until when, in one place.
+A `HeldRoutes` is all that one agent publishes. Its routes refer to it, so a new link of the agent changes whose they
+are, and until when, in one place.
 """
 
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ class Holder:
 class Publication:
     """One published route. Times are those of the gateway's clock."""
 
-    holding: "Holding"
+    holding: "HeldRoutes"
     host: str
     path: str
     target: Target
@@ -80,7 +80,7 @@ Watch = Callable[[Publication, Record], object]
 
 
 @dataclass(slots=True, eq=False)
-class Holding:
+class HeldRoutes:
     """All that one agent publishes."""
 
     holder: Holder

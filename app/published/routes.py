@@ -27,7 +27,7 @@ from ..rules.routes import HOST_FIELD_BYTES, Route
 from ..settings import Grant, Settings
 from .claims import NotPublishedError
 from .offer import Offer
-from .publication import Holder, Holding, Hosts, Publication, Watch
+from .publication import HeldRoutes, Holder, Hosts, Publication, Watch
 from .reports import Reports
 from .unpublished import Unpublished, UnpublishedHosts
 
@@ -41,7 +41,7 @@ _HOLDINGS_PER_TICK: Final = 10
 _Key = TypeVar("_Key")
 
 
-class Published:
+class Publications:
     """See the module. Its methods are called on the event loop, and none waits."""
 
     def __init__(
@@ -53,9 +53,9 @@ class Published:
         self._learned = learned
         self._reports = reports
         self._clock = clock
-        self._holdings: dict[tuple[str, str], Holding] = {}  # by `Holder.key`; each has routes
-        self._hosts: dict[str, Holding] = {}
-        self._gone: dict[tuple[str, str], Holding] = {}  # those without a link, the longest gone first
+        self._holdings: dict[tuple[str, str], HeldRoutes] = {}  # by `Holder.key`; each has routes
+        self._hosts: dict[str, HeldRoutes] = {}
+        self._gone: dict[tuple[str, str], HeldRoutes] = {}  # those without a link, the longest gone first
         self._per_token: Counter[bytes] = Counter()
         self._per_cluster: Counter[str] = Counter()
         self.count = 0
@@ -146,7 +146,7 @@ class Published:
         `base_url`: where clients reach the gateway; only its scheme and port count. `watch`: told of each exchange on
         one of the routes that has ended.
         """
-        holding = self._holdings.get(holder.key) or Holding(holder)
+        holding = self._holdings.get(holder.key) or HeldRoutes(holder)
         own = holding.count if holding.holder.token_hash == holder.token_hash else 0
         offer = Offer(
             holding, holder, grant, message, self._settings,
@@ -200,7 +200,7 @@ class Published:
 
     # --- decisions
 
-    def _taken(self, host: str, holding: Holding, holder: Holder, seed: str) -> str | None:
+    def _taken(self, host: str, holding: HeldRoutes, holder: Holder, seed: str) -> str | None:
         """Who else has a host, in words for the operator. None: this agent has it or may have it."""
         of_file = self._settings.routes.of_host(host)
         if of_file is not None:
@@ -216,7 +216,7 @@ class Published:
                 return f"cluster {cluster} has registered {name}"
         return None
 
-    def _covers(self, holding: Holding, host: str) -> bool:
+    def _covers(self, holding: HeldRoutes, host: str) -> bool:
         """Whether the holder's token covers a host now."""
         holder = holding.holder
         grant = self._settings.grants.get(holder.token_hash)
@@ -226,7 +226,7 @@ class Published:
 
     # --- changes
 
-    def _take_over(self, holding: Holding, holder: Holder, seed: str, watch: Watch | None) -> None:
+    def _take_over(self, holding: HeldRoutes, holder: Holder, seed: str, watch: Watch | None) -> None:
         """The holder's routes are this link's from now on."""
         if holding.holder.token_hash != holder.token_hash:
             self._add(holding.holder, -holding.count)
@@ -234,7 +234,7 @@ class Published:
         holding.holder, holding.seed, holding.watch, holding.gone_at = holder, seed, watch, None
         self._gone.pop(holder.key, None)
 
-    def _replace(self, holding: Holding, hosts: Hosts, why: str) -> None:
+    def _replace(self, holding: HeldRoutes, hosts: Hosts, why: str) -> None:
         """A holder has these routes and no others."""
         old, holder = holding.hosts, holding.holder
         for host in hosts:
