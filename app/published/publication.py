@@ -1,6 +1,6 @@
 """A published route, and the agent that holds it.
 
-A `HeldRoutes` is all that one agent publishes. Its routes refer to it, so a new link of the agent changes whose they
+`HeldRoutes` are all that one agent publishes. Each route refers to it, so a new link of the agent changes whose they
 are, and until when, in one place.
 """
 

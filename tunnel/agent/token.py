@@ -21,7 +21,7 @@ class Token:
     file: Path | None = None
     user_file: Path | None = None
     gateways: tuple[GatewayAddress, ...] = ()
-    """Who is told it. The one in the user's settings was given for one gateway, and no other is told it."""
+    """Who will get it. A token in the user's settings belongs to one gateway, and no other may get it."""
 
     def read(self) -> str:
         """The token to present now. A file is read each time, so that a new token is used at the next dial.
@@ -34,7 +34,7 @@ class Token:
 
     @property
     def warning(self) -> str:
-        """What is wrong with where it is kept; empty if nothing is."""
+        """What is wrong with its file; empty if nothing is."""
         return user_settings.exposed(self.user_file) if self.user_file is not None else ""
 
     def _of_user(self, file: Path) -> str:

@@ -169,7 +169,7 @@ def test_a_bad_file_is_named_before_anybody_types_a_token(world):
     world.monkeypatch.setattr("sys.stdin", None)
     world.file.parent.mkdir(parents=True)
     world.file.write_text("tokn = 'x'")
-    with pytest.raises(SettingsError, match="'tokn' is no key of it"):
+    with pytest.raises(SettingsError, match="'tokn' is not a known key"):
         world.run("--gateway", GATEWAY)
 
 

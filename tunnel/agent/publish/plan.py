@@ -1,9 +1,9 @@
 """All that one command publishes: each target with its place and its rewrites, and the message that asks for it.
 
-Pure. The plan does not change while the command runs; which names the gateway gave is told to it (`given`). Invariants:
-a route has the same key at every start with the same targets, so it gets the same name again; `agent_id` is the same
-for the same targets and places on one machine, and another for others, so that a command takes over from one that was
-killed, and two different ones leave each other alone.
+Pure. The plan does not change while the command runs; the names that the gateway gave are passed in (`given`).
+Invariants: a route has the same key at every start with the same targets, so it gets the same name again. `agent_id` is
+the same for the same targets and places on one machine, and differs for others: a command takes over from the same one
+that was killed, and two different commands do not disturb each other.
 """
 
 import hashlib
