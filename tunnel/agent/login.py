@@ -86,6 +86,8 @@ def _token(login: LoginSettings) -> str:
             text = sys.stdin.read(_MOST_CHARACTERS)
         except UnicodeDecodeError:
             text = "\0"
+    if not text.strip():
+        raise SettingsError("no token was given: type it when asked, write it to standard input, or use --token-file")
     return token.checked(text.strip(), "the token on standard input")
 
 

@@ -81,7 +81,7 @@ def _in_file(file: Path) -> str:
     try:
         token = decoded(file.read_bytes()).strip()
     except OSError as error:
-        msg = f"{names} {file} cannot be read: {type(error).__name__}"
+        msg = f"{names} {file} cannot be read: {error.strerror or type(error).__name__}"
         raise SettingsError(msg) from None
     except NotTextError as error:
         msg = f"{names} {file} {error}, with one token in it"

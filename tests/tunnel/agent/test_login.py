@@ -31,7 +31,7 @@ class World:
 
             async def run(self):
                 world.tried.append((self.gateway.url, self.settings.cluster, self.settings.read_token()))
-                verdict, text = Verdict.OK, "the gateway takes this agent for cluster c1"
+                verdict, text = Verdict.OK, "the gateway accepts this agent for cluster c1"
                 if self.settings.read_token() != world.taken:
                     verdict, text = Verdict.FAILED, "the token is unknown here"
                 return [Finding(self.gateway.label, "token", verdict, text, "ask for another")]
@@ -58,7 +58,7 @@ def test_what_works_is_kept(world, capsys):
     assert user_settings.load(world.file) == user_settings.UserSettings(GATEWAY, TOKEN)
     said = capsys.readouterr()
     assert said.out == (
-        "wss://tunnel.example.com/agent: the gateway takes this agent for cluster c1\n"
+        "wss://tunnel.example.com/agent: the gateway accepts this agent for cluster c1\n"
         f"saved the gateway and the token in {world.file}\n"
     )
     assert said.err == ""
@@ -95,11 +95,19 @@ def test_a_token_in_a_file(world, tmp_path):
     world.typed("")
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     assert world.run("--gateway", GATEWAY, "--token-file", str(tmp_path / "token")) == 0
-    with pytest.raises(SettingsError, match=r"--token-file .* cannot be read: FileNotFoundError"):
+    with pytest.raises(SettingsError, match=r"--token-file .* cannot be read: No such file or directory"):
         world.run("--gateway", GATEWAY, "--token-file", str(tmp_path / "none"))
 
 
-@pytest.mark.parametrize("text", ["", "\n", "two words\n", "\x1b[2J", "x" * 5_000, "caf\u00e9"])
+@pytest.mark.parametrize("text", ["", "\n"])
+def test_no_token_at_all(world, text):
+    world.typed(text)
+    with pytest.raises(SettingsError, match="no token was given: type it when asked"):
+        world.run("--gateway", GATEWAY)
+    assert world.tried == []
+
+
+@pytest.mark.parametrize("text", ["two words\n", "\x1b[2J", "x" * 5_000, "caf\u00e9"])
 def test_what_can_be_no_token(world, text):
     world.typed(text)
     with pytest.raises(SettingsError, match="the token on standard input must be printable characters without blanks"):
@@ -125,7 +133,7 @@ def test_a_person_who_types_nothing(world, raised, status):
     world.monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     world.monkeypatch.setattr(getpass, "getpass", leave)
     if status is None:
-        with pytest.raises(SettingsError, match="must be printable"):
+        with pytest.raises(SettingsError, match="no token was given"):
             world.run("--gateway", GATEWAY)
     else:
         assert world.run("--gateway", GATEWAY) == status
