@@ -5,6 +5,7 @@ knows better. Other answers come from whoever stands in front of it, and get our
 each is one printable line.
 """
 
+import socket
 import ssl
 from dataclasses import dataclass
 
@@ -98,7 +99,7 @@ def of_error(error: Exception, proxy: str | None) -> Reason:
             said, to_do = of_tls(error)
             return Reason(Dial.TLS, f"cannot connect: {said}", to_do)
         case WSError() | OSError():  # a TimeoutError too
-            return Reason(Dial.UNREACHABLE, f"cannot connect: {told(error)}")
+            return Reason(Dial.UNREACHABLE, f"cannot connect: {told(error)}", _to_connect(error))
     return Reason(Dial.FAILED, f"failed: {type(error).__name__}")
 
 
@@ -130,6 +131,13 @@ def told(error: Exception) -> str:
     if isinstance(error, ConnectionResetError):
         return str(error) or "the other end closed the connection"
     return str(error) or type(error).__name__
+
+
+def _to_connect(error: Exception) -> str:
+    """What to do about a connection that could not be made."""
+    if isinstance(error, ConnectionRefusedError):
+        return "check the port of --gateway, and that the gateway runs"
+    return "check the host of --gateway, and DNS" if isinstance(error, socket.gaierror) else ""
 
 
 def _of_answer(error: WSHandshakeError) -> Reason:
