@@ -19,7 +19,8 @@ from ..rules.request import Request
 from ..rules.rewrite import Rewrite
 from .forwarded import asked_host, readdressed
 
-_REFRESH: Final = re.compile(rb"([0-9. \t]*[;,][ \t]*(?:url[ \t]*=[ \t]*)?)(['\"]?)([^'\"]*)\2", re.IGNORECASE)
+_REFRESH: Final = re.compile(rb"([0-9. \t]*+[;,][ \t]*+(?:url[ \t]*+=[ \t]*+)?+)(['\"]?)([^'\"]*+)\2", re.IGNORECASE)
+"""Never gives back what it has read, so that a service cannot make it slow."""
 _PORT: Final = re.compile(rb":[0-9]*\Z")
 _VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
