@@ -52,7 +52,7 @@ def target_of(wanted: WantedRoute, host: str, *, cluster: str, publisher: str) -
     if (fault := wrong_target(wanted.namespace, wanted.service)) is not None:
         raise _invalid(": ".join(fault))
     if not 1 <= wanted.port <= 65_535:
-        raise _invalid(f"port: {wanted.port} is not valid; use a port from 1 to 65535")
+        raise _invalid(f"port: {shown(wanted.port)} is not valid; use a port from 1 to 65535")
     if wanted.scheme == "http":
         return Target(cluster, wanted.namespace, wanted.service, wanted.port, publisher=publisher)
     if wanted.scheme != "https":
