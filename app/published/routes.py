@@ -151,12 +151,14 @@ class Publications:
         offer = Offer(
             holding, holder, grant, message, self._settings,
             taken=lambda host: self._taken(host, holding, holder, message.name_seed),
+            freed=lambda host: self._freed(host, holding, holder),
             room=grant.max_published - self._per_token[holder.token_hash] + own,
             room_in_all=ROUTES_IN_ALL - self.count + holding.count,
             now=self._clock(),
         )  # fmt: skip
         address = _address(base_url)
         answers: list[publishing.PublishedRoute] = []
+        refused: list[tuple[publishing.WantedRoute, NotPublishedError]] = []
         for wanted in message.routes:
             answer = publishing.PublishedRoute(
                 key=wanted.key, host=wanted.host[:HOST_FIELD_BYTES], path=wanted.path[:PREFIX_CHARACTERS], url=""
@@ -165,12 +167,13 @@ class Publications:
                 one = offer.take(wanted)
             except NotPublishedError as error:
                 answer.code, answer.error = error.code.value, str(error)
-                self._reports.refuse(holder, wanted, error)
+                refused.append((wanted, error))
             else:
                 answer.host, answer.path = one.host, one.path
                 answer.url = address.format(one.host) + one.path
                 self._reports.granted(holder, wanted)
             answers.append(answer)
+        self._reports.refuse(holder, refused)
         self._take_over(holding, holder, message.name_seed, watch)
         self._replace(holding, offer.hosts, "its agent took it back")
         return publishing.Published(routes=answers)
@@ -216,6 +219,14 @@ class Publications:
                 return f"cluster {cluster} has registered {name}"
         return None
 
+    def _freed(self, host: str, holding: HeldRoutes, holder: Holder) -> tuple[int, int]:
+        """How many routes of a host that this agent may have go when it has them: of its token, and of all."""
+        other = self._hosts.get(host)
+        if other is None or other is holding:
+            return 0, 0
+        routes = len(other.hosts[host])
+        return routes if other.holder.token_hash == holder.token_hash else 0, routes
+
     def _covers(self, holding: HeldRoutes, host: str) -> bool:
         """Whether the holder's token covers a host now."""
         holder = holding.holder
@@ -237,10 +248,10 @@ class Publications:
     def _replace(self, holding: HeldRoutes, hosts: Hosts, why: str) -> None:
         """A holder has these routes and no others."""
         old, holder = holding.hosts, holding.holder
-        for host in hosts:
-            other = self._hosts.get(host)
-            if other is not None and other is not holding:  # it is away, or its token does not cover the host any more
-                left = {name: paths for name, paths in other.hosts.items() if name != host}
+        others = {self._hosts.get(host): None for host in hosts}  # in this order
+        for other in others:
+            if other is not None and other is not holding:  # it is away, or its token does not cover the hosts any more
+                left = {name: paths for name, paths in other.hosts.items() if name not in hosts}
                 self._replace(other, left, f"{holder} took it over")
         gone = [one for one in holding if one.path not in hosts.get(one.host, ())]
         changed = [
