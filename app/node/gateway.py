@@ -39,6 +39,7 @@ from .relief import Relief
 from .seats import Seats
 from .stickiness import preference
 from .to_come import HostsToCome
+from .turns import Turns
 
 logger = logging.getLogger("gateway")
 
@@ -96,6 +97,8 @@ class Gateway:
     """The routes that agents publish over links of their own."""
     to_come: HostsToCome = field(init=False)
     """The hosts that agents may publish again after a start."""
+    turns: Turns = field(init=False, default_factory=Turns)
+    """Of agents that publish."""
     exchanges: Exchanges = field(init=False)
     relief: Relief = field(init=False)
     drain: Drain = field(init=False)

@@ -8,6 +8,7 @@ import pytest
 
 from app.agents.publishing import Publishing
 from app.asgi.reading import read_scope
+from app.node.turns import Turns
 from app.rules.routes import Route, RouteTable
 from app.settings import token_hash
 from tests.app.agents.dial import Dial, text
@@ -127,6 +128,36 @@ async def test_a_message_that_cannot_be_read_changes_nothing_and_the_link_goes_o
         assert publisher.hosts() == []
         assert publisher.link.available
         await publisher.go()
+
+
+@dialogue
+async def test_where_many_publish_at_once_they_take_turns():
+    async with stage() as s:
+        spent = 0.0
+
+        def clock() -> float:  # each look takes 10 ms, and so does each message
+            nonlocal spent
+            spent += 0.01
+            return asyncio.get_running_loop().time() + spent
+
+        s.gateway.turns = Turns(clock)
+        publishers = [await Publisher(s, agent_id=f"p{number}").register() for number in range(5)]
+        for number, publisher in enumerate(publishers):
+            await publisher.publish(route(f"h{number}.dev.test"))
+        assert publishers[0].hosts() == ["h0.dev.test"]
+        await publishers[1].publish(route("newest.dev.test"))
+        await publishers[2].go()  # what it said last still counts
+        assert sorted(publishers[0].hosts()) == ["h0.dev.test", "h2.dev.test"]
+        await asyncio.sleep(1)
+        assert sorted(publishers[0].hosts()) == [
+            "h0.dev.test",
+            *(f"h{n}.dev.test" for n in (2, 3, 4)),
+            "newest.dev.test",
+        ]
+        assert [len(publisher.answers()) for publisher in publishers] == [1, 1, 0, 1, 1]
+        for publisher in publishers[:2] + publishers[3:]:
+            await publisher.go()
+        assert repr(s.gateway.turns) == "<Turns 0 waiting>"
 
 
 @dialogue

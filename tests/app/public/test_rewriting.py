@@ -278,13 +278,11 @@ def test_refresh(value: bytes, moved: bytes):
     assert answered(LOCAL, [(b"Refresh", value)]) == [(b"refresh", moved)]
 
 
-@pytest.mark.parametrize(
-    "value", [b"0;" + b" " * 64_000 + b"x'", b"0" * 64_000 + b" ;'", b"0;url" + b"\t" * 64_000 + b"='"]
-)
+@pytest.mark.parametrize("value", [b"0;%b x'" % (b" " * 64_000), b"0%b ;'" % (b"0" * 64_000)], ids=["blanks", "digits"])
 def test_a_long_refresh_takes_no_long_time(value: bytes):
     began = time.process_time()
     assert answered(LOCAL, [(b"Refresh", value)]) == [(b"refresh", value)]
-    assert time.process_time() - began < 1  # it took 16 s for the first one
+    assert time.process_time() - began < 1  # it took 16 s with blanks
 
 
 def test_the_public_host_is_the_one_that_was_asked_for():
