@@ -1,4 +1,4 @@
-"""A link that has ended is freed at once, with all that belongs to it: the collector seldom looks for circles."""
+"""Links that have ended, and requests that waited for one, are in no circle: the collector seldom looks for any."""
 
 import asyncio
 import gc
@@ -6,9 +6,11 @@ import weakref
 
 import pytest
 
+from app.public.http_call import HttpCall
 from tests.app.agents.dial import Dial, text
-from tests.app.agents.publisher import TOKEN, Publisher, route, stage
+from tests.app.agents.publisher import HOST, TOKEN, Publisher, route, stage
 from tests.app.stage import Stage
+from tests.fakes.asgi import Request
 from tests.fakes.loop import dialogue, quiet
 from tunnel.gateway.link import Link
 
@@ -58,3 +60,20 @@ async def test_a_link_that_has_ended_is_freed(dial: object, use_yamux: bool, clo
             assert link() is None
         finally:
             gc.enable()
+
+
+@dialogue
+async def test_the_error_of_a_request_that_waited_in_vain_knows_none_of_its_frames():
+    async with stage(reconnect_grace=3.0) as s:
+        agent = await Publisher(s).register()
+        await agent.publish(route())
+        await agent.go()
+        request = Request(s.app, host=HOST)
+        request.body()
+        request.start()
+        await asyncio.sleep(1)
+        (call,) = (each for each in gc.get_objects() if isinstance(each, HttpCall) and each.host == HOST.encode())
+        await request.over()
+        assert request.status == 503
+        assert call._error is not None
+        assert call._error.__traceback__ is None
