@@ -1,7 +1,7 @@
-"""What a publisher is shown of the exchanges that came by its routes: `requests` (tunnel/PROTOCOL.md, "Publishing").
+"""Shows a publisher the exchanges on its routes: `requests` (tunnel/PROTOCOL.md, "Publishing").
 
-A row is made when an exchange has ended. Rows leave together, at most every `ROWS_SECONDS`, at most `MOST_ROWS` of
-them, as far as the agent accepts the message, and only while nothing else waits on the link: all others are only
+A row is made when an exchange has ended. Rows are sent together, at most every `ROWS_SECONDS`, at most `MOST_ROWS` of
+them, within the size that the agent accepts, and only while nothing else waits on the link; the others are only
 counted. A row holds no secret: no header but Host, and the path without its query.
 """
 
@@ -20,7 +20,7 @@ from ..published import Publication
 
 
 class Feed:
-    """The feed of one link. `in_wall_clock`: what a moment of the loop's clock is there."""
+    """The feed of one link. `in_wall_clock`: turns a moment of the loop's clock into wall-clock time."""
 
     __slots__ = ("_bytes", "_in_wall_clock", "_left_out", "_link", "_most_bytes", "_rows", "_timer")
 
@@ -34,7 +34,7 @@ class Feed:
         self._timer: asyncio.TimerHandle | None = None
 
     def seen(self, publication: Publication, record: Record) -> None:
-        """An exchange that came by this route has ended."""
+        """An exchange on this route has ended."""
         if len(self._rows) >= MOST_ROWS:
             self._left_out += 1
             return

@@ -1,8 +1,8 @@
 """The `publish` messages of one link: what its agent publishes from now on (tunnel/PROTOCOL.md, "Publishing").
 
-One message a second is worked off at once. Of those that come faster only the newest counts, once the second is over,
-or when the link ends. A message that cannot be read, or comes too late for its token, is answered with `error` and
-changes nothing; the link goes on.
+One message a second is handled, at once unless many links have one (`app/node/turns.py`). Of those that come faster
+only the newest counts, once the second is over or when the link ends. A message that cannot be read, or whose token was
+withdrawn, is answered with `error` and changes nothing; the link goes on.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ logger = logging.getLogger("gateway.agents")
 
 
 class Publishing:
-    """What one link publishes. Makes itself the taker of the link's `publish` messages."""
+    """What one link publishes. Takes the link's `publish` messages from its creation on."""
 
     def __init__(self, gateway: Gateway, link: Link, request: Request) -> None:
         """`request`: the agent's handshake."""
@@ -32,31 +32,37 @@ class Publishing:
         self._feed = Feed(link, gateway.in_wall_clock)
         self._loop = asyncio.get_running_loop()
         self._next_at = self._loop.time()
-        self._newest: messages.Envelope | None = None  # that came too soon
+        self._newest: messages.Envelope | None = None  # that is not worked off yet
         self._timer: asyncio.TimerHandle | None = None
         link.on_publish = self.told
 
     def told(self, envelope: messages.Envelope) -> None:
-        """The agent says what it publishes."""
-        seconds = self._next_at - self._loop.time()
-        if seconds <= 0 and self._timer is None:
-            self._work_off(envelope)
-            return
+        """A `publish` message has come."""
         self._newest = envelope
-        if self._timer is None:
-            self._timer = self._loop.call_later(seconds, self._due)
+        if self._timer is not None:
+            return
+        seconds = self._next_at - self._loop.time()
+        if seconds > 0:
+            self._timer = self._loop.call_later(seconds, self._ask)
+        else:
+            self._ask()
 
     def end(self) -> None:
-        """The link is over; idempotent."""
+        """The link has ended; idempotent."""
         self._link.on_publish = None
         if self._timer is not None:
             self._timer.cancel()
-            self._due()
+            self._timer = None
+        self._gateway.turns.forget(self._link.token_hash, self._due)
+        self._due()
         self._feed.close()
         self._gateway.published.link_gone(self._holder, self._link.clock())
 
-    def _due(self) -> None:
+    def _ask(self) -> None:
         self._timer = None
+        self._gateway.turns.take(self._link.token_hash, self._due)
+
+    def _due(self) -> None:
         newest, self._newest = self._newest, None
         if newest is not None:
             self._work_off(newest)
@@ -94,7 +100,7 @@ def decline(link: Link, envelope: messages.Envelope) -> None:
 
 
 def reached_at(request: Request) -> str:
-    """Where an agent reached the gateway, as far as scheme and port go. Without a `public_url` clients do so, too."""
+    """The scheme and port at which an agent reached the gateway. Without a `public_url`, clients use the same."""
     host = request.host.decode("latin-1")
     try:
         port = urlsplit(f"//{host}").port
@@ -104,5 +110,5 @@ def reached_at(request: Request) -> str:
 
 
 def _id_of(envelope: messages.Envelope) -> str | None:
-    """What the answer has as its `request_id`: none where it is too long to be sent back."""
+    """The `request_id` of the answer: none if it is too long to send back."""
     return envelope.request_id if len(envelope.request_id or "") <= messages.NAME_LIMIT else None

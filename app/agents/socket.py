@@ -200,6 +200,13 @@ class AgentSocket:
 
     async def serve(self, link: Link) -> None:
         """Read and write until the link or the WebSocket ends."""
+        try:
+            await self._serve(link)
+        finally:
+            # No circle is left: agents come and go, and the collector seldom looks for any.
+            self.link = self._publishing = self._channel = None
+
+    async def _serve(self, link: Link) -> None:
         if self._channel is not None:
             self._channel.start(link.text_received, link.bytes_received, self._drained)
         writer = asyncio.get_running_loop().create_task(self._write(link))
@@ -220,7 +227,7 @@ class AgentSocket:
                         logger.error("%s failed", link.name, exc_info=error)
                         link.close(1011, "internal error")
         finally:
-            link.lost(reason)
+            link.lost(reason, forget=True)
             for task in (reader, writer, over):
                 task.cancel()
             await asyncio.gather(reader, writer, over, return_exceptions=True)

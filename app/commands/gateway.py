@@ -117,14 +117,14 @@ class RunningGateway:
         body = body if isinstance(body, dict) else {}
         answered = f"{self.command}: {self.url} answered {status}: {told(response.text) or response.reason_phrase}"
         if status == 401:
-            raise CommandError(answered + self._about_token(), status=Status.UNAUTHORISED)
+            raise CommandError(answered.rstrip(".") + self._about_token(), status=Status.UNAUTHORISED)
         if status == 400 and body.get("parameter"):
             raise CommandError(f"{self.command}: {told(response.text)}", status=Status.WRONG)
         if status == 409 and isinstance(body.get("errors"), list):
             first = f"{self.command}: {self.url}: the configuration is wrong, and nothing has changed"
             raise CommandError(first, *map(str, body["errors"]), status=Status.WRONG)
         if status == 404:
-            raise CommandError(answered + _about_path(response.request.url.path))
+            raise CommandError(answered.rstrip(".") + _about_path(response.request.url.path))
         raise CommandError(answered)
 
     def _about_token(self) -> str:
@@ -189,8 +189,8 @@ def _about_path(path: str) -> str:
     if "/" in name or name in _IN_ALL_VERSIONS:
         return ""
     return (
-        f"; there is no /-/{name}: the gateway is older than this program, has no admin token, or does not "
-        "have the URL's host among its control_hosts"
+        f"; there is no /-/{name}: start the gateway with an admin token (GATEWAY_ADMIN_TOKEN), ask it at one of its "
+        "control_hosts, or upgrade it: it may be older than this program"
     )
 
 

@@ -24,7 +24,7 @@ def main() -> int:
         finally:
             console.finish()
     except KeyboardInterrupt:
-        print("        demo  ended before anything was started")
+        print("        demo  stopped before anything was started")
         return 0
 
 

@@ -104,7 +104,7 @@ class Demo:
             self._scene, gateway=gateway, gateway_port=self._port, folder=self._folder,
             agent_of=lambda port: self._publishing({KUMA_HOST: port}),
         )  # fmt: skip
-        self._scene.say("gateway, agent and applications are starting; Ctrl-C ends them all")
+        self._scene.say("gateway, agent and applications are starting; Ctrl-C stops them all")
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(gateway.keep())
             tasks.create_task(self._keep_behind_gateway(agent))

@@ -65,7 +65,7 @@ class Page:
             ended = next((program for program in self._needs if program.child is None), None)
             why = f"{ended.name} {ended.why_down}" if ended is not None else "a program was started again"
             self._set(State.DOWN, why)
-            self._scene.say(f"{self.title} is down: {why}. A line follows when {self.url} works again")
+            self._scene.say(f"{self.title} is down: {why}. A line will follow when {self.url} works again")
 
     async def _answered(self, starts: list[int]) -> bool:
         """Ask until the right answer comes; False if one of the programs has ended meanwhile."""

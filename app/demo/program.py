@@ -60,7 +60,7 @@ class Program:
             self._ends.append(asyncio.get_running_loop().time())
             self.is_given_up = len(self._ends) == MOST_ENDS and self._ends[-1] - self._ends[0] < ENDS_SECONDS
             if self.is_given_up:
-                words = f"{self.why_down}; it has ended {MOST_ENDS} times within a minute and is given up"
+                words = f"{self.why_down}; it ended {MOST_ENDS} times within a minute and is given up"
                 self._scene.board.set(self.name, self.name, State.FAILED, words)
                 self._scene.say(f"{self.name} {words}")
                 return

@@ -15,7 +15,7 @@ from .children import Children
 from .console import Console
 from .demo import Demo, DemoError
 
-_SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the terminal has gone"}
+_SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the terminal was closed"}
 
 
 class _NoFolderError(Exception):
@@ -75,7 +75,7 @@ class Running:
                 self._why = "giving up"
                 status = 1
             elif guarded.done() and not self._asked.is_set():
-                self._why = "the guard of the processes was killed"
+                self._why = "the guard process was killed"
                 status = 1
             for task in (demo, asked, guarded):
                 task.cancel()
@@ -99,10 +99,10 @@ class Running:
 
     async def _end(self) -> None:
         begun = time.monotonic()
-        self._console.say("demo", f"{self._why or 'a fault'}: ending all that runs")
+        self._console.say("demo", f"{self._why or 'a fault'}: stopping everything")
         for sentence in await self._children.end():
             self._console.say("demo", sentence)
-        what = "not all has ended" if self._children.is_any_left else "all has ended"
+        what = "some processes still run" if self._children.is_any_left else "everything has stopped"
         self._console.say("demo", f"{what}, after {time.monotonic() - begun:.1f} s")
 
     def _ask(self, number: signal.Signals) -> None:

@@ -11,15 +11,15 @@ from enum import StrEnum
 
 from tunnel.port import Target
 
+from ..rules.paths import PREFIX_CHARACTERS
 from ..settings import Grant
 from ..settings.errors import WrongKeyError
 from ..settings.hosts import host_pattern, is_address
+from ..settings.reading import shown
 from ..settings.targets import wrong_prefix, wrong_target
 from .bodies import Named
 
 _HOSTS_NAMED = 3
-PREFIX_CHARACTERS = 1024
-"""The longest path prefix to learn: enough for any ingress controller, and small enough for the table."""
 
 
 class Fault(StrEnum):
@@ -59,7 +59,7 @@ def checked_cluster(grant: Grant, claimed: str | None) -> str:
         return grant.clusters[0]
     if claimed in grant.clusters and claimed:
         return claimed
-    text = f"the token does not cover cluster {_shown(claimed or '')}"
+    text = f"the token does not cover cluster {shown(claimed or '')}"
     raise ClaimError(Fault.NOT_ALLOWED, text, claimed or "")
 
 
@@ -70,13 +70,13 @@ def learnable_host(grant: Grant, control_hosts: Collection[str], host: str) -> s
     except WrongKeyError:
         # `[::1]` is not a host name either; name the more helpful reason.
         fault = Fault.NOT_ALLOWED if is_address(host) else Fault.INVALID
-        raise ClaimError(fault, f"{_shown(host)} is not a host name") from None
+        raise ClaimError(fault, f"{shown(host)} is not a host name") from None
     if is_address(name) or _reads_as_address(name):
-        raise ClaimError(Fault.NOT_ALLOWED, f"{_shown(name)} is an IP address, not a host name")
+        raise ClaimError(Fault.NOT_ALLOWED, f"{shown(name)} is an IP address, not a host name")
     if name in control_hosts:
-        raise ClaimError(Fault.NOT_ALLOWED, f"{_shown(name)} is a control host of the gateway")
+        raise ClaimError(Fault.NOT_ALLOWED, f"{shown(name)} is a control host of the gateway")
     if not covers(grant.hosts, name):
-        raise ClaimError(Fault.NOT_ALLOWED, f"the token does not cover {_shown(name)}; {_hosts_of(grant)}")
+        raise ClaimError(Fault.NOT_ALLOWED, f"the token does not cover {shown(name)}; {_hosts_of(grant)}")
     return name
 
 
@@ -125,7 +125,7 @@ def covers(patterns: Iterable[str], host: str) -> bool:
 def _checked_port(port: int | str | None) -> int:
     number = int(port) if isinstance(port, str) and port.isascii() and port.isdigit() and len(port) < 6 else port
     if not isinstance(number, int) or not 1 <= number <= 65_535:
-        raise ClaimError(Fault.INVALID, f"service_port: {_shown(port)} is not valid; use a port from 1 to 65535")
+        raise ClaimError(Fault.INVALID, f"service_port: {shown(port)} is not valid; use a port from 1 to 65535")
     return number
 
 
@@ -133,11 +133,6 @@ def _reads_as_address(host: str) -> bool:
     """Whether browsers read it as an IPv4 address, because its last label is a number (the WHATWG URL standard)."""
     last = host.rpartition(".")[2]
     return last.isdigit() or (last.startswith("0x") and all(digit in "0123456789abcdef" for digit in last[2:]))
-
-
-def _shown(value: object) -> str:
-    text = ascii(value[:101] if isinstance(value, str) else value)
-    return text if len(text) <= 103 else text[:100] + "..."
 
 
 def _hosts_of(grant: Grant) -> str:

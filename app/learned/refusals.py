@@ -44,11 +44,12 @@ class Refusals:
         self._refused: OrderedDict[tuple[str, str, str], Refusal] = OrderedDict()
 
     def refuse(
-        self, cluster: str, host: str, path: str, fault: StrEnum, text: str, who: str, *, agent: str = ""
-    ) -> Refusal | None:
+        self, cluster: str, host: str, path: str, fault: StrEnum, text: str, who: str, *,
+        agent: str = "", quiet: bool = False,
+    ) -> Refusal | None:  # fmt: skip
         """Remember it, and log it if it is new; else None. Host and path as the agent sent them.
 
-        `agent`: the one that wanted it, where each has routes of its own.
+        `agent`: the one that wanted it, where each has routes of its own. `quiet`: do not log it.
         """
         key, name = _key(cluster, agent, host, path), (host + path)[:_NAME_CHARACTERS]
         known = self._refused.get(key)
@@ -58,7 +59,8 @@ class Refusals:
             return None
         while len(self._refused) > MOST_REFUSALS:
             self._refused.popitem(last=False)
-        logger.warning("route %.300s of %s rejected: %s", ascii(name), who, text)
+        if not quiet:
+            logger.warning("route %.300s of %s rejected: %s", ascii(name), who, text)
         return refusal
 
     def forget(self, cluster: str, host: str, path: str, *, agent: str = "") -> None:

@@ -22,7 +22,7 @@ from ..learned import Claim, LearnedRoutes, Refusal, Store
 from ..observed.events import EventKind, Events
 from ..observed.metrics import Metrics, Snapshot, link_state
 from ..observed.record import Record
-from ..published import Published
+from ..published import Publications
 from ..published.reports import Reports
 from ..rules.proxies import Proxies
 from ..rules.request import Request
@@ -39,6 +39,7 @@ from .relief import Relief
 from .seats import Seats
 from .stickiness import preference
 from .to_come import HostsToCome
+from .turns import Turns
 
 logger = logging.getLogger("gateway")
 
@@ -92,10 +93,12 @@ class Gateway:
     """In the wall clock."""
     learned: LearnedRoutes = field(init=False)
     """The routes that agents registered."""
-    published: Published = field(init=False)
+    published: Publications = field(init=False)
     """The routes that agents publish over links of their own."""
     to_come: HostsToCome = field(init=False)
     """The hosts that agents may publish again after a start."""
+    turns: Turns = field(init=False, default_factory=Turns)
+    """Of agents that publish."""
     exchanges: Exchanges = field(init=False)
     relief: Relief = field(init=False)
     drain: Drain = field(init=False)
@@ -146,7 +149,7 @@ class Gateway:
             self.settings, Store.open(Path(folder)) if folder is not None else None, clock=time.time
         )
         self.learned.on_refused = self._route_refused
-        self.published = Published(self.settings, self.learned, Reports(self.events), clock=time.monotonic)
+        self.published = Publications(self.settings, self.learned, Reports(self.events), clock=time.monotonic)
         self.learned.published_for = self._published_for
         self.to_come = HostsToCome(self.registry, self.published, routes_of=self.routes_of)
         self._notices = Notices(self.metrics, self.events)

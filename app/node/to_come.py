@@ -1,7 +1,7 @@
-"""The hosts that agents may publish again, right after a start of the node: it forgets what was published, they do not.
+"""Hosts that agents may publish again right after the node's start: the node forgets what was published, agents do not.
 
-Within the grace after the start a request to a host that nobody has, but that a token covers, waits for it. Bounded as
-all waiting is, by the registry's `WaitingRoom`; those that wait for hosts are one pool there.
+Within the grace after the start, a request to a host that nobody has but that a token covers waits for the host. The
+registry's `WaitingRoom` bounds this like all waiting; requests that wait for hosts are one pool there.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tunnel.gateway.registry import Registry
 from tunnel.gateway.waiting_room import WaitEnd
 
-from ..published import Published
+from ..published import Publications
 from ..rules.routes import Route
 
 
@@ -20,7 +20,7 @@ class HostsToCome:
     __slots__ = ("_published", "_registry", "_routes_of", "_waiting")
 
     def __init__(
-        self, registry: Registry, published: Published, *, routes_of: Callable[[str], list[Route] | None]
+        self, registry: Registry, published: Publications, *, routes_of: Callable[[str], list[Route] | None]
     ) -> None:
         self._registry = registry
         self._published = published

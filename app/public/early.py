@@ -1,8 +1,9 @@
-"""What comes right after a start for a host that nobody has yet, but that an agent may be about to publish again.
+"""Requests right after a start for a host that nobody has yet, but that an agent may be about to publish again.
 
-It waits within the grace. Once the host is published the call that carries it takes over, and everything that its
-client tells goes there. Else it is refused as it would have been at once. The wait is an exchange like any other: the
-operator sees it and may end it, a drain ends it, and so does its client, by leaving.
+Such a request waits within the grace. Once the host is published, the call that carries the request takes over, and
+everything from the client goes to that call. Otherwise the request is refused as it would have been without the wait.
+The wait is an exchange like any other: the operator sees it and may end it, a drain ends it, and the client ends it by
+leaving.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ Call = TypeVar("Call", HttpListener, HandshakeListener)
 
 
 class _Early(Record, ABC, Generic[Call]):
-    """The wait, and its record if nothing comes of it. `carry`: the call of routes, once there are any."""
+    """The wait, and its record if it ends in vain. `carry`: makes the call, once there are routes."""
 
     __slots__ = ("_call", "_carry", "_gateway", "_host", "_request", "_waiting")
 

@@ -315,7 +315,7 @@ class HttpCall(Delivering):
 
     def _abandon(self, error: Exception) -> None:
         """The exchange is over, for this reason."""
-        self._error, self.detail = error, str(error)
+        self._error, self.detail = error.with_traceback(None), str(error)
         self._reset()
         if (limit := limit_of_error(error)) is not None and not self.limit:
             self._gateway.metrics.limit_hit(limit, self)

@@ -1,8 +1,8 @@
-"""Does what a route's `Rewrite` says: the request as its service gets it, and the service's answer as its client does.
+"""Applies a route's `Rewrite`: the request as its service gets it, and the service's answer as its client gets it.
 
 The client's own request is never changed: limits, origins, stickiness and the log see that one. Fields that name the
-address of one side are made to name that of the other; no body is looked at. What a route sets or removes itself comes
-after this, and wins.
+address of one side are made to name that of the other; bodies are not looked at. Header fields that a route sets or
+removes are applied after this, and win.
 """
 
 import re
@@ -19,7 +19,8 @@ from ..rules.request import Request
 from ..rules.rewrite import Rewrite
 from .forwarded import asked_host, readdressed
 
-_REFRESH: Final = re.compile(rb"([0-9. \t]*[;,][ \t]*(?:url[ \t]*=[ \t]*)?)(['\"]?)([^'\"]*)\2", re.IGNORECASE)
+_REFRESH: Final = re.compile(rb"([0-9. \t]*+[;,][ \t]*+(?:url[ \t]*+=[ \t]*+)?+)(['\"]?)([^'\"]*+)\2", re.IGNORECASE)
+"""Never gives back what it has read, so that a service cannot make it slow."""
 _PORT: Final = re.compile(rb":[0-9]*\Z")
 _VISIBLE: Final = "".join(map(chr, range(0x21, 0x7F)))
 
@@ -28,7 +29,7 @@ _Move = Callable[[bytes, Address, Address], bytes | None]
 
 
 def https_url(request: Request, public_url: str | None) -> bytes:
-    """The same by https: at the host that was asked for, which is a routed one, and at the port of `public_url`."""
+    """The same URL by https: at the host that was asked for, which is a routed one, and at the port of `public_url`."""
     url = urlsplit(public_url or "")
     port = f":{url.port}" if url.scheme == "https" and url.port is not None else ""
     host = _PORT.sub(b"", request.host).decode("ascii")
@@ -91,14 +92,14 @@ def _refresh_moved(value: bytes, here: Address, there: Address) -> bytes:
 
 
 def _origin_of_page(origin: bytes, public: Address, own: Address) -> bytes:
-    """A page that is really at the service's own address, on its client's machine say, is foreign here: `null`."""
+    """`null` for a page that is really at the service's own address (on the client's machine): it is foreign here."""
     if _is_page_of(origin, public):
         return origin_moved(origin, public, own)
     return b"null" if _may_be_taken_for(origin, public, own) else origin
 
 
 def _referer_of_page(url: bytes, public: Address, own: Address) -> bytes | None:
-    """The same for the page's URL, which such a page does not tell."""
+    """The same for the page's URL, which is removed for such a page."""
     if _is_page_of(url, public):
         return referer_moved(url, public, own)
     return None if _may_be_taken_for(url, public, own) else url

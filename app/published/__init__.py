@@ -1,10 +1,11 @@
 """Published routes: what agents publish over their own links (tunnel/PROTOCOL.md, section "Publishing").
 
-`claims.py` checks what an agent wants against its token, `names.py` gives names, `publication.py` is one route and who
-holds it, and `routes.py` keeps all of them: who holds which host, and until when.
+An agent's `publish` message is an `offer.py`: it checks each wanted route against the token (`claims.py`), and gives
+names (`names.py`). `publication.py` is one route and who holds it. `routes.py` keeps all of them: who holds which host,
+and until when; it tells the operator by `reports.py`, and remembers what was `unpublished.py`.
 """
 
 from .publication import Holder, Publication
-from .routes import LINGER_SECONDS, Published
+from .routes import LINGER_SECONDS, Publications
 
-__all__ = ["LINGER_SECONDS", "Holder", "Publication", "Published"]
+__all__ = ["LINGER_SECONDS", "Holder", "Publication", "Publications"]

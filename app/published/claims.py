@@ -1,7 +1,7 @@
 """Checks what an agent wants to publish: pure functions that return what is valid, or refuse.
 
-The host is checked as that of a learned route is (`app/learned/claims.py`). Whether somebody else has it is decided in
-`routes.py`.
+Hosts and paths are checked like those of learned routes (`app/learned/claims.py`). `routes.py` decides whether somebody
+else has the host.
 """
 
 import ipaddress
@@ -52,7 +52,7 @@ def target_of(wanted: WantedRoute, host: str, *, cluster: str, publisher: str) -
     if (fault := wrong_target(wanted.namespace, wanted.service)) is not None:
         raise _invalid(": ".join(fault))
     if not 1 <= wanted.port <= 65_535:
-        raise _invalid(f"port: {wanted.port} is not valid; use a port from 1 to 65535")
+        raise _invalid(f"port: {shown(wanted.port)} is not valid; use a port from 1 to 65535")
     if wanted.scheme == "http":
         return Target(cluster, wanted.namespace, wanted.service, wanted.port, publisher=publisher)
     if wanted.scheme != "https":
@@ -70,7 +70,7 @@ def target_of(wanted: WantedRoute, host: str, *, cluster: str, publisher: str) -
 
 
 def rewrite_of(wanted: WantedRoute, path: str) -> Rewrite | None:
-    """What its service sees otherwise than clients do; None: nothing. Raises NotPublishedError."""
+    """What changes on the way to its service; None: nothing. Raises NotPublishedError."""
     try:
         return Rewrite.of(
             path,

@@ -1,7 +1,7 @@
 """Names that the gateway gives to published ports: the same for the same agent and port, without any state.
 
-A name is made of the cluster, the agent's seed and the port's key, and of how many tries it took. So it survives a
-restart of either side, cannot be guessed by somebody who does not know the seed, and is the same on every node.
+A name is a digest of the cluster, the agent's seed, the port's key and the number of the attempt. So it survives a
+restart of either side, is the same on every node, and cannot be guessed without the seed.
 """
 
 import base64
@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Final
 
 TRIES: Final = 10
-"""Names to try before there is none. Two agents that want the same one have the same seed."""
+"""Names to try before giving up. Two agents that want the same one have the same seed."""
 LABEL_CHARACTERS: Final = 10
 """Fifty bits: among 20,000 names the chance that any two are the same is 1 in 5 million."""
 

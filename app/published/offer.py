@@ -1,6 +1,6 @@
-"""One `publish` of one agent while it is worked off: which of its routes are valid and free, and may still be had.
+"""One `publish` message while it is handled: which of its routes are valid, free, and within the bounds.
 
-Changes nothing: `routes.py` puts in force what was taken.
+Changes nothing itself: `routes.py` puts in force what the offer has taken.
 """
 
 from collections.abc import Callable
@@ -11,18 +11,20 @@ from ..rules.routes import HOST_CHARACTERS
 from ..settings import Grant, Settings
 from .claims import NotPublishedError, publishable_host, publishable_path, rewrite_of, target_of
 from .names import LABEL_CHARACTERS, first_wildcard, names_below
-from .publication import Holder, Holding, Hosts, Publication
+from .publication import HeldRoutes, Holder, Hosts, Publication
 
 Taken = Callable[[str], str | None]
 """Who else has a host, in words for the operator; None: nobody."""
+Freed = Callable[[str], tuple[int, int]]
+"""How many routes of a host that is free another agent leaves: of this token, and of all."""
 
 
 class Offer:
     """See the module."""
 
     def __init__(
-        self, holding: Holding, holder: Holder, grant: Grant, message: Publish, settings: Settings, *, taken: Taken,
-        room: int, room_in_all: int, now: float,
+        self, holding: HeldRoutes, holder: Holder, grant: Grant, message: Publish, settings: Settings, *, taken: Taken,
+        freed: Freed, room: int, room_in_all: int, now: float,
     ) -> None:  # fmt: skip
         """`room`, `room_in_all`: how many routes the bounds of the token and of the gateway leave to it.
 
@@ -34,6 +36,7 @@ class Offer:
         self._seed = message.name_seed
         self._settings = settings
         self._taken = taken
+        self._freed = freed
         self._room = room
         self._room_in_all = room_in_all
         self._now = now
@@ -54,7 +57,10 @@ class Offer:
         holder = self._holder
         target = target_of(wanted, host, cluster=holder.cluster, publisher=holder.agent_id)
         rewrite = rewrite_of(wanted, path)
-        self._check_room()
+        of_token, of_all = self._freed(host) if host not in self.hosts else (0, 0)
+        self._check_room(self._room + of_token, self._room_in_all + of_all)
+        self._room += of_token
+        self._room_in_all += of_all
         one = Publication(self._holding, host, path, target, wanted.key, rewrite, self._now)
         known = self._holding.hosts.get(host, {}).get(path)
         if known is not None and known.is_same(one):
@@ -68,7 +74,7 @@ class Offer:
             return self._given_name(wanted)
         host = publishable_host(self._grant, self._settings.control_hosts, wanted.host)
         if (cause := self._taken(host)) is not None:
-            raise NotPublishedError(Code.TAKEN, f"{host} is taken", f"{host} is taken: {cause}")
+            raise NotPublishedError(Code.TAKEN, f"{host} is taken; name another host", f"{host} is taken: {cause}")
         return host
 
     def _given_name(self, wanted: WantedRoute) -> str:
@@ -90,9 +96,9 @@ class Offer:
         text = f"no name below {wildcard} is free; name a host"
         raise NotPublishedError(Code.NO_NAME, text, f"no name below {wildcard} is free: {cause}")
 
-    def _check_room(self) -> None:
-        if self.count >= self._room:
+    def _check_room(self, room: int, room_in_all: int) -> None:
+        if self.count >= room:
             text = f"a token may have {self._grant.max_published} published routes at once, over all its agents"
             raise NotPublishedError(Code.TOO_MANY, text)
-        if self.count >= self._room_in_all:
+        if self.count >= room_in_all:
             raise NotPublishedError(Code.TOO_MANY, "the gateway has as many published routes as it may have")

@@ -1,7 +1,7 @@
 """A published route, and the agent that holds it.
 
-A `Holding` is all that one agent publishes. Its routes refer to it, so a new link of the agent changes whose they are,
-and until when, in one place.
+`HeldRoutes` are all that one agent publishes. Each route refers to it, so a new link of the agent changes whose they
+are, and until when, in one place.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from ..rules.rewrite import Rewrite
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """An agent that publishes, by the link that it does so over."""
+    """An agent that publishes, and the link that it publishes over."""
 
     cluster: str
     agent_id: str
@@ -25,7 +25,7 @@ class Holder:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What stays the same over all its links."""
+        """The same for all of the agent's links."""
         return self.cluster, self.agent_id
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Holder:
 class Publication:
     """One published route. Times are those of the gateway's clock."""
 
-    holding: "Holding"
+    holding: "HeldRoutes"
     host: str
     path: str
     target: Target
@@ -47,7 +47,7 @@ class Publication:
 
     @property
     def holder(self) -> Holder:
-        """Whose it is now."""
+        """Who holds it now."""
         return self.holding.holder
 
     @property
@@ -61,13 +61,13 @@ class Publication:
         return self.holding.gone_at
 
     def seen(self, record: Record) -> None:
-        """An exchange that came by it has ended."""
+        """An exchange on this route has ended."""
         watch = self.holding.watch
         if watch is not None:
             watch(self, record)
 
     def is_same(self, other: "Publication") -> bool:
-        """Whether nothing has changed but whose link it is."""
+        """Whether both are the same route, whoever's link carries it."""
         return (self.target, self.key, self.rewrite) == (other.target, other.key, other.rewrite)
 
     def __repr__(self) -> str:
@@ -80,7 +80,7 @@ Watch = Callable[[Publication, Record], object]
 
 
 @dataclass(slots=True, eq=False)
-class Holding:
+class HeldRoutes:
     """All that one agent publishes."""
 
     holder: Holder
@@ -94,14 +94,14 @@ class Holding:
     """Told of each exchange that has ended."""
 
     def is_left_to(self, holder: Holder, seed: str) -> bool:
-        """Whether it has no link, and another agent of the same machine and token may have its hosts."""
+        """Whether it has no link, and this agent, of the same machine and token, may take its hosts."""
         own = self.holder
         return self.gone_at is not None and (own.cluster, own.token_hash, self.seed) == (
             holder.cluster, holder.token_hash, seed,
         )  # fmt: skip
 
     def replace(self, hosts: Hosts) -> None:
-        """It publishes these, and nothing else."""
+        """From now on it publishes these and nothing else."""
         self.hosts = hosts
         self.count = sum(map(len, hosts.values()))
 

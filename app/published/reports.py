@@ -1,9 +1,13 @@
-"""What the operator is told of published routes: a line and an event for what changed, and one for each new refusal."""
+"""Tells the operator about published routes: a log line and an event for each change, and for each new refusal.
+
+Of the routes that one message changes, or that it is refused, a few are named and the others counted: agents must not
+flood the log.
+"""
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from tunnel.wire.publishing import WantedRoute
@@ -17,7 +21,7 @@ from .publication import Holder, Publication
 logger = logging.getLogger("gateway.routes")
 
 _NAMED: Final = 5
-"""Routes that a line names. The others are counted."""
+"""Routes of one message that are named. The others are counted."""
 _NAME_CHARACTERS: Final = 300
 
 
@@ -49,21 +53,27 @@ class Reports:
         """A route that may have been refused before is published."""
         self.refusals.forget(holder.cluster, _host_of(wanted), wanted.path, agent=holder.agent_id)
 
-    def refuse(self, holder: Holder, wanted: WantedRoute, error: NotPublishedError) -> None:
-        """A route is refused. Agents ask again, so only the first time says so."""
-        self.refused[error.code.value] += 1
-        new = self.refusals.refuse(
-            holder.cluster,
-            _host_of(wanted),
-            wanted.path,
-            error.code,
-            error.cause,
-            str(holder),
-            agent=holder.agent_id,
-        )
-        if new is not None:
+    def refuse(self, holder: Holder, routes: Iterable[tuple[WantedRoute, NotPublishedError]]) -> None:
+        """These routes of one message are refused. Agents ask again, so only the first time says so."""
+        told = untold = 0
+        for wanted, error in routes:
+            self.refused[error.code.value] += 1
+            new = self.refusals.refuse(
+                holder.cluster, _host_of(wanted), wanted.path, error.code, error.cause, str(holder),
+                agent=holder.agent_id, quiet=told >= _NAMED,
+            )  # fmt: skip
+            if new is None:
+                continue
+            if told >= _NAMED:
+                untold += 1
+                continue
+            told += 1
             text = f"route {new.name} of {holder} rejected: {error.cause}"
             self._emit(EventKind.ROUTE_REFUSED, holder, text, level="warning", code=error.code.value)
+        if untold:
+            text = f"{untold} more routes of {holder} rejected"
+            logger.warning("%s", text)
+            self._emit(EventKind.ROUTE_REFUSED, holder, text, level="warning")
 
     def _emit(self, kind: EventKind, holder: Holder, text: str, *, level: Level = "info", code: str = "") -> None:
         self._events.emit(

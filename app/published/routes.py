@@ -1,10 +1,10 @@
 """All published routes of a gateway: which agent holds which host, and until when.
 
-Invariants: one agent holds a host, with all its paths. A `publish` replaces all that its agent had, in one plain call:
-what its answer says is in force when it returns. Routes outlive their link by `LINGER_SECONDS`, so a reconnect is a
-wait; meanwhile the same agent takes them over at once, and so does another one of the same machine and token. A route
-that its token does not cover any more is kept but not served, and its host is free for others. Nothing is stored: an
-agent that comes back publishes again.
+Invariants: one agent holds a host, with all its paths. A `publish` replaces everything that its agent had, in one plain
+call: when it returns, what the answer says is in force. Routes outlive their link by `LINGER_SECONDS`, so that clients
+only wait while an agent reconnects; during that time the same agent, or another one of the same machine and token,
+takes them over at once. A route that its token no longer covers is kept but not served, and its host is free for
+others. Nothing is stored: an agent that comes back publishes again.
 
 Control hosts and hosts of the file come before published routes, which come before learned ones (`Gateway.routes_of`).
 """
@@ -19,16 +19,17 @@ from urllib.parse import urlsplit
 from tunnel.wire import publishing
 
 from ..learned import LearnedRoutes
-from ..learned.claims import PREFIX_CHARACTERS, covers
+from ..learned.claims import covers
 from ..learned.served import above
 from ..learned.stale import Stale
+from ..rules.paths import PREFIX_CHARACTERS
 from ..rules.routes import HOST_FIELD_BYTES, Route
 from ..settings import Grant, Settings
 from .claims import NotPublishedError
-from .lately import Lately, Unpublished
 from .offer import Offer
-from .publication import Holder, Holding, Hosts, Publication, Watch
+from .publication import HeldRoutes, Holder, Hosts, Publication, Watch
 from .reports import Reports
+from .unpublished import Unpublished, UnpublishedHosts
 
 LINGER_SECONDS: Final = 60.0
 """How long routes outlive their link. An agent that lost it dials again within seconds."""
@@ -40,7 +41,7 @@ _HOLDINGS_PER_TICK: Final = 10
 _Key = TypeVar("_Key")
 
 
-class Published:
+class Publications:
     """See the module. Its methods are called on the event loop, and none waits."""
 
     def __init__(
@@ -52,9 +53,9 @@ class Published:
         self._learned = learned
         self._reports = reports
         self._clock = clock
-        self._holdings: dict[tuple[str, str], Holding] = {}  # by `Holder.key`; each has routes
-        self._hosts: dict[str, Holding] = {}
-        self._gone: dict[tuple[str, str], Holding] = {}  # those without a link, the longest gone first
+        self._holdings: dict[tuple[str, str], HeldRoutes] = {}  # by `Holder.key`; each has routes
+        self._hosts: dict[str, HeldRoutes] = {}
+        self._gone: dict[tuple[str, str], HeldRoutes] = {}  # those without a link, the longest gone first
         self._per_token: Counter[bytes] = Counter()
         self._per_cluster: Counter[str] = Counter()
         self.count = 0
@@ -62,7 +63,7 @@ class Published:
         self._served: dict[str, list[Route]] = {}
         self._stale = Stale("published", self._look_at)
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
-        self.lately = Lately()
+        self.unpublished = UnpublishedHosts()
         self.refusals = reports.refusals
         """The routes that were refused and not published since."""
         self.refused = reports.refused
@@ -77,7 +78,7 @@ class Published:
         return self._served.get(host)
 
     def could_come(self, host: str) -> bool:
-        """Whether an agent may publish this host: it is not routed, and a token covers it."""
+        """Whether an agent might publish this host, which nobody routes: a token covers it."""
         if host in self._settings.control_hosts:
             return False
         if self._patterns is None:
@@ -100,7 +101,7 @@ class Published:
         return holding.holder if holding is not None and self._covers(holding, host) else None
 
     def hosts(self) -> list[str]:
-        """All hosts, served or not, in no order: for whoever looks at them in turns of the loop."""
+        """All hosts, served or not, in no order, for callers that go through them over several turns of the loop."""
         return list(self._hosts)
 
     def registered(self, host: str) -> list[Publication]:
@@ -140,22 +141,24 @@ class Published:
         base_url: str,
         watch: Watch | None = None,
     ) -> publishing.Published:
-        """What this agent publishes from now on. Returns what became of each route.
+        """Put in force what this agent publishes from now on. Returns the result for each route.
 
-        `base_url`: where clients reach the gateway; only its scheme and port count. `watch`: told of each exchange that
-        came by one of the routes.
+        `base_url`: where clients reach the gateway; only its scheme and port count. `watch`: told of each exchange on
+        one of the routes that has ended.
         """
-        holding = self._holdings.get(holder.key) or Holding(holder)
+        holding = self._holdings.get(holder.key) or HeldRoutes(holder)
         own = holding.count if holding.holder.token_hash == holder.token_hash else 0
         offer = Offer(
             holding, holder, grant, message, self._settings,
             taken=lambda host: self._taken(host, holding, holder, message.name_seed),
+            freed=lambda host: self._freed(host, holding, holder),
             room=grant.max_published - self._per_token[holder.token_hash] + own,
             room_in_all=ROUTES_IN_ALL - self.count + holding.count,
             now=self._clock(),
         )  # fmt: skip
         address = _address(base_url)
         answers: list[publishing.PublishedRoute] = []
+        refused: list[tuple[publishing.WantedRoute, NotPublishedError]] = []
         for wanted in message.routes:
             answer = publishing.PublishedRoute(
                 key=wanted.key, host=wanted.host[:HOST_FIELD_BYTES], path=wanted.path[:PREFIX_CHARACTERS], url=""
@@ -164,18 +167,19 @@ class Published:
                 one = offer.take(wanted)
             except NotPublishedError as error:
                 answer.code, answer.error = error.code.value, str(error)
-                self._reports.refuse(holder, wanted, error)
+                refused.append((wanted, error))
             else:
                 answer.host, answer.path = one.host, one.path
                 answer.url = address.format(one.host) + one.path
                 self._reports.granted(holder, wanted)
             answers.append(answer)
+        self._reports.refuse(holder, refused)
         self._take_over(holding, holder, message.name_seed, watch)
         self._replace(holding, offer.hosts, "its agent took it back")
         return publishing.Published(routes=answers)
 
     def link_gone(self, holder: Holder, now: float) -> None:
-        """The link is over: its routes linger, unless another link of the agent has them already. Idempotent."""
+        """The link has ended: its routes linger, unless another link of the agent already has them. Idempotent."""
         holding = self._holdings.get(holder.key)
         if holding is not None and holding.holder.link_name == holder.link_name and holding.gone_at is None:
             holding.gone_at, holding.watch = now, None
@@ -184,13 +188,13 @@ class Published:
     # --- for the gateway
 
     def apply(self, settings: Settings) -> None:
-        """Use other settings from now on: the policy, and what tokens cover. Costs next to nothing at once."""
+        """Use other settings from now on: the policy, and what tokens cover. Cheap: hosts are looked at again later."""
         self._settings = settings
         self._patterns = None
         self._stale.mark(self._hosts)
 
     def tick(self, now: float) -> None:
-        """Remove what has lingered, a limited number at once."""
+        """Remove routes that have lingered long enough, a limited number at a time."""
         for _ in range(_HOLDINGS_PER_TICK):
             holding = next(iter(self._gone.values()), None)
             if holding is None or holding.gone_at is None or now < holding.gone_at + LINGER_SECONDS:
@@ -199,8 +203,8 @@ class Published:
 
     # --- decisions
 
-    def _taken(self, host: str, holding: Holding, holder: Holder, seed: str) -> str | None:
-        """Who else has a host, in words for the operator. None: this agent has it, or may have it."""
+    def _taken(self, host: str, holding: HeldRoutes, holder: Holder, seed: str) -> str | None:
+        """Who else has a host, in words for the operator. None: this agent has it or may have it."""
         of_file = self._settings.routes.of_host(host)
         if of_file is not None:
             return f"the file routes {of_file[0].host}"
@@ -215,7 +219,15 @@ class Published:
                 return f"cluster {cluster} has registered {name}"
         return None
 
-    def _covers(self, holding: Holding, host: str) -> bool:
+    def _freed(self, host: str, holding: HeldRoutes, holder: Holder) -> tuple[int, int]:
+        """How many routes of a host that this agent may have go when it has them: of its token, and of all."""
+        other = self._hosts.get(host)
+        if other is None or other is holding:
+            return 0, 0
+        routes = len(other.hosts[host])
+        return routes if other.holder.token_hash == holder.token_hash else 0, routes
+
+    def _covers(self, holding: HeldRoutes, host: str) -> bool:
         """Whether the holder's token covers a host now."""
         holder = holding.holder
         grant = self._settings.grants.get(holder.token_hash)
@@ -225,7 +237,7 @@ class Published:
 
     # --- changes
 
-    def _take_over(self, holding: Holding, holder: Holder, seed: str, watch: Watch | None) -> None:
+    def _take_over(self, holding: HeldRoutes, holder: Holder, seed: str, watch: Watch | None) -> None:
         """The holder's routes are this link's from now on."""
         if holding.holder.token_hash != holder.token_hash:
             self._add(holding.holder, -holding.count)
@@ -233,13 +245,13 @@ class Published:
         holding.holder, holding.seed, holding.watch, holding.gone_at = holder, seed, watch, None
         self._gone.pop(holder.key, None)
 
-    def _replace(self, holding: Holding, hosts: Hosts, why: str) -> None:
+    def _replace(self, holding: HeldRoutes, hosts: Hosts, why: str) -> None:
         """A holder has these routes and no others."""
         old, holder = holding.hosts, holding.holder
-        for host in hosts:
-            other = self._hosts.get(host)
-            if other is not None and other is not holding:  # it is away, or its token does not cover the host any more
-                left = {name: paths for name, paths in other.hosts.items() if name != host}
+        others = {self._hosts.get(host): None for host in hosts}  # in this order
+        for other in others:
+            if other is not None and other is not holding:  # it is away, or its token does not cover the hosts any more
+                left = {name: paths for name, paths in other.hosts.items() if name not in hosts}
                 self._replace(other, left, f"{holder} took it over")
         gone = [one for one in holding if one.path not in hosts.get(one.host, ())]
         changed = [
@@ -254,10 +266,10 @@ class Published:
         for host in old:
             if host not in hosts:
                 del self._hosts[host]
-                self.lately.put(host, Unpublished(holder, self._clock(), why))
+                self.unpublished.put(host, Unpublished(holder, self._clock(), why))
         for host in hosts:
             self._hosts[host] = holding
-            self.lately.forget(host)
+            self.unpublished.forget(host)
         if hosts:
             self._holdings[holder.key] = holding
         else:
@@ -277,7 +289,7 @@ class Published:
         _add(self._per_cluster, holder.cluster, routes)
 
     def _refresh(self, host: str) -> None:
-        """What is known of a host has changed, or what its token covers."""
+        """Decide again what is served at a host: its routes have changed, or what its token covers."""
         self._stale.pop(host, None)
         holding = self._hosts.get(host)
         if holding is None or not self._covers(holding, host):

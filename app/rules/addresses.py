@@ -1,7 +1,7 @@
-"""Two addresses of one service, the public one and its own: what names the one is made to name the other.
+"""Two addresses of one service, the public one and its own: makes texts that name the one name the other.
 
-Texts that name neither stay as they are, and so does what cannot be read. Nothing that is made here begins with two
-slashes: a browser would take what follows them for a host.
+Texts that name neither, or that cannot be read, stay as they are. Nothing made here begins with two slashes: a browser
+would take what follows them for a host.
 """
 
 import re
@@ -51,7 +51,7 @@ def url_moved(url: bytes, here: Address, there: Address) -> bytes:
 
 
 def referer_moved(url: bytes, here: Address, there: Address) -> bytes:
-    """The same for the page that a request comes from. One beside the base is told by its origin alone."""
+    """The same for the page that a request comes from. A page outside the base is cut to its origin."""
     found = _URL.fullmatch(url)
     if found is None or not _is_of(found, here):
         return url
@@ -62,7 +62,7 @@ def referer_moved(url: bytes, here: Address, there: Address) -> bytes:
 def path_moved(path: bytes, here: bytes, there: bytes) -> bytes | None:
     """A path, with what follows it, below the base `there` in place of `here`. None: it is not below `here`.
 
-    Slashes after a base that goes, without another, become one.
+    If the base is removed and nothing replaces it, several slashes after it become one.
 
     >>> path_moved(b"/app/x?y", b"/app", b"/base"), path_moved(b"/app", b"/app", b"")
     (b'/base/x?y', b'/')

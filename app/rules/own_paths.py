@@ -1,6 +1,6 @@
-"""The paths of the endpoints that agents and health checks ask, for those who serve them and for those who explain.
+"""The paths of our endpoints for agents and health checks: for the code that serves them and the code that explains.
 
-A path of our own counts on a control host only, but for the health checks, which answer on any host that nobody routes.
+They count on control hosts only, except for the health checks, which answer on any host that nobody routes.
 """
 
 import re

@@ -6,6 +6,8 @@ from urllib.parse import unquote_to_bytes
 
 _PREFIX: Final = re.compile(r"/|(/(?!\.\.?(/|$))[A-Za-z0-9._~!$&'()*+,;=:@-]+)+/?")
 """No empty segments, no dot segments, no escapes."""
+PREFIX_CHARACTERS: Final = 1024
+"""The longest prefix of a route of an agent, or of a rewrite: enough for any ingress controller, and small."""
 _DECODINGS: Final = 2
 _DOT_SEGMENT: Final = re.compile(rb"[/\\]\.\.?(?:[/\\;]|\Z)")
 """RFC 3986 section 3.3. Some services read a backslash as a slash, and drop what follows a semicolon."""

@@ -1,7 +1,8 @@
-"""What a route changes of addresses on the way to its service and back: one frozen `Rewrite` per route that does.
+"""How a route changes addresses on the way to its service and back: one frozen `Rewrite` for each route that does.
 
 A service that was written for one address (a development server, say) sees that address, and its clients see the
-route's. Here is what is wanted, whether it is valid, and what is refused for it; `app/public/rewriting.py` does it.
+route's. This file says what is wanted, whether it is valid, and which requests are refused for it;
+`app/public/rewriting.py` does it.
 """
 
 import re
@@ -12,14 +13,13 @@ from typing import Final, Self
 
 from . import problems
 from .addresses import path_moved
-from .paths import has_dot_segments, is_prefix
+from .paths import PREFIX_CHARACTERS, has_dot_segments, is_prefix
 from .problems import Problem
 from .request import Request
 
 _NAME: Final = r"[A-Za-z0-9_](?:[-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?"
 _HOST: Final = re.compile(rf"(?:{_NAME}(?:\.{_NAME})*\.?|\[(?P<six>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{{1,5}}))?")
 _HOST_CHARACTERS: Final = 253 + len(".:65535")
-_PREFIX_CHARACTERS: Final = 1024
 _SHOWN_CHARACTERS: Final = 80
 
 
@@ -77,7 +77,7 @@ class Rewrite:
         return moved
 
     def refusal(self, request: Request) -> Problem | None:
-        """Why a request of this route is not carried: by http where https is wanted, or a path not safe to change."""
+        """Why a request of this route is not carried: it came by http, or its path is unsafe to change."""
         if self.https_redirect and request.scheme == "http" and request.path != b"*":
             return problems.HTTPS_REDIRECT
         if not self.changes_paths:
@@ -126,14 +126,16 @@ def _wrong_strip_prefix(path: str) -> str:
     """Why the path of a route cannot be stripped. Empty: it can."""
     if path.rstrip("/"):
         return ""
-    return f"the route's path is {path}, so there is nothing to strip; give the route a path like /app, or drop this"
+    return (
+        f"the route's path is {path}, so there is nothing to strip; give the route a path like /app, or leave this out"
+    )
 
 
 def _wrong_add_prefix(prefix: str) -> str:
     """What is wrong with this prefix that is put in front. Empty: it is valid."""
     if prefix == "/":
-        return '"/" adds nothing; write a prefix like /base, or drop this'
-    if len(prefix) <= _PREFIX_CHARACTERS and is_prefix(prefix):
+        return '"/" adds nothing; write a prefix like /base, or leave this out'
+    if len(prefix) <= PREFIX_CHARACTERS and is_prefix(prefix):
         return ""
     return f"{_shown(prefix)} is not valid; write a prefix like /base"
 

@@ -106,9 +106,12 @@ class AgentHandshake(Upgraded[AgentChannel]):
             socket.read_paused = False
             if not socket.transport.is_closing():
                 socket.transport.resume_reading()
-        if isinstance(message, AgentLeftError):
+        if not isinstance(message, AgentLeftError):
+            return message
+        try:
             raise message
-        return message
+        finally:
+            del message  # else the error and this frame are a circle
 
     async def send(self, message: str | bytes, /) -> None:
         """Send one message. Raises OSError once the agent is gone."""

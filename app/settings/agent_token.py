@@ -1,8 +1,8 @@
 """`agent_token_file` and `publish_hosts`: what a gateway without a `[[agents]]` entry grants.
 
 One token, in a file of its own, for agents of the cluster `default` that may publish these hosts. `tunnel-gateway
-serve` makes the file if there is none, with a random token and mode 0600. Nothing else writes it, and a file that is
-there is never changed.
+serve` makes the file if there is none, with a random token and mode 0600. Nothing else writes it, and a file that
+exists is never changed.
 """
 
 import os
@@ -39,7 +39,7 @@ def new_token() -> str:
 def make(file: Path) -> str:
     """Write a new token into a file that only its owner reads, and return it. Raises OSError.
 
-    Whoever looks finds the whole file or none. Of two that make it at once, both return the token of the one that was
+    A reader finds the whole file or none. If two processes make it at once, both return the token of the one that was
     first.
     """
     token = new_token()
@@ -63,9 +63,13 @@ def publish_hosts(keys: File, control_hosts: Collection[str], faults: Faults) ->
         for index, value in enumerate(named)
     ]
     if keys.agent_token_file is UNSET and named and _FILE not in faults:
-        faults.add(WrongKeyError(_HOSTS, "needs agent_token_file: the token of those who may publish there"))
+        faults.add(
+            WrongKeyError(
+                _HOSTS, "needs agent_token_file (--agent-token-file): the token of those who may publish there"
+            )
+        )
     if keys.agent_token_file is not UNSET and not named and _HOSTS not in faults:
-        text = 'needs publish_hosts: where its bearers may publish, such as "*.dev.example.com"'
+        text = 'needs publish_hosts (--publish-host): hosts to publish, like "*.dev.example.com"'
         faults.add(WrongKeyError(_FILE, text))
     return tuple(dict.fromkeys(host for host in checked if host is not None))
 

@@ -108,6 +108,8 @@ def origin(value: str, path: KeyPath) -> str:
 
 def _hint(value: str) -> str:
     """What to write in place of this pattern, where it can be told. Empty: it cannot."""
+    if len(value) > HOST_FIELD_BYTES:
+        return ""
     authority = re.split(r"[/?#]", value.strip().lower().rpartition("://")[2])[0].rpartition("@")[2]
     host = normalise_host(authority)
     if host != normalise_host(value) and len(host) <= HOST_CHARACTERS and _HOST.fullmatch(host):

@@ -1,20 +1,16 @@
 """JupyterLab: a notebook is opened and a cell is run, over the WebSocket to its kernel."""
 
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.browser.conftest import Publish, Visit
-from tests.system.applications import WHOLE, cache_folder, locked
+from tests.system.applications import from_pip
 from tests.system.harness import free_port
 from tests.system.process import Processes
 
 REQUIREMENTS = Path(__file__).with_name("jupyterlab_requirements.txt")
-INSTALL_SECONDS = 300
 TOKEN = "token-of-the-notebook"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 CELL = {
@@ -27,19 +23,7 @@ NOTEBOOK = {"cells": [CELL], "metadata": {"kernelspec": KERNEL}, "nbformat": 4, 
 @pytest.fixture(scope="module")
 def jupyterlab() -> Path:
     """A folder with JupyterLab and what the environment of the tests lacks for it."""
-    folder = cache_folder() / f"jupyterlab-{sys.version_info.major}.{sys.version_info.minor}"
-    with locked(cache_folder() / "jupyterlab.lock"):
-        if not (folder / WHOLE).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            done = subprocess.run(
-                [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--require-hashes", "--target", str(folder),
-                 "-r", str(REQUIREMENTS)],
-                capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False,
-            )  # fmt: skip
-            if done.returncode != 0:
-                pytest.skip(f"JupyterLab cannot be had: {done.stderr.strip()[-500:]}")
-            (folder / WHOLE).touch()
-    return folder
+    return from_pip("jupyterlab", REQUIREMENTS, "--no-deps")
 
 
 def test_a_cell_runs(processes: Processes, jupyterlab: Path, publish: Publish, visit: Visit, tmp_path: Path) -> None:

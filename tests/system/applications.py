@@ -1,8 +1,8 @@
 """Applications that others wrote, started as they are: installed once per machine, outside the checkout.
 
-What comes from npm is kept below the user's cache folder (XDG_CACHE_HOME), one folder per version,
-installed under a lock and marked as whole at the end. A test is skipped, with the reason, where Node or the
-packages cannot be had.
+What comes from npm or pip is kept below the user's cache folder (XDG_CACHE_HOME), one folder per version, installed
+under a lock and marked as whole at the end. A test is skipped, with the reason, where Node or the packages cannot be
+had.
 """
 
 import fcntl
@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,8 +74,8 @@ def npm(folder: Path, *arguments: str) -> None:
 
 
 @functools.cache
-def from_npm(source: Path) -> Path:
-    """A copy of this folder in the cache, with the packages of its lock file installed."""
+def from_npm(source: Path, command: str = "ci") -> Path:
+    """A copy of this folder's files in the cache, with the packages of its lock file installed by `npm COMMAND`."""
     files = sorted(path for path in source.iterdir() if path.is_file())
     digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
     name = json.loads((source / "package.json").read_text(encoding="utf-8"))["name"]
@@ -84,7 +85,28 @@ def from_npm(source: Path) -> Path:
             folder.mkdir(exist_ok=True)
             for path in files:
                 shutil.copy(path, folder)
-            npm(folder, "ci")
+            npm(folder, command)
+            (folder / WHOLE).touch()
+    return folder
+
+
+def from_pip(name: str, requirements: Path, *options: str) -> Path:
+    """A folder in the cache with the packages of a requirements file. Skips where they cannot be had."""
+    digest = hashlib.sha256(f"{sys.version}\0{requirements.read_text(encoding='utf-8')}".encode()).hexdigest()[:16]
+    folder = cache_folder() / f"{name}-{digest}"
+    with locked(cache_folder() / f"{name}.lock"):
+        if not (folder / WHOLE).exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            install = [sys.executable, "-m", "pip", "install", "-q", "--require-hashes", *options]
+            done = subprocess.run(
+                [*install, "--target", str(folder), "-r", str(requirements)],
+                capture_output=True,
+                text=True,
+                timeout=INSTALL_SECONDS,
+                check=False,
+            )
+            if done.returncode != 0:
+                pytest.skip(f"{name} cannot be had: {done.stderr.strip()[-500:]}")
             (folder / WHOLE).touch()
     return folder
 

@@ -4,20 +4,15 @@ Packages are kept as those of `applications.py` are. Each server works in a copy
 """
 
 import functools
-import hashlib
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from tests.system.applications import WHOLE, cache_folder, locked, node, npm
+from tests.system.applications import from_npm, from_pip, node
 from tests.system.harness import free_port
 from tests.system.process import Processes
 
 APPS = Path(__file__).parent / "dev_apps"
-INSTALL_SECONDS = 300
 COMPILE_SECONDS = 120
 
 
@@ -25,36 +20,14 @@ COMPILE_SECONDS = 120
 def packages(name: str) -> Path:
     """The `node_modules` of this application, installed from its lock file."""
     node()
-    files = [APPS / name / file for file in ("package.json", "package-lock.json")]
-    digest = hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
-    folder = cache_folder() / f"{name}-{digest}"
-    with locked(cache_folder() / f"{name}.lock"):
-        if not (folder / WHOLE).exists():
-            folder.mkdir(exist_ok=True)
-            for path in files:
-                shutil.copy(path, folder)
-            npm(folder, "install")  # `ci` refuses Vite's lock file: it lacks an optional package that nobody can get
-            (folder / WHOLE).touch()
-    return folder / "node_modules"
+    # `ci` refuses Vite's lock file: it lacks an optional package that nobody can get.
+    return from_npm(APPS / name, "install") / "node_modules"
 
 
 @functools.cache
 def django_packages() -> Path:
     """The folder with Django. Skips where it cannot be had."""
-    requirements = APPS / "django" / "requirements.txt"
-    folder = cache_folder() / f"django-{hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]}"
-    with locked(cache_folder() / "django.lock"):
-        if not (folder / WHOLE).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            done = subprocess.run(
-                [sys.executable, "-m", "pip", "install", "-q", "--require-hashes", "--target", str(folder), "-r",
-                 str(requirements)],
-                capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False,
-            )  # fmt: skip
-            if done.returncode != 0:
-                pytest.skip(f"Django cannot be had: {done.stderr.strip()[-500:]}")
-            (folder / WHOLE).touch()
-    return folder
+    return from_pip("django", APPS / "django" / "requirements.txt")
 
 
 def copied(name: str, folder: Path) -> Path:

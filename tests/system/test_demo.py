@@ -97,7 +97,7 @@ def watching(url: str) -> Iterator[RawClient]:
 
 def seconds_of(demo: Demo) -> float:
     """How long its end took, as it says."""
-    return float(demo.process.wait_line("all has ended, after ").split()[-2])
+    return float(demo.process.wait_line("everything has stopped, after ").split()[-2])
 
 
 def test_all_its_states_while_npm_hangs_then_ctrl_c(processes: Processes, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_all_its_states_while_npm_hangs_then_ctrl_c(processes: Processes, tmp_pa
     assert get(chat).body == (ROOT / "app" / "demo" / "chat.html").read_bytes()
     page = get(demo.url(INDEX)).body.decode()
     assert f'<a href="{chat}">Chat (Socket.IO)</a><td class="ready">ready' in page
-    assert demo.has_state("page kuma", "starting").startswith("npm downloads and compiles it")
+    assert demo.has_state("page kuma", "starting").startswith("npm is downloading and compiling it")
 
     with watching(demo.url(INDEX)) as events:
         events.read_until(b'class=\\"ready\\">ready')
@@ -116,7 +116,7 @@ def test_all_its_states_while_npm_hangs_then_ctrl_c(processes: Processes, tmp_pa
         events.read_until(b'class=\\"down\\">down')
         demo.process.wait_line("chat was ended by SIGKILL: starting it again")
         demo.process.wait_line(
-            f"Chat (Socket.IO) is down: chat was ended by SIGKILL. A line follows when {chat} works again"
+            f"Chat (Socket.IO) is down: chat was ended by SIGKILL. A line will follow when {chat} works again"
         )
         assert demo.url("Chat (Socket.IO) works again: ") == chat
         assert get(chat).status == 200
@@ -124,7 +124,7 @@ def test_all_its_states_while_npm_hangs_then_ctrl_c(processes: Processes, tmp_pa
         group = demo.group()
         demo.process.popen.send_signal(signal.SIGINT)
         demo.ends(group)
-    demo.process.wait_line("Ctrl-C: ending all that runs")
+    demo.process.wait_line("Ctrl-C: stopping everything")
     killed = [line for line in demo.process.output() if "did not end by itself" in line]
     assert len(killed) <= 1  # npm, with what it started
     assert all("npm did not end" in line for line in killed)
@@ -159,7 +159,7 @@ def test_a_second_demo_names_the_first_whose_kill_9_leaves_nothing(processes: Pr
     group = second.group()
     second.process.popen.send_signal(signal.SIGHUP)
     second.ends(group)
-    second.process.wait_line("the terminal has gone: ending all that runs")
+    second.process.wait_line("the terminal was closed: stopping everything")
 
 
 @pytest.mark.slow
@@ -184,7 +184,7 @@ def test_two_at_the_same_moment_show_each_its_own_pages(processes: Processes, tm
         ("are starting", [signal.SIGINT]),
         ("are starting", [signal.SIGTERM, signal.SIGINT]),
         ("ready: http", [signal.SIGINT, signal.SIGINT]),
-        ("npm downloads and compiles it", [signal.SIGINT, signal.SIGINT, signal.SIGINT]),
+        ("npm is downloading and compiling it", [signal.SIGINT, signal.SIGINT, signal.SIGINT]),
     ],
     ids=["starting", "starting, twice", "gateway, twice", "npm, three times"],
 )
@@ -195,7 +195,7 @@ def test_ctrl_c_at_any_moment(processes: Processes, tmp_path: Path, line: str, s
     for number in signals:
         demo.process.popen.send_signal(number)
     demo.ends(group)
-    assert "all has ended, after " in demo.process.output()[-1]
+    assert "everything has stopped, after " in demo.process.output()[-1]
     assert not any("Traceback" in each for each in demo.process.output())
 
 
@@ -209,7 +209,7 @@ def test_ctrl_c_before_anything_was_started(processes: Processes, tmp_path: Path
     )
     demo.process.popen.send_signal(number)
     assert demo.process.wait_end() == 0
-    assert "ended" in demo.process.output()[-1]
+    assert "stopped" in demo.process.output()[-1]
     assert not any("Traceback" in each for each in demo.process.output())
 
 
@@ -223,11 +223,11 @@ def test_a_disk_that_takes_nothing(processes: Processes) -> None:
 
 def test_without_its_guard_it_does_not_go_on(processes: Processes, tmp_path: Path) -> None:
     demo = Demo(processes, tmp_path)
-    demo.process.wait_line("npm downloads and compiles it")
+    demo.process.wait_line("npm is downloading and compiling it")
     group = demo.group()
     psutil.Process(group).kill()
     demo.ends(group, 1)
-    demo.process.wait_line("the guard of the processes was killed: ending all that runs")
+    demo.process.wait_line("the guard process was killed: stopping everything")
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ async def test_the_same_command_takes_over_and_the_first_one_ends(
     assert address(second, port) == url
     assert await asyncio.to_thread(first.wait_end) == 1
     assert first.output()[-1] == (
-        "tunnel-agent: another tunnel-agent of this user publishes the same now, and has taken this one's place"
+        "tunnel-agent: another tunnel-agent of this user has taken over: it publishes the same"
     )
     for _ in range(3):
         async with http.get(f"{url}small?n=1") as answer:

@@ -59,7 +59,8 @@ async def test_two_agents_want_one_host(stack: Publishing, http: aiohttp.ClientS
     url = address(first, port)
     newest = asked(stack, "/-/events")["next"]
     second = publish(stack, "1", str(port), "--host", f"two.{WILDCARD}", "--host", host, home="second")
-    assert refused(second) == [f"tunnel-agent: http://localhost:{port} is not published: {host} is taken"]
+    why = f"{host} is taken; name another host"
+    assert refused(second) == [f"tunnel-agent: http://localhost:{port} is not published: {why}"]
     assert await got(http, f"{url}small?n=1") == (200, b"small 1")
     assert (await got(http, url.replace("one", "two")))[0] == 404  # it was not half published
     (event,) = rejected(stack, newest)

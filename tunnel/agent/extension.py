@@ -1,7 +1,6 @@
 """A named extension of the protocol, as the links to one gateway use it.
 
-It lives longer than a link: the keeper hands the same one to each, one link after the other. All plain calls on the
-event loop.
+It outlives its links: the keeper passes the same one to each link in turn. All calls are plain calls on the event loop.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ class Say(Protocol):
     """Sends a message on the link."""
 
     def __call__(self, kind: str, payload: msgspec.Struct, request_id: str | None = None, /) -> bool:
-        """False: it was left out, for the gateway does not accept one that is so long."""
+        """False: it was not sent, because it is longer than the gateway accepts."""
 
 
 class Extension(Protocol):
@@ -28,7 +27,7 @@ class Extension(Protocol):
         """Its name among the features of `register`."""
 
     def registered(self, success: RegisterSuccess) -> None:
-        """The gateway took the agent; nothing was acknowledged yet.
+        """The gateway has registered the agent; its hello is not acknowledged yet.
 
         Raises `control.DialogueError` if the gateway lacks the extension: the link then never serves.
         """
@@ -37,7 +36,7 @@ class Extension(Protocol):
         """The link serves."""
 
     def received(self, envelope: Envelope) -> bool:
-        """A message that the link and its carrier have no use for, or an `error`. False: nor has the extension.
+        """Take a message that neither the link nor its carrier knows, or an `error`. False: it is not the extension's.
 
         Raises MessageError for one that cannot be understood and is skipped.
         """
@@ -47,7 +46,7 @@ class Extension(Protocol):
 
 
 class Extensions(Protocol):
-    """What a whole process does with its links beyond serving."""
+    """The extensions of a whole process."""
 
     @property
     def each(self) -> Sequence[Extension]:
@@ -57,4 +56,4 @@ class Extensions(Protocol):
         """The gateways are about to be dialled. `stop` ends the process; `round_trip` is that of a link, in seconds."""
 
     def leave(self) -> None:
-        """The process is about to end: nothing was closed yet."""
+        """The process is about to end; nothing is closed yet."""

@@ -24,7 +24,7 @@ def given(source: Source, user_file: Path | None) -> tuple[GatewayAddress, ...]:
     if not gateways:
         raise SettingsError(
             "--gateway (AGENT_GATEWAY): is required; for example https://gateway.example.com "
-            "(`tunnel-agent login` keeps it, with the token)"
+            "(`tunnel-agent login` saves it with the token)"
         )
     if len({gateway.url for gateway in gateways}) < len(gateways):
         raise SettingsError("--gateway (AGENT_GATEWAY): the same URL is given twice")

@@ -1,7 +1,7 @@
-"""`tunnel-agent login` keeps a gateway and its token in the user's settings; `logout` takes the token out again.
+"""`tunnel-agent login` saves a gateway and its token in the user's settings; `logout` removes the token.
 
-The token comes from a file, from standard input, or from a person who types it without seeing it; never from the
-command line, and it is never shown. What the gateway does not take is not kept, unless nobody is to try.
+The token comes from a file, from standard input, or from a prompt without echo; never from the command line, and it is
+never shown. A token that the gateway does not accept is not saved, unless the user asked not to try it.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ _MOST_CHARACTERS = 8_192
 
 
 def log_in(login: LoginSettings) -> int:
-    """Try the token, and keep it; the exit status. Raises SettingsError."""
-    user_settings.load(login.file)  # what is wrong with it is said before anybody types a token
+    """Try the token and save it; the exit status. Raises SettingsError."""
+    user_settings.load(login.file)  # report a bad file before anybody types a token
     try:
         text = _token(login)
     except KeyboardInterrupt:
@@ -37,7 +37,7 @@ def log_in(login: LoginSettings) -> int:
         found = asyncio.run(_tried(login, text))
         if failed(found):
             click.echo(shown.as_text([finding for finding in found if finding.verdict is not Verdict.SKIPPED]))
-            _say_aside(f"nothing was written to {login.file}; --no-check keeps the token without trying it")
+            _say_aside(f"nothing was written to {login.file}; --no-check saves the token without trying it")
             return FAILED
         for finding in found:
             if finding.step == "token":
@@ -47,23 +47,23 @@ def log_in(login: LoginSettings) -> int:
     except OSError as error:
         _say_aside(f"{login.file} cannot be written: {error.strerror or type(error).__name__}")
         return FAILED
-    click.echo(f"gateway and token are in {login.file} now")
+    click.echo(f"saved the gateway and the token in {login.file}")
     for variable in login.instead:
-        _say_aside(f"{variable} is set: it is used in place of what is in that file")
+        _say_aside(f"{variable} is set, and is used instead of what that file says")
     return 0
 
 
 def log_out(file: Path | None) -> int:
-    """Take the token out of the user's settings; the exit status. Raises SettingsError."""
+    """Remove the token from the user's settings; the exit status. Raises SettingsError."""
     if file is None or not user_settings.load(file).token:
-        click.echo("there is no token in the user's settings")
+        click.echo("no token is saved")
         return 0
     try:
         user_settings.change(file, token="")
     except OSError as error:
         _say_aside(f"{file} cannot be written: {error.strerror or type(error).__name__}")
         return FAILED
-    click.echo(f"the token is no longer in {file}")
+    click.echo(f"removed the token from {file}")
     return 0
 
 
@@ -86,6 +86,8 @@ def _token(login: LoginSettings) -> str:
             text = sys.stdin.read(_MOST_CHARACTERS)
         except UnicodeDecodeError:
             text = "\0"
+    if not text.strip():
+        raise SettingsError("no token was given: type it when asked, write it to standard input, or use --token-file")
     return token.checked(text.strip(), "the token on standard input")
 
 

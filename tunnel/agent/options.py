@@ -117,19 +117,21 @@ def commands(context: click.Context, /, **given: Text) -> None:
     """Serves a cluster through a tunnel gateway.
 
     Without a command it runs the agent. Each option may be a variable instead: --gateway is AGENT_GATEWAY. `login`
-    keeps gateway and token, so that they can be left out.
+    saves the gateway and the token, so that you can leave both out.
     """
     context.obj = CommandLine("run", given)
 
 
 @commands.command(
     epilog="""\b
-Exit status: 0 after Ctrl-C or SIGTERM; 1 where something cannot be
-published at the start, or another process publishes the same now; 2 wrong
-usage or settings."""
+Exit status: 0 after Ctrl-C or SIGTERM; 1 if something cannot be published
+at the start, or if another process takes over; 2 for wrong usage or
+settings."""
 )
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True, callback=_repeated)
-@_many("--host", metavar="HOST[/PATH]", help="where clients reach it: the n-th --host is the n-th TARGET's")
+@_many(
+    "--host", metavar="HOST[/PATH]", help="where clients reach it; the first --host is for the first TARGET, and so on"
+)
 @_gateway
 @click.option("--token", help="the token (better: --token-file, AGENT_TOKEN or `tunnel-agent login`)")
 @_token_file
@@ -139,21 +141,21 @@ usage or settings."""
     metavar="rewrite|keep|TEXT",
     help="the Host that the service sees: its own (rewrite, the default), the public one (keep) or TEXT",
 )
-@_switch("--strip-prefix", help="take the PATH of --host off the path that the service sees")
-@click.option("--add-prefix", metavar="/PATH", help="put this before the path that the service sees")
-@_switch("--https-redirect", help="send clients that come by http to https")
+@_switch("--strip-prefix", help="remove the PATH of --host from the path that the service sees")
+@click.option("--add-prefix", metavar="/PATH", help="put this in front of the path that the service sees")
+@_switch("--https-redirect", help="redirect clients from http to https")
 @_ca_file
 @_insecure_skip_verify
 @_log_format
 @click.option("--log-level", metavar="LEVEL", help="debug, info, warning (the default) or error")
-@_switch("--json", help="print a JSON object per line: addresses, state and requests")
+@_switch("--json", help="print one JSON object per line: addresses, state and requests")
 @click.pass_context
 def http(context: click.Context, /, **given: Text) -> None:
     """Publish ports through a gateway for as long as this runs.
 
-    TARGET is a port of this machine (5173), or another address: 192.168.1.5:8080, https://localhost:8443, or
-    https+insecure://HOST:PORT, whose certificate is not checked. Without --host the gateway gives it a name, the same
-    each time; "*.dev.example.com" asks for one below that.
+    TARGET is a port of this machine (5173) or another address: 192.168.1.5:8080, https://localhost:8443, or
+    https+insecure://HOST:PORT, which does not check the certificate. Without --host the gateway gives it a name, the
+    same one each time; --host "*.dev.example.com" asks for a name below that domain.
     """
     context.find_root().obj = CommandLine("http", _after(context.obj, given))
 
@@ -188,21 +190,21 @@ def status(context: click.Context, /, **given: Text) -> None:
 @_many(
     "--gateway",
     metavar="URL",
-    help="https:// or http:// URL of the gateway; default: AGENT_GATEWAY, or the one that is kept",
+    help="https:// or http:// URL of the gateway; default: AGENT_GATEWAY, or the saved one",
 )
 @click.option(
-    "--token-file", metavar="FILE", help="file with the token; default: standard input; on a terminal you are asked"
+    "--token-file", metavar="FILE", help="file with the token; default: standard input, or a prompt on a terminal"
 )
 @click.option("--cluster", help="needed if the token is for several clusters")
 @_ca_file
 @_insecure_skip_verify
-@_switch("--no-check", help="keep the token without trying it")
+@_switch("--no-check", help="save the token without trying it")
 @click.pass_context
 def login(context: click.Context, /, **given: Text) -> None:
-    """Keep a gateway and its token in the user's settings.
+    """Save a gateway and its token in your settings.
 
-    Other commands take them from there where no option and no variable gives them. The token is tried first: what the
-    gateway does not take is not kept. Exits with 1 then.
+    Other commands use them unless an option or a variable says otherwise. The token is tried first: if the gateway does
+    not accept it, nothing is saved, and the exit status is 1.
     """
     context.find_root().obj = CommandLine("login", _after(context.obj, given))
 
@@ -210,7 +212,7 @@ def login(context: click.Context, /, **given: Text) -> None:
 @commands.command()
 @click.pass_context
 def logout(context: click.Context, /) -> None:
-    """Remove the token from the user's settings."""
+    """Remove the token from your settings."""
     context.find_root().obj = CommandLine("logout", context.obj.given)
 
 

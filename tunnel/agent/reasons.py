@@ -5,6 +5,7 @@ knows better. Other answers come from whoever stands in front of it, and get our
 each is one printable line.
 """
 
+import socket
 import ssl
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from tunnel.wire.messages import REPLACED
 _IN_FRONT = "what stands in front of the gateway cannot reach it: check that the gateway runs"
 _ELSEWHERE = "it sends us elsewhere, which we do not follow: write the final URL into --gateway"
 _PATH = "check the path of --gateway; a gateway's is /agent, and https://HOST or https://HOST/PREFIX leads there"
+_NO_GATEWAY = "what answers there is no gateway: check the host and the port of --gateway"
 _ADVICE = {
     200: f"what answers there is no gateway, or has something else at this path: {_PATH}",
     301: _ELSEWHERE,
@@ -97,7 +99,7 @@ def of_error(error: Exception, proxy: str | None) -> Reason:
             said, to_do = of_tls(error)
             return Reason(Dial.TLS, f"cannot connect: {said}", to_do)
         case WSError() | OSError():  # a TimeoutError too
-            return Reason(Dial.UNREACHABLE, f"cannot connect: {told(error)}")
+            return Reason(Dial.UNREACHABLE, f"cannot connect: {told(error)}", _to_connect(error))
     return Reason(Dial.FAILED, f"failed: {type(error).__name__}")
 
 
@@ -131,10 +133,17 @@ def told(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+def _to_connect(error: Exception) -> str:
+    """What to do about a connection that could not be made."""
+    if isinstance(error, ConnectionRefusedError):
+        return "check the port of --gateway, and that the gateway runs"
+    return "check the host of --gateway, and DNS" if isinstance(error, socket.gaierror) else ""
+
+
 def _of_answer(error: WSHandshakeError) -> Reason:
     response = error.response
     if response is None:
-        return Reason(Dial.REFUSED, f"no WebSocket handshake: {one_line(str(error))}")
+        return Reason(Dial.REFUSED, f"no WebSocket handshake: {one_line(str(error))}", _NO_GATEWAY)
     status = int(response.status)
     dial = Dial.REVOKED if status == 401 else Dial.REFUSED
     problem = _problem(error.raw_body or b"")

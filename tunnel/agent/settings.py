@@ -163,7 +163,9 @@ def for_login(line: options.CommandLine, environment: Mapping[str, str], hostnam
     if not texts:
         names, texts = f"{file}: gateway", tuple(filter(None, (user_settings.load(file).gateway,)))
     if len(texts) != 1:
-        raise SettingsError("--gateway (AGENT_GATEWAY): login needs one; for example https://gateway.example.com")
+        raise SettingsError(
+            "--gateway (AGENT_GATEWAY): login needs exactly one; for example https://gateway.example.com"
+        )
     (gateway,) = texts
     variables = map(variable_of, ("gateway", "token_file", "token"))
     return LoginSettings(
@@ -194,7 +196,9 @@ def for_publishing(line: options.CommandLine, environment: Mapping[str, str], ho
     source = Source(line.given, environment)
     of_no_use = next((name for name in options.NOT_OF_HTTP if source.given(name)), None)
     if of_no_use is not None:
-        raise SettingsError(f"--{of_no_use.replace('_', '-')}: is of no use with http, which publishes its TARGETs")
+        raise SettingsError(
+            f"--{of_no_use.replace('_', '-')}: has no effect on http, which publishes its TARGETs: leave it out"
+        )
     plan = _plan(source)
     file = user_settings.place(environment)
     addresses = gateways.given(source, file)

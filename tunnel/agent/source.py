@@ -30,7 +30,7 @@ class Source:
         return self._given.get(name) is not None
 
     def option(self, name: str) -> str | None:
-        """The text on the command line, for what has no variable."""
+        """The text on the command line, for an option without a variable."""
         value = self._given.get(name)
         return str(value) if value is not None else None
 

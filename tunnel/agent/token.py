@@ -21,7 +21,7 @@ class Token:
     file: Path | None = None
     user_file: Path | None = None
     gateways: tuple[GatewayAddress, ...] = ()
-    """Who is told it. The one in the user's settings was given for one gateway, and no other is told it."""
+    """Who will get it. A token in the user's settings belongs to one gateway, and no other may get it."""
 
     def read(self) -> str:
         """The token to present now. A file is read each time, so that a new token is used at the next dial.
@@ -34,13 +34,13 @@ class Token:
 
     @property
     def warning(self) -> str:
-        """What is wrong with where it is kept; empty if nothing is."""
+        """What is wrong with its file; empty if nothing is."""
         return user_settings.exposed(self.user_file) if self.user_file is not None else ""
 
     def _of_user(self, file: Path) -> str:
         user = user_settings.load(file)
         if not user.token:
-            msg = f"{_OPTIONS}: one of them is required; or run `tunnel-agent login`, which keeps the token in {file}"
+            msg = f"{_OPTIONS}: one of them is required; or run `tunnel-agent login`, which saves the token in {file}"
             raise SettingsError(msg)
         if user.gateway:
             meant = checked_as(f"{file}: gateway", user.gateway, values.gateway_url).geturl()
@@ -81,7 +81,7 @@ def _in_file(file: Path) -> str:
     try:
         token = decoded(file.read_bytes()).strip()
     except OSError as error:
-        msg = f"{names} {file} cannot be read: {type(error).__name__}"
+        msg = f"{names} {file} cannot be read: {error.strerror or type(error).__name__}"
         raise SettingsError(msg) from None
     except NotTextError as error:
         msg = f"{names} {file} {error}, with one token in it"

@@ -1,8 +1,8 @@
 """The settings file of the user: a gateway, its token, and the seed of the names that gateways give to this machine.
 
-`tunnel-agent login` writes it, and a person may. The token makes it secret: it is written with mode 0600, and no error
-and no repr shows what is in it. Invariants: a reader sees the old file or the new one, never a part; writers wait for
-each other; what was not to be changed stays as it was.
+`tunnel-agent login` writes it, and so may a person. It holds a secret: it is written with mode 0600, and no error and
+no repr shows its values. Invariants: a reader sees the old file or the new one, never a part; writers wait for each
+other; keys that are not changed keep their values.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ _HEAD = "# Settings of tunnel-agent for this user. The token is a secret: keep t
 
 
 class UnreadableError(SettingsError):
-    """There is a file, or may be one, and the system does not let us read it."""
+    """There may be a file, but the system does not let us read it."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,7 +49,7 @@ class UserSettings:
 
 @dataclass(slots=True, frozen=True)
 class NameSeed:
-    """What the names given to this machine come from. `warning`: why it may be another one the next time."""
+    """The seed of the names given to this machine. `warning`: why it may be another one the next time."""
 
     seed: str
     warning: str = ""
@@ -83,7 +83,7 @@ def load(file: Path | None) -> UserSettings:
         raise SettingsError(f"{file} is not valid TOML{_position(error)}") from None
     for key, value in content.items():
         if key not in KEYS:
-            raise SettingsError(f"{file}: {key[:40]!r} is no key of it; its keys are {', '.join(KEYS)}")
+            raise SettingsError(f"{file}: {key[:40]!r} is not a known key; the keys are {', '.join(KEYS)}")
         if not isinstance(value, str) or not (_SEED if key == "name_seed" else _PRINTABLE).fullmatch(value):
             raise SettingsError(f"{file}: {key}: must be {_VALID[key]}")
     return UserSettings(**content)
@@ -103,7 +103,7 @@ def exposed(file: Path) -> str:
 
 
 def change(file: Path, **values: str) -> UserSettings:
-    """Write these keys, and keep the others; an empty value takes its key away. Returns what the file says now.
+    """Write these keys, and keep the others; an empty value removes its key. Returns what the file says now.
 
     Raises SettingsError, and OSError where it cannot be written.
     """
@@ -151,7 +151,7 @@ def _folder_of(file: Path) -> Path:
 
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
-    """While others of this user's agents wait. Without locks (Windows, some network file systems) they do not."""
+    """Other agents of this user wait meanwhile. Without locks (Windows, some network file systems) they do not."""
     if sys.platform == "win32":
         yield
         return
@@ -165,7 +165,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _write(file: Path, settings: UserSettings) -> None:
-    """Through a new file, which takes the place of what a symbolic link leads to."""
+    """Through a new file, which replaces the old one. A symbolic link stays: its target is replaced."""
     file = file.resolve()
     text = _HEAD + "".join(f"{key} = {_quoted(value)}\n" for key, value in asdict(settings).items() if value)
     new = file.with_name(f".{file.name}.{secrets.token_hex(6)}")

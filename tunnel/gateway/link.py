@@ -17,7 +17,7 @@ from itertools import count
 
 import msgspec
 
-from tunnel.errors import LinkLostError, NoAgentError, TunnelError
+from tunnel.errors import LinkLostError, NoAgentError
 from tunnel.gateway.carrier import BrokenRuleError, Carrier
 from tunnel.gateway.figures import NO_FIGURES, Figures
 from tunnel.gateway.pause import Pause
@@ -163,8 +163,7 @@ class Link:
         now = self.clock()
         paused = self._pause.ended(now)
         if paused:
-            # What the agent sent meanwhile has not been read yet.
-            self._heard_at = now
+            self._heard_at = now  # what the agent sent meanwhile has not been read yet
         if self._leave_by is not None and (not self.active or now >= self._leave_by):
             self.close(1012, "drained by the operator")
         if self.state is _JOINING:
@@ -184,9 +183,11 @@ class Link:
         elif due or now - self._pinged_at >= (interval if silent >= interval else interval * _HEARD_INTERVALS):
             self.probe()
 
-    def lost(self, reason: str) -> None:
-        """The WebSocket is gone."""
+    def lost(self, reason: str, *, forget: bool = False) -> None:
+        """The WebSocket is gone. `forget`: let go of the carrier, too, which knows the link: both are freed at once."""
         self._end(reason)
+        if forget:
+            self._carrier = self._speaker = None
 
     # --- the registry's side
 
@@ -384,16 +385,15 @@ class Link:
     def _end(self, reason: str) -> None:
         if self.state is _CLOSED:
             return
-        self.state = _CLOSED
-        self.available = False
+        self.state, self.available = _CLOSED, False
         self._texts.clear()
+        self._yamux = self._otherwise = self.on_publish = None
         if self.close_code is None:
             self._speaker = None
         self._on_closed(self, reason)
         whose = f" of agent {self.agent_id}" if self.agent_id else ""
-        error: TunnelError = LinkLostError(f"{self.name}{whose} ended: {reason}")
         if self._carrier is not None:
-            self._carrier.lost(error)
+            self._carrier.lost(LinkLostError(f"{self.name}{whose} ended: {reason}"))
         self.wake()
 
     def __repr__(self) -> str:

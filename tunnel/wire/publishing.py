@@ -2,8 +2,8 @@
 (tunnel/PROTOCOL.md, section "Publishing").
 
 Only their shapes and bounds: payloads of the envelope of `messages.py`, read by `messages.decode_payload`. An absent
-field has its default; unknown fields are ignored. What a wrong value of a route costs is that route (`Code`); only
-what cannot be read at all costs the message. Whether a token covers a host is decided in the gateway.
+field has its default; unknown fields are ignored. A wrong value in a route refuses that route (`Code`); only a message
+that cannot be read is refused whole. The gateway decides whether a token covers a host.
 """
 
 from enum import StrEnum
@@ -18,7 +18,7 @@ MOST_ROUTES = 100
 """Routes in one `publish`, and so of one link. A message of them has about 40 KiB."""
 
 LEAST_SECONDS = 1.0
-"""Between two `publish` of one link. Of those that come faster only the newest is worked off, when the second is over.
+"""Between two `publish` of one link. Of those that come faster only the newest is handled, when the second is over.
 One costs the gateway up to 3 ms."""
 
 MOST_ROWS = 100

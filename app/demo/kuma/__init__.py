@@ -66,7 +66,7 @@ def _install(cache: Path, say: Callable[[str], None]) -> Path:
             for path in files:
                 shutil.copy(path, folder)
             _check_network(folder, say)
-            say("npm downloads and compiles it (a minute or two the first time)")
+            say("npm is downloading and compiling it (a minute or two the first time)")
             status, errors = run(["ci"], folder)
             if status != 0:
                 raise KumaError(reason_of(status, errors))
@@ -80,7 +80,7 @@ def _install(cache: Path, say: Callable[[str], None]) -> Path:
 
 def _check_network(folder: Path, say: Callable[[str], None]) -> None:
     """Ask for one package: without a network `npm ci` asks for all of them, for minutes. Raises KumaError."""
-    say(f"npm asks its registry, for {NETWORK_SECONDS:g} s at most")
+    say(f"asking the npm registry ({NETWORK_SECONDS:g} s at most)")
     try:
         status, errors = run(["view", "uptime-kuma", "name"], folder, seconds=NETWORK_SECONDS)
     except LateError:
@@ -126,6 +126,6 @@ def _locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("it waits for another program that is installing it")
+            say("waiting for another program that is installing it")
             fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -136,7 +136,7 @@ class KumaPart:
 
     async def _install(self) -> Path:
         """The program's folder. Raises KumaError, or OSError if the installation cannot be started."""
-        self._step = "looking whether it is installed"
+        self._step = "checking whether it is installed"
         child = await self._scene.children.start("npm", [sys.executable, "-m", __package__ or ""], self._hear)
         status = await self._until_over(child)
         word, _, text = self._result.partition(" ")

@@ -35,7 +35,7 @@ def why_no_route(gateway: Gateway, host: str, path: bytes) -> Cause:
     for known in [one for name in names for one in of_agents(gateway, name) if _takes(one, path)]:
         if (cause := _why_not_served(gateway, host, known)) is not None:
             return cause
-    gone = gateway.published.lately.of(host)
+    gone = gateway.published.unpublished.of(host)
     if gone is not None:
         when = moment(gateway.in_wall_clock(gone.at))
         return Cause(Label.UNPUBLISHED, f"{_agent(gone.holder)} published {host} until {when}: {gone.why}")

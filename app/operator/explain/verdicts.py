@@ -41,7 +41,8 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
     Label.OURS: Verdict("the gateway itself answers there; no service gets the request", ""),
     Label.NO_SUCH_HOST: Verdict(
         "nothing is published at this host",
-        f"Compare the host with those below. To publish it, add a [[routes]] entry. {_ROUTES}",
+        "Compare the host with those below. To publish it, add a [[routes]] entry, or run tunnel-agent http with a "
+        f"token that covers it. {_ROUTES}",
     ),
     Label.WRONG_PATH: Verdict(
         "the host is published, but no prefix fits the path", "Compare the path with the prefixes of the host's routes."

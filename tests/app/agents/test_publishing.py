@@ -8,6 +8,7 @@ import pytest
 
 from app.agents.publishing import Publishing
 from app.asgi.reading import read_scope
+from app.node.turns import Turns
 from app.rules.routes import Route, RouteTable
 from app.settings import token_hash
 from tests.app.agents.dial import Dial, text
@@ -130,6 +131,36 @@ async def test_a_message_that_cannot_be_read_changes_nothing_and_the_link_goes_o
 
 
 @dialogue
+async def test_where_many_publish_at_once_they_take_turns():
+    async with stage() as s:
+        spent = 0.0
+
+        def clock() -> float:  # each look takes 10 ms, and so does each message
+            nonlocal spent
+            spent += 0.01
+            return asyncio.get_running_loop().time() + spent
+
+        s.gateway.turns = Turns(clock)
+        publishers = [await Publisher(s, agent_id=f"p{number}").register() for number in range(5)]
+        for number, publisher in enumerate(publishers):
+            await publisher.publish(route(f"h{number}.dev.test"))
+        assert publishers[0].hosts() == ["h0.dev.test"]
+        await publishers[1].publish(route("newest.dev.test"))
+        await publishers[2].go()  # what it said last still counts
+        assert sorted(publishers[0].hosts()) == ["h0.dev.test", "h2.dev.test"]
+        await asyncio.sleep(1)
+        assert sorted(publishers[0].hosts()) == [
+            "h0.dev.test",
+            *(f"h{n}.dev.test" for n in (2, 3, 4)),
+            "newest.dev.test",
+        ]
+        assert [len(publisher.answers()) for publisher in publishers] == [1, 1, 0, 1, 1]
+        for publisher in publishers[:2] + publishers[3:]:
+            await publisher.go()
+        assert repr(s.gateway.turns) == "<Turns 0 waiting>"
+
+
+@dialogue
 async def test_of_those_that_come_within_a_second_the_newest_counts_a_second_later():
     async with stage() as s:
         publisher = await Publisher(s).register()
@@ -233,7 +264,11 @@ async def test_another_publisher_is_refused_the_host_and_not_told_whose_it_is():
         await first.publish(route())
         await second.publish(route())
         (answer,) = second.answers()[0][1]["routes"]
-        assert (answer["code"], answer["error"], answer["url"]) == ("host_taken", f"{HOST} is taken", "")
+        assert (answer["code"], answer["error"], answer["url"]) == (
+            "host_taken",
+            f"{HOST} is taken; name another host",
+            "",
+        )
         await first.go()
         await second.go()
 

@@ -349,7 +349,7 @@ def test_an_older_gateway(arguments: tuple[str, ...], script: Script, ran: Run):
     told = ran(*arguments)
     assert (told.status, told.out) == (1, "")
     assert "answered 404: There is nothing here; there is no /-/" in told.err
-    assert "the gateway is older than this program" in told.err
+    assert "start the gateway with an admin token" in told.err
 
 
 @pytest.mark.parametrize(

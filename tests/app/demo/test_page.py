@@ -80,7 +80,7 @@ async def test_it_is_taken_back_when_a_program_ends_and_announced_again_after_an
     assert kept.state is State.DOWN
     assert kept.board["page chat"].words == "agent ended with status 3"
     assert kept.said_of_the_page()[-1] == (
-        f"demo: Chat is down: agent ended with status 3. A line follows when {URL} works again"
+        f"demo: Chat is down: agent ended with status 3. A line will follow when {URL} works again"
     )
     await asyncio.sleep(5)
     assert kept.state is State.DOWN

@@ -54,7 +54,7 @@ async def test_one_that_ends_again_and_again_is_given_up():
     assert kept.program.is_given_up
     assert kept.state is State.FAILED
     assert kept.console.said[-1] == (
-        "demo: chat was ended by SIGKILL; it has ended 3 times within a minute and is given up"
+        "demo: chat was ended by SIGKILL; it ended 3 times within a minute and is given up"
     )
     assert len(kept.children.started) == MOST_ENDS
 

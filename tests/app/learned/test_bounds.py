@@ -42,7 +42,7 @@ class Short:
 )  # fmt: skip
 def test_no_expression_sees_what_is_too_long(changed: dict[str, str], monkeypatch: pytest.MonkeyPatch):
     host = Short(hosts._HOST, HOST_FIELD_BYTES)
-    prefix, label = Short(paths._PREFIX, claims.PREFIX_CHARACTERS), Short(targets._LABEL, 63)
+    prefix, label = Short(paths._PREFIX, paths.PREFIX_CHARACTERS), Short(targets._LABEL, 63)
     monkeypatch.setattr(hosts, "_HOST", host)
     monkeypatch.setattr(paths, "_PREFIX", prefix)
     monkeypatch.setattr(targets, "_LABEL", label)

@@ -4,7 +4,8 @@ import pytest
 
 from app.learned import Claim, ClaimError, Fault, bodies
 from app.learned.bodies import Named, Text, named_by_register, named_by_sync
-from app.learned.claims import PREFIX_CHARACTERS, checked, checked_cluster, covers, is_sound, learnable_host
+from app.learned.claims import checked, checked_cluster, covers, is_sound, learnable_host
+from app.rules.paths import PREFIX_CHARACTERS
 from app.settings import Grant
 from tunnel.port import Target
 

@@ -1,6 +1,7 @@
 """What a service gets of a request on a route that rewrites, and what its client gets of the answer."""
 
 import ipaddress
+import time
 from dataclasses import replace
 
 import pytest
@@ -275,6 +276,13 @@ def test_an_answers_addresses_become_the_public_ones():
 )
 def test_refresh(value: bytes, moved: bytes):
     assert answered(LOCAL, [(b"Refresh", value)]) == [(b"refresh", moved)]
+
+
+@pytest.mark.parametrize("value", [b"0;%b x'" % (b" " * 64_000), b"0%b ;'" % (b"0" * 64_000)], ids=["blanks", "digits"])
+def test_a_long_refresh_takes_no_long_time(value: bytes):
+    began = time.process_time()
+    assert answered(LOCAL, [(b"Refresh", value)]) == [(b"refresh", value)]
+    assert time.process_time() - began < 1  # it took 16 s with blanks
 
 
 def test_the_public_host_is_the_one_that_was_asked_for():

@@ -37,6 +37,7 @@ LONG = ".".join(["a" * 60] * 4)
         (wanted("x.a.test", service="kubernetes", namespace="default"), "invalid_route", "service: kubernetes"),
         (wanted("x.a.test", port=0), "invalid_route", "port: 0 is not valid; use a port from 1 to 65535"),
         (wanted("x.a.test", port=70_000), "invalid_route", "port: 70000 is not valid"),
+        (wanted("x.a.test", port=10**400), "invalid_route", "port: 1" + "0" * 99 + "... is not valid"),
         (wanted("x.a.test", scheme="ftp"), "invalid_route", "scheme: 'ftp' is not valid; use http or https"),
         (wanted("x.a.test", scheme="https", server_name="*.x"), "invalid_route", "server_name: '*.x' is not valid"),
         (wanted("x.a.test", scheme="https", server_name="a b"), "invalid_route", "server_name: 'a b' is not valid"),

@@ -68,7 +68,6 @@ class Machine(RuleBasedStateMachine):
         if self.grants[token.encode()].revoked:
             return  # such a link is closed, and a message of it is not worked off
         answers = self.world.publish(agent, *(wanted(host, path) for host, path in routes), seed="same")
-        others = sum(row.agent != agent and row.agent[0] == token for row in self.rows)
         new: list[Row] = []
         for (host, path), answer in zip(routes, answers, strict=True):
             name: str | None = host
@@ -76,6 +75,8 @@ class Machine(RuleBasedStateMachine):
                 below = self.grants[token.encode()].hosts[0][1:]
                 tries = names_below(below, cluster=token, seed="same", key=f"{host}{path}")
                 name = next((name for name in tries if self.is_free(agent, name)), None)
+            taken = {row.host for row in new} | {name}
+            others = sum(row.agent != agent and row.agent[0] == token and row.host not in taken for row in self.rows)
             if name is None:
                 code = "no_free_name"
             elif not self.covered(agent, name):

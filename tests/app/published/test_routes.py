@@ -134,7 +134,7 @@ def test_two_agents_cannot_have_one_host(caplog: pytest.LogCaptureFixture):
     world.publish("alice", wanted("x.both.test"))
     for agent in ("anna", "bob"):
         (answer,) = world.publish(agent, wanted("x.both.test", "/other"))
-        assert (answer.code, answer.error, answer.url) == ("host_taken", "x.both.test is taken", "")
+        assert (answer.code, answer.error, answer.url) == ("host_taken", "x.both.test is taken; name another host", "")
     assert world.known == ["x.both.test/ alice"]
     holder = "agent alice of cluster a (link-alice from 192.0.2.1)"
     assert [line.partition(" rejected: ")[2] for line in lines(caplog, "rejected")] == [
@@ -168,7 +168,7 @@ def test_the_rest_of_a_message_is_published_whatever_is_refused():
 def test_a_host_of_the_file_is_taken(rule: str, caplog: pytest.LogCaptureFixture):
     world = World(routes=file_routes(rule))
     (answer,) = world.publish("alice", wanted("x.a.test"))
-    assert (answer.code, answer.error) == ("host_taken", "x.a.test is taken")
+    assert (answer.code, answer.error) == ("host_taken", "x.a.test is taken; name another host")
     assert lines(caplog)[-1].endswith(f"x.a.test is taken: the file routes {rule}")
 
 
@@ -257,11 +257,11 @@ def test_routes_outlive_their_link_for_a_minute():
     world.passes(1)
     assert world.set.of_host("x.a.test") is None
     assert world.told[-1] == "route_unpublished"
-    gone = world.set.lately.of("x.a.test")
+    gone = world.set.unpublished.of("x.a.test")
     assert gone is not None
     assert (gone.holder.agent_id, gone.at, gone.why) == ("alice", world.now, "its agent has been away for 60 s")
     assert world.refused("anna", wanted("x.a.test")) == [""]
-    assert world.set.lately.of("x.a.test") is None
+    assert world.set.unpublished.of("x.a.test") is None
 
 
 def test_an_agent_that_comes_back_has_its_routes_at_once():

@@ -8,7 +8,7 @@ import pytest
 
 from app.learned import Claim, LearnedRoutes
 from app.observed.events import Events
-from app.published import Holder, Published
+from app.published import Holder, Publications
 from app.published.reports import Reports
 from app.rules.routes import Route, RouteTable
 from app.settings import Grant, Settings
@@ -45,7 +45,7 @@ class World:
         self.settings = Settings(**{"grants": GRANTS, **settings})  # type: ignore[arg-type]
         self.learned = LearnedRoutes(self.settings, None, clock=time.time)
         self.events = Events()
-        self.set = Published(self.settings, self.learned, Reports(self.events), clock=lambda: self.now)
+        self.set = Publications(self.settings, self.learned, Reports(self.events), clock=lambda: self.now)
         self.learned.published_for = self.cluster_of
         self.links = dict(HOLDERS)
 

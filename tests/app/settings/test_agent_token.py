@@ -56,15 +56,15 @@ def test_variables_and_options_give_it_too(tmp_path: Path):
     [
         (
             {"publish_hosts": ["a.test"]},
-            "--publish-host: needs agent_token_file: the token of those who may publish there",
+            "--publish-host: needs agent_token_file (--agent-token-file): the token of those who may publish there",
         ),
         (
             {"agent_token_file": "token"},
-            '--agent-token-file: needs publish_hosts: where its bearers may publish, such as "*.dev.example.com"',
+            '--agent-token-file: needs publish_hosts (--publish-host): hosts to publish, like "*.dev.example.com"',
         ),
         (
             {"agent_token_file": "token", "publish_hosts": []},
-            '--agent-token-file: needs publish_hosts: where its bearers may publish, such as "*.dev.example.com"',
+            '--agent-token-file: needs publish_hosts (--publish-host): hosts to publish, like "*.dev.example.com"',
         ),
         (
             {"agent_token_file": "token", "publish_hosts": ["*"]},

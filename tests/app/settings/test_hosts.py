@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from app.settings import ConfigurationError, load
+from app.settings.errors import WrongKeyError
+from app.settings.hosts import host_pattern
 from tests.app.settings.entries import agent, route
 
 
@@ -86,3 +88,9 @@ def test_hosts_that_are_as_good(tmp_path: Path, host: str):
     file = tmp_path / "gateway.toml"
     file.write_text(route(host=f'"{host}"') + agent(token='"x"', clusters='["c1"]', hosts=f'["{host}"]'))
     assert load(str(file), {}).routes.hosts == {host.lower().removesuffix(".")}
+
+
+def test_what_is_far_too_long_for_a_host_gets_no_hint():
+    """An agent may have sent a megabyte of it."""
+    with pytest.raises(WrongKeyError, match="write a host name, or"):
+        host_pattern("https://a.test" + "/" * 1_000_000, ())

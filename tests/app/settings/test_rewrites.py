@@ -8,7 +8,7 @@ from app.rules.rewrite import Rewrite
 from app.settings import ConfigurationError, Settings, load
 from tests.app.settings.entries import HTTPS, route
 
-NOTHING = "the route's path is /, so there is nothing to strip; give the route a path like /app, or drop this"
+NOTHING = "the route's path is /, so there is nothing to strip; give the route a path like /app, or leave this out"
 HOST = "write the host that the service expects, like localhost:5173 or app.internal"
 TEXT = "valid: a string of at least one character, without control characters"
 
@@ -50,7 +50,7 @@ def test_the_keys(tmp_path: Path, keys: dict[str, str], rewrite: Rewrite | None)
         ({"host_header": '"a:99999"'}, "host_header", f"'a:99999' is not valid; {HOST}"),
         ({"host_header": '""'}, "host_header", f"'' is not valid; {TEXT}"),
         ({"add_prefix": '"base"'}, "add_prefix", "'base' is not valid; write a prefix like /base"),
-        ({"add_prefix": '"/"'}, "add_prefix", '"/" adds nothing; write a prefix like /base, or drop this'),
+        ({"add_prefix": '"/"'}, "add_prefix", '"/" adds nothing; write a prefix like /base, or leave this out'),
         ({"add_prefix": '"/a/../b"'}, "add_prefix", "'/a/../b' is not valid; write a prefix like /base"),
         ({"https_redirect": '"yes"'}, "https_redirect", "'yes' is not valid; valid: true or false"),
     ],

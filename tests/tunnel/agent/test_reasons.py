@@ -1,6 +1,7 @@
 """What a gateway's refusals mean, in one line."""
 
 import json
+import socket
 import ssl
 from types import SimpleNamespace
 
@@ -56,7 +57,17 @@ PROXIED = "HTTP proxy rejected connection with status 407"
         (answer(200, b"<html>"), Dial.REFUSED, f"{ANSWERED} 200: what answers there is no gateway, or"),
         (answer(418), Dial.REFUSED, f"{ANSWERED} 418"),
         (answer(302), Dial.REFUSED, f"{ANSWERED} 302: it sends us elsewhere"),
-        (WSHandshakeError("no header"), Dial.REFUSED, "no WebSocket handshake: no header"),
+        (WSHandshakeError("no header"), Dial.REFUSED, "no WebSocket handshake: no header: what answers there is no"),
+        (
+            ConnectionRefusedError(111, "Connect call failed"),
+            Dial.UNREACHABLE,
+            "cannot connect: [Errno 111] Connect call failed: check the port of --gateway, and that the gateway runs",
+        ),
+        (
+            socket.gaierror(-2, "Name or service not known"),
+            Dial.UNREACHABLE,
+            "cannot connect: [Errno -2] Name or service not known: check the host of --gateway, and DNS",
+        ),
         (ProxyError(PROXIED), Dial.PROXY, "the proxy http://p:1 answered 407: it wants credentials"),
         (ProxyError("gone"), Dial.PROXY, "the proxy http://p:1 failed: gone"),
         (certificate_error(10, "old"), Dial.TLS, "cannot connect: the gateway's certificate has expired (old): renew"),

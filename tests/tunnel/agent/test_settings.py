@@ -91,7 +91,7 @@ def test_a_rotated_token_is_taken_up(tmp_path):
     file.write_text("new\n")
     assert settings.read_token() == "new"
     file.unlink()
-    with pytest.raises(SettingsError, match="cannot be read: FileNotFoundError"):
+    with pytest.raises(SettingsError, match="cannot be read: No such file or directory"):
         settings.read_token()
 
 

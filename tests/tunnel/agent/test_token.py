@@ -101,7 +101,7 @@ def test_another_login_is_taken_up_at_the_next_dial(home):
     with pytest.raises(SettingsError, match="is for https://other, not wss://kept/agent"):
         settings.read_token()
     user_settings.change(file, gateway="https://kept", token="")
-    with pytest.raises(SettingsError, match="or run `tunnel-agent login`, which keeps the token in"):
+    with pytest.raises(SettingsError, match="or run `tunnel-agent login`, which saves the token in"):
         settings.read_token()
     file.write_text("gateway = 'ftp://hush'\ntoken = 't'")
     with pytest.raises(SettingsError, match=r"settings.toml: gateway: 'ftp://hush' is not a ws://"):
@@ -120,9 +120,9 @@ def test_a_gateway_that_a_person_mistyped_is_named_with_its_file(home):
 def test_what_is_missing_without_them(home):
     environment, file = home
     file.unlink()
-    with pytest.raises(SettingsError, match=r"--gateway \(AGENT_GATEWAY\): is required.*`tunnel-agent login` keeps it"):
+    with pytest.raises(SettingsError, match=r"--gateway \(AGENT_GATEWAY\): is required.*`tunnel-agent login` saves it"):
         access(["--token", "t"], environment)
-    with pytest.raises(SettingsError, match="one of them is required; or run `tunnel-agent login`, which keeps"):
+    with pytest.raises(SettingsError, match="one of them is required; or run `tunnel-agent login`, which saves"):
         access(["--gateway", "https://given"], environment)
 
 

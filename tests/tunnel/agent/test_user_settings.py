@@ -67,8 +67,8 @@ def test_what_a_person_wrote(file):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("tokn = 'hush'", ": 'tokn' is no key of it; its keys are gateway, token, name_seed"),
-        ("[a]\nb = 'hush'", ": 'a' is no key of it; its keys are gateway, token, name_seed"),
+        ("tokn = 'hush'", ": 'tokn' is not a known key; the keys are gateway, token, name_seed"),
+        ("[a]\nb = 'hush'", ": 'a' is not a known key; the keys are gateway, token, name_seed"),
         ("token = 1", ": token: must be a text in quotes, of printable characters without blanks"),
         ("token = ''", ": token: must be a text in quotes, of printable characters without blanks"),
         ("token = 'hush hush'", ": token: must be a text in quotes, of printable characters without blanks"),

@@ -237,7 +237,7 @@ class GatewayCheck:
         self._judge_clock(registration.gateway_time)
         if reason is None:
             cluster = one_line(registration.cluster) or self._settings.cluster
-            self._findings.ok("token", f"the gateway takes this agent for cluster {cluster}")
+            self._findings.ok("token", f"the gateway accepts this agent for cluster {cluster}")
         else:
             self._fail("token", reason.said, reason.to_do or "see the gateway's log")
 

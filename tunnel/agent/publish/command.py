@@ -1,7 +1,7 @@
-"""`tunnel-agent http`: publishes until it is told to stop, or until it gives up.
+"""`tunnel-agent http`: publishes until it is told to stop, or gives up.
 
-Exits with 0 after SIGTERM, SIGINT or SIGHUP, and with 1 where it gave up, with the reasons on standard error; nothing
-is published any more by then.
+The exit status is 0 after SIGTERM, SIGINT or SIGHUP, and 1 if it gave up; then the reasons are on standard error.
+Nothing is published any more by then.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ async def run(settings: PublishSettings, *, look: view.Look, as_json: bool) -> i
     agent, plan = settings.agent, settings.plan
     shown = _view(sys.stdout, look, as_json=as_json)
     log.configure(agent.log_format, agent.log_level, shown.note if shown.takes_log else None)
-    if agent.log_level == "warning":  # each stream that is refused is a request, which the view shows
+    if agent.log_level == "warning":  # a refused stream is a request, and the view shows it
         logging.getLogger("tunnel.agent.yamux").setLevel(logging.ERROR)
     publisher = Publisher(plan, settings.name_seed, [gateway.label for gateway in agent.gateways], shown)
     looking = asyncio.ensure_future(

@@ -1,8 +1,8 @@
-"""What a link says about published routes, and what it is answered (tunnel/PROTOCOL.md, section "Publishing").
+"""What a link says about published routes, and the answers to it (tunnel/PROTOCOL.md, section "Publishing").
 
-Text in, text out: reads no clock and decides nothing about what is published. Invariants: one `publish` is waited for
-at a time, and only its own answer counts, route by route in its order; what is not understood is a MessageError, and
-changes nothing.
+Messages in, messages out: reads no clock, and does not decide what is published. Invariants: at most one `publish`
+waits for its answer, and only that answer counts, route by route in order; a message that is not understood raises
+MessageError and changes nothing.
 """
 
 import uuid
@@ -21,7 +21,7 @@ TOO_OLD_CODE: Final = "too_old"
 
 
 class Hearer(Protocol):
-    """Who the dialogue is for."""
+    """Who is told what the gateway said."""
 
     def answered(self, routes: Sequence[PublishedRoute], /) -> None:
         """What became of each route of the last `publish`."""

@@ -1,9 +1,9 @@
-"""Keeps the same set of routes published at one gateway, over all its links, and says how that goes.
+"""Keeps one set of routes published at one gateway, over all its links, and reports how that goes.
 
-Each link publishes the whole set again, with the names that the gateway gave before, so that an address stays what it
-was. What is refused meanwhile (somebody else has the host now, or the token lost it) is asked for again every
-`AGAIN_SECONDS`, and so is what got no answer. Never ends a link. Invariants: there is one timer, and none between two
-links; after `leave` nothing is asked for again.
+Each link publishes the whole set again, with the names that the gateway gave before, so that addresses stay the same.
+It asks again every `AGAIN_SECONDS` for what was refused (somebody else has the host now, or the token lost it), and for
+what got no answer. Never ends a link. Invariants: there is one timer, and none between two links; after `leave` nothing
+is asked for.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from tunnel.wire.publishing import FEATURE, Publish, PublishedRoute, RequestRow
 AGAIN_SECONDS = 5.0
 """Between two attempts for what was refused: the gateway works off one `publish` per second and link."""
 ANSWER_SECONDS = 10.0
-"""For an answer to `publish`. The link is alive, so the message was lost; the next one has the same effect."""
+"""For an answer to `publish`. After that the message counts as lost: sending it again has the same effect."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -43,7 +43,7 @@ class Standing:
 
 
 class Owner(Protocol):
-    """Who is told how it goes at each gateway."""
+    """Who is told what happens at each gateway."""
 
     def connected(self, keeping: "Keeping", /) -> None:
         """A link serves, and has asked for everything."""
@@ -74,7 +74,7 @@ class Keeping(dialogue.Hearer):
         self._timer: asyncio.TimerHandle | None = None
         self._leaving = False
         self.standing: Standing | None = None
-        """The last answer, also of a link that is gone; None: there was none yet."""
+        """The last answer, even if its link is gone; None: there was none yet."""
 
     def __repr__(self) -> str:
         return f"<Keeping at {self.gateway} {self._dialogue!r}>"
@@ -127,7 +127,7 @@ class Keeping(dialogue.Hearer):
 
     @override
     def not_understood(self, why: str, /) -> None:
-        self._take([("", f"the gateway could not read what is wanted: {why}")] * len(self._plan.routes))
+        self._take([("", f"the gateway could not read the request: {why}")] * len(self._plan.routes))
 
     @override
     def passed(self, rows: Sequence[RequestRow], left_out: int, /) -> None:
@@ -142,7 +142,7 @@ class Keeping(dialogue.Hearer):
         if self._dialogue.publish(self._plan.message(self._seed, self._given)):
             self._later(ANSWER_SECONDS)
         else:
-            self._take([("", "the gateway accepts no message that is so long: publish fewer ports at once")])
+            self._take([("", "the message is too long for the gateway: publish fewer ports at once")])
 
     def _take(self, outcomes: Sequence[tuple[str, str]]) -> None:
         if self._leaving:

@@ -1,4 +1,4 @@
-"""Whether something answers where a target leads: people start the tunnel before the server, and wonder at a 502."""
+"""Whether something listens at a target: people start the tunnel before the server, and then wonder about a 502."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -9,11 +9,11 @@ from tunnel.agent.service.services import NotReachableError, Services
 from tunnel.wire.refusals import REFUSED
 
 PATIENCE_SECONDS = 5.0
-"""For a target elsewhere; this machine's own answers at once, or is waited for as at a restart (`outages`)."""
+"""For a target elsewhere. One of this machine answers at once, or gets the second of a restart (`outages`)."""
 
 
 async def look(targets: Sequence[Target], services: Services, note: Callable[[str], None]) -> None:
-    """Connect to each target once, all at the same time; `note` is told of those that nobody answers at."""
+    """Connect to each target once, all at the same time; `note` is told which ones do not answer."""
     await asyncio.gather(*[_look_at(target, services, note) for target in dict.fromkeys(targets)])
 
 
@@ -27,11 +27,11 @@ async def _look_at(target: Target, services: Services, note: Callable[[str], Non
         else:
             note(f"{where} does not answer: {error}")
     except NotReachableError as error:
-        note(f"{where} is not reached: {error}")
+        note(f"cannot reach {where}: {error}")
 
 
 class _Visitor(asyncio.Protocol):
-    """Leaves as soon as it was let in."""
+    """Closes the connection as soon as it is open."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         transport.close()

@@ -1,7 +1,6 @@
 """Where a target is to be published: the `--host` of the command line, `HOST[/PATH]`.
 
-Pure. Only what a person mistypes is found here; whether the token covers a host, and what else is wrong with it, says
-the gateway.
+Pure. Finds only what a person mistypes; the gateway says whether the token covers the host, and whatever else is wrong.
 """
 
 import re
@@ -30,12 +29,12 @@ class Place:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises PlaceError. The empty text is a name that the gateway gives."""
+        """Raises PlaceError. The empty text asks for a name from the gateway."""
         host, slash, path = _SCHEME.sub("", text, count=1).partition("/")
         host = host.lower().rstrip(".")
         if ":" in host:
             raise PlaceError(
-                f"{text!r} has a port: the gateway's own is taken; write {host.partition(':')[0]}{slash}{path}"
+                f"{text!r} has a port, but clients use the gateway's: write {host.partition(':')[0]}{slash}{path}"
             )
         if host and not (_HOST.fullmatch(host) and len(host) <= 253):
             raise PlaceError(f"{text!r} is not one of the forms {FORMS}")

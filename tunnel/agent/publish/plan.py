@@ -1,9 +1,9 @@
 """All that one command publishes: each target with its place and its rewrites, and the message that asks for it.
 
-Pure. The plan does not change while the command runs; which names the gateway gave is told to it (`given`). Invariants:
-a route has the same key at every start with the same targets, so it gets the same name again; `agent_id` is the same
-for the same targets and places on one machine, and another for others, so that a command takes over from one that was
-killed, and two different ones leave each other alone.
+Pure. The plan does not change while the command runs; the names that the gateway gave are passed in (`given`).
+Invariants: a route has the same key at every start with the same targets, so it gets the same name again. `agent_id` is
+the same for the same targets and places on one machine, and differs for others: a command takes over from the same one
+that was killed, and two different commands do not disturb each other.
 """
 
 import hashlib
@@ -65,7 +65,8 @@ class Plan:
             raise PlanError(f"TARGET: one command publishes up to {MOST_ROUTES}; run another one for the rest")
         if len(places) > len(targets):
             raise PlanError(
-                f"--host: {len(places)} are given for {len(targets)} of TARGET; the first --host is the first TARGET's"
+                f"--host: more of them ({len(places)}) than TARGETs ({len(targets)}); "
+                "the first --host is for the first TARGET"
             )
         placed = (*places, *[Place()] * (len(targets) - len(places)))
         named = [place for place in placed if not place.asks_for_name]
@@ -73,7 +74,7 @@ class Plan:
             if number > 1:
                 raise PlanError(f"--host: {place[0]}{place[1]} is given twice; give one of them a path, such as /api")
         if rewrites.strip_prefix and not any(place.strips for place in placed):
-            raise PlanError("--strip-prefix: no --host has a path that it could take away, such as HOST/api")
+            raise PlanError("--strip-prefix: needs a --host with a path to strip, such as HOST/api")
         return cls(tuple(targets), placed, rewrites)
 
     @property

@@ -1,8 +1,8 @@
-"""The publisher as a whole: what the user is told of all its gateways, and when it gives up.
+"""The publisher as a whole: what the user is told about all its gateways, and when it gives up.
 
 Tells each thing once. Nothing stays half published at the start: until everything is in force at one gateway and every
-gateway was tried, a refused route or a final reason ends the command, and all is taken back. Later nothing does but
-another process that took this one's place: the two would replace each other for ever.
+gateway was tried, a refused route or a final reason ends the command, and everything is taken back. Later, only another
+process that has taken this one's place ends it: otherwise the two would replace each other for ever.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ REFRESH_SECONDS = 5.0
 """Between two looks at the round trip of the link."""
 _FINAL_CODES = frozenset({TOO_OLD_CODE, REGISTRATION_CODE})
 """At the start trying again would not help."""
-_REPLACED = "another tunnel-agent of this user publishes the same now, and has taken this one's place"
+_REPLACED = "another tunnel-agent of this user has taken over: it publishes the same"
 
 
 class Publisher(Owner):

@@ -1,8 +1,8 @@
 """What `tunnel-agent http TARGET` publishes: a service as its user names it, and the words for it on the link.
 
-Pure. A port alone means this machine, whichever loopback address answers there. The gateway names a target as it names
-any service (a namespace, a service and a port), and these words are ours: they lead nowhere but where the user said.
-The Kubernetes API server is refused, as it is everywhere.
+Pure. A port alone means this machine, whichever loopback address answers. The gateway names a target like any service,
+by namespace, service and port; these names are made here, and lead only where the user said. The Kubernetes API server
+is refused, as everywhere.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ NAMESPACE: Final = "published"
 FORMS: Final = "5173, localhost:5173, 192.168.1.5:8080 or https://host:8443"
 
 _PORTS: Final = {"http": 80, "https": 443, "https+insecure": 443}
-"""By scheme: which port it means where none is written."""
+"""By scheme: the port when none is written."""
 _EVERYWHERE: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 (compared with, not listened on)
 """What a server that listens on all addresses prints as its own; here they mean this machine."""
 _SERVICE_CHARACTERS: Final = 63
@@ -49,9 +49,11 @@ class Target:
             raise TargetError(f"{text!r}: a port is a number from 1 to 65535") from None
         host = (url.hostname or "").rstrip(".")
         if url.path.strip("/") or url.query or url.fragment:
-            raise TargetError(f"{text!r} has a path: write the address alone; --add-prefix /x puts a path before all")
+            raise TargetError(
+                f"{text!r} has a path: write the address alone; --add-prefix /x puts a path in front of all paths"
+            )
         if "@" in url.netloc:
-            raise TargetError("a target has no credentials: the service would not be told")
+            raise TargetError("a target cannot have credentials: the service would not get them")
         if host.isdigit() and port is None:
             raise TargetError(f"{text!r} has no host: write {scheme}://{THIS_MACHINE}:{host}")
         if port is None and not scheme:
@@ -63,7 +65,7 @@ class Target:
         if not is_host(host):
             raise TargetError(f"{text!r} is not one of the forms {FORMS}")
         if is_api_name(host):
-            raise TargetError(f"{text!r} is the Kubernetes API server, which is never reachable through a stream")
+            raise TargetError(f"{text!r} is the Kubernetes API server, which cannot be published")
         secure = scheme.startswith("https")
         return cls("https" if secure else "http", host, port or _PORTS[scheme], verify=scheme != "https+insecure")
 
@@ -79,7 +81,7 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """What it calls itself: its host, with the port where its scheme means another one."""
+        """Its Host: the host, with the port unless it is the scheme's default."""
         host = re.sub(r"%[^]]*", "", self._bracketed)  # the zone of an address means something on this machine only
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
 

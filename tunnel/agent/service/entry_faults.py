@@ -1,7 +1,7 @@
-"""What is missing in a `--service` value that is none, in one line: people try the forms of other tools first.
+"""What is missing in a wrong `--service` value, in one line: people first try the forms of other tools.
 
-Pure, and only about texts that `ServiceEntry.parse` refused. The line says what to write in place of what is missing,
-and how to do without: an agent can publish a port that no route of the gateway names.
+Pure, and only for texts that `ServiceEntry.parse` refused. The line says what to write, and that `tunnel-agent http`
+publishes a port that no route of the gateway names.
 """
 
 import re
@@ -23,7 +23,7 @@ def of(text: str) -> str:
     service, equals, where = text.partition("=")
     named, address = _NAMED.fullmatch(service), _WHERE.fullmatch(where if equals else text)
     if equals and _URL.match(where):
-        return f"{text!r} has a URL where HOST:PORT belongs; that a service speaks TLS is said in the gateway's route"
+        return f"{text!r} has a URL where HOST:PORT belongs; the gateway's route says whether a service speaks TLS"
     if named and named["namespace"] and named["port"] and not where:
         return f"{text!r} does not say where the service is: write {service}=HOST:PORT, or =PORT for this machine"
     if not equals and address and (address["port"] or text.isdigit()):

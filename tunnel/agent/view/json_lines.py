@@ -1,8 +1,8 @@
 """The view for programs: one JSON object per line, with its `type` first.
 
-`published` (all that is, each time it changes), `state` (each time it changes), `request` (one for each), `left_out`
-(requests that are not shown) and `note`; `lines_lost` where the output was too slow. All in ASCII, so that texts of
-strangers do nothing to a terminal.
+`published` (everything, each time it changes), `state` (each time it changes), `request` (one for each), `left_out`
+(requests that are not shown) and `note`; `lines_lost` when the output was too slow. All in ASCII, so that texts of
+strangers cannot affect a terminal.
 """
 
 import json

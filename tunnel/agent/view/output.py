@@ -1,8 +1,8 @@
 """Writes to a stream that may be slow, stuck or closed, in a thread of its own, so that nobody waits for it.
 
-Bounds: `MOST_BYTES` wait for the stream, and what comes beyond them is not taken. A stream that fails (a reader that
-left) is given up in silence: the output is then `dead`, takes everything and writes nothing. The thread ends with the
-process, also while a write is stuck.
+At most `MOST_BYTES` wait for the stream; text beyond them is refused. A stream that fails (its reader left) is given up
+silently: the output is then `dead`, accepts everything and writes nothing. The thread ends with the process, even while
+a write is stuck.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The view in plain lines, for files, pipes and terminals without a cursor: each thing once, when it happens.
 
-Of the link's state it says only that the link is lost and that it is back: while it is lost the log says more. A
-stream that is too slow loses lines, and a line says how many.
+It says only when the link is lost and when it is back; in between the log says more. A stream that is too slow loses
+lines, and a line says how many.
 """
 
 from collections.abc import Sequence

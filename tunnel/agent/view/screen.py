@@ -1,8 +1,8 @@
-"""What the terminal shows: how the link is, what is published, what was said, and the last requests, the newest first.
+"""What the terminal shows: the state of the link, what is published, notes, and the last requests, newest first.
 
-Sans I/O: told what happens, and asked for the lines that a window of some size has room for. Invariants: every text is
-clean (`text.py`); no line is wider than the window, and there are no more lines than it has; what is kept is bounded,
-however long it runs. A window that is too small loses the requests first and the link's state last.
+Sans I/O: told what happens, and asked for the lines that fit a window of some size. Invariants: every text is clean
+(`text.py`); no line is wider than the window, and there are no more lines than it has; what is kept is bounded, however
+long it runs. A window that is too small loses the requests first and the link's state last.
 """
 
 from collections import deque

@@ -1,8 +1,8 @@
-"""The view that has the terminal to itself, until it is closed: drawn anew when something changed, and not too often.
+"""The view that has the terminal to itself until it is closed. It is redrawn when something changes, but not too often.
 
-It draws on the terminal's alternate screen, so that what was there before is back afterwards, and of its own it leaves
-only the notes, which may say why it ended. A terminal that takes nothing (Ctrl-S) misses frames. Needs a running event
-loop: it takes the signals of a changed window and of Ctrl-Z.
+It draws on the terminal's alternate screen, so that the old content returns afterwards; only the notes are left behind,
+which may say why it ended. A terminal that is stopped (Ctrl-S) misses frames. Needs a running event loop: it handles
+the signals of a changed window and of Ctrl-Z.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Texts of strangers as a terminal may show them: nothing in them moves the cursor, hides or turns other text.
 
-Pure. What `clean` returns has only printable characters that run from left to right, and each of them takes one
-column or two. All else is written as an escape (`\\x1b`, `\\u202e`), for a person should see that it was there.
+Pure. `clean` returns only printable characters that run from left to right and take one column or two. Everything else
+becomes an escape (`\\x1b`, `\\u202e`), so that a person sees that it was there.
 """
 
 import unicodedata
@@ -14,7 +14,7 @@ CUT = "…"
 
 
 def clean(text: str, most: int = 1_000) -> str:
-    """`text` without what a terminal would obey; of a text longer than `most` characters the beginning."""
+    """`text` without anything that a terminal would obey; cut after `most` characters."""
     beginning = text if len(text) <= most else text[:most] + CUT
     if beginning.isascii() and beginning.isprintable():
         return beginning
@@ -74,5 +74,4 @@ def _is_plain(character: str) -> bool:
 
 def _escape(character: str) -> str:
     """As Python writes it."""
-    code = ord(character)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return character.encode("unicode_escape").decode("ascii")

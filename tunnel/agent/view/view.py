@@ -1,8 +1,8 @@
 """What a person sees of a publisher: where its ports are published, how its link is, and the requests that pass.
 
 The port between `tunnel-agent http`, which knows what happens, and the views, which show it. All calls are plain and
-return at once: a view never blocks the link, whatever its output does. A view takes texts of strangers as they come
-(paths, methods, addresses) and makes them harmless itself. After `close` every call does nothing.
+return at once: a view never blocks the link, whatever its output does. A view gets texts of strangers (paths, methods,
+addresses) as they came, and makes them harmless itself. After `close` every call does nothing.
 """
 
 from collections.abc import Sequence
@@ -40,13 +40,13 @@ class View(Protocol):
     """Shows what it is told."""
 
     takes_log: bool
-    """It has the terminal to itself: lines of the log there would spoil it, and are to become notes."""
+    """It has the terminal to itself: lines of the log would spoil it, so they become notes."""
 
     def published(self, addresses: Sequence[Address]) -> None:
-        """These are all that is published now; those of before that are not among them are gone."""
+        """This is everything that is published now; earlier addresses that are missing here are gone."""
 
     def state(self, text: str, *, well: bool = False, round_trip: float | None = None) -> None:
-        """How the link is, in words; `well`: it serves. `round_trip` in seconds, if it is known."""
+        """The state of the link, in words; `well`: it serves. `round_trip` in seconds, if it is known."""
 
     def requests(self, rows: Sequence[Row], left_out: int = 0) -> None:
         """These exchanges have ended, the oldest first, and `left_out` more."""

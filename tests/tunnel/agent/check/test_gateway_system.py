@@ -55,7 +55,7 @@ async def test_all_is_well():
     async with Gateway() as gateway:
         found = await checked(gateway.url, "--agent-id", "a-1")
         assert verdicts(found) == {"dns": "ok", "tcp": "ok", "clock": "ok", "upgrade": "ok", "token": "ok"}
-        assert found["token"].text == "the gateway takes this agent for cluster c1"
+        assert found["token"].text == "the gateway accepts this agent for cluster c1"
         link = gateway.links[0]
         await link.until(lambda: link.over)
 
@@ -211,7 +211,7 @@ class Refusing(Gateway):
         (Refusing(code=1008), "yamux", "failed", "closed by the gateway: 1008 'not you'"),
         (Refusing(code=1013), "yamux", "failed", "closed by the gateway: 1013 'not you'"),
         (Refusing("the gateway speaks json with this token's agents, and"), "yamux", "failed", "speaks json"),
-        (Refusing("the gateway speaks json with this token's agents, and"), "json", "ok", "takes this agent"),
+        (Refusing("the gateway speaks json with this token's agents, and"), "json", "ok", "accepts this agent"),
     ],
 )
 async def test_a_registration_that_is_refused(gateway, dialect, verdict, text):

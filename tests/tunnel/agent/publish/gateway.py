@@ -1,6 +1,7 @@
 """A gateway that publishes, of the smallest kind, over real sockets."""
 
 from tests.tunnel.agent.gateway import Gateway, ServedLink
+from tests.tunnel.agent.publish.answers import answers
 
 
 class PublishingLink(ServedLink):
@@ -11,21 +12,10 @@ class PublishingLink(ServedLink):
             self.gateway.asked.append(message["payload"])
             self.texts.append(message)
             if self.gateway.publishing:
-                await self.say("published", {"routes": self._routes(message)}, message["request_id"])
+                routes = answers(message["payload"]["routes"], self.gateway.taken)
+                await self.say("published", {"routes": routes}, message["request_id"])
         else:
             await super()._take(message)
-
-    def _routes(self, message):
-        routes = []
-        for route in message["payload"]["routes"]:
-            host = route.get("host") or f"given-{route['key']}.example.com"
-            refused = host in self.gateway.taken
-            routes.append({
-                "key": route["key"], "host": host, "path": route.get("path", "/"),
-                "url": "" if refused else f"https://{host}/",
-                "code": "host_taken" if refused else "", "error": f"{host} is taken" if refused else "",
-            })  # fmt: skip
-        return routes
 
 
 class PublishingGateway(Gateway):

@@ -106,7 +106,7 @@ async def test_what_the_gateway_cannot_read_is_a_refusal_of_everything():
     gateway, told = published("80", "81")
     gateway.connect()
     gateway.say("error", {"error": "bad publish payload"})
-    why = "the gateway could not read what is wanted: bad publish payload"
+    why = "the gateway could not read the request: bad publish payload"
     assert told.words[-1] == Standing(("", ""), (why, why))
     await asyncio.sleep(AGAIN_SECONDS + 0.1)
     assert len(gateway.asked) == 2
@@ -118,7 +118,7 @@ async def test_a_message_that_is_too_long_is_a_refusal_of_everything():
     gateway, told = published("80")
     gateway.room = False
     gateway.connect()
-    assert told.words[0].refusals == ("the gateway accepts no message that is so long: publish fewer ports at once",)
+    assert told.words[0].refusals == ("the message is too long for the gateway: publish fewer ports at once",)
     gateway.room = True
     await asyncio.sleep(AGAIN_SECONDS + 0.1)
     gateway.answer()

@@ -74,5 +74,5 @@ async def test_other_reasons_have_their_words():
     assert sorted(notes) == [
         "192.0.2.1:80 does not answer: no connection within 5 s",
         "192.0.2.2:80 does not answer: No route to host",
-        "192.0.2.3:443 is not reached: the destination is the Kubernetes API server's address",
+        "cannot reach 192.0.2.3:443: the destination is the Kubernetes API server's address",
     ]

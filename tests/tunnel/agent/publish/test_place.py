@@ -30,7 +30,7 @@ def test_a_place(text: str, host: str, path: str, asks: bool):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("me.example.com:8080", "has a port: the gateway's own is taken; write me.example.com"),
+        ("me.example.com:8080", "has a port, but clients use the gateway's: write me.example.com"),
         ("me.example.com:8080/api", "write me.example.com/api"),
         ("*", "is not one of the forms me.dev.example.com"),
         ("a.*.example.com", "is not one of the forms"),

@@ -90,9 +90,9 @@ def test_a_service_is_reached_once():
 @pytest.mark.parametrize(
     ("targets", "places", "rewrites", "said"),
     [
-        ("80", ["a", "b"], {}, "--host: 2 are given for 1 of TARGET"),
+        ("80", ["a", "b"], {}, "--host: more of them"),
         ("80 81", ["a.b/x", "a.b/x/"], {}, "--host: a.b/x is given twice"),
-        ("80", ["a"], {"strip_prefix": True}, "--strip-prefix: no --host has a path"),
+        ("80", ["a"], {"strip_prefix": True}, "--strip-prefix: needs a --host with a path"),
         (" ".join(["80"] * 101), [], {}, "TARGET: one command publishes up to 100"),
     ],
 )

@@ -79,8 +79,8 @@ def test_the_first_target_may_have_a_given_name(home):
     [
         (["web", *GIVEN], "TARGET: 'web' has no port"),
         (["80", "--host", "a:1", *GIVEN], "--host: 'a:1' has a port"),
-        (["80", "--host", "a", "--host", "b", *GIVEN], "--host: 2 are given for 1 of TARGET"),
-        (["80", "--strip-prefix", *GIVEN], "--strip-prefix: no --host has a path"),
+        (["80", "--host", "a", "--host", "b", *GIVEN], "--host: more of them"),
+        (["80", "--strip-prefix", *GIVEN], "--strip-prefix: needs a --host with a path"),
         (["80", "--token", "t"], "--gateway (AGENT_GATEWAY): is required"),
         (["80", "--gateway", "https://g"], "--token-file (AGENT_TOKEN_FILE) or --token (AGENT_TOKEN)"),
         (["80", "--cluster", "a b", *GIVEN], "--cluster (AGENT_CLUSTER): 'a b' is not"),
@@ -98,5 +98,5 @@ def test_wrong_settings_are_refused_by_name(home, arguments: list[str], said: st
 @pytest.mark.parametrize("option", ["--service=a.b:1=c:2", "--allow=a/b:1", "--dialect=json", "--agent-id=x",
                                     "--health-bind=:1"])  # fmt: skip
 def test_options_of_a_running_agent_before_the_command_are_of_no_use(home, option: str):
-    with pytest.raises(SettingsError, match=rf"^{option.partition('=')[0]}: is of no use with http"):
+    with pytest.raises(SettingsError, match=rf"^{option.partition('=')[0]}: has no effect on http"):
         for_publishing(options.parse([option, "http", "80", *GIVEN]), {"HOME": str(home)}, "host-1")

@@ -172,7 +172,7 @@ async def test_another_process_that_took_this_ones_place_ends_it(answered: bool)
         gateway.answer()
     gateway.lose(of_close(1012, REPLACED))
     (fault,) = command.faults()
-    assert fault == "another tunnel-agent of this user publishes the same now, and has taken this one's place"
+    assert fault == "another tunnel-agent of this user has taken over: it publishes the same"
 
 
 @dialogue

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from tests.tunnel.agent.publish.answers import answers
 from tunnel.agent.publish.keeping import Keeping
 from tunnel.agent.publish.place import Place
 from tunnel.agent.publish.plan import Plan
@@ -58,16 +59,8 @@ class Gateway:
 
     def answer(self, *, taken: Sequence[str] = (), name: str = "given") -> None:
         """To the last `publish`: in force, but for the hosts in `taken`; names are `name` and the key."""
-        routes = []
-        for route in self.asked[-1].routes:
-            host = route.host or f"{name}-{route.key}.example.com"
-            refused = host in taken
-            routes.append({
-                "key": route.key, "host": host, "path": route.path,
-                "url": "" if refused else f"https://{host}/",
-                "code": "host_taken" if refused else "", "error": f"{host} is taken" if refused else "",
-            })  # fmt: skip
-        self.say("published", {"routes": routes})
+        wanted = msgspec.to_builtins(self.asked[-1].routes)
+        self.say("published", {"routes": answers(wanted, taken, name)})
 
     def say(self, kind: str, payload: object) -> None:
         """A message with the id of the last `publish`."""

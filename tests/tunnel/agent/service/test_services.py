@@ -129,7 +129,7 @@ NO_FORM = "is not of the form NAME.NAMESPACE:PORT=HOST:PORT"
         ("web.apps:80=[::1]", "does not say the port of [::1]: write web.apps:80=[::1]:PORT"),
         (
             "web.apps:80=https://h:1",
-            "has a URL where HOST:PORT belongs; that a service speaks TLS is said in the gateway's route",
+            "has a URL where HOST:PORT belongs; the gateway's route says whether a service speaks TLS",
         ),
         *((text, f"{NO_FORM}: a port is a number from 1 to 65535") for text in (
             "kuma.apps:0=h:1", "kuma.apps:65536=h:1", "kuma.apps:3001=h:0", "kuma.apps:3001=70000",

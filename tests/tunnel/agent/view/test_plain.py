@@ -65,9 +65,9 @@ def test_requests_and_notes():
     view.note("one\ntwo")
     assert output.taken() == [
         "2026-11-29T09:52:39Z 200 GET me.example.com/1 12 ms 203.0.113.7\n",
-        "2026-11-29T09:52:39Z 200 GET me.example.com/2\\x0a 12 ms 203.0.113.7\n",
+        "2026-11-29T09:52:39Z 200 GET me.example.com/2\\n 12 ms 203.0.113.7\n",
         "left out 3 more\n",
-        "one\\x0atwo\n",
+        "one\\ntwo\n",
     ]
 
 

@@ -24,7 +24,7 @@ TEXTS = st.one_of(
         ("/\x1b]0;title\x07", "/\\x1b]0;title\\x07"),
         ("/\x9b31mred", "/\\x9b31mred"),
         ("/\x85next\x90dcs", "/\\x85next\\x90dcs"),
-        ("/\r\n\t\x08\x7f\x00", "/\\x0d\\x0a\\x09\\x08\\x7f\\x00"),
+        ("/\r\n\t\x08\x7f\x00", "/\\r\\n\\t\\x08\\x7f\\x00"),
         ("/\u200f\u202etxt.exe\u2066", "/\\u200f\\u202etxt.exe\\u2066"),
         ("/\u05d0\u0627\u0661", "/\\u05d0\\u0627\\u0661"),
         ("/e\u0301\u20dd", "/e\\u0301\\u20dd"),

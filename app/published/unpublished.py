@@ -1,4 +1,4 @@
-"""Hosts that were published until lately, the latest thousand: why an address is gone that was there a while ago.
+"""The last thousand hosts that were unpublished: who had them, and why they went.
 
 Only for the operator. A host that is published again is forgotten here.
 """
@@ -22,7 +22,7 @@ class Unpublished:
     why: str
 
 
-class Lately:
+class UnpublishedHosts:
     """See the module."""
 
     __slots__ = ("_hosts",)
@@ -31,22 +31,22 @@ class Lately:
         self._hosts: OrderedDict[str, Unpublished] = OrderedDict()
 
     def put(self, host: str, gone: Unpublished) -> None:
-        """This one is gone."""
+        """Remember that a host is gone."""
         self._hosts[host] = gone
         self._hosts.move_to_end(host)
         if len(self._hosts) > MOST_HOSTS:
             self._hosts.popitem(last=False)
 
     def forget(self, host: str) -> None:
-        """It is there again; idempotent."""
+        """The host is published again; idempotent."""
         self._hosts.pop(host, None)
 
     def of(self, host: str) -> Unpublished | None:
-        """What became of a host. None: it is published, or nobody remembers it."""
+        """What became of a host. None: it is published, or it is not remembered."""
         return self._hosts.get(host)
 
     def __len__(self) -> int:
         return len(self._hosts)
 
     def __repr__(self) -> str:
-        return f"<Lately {len(self)}>"
+        return f"<UnpublishedHosts {len(self)}>"

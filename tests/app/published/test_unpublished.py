@@ -2,24 +2,24 @@
 
 import pytest
 
-from app.published import lately
-from app.published.lately import Lately, Unpublished
+from app.published import unpublished
+from app.published.unpublished import Unpublished, UnpublishedHosts
 from tests.app.published.world import HOLDERS
 
 GONE = Unpublished(HOLDERS["alice"], 1.0, "its agent took it back")
 
 
 def test_the_latest_are_remembered(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(lately, "MOST_HOSTS", 2)
-    hosts = Lately()
+    monkeypatch.setattr(unpublished, "MOST_HOSTS", 2)
+    hosts = UnpublishedHosts()
     for host in ("x", "y", "x", "z"):
         hosts.put(host, GONE)
     assert [hosts.of(host) for host in ("x", "y", "z")] == [GONE, None, GONE]
-    assert repr(hosts) == "<Lately 2>"
+    assert repr(hosts) == "<UnpublishedHosts 2>"
 
 
 def test_what_is_published_again_is_forgotten():
-    hosts = Lately()
+    hosts = UnpublishedHosts()
     hosts.put("x", GONE)
     hosts.forget("x")
     hosts.forget("x")
