@@ -49,27 +49,24 @@ class Reports:
         logger.info("%s", text)
         self._emit(EventKind.ROUTE_UNPUBLISHED, holder, text)
 
-    def granted(self, holder: Holder, wanted: WantedRoute) -> None:
-        """A route that may have been refused before is published."""
-        self.refusals.forget(holder.cluster, _host_of(wanted), wanted.path, agent=holder.agent_id)
-
-    def refuse(self, holder: Holder, routes: Iterable[tuple[WantedRoute, NotPublishedError]]) -> None:
-        """These routes of one message are refused. Agents ask again, so only the first time says so."""
+    def answered(self, holder: Holder, routes: Iterable[tuple[WantedRoute, NotPublishedError | None]]) -> None:
+        """What became of the routes of one message. Agents ask again, so only the first refusal says so."""
         told = untold = 0
         for wanted, error in routes:
+            if error is None:
+                self.refusals.forget(holder.cluster, _host_of(wanted), wanted.path, agent=holder.agent_id)
+                continue
             self.refused[error.code.value] += 1
             new = self.refusals.refuse(
                 holder.cluster, _host_of(wanted), wanted.path, error.code, error.cause, str(holder),
                 agent=holder.agent_id, quiet=told >= _NAMED,
             )  # fmt: skip
-            if new is None:
-                continue
-            if told >= _NAMED:
+            if new is not None and told < _NAMED:
+                told += 1
+                text = f"route {new.name} of {holder} rejected: {error.cause}"
+                self._emit(EventKind.ROUTE_REFUSED, holder, text, level="warning", code=error.code.value)
+            elif new is not None:
                 untold += 1
-                continue
-            told += 1
-            text = f"route {new.name} of {holder} rejected: {error.cause}"
-            self._emit(EventKind.ROUTE_REFUSED, holder, text, level="warning", code=error.code.value)
         if untold:
             text = f"{untold} more routes of {holder} rejected"
             logger.warning("%s", text)

@@ -158,7 +158,7 @@ class Publications:
         )  # fmt: skip
         address = _address(base_url)
         answers: list[publishing.PublishedRoute] = []
-        refused: list[tuple[publishing.WantedRoute, NotPublishedError]] = []
+        outcomes: list[tuple[publishing.WantedRoute, NotPublishedError | None]] = []
         for wanted in message.routes:
             answer = publishing.PublishedRoute(
                 key=wanted.key, host=wanted.host[:HOST_FIELD_BYTES], path=wanted.path[:PREFIX_CHARACTERS], url=""
@@ -167,13 +167,13 @@ class Publications:
                 one = offer.take(wanted)
             except NotPublishedError as error:
                 answer.code, answer.error = error.code.value, str(error)
-                refused.append((wanted, error))
+                outcomes.append((wanted, error))
             else:
                 answer.host, answer.path = one.host, one.path
                 answer.url = address.format(one.host) + one.path
-                self._reports.granted(holder, wanted)
+                outcomes.append((wanted, None))
             answers.append(answer)
-        self._reports.refuse(holder, refused)
+        self._reports.answered(holder, outcomes)
         self._take_over(holding, holder, message.name_seed, watch)
         self._replace(holding, offer.hosts, "its agent took it back")
         return publishing.Published(routes=answers)

@@ -1,10 +1,12 @@
 """The application with one routed host, and a tunnel of which the test is the far end."""
 
+import asyncio
 import dataclasses
 from typing import Any, Self
 
 from app.main import create_app
 from app.node.gateway import Gateway
+from app.node.turns import Turns
 from app.rules.policy import Policy
 from app.rules.routes import Route, RouteTable
 from app.settings import Settings
@@ -25,6 +27,7 @@ class Stage:
         settings.setdefault("routes", RouteTable([Route(HOST, b"/", TARGET, policy)]))
         self.app: App = create_app(Settings(**settings))
         self.gateway: Gateway = self.app.state.gateway  # type: ignore[attr-defined]
+        self.gateway.turns = Turns(lambda: asyncio.get_running_loop().time())  # however slow the machine is
         self.links = [FakeLink(f"a{number}") for number in range(links)]
         for link in self.links:
             self.gateway.registry.add(link)  # type: ignore[arg-type]
