@@ -38,6 +38,11 @@ class Publishing:
 
     def told(self, envelope: messages.Envelope) -> None:
         """A `publish` message has come."""
+        size_bytes = memoryview(envelope.payload).nbytes
+        if size_bytes > publishing.MOST_BYTES:
+            why = f"publish has {size_bytes} bytes; send {publishing.MOST_BYTES} at most"
+            self._refuse(why, _id_of(envelope))
+            return
         self._newest = envelope
         if self._timer is not None:
             return

@@ -17,6 +17,9 @@ FEATURE = "publishes"
 MOST_ROUTES = 100
 """Routes in one `publish`, and so of one link. A message of them has about 40 KiB."""
 
+MOST_BYTES = 128 * 1024
+"""Of a `publish`. One waits at the gateway for each link of a token that sends them fast."""
+
 LEAST_SECONDS = 1.0
 """Between two `publish` of one link. Of those that come faster only the newest is handled, when the second is over.
 One costs the gateway up to 3 ms."""

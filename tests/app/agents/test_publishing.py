@@ -17,6 +17,7 @@ from tests.fakes.asgi import Request, scope_of
 from tests.fakes.link import TARGET
 from tests.fakes.loop import dialogue, quiet
 from tunnel.gateway.link import LinkState
+from tunnel.wire import publishing
 
 
 @dialogue
@@ -127,6 +128,23 @@ async def test_a_message_that_cannot_be_read_changes_nothing_and_the_link_goes_o
         assert publisher.answers()[-1] == ("good", {"routes": []})
         assert publisher.hosts() == []
         assert publisher.link.available
+        await publisher.go()
+
+
+@dialogue
+async def test_a_message_that_is_too_long_is_not_kept():
+    """Not even until its turn: a token may have hundreds of links."""
+    async with stage() as s:
+        publisher = await Publisher(s).register()
+        await publisher.publish(route())
+        publisher.say(text("publish", {"routes": [], "name_seed": "s", "more": "x" * publishing.MOST_BYTES}, "long"))
+        await quiet()
+        ((request_id, notice),) = publisher.answers("error")
+        assert request_id == "long"
+        assert notice["error"].endswith(f" bytes; send {publishing.MOST_BYTES} at most")
+        await asyncio.sleep(2)
+        assert publisher.hosts() == [HOST]
+        assert len(publisher.answers("error")) == 1
         await publisher.go()
 
 
