@@ -16,19 +16,22 @@ _SOON_DAYS = 14
 
 @click.command("check", cls=Command)
 @click.argument("file", metavar="[FILE]", required=False)
+@click.option("--config", metavar="FILE", help="the same, as for serve")
 @click.option("--strict", is_flag=True, help="take warnings for errors: exit status 1")
-def command(file: str | None, *, strict: bool) -> None:
+def command(file: str | None, *, config: str | None, strict: bool) -> None:
     """Check a configuration without serving it.
 
     FILE is gateway.toml (default: GATEWAY_CONFIG). Prints a summary, or every error in a line of its own.
     """
+    if file is not None and config is not None:
+        raise click.UsageError("the file is given twice, as FILE and with --config")
     missing: list[Path] = []
 
     def imagine(where: Path) -> str:
         missing.append(where)
         return agent_token.new_token()
 
-    settings = load(file, token_maker=imagine)
+    settings = load(file or config, token_maker=imagine)
     found = [*_about(certificate_of(settings), settings), *settings.warnings()]
     if strict and found:
         raise CommandError(*(f"error: {text}" for text in found), status=Status.FAILED)

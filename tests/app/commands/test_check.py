@@ -78,3 +78,13 @@ def test_a_token_file_that_serve_would_make(tmp_path: Path, ran: Run):
     assert not (tmp_path / "token").exists()
     (tmp_path / "token").write_text("the-token", encoding="utf-8")
     assert "does not exist" not in ran("check", str(file)).out
+
+
+def test_the_file_may_be_named_as_for_serve(tmp_path: Path, ran: Run):
+    file = tmp_path / "gateway.toml"
+    file.write_text("colour = 1", encoding="utf-8")
+    told = ran("check", "--config", str(file))
+    assert (told.status, told.err) == (2, ran("check", str(file)).err)
+    told = ran("check", "--config", str(file), str(file))
+    assert told.status == 2
+    assert told.err == "tunnel-gateway check: the file is given twice, as FILE and with --config\n"
