@@ -6,12 +6,21 @@ installed in the user's cache.
 
 import signal
 import sys
+from types import FrameType
+
+
+class _Stopped(BaseException):
+    """A signal came before `Running` took over. Not KeyboardInterrupt: Python may exit with -2 though it was caught."""
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise _Stopped
 
 
 def main() -> int:
     """Returns the exit status."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)  # until `Running` has its own
+        signal.signal(number, _stop)  # until `Running` has its own
     try:
         import asyncio  # noqa: PLC0415  (Ctrl-C may come while these are loaded)
 
@@ -23,7 +32,7 @@ def main() -> int:
             return asyncio.run(Running(console).run())
         finally:
             console.finish()
-    except KeyboardInterrupt:
+    except _Stopped:
         print("        demo  stopped before anything was started")
         return 0
 
