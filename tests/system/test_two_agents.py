@@ -69,6 +69,9 @@ async def test_while_one_of_two_agents_finishes_its_streams_no_new_request_fails
             stack.start_agent("a2", services={"plain": second_service(stack)})
             first.signal(signal.SIGTERM)
             first.wait_line("stopping")
+            async with asyncio.timeout(10):  # what is on its way to it before the gateway hears of it, it serves
+                while await served_by(stack) != {"other"}:
+                    pass
             for _ in range(5):
                 assert await served_by(stack) == {"other"}
             async with http.post(stack.control("plain", "/sse/push?channel=held&data=late")) as pushed:
