@@ -257,6 +257,11 @@ def _options(settings: ClusterSettings, *, needs_tls: bool) -> dict[str, Any]:
     return options
 
 
+def _no_passphrase() -> str:
+    """OpenSSL would ask on the terminal."""
+    raise ValueError("the key has a passphrase; write it without")
+
+
 def _text(key: str, path: str) -> str:
     try:
         return Path(path).read_text("utf-8").strip()
@@ -271,8 +276,8 @@ def _tls(settings: ClusterSettings) -> ssl.SSLContext:
         raise ValueError(f"ca_file {settings.ca_file} cannot be used: {error}") from None
     if settings.certificate is not None:
         try:
-            context.load_cert_chain(settings.certificate, settings.key)
-        except (OSError, ssl.SSLError) as error:
+            context.load_cert_chain(settings.certificate, settings.key, _no_passphrase)
+        except (OSError, ValueError) as error:
             raise ValueError(f"certificate {settings.certificate} cannot be used: {error}") from None
     return context
 

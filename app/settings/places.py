@@ -14,7 +14,7 @@ from .lines import key_lines, line_of
 class Places:
     """Of one file, with the variables and options over it."""
 
-    def __init__(self, path: str | None, text: str, variables: Container[str], options: Container[str]) -> None:
+    def __init__(self, path: str | None, text: str, variables: Container[KeyPath], options: Container[str]) -> None:
         """`text`: what the file at `path` says. `variables`, `options`: the keys that they give."""
         self._path = path
         self._text = text
@@ -43,11 +43,13 @@ class Places:
         key = where[0] if where else None
         if not isinstance(key, str):
             return None
+        if where[:2] in self._variables:
+            return variable(*map(str, where[:2]))
         if key == ADMIN_TOKEN:  # it has no key, but a name like one
             return ADMIN_TOKEN
         if key in self._options:
             return option(key)
-        return variable(key) if key in self._variables else None
+        return variable(key) if (key,) in self._variables else None
 
     @cached_property
     def _key_lines(self) -> Mapping[KeyPath, int]:
