@@ -102,22 +102,30 @@ def given(environment: Mapping[str, str]) -> frozenset[tuple[str, ...]]:
     )
 
 
-def merged(table: Mapping[str, object], environment: Mapping[str, str], faults: Faults) -> dict[str, object]:
-    """The file's table, with what the variables set in its place. What is wrong with them goes to `faults`."""
+def written(environment: Mapping[str, str], faults: Faults) -> dict[tuple[str, ...], object]:
+    """What the variables set, by the key's path, as a file would give it. What is wrong goes to `faults`."""
     paths = given(environment)
-    found: dict[str, object] = {key: value for key, value in table.items() if (key,) not in paths}
-    for path in filter(paths.__contains__, _PATHS):
-        kind = _PATHS[path]
-        value = faults.check(partial(_value, kind), environment[variable(*path)], path)
+    values = {
+        path: faults.check(partial(_value, kind), environment[variable(*path)], path)
+        for path, kind in _PATHS.items()
+        if path in paths
+    }
+    return {path: value for path, value in values.items() if value is not None}
+
+
+def merged(
+    table: Mapping[str, object], values: Mapping[tuple[str, ...], object], paths: Collection[tuple[str, ...]]
+) -> dict[str, object]:
+    """The file's table, with the values of variables in the place of what it says at these paths."""
+    found = {key: value for key, value in table.items() if (key,) not in paths}
+    for path in paths:
+        if len(path) > 1 and isinstance(inner := found.get(path[0], {}), Mapping):
+            found[path[0]] = {key: value for key, value in inner.items() if key != path[1]}
+    for path, value in values.items():
         if len(path) == 1:
-            if value is not None:
-                found[path[0]] = value
-            continue
-        inner = found.setdefault(path[0], {})
-        if isinstance(inner, Mapping):
-            found[path[0]] = {key: old for key, old in inner.items() if key != path[1]} | (
-                {path[1]: value} if value is not None else {}
-            )
+            found[path[0]] = value
+        elif isinstance(inner := found[path[0]], dict):
+            inner[path[1]] = value
     return found
 
 

@@ -12,7 +12,7 @@ from tunnel.text import NotTextError, decoded
 from ..rules.policy import DEFAULT_POLICY
 from . import agent_token, hosts, policies, routing, tokens
 from .cluster import cluster_settings
-from .environment import ADMIN_TOKEN, config_file, given, merged, process_environment, unknown_variables
+from .environment import ADMIN_TOKEN, config_file, given, merged, process_environment, unknown_variables, written
 from .errors import ConfigurationError, Faults, KeyPath, WrongKeyError
 from .places import Places
 from .reading import read
@@ -52,12 +52,13 @@ def load(
     text = _text(path) if path is not None else ""
     faults = Faults()
     overridden = given(environment)
+    variables = written(environment, faults)
     places = Places(path, text, overridden, arguments)
     try:
         table = _table(text)
     except ValueError as error:
         raise ConfigurationError(*places.lines(faults), f"{path}: not TOML: {error}") from None
-    file = read(File, {**merged(table, environment, faults), **arguments}, faults)
+    file = read(File, {**merged(table, variables, overridden), **arguments}, faults)
     values = _values(file, path, environment.get(ADMIN_TOKEN), token_maker, faults)
     if faults:
         raise ConfigurationError(*places.lines(faults))

@@ -43,13 +43,12 @@ class Places:
         key = where[0] if where else None
         if not isinstance(key, str):
             return None
-        if where[:2] in self._variables:
-            return variable(*map(str, where[:2]))
         if key == ADMIN_TOKEN:  # it has no key, but a name like one
             return ADMIN_TOKEN
         if key in self._options:
             return option(key)
-        return variable(key) if (key,) in self._variables else None
+        path = next((where[:length] for length in (1, 2) if where[:length] in self._variables), ())
+        return variable(*map(str, path)) if path else None
 
     @cached_property
     def _key_lines(self) -> Mapping[KeyPath, int]:
