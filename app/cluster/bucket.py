@@ -10,6 +10,7 @@ What holds for every bucket:
 - Once a write has returned, `get` shows it, or something newer, and `on_change` was called with it.
 - `on_change` is called with ever greater revisions of a key, never twice with the same. Between keys there is no
   promise.
+- A write that was followed by another one of the same key may never be told.
 - A key that is gone without a word (the bucket was made anew) is told as a delete of revision 0.
 """
 
