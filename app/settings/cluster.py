@@ -139,17 +139,21 @@ def secrets_of(text: str) -> tuple[str, ...]:
 
 def _agree(keys: ClusterKeys, faults: Faults) -> None:
     """What goes together, and what does not."""
+
+    def lacks(name: str) -> bool:
+        return not _has(keys, name) and _path(name) not in faults
+
     for one, other in (("user", "password_file"), ("certificate", "key"), ("peer_certificate", "peer_key")):
         for given, missing in ((one, other), (other, one)):
-            if _has(keys, given) and not _has(keys, missing):
+            if _has(keys, given) and lacks(missing):
                 faults.add(WrongKeyError(_path(given), f"needs {missing} as well; set both or neither"))
     ways = [name for name in ("user", "credentials_file", "nkey_file") if _has(keys, name)]
     if len(ways) > 1:
         text = f"{ways[0]} is set, too; a node has one of user, credentials_file and nkey_file"
         faults.add(WrongKeyError(_path(ways[1]), text))
-    if _has(keys, "peer_ca_file") and not _has(keys, "peer_certificate"):
+    if _has(keys, "peer_ca_file") and lacks("peer_certificate"):
         faults.add(WrongKeyError(_path("peer_ca_file"), "needs peer_certificate as well, for this node to be known by"))
-    if _has(keys, "peer_bind") and not (_has(keys, "peer_secret_file") or _has(keys, "peer_ca_file")):
+    if _has(keys, "peer_bind") and lacks("peer_secret_file") and lacks("peer_ca_file"):
         text = "needs peer_secret_file, or peer_ca_file with peer_certificate and peer_key, so that only nodes connect"
         faults.add(WrongKeyError(_path("peer_bind"), text))
 
