@@ -5,12 +5,16 @@ The only file that imports `nats`, and the only one that knows its insides. What
 - No reconnecting of its own. It gives up for good on some errors, notices a dead TLS connection after half a minute,
   and sends late what was published while it was away.
 - The end is known at once (`ended`), not after the transport has closed in good order, which it may never do.
+- Whoever closes it waits until all of it has ended.
 - A request that waits when the connection ends fails then, not at its timeout.
 - Secrets go to a server that speaks TLS, wherever TLS is asked for. The client would follow a server that says that it
   needs none.
+
+Its `flush` is never used: where the answer comes later than the timeout, it kills the client's reader.
 """
 
 import asyncio
+import logging
 import re
 import ssl
 from collections.abc import Awaitable, Callable
@@ -23,6 +27,8 @@ from nats.aio.client import Client
 
 from ..settings.cluster import ClusterSettings
 from .requests import ForbiddenError, LostError, Message, NoAnswerError, NobodyError, NotSentError
+
+logger = logging.getLogger("gateway.cluster")
 
 PING_SECONDS = 1
 UNANSWERED_PINGS = 2
@@ -52,6 +58,7 @@ class _Client(Client):
         super().__init__()
         self.ended = asyncio.Event()
         self._needs_tls = needs_tls
+        self._closed: asyncio.Event | None = None
 
     def _connect_command(self) -> bytes:
         if self._needs_tls and not self._server_info.get("tls_required"):
@@ -60,7 +67,14 @@ class _Client(Client):
 
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         self._tell_end()
-        await super()._close(status, do_cbs)
+        if self._closed is not None:  # by a task of its own, which nobody else would wait for
+            await self._closed.wait()
+            return
+        self._closed = asyncio.Event()
+        try:
+            await super()._close(status, do_cbs)
+        finally:
+            self._closed.set()
 
     async def _process_op_err(self, e: Exception) -> None:
         if not self.is_closed:
@@ -169,23 +183,21 @@ class Connection:
         """A subject that only this connection knows."""
         return self._client.new_inbox()
 
-    async def flush(self) -> None:
-        """Wait until the server has all that was published, for a second at most."""
-        if not self.ended.is_set():
-            try:
-                await self._client.flush(END_SECONDS)
-            except (errors.Error, OSError):
-                return
-
     async def end(self) -> None:
         """End it, within two seconds, whatever state it is in. Nothing of it is left then."""
         self._client.ended.set()
-        closing = asyncio.ensure_future(self._client.close())
+        closing = asyncio.ensure_future(self._close())
         if not (await asyncio.wait({closing}, timeout=END_SECONDS))[0]:
             self._client.abort()
             await asyncio.wait({closing}, timeout=END_SECONDS)
         closing.cancel()
         await asyncio.wait({closing})
+
+    async def _close(self) -> None:
+        try:
+            await self._client.close()
+        except Exception as error:  # noqa: BLE001 - of a client that never began to connect
+            logger.debug("closing a connection to %s: %s", self.server, error)
 
     async def abort(self) -> None:
         """End it without a word: for one that is known to be dead."""

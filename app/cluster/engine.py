@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import msgspec
 
 from ..settings.cluster import ClusterSettings
+from .ending import ended
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -121,14 +122,16 @@ class Engine:
 
     async def aclose(self) -> None:
         """Leave NATS, within three seconds. No task is left. May be called again."""
+        await self._close_members()
         task, self._task = self._task, None
         if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
+            await ended({task})
             logging.getLogger("asyncio").removeFilter(_without_eof_warning)
-        for member in self._members:
-            await member.aclose()
+        await self._close_members()  # there may have been another connection meanwhile
         self.state = State("stopped", self._clock())
+
+    async def _close_members(self) -> None:
+        await asyncio.gather(*(member.aclose() for member in self._members))
 
     async def _run(self) -> None:
         for server in itertools.cycle(self._settings.servers):
@@ -140,13 +143,16 @@ class Engine:
                 self._is_away(f"{server}: {error}")
             else:
                 await self._use(connection)
+            if self._task is None:  # a cancel was lost: see `ending`
+                return
             await asyncio.sleep(self._pause())
 
     async def _use(self, connection: "Connection") -> None:
         """Until it ends."""
         try:
             self._is_connected(connection)
-            await connection.ended.wait()
+            if self._task is not None:
+                await connection.ended.wait()
         finally:
             died = connection.ended.is_set()
             self._connection = None
@@ -157,7 +163,6 @@ class Engine:
                 self._is_away(f"{connection.server}: {connection.why}")
                 await connection.abort()
             else:
-                await connection.flush()
                 await connection.end()
 
     def _is_connected(self, connection: "Connection") -> None:

@@ -21,6 +21,7 @@ MARKER = {"KV-Operation": "DEL"}
 MARKERS = {"DEL", "PURGE"}
 _EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 _SECOND = 1_000_000_000
+HEARTBEAT_NANOSECONDS = _SECOND // 2
 
 _Answer = TypeVar("_Answer")
 
@@ -139,7 +140,7 @@ class JetStream:
         return await self._ask(f"STREAM.CREATE.{self.stream}", config, StreamInfo, f"make stream {self.stream}")
 
     async def consume(self, inbox: str, *, start: int, headers_only: bool = False) -> ConsumerInfo:
-        """Have all from this revision on sent to the inbox, in order, with a heartbeat each second."""
+        """Have all from this revision on sent to the inbox, in order, with heartbeats."""
         config = {
             "deliver_subject": inbox,
             "deliver_policy": "by_start_sequence",
@@ -148,7 +149,7 @@ class JetStream:
             "max_deliver": 1,
             "replay_policy": "instant",
             "flow_control": True,
-            "idle_heartbeat": _SECOND,
+            "idle_heartbeat": HEARTBEAT_NANOSECONDS,
             "mem_storage": True,
             "num_replicas": 1,
             "headers_only": headers_only,

@@ -22,6 +22,7 @@ from tunnel.slices import work_off
 
 from . import markers
 from .bucket import AwayError, BucketError, ConflictError, Entry, UncertainError, key_problem
+from .ending import ended
 from .jetstream import WRONG_REVISION, JetStream, StreamInfo
 from .requests import LostError, NoAnswerError, RefusedError, RequestError
 from .watch import Delivery, Watch
@@ -35,6 +36,9 @@ TRUSTED_SECONDS = 20 * 60.0
 """Markers stay for 30 minutes at least. A mirror that was away for longer than this lists everything again."""
 
 _FORGOTTEN_PER_TURN = 50
+
+_HEADERS_BYTES = 1_024
+"""What NATS counts of a message besides the value. Our headers are far shorter."""
 
 
 class Mirror:
@@ -64,6 +68,7 @@ class Mirror:
         self._held: dict[str, tuple[Entry, Entry]] = {}
         """While frozen: deletes, with what they delete."""
         self._left = clock()
+        self._connection: Connection | None = None
         self._stream: JetStream | None = None
         self._watch: Watch | None = None
         self._task: asyncio.Task[None] | None = None
@@ -73,11 +78,13 @@ class Mirror:
 
     def connected(self, connection: "Connection") -> None:
         """Watch over this connection."""
+        self._connection = connection
         self._task = asyncio.get_running_loop().create_task(self._follow(connection), name=f"mirror of {self.name}")
 
     def lost(self) -> None:
         """Keep what there is."""
         self._interrupt()
+        self._stream = self._connection = None
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -87,8 +94,7 @@ class Mirror:
     async def aclose(self) -> None:
         """End the watch. What the mirror holds can still be read."""
         self.lost()
-        if self._ending:
-            await asyncio.wait(set(self._ending))
+        await ended(self._ending)
 
     # Bucket
 
@@ -154,18 +160,26 @@ class Mirror:
     async def _follow(self, connection: "Connection") -> None:
         """Watch as long as the connection lives, however often it takes another beginning."""
         stream = JetStream(connection, self.name)
-        while True:
+
+        def is_current() -> bool:  # cancelling is not enough: see `ending`
+            return connection is self._connection and not connection.ended.is_set()
+
+        while is_current():
+            longest = 0.3
             try:
-                self._open(stream, await stream.bind(self._replicas))
-                self._watch = Watch(stream, start=self.revision + 1, take=self._take, caught_up=self._caught_up)
-                why = await self._watch.run()
-                logger.info("watches bucket %s anew: %s", self.name, why)
-                longest = 0.3
+                info = await stream.bind(self._replicas)
+                if is_current():
+                    self._open(stream, info)
+                    self._watch = Watch(stream, start=self.revision + 1, take=self._take, caught_up=self._caught_up)
+                    why = await self._watch.run()
+                    logger.info("watches bucket %s anew: %s", self.name, why)
             except RequestError as error:
-                self._troubled(error, connection)
-                longest = 2.0
-            self._interrupt()
-            await asyncio.sleep(random.uniform(longest / 10, longest))  # noqa: S311
+                if is_current():
+                    self._troubled(error)
+                longest = 0.3 if isinstance(error, NoAnswerError) else 1.0  # that took long enough
+            if is_current():
+                self._interrupt()
+                await asyncio.sleep(random.uniform(longest / 10, longest))  # noqa: S311
 
     def _open(self, stream: JetStream, info: StreamInfo) -> None:
         """Begin with a bucket: go on, or list all of it."""
@@ -185,14 +199,13 @@ class Mirror:
 
     def _interrupt(self) -> None:
         """The watch has ended, or will."""
-        if self._stream is not None:
+        if self._watch is not None:
             self._left = self._clock()
-        self.synced, self._watch, self._stream = False, None, None
+        self.synced, self._watch = False, None
 
-    def _troubled(self, error: RequestError, connection: "Connection") -> None:
-        if connection.ended.is_set():
-            return
+    def _troubled(self, error: RequestError) -> None:
         text = f"bucket {self.name}: {error}"
+        self._stream = None
         if text != self.problem:
             logger.warning("%s; this node serves on, and tries again by itself", text)
         self.problem = text
@@ -256,8 +269,8 @@ class Mirror:
         if (problem := key_problem(key)) is not None:
             raise ValueError(problem)
         stream, watch, before = self._connected(), self._watch, self.revision
-        if value is not None and len(value) > stream.connection.max_payload // 2:
-            raise ValueError(f"a value of {len(value):,} bytes; NATS takes {stream.connection.max_payload:,} in all")
+        if value is not None and len(value) > (most := stream.connection.max_payload - _HEADERS_BYTES):
+            raise ValueError(f"a value has at most {most:,} bytes, this one has {len(value):,}")
         try:
             revision = await stream.write(key, value, expected)
         except RequestError as error:

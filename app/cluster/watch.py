@@ -20,8 +20,10 @@ from .requests import Message, RequestError
 logger = logging.getLogger("gateway.cluster")
 
 SLICE_SECONDS = 0.005
-SILENCE_SECONDS = 3.0
-"""Without a heartbeat, which comes each second."""
+SILENCE_SECONDS = 2.0
+"""Four heartbeats. A loop that stands still for so long costs a watch, and nothing else."""
+
+_LOOK_SECONDS = 0.5
 
 
 class Delivery(msgspec.Struct, frozen=True):
@@ -93,7 +95,7 @@ class Watch:
         self._heard = clock()
         while not self._broken.is_set():
             try:
-                async with asyncio.timeout(1):
+                async with asyncio.timeout(_LOOK_SECONDS):
                     await self._broken.wait()
             except TimeoutError:
                 if clock() - self._heard > SILENCE_SECONDS:

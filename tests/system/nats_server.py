@@ -9,6 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
+
 from tests.system.harness import LOOPBACK, free_port
 from tests.system.process import Process, Processes, wait_until
 
@@ -79,6 +81,8 @@ class NatsServer:
 
     def pause(self) -> None:
         self.process.signal(signal.SIGSTOP)
+        process = psutil.Process(self.process.popen.pid)
+        wait_until(lambda: process.status() == psutil.STATUS_STOPPED, 5, "the NATS server stands still")
 
     def resume(self) -> None:
         self.process.signal(signal.SIGCONT)

@@ -63,4 +63,5 @@ async def nodes(*settings: ClusterSettings) -> AsyncIterator[list[Node]]:
         for node in made:
             async with asyncio.timeout(5):
                 await node.engine.aclose()
-        assert asyncio.all_tasks() - before == set()
+        left = asyncio.all_tasks() - before
+        assert left == set(), left

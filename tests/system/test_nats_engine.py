@@ -257,6 +257,11 @@ async def test_an_nkey(make: Make, tmp_path: Path):
     file.write_bytes(nkeys.encode_seed(bytes(range(1, 33)), nkeys.PREFIX_BYTE_USER))
     async with nodes(ClusterSettings((server.url,), nkey_file=str(file))) as (stranger,):
         await stranger.lost()
+        write(file, "not a seed")
+        await eventually(lambda: "authorization" not in str(stranger.engine.state.why).lower())
+        assert "nats://" in str(stranger.engine.state.why)
+        write(file, None)
+        await eventually(lambda: "nkey_file" in str(stranger.engine.state.why))
 
 
 # What it may do
