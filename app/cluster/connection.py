@@ -146,6 +146,8 @@ class Connection:
             raise NoAnswerError(f"NATS did not answer {subject} within {seconds:g} s") from None
         except (errors.ConnectionClosedError, OSError):
             raise LostError(self.why) from None
+        except errors.Error as error:
+            raise NotSentError(reason(error)) from None
         return bytes(answer.data)
 
     async def publish(self, subject: str, payload: bytes = b"") -> None:

@@ -14,7 +14,6 @@ A write is tried once. What is to be done after an UncertainError only the calle
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -44,7 +43,7 @@ _HEADERS_BYTES = 1_024
 class Mirror:
     """The bucket of this name. Attach it to an engine; each connection is then used as it comes."""
 
-    def __init__(self, name: str, *, replicas: int = 1, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, *, replicas: int = 1) -> None:
         self.name = name
         self.on_change: Callable[[Entry], None] = lambda _: None
         self.on_anew: Callable[[], None] = lambda: None
@@ -59,7 +58,6 @@ class Mirror:
         self.listings = 0
         """How often everything was listed. For the metrics."""
         self._replicas = replicas
-        self._clock = clock
         self._entries: dict[str, Entry] = {}
         self._ahead: dict[str, int] = {}
         """Own writes that the watch has not brought yet. What it brings of these keys before them is older."""
@@ -67,7 +65,8 @@ class Mirror:
         """What was there before the listing that is under way, and has not come again."""
         self._held: dict[str, tuple[Entry, Entry]] = {}
         """While frozen: deletes, with what they delete."""
-        self._left = clock()
+        self._left = 0.0
+        """When the last watch was still whole, on the loop's clock."""
         self._connection: Connection | None = None
         self._stream: JetStream | None = None
         self._watch: Watch | None = None
@@ -173,7 +172,9 @@ class Mirror:
                     self._watch = Watch(stream, start=self.revision + 1, take=self._take, caught_up=self._caught_up)
                     why = await self._watch.run()
                     logger.info("watches bucket %s anew: %s", self.name, why)
-            except RequestError as error:
+            except Exception as error:
+                if not isinstance(error, RequestError):  # of ours: tell it, and be blind for no longer than this
+                    logger.exception("the watch of bucket %s failed", self.name)
                 if is_current():
                     self._troubled(error)
                 longest = 0.3 if isinstance(error, NoAnswerError) else 1.0  # that took long enough
@@ -185,7 +186,7 @@ class Mirror:
         """Begin with a bucket: go on, or list all of it."""
         created = info.created_text
         is_anew = self.created is not None and (created != self.created or info.state.last_seq < self.revision)
-        lists = is_anew or self.revision == 0 or self._clock() - self._left > TRUSTED_SECONDS
+        lists = is_anew or self.revision == 0 or asyncio.get_running_loop().time() - self._left > TRUSTED_SECONDS
         self.problem, self._stream, self.created = None, stream, created
         self.lag = max(0, info.state.last_seq - self.revision)
         if lists:
@@ -195,15 +196,18 @@ class Mirror:
         if is_anew:
             self._ahead.clear()
             logger.warning("bucket %s was made anew, or has lost writes; what nodes keep in it is put again", self.name)
-            self.on_anew()
+            try:
+                self.on_anew()
+            except Exception:
+                logger.exception("that bucket %s was made anew could not be taken", self.name)
 
     def _interrupt(self) -> None:
         """The watch has ended, or will."""
         if self._watch is not None:
-            self._left = self._clock()
+            self._left = self._watch.alive
         self.synced, self._watch = False, None
 
-    def _troubled(self, error: RequestError) -> None:
+    def _troubled(self, error: Exception) -> None:
         text = f"bucket {self.name}: {error}"
         self._stream = None
         if text != self.problem:
@@ -251,11 +255,10 @@ class Mirror:
                 return
             del self._entries[entry.key]
         else:
-            if entry == seen:
-                return
             self._entries[entry.key] = entry
         self._held.pop(entry.key, None)
-        self._tell(entry)
+        if entry != seen:  # it may be listed again as it was
+            self._tell(entry)
 
     def _tell(self, entry: Entry) -> None:
         try:

@@ -19,6 +19,9 @@ from .requests import Message, RequestError
 
 logger = logging.getLogger("gateway.cluster")
 
+STOOD_STILL_SECONDS = 60.0
+"""After a pause of this process that was longer, what the watch still brings is too old to go on from."""
+
 SLICE_SECONDS = 0.005
 SILENCE_SECONDS = 2.0
 """Four heartbeats. A loop that stands still for so long costs a watch, and nothing else."""
@@ -63,6 +66,8 @@ class Watch:
         self._broken = asyncio.Event()
         self._why = ""
         self._heard = 0.0
+        self.alive = 0.0
+        """When it was last known to be whole, on the loop's clock."""
         self._slice_began = 0.0
         self.slices = 0
         """How often the loop was let on in the middle of a burst."""
@@ -92,14 +97,19 @@ class Watch:
 
     async def _until_broken(self) -> None:
         clock = asyncio.get_running_loop().time
-        self._heard = clock()
+        self._heard = self.alive = clock()
         while not self._broken.is_set():
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._broken.wait()
             except TimeoutError:
-                if clock() - self._heard > SILENCE_SECONDS:
+                now = clock()
+                if now - self.alive > STOOD_STILL_SECONDS:
+                    self.break_off(f"this process stood still for {now - self.alive:.0f} s")
+                elif now - self._heard > SILENCE_SECONDS:
                     self.break_off("no heartbeat came")
+                else:
+                    self.alive = now
 
     async def _end(self, name: str) -> None:
         try:

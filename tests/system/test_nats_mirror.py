@@ -47,7 +47,7 @@ async def test_a_mirror_sees_everything_in_order_and_once(settings: ClusterSetti
         await two.synced()
         for number in range(300):
             await one.mirror.put(f"k.{number % 7}", b"%d" % number)
-        await eventually(lambda: two.mirror.revision == one.mirror.revision)
+        await eventually(lambda: one.mirror.revision == two.mirror.revision == 300)
         assert [entry.value for entry in one.told] == [b"%d" % number for number in range(300)]
         for node in (one, two):
             revisions = [entry.revision for entry in node.told]

@@ -1,7 +1,5 @@
 """A mirror over a JetStream in memory, and what a test does with it."""
 
-import asyncio
-
 from app.cluster.bucket import Entry
 from app.cluster.mirror import Mirror
 from tests.fakes.jetstream import Connection, Server
@@ -21,7 +19,7 @@ class Told:
 
 
 async def connected(server: Server, mirror: Mirror | None = None) -> tuple[Mirror, Connection]:
-    mirror = mirror or Mirror(server.name, clock=asyncio.get_running_loop().time)
+    mirror = mirror or Mirror(server.name)
     connection = server.connect()
     mirror.connected(connection)
     await quiet()

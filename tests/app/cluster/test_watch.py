@@ -10,7 +10,7 @@ from app.cluster.jetstream import JetStream
 from app.cluster.requests import RefusedError
 from app.cluster.watch import SILENCE_SECONDS, Delivery, Watch
 from tests.fakes.jetstream import Connection, Delivered, Server
-from tests.fakes.loop import dialogue, quiet
+from tests.fakes.loop import VirtualLoop, dialogue, quiet
 
 
 class Watching:
@@ -152,6 +152,20 @@ async def test_silence_breaks_it():
     began = loop.time()
     assert await watching.running == "no heartbeat came"
     assert SILENCE_SECONDS < loop.time() - began <= SILENCE_SECONDS + 2
+
+
+@dialogue
+async def test_a_pause_of_this_process_breaks_it_and_it_was_last_whole_before():
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    watching = Watching(Server("b"))
+    await asyncio.sleep(1)
+    before = loop.time()
+    loop.stand_still(100)
+    watching.server.put("a", b"1")  # what came meanwhile, all at once
+    watching.server.heartbeat()
+    assert await watching.running == "this process stood still for 100 s"
+    assert before - 1 < watching.watch.alive <= before
 
 
 @dialogue
