@@ -13,6 +13,7 @@ from app.cluster.bucket import AwayError
 from app.settings import ClusterSettings
 from tests.system import nats_server
 from tests.system.harness import LOOPBACK, free_port
+from tests.system.nats_accounts import Accounts
 from tests.system.nats_server import PASSWORD, USER, NatsServer
 from tests.system.nodes_of_nats import BUCKET, Node, eventually, nodes
 from tests.system.process import Processes
@@ -262,6 +263,21 @@ async def test_an_nkey(make: Make, tmp_path: Path):
         assert "nats://" in str(stranger.engine.state.why)
         write(file, None)
         await eventually(lambda: "nkey_file" in str(stranger.engine.state.why))
+
+
+async def test_credentials(make: Make, tmp_path: Path):
+    accounts = Accounts()
+    server = make(accounts.configuration).start()
+    file = tmp_path / "gateway.creds"
+    write(file, accounts.credentials)
+    async with nodes(ClusterSettings((server.url,), credentials_file=str(file))) as (node,):
+        await node.synced()
+        await works(node)
+        server.restart()
+        await node.synced(after_losses=1)
+        write(file, "something else")
+        server.restart()
+        await eventually(lambda: "credentials_file" in str(node.engine.state.why))
 
 
 # What it may do
