@@ -62,9 +62,9 @@ dist: $(VENV)/.dev  ## build what a release consists of, wheels and sdists of bo
 
 lock: $(VENV)/.dev  ## update the lock files after a change of pyproject.toml or tunnel/pyproject.toml
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml -o requirements.txt
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra demo -o requirements-demo.txt
-	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra demo --extra dev -o requirements-dev.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra cluster -o requirements.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra cluster --extra demo -o requirements-demo.txt
+	$(BIN)/uv pip compile $(LOCK) pyproject.toml --extra cluster --extra demo --extra dev -o requirements-dev.txt
 	$(BIN)/uv pip compile $(LOCK) tunnel/pyproject.toml -c requirements.txt -o requirements-agent.txt
 	sed -n 's/^requires = \["\(.*\)"\]/\1/p' tunnel/pyproject.toml \
 	    | $(BIN)/uv pip compile $(LOCK) - -c requirements-dev.txt -o requirements-build.txt

@@ -15,7 +15,7 @@ from tests.test_imports import imported, module_of, reachable, read, sources
 ROOT = Path(__file__).parents[1]
 OF_TYPE_CHECKERS = {"typing_extensions"}
 """Imported under TYPE_CHECKING alone: type checkers know it, installed or not."""
-OF_EXTRAS = {"socketio"}
+OF_EXTRAS = {"nats", "socketio"}
 
 
 def required(project: str) -> set[str]:

@@ -51,6 +51,11 @@ FLOORS = [
 
 KNOW_UVICORN = (*ENTRANCES, "app/server/")
 KNOW_STARLETTE = (*ENTRANCES, "app/asgi/", "app/operator/", "app/agents/rest")
+LATE = "app.cluster.connection"
+"""Knows nats, of an extra: imported only inside the function that uses it."""
+KNOW_NATS = (LATE.replace(".", "/"),)
+KNOW = {"uvicorn": KNOW_UVICORN, "starlette": KNOW_STARLETTE, "nats": KNOW_NATS, "nkeys": KNOW_NATS}
+
 KNOW_SCOPES = (*ENTRANCES, "app/asgi/", "app/server/", "app/operator/", "app/agents/rest")
 
 
@@ -72,6 +77,12 @@ def imported(tree: ast.AST, path: str) -> set[str]:
         elif isinstance(node, ast.Call) and is_import_call(node.func):
             names |= {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
     return names
+
+
+def imported_at_once(tree: ast.AST, path: str) -> set[str]:
+    """What is imported as soon as the file is: not inside a function, nor for annotations only."""
+    at_once = [node for node in getattr(tree, "body", []) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return imported(ast.Module(at_once, []), path)
 
 
 def is_import_call(called: ast.expr) -> bool:
@@ -127,11 +138,13 @@ def out_of_place(path: str, tree: ast.AST, names: set[str]) -> list[str]:
         return []
     found = [
         f"{path} imports {name}"
-        for library, rooms in (("uvicorn", KNOW_UVICORN), ("starlette", KNOW_STARLETTE))
+        for library, rooms in KNOW.items()
         if not path.startswith(rooms)
         for name in names
         if is_within(name, library)
     ]
+    if any(is_within(name, LATE) for name in imported_at_once(tree, path)):
+        found.append(f"{path} imports {LATE} at once")
     if not path.startswith(KNOW_SCOPES) and names_a_scope(tree):
         found.append(f"{path} names a scope")
     return found
@@ -223,7 +236,7 @@ def sources(*folders: str) -> list[str]:
 
 def test_there_are_sources_in_every_room():
     found = sources("app", "tunnel")
-    rooms = [f"app/{room}/" for floor in FLOORS for room in floor - {"cluster"}]
+    rooms = [f"app/{room}/" for floor in FLOORS for room in floor]
     halls = [f"tunnel/{name}/" for name in ("yamux", "http1", "websocket", "wire", "gateway", "agent")]
     ground = [f"tunnel/{name}.py" for name in GROUND]
     for part in (*rooms, *halls, *ground, *ENTRANCES, "app/agents/rest"):
@@ -291,6 +304,10 @@ def test_no_files_import_in_a_circle():
         ("app/asgi/reading.py", "from ..server.http import cut_off"),
         ("app/server/http.py", "from .. import serve"),
         ("app/node/gateway.py", "import uvicorn"),
+        ("app/cluster/mirror.py", "from nats.errors import Error"),
+        ("app/cluster/engine.py", "def late():\n    import nkeys"),
+        ("app/cluster/mirror.py", "from .connection import Connection"),
+        ("app/main.py", "from .cluster import connection"),
         ("app/asgi/reading.py", "from uvicorn.config import Config"),
         ("app/server/http.py", "from starlette.types import Scope"),
         ("app/public/routed.py", "from starlette.routing import Route"),
@@ -341,6 +358,8 @@ def test_a_breach_is_seen(path: str, source: str):
         ("tunnel/tls.py", "import ssl\nfrom tunnel.streams import ByteStream"),
         ("app/settings/environment.py", "import os\nvalue = os.environ"),
         ("tunnel/agent/settings.py", "from os import environ"),
+        ("app/cluster/connection.py", "from nats import errors\nimport nkeys"),
+        ("app/cluster/engine.py", "def late():\n    from . import connection\nfrom .requests import LostError"),
         ("tests/app/test_x.py", "import os\nvalue = os.environ\nimport app, tunnel"),
     ],
 )

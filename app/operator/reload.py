@@ -28,9 +28,9 @@ from .watch import POLL_SECONDS, Stamp, Watch
 logger = logging.getLogger("gateway.reload")
 
 NEEDS_RESTART = (
-    "admin_bind", "client_ping_interval", "client_ping_timeout", "held_bytes_hard_limit", "held_bytes_limit", "host",
-    "log_format", "log_level", "max_connections", "port", "proxy_protocol", "reconnect_grace", "spool_bytes_limit",
-    "state_dir", "tls_certificate", "tls_key",
+    "admin_bind", "client_ping_interval", "client_ping_timeout", "cluster", "held_bytes_hard_limit", "held_bytes_limit",
+    "host", "log_format", "log_level", "max_connections", "port", "proxy_protocol", "reconnect_grace",
+    "spool_bytes_limit", "state_dir", "tls_certificate", "tls_key",
 )  # fmt: skip
 """Read once, at the start: by listeners, the server, the account, the log and the registry."""
 

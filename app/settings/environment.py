@@ -1,8 +1,8 @@
 """`GATEWAY_...` variables: every plain key of the file in capitals, `GATEWAY_CONFIG` and `GATEWAY_ADMIN_TOKEN`.
 
-A variable overrides the file. Lists are comma-separated. Other variables with the prefix set nothing, and a warning
-names them; those that Kubernetes sets for a Service named gateway, such as `GATEWAY_PORT=tcp://10.0.0.1:8080`, are left
-alone.
+So is every key of `[cluster]`, with `CLUSTER_` before it. A variable overrides the file. Lists are comma-separated.
+Other variables with the prefix set nothing, and a warning names them; those that Kubernetes sets for a Service named
+gateway, such as `GATEWAY_PORT=tcp://10.0.0.1:8080`, are left alone.
 """
 
 import difflib
@@ -17,7 +17,7 @@ import msgspec
 
 from .errors import ConfigurationError, Faults, KeyPath, WrongKeyError
 from .reading import shown, valid
-from .schema import PLAIN_KEYS, File, keys_of
+from .schema import CLUSTER_KEYS, PLAIN_KEYS, ClusterKeys, File, keys_of
 from .tokens import checked_admin_token, token_of_file
 
 PREFIX = "GATEWAY_"
@@ -27,6 +27,12 @@ URL = PREFIX + "URL"
 
 _REPEATED = {"publish_hosts": "--publish-host"}
 """The options for keys that are lists: one for each element."""
+
+_PATHS: dict[tuple[str, ...], object] = {
+    **{(key,): keys_of(File)[key] for key in PLAIN_KEYS},
+    **{("cluster", key): keys_of(ClusterKeys)[key] for key in CLUSTER_KEYS},
+}
+"""Keys that a variable can set, with their types."""
 
 _SERVICE_LINK = re.compile(
     rf"{PREFIX}(?:[A-Z0-9_]+_)?"
@@ -77,9 +83,9 @@ def config_file(environment: Mapping[str, str]) -> str | None:
     return environment.get(PREFIX + "CONFIG") or None
 
 
-def variable(key: str) -> str:
-    """The name of a plain key's variable."""
-    return PREFIX + key.upper()
+def variable(*key: str) -> str:
+    """The name of a plain key's variable; `variable("cluster", "servers")` of a key of `[cluster]`."""
+    return PREFIX + "_".join(key).upper()
 
 
 def option(key: str) -> str:
@@ -87,29 +93,45 @@ def option(key: str) -> str:
     return _REPEATED.get(key) or "--" + key.replace("_", "-")
 
 
-def given(environment: Mapping[str, str]) -> frozenset[str]:
-    """The keys that variables set, well or not."""
+def given(environment: Mapping[str, str]) -> frozenset[tuple[str, ...]]:
+    """The keys that variables set, well or not, each as its path: `("port",)`, `("cluster", "servers")`."""
     return frozenset(
-        key
-        for key in PLAIN_KEYS
-        if (name := variable(key)) in environment and not _is_service_link(name, environment[name])
+        path
+        for path in _PATHS
+        if (name := variable(*path)) in environment and not _is_service_link(name, environment[name])
     )
 
 
-def written(environment: Mapping[str, str], faults: Faults) -> dict[str, object]:
-    """What the variables set, as a file would give it. What is wrong goes to `faults`."""
-    types, keys = keys_of(File), given(environment)
+def written(environment: Mapping[str, str], faults: Faults) -> dict[tuple[str, ...], object]:
+    """What the variables set, by the key's path, as a file would give it. What is wrong goes to `faults`."""
+    paths = given(environment)
     values = {
-        key: faults.check(partial(_value, types[key]), environment[variable(key)], (key,))
-        for key in PLAIN_KEYS
-        if key in keys
+        path: faults.check(partial(_value, kind), environment[variable(*path)], path)
+        for path, kind in _PATHS.items()
+        if path in paths
     }
-    return {key: value for key, value in values.items() if value is not None}
+    return {path: value for path, value in values.items() if value is not None}
+
+
+def merged(
+    table: Mapping[str, object], values: Mapping[tuple[str, ...], object], paths: Collection[tuple[str, ...]]
+) -> dict[str, object]:
+    """The file's table, with the values of variables in the place of what it says at these paths."""
+    found = {key: value for key, value in table.items() if (key,) not in paths}
+    for path in paths:
+        if len(path) > 1 and isinstance(inner := found.get(path[0], {}), Mapping):
+            found[path[0]] = {key: value for key, value in inner.items() if key != path[1]}
+    for path, value in values.items():
+        if len(path) == 1:
+            found[path[0]] = value
+        elif isinstance(inner := found[path[0]], dict):
+            inner[path[1]] = value
+    return found
 
 
 def unknown_variables(environment: Mapping[str, str]) -> tuple[str, ...]:
     """One line for each variable with the prefix that sets nothing. Values are never shown: they may be secrets."""
-    known = {*map(variable, PLAIN_KEYS), PREFIX + "CONFIG", ADMIN_TOKEN, URL}
+    known = {*(variable(*path) for path in _PATHS), PREFIX + "CONFIG", ADMIN_TOKEN, URL}
     return tuple(
         f"{ascii(name)[1:-1]} is not a variable of the gateway, {_nearest(name, known)}"
         for name, value in sorted(environment.items())

@@ -11,7 +11,8 @@ from tunnel.text import NotTextError, decoded
 
 from ..rules.policy import DEFAULT_POLICY
 from . import agent_token, hosts, policies, routing, tokens
-from .environment import ADMIN_TOKEN, config_file, given, process_environment, unknown_variables, written
+from .cluster import cluster_settings
+from .environment import ADMIN_TOKEN, config_file, given, merged, process_environment, unknown_variables, written
 from .errors import ConfigurationError, Faults, KeyPath, WrongKeyError
 from .places import Places
 from .reading import read
@@ -57,8 +58,7 @@ def load(
         table = _table(text)
     except ValueError as error:
         raise ConfigurationError(*places.lines(faults), f"{path}: not TOML: {error}") from None
-    table = {key: value for key, value in table.items() if key not in overridden}
-    file = read(File, {**table, **variables, **arguments}, faults)
+    file = read(File, {**merged(table, variables, overridden), **arguments}, faults)
     values = _values(file, path, environment.get(ADMIN_TOKEN), token_maker, faults)
     if faults:
         raise ConfigurationError(*places.lines(faults))
@@ -119,6 +119,8 @@ def _values(
             values[name] = str(folder / value)
     if file.max_websockets_per_cluster not in (UNSET, "unlimited"):
         values["max_websockets_per_cluster"] = file.max_websockets_per_cluster
+    if file.cluster is not UNSET and file.cluster is not None:
+        values["cluster"] = cluster_settings(file.cluster, folder, faults)
     values |= _held_bytes(file, faults) | _admin(file, folder, admin_token, faults)
     defaults = policies.policy(DEFAULT_POLICY, file, faults)
     routes = routing.route_table(file.routes, faults, defaults=defaults, control_hosts=control_hosts, folder=folder)

@@ -14,7 +14,7 @@ from .lines import key_lines, line_of
 class Places:
     """Of one file, with the variables and options over it."""
 
-    def __init__(self, path: str | None, text: str, variables: Container[str], options: Container[str]) -> None:
+    def __init__(self, path: str | None, text: str, variables: Container[KeyPath], options: Container[str]) -> None:
         """`text`: what the file at `path` says. `variables`, `options`: the keys that they give."""
         self._path = path
         self._text = text
@@ -47,7 +47,8 @@ class Places:
             return ADMIN_TOKEN
         if key in self._options:
             return option(key)
-        return variable(key) if key in self._variables else None
+        path = next((where[:length] for length in (1, 2) if where[:length] in self._variables), ())
+        return variable(*map(str, path)) if path else None
 
     @cached_property
     def _key_lines(self) -> Mapping[KeyPath, int]:

@@ -35,6 +35,7 @@ Port = Annotated[int, Meta(ge=1, le=65_535, description="a whole number from 1 t
 ListenPort = Annotated[int, Meta(ge=0, le=65_535, description="a whole number from 0 to 65535; 0 for a free port")]
 Digest = Annotated[str, Meta(pattern=r"\A[0-9a-fA-F]{64}\Z", description="64 hexadecimal digits")]
 Unlimited = Literal["unlimited"]
+BucketPrefix = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9_-]{1,32}\Z", description="1 to 32 letters, digits, - and _")]
 
 
 class HeaderKeys(msgspec.Struct, kw_only=True):
@@ -103,8 +104,33 @@ class RouteEntry(PolicyKeys, kw_only=True):
     https_redirect: bool = False
 
 
+class ClusterKeys(msgspec.Struct, kw_only=True):
+    """`[cluster]`: several nodes. Every key is also a variable, `GATEWAY_CLUSTER_...`."""
+
+    servers: list[str] | UnsetType
+    user: Text | UnsetType = UNSET
+    password_file: Text | UnsetType = UNSET
+    credentials_file: Text | UnsetType = UNSET
+    nkey_file: Text | UnsetType = UNSET
+    ca_file: Text | UnsetType = UNSET
+    certificate: Text | UnsetType = UNSET
+    key: Text | UnsetType = UNSET
+    bucket_prefix: BucketPrefix = "tunnel"
+    replicas: Annotated[int, Meta(ge=1, le=5, description="a whole number from 1 to 5")] = 1
+    node_name: Text | UnsetType = UNSET
+    peer_bind: Text | UnsetType
+    peer_url: Text | UnsetType = UNSET
+    peer_secret_file: Text | UnsetType = UNSET
+    peer_ca_file: Text | UnsetType = UNSET
+    peer_certificate: Text | UnsetType = UNSET
+    peer_key: Text | UnsetType = UNSET
+
+
 class File(PolicyKeys, kw_only=True):
-    """The whole file. Every key except the tables is also a `GATEWAY_...` variable, which overrides it."""
+    """The whole file. Every key except the tables is also a `GATEWAY_...` variable, which overrides it.
+
+    So are those of `[cluster]`.
+    """
 
     host: str | UnsetType = UNSET
     port: ListenPort | UnsetType = UNSET
@@ -140,6 +166,7 @@ class File(PolicyKeys, kw_only=True):
     tls_key: Text | UnsetType = UNSET
     log_format: Literal["text", "json"] | UnsetType = UNSET
     log_level: Literal["debug", "info", "warning", "error"] | UnsetType = UNSET
+    cluster: ClusterKeys | UnsetType = UNSET
     agents: list[AgentEntry] = []
     routes: list[RouteEntry] = []
 
@@ -157,6 +184,9 @@ def keys_of(kind: type[msgspec.Struct]) -> Mapping[str, Any]:
 
 
 PLAIN_KEYS = tuple(
-    name for name in keys_of(File) if name not in ("agents", "routes", "request_headers", "response_headers")
+    name for name in keys_of(File) if name not in ("agents", "routes", "cluster", "request_headers", "response_headers")
 )
 """Keys that a variable can set."""
+
+CLUSTER_KEYS = tuple(keys_of(ClusterKeys))
+"""Those of `[cluster]`, which variables can set, too."""

@@ -9,6 +9,7 @@ from tunnel.wire import message_limits, messages
 from ..rules.policy import DEFAULT_POLICY, Policy
 from ..rules.proxies import Proxies, Vocabulary
 from ..rules.routes import RouteTable
+from .cluster import ClusterSettings
 from .hosts import Network
 from .tokens import Grant, token_hash
 
@@ -84,6 +85,8 @@ class Settings:
     """What errors about these two begin with: where each was written."""
     log_format: str = "text"
     log_level: str = "info"
+    cluster: ClusterSettings | None = None
+    """How this node and others find each other. None: there are no others."""
     grants: Mapping[bytes, Grant] = field(default_factory=dict)
     """By SHA-256 of the token."""
     routes: RouteTable = field(default_factory=lambda: RouteTable(()))

@@ -11,6 +11,8 @@
 | `service` | a WebSocket service at the far end of such an exchange |
 | `asgi` | the ASGI server around the application |
 | `gateway` | what an agent dials |
+| `jetstream` | the engine's connection and its bucket, as a mirror sees them |
+| `bucket` | a bucket of the engine, and its mirrors on several nodes |
 
 A stand-in for the agent that is already out there is a program of its own: tests/existing says why there are two.
 """

@@ -36,8 +36,9 @@ NAMED = {
 }  # fmt: skip
 """Keys that the chart's values have names of their own for, or that it sets by itself."""
 
-LEFT_OUT = {"agent_token_file", "publish_hosts"}
-"""For a gateway without a file. In a chart, `agents` with `hosts` says the same."""
+LEFT_OUT = {"agent_token_file", "publish_hosts", "cluster"}
+"""For a gateway without a file, where a chart's `agents` with `hosts` says the same; and several nodes, as the chart
+runs one."""
 
 
 def toml_of(values: Values | None = None) -> str:

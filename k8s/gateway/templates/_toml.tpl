@@ -72,7 +72,7 @@ change of these restarts it. The rest of the ConfigMap has no checksum: the runn
 and a restart would close every WebSocket.
 */}}
 {{- define "gateway.needsRestart" -}}
-{{- pick (include "gateway.settings" . | fromJson) "admin_bind" "client_ping_interval" "client_ping_timeout" "held_bytes_hard_limit" "held_bytes_limit" "host" "log_format" "log_level" "max_connections" "port" "proxy_protocol" "reconnect_grace" "spool_bytes_limit" "state_dir" "tls_certificate" "tls_key" | toJson -}}
+{{- pick (include "gateway.settings" . | fromJson) "admin_bind" "client_ping_interval" "client_ping_timeout" "cluster" "held_bytes_hard_limit" "held_bytes_limit" "host" "log_format" "log_level" "max_connections" "port" "proxy_protocol" "reconnect_grace" "spool_bytes_limit" "state_dir" "tls_certificate" "tls_key" | toJson -}}
 {{- end -}}
 
 {{- define "gateway.toml" -}}

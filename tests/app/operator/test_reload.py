@@ -14,7 +14,7 @@ import pytest
 from app.node.gateway import Gateway
 from app.operator.reload import NEEDS_RESTART, POLL_SECONDS, Reloader
 from app.rules.proxies import Proxies
-from app.settings import Settings, load, token_hash
+from app.settings import ClusterSettings, Settings, load, token_hash
 from tests.app.operator.world import GOOD, AtOnce, World
 from tests.fakes.loop import dialogue, left_behind, quiet
 
@@ -197,6 +197,7 @@ OTHER: dict[str, Any] = {
     "admin_bind": ("127.0.0.1", 9090),
     "client_ping_interval": 1.0,
     "client_ping_timeout": 2.0,
+    "cluster": ClusterSettings(("nats://192.0.2.7:4222",)),
     "held_bytes_hard_limit": 3_000_000_000,
     "held_bytes_limit": 2_000_000_000,
     "host": "192.0.2.7",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import load
-from app.settings.schema import AgentEntry, File, PolicyKeys, RouteEntry, keys_of
+from app.settings.schema import AgentEntry, ClusterKeys, File, PolicyKeys, RouteEntry, keys_of
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text(encoding="utf-8")
 
@@ -16,7 +16,7 @@ def documented(*headings: str) -> list[str]:
     """The keys in the tables under headings that begin so; of all others without any."""
     keys = []
     for section in DOCUMENT.split("\n## ")[1:]:
-        special = section.startswith(("Policy", "`[[agents]]`", "`[[routes]]`"))
+        special = section.startswith(("Policy", "`[[agents]]`", "`[[routes]]`", "`[cluster]`"))
         if section.startswith(headings) if headings else not special:
             keys += re.findall(r"^\| `([a-z0-9_]+)` \|", section, re.MULTILINE)
     return keys
@@ -25,10 +25,11 @@ def documented(*headings: str) -> list[str]:
 @pytest.mark.parametrize(
     ("headings", "keys"),
     [
-        ((), set(keys_of(File)) - set(keys_of(PolicyKeys)) - {"agents", "routes"}),
+        ((), set(keys_of(File)) - set(keys_of(PolicyKeys)) - {"agents", "routes", "cluster"}),
         (("Policy",), set(keys_of(PolicyKeys))),
         (("`[[agents]]`",), set(keys_of(AgentEntry))),
         (("`[[routes]]`",), set(keys_of(RouteEntry)) - set(keys_of(PolicyKeys))),
+        (("`[cluster]`",), set(keys_of(ClusterKeys))),
     ],
 )
 def test_every_key_has_one_row_and_every_row_a_key(headings: tuple[str, ...], keys: set[str]):
@@ -39,7 +40,8 @@ def test_what_needs_a_restart_says_so():
     from app.operator.reload import NEEDS_RESTART
 
     marked = re.findall(r"^\| `([a-z0-9_]+)` \|[^|]*\|[^|]*\| restart\b", DOCUMENT, re.MULTILINE)
-    assert sorted(marked) == sorted(NEEDS_RESTART)
+    assert sorted(marked) == sorted(set(NEEDS_RESTART) - {"cluster"})
+    assert "\nThe whole table needs a restart." in DOCUMENT.partition("\n## `[cluster]`")[2]
 
 
 def as_told(value: object) -> set[str]:

@@ -6,7 +6,7 @@ import pytest
 
 from app.settings import load
 from app.settings.environment import given, without_settings
-from app.settings.schema import PLAIN_KEYS
+from app.settings.schema import CLUSTER_KEYS, PLAIN_KEYS
 
 UNKNOWN = [
     ("GATEWAY_RECONECT_GRACE", ", did you mean GATEWAY_RECONNECT_GRACE?"),
@@ -70,10 +70,10 @@ def test_the_names_that_are_no_keys(name: str, tmp_path: Path):
     assert len(warnings) == (name == "CHEESE")
 
 
-@pytest.mark.parametrize("key", PLAIN_KEYS)
-def test_no_variable_of_a_key_looks_like_one_of_kubernetes(key: str):
+@pytest.mark.parametrize("path", [*((key,) for key in PLAIN_KEYS), *(("cluster", key) for key in CLUSTER_KEYS)])
+def test_no_variable_of_a_key_looks_like_one_of_kubernetes(path: tuple[str, ...]):
     """It would set nothing, in silence."""
-    assert given({f"GATEWAY_{key.upper()}": "10.0.0.1"}) == {key}
+    assert given({f"GATEWAY_{'_'.join(path).upper()}": "10.0.0.1"}) == {path}
 
 
 def test_an_environment_without_settings():
