@@ -30,6 +30,7 @@ def test_not_here_forgets_exactly_this_link(w: World):
     assert w.chosen(sticky=lambda agent_id: int(agent_id == "a")) == "a@n2"
     w.put("n1", 8, "a", b=7)
     assert w.chosen(sticky=lambda agent_id: int(agent_id == "a")) == "a@n1"
+    assert w.directory._held["c1.n1"].missed == set()
 
 
 def test_not_here_of_a_link_that_was_replaced_meanwhile_changes_nothing(w: World):

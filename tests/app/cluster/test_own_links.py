@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from app.cluster.bucket import BucketError
+from app.cluster.bucket import BucketError, Entry
 from app.cluster.links import Stamp, claims_of
 from app.cluster.own_links import OwnLinks, Write
 from tests.fakes.bucket import Bucket, Shelf
@@ -201,6 +201,30 @@ def test_a_write_without_an_answer_that_is_shown_after_the_next_one(w: World):
     w.flush()
     w.bucket.deliver()
     assert w.stamps() == w.known() == {"a": w.at(2)}
+
+
+def test_the_last_of_two_equal_puts_counts(w: World):
+    """The first was without an answer, and is shown when the second is under way."""
+    w.own.came("l1", "c1", "a", "yamux")
+    first = w.own.take()
+    assert first is not None
+    w.own.failed(first)
+    second = w.own.take()
+    assert second == first
+    for revision in (5, 6):
+        w.own.seen(Entry(first.key, first.value, revision, w.shelf.created))
+    w.own.ended(first)
+    assert w.known() == {"a": w.at(6)}
+    assert w.own.take() is None
+
+
+def test_a_bucket_that_lost_writes_gets_everything_again(w: World):
+    w.own.came("l1", "c1", "a", "yamux")
+    w.own.came("l2", "c2", "b", "yamux")
+    w.flush()
+    w.own.anew()
+    assert w.flush() == 2
+    assert w.stamps() == {"a": w.at(1)}
 
 
 def test_a_delete_without_an_answer_is_repeated(w: World):
