@@ -107,7 +107,7 @@ class Directory:
         try:
             cluster, node = cluster_and_node(entry.key)
         except NotAKeyError as error:
-            self._complaints.tell(entry.key, ValueIgnoredError(str(error)))
+            self._complaints.tell(entry.key, error)
             return
         if node == self.presence.node:
             for link in self.own.seen(entry):

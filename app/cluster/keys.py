@@ -37,7 +37,7 @@ def cluster_and_node(key: str) -> tuple[str, str]:
     """Whose links it is the key of. Raises NotAKeyError."""
     cluster, _, node = key.partition(".")
     if not is_node(node):
-        raise NotAKeyError("its end is not the id of a node")
+        raise NotAKeyError("it does not end with the id of a node")
     return _read(cluster), node
 
 

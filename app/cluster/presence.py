@@ -38,7 +38,7 @@ from typing import Final
 from . import beats
 from .beats import Beat
 from .bucket import Entry
-from .keys import is_node
+from .keys import NotAKeyError, is_node
 from .values import Complaints, ValueIgnoredError
 
 BEAT_SECONDS: Final = 1.0
@@ -259,7 +259,7 @@ class Presence:
             self._heard_myself(entry, now)
             return
         if not is_node(entry.key):
-            self._complaints.tell(entry.key, ValueIgnoredError("its key is not the id of a node"))
+            self._complaints.tell(entry.key, NotAKeyError("it is not the id of a node"))
             return
         if entry.value is None:
             self._key_is_gone(entry)

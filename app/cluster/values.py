@@ -11,6 +11,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from .keys import NotAKeyError
+
 logger = logging.getLogger("gateway.cluster")
 
 VERSION: Final = 1
@@ -23,7 +25,7 @@ _Value = TypeVar("_Value", bound=msgspec.Struct)
 
 
 class ValueIgnoredError(Exception):
-    """A value that this node cannot use. `version`: of a newer release; None: it is not a value of ours."""
+    """A value that this node cannot use. `version`: of another release; None: it is not a value of ours."""
 
     def __init__(self, why: str, version: int | None = None) -> None:
         super().__init__(why)
@@ -56,19 +58,20 @@ class Complaints:
         self._bucket = bucket
         self._told: OrderedDict[str | int, None] = OrderedDict()
 
-    def tell(self, key: str, error: ValueIgnoredError) -> None:
+    def tell(self, key: str, error: ValueIgnoredError | NotAKeyError) -> None:
         """The value of this key, or the key, cannot be used."""
-        told: str | int = key if error.version is None else error.version
+        version = error.version if isinstance(error, ValueIgnoredError) else None
+        told: str | int = key if version is None else version
         if told in self._told:
             return
         self._told[told] = None
         if len(self._told) > _REMEMBERED:
             self._told.popitem(last=False)
-        if error.version is not None:
+        if version is not None:
             logger.warning(
                 "bucket %s has values of version %d, from a gateway of another release: they are ignored here. "
                 "Upgrade the older nodes",
-                self._bucket, error.version,
+                self._bucket, version,
             )  # fmt: skip
         else:
             logger.warning(

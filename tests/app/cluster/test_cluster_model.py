@@ -258,5 +258,5 @@ class Machine(RuleBasedStateMachine):
             assert (chosen.node, chosen.stamp) == (other.id, link.stamp)
 
 
-Machine.TestCase.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+Machine.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
 TestCluster = Machine.TestCase

@@ -124,6 +124,14 @@ def test_entries_of_a_lost_bucket_are_kept_until_their_node_has_put_them_again(w
     assert len(w.directory.claims("c1")) == 1
 
 
+def test_this_node_puts_its_own_links_again_then(w: World):
+    w.own("a", 5)
+    w.directory.anew()
+    due = w.directory.own.take()
+    assert due is not None
+    assert due.key == "c1.me"
+
+
 def test_a_node_may_put_less_again_than_it_had(w: World):
     w.put("n1", 5, "a")
     lost(w, "n1")
