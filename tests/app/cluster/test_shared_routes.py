@@ -9,9 +9,9 @@ import pytest
 from app.cluster.bucket import UncertainError
 from app.cluster.host_routes import HostRoutes
 from app.cluster.keys import host_key
-from app.learned import Claim, ClaimError, LearnedRoutes
+from app.learned import ClaimError
 from app.learned.routes import PATHS_PER_HOST
-from tests.app.cluster.sharing import Node, Nodes
+from tests.app.cluster.sharing import Nodes
 from tests.app.learned.claims import DAY, claim
 from tests.fakes.loop import dialogue
 
@@ -88,10 +88,32 @@ async def test_after_three_tries_the_agent_is_to_ask_again(monkeypatch: pytest.M
 
 
 @dialogue
-async def test_many_calls_about_one_host_at_once_do_not_disturb_each_other():
+async def test_two_nodes_that_take_over_a_host_that_expired():
     n = await joined()
+    await n[0].register(claim(BOTH))
+    n.now += DAY + 1
+    n[1].bucket.hold()
+    await n[0].register(claim(BOTH))
+    asked = asyncio.ensure_future(n[1].refused(claim(BOTH, cluster="b")))
+    await asyncio.sleep(0)
+    n[1].bucket.deliver()
+    assert await asked == "host_taken"
+    assert n[0].has == n[1].has == [f"{BOTH}/ a/traefik"]
+
+
+@dialogue
+async def test_many_calls_about_one_host_at_once_do_not_disturb_each_other(monkeypatch: pytest.MonkeyPatch):
+    n = await joined()
+    update = n[0].bucket.update
+
+    async def slow(key: str, value: bytes, revision: int) -> int:
+        await asyncio.sleep(0)
+        return await update(key, value, revision)
+
+    monkeypatch.setattr(n[0].bucket, "update", slow)
     await asyncio.gather(*(n[0].register(claim(BOTH, f"/{number}")) for number in range(30)))
     assert len(n[1].has) == 30
+    assert n.shelf.writes == 30
 
 
 @dialogue
@@ -153,6 +175,16 @@ async def test_sync_replaces_what_the_cluster_had_on_any_node():
 
 
 @dialogue
+async def test_what_was_learned_after_a_sync_began_stays():
+    n = await joined()
+    n.now += 5
+    await n[0].register(claim("x.a.test", "/new"))
+    n.now -= 5
+    await n[1].shared.sync("a", [claim("x.a.test")], ["*.a.test"], "agent x")
+    assert n[0].has == ["x.a.test/ a/traefik", "x.a.test/new a/traefik"]
+
+
+@dialogue
 async def test_expired_hosts_are_deleted_by_their_revision():
     n = await joined()
     await n[0].register(claim("x.a.test"), claim("y.a.test"))
@@ -209,6 +241,20 @@ async def test_a_removal_while_away_does_not_remove_what_another_cluster_has_by_
 
 
 @dialogue
+async def test_the_later_renewal_of_a_path_counts():
+    n = await joined()
+    await n[0].register(claim(BOTH))
+    n.shelf.away = True
+    await n[0].shared.unregister(BOTH, ["a"], "agent x")
+    await n[0].register(claim(BOTH))
+    n.shelf.away = False
+    n.now += 100
+    await n[1].register(claim(BOTH))
+    await n.catch_up()
+    assert [one.expires_at for node in n.nodes for one in node.copy] == [n.now + DAY] * 2
+
+
+@dialogue
 async def test_a_call_that_comes_before_the_owed_was_put_loses_nothing():
     n = await joined()
     n.shelf.away = True
@@ -224,66 +270,6 @@ async def test_the_rules_hold_while_the_engine_is_away():
     await n[0].register(claim(BOTH))
     n.shelf.away = True
     assert await n[1].refused(claim(BOTH, cluster="b")) == "host_taken"
-
-
-# --- starts, and a bucket made anew
-
-
-def stored(n: Nodes, *claims: Claim) -> LearnedRoutes:
-    """What a node has in its file."""
-    copy = Node(n).copy
-    for one in claims:
-        copy.take(one.host, [*copy.registered(one.host), copy.check(one)], "the file")
-    return copy
-
-
-@dialogue
-async def test_the_first_start_puts_what_each_node_had():
-    n = Nodes(0)
-    n.nodes = [
-        Node(n, stored(n, claim("x.a.test"), claim(BOTH))),
-        Node(n, stored(n, claim("x.a.test", "/api"), claim(BOTH, cluster="b"))),
-    ]
-    await n.catch_up()
-    await n.catch_up()
-    assert n[0].has == n[1].has == ["x.a.test/ a/traefik", "x.a.test/api a/traefik", f"{BOTH}/ a/traefik"]
-    assert n[0].copied == n[1].copied == [n.shelf.created]
-
-
-@dialogue
-async def test_a_later_start_takes_what_the_bucket_has():
-    n = await joined(1)
-    await n[0].register(claim("x.a.test"), claim("new.a.test"))
-    late = Node(n, stored(n, claim("x.a.test", "/old"), claim("gone.a.test")), n.shelf.created)
-    assert late.has == ["gone.a.test/ a/traefik", "x.a.test/old a/traefik"]
-    await late.shared.catch_up()
-    assert late.has == n[0].has == ["new.a.test/ a/traefik", "x.a.test/ a/traefik"]
-    assert late.copied == []
-
-
-@dialogue
-async def test_a_bucket_made_anew_gets_everything_and_nobody_forgets_anything():
-    n = await joined()
-    await n[0].register(claim("x.a.test"), claim("y.a.test"))
-    before = n[0].has
-    n.shelf.make_anew()
-    assert n[0].has == n[1].has == before
-    await n[1].register(claim("x.a.test", "/api"))
-    await n.catch_up()
-    assert n[0].has == n[1].has == ["x.a.test/ a/traefik", "x.a.test/api a/traefik", "y.a.test/ a/traefik"]
-    assert n[0].copied == ["2026-01-01T00:00:01.000000000Z", "2026-01-01T00:00:02.000000000Z"]
-    assert len(n.shelf.entries) == 2
-
-
-@dialogue
-async def test_it_is_a_copy_only_once_everything_was_put():
-    n = Nodes(0)
-    n.nodes = [Node(n, stored(n, claim("x.a.test"), claim("y.a.test")))]
-    n.shelf.lose_answers = 1
-    await n.catch_up()
-    assert n[0].copied == []
-    await n.catch_up()
-    assert n[0].copied == [n.shelf.created]
 
 
 # --- values of others
