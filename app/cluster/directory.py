@@ -16,7 +16,8 @@ Choosing, the first that differs counts:
 
 Of each agent only one link is looked at: by 1 and 2, then the newest. So an older link of this node loses to a newer
 one of the same agent elsewhere, until it has answered a ping that was sent because of that one (`proved`): then it is
-alive, and as good as the newer one. An agent that keeps links to several nodes is so used where the client is.
+alive, and as good as the newer one. So an agent that keeps links to several nodes is used where the client is, and not
+all of it through the node that it reached last.
 
 What the owner of an older link does when it is told of a newer one (`on_outranked`): no new streams over it (a peer's
 is answered BUSY, since NOT_HERE would be wrong if it lives), a ping, then either `proved`, or it closes it.
@@ -32,7 +33,7 @@ from tunnel.port import Pool
 
 from .bucket import Entry
 from .keys import NotAKeyError, cluster_and_node, link_key
-from .links import NEWEST, OLDEST, UNNAMED, Claim, Stamp, claims_of
+from .links import OLDEST, UNNAMED, Claim, Stamp, claims_of
 from .own_links import OwnLink, OwnLinks
 from .presence import Beats, OwnState, Peer, PeerState, Presence
 from .values import Complaints, ValueIgnoredError
@@ -46,7 +47,8 @@ Preference = Callable[[str], int]
 _HERE: Final = -1
 """The load of this node: below that of any other."""
 
-_Claims = dict[tuple[Pool, str], Claim]
+
+_NONE: Final[frozenset[Claim]] = frozenset()
 
 
 class _Candidate(NamedTuple):
@@ -65,14 +67,14 @@ class _Candidate(NamedTuple):
 
 
 class _Held:
-    """One entry of another node."""
+    """One entry of another node. There are as many as clusters times nodes: it is kept small."""
 
     __slots__ = ("claims", "missed", "revision")
 
     def __init__(self) -> None:
         self.revision = 0
-        self.claims: _Claims = {}
-        self.missed: set[Claim] = set()
+        self.claims: tuple[Claim, ...] = ()
+        self.missed: frozenset[Claim] = _NONE
         """Those of `claims` that the node said it does not have."""
 
 
@@ -119,7 +121,7 @@ class Directory:
                 self._adrift_at = now
             return
         self._adrift.discard(entry.key)
-        claims: _Claims = {}
+        claims: tuple[Claim, ...] = ()
         if entry.value is not None:
             try:
                 claims = claims_of(entry, cluster, node)
@@ -132,7 +134,7 @@ class Directory:
         """The bucket was made anew, or has lost writes: put everything of this node again."""
         self.own.anew()
 
-    def _hold(self, key: str, node: str, revision: int, claims: _Claims, *, is_there: bool) -> None:
+    def _hold(self, key: str, node: str, revision: int, claims: tuple[Claim, ...], *, is_there: bool) -> None:
         held = self._held.get(key)
         if held is None:
             if not is_there:
@@ -140,13 +142,15 @@ class Directory:
             held = self._held[key] = _Held()
             self._of_node.setdefault(node, set()).add(key)
         before, held.claims, held.revision = held.claims, claims, revision
-        held.missed.intersection_update(claims.values())
-        for (pool, agent_id), claim in before.items():
-            if (pool, agent_id) not in claims:
-                self._take_out(pool, claim)
-        for (pool, agent_id), claim in claims.items():
+        if held.missed:
+            held.missed = held.missed.intersection(claims)
+        old = {(claim.pool, claim.agent_id): claim for claim in before}
+        for claim in claims:
+            known = old.pop((claim.pool, claim.agent_id), None)
             if claim not in held.missed:
-                self._put_in(pool, claim, is_new=before.get((pool, agent_id)) != claim)
+                self._put_in(claim, is_new=known != claim)
+        for claim in old.values():
+            self._take_out(claim)
         if not is_there:
             del self._held[key]
             keys = self._of_node[node]
@@ -154,25 +158,26 @@ class Directory:
             if not keys:
                 del self._of_node[node]
 
-    def _put_in(self, pool: Pool, claim: Claim, *, is_new: bool) -> None:
-        self._pools.setdefault(pool, {})[claim.node, claim.agent_id] = claim
+    def _put_in(self, claim: Claim, *, is_new: bool) -> None:
+        self._pools.setdefault(claim.pool, {})[claim.node, claim.agent_id] = claim
         if is_new and claim.node in self._usable:
-            self.on_claim(pool)
-            self._compare_with(pool, claim)
+            self.on_claim(claim.pool)
+            self._compare_with(claim)
 
-    def _take_out(self, pool: Pool, claim: Claim) -> None:
-        claims = self._pools.get(pool)
+    def _take_out(self, claim: Claim) -> None:
+        claims = self._pools.get(claim.pool)
         if claims is not None:
             claims.pop((claim.node, claim.agent_id), None)
             if not claims:
-                del self._pools[pool]
+                del self._pools[claim.pool]
 
-    def not_here(self, pool: Pool, claim: Claim) -> None:
+    def not_here(self, claim: Claim) -> None:
         """The claim's node said NOT_HERE: forget exactly this claim, until its link has another stamp. Idempotent."""
-        held = self._held.get(link_key(_cluster_of(pool), claim.node))
-        if held is not None and held.claims.get((pool, claim.agent_id)) == claim:
-            held.missed.add(claim)
-            self._take_out(pool, claim)
+        cluster = claim.pool if isinstance(claim.pool, str) else claim.pool[0]
+        held = self._held.get(link_key(cluster, claim.node))
+        if held is not None and claim in held.claims:
+            held.missed |= {claim}
+            self._take_out(claim)
 
     # --- choosing
 
@@ -197,7 +202,7 @@ class Directory:
         for agent_id in local:
             link = self.own.of_agent(pool, agent_id)
             if link is not None:
-                claim = Claim(self.presence.node, agent_id, link.stamp or NEWEST, link.dialect)
+                claim = self.own.claim(link)
                 best_of[agent_id] = _Candidate(claim, claim in avoid, 0, link.rank)
         for claim in self._pools.get(pool, {}).values():
             peer = self.presence.peer(claim.node)
@@ -256,8 +261,8 @@ class Directory:
         if self.is_outranked(link):
             self.on_outranked(link)
 
-    def _compare_with(self, pool: Pool, claim: Claim) -> None:
-        for link in list(self.own.of_pool(pool)):
+    def _compare_with(self, claim: Claim) -> None:
+        for link in list(self.own.of_pool(claim.pool)):
             if claim.agent_id in (link.agent_id, UNNAMED) and claim.stamp > link.rank:
                 self.on_outranked(link)
 
@@ -270,7 +275,7 @@ class Directory:
             self._adrift_at = now
         elif self._adrift and now - self._adrift_at >= KEEP_SECONDS:
             for key in list(self._adrift):
-                self._hold(key, key.rpartition(".")[2], 0, {}, is_there=False)
+                self._hold(key, key.rpartition(".")[2], 0, (), is_there=False)
             self._adrift.clear()
         for peer in self.presence:
             if peer.state is PeerState.GONE and peer.revision is None and peer.node not in self._of_node:
@@ -296,10 +301,10 @@ class Directory:
             self._usable.add(peer.node)
             for key in self._of_node.get(peer.node, ()):
                 held = self._held[key]
-                for (pool, _), claim in held.claims.items():
+                for claim in held.claims:
                     if claim not in held.missed:
-                        self.on_claim(pool)
-                        self._compare_with(pool, claim)
+                        self.on_claim(claim.pool)
+                        self._compare_with(claim)
         self.on_peer_change(peer)
 
     def _own_changed(self, state: OwnState) -> None:
@@ -312,10 +317,6 @@ class Directory:
     def __repr__(self) -> str:
         links = sum(len(held.claims) for held in self._held.values())
         return f"<Directory of {self.presence.node}: {links} links of {len(self._of_node)} other nodes>"
-
-
-def _cluster_of(pool: Pool) -> str:
-    return pool if isinstance(pool, str) else pool[0]
 
 
 def _nobody(_what: object) -> None: ...

@@ -6,6 +6,8 @@ key may. The key of a host is `host.` and the host, whose dots stay: an operator
 """
 
 import re
+from base64 import b32encode
+from secrets import token_bytes
 from typing import Final
 
 _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
@@ -17,6 +19,11 @@ _HOST = "host."
 
 class NotAKeyError(ValueError):
     """Nobody of ours writes such a key."""
+
+
+def new_node_id() -> str:
+    """A random one, for one start of one process: 12 characters of a-z and 2-7."""
+    return b32encode(token_bytes(10))[:12].decode().lower()
 
 
 def is_node(text: str) -> bool:

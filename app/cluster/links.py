@@ -9,6 +9,7 @@ An agent that has not named itself yet has the id `""`: all its node's such link
 """
 
 import re
+from sys import intern
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -59,6 +60,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     agent_id: str
     stamp: Stamp
     dialect: str
+    pool: Pool
+    """Whose exchanges it carries."""
 
 
 def pool_of(cluster: str, publisher: str) -> Pool:
@@ -73,16 +76,18 @@ def encoded(links: dict[tuple[str, str], Linked]) -> bytes:
     return msgspec.json.encode({"v": VERSION, "agents": agents, "publishers": publishers})
 
 
-def claims_of(entry: Entry, cluster: str, node: str) -> dict[tuple[Pool, str], Claim]:
-    """What an entry claims, by pool and agent id. Raises ValueIgnoredError."""
+def claims_of(entry: Entry, cluster: str, node: str) -> tuple[Claim, ...]:
+    """What an entry claims. Raises ValueIgnoredError."""
     value = decoded(_Value, entry.value or b"")
     put = Stamp(entry.created, entry.revision)
-    found: dict[tuple[Pool, str], Claim] = {}
+    found = []
     for agents, publishes in ((value.agents, False), (value.publishers, True)):
         for agent_id, linked in agents.items():
-            stamp = linked.stamp or put
-            if stamp is not put and not _CREATED.fullmatch(stamp.created):
-                raise ValueIgnoredError("a stamp does not begin with a time")
+            stamp = put
+            if linked.stamp is not None:
+                if not _CREATED.fullmatch(linked.stamp.created):
+                    raise ValueIgnoredError("a stamp does not begin with a time")
+                stamp = Stamp(intern(linked.stamp.created), linked.stamp.revision)
             pool = pool_of(cluster, agent_id if publishes else "")
-            found[pool, agent_id] = Claim(node, agent_id, stamp, linked.dialect)
-    return found
+            found.append(Claim(node, agent_id, stamp, intern(linked.dialect), pool))
+    return tuple(found)

@@ -139,7 +139,11 @@ class OwnLinks:
 
     def claims(self, pool: Pool) -> list[Claim]:
         """What this node claims. The stamp of a link that no put has named yet is `NEWEST`."""
-        return [Claim(self.node, one.agent_id, one.stamp or NEWEST, one.dialect) for one in self.of_pool(pool)]
+        return [self.claim(link) for link in self.of_pool(pool)]
+
+    def claim(self, link: OwnLink) -> Claim:
+        """One of them."""
+        return Claim(self.node, link.agent_id, link.stamp or NEWEST, link.dialect, link.pool)
 
     def __iter__(self) -> Iterator[OwnLink]:
         return iter(list(self._of.values()))

@@ -209,7 +209,7 @@ class Presence:
         return not self.is_cut and all(self.node < node for node in beating)
 
     def sent(self, seq: int) -> None:
-        """This node's beat is put."""
+        """This node is about to put this beat: say so first, for the echo comes before the answer."""
         self._seq = seq
 
     def back(self, now: float) -> None:

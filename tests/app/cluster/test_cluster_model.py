@@ -175,7 +175,7 @@ class Machine(RuleBasedStateMachine):
         owner = next((other for other in self.alive if claim is not None and other.id == claim.node), None)
         is_asked = claim is not None and owner is not None and owner is not node and owner.runs
         if claim is not None and is_asked and not owner.takes(cluster, claim.agent_id):
-            node.directory.not_here(cluster, claim)
+            node.directory.not_here(claim)
             assert node.choose(cluster, sticky=agent) != claim
 
     # --- what always holds
@@ -196,7 +196,7 @@ class Machine(RuleBasedStateMachine):
         for node in self.alive:
             directory = node.directory
             indexed = {claim for claims in directory._pools.values() for claim in claims.values()}
-            held = {claim for entry in directory._held.values() for claim in entry.claims.values()}
+            held = {claim for entry in directory._held.values() for claim in entry.claims}
             missed = {claim for entry in directory._held.values() for claim in entry.missed}
             assert indexed == held - missed
             assert {key for keys in directory._of_node.values() for key in keys} == set(directory._held)

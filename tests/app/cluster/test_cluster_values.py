@@ -19,7 +19,7 @@ LATER = "2026-01-01T00:00:01.100000000Z"
 
 
 def claims(value: bytes) -> dict[object, Claim]:
-    return dict(links.claims_of(Entry("k", value, 7, LATER), "c1", "n"))
+    return {(claim.pool, claim.agent_id): claim for claim in links.claims_of(Entry("k", value, 7, LATER), "c1", "n")}
 
 
 def test_a_beat_and_back():
@@ -48,15 +48,15 @@ def test_links_and_back():
         ("a", "a"): Linked(Stamp(FIRST, 4)),
     })  # fmt: skip
     assert claims(value) == {
-        ("c1", "a"): Claim("n", "a", Stamp(LATER, 7), "yamux"),
-        ("c1", "b"): Claim("n", "b", Stamp(FIRST, 3), "json"),
-        (("c1", "a"), "a"): Claim("n", "a", Stamp(FIRST, 4), ""),
+        ("c1", "a"): Claim("n", "a", Stamp(LATER, 7), "yamux", "c1"),
+        ("c1", "b"): Claim("n", "b", Stamp(FIRST, 3), "json", "c1"),
+        (("c1", "a"), "a"): Claim("n", "a", Stamp(FIRST, 4), "", ("c1", "a")),
     }
 
 
 def test_links_of_the_next_release():
     value = b'{"v":1,"zone":"x","agents":{"a":{"stamp":null,"dialect":"quic","since":1}}}'
-    assert claims(value) == {("c1", "a"): Claim("n", "a", Stamp(LATER, 7), "quic")}
+    assert claims(value) == {("c1", "a"): Claim("n", "a", Stamp(LATER, 7), "quic", "c1")}
 
 
 @pytest.mark.parametrize(

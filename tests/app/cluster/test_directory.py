@@ -24,27 +24,27 @@ def test_not_here_forgets_exactly_this_link(w: World):
     w.put("n2", 4, "a")
     (claim,) = [claim for claim in w.directory.claims("c1") if (claim.node, claim.agent_id) == ("n1", "a")]
     for _ in range(2):
-        w.directory.not_here("c1", claim)
+        w.directory.not_here(claim)
     assert {f"{claim.agent_id}@{claim.node}" for claim in w.directory.claims("c1")} == {"b@n1", "a@n2"}
     w.put("n1", 7, "b", a=5)
     assert w.chosen(sticky=lambda agent_id: int(agent_id == "a")) == "a@n2"
     w.put("n1", 8, "a", b=7)
     assert w.chosen(sticky=lambda agent_id: int(agent_id == "a")) == "a@n1"
-    assert w.directory._held["c1.n1"].missed == set()
+    assert w.directory._held["c1.n1"].missed == frozenset()
 
 
 def test_not_here_of_a_link_that_was_replaced_meanwhile_changes_nothing(w: World):
     w.put("n1", 5, "a")
     (claim,) = w.directory.claims("c1")
     w.put("n1", 6, "a")
-    w.directory.not_here("c1", claim)
+    w.directory.not_here(claim)
     assert w.chosen() == "a@n1"
 
 
 def test_what_was_forgotten_goes_with_its_entry(w: World):
     w.put("n1", 5, "a")
     (claim,) = w.directory.claims("c1")
-    w.directory.not_here("c1", claim)
+    w.directory.not_here(claim)
     w.put("n1", 6)
     assert (w.directory._held, w.directory._pools, w.directory._of_node) == ({}, {}, {})
 

@@ -26,7 +26,7 @@ def test_nobody(w: World):
 def test_another_node(w: World):
     w.put("n1", 5, "a")
     assert w.chosen() == "a@n1"
-    assert w.directory.claims("c1") == [Claim("n1", "a", Stamp(CREATED, 5), "yamux")]
+    assert w.directory.claims("c1") == [Claim("n1", "a", Stamp(CREATED, 5), "yamux", "c1")]
 
 
 def test_this_node_comes_first(w: World):

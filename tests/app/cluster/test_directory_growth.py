@@ -28,7 +28,7 @@ def test_what_a_call_costs_does_not_depend_on_the_number_of_clusters(what: str):
             "choose": lambda: w.directory.choose("c7", local=["b"], sticky=lambda agent_id: 0),
             "change": lambda: w.put("n1", 999_999, "a", cluster="c7"),
             "remove": lambda: w.put("n1", 999_999, cluster="c7"),
-            "not here": lambda: w.directory.not_here("c7", claim),
+            "not here": lambda: w.directory.not_here(claim),
             "tick": lambda: w.directory.tick(w.now, w.now),
             "stranger": lambda: w.directory.changed(Entry("c7.n1", b"?", 999_999, CREATED), w.now),
         }

@@ -1,9 +1,11 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.cluster.bucket import key_problem
-from app.cluster.keys import NotAKeyError, cluster_and_node, host_key, host_of, is_node, link_key
+from app.cluster.keys import NotAKeyError, cluster_and_node, host_key, host_of, is_node, link_key, new_node_id
 
 NODE = "abcdefgh2345"
 
@@ -61,6 +63,12 @@ def test_a_key_of_a_stranger(key: str):
 def test_a_key_that_is_no_hosts(key: str):
     with pytest.raises(NotAKeyError):
         host_of(key)
+
+
+def test_each_start_has_another_id():
+    ids = {new_node_id() for _ in range(1_000)}
+    assert len(ids) == 1_000
+    assert all(re.fullmatch("[a-z2-7]{12}", one) and is_node(one) for one in ids)
 
 
 def test_the_ids_of_nodes():
