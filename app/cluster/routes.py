@@ -28,7 +28,7 @@ results, and UncertainError becomes a 503 as StoreError does. A companion calls 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from ..learned import Claim, ClaimError, Fault, Learned
@@ -59,8 +59,11 @@ class Copy(Protocol):
     def check(self, claim: Claim) -> Learned:
         """What this claim would be, learned now. Raises ClaimError."""
 
-    def take(self, host: str, routes: Iterable[Learned], who: str) -> None:
-        """These are all routes of a host now."""
+    def take(self, host: str, routes: Iterable[Learned], who: str) -> "asyncio.Future[None] | None":
+        """These are all routes of a host now. Returns the write of the file, which may fail; None: there is none."""
+
+    def holder_of(self, host: str) -> str | None:
+        """The cluster that holds a host."""
 
     def hosts(self) -> list[str]:
         """The hosts that it has."""
@@ -82,7 +85,7 @@ class SharedRoutes:
     def __init__(self, bucket: Bucket, copy: Copy, *, clock: Callable[[], float], copy_of: str | None = None) -> None:
         """`clock`: seconds of the wall clock. `copy_of`: the `created` of the bucket that the copy was last one of."""
         self.copy_of = copy_of
-        self.on_copied: Callable[[str], object] = _nobody
+        self.on_copied: Callable[[str], object] = lambda _: None
         """The copy is one of this bucket from now on."""
         self._bucket = bucket
         self._copy = copy
@@ -101,7 +104,7 @@ class SharedRoutes:
     # --- for agents
 
     async def register(self, claim: Claim, who: str) -> Learned:
-        """Learn one route, or renew it. Raises ClaimError and UncertainError."""
+        """Learn one route, or renew it. Raises ClaimError, UncertainError, and StoreError while the engine is away."""
         learned: list[Learned] = []
 
         def edit(before: HostRoutes | None) -> HostRoutes | None:
@@ -125,10 +128,8 @@ class SharedRoutes:
         patterns = tuple(patterns)
         mine: dict[str, None] = {}
         for number, host in enumerate(self._copy.hosts(), 1):
-            holders = (
-                {one.claim.target.cluster for one in self._copy.registered(host)} if covers(patterns, host) else ()
-            )
-            if cluster in holders:
+            known = self._copy.registered(host) if covers(patterns, host) else []
+            if any(one.claim.target.cluster == cluster for one in known):
                 mine[host] = None
             if number % _HOSTS_PER_TURN == 0:
                 await asyncio.sleep(0)
@@ -164,20 +165,20 @@ class SharedRoutes:
         await self._change(host, edit, who)
         return refused
 
-    async def unregister(self, name: str, clusters: Iterable[str], who: str, *, path: str | None = None) -> int:
+    async def unregister(self, name: str, clusters: Collection[str], who: str, *, path: str | None = None) -> int:
         """Remove a host that one of these clusters holds, or one path of it. Returns how many routes were removed.
 
         Raises ClaimError if another cluster holds the host, and UncertainError.
         """
-        of_token, removed = set(clusters), 0
+        removed = 0
 
         def edit(before: HostRoutes | None) -> HostRoutes | None:
             nonlocal removed
             removed = 0
             if before is None:
                 return None
-            if before.cluster not in of_token:
-                if before.is_held(self._clock()):
+            if before.cluster not in clusters:
+                if self._copy.holder_of(name) == before.cluster:
                     raise ClaimError(Fault.TAKEN, f"{name} belongs to another cluster")
                 return before
             gone = [one.claim.path for one in before.learned(0) if path in (None, one.claim.path)]
@@ -199,7 +200,7 @@ class SharedRoutes:
     # --- one host
 
     async def _change(self, host: str, edit: _Edit, who: str) -> None:
-        """Change a host: in the bucket, or the copy while the engine is away. Raises UncertainError, and as `edit`."""
+        """Change a host: in the bucket, or the copy while the engine is away. Raises as `register` and `edit` do."""
         try:
             async with self._turns.of(host):
                 if self._is_to_settle and self._bucket.synced:
@@ -208,20 +209,21 @@ class SharedRoutes:
                     await self._put_owed(host)
                 await self._write(host, edit)
         except AwayError:
-            self._change_copy(host, edit, who)
+            if (written := self._change_copy(host, edit, who)) is not None:
+                await asyncio.shield(written)  # others share it
 
-    def _change_copy(self, host: str, edit: _Edit, who: str) -> None:
+    def _change_copy(self, host: str, edit: _Edit, who: str) -> "asyncio.Future[None] | None":
         had = self._copy.registered(host)
         before = HostRoutes.of(host, had)
         after = edit(before)
         if after is before:
-            return
+            return None
         routes = after.learned(self._clock()) if after is not None else []
         removed = self._owed.setdefault(host, {})
         removed.update({one.claim.path: one.claim.target.cluster for one in had})
         for one in routes:
             removed.pop(one.claim.path, None)
-        self._copy.take(host, routes, who)
+        return self._copy.take(host, routes, who)
 
     async def _write(self, host: str, edit: _Edit) -> None:
         """Raises BucketError, and what `edit` does."""
@@ -394,6 +396,3 @@ class SharedRoutes:
 
     def __repr__(self) -> str:
         return f"<SharedRoutes {self._bucket.revision}, {len(self._owed)} hosts owed>"
-
-
-def _nobody(_created: str) -> None: ...

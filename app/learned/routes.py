@@ -219,8 +219,8 @@ class LearnedRoutes:
             self._check_room(cluster, host)
         return Learned(claim, self._clock() + LIFETIME_SECONDS)
 
-    def take(self, host: str, routes: Iterable[Learned], who: str) -> None:
-        """These are all routes of a host now, and of one cluster: others have decided that. On its way to the file."""
+    def take(self, host: str, routes: Iterable[Learned], who: str) -> "asyncio.Future[None] | None":
+        """These are all routes of a host now, of one cluster: others decided it. Returns the write, if there is one."""
         wanted = {learned.claim.path: learned for learned in routes}
         known = self._hosts.get(host)
         before = dict(known.paths) if known is not None else {}
@@ -230,9 +230,10 @@ class LearnedRoutes:
         for path, learned in wanted.items():
             if before.get(path) != learned:
                 self._learn(learned, changes, who)
-        self._put_in_force(changes)
+        written = self._put_in_force(changes)
         for level, text, values in changes.lines:
             logger.log(level, text, *values)
+        return written
 
     # --- for the gateway
 

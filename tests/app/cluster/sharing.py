@@ -27,7 +27,9 @@ class Node:
     """One node. `copy`: what it starts from."""
 
     def __init__(self, nodes: Nodes, copy: LearnedRoutes | None = None, copy_of: str | None = None) -> None:
-        self.copy = copy or LearnedRoutes(Settings(grants=GRANTS), None, clock=lambda: nodes.now)
+        if copy is None:
+            copy = LearnedRoutes(Settings(grants=GRANTS), None, clock=lambda: nodes.now)
+        self.copy = copy
         self.bucket = nodes.shelf.mirror()
         self.shared = SharedRoutes(self.bucket, self.copy, clock=lambda: nodes.now, copy_of=copy_of)
         self.copied: list[str] = []

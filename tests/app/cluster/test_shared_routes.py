@@ -1,7 +1,10 @@
 """Routes that are registered on any node: who gets a host, and what the others have."""
 
 import asyncio
+import contextlib
 import logging
+import sqlite3
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -9,10 +12,12 @@ import pytest
 from app.cluster.bucket import UncertainError
 from app.cluster.host_routes import HostRoutes
 from app.cluster.keys import host_key
-from app.learned import ClaimError
+from app.learned import ClaimError, LearnedRoutes, Store
 from app.learned.routes import PATHS_PER_HOST
-from tests.app.cluster.sharing import Nodes
-from tests.app.learned.claims import DAY, claim
+from app.learned.state_file import FILE_NAME
+from app.settings import Settings
+from tests.app.cluster.sharing import Node, Nodes
+from tests.app.learned.claims import DAY, GRANTS, claim
 from tests.fakes.loop import dialogue
 
 BOTH = "x.both.test"
@@ -213,6 +218,20 @@ async def test_while_the_engine_is_away_a_node_serves_what_it_is_told_and_puts_i
     await n.catch_up()
     assert n[0].has == n[1].has == ["new.a.test/ a/traefik", "x.a.test/ a/traefik", "x.a.test/api a/traefik"]
     assert repr(n[0].shared).endswith(", 0 hosts owed>")
+
+
+def test_what_a_node_is_told_while_the_engine_is_away_is_in_its_file(tmp_path: Path):
+    async def run() -> None:
+        n = Nodes(0)
+        settings = Settings(grants=GRANTS)
+        node = Node(n, LearnedRoutes(settings, Store.open(tmp_path), clock=lambda: n.now))
+        n.shelf.away = True
+        await node.register(claim("x.a.test"))
+        with contextlib.closing(sqlite3.connect(tmp_path / FILE_NAME)) as other:
+            assert other.execute("SELECT host FROM routes").fetchall() == [("x.a.test",)]
+        await node.copy.aclose()
+
+    asyncio.run(run())
 
 
 @dialogue
