@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..rules.routes import Route
 from ..settings import Settings
+from .changes import Changes
 from .claims import Claim, ClaimError, Fault, covers, is_sound
 from .expired import ExpiredRoutes
 from .lifetimes import LIFETIME_SECONDS, Lifetimes
@@ -38,21 +39,6 @@ _HOSTS_PER_LOOK = 500
 _CLAIMS_PER_TURN = 1_000
 _ROUTES_PER_TURN = 50
 """Of a sync: 2 ms. What a turn changes is in force and on its way to the file when the turn ends."""
-
-
-class _Changes:
-    """What one call changes: in the store, in the index and in the log."""
-
-    __slots__ = ("hosts", "lines", "stored")
-
-    def __init__(self) -> None:
-        self.stored: list[Change] = []
-        self.hosts: dict[str, None] = {}
-        self.lines: list[tuple[int, str, tuple[object, ...]]] = []
-
-    def log(self, level: int, text: str, *values: object) -> None:
-        """Log this line when the changes are committed."""
-        self.lines.append((level, text, values))
 
 
 class LearnedRoutes:
@@ -139,7 +125,7 @@ class LearnedRoutes:
 
     async def register(self, claim: Claim, who: str) -> Learned:
         """Learn one route, or renew it. Raises ClaimError, for the caller to `refuse`, and StoreError."""
-        changes = _Changes()
+        changes = Changes()
         learned = self._put(claim, changes, who)
         await self._commit(changes)
         return learned
@@ -163,7 +149,7 @@ class LearnedRoutes:
         names = list(self._hosts)
         written: asyncio.Future[None] | None = None
         for begin in range(0, len(names), _ROUTES_PER_TURN):
-            changes = _Changes()
+            changes = Changes()
             for name in names[begin : begin + _ROUTES_PER_TURN]:
                 host = self._hosts.get(name)
                 if host is not None and host.cluster == cluster and covers(patterns, name):
@@ -178,7 +164,7 @@ class LearnedRoutes:
         refused = []
         asked = list(wanted.values())
         for begin in range(0, len(asked), _ROUTES_PER_TURN):
-            changes = _Changes()
+            changes = Changes()
             for claim in asked[begin : begin + _ROUTES_PER_TURN]:
                 try:
                     self._put(claim, changes, who)
@@ -187,7 +173,7 @@ class LearnedRoutes:
             written = self._put_in_force(changes) or written
             await self._log(changes)
             await asyncio.sleep(0)
-        await self._wait_for(self._put_in_force(_Changes()) or written)
+        await self._wait_for(self._put_in_force(Changes()) or written)
         return refused
 
     async def unregister(self, name: str, clusters: Iterable[str], who: str, *, path: str | None = None) -> int:
@@ -198,7 +184,7 @@ class LearnedRoutes:
         host = self._hosts.get(name)
         if host is None:
             await self._commit(
-                _Changes()
+                Changes()
             )  # the file may still have it, and the agent may be repeating the call for that reason
             return 0
         if host.cluster not in clusters:
@@ -206,7 +192,7 @@ class LearnedRoutes:
                 return 0
             raise ClaimError(Fault.TAKEN, f"{name} belongs to another cluster")
         gone = list(host.paths) if path is None else [known for known in host.paths if known == path]
-        changes = _Changes()
+        changes = Changes()
         self._drop(name, gone, changes, f"unregistered by {who}")
         await self._commit(changes)
         return len(gone)
@@ -216,6 +202,38 @@ class LearnedRoutes:
         new = self.refusals.refuse(cluster, host, path, error.fault, str(error), who)
         if new is not None and self.on_refused is not None:
             self.on_refused(new, who)
+
+    # --- for what nodes share
+
+    def check(self, claim: Claim) -> Learned:
+        """What this claim would be, learned now. Changes nothing. Raises ClaimError: it is refused."""
+        cluster = claim.target.cluster
+        for name in above(claim.host):
+            other = self._hosts.get(name)
+            if other is not None and other.cluster != cluster and self._is_held(name, other):
+                raise ClaimError(Fault.TAKEN, f"{name} belongs to another cluster")
+        if self.published_for(claim.host) not in (None, cluster):
+            raise ClaimError(Fault.TAKEN, f"{claim.host} belongs to another cluster")
+        host = self._hosts.get(claim.host)
+        if host is None or host.cluster != cluster or claim.path not in host.paths:
+            self._check_room(cluster, host)
+        return Learned(claim, self._clock() + LIFETIME_SECONDS)
+
+    def take(self, host: str, routes: Iterable[Learned], who: str) -> "asyncio.Future[None] | None":
+        """These are all routes of a host now, of one cluster: others decided it. Returns the write, if there is one."""
+        wanted = {learned.claim.path: learned for learned in routes}
+        known = self._hosts.get(host)
+        before = dict(known.paths) if known is not None else {}
+        changes = Changes()
+        if gone := [path for path in before if path not in wanted]:
+            self._drop(host, gone, changes, f"removed by {who}")
+        for path, learned in wanted.items():
+            if before.get(path) != learned:
+                self._learn(learned, changes, who)
+        written = self._put_in_force(changes)
+        for level, text, values in changes.lines:
+            logger.log(level, text, *values)
+        return written
 
     # --- for the gateway
 
@@ -240,7 +258,7 @@ class LearnedRoutes:
     def expire(self) -> bool:
         """Remove routes that were not renewed in time, a limited number at once. Returns whether there may be more."""
         now = self._clock()
-        changes = _Changes()
+        changes = Changes()
         looked_at = 0
         if not self._to_look_at:
             self._to_look_at = list(self._hosts)
@@ -263,25 +281,21 @@ class LearnedRoutes:
 
     # --- decisions
 
-    def _put(self, claim: Claim, changes: _Changes, who: str) -> Learned:
+    def _put(self, claim: Claim, changes: Changes, who: str) -> Learned:
         """Learn or renew one route. Raises ClaimError; then nothing has changed."""
-        cluster = claim.target.cluster
-        for name in above(claim.host):
-            other = self._hosts.get(name)
-            if other is not None and other.cluster != cluster and self._is_held(name, other):
-                raise ClaimError(Fault.TAKEN, f"{name} belongs to another cluster")
-        if self.published_for(claim.host) not in (None, cluster):
-            raise ClaimError(Fault.TAKEN, f"{claim.host} belongs to another cluster")
+        learned = self.check(claim)
+        self._learn(learned, changes, who)
+        return learned
+
+    def _learn(self, learned: Learned, changes: Changes, who: str) -> None:
+        claim, cluster = learned.claim, learned.claim.target.cluster
         host = self._hosts.get(claim.host)
-        old = host.paths.get(claim.path) if host is not None and host.cluster == cluster else None
-        if old is None:
-            self._check_room(cluster, host)
         if host is not None and host.cluster != cluster:
             self._drop(claim.host, list(host.paths), changes, f"no longer held by {host.cluster}, taken over by {who}")
             host = None
         if host is None:
             host = self._hosts[claim.host] = Host(cluster)
-        learned = Learned(claim, self._clock() + LIFETIME_SECONDS)
+        old = host.paths.get(claim.path)
         host.paths[claim.path] = learned
         changes.stored.append(learned)
         self.expired.forget(claim.host, claim.path)
@@ -293,7 +307,6 @@ class LearnedRoutes:
             changes.log(logging.INFO, "route %s%s learned from %s: %s", claim.host, claim.path, who, claim.target)
         for name in ("", cluster):
             self.refusals.forget(name, claim.host, claim.path)
-        return learned
 
     def _check_room(self, cluster: str, host: Host | None) -> None:
         same = host is not None and host.cluster == cluster
@@ -307,12 +320,10 @@ class LearnedRoutes:
     def _is_held(self, name: str, host: Host) -> bool:
         now = self._clock()
         self._lifetimes.settle(name)
-        return self._is_covered(name, host) and any(learned.expires_at > now for learned in host.paths.values())
+        is_covered = self._served.covers(name, host.cluster)
+        return is_covered and any(learned.expires_at > now for learned in host.paths.values())
 
-    def _is_covered(self, name: str, host: Host) -> bool:
-        return self._served.covers(name, host.cluster)
-
-    def _drop(self, name: str, paths: Iterable[str], changes: _Changes, why: str) -> None:
+    def _drop(self, name: str, paths: Iterable[str], changes: Changes, why: str) -> None:
         host = self._hosts[name]
         for path in paths:
             del host.paths[path]
@@ -335,13 +346,13 @@ class LearnedRoutes:
         if self._store is not None:
             self._store.rewrite()
 
-    async def _commit(self, changes: _Changes) -> None:
+    async def _commit(self, changes: Changes) -> None:
         """Put the changes in force at once, and return when they are on disk. Raises StoreError."""
         written = self._put_in_force(changes)
         await self._log(changes)
         await self._wait_for(written)
 
-    def _put_in_force(self, changes: _Changes) -> "asyncio.Future[None] | None":
+    def _put_in_force(self, changes: Changes) -> "asyncio.Future[None] | None":
         """Serve the changes, and have them written; None where nothing is to be written."""
         self._served.refresh(changes.hosts)
         store = self._store
@@ -349,7 +360,7 @@ class LearnedRoutes:
             return None
         return store.write(changes.stored)
 
-    async def _log(self, changes: _Changes) -> None:
+    async def _log(self, changes: Changes) -> None:
         if self._store is None and self._hosts and not self._told_of_memory:
             self._told_of_memory = True
             logger.warning("learned routes are kept in memory only; to keep them over a restart, set state_dir")
