@@ -20,8 +20,10 @@ from tunnel.errors import (
     LinkLostError,
     MessageTooLargeError,
     NoAgentError,
+    NodeBusyError,
     NoRoomError,
     NoSuchServiceError,
+    NotPassedOnError,
     RequestRefusedError,
     ServiceBrokeOffError,
     ServiceNotAllowedError,
@@ -225,6 +227,8 @@ INTERNAL = Problem(
 
 _BY_ERROR: dict[type[TunnelError], Problem] = {
     NoAgentError: NO_AGENT,
+    NotPassedOnError: NO_AGENT,
+    NodeBusyError: BUSY,
     LinkBusyError: BUSY,
     NoRoomError: BUSY,
     EndedForRoomError: ENDED_FOR_ROOM,

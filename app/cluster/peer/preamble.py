@@ -70,7 +70,10 @@ def encode(preamble: Preamble) -> bytes:
     flags = _HTTP * preamble.http | _FRESH * preamble.fresh | _AGENT_TLS * preamble.agent_tls
     parts = [_FIXED.pack(MAGIC, VERSION, flags)]
     for text in _texts_of(preamble):
-        raw = text.encode()
+        try:
+            raw = text.encode()
+        except UnicodeEncodeError:
+            raise PreambleError("a name is not UTF-8") from None
         if len(raw) > NAMES_LIMIT_BYTES:
             raise PreambleError("a name is longer than a whole preamble may be")
         parts += (_LENGTH.pack(len(raw)), raw)

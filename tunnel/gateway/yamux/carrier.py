@@ -174,7 +174,7 @@ class YamuxCarrier(Streams, Carrier):
         An id that is not (or no longer) open says nothing. One of another stream of this link costs that stream, which
         the agent could reset just as well.
         """
-        stream = self._streams.pop(refused.stream_id, None)
+        stream = self._streams.get(refused.stream_id)
         if stream is None:
             return
         target = stream.target
@@ -182,10 +182,7 @@ class YamuxCarrier(Streams, Carrier):
             "%s: agent refused stream %d to %s: %s",
             self.link.name, refused.stream_id, target, shown(refused.reason), extra={"about": str(target)},
         )  # fmt: skip
-        self.session.reset_stream(refused.stream_id)
-        self.unsent.set(self.session.buffered_bytes)
-        self._lose(stream, unreachable(refused.reason, refused.kind))
-        self.wake()
+        self.abandon(stream, unreachable(refused.reason, refused.kind))
 
     def __repr__(self) -> str:
         return f"<YamuxCarrier {self.active} active, {self.session!r}>"

@@ -36,7 +36,7 @@ class _Nobody:
     def stream_writable(self) -> None: ...
 
 
-_NOBODY: StreamOwner = _Nobody()
+NO_OWNER: StreamOwner = _Nobody()
 
 
 class _CarrierOfStreams(Protocol):
@@ -93,7 +93,7 @@ class YamuxStream(ByteStream):
         self.stream_id = stream_id
         self.target: Target | None = None
         """What it leads to, for log lines."""
-        self.owner = _NOBODY
+        self.owner = NO_OWNER
         self.unread = unread
         """Counts what was received and not acknowledged, once the owner has seen it."""
         self.withheld_bytes = 0
@@ -190,14 +190,14 @@ class YamuxStream(ByteStream):
         """The session or the peer ended the stream. Only the carrier calls this."""
         self._live = False
         self.unread.close()
-        owner, self.owner = self.owner, _NOBODY
+        owner, self.owner = self.owner, NO_OWNER
         owner.stream_lost(error)
 
     def forget(self) -> None:
         """The owner is not called any more. Only the carrier calls this."""
         self._live = False
         self.unread.close()
-        self.owner = _NOBODY
+        self.owner = NO_OWNER
 
     def __repr__(self) -> str:
         return (

@@ -70,6 +70,14 @@ class Streams:
         self.unsent.set(self.session.buffered_bytes)
         self.wake()
 
+    def abandon(self, stream: YamuxStream, error: TunnelError) -> None:
+        """Reset a stream, and tell its owner why."""
+        self._streams.pop(stream.stream_id, None)
+        self.session.reset_stream(stream.stream_id)
+        self.unsent.set(self.session.buffered_bytes)
+        self._lose(stream, error)
+        self.wake()
+
     def withhold(self, stream: YamuxStream) -> None:
         """Look after a stream that withholds credit: it gets it back once there is room again."""
         self._withheld.add(stream)

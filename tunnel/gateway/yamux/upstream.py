@@ -20,8 +20,10 @@ class _CarrierOfUpstreams(Protocol):
     """What an upstream asks of what keeps its session. `YamuxCarrier` documents it."""
 
     active: int
-    going_away: bool
-    """No stream may be opened any more."""
+
+    @property
+    def going_away(self) -> bool:
+        """No stream may be opened any more."""
 
     @property
     def account(self) -> Account: ...
@@ -49,7 +51,6 @@ class PooledUpstream(Upstream, ABC):
 
     label: str
     passes_bytes = True
-    upgrade_allowance = 0.0
 
     def __init__(self, carrier: _CarrierOfUpstreams, target: Target, label: str) -> None:
         self._carrier = carrier
@@ -63,6 +64,11 @@ class PooledUpstream(Upstream, ABC):
     @abstractmethod
     def _open_stream(self, head: RequestHead, /, *, fresh: bool) -> YamuxStream:
         """A stream to the target's service, for this request first. Raises TunnelError."""
+
+    @property
+    @override
+    def upgrade_allowance(self) -> float:
+        return 0.0
 
     @override
     def open(self, head: RequestHead, sink: Sink, fresh: bool = False, /) -> Exchange:
