@@ -62,27 +62,28 @@ class Hop(Protocol):
 class _Half(StreamOwner):
     """One direction: what this stream receives is written to the other."""
 
-    __slots__ = ("has_ended", "held_bytes", "other", "passed_bytes", "splice", "stream")
+    __slots__ = ("has_ended", "owed_bytes", "other", "passed_bytes", "splice", "stream")
 
     other: "_Half"
 
     def __init__(self, splice: "Splice", stream: YamuxStream) -> None:
         self.splice = splice
         self.stream = stream
-        self.held_bytes = 0
-        """Written to the other stream, which was full, and so not acknowledged yet."""
+        self.owed_bytes = 0
+        """In the other stream's buffer, which was full: no credit was given for them yet."""
         self.passed_bytes = 0
         self.has_ended = False
         stream.owner = self
 
     def take(self, data: bytes) -> None:
-        """Pass bytes on; acknowledge them once the other stream has room for more."""
+        """Pass bytes of the stream on, from within its `data_received`. Credit follows once the other has room."""
         size = len(data)
         self.passed_bytes += size
-        if self.other.stream.write(data) and not self.held_bytes:
+        if self.other.stream.write(data) and not self.owed_bytes:
             self.stream.acknowledge(size)
         else:
-            self.held_bytes += size
+            self.owed_bytes += size
+            self.stream.pass_on(size)
 
     @override
     def data_received(self, data: bytes, /) -> None:
@@ -97,9 +98,10 @@ class _Half(StreamOwner):
 
     @override
     def stream_writable(self) -> None:
-        held, self.other.held_bytes = self.other.held_bytes, 0
-        if held:
-            self.other.stream.acknowledge(held)
+        other = self.other
+        owed, other.owed_bytes = other.owed_bytes, 0
+        if owed:
+            other.stream.repay(owed)
 
 
 class _FromNode(_Half):

@@ -142,6 +142,19 @@ class YamuxStream(ByteStream):
                 self._piece_bytes = self._delivered_bytes = 0
             self._give_credit(size)
 
+    def pass_on(self, size: int) -> None:
+        """From within `data_received`: so many of these bytes are in another buffer now, which counts them.
+
+        They are not held here any more, and not to be acknowledged; their credit waits for `repay`.
+        """
+        self._delivered_bytes -= size
+        self._piece_bytes -= size
+
+    def repay(self, size: int) -> None:
+        """So many of the bytes that were passed on have left that buffer: give credit for them."""
+        if self._live:
+            self._give_credit(size)
+
     def deliver(self, data: bytes) -> int:
         """Hand data of the agent to the owner. Returns what to give credit for. Only the session calls this."""
         self._piece_bytes = self._delivered_bytes = len(data)

@@ -172,10 +172,10 @@ class Hop:
 
     def ask(
         self, method: bytes = b"GET", *, length: int | None = 0, fresh: bool = False, upgrade: bool = False,
-        to: Target = TARGET, sink: FakeSink | None = None, fields: Headers | None = None, dialect: str = "yamux",
+        to: Target = TARGET, sink: FakeSink | None = None, fields: Headers | None = None, dialect: str = "yamux", path: bytes = b"/",
     ) -> tuple[Exchange, FakeSink]:  # fmt: skip
         sink = sink or FakeSink()
-        head = RequestHead(method, b"/", [(b"Host", b"a.test"), *(fields or [])], length, upgrade)
+        head = RequestHead(method, path, [(b"Host", b"a.test"), *(fields or [])], length, upgrade)
         return self.upstream(to, dialect).open(head, sink, fresh), sink
 
     def answer(self, data: bytes, number: int = -1, *, end: bool = False) -> None:
