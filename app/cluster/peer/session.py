@@ -100,6 +100,7 @@ class PeerSession(Streams, asyncio.Protocol):
         self._leave_by: float | None = None
         self.reason = ""
         """Why it is over."""
+        self._gone: asyncio.Future[None] | None = None
 
     def start(self, transport: asyncio.Transport, user: PeerUser, early: bytes = b"") -> None:
         """Take over an upgraded connection; `early` is what came after its head."""
@@ -152,6 +153,13 @@ class PeerSession(Streams, asyncio.Protocol):
         """End the link: all its streams are lost, and reset while the peer may still hear us. Idempotent."""
         self._end(reason)
 
+    async def gone(self) -> None:
+        """Wait until its connection is gone; after `close` that takes `_LEAVING_SECONDS` and a tick at the most."""
+        if self._transport is not None:
+            if self._gone is None:
+                self._gone = self._loop.create_future()
+            await asyncio.shield(self._gone)
+
     # --- told by the transport
 
     @override
@@ -187,6 +195,8 @@ class PeerSession(Streams, asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
         self._end(f"connection lost: {exc}" if exc else "connection lost")
 
     # --- reading

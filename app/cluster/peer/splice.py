@@ -62,7 +62,7 @@ class Hop(Protocol):
 class _Half(StreamOwner):
     """One direction: what this stream receives is written to the other."""
 
-    __slots__ = ("has_ended", "owed_bytes", "other", "passed_bytes", "splice", "stream")
+    __slots__ = ("has_ended", "other", "owed_bytes", "passed_bytes", "splice", "stream")
 
     other: "_Half"
 

@@ -172,7 +172,8 @@ class Hop:
 
     def ask(
         self, method: bytes = b"GET", *, length: int | None = 0, fresh: bool = False, upgrade: bool = False,
-        to: Target = TARGET, sink: FakeSink | None = None, fields: Headers | None = None, dialect: str = "yamux", path: bytes = b"/",
+        to: Target = TARGET, sink: FakeSink | None = None, fields: Headers | None = None,
+        dialect: str = "yamux", path: bytes = b"/",
     ) -> tuple[Exchange, FakeSink]:  # fmt: skip
         sink = sink or FakeSink()
         head = RequestHead(method, path, [(b"Host", b"a.test"), *(fields or [])], length, upgrade)

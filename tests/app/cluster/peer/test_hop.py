@@ -1,5 +1,7 @@
 """Exchanges over a peer link: the asking node, the owner, and the service at the far end of the owner's link."""
 
+import asyncio
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,7 +103,6 @@ async def test_idle_streams_expire_and_their_upstreams_too():
 
 
 async def _pass(hop: Hop, seconds: float) -> None:
-    import asyncio  # noqa: PLC0415
 
     await asyncio.sleep(seconds)
     await hop.run()

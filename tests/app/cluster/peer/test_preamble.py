@@ -22,8 +22,8 @@ from app.cluster.peer.preamble import (
 
 FULL = Preamble("c1", "apps", "web", 8080, "pub-1", "agent-1", "req-1", http=False, fresh=True, agent_tls=True)
 WIRE = (
-    b"\x54\x01\x06" b"\x00\x02c1" b"\x00\x05pub-1" b"\x00\x04apps" b"\x00\x03web" b"\x00\x07agent-1" b"\x00\x05req-1"
-    b"\x1f\x90" b"\x00\x00\x00\x00"
+    b"\x54\x01\x06\x00\x02c1\x00\x05pub-1\x00\x04apps\x00\x03web\x00\x07agent-1\x00\x05req-1"
+    b"\x1f\x90\x00\x00\x00\x00"
 )  # fmt: skip
 LEAST = Preamble("c1", "apps", "web", 1)
 
