@@ -23,7 +23,7 @@ from tunnel.account import Account
 from tunnel.override import override
 from tunnel.yamux import Role
 
-from .handshake import HandshakeError, HeadReader, Welcome, read_answer, request
+from .handshake import ANSWER_BEGINS, HandshakeError, HeadReader, Welcome, read_answer, request
 from .session import PeerSession
 from .upstream import Asking
 
@@ -80,6 +80,8 @@ class Dialler:
         self._account = account
         self._on_change = on_change
         self._peers: dict[str, _Peer] = {}
+        self._forgotten: list[_Peer] = []
+        """Whose links may not have ended yet."""
 
     def heard(self, node: str, url: str) -> None:
         """A node is there, at this address: link with it. Idempotent."""
@@ -96,6 +98,7 @@ class Dialler:
         peer = self._peers.pop(node, None)
         if peer is not None:
             peer.stop("the node is gone")
+            self._forgotten = [*(other for other in self._forgotten if not other.is_over), peer]
 
     def asking(self, node: str) -> Asking | None:
         """What opens exchanges on the link to a node; None while it is not up."""
@@ -111,6 +114,8 @@ class Dialler:
         peers, self._peers = list(self._peers.values()), {}
         for peer in peers:
             peer.stop(reason)
+        peers += self._forgotten
+        self._forgotten = []
         await asyncio.gather(*(peer.stopped() for peer in peers))
 
     def __repr__(self) -> str:
@@ -131,6 +136,7 @@ class _Peer:
         self._failures = 0
         self._moved = asyncio.Event()
         self._session: PeerSession | None = None
+        self._closing: PeerSession | None = None
         self.asking: Asking | None = None
         self.state = PeerState(LinkState.DIALLING)
         self._task = asyncio.get_running_loop().create_task(self._run(), name=f"peer link to {node}")
@@ -145,14 +151,20 @@ class _Peer:
     def stop(self, reason: str) -> None:
         """End the link, and dial no more."""
         self._task.cancel()
-        if self._session is not None:
-            self._session.close(reason)
+        session = self._closing = self._session
+        if session is not None:
+            session.close(reason)
+
+    @property
+    def is_over(self) -> bool:
+        """It was stopped, and nothing is left of it."""
+        return self._task.done() and (self._closing is None or self._closing.is_gone)
 
     async def stopped(self) -> None:
         """Wait for that."""
         await asyncio.gather(self._task, return_exceptions=True)
-        if self._session is not None:
-            await self._session.gone()
+        if self._closing is not None:
+            await self._closing.gone()
 
     # --- the task
 
@@ -268,7 +280,7 @@ class _Dialled(asyncio.Protocol):
         self._host = host
         self._account = account
         self._made = made
-        self._reader = HeadReader()
+        self._reader = HeadReader(ANSWER_BEGINS)
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -21,6 +21,8 @@ from http import HTTPStatus
 from typing import Final
 
 PATH: Final = "/-/peer"
+REQUEST_BEGINS: Final = b"GET "
+ANSWER_BEGINS: Final = b"HTTP/1.1 "
 PROTOCOL: Final = "tunnel-peer"
 HEAD_LIMIT_BYTES: Final = 8192
 FIELDS_LIMIT: Final = 64
@@ -83,11 +85,12 @@ class Access:
 
 
 class HeadReader:
-    """Finds the end of a head."""
+    """Finds the end of a head that begins with `begins`."""
 
-    __slots__ = ("_buffer", "rest")
+    __slots__ = ("_begins", "_buffer", "rest")
 
-    def __init__(self) -> None:
+    def __init__(self, begins: bytes) -> None:
+        self._begins = begins
         self._buffer = b""
         self.rest = b""
         """What followed the head."""
@@ -95,6 +98,8 @@ class HeadReader:
     def feed(self, data: bytes) -> bytes | None:
         """Take the next piece; the head without its empty line, or None while it is incomplete. Raises ValueError."""
         buffer = self._buffer + data
+        if not buffer.startswith(self._begins[: len(buffer)]):
+            raise ValueError("it does not speak HTTP/1.1 here")  # TLS, for one, would wait for ever
         end = buffer.find(_END, max(len(self._buffer) - len(_END), 0))
         if (len(buffer) if end < 0 else end) > HEAD_LIMIT_BYTES:
             raise ValueError(f"a head of more than {HEAD_LIMIT_BYTES} bytes")

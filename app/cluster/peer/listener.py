@@ -163,7 +163,7 @@ class Arrival(asyncio.Protocol):
 
     def __init__(self, listener: PeerListener) -> None:
         self._listener = listener
-        self._reader = HeadReader()
+        self._reader = HeadReader(handshake.REQUEST_BEGINS)
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -208,7 +208,7 @@ class Arrival(asyncio.Protocol):
         try:
             return self._reader.feed(data)
         except ValueError as error:
-            raise RefusedError(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, str(error)) from None
+            raise RefusedError(HTTPStatus.BAD_REQUEST, str(error)) from None
 
     def _refuse(self, error: RefusedError) -> None:
         transport = self._transport

@@ -124,6 +124,11 @@ class PeerSession(Streams, asyncio.Protocol):
         return self._transport is not None and not self._lost
 
     @property
+    def is_gone(self) -> bool:
+        """It has no connection, not yet or no longer."""
+        return self._transport is None
+
+    @property
     def heard_seconds(self) -> float:
         """How long ago something was last received."""
         return max(0.0, self._loop.time() - self._heard_at)

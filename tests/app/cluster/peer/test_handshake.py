@@ -23,7 +23,7 @@ REQUEST = handshake.request("10.0.0.7:7000", "abcdefghijkl", "0.2.0", b"s3cret")
 
 
 def split(message: bytes) -> tuple[bytes, bytes]:
-    reader = HeadReader()
+    reader = HeadReader(b"")
     head = reader.feed(message)
     assert head is not None
     return head, reader.rest
@@ -44,7 +44,7 @@ def test_what_a_listener_answers_is_understood():
 
 def test_a_head_comes_in_pieces():
     for size in (1, 2, 3, 7, 50):
-        reader = HeadReader()
+        reader = HeadReader(b"")
         found = [reader.feed(REQUEST[at : at + size]) for at in range(0, len(REQUEST), size)]
         assert found[:-1] == [None] * (len(found) - 1)
         assert found[-1] == REQUEST[:-4]
@@ -52,11 +52,20 @@ def test_a_head_comes_in_pieces():
 
 @pytest.mark.parametrize("size", [1, 1024, HEAD_LIMIT_BYTES + 1])
 def test_a_head_without_an_end_is_not_kept(size: int):
-    reader = HeadReader()
+    reader = HeadReader(b"")
     for _ in range(HEAD_LIMIT_BYTES // size):
         assert reader.feed(b"x" * size) is None
     with pytest.raises(ValueError, match="a head of more than"):
         reader.feed(b"x" * size)
+
+
+@pytest.mark.parametrize("first", [b"\x16\x03\x01", b"SSH-2.0-x", b"GE\r"])
+def test_another_protocol_is_noticed_at_once(first: bytes):
+    with pytest.raises(ValueError, match="does not speak"):
+        HeadReader(handshake.REQUEST_BEGINS).feed(first)
+    with pytest.raises(ValueError, match="does not speak"):
+        HeadReader(handshake.ANSWER_BEGINS).feed(first)
+    assert HeadReader(handshake.REQUEST_BEGINS).feed(b"GE") is None
 
 
 def changed(before: bytes, after: bytes) -> bytes:

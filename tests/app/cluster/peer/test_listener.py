@@ -66,7 +66,7 @@ async def test_a_node_with_either_secret_is_let_in(secret: bytes):
     [
         (hello(secret=None), 401), (hello(secret=b"three"), 401), (hello(node="self"), 421),
         (b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", 404), (b"GET /-/peer HTTP/1.1\r\nHost: h\r\n\r\n", 426),
-        (b"x" * 9000, 431),
+        (b"GET " + b"x" * 9000, 400), (b"\x16\x03\x01", 400),
     ],
 )  # fmt: skip
 @dialogue
