@@ -8,9 +8,10 @@ it was passed on.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
-from tunnel.errors import NotHereError, TunnelError
+from tunnel.errors import LinkBusyError, LinkLostError, NotHereError, NotPassedOnError, TunnelError
 from tunnel.gateway.yamux import YamuxStream
 from tunnel.override import override
 from tunnel.port import Target
@@ -32,12 +33,14 @@ PREAMBLE_SECONDS: Final = 10.0
 Answer = Callable[[TunnelError | None], None]
 """Writes the answer to the asking node, once and before anything else: None: through; else refused, for this reason.
 The end of the stream after a refusal is the door's."""
+BreakOff = Callable[[TunnelError], None]
+"""Resets the stream after what was written, and tells the asking node this reason."""
 
 
 class BareDoor(Protocol):
     """A door of our own on a stream, for a link that carries exchanges and no bytes."""
 
-    def __call__(self, stream: ByteStream, early: bytes, answer: Answer, /) -> None:
+    def __call__(self, stream: ByteStream, early: bytes, answer: Answer, break_off: BreakOff, /) -> None:
         """Own the stream from now on. `early` is what came already; it is not acknowledged yet."""
 
 
@@ -139,7 +142,8 @@ class Served(PeerUser, Hop):
             if isinstance(way, Raw):
                 self._splice(stream, wanted, early, received_bytes, way)
             else:
-                way.door(stream, early, self._answer_of(stream, wanted, way))
+                lose = partial(self.lose, stream, wanted=wanted)
+                way.door(stream, early, self._answer_of(stream, wanted, way), lose)
         except TunnelError as error:
             if early:
                 stream.acknowledge(len(early))
@@ -204,8 +208,9 @@ class Served(PeerUser, Hop):
 
     def _note_refused(self, error: TunnelError, wanted: Preamble) -> None:
         self.serving.refused += 1
-        logger.info(
-            "node %s: %s was refused: %s", self.node, wanted, error,
+        level = logging.DEBUG if isinstance(error, NotPassedOnError | LinkBusyError | LinkLostError) else logging.INFO
+        logger.log(
+            level, "node %s: %s was refused: %s", self.node, wanted, error,
             extra={"request_id": wanted.request_id, "about": str(wanted)},
         )  # fmt: skip
 

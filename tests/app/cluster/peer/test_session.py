@@ -6,7 +6,7 @@ from unittest import mock
 import pytest
 
 from app.cluster.peer.preamble import Preamble, encode
-from app.cluster.peer.serving import PREAMBLE_SECONDS, Answer, Bare
+from app.cluster.peer.serving import PREAMBLE_SECONDS, Answer, Bare, BreakOff
 from app.cluster.peer.session import DEAD_SECONDS
 from tests.app.cluster.peer.hop import OK, Hop
 from tests.fakes.loop import VirtualLoop, dialogue, quiet
@@ -227,8 +227,9 @@ class Doors:
         self.early = b""
         self.received = b""
 
-    def __call__(self, stream: ByteStream, early: bytes, answer: Answer) -> None:
+    def __call__(self, stream: ByteStream, early: bytes, answer: Answer, break_off: BreakOff) -> None:
         self.stream = stream
+        self.break_off = break_off
         self.early = early
         stream.owner = self
         stream.acknowledge(len(early))
@@ -272,6 +273,22 @@ async def test_a_door_may_refuse(error: TunnelError):
     await hop.run()
     assert type(sink.error) is type(error)
     assert hop.serving.refused == 1
+    await hop.end()
+
+
+@dialogue
+async def test_a_door_that_breaks_off_says_why_after_what_it_had_written():
+    hop = Hop()
+    door = Doors()
+    hop.way = Bare(door, "a9", "json")
+    _, sink = hop.ask(b"HEAD", dialect="json", upgrade=True)
+    await hop.run()
+    assert sink.outcome == "end"
+    _, sink = hop.ask(dialect="json", fresh=True)
+    door.stream.write(OK[:30])
+    door.break_off(LinkLostError("the agent is gone"))
+    await hop.run()
+    assert hop.session.stream_count == 1
     await hop.end()
 
 
