@@ -74,9 +74,7 @@ class PeerListener:
 
     def drain(self) -> None:
         """Take no new links and no new streams; what runs goes on. Idempotent."""
-        self._is_stopping = True
-        for session in self.links.values():
-            session.refuse_streams()
+        self._is_stopping = self._serving.is_draining = True
 
     async def close(self, reason: str = "the node stops") -> None:
         """End all links, and listen no more. Idempotent."""

@@ -21,6 +21,8 @@ MAGIC: Final = 0x54
 VERSION: Final = 1
 NAMES_LIMIT_BYTES: Final = 2048
 """Of the preamble without its extensions: three DNS labels, two ids, a request id of 200 bytes."""
+AHEAD_BYTES: Final = 64 * 1024
+"""Of a stream, with its preamble: what the asking node sends at most before the answer."""
 EXTENSIONS_LIMIT_BYTES: Final = 65_536
 """Skipped as they come; nobody needs more, and a stream must get to its bytes."""
 REASON_LIMIT_BYTES: Final = 1024

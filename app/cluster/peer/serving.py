@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
 
-from tunnel.errors import LinkBusyError, LinkLostError, NotHereError, NotPassedOnError, TunnelError
+from tunnel.errors import LinkBusyError, LinkLostError, NodeDrainingError, NotHereError, NotPassedOnError, TunnelError
 from tunnel.gateway.yamux import YamuxStream
 from tunnel.override import override
 from tunnel.port import Target
@@ -65,6 +65,8 @@ class Serving:
 
     def __init__(self, own_links: OwnLinks) -> None:
         self.own_links = own_links
+        self.is_draining = False
+        """Every new stream is answered so: a refusal by yamux would not promise that nothing was passed on."""
         self.opened = 0
         """How many streams there were."""
         self.refused = 0
@@ -136,6 +138,8 @@ class Served(PeerUser, Hop):
     def begin(self, stream: YamuxStream, wanted: Preamble, early: bytes, received_bytes: int) -> None:
         """A stream has said what it is for. `early` is not acknowledged; it is the end of what was received."""
         try:
+            if self.serving.is_draining:
+                raise NodeDrainingError("the node is about to stop")
             way = self.serving.own_links(wanted)
             if wanted.agent_tls if isinstance(way, Raw) else not wanted.http:
                 raise NotHereError(f"the agent's link does not speak what {wanted} was opened for")

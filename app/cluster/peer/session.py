@@ -138,11 +138,6 @@ class PeerSession(Streams, asyncio.Protocol):
         """How many streams are live."""
         return len(self._streams)
 
-    def refuse_streams(self) -> None:
-        """Take no new streams from the peer, and tell it so; live ones go on. Idempotent."""
-        self.session.go_away(0)
-        self._wake()
-
     def doom(self, stream: YamuxStream, code: int = 0) -> None:
         """Reset a stream after what was written has left: an answer that came before a break-off is whole.
 

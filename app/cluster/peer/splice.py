@@ -10,7 +10,7 @@ Invariants: one answer, before all else; each direction holds at most one window
 """
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from tunnel.errors import TunnelError
 from tunnel.gateway.yamux import YamuxStream
@@ -18,11 +18,8 @@ from tunnel.gateway.yamux.stream import NO_OWNER
 from tunnel.override import override
 from tunnel.streams import StreamOwner
 
-from .preamble import Preamble, through
+from .preamble import AHEAD_BYTES, Preamble, through
 from .reasons import was_not_passed_on
-
-AHEAD_BYTES: Final = 64 * 1024
-"""Of a stream, with its preamble: what a node sends at most before the answer."""
 
 
 class StreamCarrier(Protocol):

@@ -17,12 +17,10 @@ from tunnel.gateway.yamux import PooledUpstream, YamuxStream
 from tunnel.override import override
 from tunnel.port import RequestHead, Target
 
-from .preamble import AnswerDecoder, Code, Preamble, PreambleError, encode
+from .preamble import AHEAD_BYTES, AnswerDecoder, Code, Preamble, PreambleError, encode
 from .reasons import error_of
 from .session import PeerSession, PeerUser
 
-AHEAD_BYTES: Final = 64 * 1024
-"""Of a stream, before its answer: preamble, request head, and the beginning of a body."""
 _BYTES_PASS: Final = frozenset({"", "yamux"})
 """The dialects in which a stream is a connection to the service; in the others it is one to the owner's own door."""
 _REQUEST_ID: Final = b"x-request-id"
@@ -66,6 +64,11 @@ class Asking(PeerUser):
         if upstream is None:
             upstream = self._upstreams[key] = PeerUpstream(self, target, agent_id, dialect)
         return upstream
+
+    def retire(self) -> None:
+        """Open no streams from now on, and keep none for another exchange: the node is about to stop. Idempotent."""
+        self.session.going_away = True
+        self.stopping()
 
     # --- told by the session
 

@@ -49,7 +49,7 @@ class Streams:
     def open_stream(self) -> YamuxStream:
         """Open a stream. Raises LinkLostError after a go-away, LinkBusyError when there is no room."""
         if self.going_away or self._lost:
-            raise LinkLostError("the agent is going away")
+            raise LinkLostError("the link takes no new streams")
         try:
             stream_id = self.session.open_stream()
         except LocalError as error:

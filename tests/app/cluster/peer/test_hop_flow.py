@@ -6,8 +6,8 @@ from collections.abc import Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.cluster.peer.preamble import AnswerDecoder, Preamble, encode
-from app.cluster.peer.splice import AHEAD_BYTES, Splice, _Half
+from app.cluster.peer.preamble import AHEAD_BYTES, AnswerDecoder, Preamble, encode
+from app.cluster.peer.splice import Splice, _Half
 from tests.app.cluster.peer.hop import OK, Hop
 from tests.fakes.loop import dialogue, quiet
 from tests.fakes.sink import FakeSink

@@ -10,7 +10,7 @@ from app.cluster.peer.serving import PREAMBLE_SECONDS, Answer, Bare, BreakOff
 from app.cluster.peer.session import DEAD_SECONDS
 from tests.app.cluster.peer.hop import OK, Hop
 from tests.fakes.loop import VirtualLoop, dialogue, quiet
-from tunnel.errors import LinkLostError, NodeBusyError, NoSuchServiceError, TunnelError
+from tunnel.errors import LinkLostError, NodeBusyError, NodeDrainingError, NoSuchServiceError, TunnelError
 from tunnel.port import Target
 from tunnel.streams import ByteStream
 from tunnel.yamux import Limits
@@ -136,7 +136,7 @@ async def test_a_node_that_breaks_yamux_ends_its_link_and_nothing_else():
 
 
 @dialogue
-async def test_a_node_that_drains_gets_no_new_streams_and_running_ones_go_on():
+async def test_a_node_that_goes_away_gets_no_new_streams_and_running_ones_go_on():
     hop = Hop()
     _, idle = hop.ask()
     _, sink = hop.ask()
@@ -144,7 +144,8 @@ async def test_a_node_that_drains_gets_no_new_streams_and_running_ones_go_on():
     hop.answer(OK, 0)
     await hop.run()
     assert idle.outcome == "end"
-    hop.owner.refuse_streams()
+    hop.owner.session.go_away(0)  # no node says so yet: it answers DRAINING
+    hop.owner.wake()
     await hop.run()
     assert repr(hop.upstream()).endswith("1 busy, 0 idle>")
     with pytest.raises(LinkLostError):
@@ -153,6 +154,43 @@ async def test_a_node_that_drains_gets_no_new_streams_and_running_ones_go_on():
     await hop.run()
     assert sink.outcome == "end"
     assert hop.session.stream_count == 0
+    await hop.end()
+
+
+@dialogue
+async def test_a_node_that_drains_says_that_nothing_was_passed_on_and_running_streams_go_on():
+    hop = Hop()
+    _, running = hop.ask()
+    await hop.run()
+    hop.serving.is_draining = True
+    _, late = hop.ask(b"POST")
+    await hop.run()
+    assert isinstance(late.error, NodeDrainingError)
+    assert late.error.retryable
+    hop.answer(OK)
+    await hop.run()
+    assert running.outcome == "end"
+    await hop.end()
+
+
+@dialogue
+async def test_a_node_that_is_left_alone_gets_no_new_streams():
+    hop = Hop()
+    _, idle = hop.ask()
+    _, running = hop.ask(fresh=True)
+    await hop.run()
+    hop.answer(OK, 0)
+    await hop.run()
+    hop.asking.retire()
+    hop.asking.retire()
+    await hop.run()
+    assert idle.outcome == "end"
+    assert hop.session.stream_count == 1
+    with pytest.raises(LinkLostError):
+        hop.ask()
+    hop.answer(OK, 1)
+    await hop.run()
+    assert (running.outcome, hop.session.stream_count) == ("end", 0)
     await hop.end()
 
 
