@@ -38,6 +38,7 @@ async def test_at_most_64_kib_go_ahead_of_the_answer_and_all_of_it_follows():
     hop.answer(OK)
     await hop.run()
     assert sink.outcome == "end"
+    assert hop.session.session._streams[1].credit == hop.owner.session.window_of(1).remaining  # nothing is kept back
     await hop.end()
 
 
