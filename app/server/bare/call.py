@@ -63,7 +63,8 @@ class BareCall(HttpListener, Sink):
         try:
             exchange = connection.upstream.open(request_head(head), self, connection.fresh)
         except (TunnelError, UnsendableHeadError) as error:
-            self._log(error)
+            if not connection.is_asked:  # else who answers logs it
+                self._log(error)
             connection.refuse(error)
             return
         connection.carried = self
@@ -152,8 +153,9 @@ class BareCall(HttpListener, Sink):
 
     @override
     def failed(self, error: TunnelError, /) -> None:
+        self._exchange = None
         self._log(error)
-        self._connection.abort_for(str(error))
+        self._connection.fail(error)
 
     @override
     def writable(self) -> None:
@@ -184,7 +186,10 @@ class BareCall(HttpListener, Sink):
             self._connection.carried = None
 
     def _log(self, error: Exception) -> None:
-        logger.info("%s: request %s of a peer: %s", self._connection.upstream.label, self.request_id, error)
+        logger.info(
+            "%s: a request of node %s failed: %s", self._connection.upstream.label, self._connection.peer, error,
+            extra={"request_id": self.request_id},
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.request_id}, {self.held_bytes} bytes held>"

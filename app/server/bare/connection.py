@@ -15,7 +15,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Final, Protocol
 
-from tunnel.errors import RequestRefusedError, TunnelError
+from tunnel.errors import RequestRefusedError, ServiceBrokeOffError, TunnelError
 from tunnel.http1 import UnsendableHeadError
 from tunnel.override import override
 from tunnel.port import Headers, Upstream
@@ -71,7 +71,7 @@ class Frames(Channel, Peer, Protocol):
 class BareConnection(Connection):
     """See the module. `upstream` carries its requests; `fresh`: the peer asked for a new connection to the service."""
 
-    __slots__ = ("_answer", "_frames", "_mark", "_marked_at", "_stream", "carried", "fresh", "upstream")
+    __slots__ = ("_answer", "_error", "_frames", "_mark", "_marked_at", "_stream", "carried", "fresh", "upstream")
 
     def __init__(
         self, door: Reception, loop: asyncio.AbstractEventLoop, upstream: Upstream, answer: Answer, *,
@@ -81,6 +81,7 @@ class BareConnection(Connection):
         self.upstream = upstream
         self.fresh = fresh
         self._answer: Answer | None = answer
+        self._error: TunnelError | None = None  # of an answer that breaks off
         self._frames: Frames | None = None  # of an open WebSocket
         self._stream: StreamTransport | None = None
         self.carried: Carried | None = None
@@ -95,6 +96,11 @@ class BareConnection(Connection):
         stream.begin(early)
 
     # --- the answer to the peer
+
+    @property
+    def is_asked(self) -> bool:
+        """The peer waits for the answer."""
+        return self._answer is not None
 
     def through(self) -> None:
         """The exchange is open; idempotent."""
@@ -114,7 +120,32 @@ class BareConnection(Connection):
             length = (b"content-length", b"%d" % len(text))
             self.answer(400, [(b"content-type", b"text/plain; charset=utf-8"), length], text)
         else:
-            self.abort_for(str(error))
+            self.end_with(error)
+
+    # --- ends that are not in order
+
+    def fail(self, error: TunnelError) -> None:
+        """The answer breaks off: after what came of it before."""
+        self._error = error
+        if self.state is OPEN:
+            self.end_with(error)
+        else:
+            self.break_off(str(error))
+
+    def end_with(self, error: TunnelError) -> None:
+        """Break the stream off now, and tell the peer why."""
+        self._failed()
+        if self._stream is not None:
+            self._stream.break_off(error)
+        self._leave(str(error))
+
+    @override
+    def _break(self, call: HttpListener, transport: asyncio.Transport) -> None:
+        self.end_with(self._error or ServiceBrokeOffError("the answer broke off"))
+
+    @override
+    def _end_short(self) -> None:
+        self.abort_for("the peer ended its direction within a request")
 
     # --- told by the transport
 
@@ -185,18 +216,6 @@ class BareConnection(Connection):
             self._stream.resume_reading()
 
     @override
-    def _break(self, call: HttpListener, transport: asyncio.Transport) -> None:
-        self._call = None
-        self._forget_answer()
-        self._failed()
-        transport.abort()
-        call.broken_off()
-
-    @override
-    def _end_short(self) -> None:
-        self.abort_for("the peer ended its direction within a request")
-
-    @override
     def _keep(self) -> None:
         super()._keep()
         self.settle()
@@ -218,7 +237,7 @@ class BareConnection(Connection):
         if mark != self._mark:
             self._mark, self._marked_at = mark, now
         late_at = self._marked_at + seconds
-        if now < late_at or self.is_link_s_turn:
+        if now < late_at or self._waits_for_the_link:
             return min(max(late_at, now + LEAVING_SECONDS), now + states.LOOK_SECONDS)
         if self.state is WAITING and self.requests:
             self._close()
@@ -237,7 +256,7 @@ class BareConnection(Connection):
         return LEAVING_SECONDS if state in (OPEN, CLOSING, LINGERING) else LAST_SECONDS
 
     @property
-    def is_link_s_turn(self) -> bool:
+    def _waits_for_the_link(self) -> bool:
         """Nothing is expected of the peer: the agent is at work, and its link bounds that."""
         return not self.unsent_bytes and (self.state is ANSWERING or self._paused)
 

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Iterable
 
 from tunnel.account import Account
+from tunnel.errors import StoppingError
 from tunnel.port import Upstream
 from tunnel.streams import ByteStream
 
@@ -23,7 +24,7 @@ from ..lines import HeadError
 from ..port import Peer
 from .call import BareCall, BareRefusal
 from .connection import IDLE_SECONDS, Answer, BareConnection
-from .transport import StreamTransport
+from .transport import BreakOff, StreamTransport
 from .websocket import BareWebSocket
 
 logger = logging.getLogger("gateway")
@@ -45,15 +46,17 @@ class BareDoor:
 
     def attach(
         self, stream: ByteStream, upstream: Upstream, answer: Answer, *,
-        peer: str, early: bytes = b"", fresh: bool = False,
+        peer: str, early: bytes = b"", fresh: bool = False, break_off: BreakOff | None = None,
     ) -> None:  # fmt: skip
         """Answer the requests on `stream`, one after the other, until it ends. The door owns it from now on.
 
         `early`: what came already behind the preamble, and is not acknowledged. `fresh`: the first request wants a new
-        connection to the service. `peer`: the node that asks, for logs. `answer` may be called before this returns.
+        connection to the service. `peer`: the node that asks, for logs. `break_off`: None resets the stream at once,
+        without a reason. It and `answer` may be called before this returns.
         """
         connection = BareConnection(self, self._loop, upstream, answer, peer=peer, fresh=fresh)
-        connection.serve(StreamTransport(stream, connection, self._loop), early)
+        ends = break_off or (lambda _: stream.reset())
+        connection.serve(StreamTransport(stream, connection, self._loop, ends), early)
 
     # --- the life of the node
 
@@ -70,7 +73,7 @@ class BareDoor:
     def close(self) -> None:
         """Reset all streams, and with them their exchanges; idempotent."""
         for connection in list(self.connections):
-            connection.abort_for("the node stops")
+            connection.end_with(StoppingError("the node stops"))
 
     # --- the reception
 

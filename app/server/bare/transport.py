@@ -10,6 +10,7 @@ that the stream is forgotten on both sides; how long, its connection says.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from tunnel.errors import TunnelError
@@ -40,16 +41,23 @@ class Reader(Protocol):
         """Nothing more is told."""
 
 
+BreakOff = Callable[[TunnelError], None]
+"""Resets the stream after what was written, and tells the far end this reason as well as it can."""
+
+
 class StreamTransport(asyncio.Transport, StreamOwner):
     """See the module. It owns the stream from `begin` on."""
 
     __slots__ = (
-        "_has_ended", "_has_lost", "_is_closing", "_is_full", "_loop", "_reader", "_reads", "_stream", "_turn",
-        "_unacknowledged_bytes", "_waiting",
+        "_break_off", "_has_ended", "_has_lost", "_is_closing", "_is_full", "_loop", "_reader", "_reads", "_stream",
+        "_turn", "_unacknowledged_bytes", "_waiting",
     )  # fmt: skip
 
-    def __init__(self, stream: ByteStream, reader: Reader, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, stream: ByteStream, reader: Reader, loop: asyncio.AbstractEventLoop, break_off: BreakOff
+    ) -> None:
         super().__init__()
+        self._break_off = break_off
         self._stream = stream
         self._reader = reader
         self._loop = loop
@@ -157,11 +165,19 @@ class StreamTransport(asyncio.Transport, StreamOwner):
 
     @override
     def abort(self) -> None:
-        """Reset the stream; idempotent."""
+        """Reset the stream now, whatever waits to be sent; idempotent."""
         self._is_closing = True
         if not self._has_lost:
             self._drop()
             self._stream.reset()
+            self._lose_soon()
+
+    def break_off(self, error: TunnelError) -> None:
+        """Reset the stream after what was written; idempotent."""
+        self._is_closing = True
+        if not self._has_lost:
+            self._drop()
+            self._break_off(error)
             self._lose_soon()
 
     @override

@@ -6,6 +6,7 @@ are declined: the dialects carry messages, and never name one in their 101.
 """
 
 from tunnel.account import Account
+from tunnel.errors import StoppingError
 from tunnel.override import override
 from tunnel.port import ResponseHead
 from tunnel.websocket import Failed
@@ -105,7 +106,7 @@ class BareWebSocket(BareCall):
 
     def shutdown(self) -> None:
         """The server stops."""
-        self._connection.abort()
+        self._connection.end_with(StoppingError("the node stops"))
 
     # --- inside
 
