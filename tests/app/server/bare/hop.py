@@ -15,7 +15,7 @@ from tests.fakes.exchange import FakeExchange
 from tests.fakes.loop import quiet
 from tests.fakes.pipe import PipeEnd
 from tests.fakes.sink import FakeSink
-from tests.tunnel.gateway.proxied.agent import HANDSHAKE, TARGET, Agent, Stage
+from tests.tunnel.gateway.proxied.agent import HANDSHAKE, KEY, TARGET, Agent, Stage
 from tunnel import websocket
 from tunnel.errors import TunnelError
 from tunnel.gateway.proxied.disk import Disk
@@ -29,6 +29,7 @@ FIELDS: Headers = [
     (b"host", b"a.test"), (b"x-forwarded-for", b"203.0.113.9"), (b"x-request-id", b"r-1"), (b"cookie", b"a=1; b=2"),
     (b"x-two", b"1"), (b"x-two", b"2"),
 ]  # fmt: skip
+UPGRADE = GET[:-2] + b"upgrade: websocket\r\nconnection: Upgrade\r\nsec-websocket-key: %b\r\n\r\n" % KEY
 
 
 class AtOnce(Executor):

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.observed.metrics import Limit
-from tests.app.server.bare.hop import BOTH, FIELDS, JSON, Hop, Socket, Telling
+from tests.app.server.bare.hop import BOTH, FIELDS, GET, JSON, UPGRADE, Hop, Socket, Telling, Writer
 from tests.fakes.pipe import WINDOW_BYTES
 from tests.tunnel.gateway.proxied.agent import Stage, conversation
 from tunnel.websocket.frames import encode_frame
@@ -60,6 +60,82 @@ async def test_credit_goes_back_with_each_byte_that_was_taken(stage: Stage, chun
         new = sum(map(len, upstream.exchange.data)) - taken
         assert hop.far.acknowledged - before in range(new, new + 100), "and its framing"
     assert (taken, kept) == (size, 0)
+    await hop.end()
+
+
+@conversation
+async def test_what_is_not_understood_yet_has_no_credit(stage: Stage):
+    hop = Hop(stage, JSON, upstream=Telling())
+    hop.near.owner = Writer()
+    hop.near.write(GET[:10])
+    await hop.settle()
+    assert hop.far.acknowledged == 0
+    hop.near.write(GET[10:] + GET)
+    await hop.settle()
+    assert hop.far.acknowledged == len(GET), "the second request waits for the first one's answer"
+    await hop.end()
+
+
+@conversation
+async def test_a_body_that_waits_waits_in_one_place(stage: Stage):
+    """However small the pieces: where each came to the connection, it would be copied with each that follows."""
+    upstream = Telling()
+    hop = Hop(stage, JSON, upstream=upstream)
+    hop.near.frame_bytes = 1
+    exchange, _ = hop.ask(b"POST", fields=[*FIELDS, (b"content-length", b"9000")], length=9000)
+    await hop.settle()
+    upstream.exchange.welcome = False
+    exchange.send_data(b"x" * 9000)
+    await hop.settle()
+    assert hop.door is not None
+    (connection,) = hop.door.connections
+    assert (connection.unread_bytes, upstream.exchange.body) == (0, b"x")
+    assert hop.far.held_bytes == 8999
+    upstream.exchange.drained()
+    await hop.settle()
+    assert upstream.exchange.body == b"x" * 9000
+    await hop.end()
+
+
+@conversation
+async def test_an_answer_is_counted_once_wherever_it_waits(stage: Stage):
+    upstream = Telling()
+    hop = Hop(stage, JSON, upstream=upstream)
+    hop.near.owner = Writer()
+    hop.near.write(GET)
+    await hop.settle()
+    upstream.exchange.answer(200)
+    upstream.exchange.bring(b"x" * 1_000_000)
+    assert stage.account.held_bytes == 1_000_000
+    assert upstream.exchange.paused
+    await hop.settle()
+    assert stage.account.held_bytes == hop.far.held_bytes
+    assert len(hop.near.received) == WINDOW_BYTES
+    upstream.exchange.bring(b"y" * 1_000)
+    assert stage.account.held_bytes == hop.far.held_bytes + 1_000
+    while hop.near.held_bytes:
+        hop.near.acknowledge(hop.near.held_bytes)
+        await hop.settle()
+    assert stage.account.held_bytes == 0
+    assert not upstream.exchange.paused
+    await hop.end()
+
+
+@conversation
+async def test_frames_that_are_not_read_pause_the_exchange(stage: Stage):
+    upstream = Telling()
+    hop = Hop(stage, JSON, upstream=upstream)
+    hop.near.owner = Writer()
+    hop.near.write(UPGRADE)
+    await hop.settle()
+    upstream.exchange.answer(101)
+    while not upstream.exchange.paused:
+        upstream.exchange.bring(b"x" * 16_000)
+        await hop.settle()
+        assert stage.account.held_bytes < WINDOW_BYTES
+    hop.near.acknowledge(len(hop.near.received))
+    await hop.settle()
+    assert not upstream.exchange.paused
     await hop.end()
 
 

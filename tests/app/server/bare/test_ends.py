@@ -5,9 +5,12 @@ import asyncio
 import pytest
 
 from app.server.bare.connection import IDLE_SECONDS, LAST_SECONDS, LEAVING_SECONDS
-from tests.app.server.bare.hop import BOTH, FIELDS, GET, Hop, Socket, Writer, ok
-from tests.fakes.pipe import WINDOW_BYTES
+from app.server.bare.door import BareDoor
+from tests.app.server.bare.hop import BOTH, FIELDS, GET, JSON, Hop, Socket, Telling, Writer, ok
+from tests.fakes.loop import quiet
+from tests.fakes.pipe import WINDOW_BYTES, PipeEnd
 from tests.tunnel.gateway.proxied.agent import Stage, conversation
+from tunnel.errors import EndedForRoomError, ServiceUnreachableError
 
 # --- ends
 
@@ -78,6 +81,56 @@ async def test_a_lost_link_breaks_off_what_runs_and_says_why(stage: Stage, kind:
     await hop.end()
 
 
+@pytest.mark.parametrize("length", [10, None])
+@conversation
+async def test_a_broken_answer_is_reset_after_what_came_of_it(stage: Stage, length: int | None):
+    upstream = Telling()
+    hop = Hop(stage, JSON, upstream=upstream)
+    _, sink = hop.ask()
+    await hop.settle()
+    upstream.exchange.answer(200, [(b"content-length", b"%d" % length)] if length else [])
+    upstream.exchange.bring(b"hello")
+    upstream.exchange.fail(EndedForRoomError("no room"))
+    await hop.settle()
+    assert (sink.statuses, sink.body, sink.outcome) == ([200], b"hello", "EndedForRoomError")
+    assert (hop.far.was_reset, hop.far.has_ended) == (True, False)
+    await hop.end()
+
+
+@conversation
+async def test_without_a_way_to_say_why_it_is_reset_all_the_same(stage: Stage):
+    near, far = PipeEnd.pair(stage.account)
+    got = near.owner = Writer()
+    upstream = Telling()
+    door = BareDoor(stage.account, asyncio.get_running_loop())
+    door.attach(far, upstream, lambda _: None, peer="n1")
+    near.write(GET)
+    await quiet()
+    upstream.exchange.fail(ServiceUnreachableError("nobody"))
+    await quiet()
+    assert (got.data, near.is_lost, far.was_reset) == (b"", True, True)
+    assert not door.connections
+
+
+@conversation
+async def test_a_service_that_does_not_answer_a_close_is_left(stage: Stage):
+    upstream = Telling()
+    hop = Hop(stage, JSON, upstream=upstream)
+    socket = Socket(hop)
+    await hop.settle()
+    upstream.exchange.answer(101, [(b"Sec-WebSocket-Accept", b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")])
+    await hop.settle()
+    socket.exchange.send_data(socket.codec.close(1000))
+    socket.exchange.end()
+    await hop.settle()
+    assert (upstream.exchange.ended, upstream.exchange.resets) == (1, 0)
+    await asyncio.sleep(LEAVING_SECONDS - 1.0)
+    assert not hop.far.is_over
+    await asyncio.sleep(LEAVING_SECONDS + 2.0)
+    assert (hop.far.was_reset, upstream.exchange.resets) == (True, 1)
+    await hop.end()
+
+
 @BOTH
 @conversation
 async def test_a_drain_ends_idle_streams_now_and_others_after_their_answer(stage: Stage, kind: str):
@@ -93,6 +146,8 @@ async def test_a_drain_ends_idle_streams_now_and_others_after_their_answer(stage
         each.door.finish()
     await hop.settle()
     assert (idle.fates[-1], hop.fates) == ("closed", [])
+    assert idle.door is not None
+    assert not idle.door.connections, "both directions have ended"
     ok(hop)
     await hop.settle()
     assert (sink.body, sink.outcome, hop.fates) == (b"ok", "end", ["closed"])
@@ -170,6 +225,9 @@ async def test_an_idle_stream_ends_in_order(stage: Stage, kind: str):
         if got.ended:
             break
     assert (got.ended, hop.far.is_over) == (True, False)
+    hop.near.write(GET)
+    await hop.settle()
+    assert (hop.service.requests, hop.far.held_bytes) == (1, 0), "too late, and dropped"
     await asyncio.sleep(3 * LEAVING_SECONDS)
     assert hop.far.was_reset, "the asking node did not end its own direction"
     await hop.end()
