@@ -204,6 +204,12 @@ class BareConnection(Connection):
         super().trailers(fields)
 
     @override
+    def _read_body(self) -> None:
+        if self._body is not None:
+            self._body.forgive()  # the peer bounds the framing of its clients' bodies
+        super()._read_body()
+
+    @override
     def pause_body(self) -> None:
         super().pause_body()
         if self._stream is not None:

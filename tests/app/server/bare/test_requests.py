@@ -1,5 +1,6 @@
 """What passes through the bare door: heads, interim answers, trailers, and several requests on one stream."""
 
+from app.server.bodies import FRAMING_BYTES
 from tests.app.server.bare.hop import BOTH, FIELDS, GET, JSON, Hop, Telling, Writer, ok
 from tests.tunnel.gateway.proxied.agent import Stage, conversation
 
@@ -72,6 +73,23 @@ async def test_the_upstream_is_given_the_request_without_what_is_the_stream_s(st
     hop.ask()
     await hop.settle()
     assert not upstream.exchange.fresh, "only the first request asked for it"
+    await hop.end()
+
+
+@conversation
+async def test_small_chunks_have_no_bound_of_their_own(stage: Stage):
+    """A client may send them for hours, and the asking node passes each on as it comes."""
+    upstream = Telling()
+    hop = Hop(stage, JSON, upstream=upstream)
+    exchange, _ = hop.ask(b"POST", length=None)
+    for _ in range(120):
+        exchange.send_data(b"x")
+        hop.near.write(b"1\r\nx\r\n" * 1_000)
+        await hop.settle()
+    exchange.end()
+    await hop.settle()
+    assert len(hop.far.received) > FRAMING_BYTES
+    assert (len(upstream.exchange.body), upstream.exchange.ended) == (120_120, 1)
     await hop.end()
 
 
