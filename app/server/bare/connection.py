@@ -197,6 +197,8 @@ class BareConnection(Connection):
         self.state = UPGRADING
         self._peer = self._frames = frames
         self.open(frames, frames)
+        if self._ended_input:
+            frames.end_received()
 
     @override
     def trailers(self, fields: Headers, /) -> None:
@@ -284,13 +286,16 @@ class BareConnection(Connection):
 
     @override
     def lags(self) -> Lags:
+        """See `Waiting`: the peer stands for its client, the link for the service."""
         carried = self.carried
-        by_link = carried is not None and carried.lags_behind
-        by_peer = self.is_full or (self.held_bytes and not by_link)
-        return (
-            Lag(None, self.unsent_bytes) if by_peer else None,
-            Lag(None, carried.held_bytes) if by_link and carried is not None else None,
-        )
+        peer = link = None
+        if self.is_full:
+            peer = Lag(None, self.unsent_bytes)
+        elif carried is None:
+            peer = Lag(None, self.unread_bytes)
+        if carried is not None and carried.lags_behind:
+            link = Lag(None, carried.held_bytes)
+        return peer, link
 
     def __repr__(self) -> str:
         return f"<BareConnection to {self.upstream.label}, {self.state.value}, {self.requests} requests>"

@@ -206,6 +206,30 @@ async def test_a_flood_of_tiny_frames_takes_many_turns(stage: Stage, kind: str):
 # --- above the marks of the account
 
 
+@conversation
+async def test_who_keeps_whom_waiting(stage: Stage):
+    upstream = Telling()
+    hop = Hop(stage, JSON, upstream=upstream)
+    assert hop.door is not None
+    (connection,) = hop.door.waiting()
+    exchange, _ = hop.ask(b"POST", fields=[*FIELDS, (b"content-length", b"200000")], length=200_000)
+    await hop.settle()
+    upstream.exchange.hold(100_000, stage.account)
+    exchange.send_data(b"x" * 100_000)
+    await hop.settle()
+    assert connection.held_bytes == 100_000
+    assert connection.lags() == (None, None), "it moves"
+    upstream.exchange.welcome = False
+    exchange.send_data(b"x" * 90_000)
+    await hop.settle()
+    client, service = connection.lags()
+    assert (client is None, service is not None) == (True, True)
+    upstream.exchange.drained()
+    await hop.settle()
+    assert connection.lags() == (None, None)
+    await hop.end()
+
+
 @BOTH
 @conversation
 async def test_the_relief_sees_what_a_stream_holds_and_ends_it(stage: Stage, kind: str):

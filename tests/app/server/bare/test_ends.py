@@ -6,7 +6,7 @@ import pytest
 
 from app.server.bare.connection import IDLE_SECONDS, LAST_SECONDS, LEAVING_SECONDS
 from app.server.bare.door import BareDoor
-from tests.app.server.bare.hop import BOTH, FIELDS, GET, JSON, Hop, Socket, Telling, Writer, ok
+from tests.app.server.bare.hop import BOTH, FIELDS, GET, JSON, UPGRADE, Hop, Socket, Telling, Writer, ok
 from tests.fakes.loop import quiet
 from tests.fakes.pipe import WINDOW_BYTES, PipeEnd
 from tests.tunnel.gateway.proxied.agent import Stage, conversation
@@ -61,6 +61,20 @@ async def test_a_websocket_whose_asking_node_ends_without_a_close_is_over(stage:
     await hop.settle()
     assert hop.service.left
     assert hop.far.was_reset
+    await hop.end()
+
+
+@conversation
+async def test_an_asking_node_that_ends_before_the_101_wants_no_websocket(stage: Stage):
+    upstream = Telling()
+    hop = Hop(stage, JSON, upstream=upstream)
+    hop.near.owner = Writer()
+    hop.near.write(UPGRADE)
+    hop.near.write_end()
+    await hop.settle()
+    upstream.exchange.answer(101)
+    await hop.settle()
+    assert (hop.far.was_reset, upstream.exchange.resets) == (True, 1)
     await hop.end()
 
 
