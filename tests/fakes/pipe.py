@@ -80,6 +80,7 @@ class PipeEnd:
     def reset(self) -> None:
         if not self.is_over:
             self.was_reset = True
+            self.owner = NOBODY
             self._unsent.clear()
             self._count()
             asyncio.get_running_loop().call_soon(self.other.lose, StreamRefusedError("reset by the far end"))
@@ -112,7 +113,8 @@ class PipeEnd:
             self.is_lost = True
             self._unsent.clear()
             self._count()
-            self.owner.stream_lost(error)
+            owner, self.owner = self.owner, NOBODY
+            owner.stream_lost(error)
 
     @property
     def state(self) -> str:

@@ -1,6 +1,8 @@
 """How a stream at the bare door ends: by the asking node, its link, the node's own end, and the last bounds."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 
@@ -181,6 +183,28 @@ async def test_the_end_of_the_node_resets_everything(stage: Stage, kind: str):
     assert sink.outcome == "StoppingError"
     assert hop.service.left
     await hop.end()
+
+
+@BOTH
+@conversation
+async def test_what_is_over_is_freed_at_once(stage: Stage, kind: str):
+    hop = Hop(stage, kind)
+    assert hop.door is not None
+    (connection,) = hop.door.connections
+    freed = weakref.ref(connection)
+    del connection
+    for _ in range(2):
+        hop.ask()
+        await hop.settle()
+        ok(hop)
+        await hop.settle()
+    gc.collect()
+    gc.disable()
+    try:
+        await hop.end()
+        assert freed() is None, "without the collector"
+    finally:
+        gc.enable()
 
 
 # --- the last bounds: deadlines are the asking node's
