@@ -41,6 +41,24 @@ class Reader(Protocol):
         """Nothing more is told."""
 
 
+class _Nobody(StreamOwner):
+    """The owner of a stream that is over: it and its last owner would refer to each other."""
+
+    @override
+    def data_received(self, data: bytes, /) -> None: ...
+
+    @override
+    def end_received(self) -> None: ...
+
+    @override
+    def stream_lost(self, error: TunnelError, /) -> None: ...
+
+    @override
+    def stream_writable(self) -> None: ...
+
+
+_NOBODY: StreamOwner = _Nobody()
+
 BreakOff = Callable[[TunnelError], None]
 """Resets the stream after what was written, and tells the far end this reason as well as it can."""
 
@@ -220,6 +238,7 @@ class StreamTransport(asyncio.Transport, StreamOwner):
     def _lose_soon(self) -> None:
         if not self._has_lost:
             self._has_lost = True
+            self._stream.owner = _NOBODY
             self._loop.call_soon(self._reader.connection_lost, None)
 
     def _lose(self, error: Exception) -> None:

@@ -186,8 +186,9 @@ async def test_the_end_of_the_node_resets_everything(stage: Stage, kind: str):
 
 
 @BOTH
+@pytest.mark.parametrize("in_order", [False, True])
 @conversation
-async def test_what_is_over_is_freed_at_once(stage: Stage, kind: str):
+async def test_what_is_over_is_freed_at_once(stage: Stage, kind: str, in_order: bool):
     hop = Hop(stage, kind)
     assert hop.door is not None
     (connection,) = hop.door.connections
@@ -201,10 +202,17 @@ async def test_what_is_over_is_freed_at_once(stage: Stage, kind: str):
     gc.collect()
     gc.disable()
     try:
-        await hop.end()
+        if in_order:
+            hop.near.owner = Writer()
+            hop.near.write_end()
+            await hop.settle()
+            assert hop.far.state == "ended"
+        else:
+            await hop.end()
         assert freed() is None, "without the collector"
     finally:
         gc.enable()
+    await hop.end()
 
 
 # --- the last bounds: deadlines are the asking node's
