@@ -5,7 +5,7 @@
 | `loop` | an event loop and its clock, in virtual time; `dialogue` runs a test on it |
 | `clock` | a clock for what takes one as an argument |
 | `transport` | a socket, between a protocol and its far end |
-| `stream` | a byte stream of a link |
+| `stream`, `pipe` | a byte stream of a link; both ends of one |
 | `sink` | the door, as an upstream sees it |
 | `exchange`, `link` | an upstream and its exchanges, as a door sees them |
 | `service` | a WebSocket service at the far end of such an exchange |
