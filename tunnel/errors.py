@@ -49,6 +49,27 @@ class LinkBusyError(TunnelError):
     retryable = True
 
 
+class NotPassedOnError(TunnelError):
+    """Another node did not take the exchange (scope: node).
+
+    It promises that nothing was passed on, so any method may be tried again, on another node or link.
+    """
+
+    retryable = True
+
+
+class NotHereError(NotPassedOnError):
+    """The node has no link for it: what was known about it is out of date."""
+
+
+class NodeDrainingError(NotPassedOnError):
+    """The node is about to stop."""
+
+
+class NodeBusyError(NotPassedOnError):
+    """The node, or its link, has no room for another stream."""
+
+
 class TooManyWaitingError(TunnelError):
     """Too many requests wait for agents that were just lost (scope: node, blame: local)."""
 

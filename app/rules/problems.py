@@ -20,8 +20,10 @@ from tunnel.errors import (
     LinkLostError,
     MessageTooLargeError,
     NoAgentError,
+    NodeBusyError,
     NoRoomError,
     NoSuchServiceError,
+    NotPassedOnError,
     RequestRefusedError,
     ServiceBrokeOffError,
     ServiceNotAllowedError,
@@ -225,6 +227,8 @@ INTERNAL = Problem(
 
 _BY_ERROR: dict[type[TunnelError], Problem] = {
     NoAgentError: NO_AGENT,
+    NotPassedOnError: NO_AGENT,
+    NodeBusyError: BUSY,
     LinkBusyError: BUSY,
     NoRoomError: BUSY,
     EndedForRoomError: ENDED_FOR_ROOM,
@@ -263,9 +267,12 @@ _WHERE_NOT_SENT = {AGENT_LOST: NO_AGENT}
 def refusal_of(error: TunnelError, *, sent: bool) -> Problem:
     """The answer to a client whose request failed with this error; `sent`: some of the request had left us.
 
-    "Try again" (503, Retry-After) is said only of a request that nobody had: another could be carried out twice.
+    "Try again" (503, Retry-After) is said only of a request that nobody had: another could be carried out twice. What
+    another node did not pass on, nobody had.
     """
     problem = problem_of(error)
+    if isinstance(error, NotPassedOnError):
+        return problem
     return (_WHERE_SENT if sent else _WHERE_NOT_SENT).get(problem, problem)
 
 

@@ -38,6 +38,8 @@ class StreamReset:
     """Both directions are gone: the peer reset or refused the stream, or went away before it could start."""
 
     stream_id: int
+    code: int = 0
+    """Why, from a peer that says so (`Session.reset_stream`); from others it means nothing."""
 
 
 @dataclass(slots=True)

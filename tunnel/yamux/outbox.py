@@ -73,7 +73,7 @@ class Outbox:
         self._low_mark = low_mark
         self._piece_bytes = min(SHORT_BYTES, frame_bytes, low_mark)
         self._answers = bytearray()
-        self._resets: deque[int] = deque()
+        self._resets: deque[tuple[int, int]] = deque()  # ids and codes
         self._updates: OrderedDict[int, Stream] = OrderedDict()
         self._short: OrderedDict[int, Stream] = OrderedDict()
         self._ready: OrderedDict[int, Stream] = OrderedDict()
@@ -202,11 +202,11 @@ class Outbox:
         self.buffered -= stream.buffer.size
         stream.buffer.clear()
 
-    def reset(self, stream: Stream) -> None:
+    def reset(self, stream: Stream, code: int = 0) -> None:
         """Drop everything that the stream has queued, and queue its RST."""
         self.forget(stream)
         self.others = True
-        self._resets.append(stream.id)
+        self._resets.append((stream.id, code))
 
     def clear(self) -> None:
         """Drop everything of every stream."""
@@ -303,7 +303,8 @@ class Outbox:
             del self._answers[:size]
             room -= size
         while self._resets and room >= HEADER_BYTES:
-            parts.append(encode_header(WINDOW_UPDATE, RST, self._resets.popleft(), 0))
+            stream_id, code = self._resets.popleft()
+            parts.append(encode_header(WINDOW_UPDATE, RST, stream_id, code))
             room -= HEADER_BYTES
         while self._updates and room >= HEADER_BYTES:
             stream_id, stream = self._updates.popitem(last=False)

@@ -225,7 +225,7 @@ class Receiver:
             stream.credit = add_credit(stream.credit, length, stream_id)
             self._outbox.ready(stream)
             if flags:
-                self._receive_flags(stream, flags, events)
+                self._receive_flags(stream, flags, events, length)
             else:
                 self._pings.bulk_sent(self.now)
         elif kind == PING:
@@ -244,7 +244,7 @@ class Receiver:
         else:
             events.append(StreamOpened(stream_id))
 
-    def _receive_flags(self, stream: Stream, flags: int, events: list[Event]) -> None:
+    def _receive_flags(self, stream: Stream, flags: int, events: list[Event], code: int = 0) -> None:
         """ACK, then FIN (after the body, if there is one), then RST: hashicorp's order (processFlags)."""
         if flags & (ACK | FIN | RST):
             self._table.acknowledge(stream)
@@ -258,7 +258,7 @@ class Receiver:
         if flags & RST and stream.state is not CLOSED:
             stream.move(Move.RST_RECEIVED)
             self._table.remove(stream)
-            events.append(StreamReset(stream.id))
+            events.append(StreamReset(stream.id, code))
 
     def _receive_fin(self, stream: Stream, events: list[Event]) -> None:
         stream.move(Move.FIN_RECEIVED)

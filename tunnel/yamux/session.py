@@ -161,16 +161,17 @@ class Session:
             self._table.accept(stream)
         self.outbox.end(stream)
 
-    def reset_stream(self, stream_id: int) -> None:
+    def reset_stream(self, stream_id: int, code: int = 0) -> None:
         """Abort both directions (RST) and drop what is buffered. Idempotent; unknown ids are ignored.
 
-        No event of the stream is reported after this. For a stream whose SYN was not sent, nothing is sent.
+        No event of the stream is reported after this. For a stream whose SYN was not sent, nothing is sent. `code`, up
+        to 65,535, says why, to a peer that reads it (`StreamReset`): to others it is credit that nobody can use.
         """
         stream = self._streams.get(stream_id)
         if stream is None:
             return
         if stream.state is not QUEUED:
-            self.outbox.reset(stream)
+            self.outbox.reset(stream, code)
         stream.move(Move.RST_SENT)
         self._table.remove(stream)
 
@@ -190,6 +191,20 @@ class Session:
             return False
         self._receiver.portion_consumed(stream, now)
         return True
+
+    def restrain(self, stream_id: int, most_bytes: int) -> int:
+        """Send at most so many bytes on a stream that was just opened, until `release`. Returns what is kept back."""
+        stream = self._streams[stream_id]
+        kept = max(stream.credit - most_bytes, 0)
+        stream.credit -= kept
+        return kept
+
+    def release(self, stream_id: int, kept: int) -> None:
+        """Give back the credit that `restrain` kept. Unknown ids are ignored."""
+        stream = self._streams.get(stream_id)
+        if stream is not None and kept:
+            stream.credit += kept
+            self.outbox.ready(stream)
 
     def take_writable(self) -> list[int]:
         """Live streams that were full and have drained to half the mark since the last call."""

@@ -13,8 +13,12 @@ from tunnel.errors import (
     LinkBusyError,
     LinkLostError,
     NoAgentError,
+    NodeBusyError,
+    NodeDrainingError,
     NoRoomError,
     NoSuchServiceError,
+    NotHereError,
+    NotPassedOnError,
     NotReadError,
     RequestRefusedError,
     ServiceBrokeOffError,
@@ -34,6 +38,9 @@ SECRET = "10.1.2.3:8080 web.apps.svc <b>"
 
 ROWS = [
     (NoAgentError, 503, "no_agent", 1012, True),
+    (NotHereError, 503, "no_agent", 1012, True),
+    (NodeDrainingError, 503, "no_agent", 1012, True),
+    (NodeBusyError, 503, "busy", 1013, True),
     (LinkBusyError, 503, "busy", 1013, True),
     (LinkLostError, 502, "agent_lost", 1012, False),
     (StreamRefusedError, 502, "service_unreachable", 1011, False),
@@ -69,6 +76,7 @@ def test_the_table(kind: type[TunnelError], status: int, code: str, close_code: 
 SENT = [
     (NoAgentError, "agent_lost", "no_agent"),
     (LinkLostError, "agent_lost", "no_agent"),
+    (NotHereError, "no_agent", "no_agent"),
     (StoppingError, "stopping_unanswered", "stopping"),
     (TooSlowError, "service_too_slow", "service_too_slow"),
     (ServiceRefusedError, "service_refused", "service_refused"),
@@ -81,7 +89,10 @@ def test_a_request_that_was_sent_has_codes_of_its_own(kind: type[TunnelError], s
     assert problems.refusal_of(kind(SECRET), sent=False).code == not_sent
 
 
-NEVER_SENT = {ClientTooSlowError, LinkBusyError, NoRoomError, NotReadError, TooManyWaitingError}
+NEVER_SENT = {
+    ClientTooSlowError, LinkBusyError, NoRoomError, NotReadError, TooManyWaitingError,
+    NotPassedOnError, *subclasses(NotPassedOnError),
+}  # fmt: skip
 """A client's own fault, and what is said only of requests that may be sent again (`app/public/room.py`)."""
 
 

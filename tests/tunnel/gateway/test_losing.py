@@ -9,7 +9,7 @@ from tests.tunnel.gateway.exchanges import OK, opened
 from tests.tunnel.gateway.peer import Line
 from tests.tunnel.gateway.proxied.agent import Stage, asked, conversation
 from tunnel.gateway.proxied import carrier as proxied
-from tunnel.gateway.yamux import carrier as yamux
+from tunnel.gateway.yamux import streams as yamux
 
 MANY = 200
 

@@ -2,6 +2,7 @@
 
 from tunnel.gateway.yamux.carrier import YamuxCarrier
 from tunnel.gateway.yamux.stream import YamuxStream
-from tunnel.gateway.yamux.upstream import YamuxUpstream
+from tunnel.gateway.yamux.streams import Streams
+from tunnel.gateway.yamux.upstream import PooledUpstream, YamuxUpstream
 
-__all__ = ["YamuxCarrier", "YamuxStream", "YamuxUpstream"]
+__all__ = ["PooledUpstream", "Streams", "YamuxCarrier", "YamuxStream", "YamuxUpstream"]

@@ -5,25 +5,22 @@ BrokenRuleError, and the link closes). Credit is returned only for what a stream
 """
 
 import logging
-from collections.abc import Callable, Iterator
 
-from tunnel.account import Account, Holding
-from tunnel.errors import LinkBusyError, LinkLostError, StreamRefusedError, TunnelError
+from tunnel.account import Account
+from tunnel.errors import StreamRefusedError, TunnelError
 from tunnel.gateway.carrier import BrokenRuleError, Carrier, LinkSide
 from tunnel.gateway.figures import Figures
 from tunnel.gateway.refusals import shown, unreachable
-from tunnel.gateway.yamux.stream import YamuxStream
+from tunnel.gateway.yamux.streams import Streams
 from tunnel.gateway.yamux.upstream import YamuxUpstream
 from tunnel.override import override
 from tunnel.port import Target
-from tunnel.slices import let_go, work_off
 from tunnel.wire import messages
 from tunnel.yamux import (
     Batch,
     Event,
     GoAwayReceived,
     Limits,
-    LocalError,
     PongReceived,
     ProtocolError,
     Role,
@@ -35,12 +32,8 @@ from tunnel.yamux import (
 
 logger = logging.getLogger(__name__)
 
-_LOSSES_PER_TURN = 8
-"""When a link is lost, with what each means for its client: 100 to 200 us for a WebSocket."""
-_RESETS_PER_STEP = 16
 
-
-class YamuxCarrier(Carrier):
+class YamuxCarrier(Streams, Carrier):
     """The yamux session of one link, on the gateway's side (even ids)."""
 
     dialect = "yamux"
@@ -49,26 +42,16 @@ class YamuxCarrier(Carrier):
     answered_at: float | None = None
 
     def __init__(self, link: LinkSide, *, account: Account, limits: Limits | None = None) -> None:
-        self.session = Session(Role.SERVER, limits or Limits(), memory=account)
-        self._outbox = self.session.outbox
+        session = Session(Role.SERVER, limits or Limits(), memory=account)
+        super().__init__(session, wake=link.wake, clock=link.clock, account=account)
         self.link = link
-        self.wake = link.wake
-        self.clock = link.clock
         self._pace = link.pace
-        self.account = account
-        self.unsent = Holding(account)
-        """What waits in the session's send buffers, as of the last count."""
-        self._streams: dict[int, YamuxStream] = {}
         self._upstreams: dict[Target, YamuxUpstream] = {}
         self._unused: set[YamuxUpstream] = set()  # at the last check; the next one drops them
         self._pace.keep_to(link.agent_limit_bytes)
         self._expired_at = link.clock()
-        self._lost = False
         self.answered_at = self._expired_at
-        self._withheld: set[YamuxStream] = set()
         self.active = 0  # running exchanges, without idle pooled connections
-        self.going_away = False
-        self.is_ending = False
 
     # --- the link's side
 
@@ -147,73 +130,14 @@ class YamuxCarrier(Carrier):
         Resets are left to be sent in case the agent still hears us: otherwise it may wait for those streams, in
         silence, on its next link (tunnel/PROTOCOL.md, section 4).
         """
-        streams, self._streams = list(self._streams.values()), {}
         self._upstreams.clear()
-        self._withheld.clear()
-        self._lost = self.is_ending = True
-        self.unsent.close()
-        work_off(self._lose_all(streams, error), _LOSSES_PER_TURN)
-
-    def _lose_all(self, streams: list[YamuxStream], error: TunnelError) -> Iterator[None]:
-        """All resets first, many a step, because they may still reach the agent; then one owner a step."""
-        for number, stream in enumerate(streams, 1):
-            self.session.reset_stream(stream.stream_id)
-            if number % _RESETS_PER_STEP == 0:
-                yield
-        left = let_go(streams)
-        del streams  # all together, they would be freed in one step
-        for stream in left:
-            self._lose(stream, error)  # one that was reset meanwhile has no owner any more
-            yield
-        self.is_ending = False
-        self.wake()
-
-    # --- the streams' side
-
-    def open_stream(self) -> YamuxStream:
-        """Open a stream. Raises LinkLostError after a go-away, LinkBusyError when there is no room."""
-        if self.going_away or self._lost:
-            raise LinkLostError("the agent is going away")
-        try:
-            stream_id = self.session.open_stream()
-        except LocalError as error:
-            raise LinkBusyError(f"no stream could be opened: {error}") from None
-        stream = self._streams[stream_id] = YamuxStream(self, stream_id, Holding(self.account))
-        self.session.deliver_to(stream_id, stream.deliver)
-        return stream
-
-    def end(self, stream: YamuxStream) -> None:
-        """Queue the FIN of a stream."""
-        self.session.end_stream(stream.stream_id)
-        self._drop_if_over(stream)
-        self.wake()
-
-    def reset(self, stream: YamuxStream) -> None:
-        """Abort a stream; its owner is not called again."""
-        self._streams.pop(stream.stream_id, None)
-        stream.forget()
-        self.session.reset_stream(stream.stream_id)
-        self.unsent.set(self.session.buffered_bytes)
-        self.wake()
-
-    def withhold(self, stream: YamuxStream) -> None:
-        """Look after a stream that withholds credit: it gets it back once there is room again."""
-        self._withheld.add(stream)
-
-    def credit(self, stream_id: int, size: int) -> None:
-        """Give credit back to the agent."""
-        clock = self.clock
-        if self.session.acknowledge(stream_id, size, clock()):
-            self.wake()
+        self._lose_streams(error)
 
     # --- inside
 
     def _expire(self, now: float) -> None:
         """Close what is idle for too long, give up slow TLS handshakes, return withheld credit, drop idle upstreams."""
-        if self._withheld and not self.account.above_high_mark:
-            withheld, self._withheld = self._withheld, set()
-            for stream in withheld:
-                stream.acknowledge(0)
+        self._give_withheld()
         unused: set[YamuxUpstream] = set()
         for target, upstream in list(self._upstreams.items()):
             upstream.expire(now)
@@ -228,16 +152,9 @@ class YamuxCarrier(Carrier):
         """Handle an event. Data is none: the session gives it to its stream."""
         match event:
             case StreamEnded():
-                stream = self._streams.get(event.stream_id)
-                if stream is not None:
-                    stream.end_received = True
-                    self._tell(stream, stream.owner.end_received)
-                    self._drop_if_over(stream)
+                self._ended(event.stream_id)
             case StreamReset():
-                stream = self._streams.pop(event.stream_id, None)
-                if stream is not None:
-                    self.unsent.set(self.session.buffered_bytes)
-                    self._lose(stream, StreamRefusedError("the agent reset the stream"))
+                self._was_reset(event.stream_id, StreamRefusedError("the agent reset the stream"))
             case StreamOpened():
                 self.session.reset_stream(event.stream_id)  # agents must not open streams
             case GoAwayReceived():
@@ -257,7 +174,7 @@ class YamuxCarrier(Carrier):
         An id that is not (or no longer) open says nothing. One of another stream of this link costs that stream, which
         the agent could reset just as well.
         """
-        stream = self._streams.pop(refused.stream_id, None)
+        stream = self._streams.get(refused.stream_id)
         if stream is None:
             return
         target = stream.target
@@ -265,37 +182,7 @@ class YamuxCarrier(Carrier):
             "%s: agent refused stream %d to %s: %s",
             self.link.name, refused.stream_id, target, shown(refused.reason), extra={"about": str(target)},
         )  # fmt: skip
-        self.session.reset_stream(refused.stream_id)
-        self.unsent.set(self.session.buffered_bytes)
-        self._lose(stream, unreachable(refused.reason, refused.kind))
-        self.wake()
-
-    def _tell(self, stream: YamuxStream, callback: Callable[[], None]) -> None:
-        """Call an owner. If it fails, that costs its stream, never the link."""
-        try:
-            callback()
-        except Exception:
-            logger.exception("stream %d failed in its owner", stream.stream_id)
-            stream.give_up()
-
-    def _lose(self, stream: YamuxStream, error: TunnelError) -> None:
-        try:
-            stream.lost(error)
-        except Exception:
-            logger.exception("stream %d failed in its owner", stream.stream_id)
-
-    def _sent(self) -> None:
-        """A batch was sent: count what is still buffered, and tell streams that have room again."""
-        self.unsent.set(self.session.buffered_bytes)
-        for stream_id in self.session.take_writable():
-            stream = self._streams.get(stream_id)
-            if stream is not None:
-                self._tell(stream, stream.owner.stream_writable)
-
-    def _drop_if_over(self, stream: YamuxStream) -> None:
-        # What its owner still holds stays counted until the owner acknowledges it, or the stream is gone.
-        if stream.end_sent and stream.end_received:
-            self._streams.pop(stream.stream_id, None)
+        self.abandon(stream, unreachable(refused.reason, refused.kind))
 
     def __repr__(self) -> str:
         return f"<YamuxCarrier {self.active} active, {self.session!r}>"

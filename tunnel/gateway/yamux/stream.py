@@ -36,7 +36,7 @@ class _Nobody:
     def stream_writable(self) -> None: ...
 
 
-_NOBODY: StreamOwner = _Nobody()
+NO_OWNER: StreamOwner = _Nobody()
 
 
 class _CarrierOfStreams(Protocol):
@@ -93,7 +93,7 @@ class YamuxStream(ByteStream):
         self.stream_id = stream_id
         self.target: Target | None = None
         """What it leads to, for log lines."""
-        self.owner = _NOBODY
+        self.owner = NO_OWNER
         self.unread = unread
         """Counts what was received and not acknowledged, once the owner has seen it."""
         self.withheld_bytes = 0
@@ -140,6 +140,19 @@ class YamuxStream(ByteStream):
                 self.unread.add(delivered - size)
                 size += self._piece_bytes - delivered
                 self._piece_bytes = self._delivered_bytes = 0
+            self._give_credit(size)
+
+    def pass_on(self, size: int) -> None:
+        """From within `data_received`: so many of these bytes are in another buffer now, which counts them.
+
+        They are not held here any more, and not to be acknowledged; their credit waits for `repay`.
+        """
+        self._delivered_bytes -= size
+        self._piece_bytes -= size
+
+    def repay(self, size: int) -> None:
+        """So many of the bytes that were passed on have left that buffer: give credit for them."""
+        if self._live:
             self._give_credit(size)
 
     def deliver(self, data: bytes) -> int:
@@ -190,14 +203,14 @@ class YamuxStream(ByteStream):
         """The session or the peer ended the stream. Only the carrier calls this."""
         self._live = False
         self.unread.close()
-        owner, self.owner = self.owner, _NOBODY
+        owner, self.owner = self.owner, NO_OWNER
         owner.stream_lost(error)
 
     def forget(self) -> None:
         """The owner is not called any more. Only the carrier calls this."""
         self._live = False
         self.unread.close()
-        self.owner = _NOBODY
+        self.owner = NO_OWNER
 
     def __repr__(self) -> str:
         return (

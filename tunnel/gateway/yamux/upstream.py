@@ -1,5 +1,6 @@
 """HTTP/1.1 connections to one target over yamux streams, pooled while idle; with TLS in them for https targets."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Protocol
 
@@ -16,14 +17,13 @@ from tunnel.wire.routing_header import encode as encode_routing_header
 
 
 class _CarrierOfUpstreams(Protocol):
-    """What an upstream asks of its carrier. `YamuxCarrier` documents it."""
+    """What an upstream asks of what keeps its session. `YamuxCarrier` documents it."""
 
     active: int
-    going_away: bool
-    """No stream may be opened any more."""
 
     @property
-    def link(self) -> LinkSide: ...
+    def going_away(self) -> bool:
+        """No stream may be opened any more."""
 
     @property
     def account(self) -> Account: ...
@@ -31,40 +31,51 @@ class _CarrierOfUpstreams(Protocol):
     @property
     def clock(self) -> Callable[[], float]: ...
 
+
+class _CarrierOfLink(_CarrierOfUpstreams, Protocol):
+    """The same, on the link of an agent."""
+
+    @property
+    def link(self) -> LinkSide: ...
+
     def open_stream(self) -> YamuxStream: ...
 
 
-class YamuxUpstream(Upstream):
-    """Carries exchanges to one target: HTTP/1.1 connections over streams, pooled while idle."""
+class PooledUpstream(Upstream, ABC):
+    """Carries exchanges to one target: HTTP/1.1 connections over streams, pooled while idle.
 
-    __slots__ = ("_carrier", "_connections", "_handshakes", "_reader", "_routing_header", "label", "pool", "target")
+    A subclass opens the streams: see `_open_stream`.
+    """
+
+    __slots__ = ("_carrier", "_connections", "_handshakes", "_reader", "label", "pool", "target")
 
     label: str
-    dialect = "yamux"
     passes_bytes = True
-    upgrade_allowance = 0.0
 
-    def __init__(self, carrier: _CarrierOfUpstreams, target: Target) -> None:
+    def __init__(self, carrier: _CarrierOfUpstreams, target: Target, label: str) -> None:
         self._carrier = carrier
         self.target = target
-        self.label = carrier.link.name
+        self.label = label
         self.pool = http1.Pool(clock=carrier.clock)
         self._reader = http1.WholeReader()
         self._connections = 0  # busy or pooled
         self._handshakes: list[tuple[float, tls.TlsStream]] = []  # with their deadlines, as of the last look
-        self._routing_header = encode_routing_header(target.service, target.namespace, target.port)
+
+    @abstractmethod
+    def _open_stream(self, head: RequestHead, /, *, fresh: bool) -> YamuxStream:
+        """A stream to the target's service, for this request first. Raises TunnelError."""
 
     @property
     @override
-    def agent_id(self) -> str | None:
-        return self._carrier.link.agent_id
+    def upgrade_allowance(self) -> float:
+        return 0.0
 
     @override
     def open(self, head: RequestHead, sink: Sink, fresh: bool = False, /) -> Exchange:
         repeatable = head.body_length == 0 and head.method in REPEATABLE
         connection = None if fresh or head.upgrade else self.pool.take(repeatable)
         if connection is None:
-            connection = self._connect()
+            connection = self._connect(head, fresh)
             connection.careful = not repeatable
         self._carrier.active += 1
         try:
@@ -90,12 +101,10 @@ class YamuxUpstream(Upstream):
         """No exchange is running, no connection is pooled, and there is nothing to remember of the service."""
         return not self._connections and not self.pool.distrusts
 
-    def _connect(self) -> http1.HttpConnection:
+    def _connect(self, head: RequestHead, fresh: bool) -> http1.HttpConnection:
         target = self.target
         context = tls.client_context(ca_file=target.ca_file, verify=target.verify) if target.scheme == "https" else None
-        stream = self._carrier.open_stream()
-        stream.target = target
-        stream.write(self._routing_header)
+        stream = self._open_stream(head, fresh=fresh)
         bytestream: ByteStream = stream
         if context is not None:
             name = target.server_name or f"{target.service}.{target.namespace}.svc.cluster.local"
@@ -132,4 +141,29 @@ class YamuxUpstream(Upstream):
 
     def __repr__(self) -> str:
         idle = len(self.pool)
-        return f"<YamuxUpstream {self.target}: {self._connections - idle} busy, {idle} idle>"
+        return f"<{type(self).__name__} {self.target}: {self._connections - idle} busy, {idle} idle>"
+
+
+class YamuxUpstream(PooledUpstream):
+    """Over one agent's link."""
+
+    __slots__ = ("_link_carrier", "_routing_header")
+
+    dialect = "yamux"
+
+    def __init__(self, carrier: _CarrierOfLink, target: Target) -> None:
+        super().__init__(carrier, target, carrier.link.name)
+        self._link_carrier = carrier
+        self._routing_header = encode_routing_header(target.service, target.namespace, target.port)
+
+    @property
+    @override
+    def agent_id(self) -> str | None:
+        return self._link_carrier.link.agent_id
+
+    @override
+    def _open_stream(self, _head: RequestHead, /, *, fresh: bool) -> YamuxStream:
+        stream = self._link_carrier.open_stream()
+        stream.target = self.target
+        stream.write(self._routing_header)
+        return stream

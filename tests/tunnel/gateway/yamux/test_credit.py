@@ -154,3 +154,22 @@ def test_a_pooled_stream_begins_with_most_of_a_window():
         assert own.size == WINDOW
         line.answer(OK)
         assert sink.outcome == "end"
+
+
+def test_what_was_passed_on_is_counted_elsewhere_and_its_credit_waits():
+    line = Line(ready=True)
+    owner = Owner(line)
+    owner.data_received = lambda piece: owner.stream.pass_on(len(piece))  # type: ignore[method-assign]
+    owner.receive(200_000)
+    assert owner.stream.held_bytes == line.account.held_bytes == 0
+    assert owner.window.remaining == WINDOW - 200_000
+    line.run()
+    assert owner.window.remaining == WINDOW - 200_000
+    owner.stream.repay(200_000)
+    line.run()
+    assert owner.window.remaining == WINDOW
+    owner.receive(1000)
+    owner.stream.reset()
+    owner.stream.repay(1000)
+    line.run()
+    assert line.account.held_bytes == 0
