@@ -1,5 +1,6 @@
 """Every test here starts real processes: marked `system`, and their output is shown when a test fails."""
 
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from functools import partial
@@ -12,8 +13,11 @@ import trustme
 from tests.system import clients
 from tests.system.harness import DIALECT, DIRECT, DOMAIN, UNDER_UVICORN, Service, Stack, free_port
 from tests.system.process import LEAVING, Processes
+from tests.system.two_nodes import TwoNodes
 
 TAIL_LINES = 60
+KIND: type[Stack] = TwoNodes if os.environ.get("SYSTEM_NODES") == "2" else Stack
+"""Of the stacks that the tests share."""
 HERE = Path(__file__).parent
 PROCESSES: list[Processes] = []
 
@@ -118,14 +122,14 @@ def add_services(stack: Stack, authority: Path) -> None:
 @pytest.fixture(scope="session")
 def stack(session_processes: Processes, authority: Path, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """The stack that is shared by all tests which break nothing."""
-    stack = Stack(tmp_path_factory.mktemp("stack"), session_processes)
+    stack = KIND(tmp_path_factory.mktemp("stack"), session_processes)
     add_services(stack, authority)
     return stack.start()
 
 
 def small_stack(folder: Path, processes: Processes, **settings: str | bool | float) -> Stack:
     """A gateway with these settings, an agent and two services; not yet started."""
-    stack = Stack(folder, processes, settings)
+    stack = KIND(folder, processes, settings)
     stack.add_program("plain", "tests.services.plain")
     stack.add_program("ws", "tests.services.websocket")
     return stack

@@ -8,6 +8,7 @@ mean.
 from collections.abc import Callable
 
 from tunnel.errors import (
+    BadAnswerError,
     EndedByOperatorError,
     EndedForRoomError,
     LinkBusyError,
@@ -20,6 +21,7 @@ from tunnel.errors import (
     NoSuchServiceError,
     NotHereError,
     NotPassedOnError,
+    NotReadError,
     RequestRefusedError,
     ServiceBrokeOffError,
     ServiceNotAllowedError,
@@ -58,6 +60,11 @@ _RESETS: dict[int, Callable[[str], TunnelError]] = {
     9: StoppingError,
     10: TooSlowError,
     11: ServiceBrokeOffError,
+    12: ServiceUnreachableError,
+    13: BadAnswerError,
+    14: RequestRefusedError,
+    15: MessageTooLargeError,
+    16: NotReadError,
 }
 """By the code of the reset. 0, and all others: the far end reset the stream."""
 _CODES: dict[type[TunnelError], Code] = {
