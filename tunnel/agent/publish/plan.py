@@ -82,6 +82,11 @@ class Plan:
         """What the links of the command may reach."""
         return tuple(dict.fromkeys(target.entry for target in self.targets))
 
+    @property
+    def asks_for_names(self) -> bool:
+        """Whether the gateway is to give a name."""
+        return any(place.asks_for_name for place in self.places)
+
     def message(self, seed: str, given: Sequence[str] = ()) -> Publish:
         """The `publish` that asks for all of it. `given`: by route, the name that the gateway gave before, or ""."""
         routes = list(self.routes)
