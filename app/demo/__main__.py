@@ -24,8 +24,8 @@ def main() -> int:
     try:
         import asyncio  # noqa: PLC0415  (Ctrl-C may come while these are loaded)
 
-        from .console import Console  # noqa: PLC0415
-        from .running import Running  # noqa: PLC0415
+        from .console import Console  # noqa: PLC0415  (likewise)
+        from .running import Running  # noqa: PLC0415  (likewise)
 
         console = Console()
         try:

@@ -15,7 +15,7 @@ from ..agents import endpoints as agents
 from ..agents.refused import tell_of_path
 from ..node.gateway import Gateway
 from ..observed.metrics import Limit
-from ..public.client_port import HttpListener
+from ..public.client_port import HandshakeListener, HttpListener
 from ..public.known_hosts import KnownHosts
 from ..public.reading import made_request
 from ..public.refusals import RefusedHandshake, RefusedRequest
@@ -152,7 +152,7 @@ class GatewayReception:
         if fault is None and routes is None and self._is_control(head, connection):
             tell_of_path(gateway, request)
 
-        def make(handshake: ClientHandshake) -> RefusedHandshake | Any:  # noqa: ANN401
+        def make(handshake: ClientHandshake) -> HandshakeListener:
             if fault is not None:
                 return RefusedHandshake(gateway, request, handshake, *fault)
             if routes is None:

@@ -34,7 +34,7 @@ def _main(line: options.CommandLine) -> int:
 
         return status.main(settings.url_of_status(line), as_json=as_json)
     if line.command in {"login", "logout"}:
-        from tunnel.agent import login  # noqa: PLC0415
+        from tunnel.agent import login  # noqa: PLC0415  (likewise)
 
         if line.command == "login":
             return login.log_in(settings.login_of_process(line))
@@ -43,7 +43,7 @@ def _main(line: options.CommandLine) -> int:
         return _publish(settings.publishing_of_process(line), as_json=as_json)
     chosen = settings.of_process(line)
     if line.command == "check":
-        from tunnel.agent.check import command  # noqa: PLC0415
+        from tunnel.agent.check import command  # noqa: PLC0415  (likewise)
 
         if chosen.token.warning:
             sys.stderr.write(f"{options.PROGRAM}: {chosen.token.warning}\n")
@@ -58,7 +58,7 @@ async def _serve(chosen: settings.AgentSettings) -> None:
 
 
 def _publish(chosen: settings.PublishSettings, *, as_json: bool) -> int:
-    from tunnel.agent.publish import command  # noqa: PLC0415
+    from tunnel.agent.publish import command  # noqa: PLC0415  (likewise)
 
     return _loop_run(command.run(chosen, look=settings.look(), as_json=as_json))
 
