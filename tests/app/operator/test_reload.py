@@ -193,6 +193,22 @@ def test_links_of_a_revoked_token_end_and_those_of_a_dropped_one_stay(tmp_path: 
     assert dropped.closes == []
 
 
+def test_a_publisher_whose_token_is_dropped_ends_as_it_serves_nothing_and_may_have_a_new_token(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    world = World(tmp_path)
+    stays, dropped, moved = world.link("t"), world.link("u"), world.link("t")
+    for link in (stays, dropped, moved):
+        link.publisher = "laptop"
+    moved.cluster = "another"
+    world.write(world.good(host="b"))
+    world.reloader.reload()
+    assert stays.closes == []
+    assert dropped.closes == moved.closes == [(1008, "token withdrawn")]
+    assert caplog.text.count("of cluster c1: token withdrawn") == 1
+    assert "links stay open" not in caplog.text
+
+
 OTHER: dict[str, Any] = {
     "admin_bind": ("127.0.0.1", 9090),
     "client_ping_interval": 1.0,

@@ -112,7 +112,7 @@ def test_a_check_takes_every_option_of_a_run():
 
 def test_the_commands_need_nothing_of_the_gateway():
     """The distribution of the agent alone has none of these."""
-    needed = "tunnel.agent.__main__, tunnel.agent.status, tunnel.agent.check.command, tunnel.agent.publish.command"
+    needed = "tunnel.agent.program, tunnel.agent.status, tunnel.agent.check.command, tunnel.agent.publish.command"
     foreign = {"app", "httpx", "prometheus_client", "starlette", "uvicorn"}
     code = f"import sys, {needed}; print(*sorted({foreign} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

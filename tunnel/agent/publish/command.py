@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
+import click
+
 from tunnel.agent import log, view
 from tunnel.agent.options import PROGRAM
 from tunnel.agent.publish import listening
@@ -65,4 +67,4 @@ def _view(stream: TextIO, look: view.Look, *, as_json: bool) -> view.View:
 
 def _report(faults: Sequence[str]) -> None:
     for fault in faults:
-        sys.stderr.write(f"{PROGRAM}: {fault}\n")
+        click.echo(f"{PROGRAM}: {fault}", err=True)
