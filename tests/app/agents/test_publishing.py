@@ -1,6 +1,8 @@
 """An agent that publishes: how it registers, what it says over its link and is told, and what its end leaves."""
 
 import asyncio
+import json
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -146,6 +148,27 @@ async def test_a_message_that_is_too_long_is_not_kept():
         assert publisher.hosts() == [HOST]
         assert len(publisher.answers("error")) == 1
         await publisher.go()
+
+
+@dialogue
+async def test_what_is_kept_until_its_turn_is_counted_and_no_more_is_kept():
+    async with stage() as s:
+        account, publisher = s.gateway.account, await Publisher(s).register()
+        await publisher.publish(route())
+        assert account.held_bytes == 0
+        other = {"type": "publish", "request_id": "r" * 10_000, "beside": "x" * 100_000}
+        message = json.dumps(other | {"payload": {"routes": [route("two.dev.test")], "name_seed": "s" * 100}})
+        holders = sys.getrefcount(message)
+        publisher.link.text_received(message)
+        assert 100 < account.held_bytes < 500
+        assert sys.getrefcount(message) == holders, "what stands beside the payload is not kept"
+        await asyncio.sleep(1)
+        assert publisher.hosts() == ["two.dev.test"]
+        assert account.held_bytes == 0
+        publisher.link.text_received(message)
+        assert account.held_bytes > 0
+        await publisher.go()
+        assert account.held_bytes == 0
 
 
 @dialogue
