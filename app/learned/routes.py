@@ -65,7 +65,9 @@ class LearnedRoutes:
         self._hosts: dict[str, Host] = {}
         self._per_cluster: Counter[str] = Counter()
         self._count = 0  # kept, because every new route asks for it
-        self._served = Served(self._hosts)
+        self._served = Served(self._hosts, self._tell_served)
+        self.on_served: Callable[[str], object] | None = None
+        """Told of each host and wildcard that is served, as it was or otherwise."""
         self.refusals = Refusals(clock)
         """The routes that were refused and not learned since."""
         self.on_refused: Callable[[Refusal, str], object] | None = None
@@ -327,6 +329,10 @@ class LearnedRoutes:
             del self._hosts[name]
 
     # --- index, store and log
+
+    def _tell_served(self, name: str) -> None:
+        if self.on_served is not None:
+            self.on_served(name)
 
     def _everything(self) -> list[Learned]:
         return [learned for host in self._hosts.values() for learned in host.paths.values()]

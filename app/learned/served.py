@@ -1,6 +1,6 @@
 """Which learned routes are served, and with which policy: those of hosts that a token covers."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ..rules.policy import DEFAULT_POLICY
@@ -20,10 +20,14 @@ class Host:
 
 
 class Served:
-    """The index of all learned routes that are served. `hosts`: all that are known, served or not; it changes."""
+    """The index of all learned routes that are served.
 
-    def __init__(self, hosts: Mapping[str, Host]) -> None:
+    `hosts`: all that are known, served or not; it changes. `on_served`: told of each that is served after a look at it.
+    """
+
+    def __init__(self, hosts: Mapping[str, Host], on_served: Callable[[str], object]) -> None:
         self._hosts = hosts
+        self._on_served = on_served
         self._index = HostIndex()
         self._policy = DEFAULT_POLICY
         self._patterns: dict[str, list[str]] = {}
@@ -51,6 +55,7 @@ class Served:
                     name,
                     [Route(name, path.encode(), one.claim.target, self._policy) for path, one in host.paths.items()],
                 )
+                self._on_served(name)
 
     def apply(self, settings: Settings) -> None:
         """Use other settings from now on: the policy, and what tokens cover."""

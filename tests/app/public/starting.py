@@ -46,7 +46,7 @@ async def started(**settings: Any) -> AsyncIterator[World]:
         yield World(stage, FakeLink("p1", publisher="p1"))
         assert stage.gateway.registry.waiting_room.waiting == 0
         assert repr(stage.gateway.to_come) == "<HostsToCome 0 waiting>"
-        assert stage.gateway.published._waiters == {}
+        assert stage.gateway.to_come._waiting == {}
 
 
 def asked(world: World, target: str = "/", *, host: str = HOST, body: bytes | None = b"", **scope: Any) -> Request:
