@@ -63,6 +63,14 @@ class _Early(Record, ABC, Generic[Call]):
         self._gateway.began(self)
         self._waiting = asyncio.get_running_loop().create_task(self._wait())
 
+    def broke(self) -> None:
+        """A fault of ours, or of the server's, ended the call; idempotent."""
+        if self._call is not None:
+            self._call.broke()
+        elif self.ended_at is None:
+            self.status, self.outcome = 500, problems.INTERNAL.code
+            self._end()
+
     # --- the gateway's side
 
     @property
@@ -152,11 +160,6 @@ class _Early(Record, ABC, Generic[Call]):
             self.outcome, self.closed_by = "client_left", "client"
             self._end()
 
-    def _end_broken(self) -> None:
-        if self.ended_at is None:
-            self.status, self.outcome = 500, problems.INTERNAL.code
-            self._end()
-
     def _stop_waiting(self) -> None:
         waiting, self._waiting = self._waiting, None
         if waiting is not None and waiting is not asyncio.current_task():
@@ -227,13 +230,6 @@ class EarlyRequest(_Early[HttpListener]):
         else:
             self._end_left()
 
-    def broke(self) -> None:
-        """A fault of ours, or of the server's, ended the call; idempotent."""
-        if self._call is not None:
-            self._call.broke()
-        else:
-            self._end_broken()
-
     def _begin_as(self, call: HttpListener) -> None:
         self.limits_client = call.limits_client
         super()._begin_as(call)
@@ -281,13 +277,6 @@ class EarlyHandshake(_Early[HandshakeListener]):
             self._call.left()
         else:
             self._end_left()
-
-    def broke(self) -> None:
-        """A fault of ours, or of the server's, ended the call; idempotent."""
-        if self._call is not None:
-            self._call.broke()
-        else:
-            self._end_broken()
 
     def abandoned(self) -> None:
         """The server serves it no longer; idempotent."""

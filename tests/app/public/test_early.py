@@ -190,6 +190,33 @@ async def test_who_waits_and_what_it_is_told_in_the_end(settings: dict[str, Any]
         assert w.stage.gateway.registry.waiting_room.ends["in_vain"] == (2 if waits else 0)
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"headers": [(b"host", b"two.dev.test")]},
+        {"host": "m e.dev.test"},
+        {"headers": [(b"content-length", b"1"), (b"content-length", b"2")]},
+        {"headers": [(b"content-length", b"0"), (b"transfer-encoding", b"chunked")]},
+        {"raw_path": b"*"},
+        {"raw_path": b"/a b"},
+    ],
+    ids=["hosts", "host", "lengths", "framing", "star", "target"],
+)
+@dialogue
+async def test_a_bad_request_does_not_wait(bad: dict[str, Any]):
+    async with started() as w:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        request = await asked(w, **bad).over()
+        assert (request.status, json.loads(request.answer)["code"]) == (400, "bad_request")
+        assert loop.time() == began
+        if "content-length" not in str(bad):
+            call = await WebSocket(w.stage.app, **{"host": HOST, **bad}).start().over()
+            assert call.refusal is not None
+            assert call.refusal[0] == 400
+            assert loop.time() == began
+
+
 @dialogue
 async def test_nobody_waits_later():
     async with started() as w:
