@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from ..rules.routes import normalise_host
+from ..rules.hosts import normalise_host
 
 logger = logging.getLogger("gateway.routes")
 

@@ -14,13 +14,14 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from ..rules.hosts import above, covers
 from ..rules.routes import Route
 from ..settings import Settings
-from .claims import Claim, ClaimError, Fault, covers, is_sound
+from .claims import Claim, ClaimError, Fault, is_sound
 from .expired import ExpiredRoutes
 from .lifetimes import LIFETIME_SECONDS, Lifetimes
 from .refusals import Refusal, Refusals
-from .served import Host, Served, above
+from .served import Host, Served
 from .state_file import Change, Drop, Learned
 from .store import Store
 

@@ -1,12 +1,12 @@
 """Which learned routes are served, and with which policy: those of hosts that a token covers."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ..rules.hosts import HOST_CHARACTERS, above, covers
 from ..rules.policy import DEFAULT_POLICY
-from ..rules.routes import HOST_CHARACTERS, HostIndex, Route
+from ..rules.routes import HostIndex, Route
 from ..settings import Settings
-from .claims import covers
 from .stale import Stale
 from .state_file import Learned
 
@@ -73,15 +73,3 @@ class Served:
             self.refresh((name,))
         host = self._hosts.get(name)
         return host is None or self.covers(name, host.cluster)
-
-
-def above(host: str) -> Iterator[str]:
-    """The host itself, and every wildcard above it.
-
-    >>> list(above("a.b.test"))
-    ['a.b.test', '*.b.test', '*.test']
-    """
-    yield host
-    rest = host.removeprefix("*.")
-    while rest := rest.partition(".")[2]:
-        yield "*." + rest

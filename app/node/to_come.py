@@ -12,8 +12,8 @@ from collections.abc import Callable
 from tunnel.gateway.registry import Registry
 from tunnel.gateway.waiting_room import WaitEnd
 
-from ..learned.served import above
 from ..rules.clients import block_of
+from ..rules.hosts import above
 from ..rules.routes import Route
 from ..settings import Settings
 from .admission import Ticket

@@ -12,9 +12,9 @@ from tunnel.port import Headers, RequestHead, ResponseHead
 
 from ..observed.request_id import with_request_id
 from ..rules.fields import VALUES
+from ..rules.hosts import is_host
 from ..rules.policy import NO_CHANGES, HeaderChanges, Policy
 from ..rules.request import Request
-from ..rules.routes import is_host
 from ..rules.shape import DROPPED, REQUEST_ID, is_claim, is_lookalike
 from .dates import date_now, dated, has_date
 from .forwarded import forwarding

@@ -8,9 +8,10 @@ from functools import partial
 
 from ..node.gateway import Gateway
 from ..rules import problems
+from ..rules.hosts import normalise_host
 from ..rules.problems import Problem
 from ..rules.request import Request
-from ..rules.routes import Route, UnsafePathError, match, normalise_host
+from ..rules.routes import Route, UnsafePathError, match
 from .client_port import Handshake, HandshakeListener, HttpClient, HttpListener
 from .early import EarlyHandshake, EarlyRequest
 from .header_rules import (

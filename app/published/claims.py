@@ -11,8 +11,8 @@ from tunnel.port import Target
 from tunnel.wire.publishing import Code, WantedRoute
 
 from ..learned import ClaimError, Fault, claims
+from ..rules.hosts import normalise_host
 from ..rules.rewrite import Rewrite
-from ..rules.routes import normalise_host
 from ..settings import Grant
 from ..settings.errors import WrongKeyError
 from ..settings.hosts import host_pattern, is_address

@@ -18,11 +18,10 @@ from urllib.parse import urlsplit
 from tunnel.wire import publishing
 
 from ..learned import LearnedRoutes
-from ..learned.claims import covers
-from ..learned.served import above
 from ..learned.stale import Stale
+from ..rules.hosts import HOST_FIELD_BYTES, above, covers
 from ..rules.paths import PREFIX_CHARACTERS
-from ..rules.routes import HOST_FIELD_BYTES, Route
+from ..rules.routes import Route
 from ..settings import Grant, Settings
 from .claims import NotPublishedError
 from .offer import Offer

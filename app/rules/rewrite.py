@@ -13,13 +13,14 @@ from typing import Final, Self
 
 from . import problems
 from .addresses import path_moved
+from .hosts import HOST_FIELD_BYTES, NAME
 from .paths import PREFIX_CHARACTERS, has_dot_segments, is_prefix
 from .problems import Problem
 from .request import Request
 
-_NAME: Final = r"[A-Za-z0-9_](?:[-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?"
-_HOST: Final = re.compile(rf"(?:{_NAME}(?:\.{_NAME})*\.?|\[(?P<six>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{{1,5}}))?")
-_HOST_CHARACTERS: Final = 253 + len(".:65535")
+_HOST: Final = re.compile(
+    rf"(?:{NAME}\.?|\[(?P<six>[0-9a-f:.]+)\])(?::(?P<port>[0-9]{{1,5}}))?", re.IGNORECASE | re.ASCII
+)
 _SHOWN_CHARACTERS: Final = 80
 
 
@@ -114,7 +115,7 @@ class Rewrite:
 
 def _wrong_host_header(host: str) -> str:
     """What is wrong with this host that a service is to see. Empty: it is valid."""
-    found = _HOST.fullmatch(host) if len(host) <= _HOST_CHARACTERS else None
+    found = _HOST.fullmatch(host) if len(host) <= HOST_FIELD_BYTES else None
     if found is not None:
         six, port = found["six"], found["port"]
         if (six is None or _is_six(six)) and (port is None or 1 <= int(port) <= 65_535):

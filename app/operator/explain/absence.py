@@ -4,12 +4,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ...learned import Learned, Refusal
-from ...learned.served import above
 from ...node.gateway import Gateway
 from ...observed.events import moment
 from ...observed.metrics import link_state
 from ...observed.record import printable
 from ...published import Holder, Publication
+from ...rules.hosts import above
 from ...rules.routes import Route, UnsafePathError, match
 from ..api.clusters import Known
 from ..route_reasons import of_agents, reason_of

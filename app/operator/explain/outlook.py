@@ -12,9 +12,10 @@ from tunnel.gateway.proxied.request import UnsayableError, check_target, checked
 
 from ...node.gateway import Gateway
 from ...rules import own_paths, problems
+from ...rules.hosts import normalise_host
 from ...rules.problems import Problem
 from ...rules.request import Request
-from ...rules.routes import Route, UnsafePathError, match, normalise_host
+from ...rules.routes import Route, UnsafePathError, match
 from ...settings.hosts import is_address
 from .absence import Cause, why_no_link, why_no_route
 from .label import Label
