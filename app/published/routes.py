@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from tunnel.wire import publishing
 
 from ..learned import LearnedRoutes
+from ..learned.latest import Latest
 from ..learned.stale import Stale
 from ..rules.hosts import HOST_FIELD_BYTES, above, covers
 from ..rules.paths import PREFIX_CHARACTERS
@@ -27,7 +28,7 @@ from .claims import NotPublishedError
 from .offer import Offer
 from .publication import HeldRoutes, Holder, Hosts, Publication, Watch
 from .reports import Reports
-from .unpublished import Unpublished, UnpublishedHosts
+from .unpublished import MOST_HOSTS, Unpublished
 
 LINGER_SECONDS: Final = 60.0
 """How long routes outlive their link. An agent that lost it dials again within seconds."""
@@ -61,7 +62,8 @@ class Publications:
         self._stale = Stale("published", self._look_at)
         self.on_served: Callable[[str], object] | None = None
         """Told of each host that is served, as it was or otherwise."""
-        self.unpublished = UnpublishedHosts()
+        self.unpublished: Latest[str, Unpublished] = Latest(MOST_HOSTS)
+        """What became of hosts that nobody publishes any more."""
         self.refusals = reports.refusals
         """The routes that were refused and not published since."""
         self.refused = reports.refused

@@ -261,6 +261,7 @@ def test_routes_outlive_their_link_for_a_minute():
     assert (gone.holder.agent_id, gone.at, gone.why) == ("alice", world.now, "its agent has been away for 60 s")
     assert world.refused("anna", wanted("x.a.test")) == [""]
     assert world.set.unpublished.of("x.a.test") is None
+    assert repr(world.set.unpublished) == "<Latest 0 of at most 1000>"
 
 
 def test_an_agent_that_comes_back_has_its_routes_at_once():
