@@ -13,10 +13,10 @@ from tunnel.port import Target
 
 from ..rules.hosts import covers
 from ..rules.paths import PREFIX_CHARACTERS
+from ..rules.shown import shown
 from ..settings import Grant
 from ..settings.errors import WrongKeyError
 from ..settings.hosts import host_pattern, is_address
-from ..settings.reading import shown
 from ..settings.targets import wrong_prefix, wrong_target
 from .bodies import Named
 

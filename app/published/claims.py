@@ -13,10 +13,10 @@ from tunnel.wire.publishing import Code, WantedRoute
 from ..learned import ClaimError, Fault, claims
 from ..rules.hosts import normalise_host
 from ..rules.rewrite import Rewrite
+from ..rules.shown import shown
 from ..settings import Grant
 from ..settings.errors import WrongKeyError
 from ..settings.hosts import host_pattern, is_address
-from ..settings.reading import shown
 from ..settings.targets import wrong_target
 
 _CODES = {Fault.INVALID: Code.INVALID, Fault.NOT_ALLOWED: Code.NOT_ALLOWED}

@@ -9,9 +9,9 @@ from collections.abc import Container
 from urllib.parse import urlsplit
 
 from ..rules.hosts import HOST_CHARACTERS, HOST_FIELD_BYTES, NAME, normalise_host
+from ..rules.shown import shown
 from .errors import KeyPath, WrongKeyError
 from .idn import ascii_form
-from .reading import shown
 
 _HOST = re.compile(rf"(\*\.)?{NAME}")
 _ORIGIN = re.compile(rf"(?P<scheme>[a-z][-a-z0-9+.]*://)?(?:{NAME}|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?")
