@@ -45,7 +45,7 @@ def listen_host(value: str, path: KeyPath) -> str:
     return bare
 
 
-def control_host(value: str, path: KeyPath) -> str:
+def name_or_address(value: str, path: KeyPath) -> str:
     """Check a host name or an IP address, and normalise it."""
     host = normalise_host(value) if len(value) <= HOST_FIELD_BYTES else ""
     named = len(host) <= HOST_CHARACTERS and _HOST.fullmatch(host) is not None and not host.startswith("*")
