@@ -124,7 +124,10 @@ class _Early(Record, ABC, Generic[Call]):
             self._fail(error)
         except Exception:  # a bug: it ends only this call
             logger.exception("a call failed that had to wait for its host to be published")
-            self._break()
+            if self._call is None:
+                self._refuse(problems.INTERNAL)
+            else:
+                self._break()
 
     def _fail(self, error: TunnelError) -> None:
         self._refuse(problems.refusal_of(error, sent=False), problems.detail_of(error))
@@ -135,7 +138,7 @@ class _Early(Record, ABC, Generic[Call]):
 
     @abstractmethod
     def _break(self) -> None:
-        """A fault of ours ends it, and its client is told."""
+        """A fault of ours ends the call that has taken over, and its client is told."""
 
     def _begin_as(self, call: Call) -> None:
         """Another call takes over, and began when this one did."""
