@@ -74,8 +74,13 @@ class Publishing:
     def _due(self) -> None:
         newest, self._newest = self._newest, None
         self._held.set(0)
-        if newest is not None:
+        if newest is None:
+            return
+        try:
             self._work_off(newest)
+        except Exception:  # a bug: it ends only this link, whoever's turn it was
+            logger.exception("%s: publish failed", self._link.name)
+            self._link.close(1011, "internal error")
 
     def _work_off(self, envelope: messages.Envelope) -> None:
         self._next_at = self._loop.time() + publishing.LEAST_SECONDS

@@ -18,7 +18,9 @@ from tests.app.agents.publisher import GRANT, HOST, TOKEN, Publisher, route, sta
 from tests.fakes.asgi import Request, scope_of
 from tests.fakes.link import TARGET
 from tests.fakes.loop import dialogue, quiet
+from tests.fakes.sink import FakeSink
 from tunnel.gateway.link import LinkState
+from tunnel.port import RequestHead, Target
 from tunnel.wire import publishing
 
 
@@ -244,6 +246,39 @@ async def test_a_token_that_has_lost_its_cluster_meanwhile_publishes_nothing():
         assert texts == {"the token of this agent is no longer accepted for its cluster"}
         assert len(publisher.answers("error")) == 2
         await publisher.go()
+
+
+class BugError(Exception):
+    """Ours."""
+
+
+@pytest.mark.parametrize("when", ["at once", "later", "at its end"])
+@dialogue
+async def test_a_bug_ends_only_its_own_link_and_leaves_nothing_behind(when: str, monkeypatch: pytest.MonkeyPatch):
+    async with stage() as s:
+        publisher = await Publisher(s).register()
+        await publisher.publish(route())
+        if when == "at once":
+            await asyncio.sleep(1)
+
+        def broken(*_: object, **__: object) -> None:
+            raise BugError
+
+        monkeypatch.setattr(type(s.gateway.published), "publish", broken)
+        stream = publisher.link.upstream(Target("c1", "published", "localhost", 5173, publisher="p1"))
+        sink = FakeSink()
+        stream.open(RequestHead(b"GET", b"/", [], 0), sink, False)
+        await publisher.publish(route("two.dev.test"))
+        if when == "at its end":
+            await publisher.go()
+        else:
+            await asyncio.sleep(1)
+            await publisher.over()
+            assert publisher.closed == (1011, "internal error")
+        assert sink.error is not None, "its exchanges have ended with it"
+        assert publisher.hosts() == [HOST]
+        await asyncio.sleep(61)
+        assert publisher.hosts() == [], "it lingered, as when any link ends"
 
 
 @dialogue
