@@ -22,10 +22,11 @@ from ..public.refusals import RefusedHandshake, RefusedRequest
 from ..public.routed import handshake_call, request_call, routed_call, unrouted_call, unrouted_handshake
 from ..rules import problems
 from ..rules.fields import Fields, facts_of
+from ..rules.hosts import HOST_CHARACTERS, HOST_FIELD_BYTES, is_host, normalise_host
 from ..rules.own_paths import CONTROLLER, HEALTH
 from ..rules.problems import Problem
 from ..rules.request import Request
-from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, Route, is_host, normalise_host
+from ..rules.routes import Route
 from ..rules.shape import shape_of
 from ..settings.hosts import is_control
 from .agent_handshake import AgentHandshake
