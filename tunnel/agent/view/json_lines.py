@@ -8,11 +8,11 @@ strangers cannot affect a terminal.
 import json
 from collections.abc import Mapping, Sequence
 
-from tunnel.agent.view.output import Output
-from tunnel.agent.view.view import Address, Row
+import msgspec
 
-_ROW = ("id", "at", "kind", "method", "host", "path", "status", "outcome", "seconds", "bytes_up", "bytes_down",
-        "client", "key")  # fmt: skip
+from tunnel.agent.view.output import Output
+from tunnel.agent.view.view import Address
+from tunnel.wire.publishing import RequestRow
 
 
 class JsonView:
@@ -41,10 +41,10 @@ class JsonView:
             self._state = text, well
             self._line("state", text=text, well=well)
 
-    def requests(self, rows: Sequence[Row], left_out: int = 0) -> None:
+    def requests(self, rows: Sequence[RequestRow], left_out: int = 0) -> None:
         """One line for each."""
         for row in rows:
-            self._line("request", **{name: getattr(row, name) for name in _ROW})
+            self._line("request", **msgspec.structs.asdict(row))
         if left_out:
             self._line("left_out", requests=left_out)
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from tunnel.agent.view import lines
 from tunnel.agent.view.output import Output
 from tunnel.agent.view.text import clean
-from tunnel.agent.view.view import Address, Row
+from tunnel.agent.view.view import Address
+from tunnel.wire.publishing import RequestRow
 
 
 class PlainView:
@@ -44,7 +45,7 @@ class PlainView:
         self._well = well
         self._served = self._served or well
 
-    def requests(self, rows: Sequence[Row], left_out: int = 0) -> None:
+    def requests(self, rows: Sequence[RequestRow], left_out: int = 0) -> None:
         """One line for each."""
         hosts = {lines.host_of(address) for address in self._published}
         for row in rows:

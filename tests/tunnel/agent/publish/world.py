@@ -12,9 +12,9 @@ from tunnel.agent.publish.plan import Plan
 from tunnel.agent.publish.targets import Target
 from tunnel.agent.reasons import Reason
 from tunnel.agent.standing import Dial
-from tunnel.agent.view import Address, Row
+from tunnel.agent.view import Address
 from tunnel.wire import messages
-from tunnel.wire.publishing import Publish
+from tunnel.wire.publishing import Publish, RequestRow
 
 
 def planned(*wanted: str) -> Plan:
@@ -77,7 +77,7 @@ class Shown:
         self.addresses: list[str] = []
         self.states: list[tuple[str, bool]] = []
         self.notes: list[str] = []
-        self.rows: list[Row] = []
+        self.rows: list[RequestRow] = []
         self.closed = False
 
     def published(self, addresses: Sequence[Address]) -> None:
@@ -87,7 +87,7 @@ class Shown:
         if self.states[-1:] != [(text, well)]:
             self.states.append((text, well))
 
-    def requests(self, rows: Sequence[Row], left_out: int = 0) -> None:
+    def requests(self, rows: Sequence[RequestRow], left_out: int = 0) -> None:
         self.rows += rows
 
     def note(self, text: str) -> None:
