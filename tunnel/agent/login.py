@@ -4,7 +4,6 @@ The token comes from a file, from standard input, or from a prompt without echo;
 never shown. A token that the gateway does not accept is not saved, unless the user asked not to try it.
 """
 
-import asyncio
 import getpass
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 
 from tunnel.agent import token, user_settings
 from tunnel.agent.check import findings as shown
+from tunnel.agent.check import lookups
 from tunnel.agent.check.findings import Finding, Verdict, failed
 from tunnel.agent.check.gateway import GatewayCheck
 from tunnel.agent.options import PROGRAM
@@ -34,7 +34,7 @@ def log_in(login: LoginSettings) -> int:
         _say_aside("")
         return INTERRUPTED
     if login.check:
-        found = asyncio.run(_tried(login, text))
+        found = lookups.run(_tried(login, text))
         if failed(found):
             click.echo(shown.as_text([finding for finding in found if finding.verdict is not Verdict.SKIPPED]))
             _say_aside(f"nothing was written to {login.file}; --no-check saves the token without trying it")
