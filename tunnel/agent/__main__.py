@@ -2,7 +2,7 @@
 
 Without a command it runs the agent: exits with 0 after SIGTERM or SIGINT, and with 2 and one line on standard error for
 a setting that cannot be used. The other commands say in `options.py` what they exit with; wrong settings are 2 there
-too.
+too. Ctrl-C ends those that do not handle it themselves with 130.
 """
 
 import asyncio
@@ -14,6 +14,8 @@ from tunnel.agent import log, options, runner, settings
 from tunnel.agent.source import SettingsError
 from tunnel.allocator import keep_freed_memory
 
+INTERRUPTED = 130
+"""As a shell has it for Ctrl-C."""
 Value = TypeVar("Value")
 
 
@@ -24,6 +26,9 @@ def main() -> None:
     except SettingsError as error:
         sys.stderr.write(f"{options.PROGRAM}: {error}\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("\n")  # after the ^C of the terminal
+        sys.exit(INTERRUPTED)
 
 
 def _main(line: options.CommandLine) -> int:

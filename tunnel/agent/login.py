@@ -20,7 +20,6 @@ from tunnel.agent.settings import LoginSettings
 from tunnel.agent.source import SettingsError
 
 FAILED = 1
-INTERRUPTED = 130
 _MOST_CHARACTERS = 8_192
 """Of standard input: twice the longest token."""
 
@@ -28,11 +27,7 @@ _MOST_CHARACTERS = 8_192
 def log_in(login: LoginSettings) -> int:
     """Try the token and save it; the exit status. Raises SettingsError."""
     user_settings.load(login.file)  # report a bad file before anybody types a token
-    try:
-        text = _token(login)
-    except KeyboardInterrupt:
-        _say_aside("")
-        return INTERRUPTED
+    text = _token(login)
     if login.check:
         found = lookups.run(_tried(login, text))
         if failed(found):
@@ -92,4 +87,4 @@ def _token(login: LoginSettings) -> str:
 
 
 def _say_aside(text: str) -> None:
-    click.echo(f"{PROGRAM}: {text}" if text else "", err=True)
+    click.echo(f"{PROGRAM}: {text}", err=True)

@@ -204,6 +204,27 @@ async def test_one_link_to_each_gateway_and_ready_is_said_once():
     assert len([message for message in messages if "serves through" in message]) == 3
 
 
+@pytest.mark.parametrize("command", ["check", "login"])
+async def test_ctrl_c_ends_a_command_that_waits(command, tmp_path):
+    """A gateway that accepts connections and says nothing."""
+    came = asyncio.Event()
+
+    async def come(reader, _writer):
+        came.set()
+        await reader.read()
+
+    (tmp_path / "token").write_text("t")
+    async with Service(come) as service:
+        url = f"ws://127.0.0.1:{service.port}/agent"
+        where = ["--gateway", url, "--cluster", "c1", "--token-file", str(tmp_path / "token")]
+        async with Process(command, *where, HOME=str(tmp_path)) as agent:
+            async with asyncio.timeout(SECONDS):
+                await came.wait()
+            agent.signal(signal.SIGINT)
+            assert await agent.status() == 130
+    assert agent.lines == ["\n"]
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
