@@ -3,21 +3,17 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.fakes.gateway import SECONDS
 from tests.tunnel.agent.gateway import Gateway
+from tests.tunnel.agent.process import AgentProcess
 from tests.tunnel.agent.publish.gateway import PublishingGateway
 from tests.tunnel.agent.world import Service, echo
 
 pytestmark = [pytest.mark.system, pytest.mark.anyio]
-
-ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
@@ -30,39 +26,16 @@ def home(tmp_path):
     return tmp_path
 
 
-class Command:
-    """The process, with what it wrote."""
+class Command(AgentProcess):
+    """`http`, with its standard output as lines."""
 
     def __init__(self, home, gateway, *arguments):
-        self._arguments = [*arguments, "--gateway", gateway.url, "--token", "t-1"]
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("AGENT_", "XDG_"))}
-        self._environment = {**kept, "HOME": str(home)}
-
-    async def __aenter__(self):
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tunnel.agent", "http", *self._arguments,
-            cwd=ROOT, env=self._environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        return self
-
-    async def __aexit__(self, *exception):
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        await self.process.communicate()
-
-    def signal(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
+        super().__init__("http", *arguments, "--gateway", gateway.url, "--token", "t-1", HOME=str(home))
 
     async def line(self):
         """The next line of its output."""
         async with asyncio.timeout(SECONDS):
             return (await self.process.stdout.readline()).decode().rstrip("\n")
-
-    async def end(self):
-        """Its exit status, the rest of its output, and what it wrote to standard error."""
-        async with asyncio.timeout(SECONDS):
-            out, err = await self.process.communicate()
-        return self.process.returncode, out.decode().splitlines(), err.decode().splitlines()
 
 
 @contextlib.asynccontextmanager
