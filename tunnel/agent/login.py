@@ -36,7 +36,7 @@ def log_in(login: LoginSettings) -> int:
             return FAILED
         for finding in found:
             if finding.step == "token":
-                click.echo(f"{login.address.label}: {finding.text}")
+                click.echo(f"{login.address.typed}: {finding.text}")
     try:
         user_settings.change(login.file, gateway=login.gateway, token=text)
     except OSError as error:

@@ -58,8 +58,7 @@ def test_what_works_is_kept(world, capsys):
     assert user_settings.load(world.file) == user_settings.UserSettings(GATEWAY, TOKEN)
     said = capsys.readouterr()
     assert said.out == (
-        "wss://tunnel.example.com/agent: the gateway accepts this agent for cluster c1\n"
-        f"saved the gateway and the token in {world.file}\n"
+        f"{GATEWAY}: the gateway accepts this agent for cluster c1\nsaved the gateway and the token in {world.file}\n"
     )
     assert said.err == ""
 

@@ -32,7 +32,7 @@ async def run(settings: PublishSettings, *, look: view.Look, as_json: bool) -> i
     log.configure(agent.log_format, agent.log_level, shown.note if shown.takes_log else None)
     if agent.log_level == "warning":  # a refused stream is a request, and the view shows it
         logging.getLogger("tunnel.agent.yamux").setLevel(logging.ERROR)
-    publisher = Publisher(plan, settings.name_seed, [gateway.label for gateway in agent.gateways], shown)
+    publisher = Publisher(plan, settings.name_seed, [gateway.typed for gateway in agent.gateways], shown)
     looking = asyncio.ensure_future(
         listening.look(plan.targets, Services(plan.services, api_hosts=agent.api_hosts), shown.note)
     )

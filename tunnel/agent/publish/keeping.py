@@ -65,7 +65,7 @@ class Keeping(dialogue.Hearer):
 
     def __init__(self, gateway: str, plan: Plan, seed: str, owner: Owner) -> None:
         self.gateway = gateway
-        """Its URL, as the log has it."""
+        """Its URL, as the user wrote it."""
         self._plan = plan
         self._seed = seed
         self._owner = owner

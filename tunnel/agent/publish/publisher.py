@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from tunnel.agent.publish.dialogue import TOO_OLD_CODE
 from tunnel.agent.publish.keeping import Keeping, Owner
-from tunnel.agent.publish.plan import Plan
+from tunnel.agent.publish.plan import Plan, in_options
 from tunnel.agent.reasons import REGISTRATION_CODE, REPLACED_CODE, Reason
 from tunnel.agent.standing import Dial
 from tunnel.agent.view import Address, View
@@ -25,7 +25,7 @@ _REPLACED = "another tunnel-agent of this user has taken over: it publishes the 
 
 
 class Publisher(Owner):
-    """All that one command publishes, at all its gateways. `gateways` are their URLs, as the log has them."""
+    """All that one command publishes, at all its gateways. `gateways` are their URLs, as the user wrote them."""
 
     def __init__(self, plan: Plan, seed: str, gateways: Sequence[str], view: View) -> None:
         self._plan = plan
@@ -107,7 +107,7 @@ class Publisher(Owner):
             return
         self._untried.discard(keeping)
         served = self._states[keeping] == "connected"
-        self._states[keeping] = f"{reason.text}; trying again"
+        self._states[keeping] = f"{reason.text.removesuffix('.')}; trying again"
         self._show()
         text = f"{keeping.gateway}: {self._states[keeping]}"
         if not served and self._noted.get(keeping) != text:
@@ -129,7 +129,7 @@ class Publisher(Owner):
         if keeping.standing is None:
             return ()
         return tuple(
-            self._told(keeping, f"{target} is not published: {why}")
+            self._told(keeping, f"{target} is not published: {in_options(why)}")
             for target, why in zip(self._plan.targets, keeping.standing.refusals, strict=True)
             if why
         )

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import signal
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -30,7 +31,8 @@ class Command(AgentProcess):
     """`http`, with its standard output as lines."""
 
     def __init__(self, home, gateway, *arguments):
-        super().__init__("http", *arguments, "--gateway", gateway.url, "--token", "t-1", HOME=str(home))
+        self.gateway_url = f"http://{urlsplit(gateway.url).netloc}"
+        super().__init__("http", *arguments, "--gateway", self.gateway_url, "--token", "t-1", HOME=str(home))
 
     async def line(self):
         """The next line of its output."""
@@ -99,7 +101,7 @@ async def test_a_gateway_that_is_too_old_serves_nothing(home):
         status, _, err = await command.end()
         assert status == 1
         assert len(err) == 1
-        assert err[0].startswith(f"tunnel-agent: the gateway at {gateway.url} is too old to publish ports; ")
+        assert err[0].startswith(f"tunnel-agent: the gateway at {command.gateway_url} is too old to publish ports; ")
         link = await gateway.link(serving=False)
         await link.until(lambda: link.over)
         assert link.of_type("gateway_hello_ack") == []
@@ -120,7 +122,7 @@ async def test_a_gateway_that_refuses_for_now_is_told_once(home):
     async with PublishingGateway() as gateway, Service(echo) as service:
         gateway.refusals = [503, 503, 503]
         async with Command(home, gateway, str(service.port)) as command:
-            assert (await command.line()).startswith(f"{gateway.url}: the gateway answered 503: ")
+            assert (await command.line()).startswith(f"{command.gateway_url}: the gateway answered 503: ")
             assert "is published at" in await command.line()
             command.signal()
             assert await command.end() == (0, [], [])
@@ -132,7 +134,7 @@ async def test_a_new_link_has_the_same_names(home):
         (await gateway.link()).drop()
         await gateway.link(2)
         assert (await command.line()).endswith("; trying again")
-        assert (await command.line()) == f"connected to {gateway.url}"
+        assert (await command.line()) == f"connected to {command.gateway_url}"
         command.signal()
         await command.end()
     hosts = [[route.get("host", "") for route in asked["routes"]] for asked in gateway.asked]

@@ -14,7 +14,7 @@ from tunnel.agent.standing import Dial
 from tunnel.wire.messages import REPLACED, RegisterSuccess
 
 UNREACHABLE = Reason(Dial.UNREACHABLE, "cannot connect: refused")
-UNKNOWN = Reason(Dial.REFUSED, "the gateway answered 503 (agent_refused): unknown token", status=503)
+UNKNOWN = Reason(Dial.REFUSED, "the gateway answered 503 (agent_refused): unknown token.", "compare them.", 503)
 REVOKED = Reason(Dial.REVOKED, "the gateway answered 401", "the token is revoked", 401)
 
 
@@ -113,7 +113,7 @@ async def test_a_gateway_that_does_not_take_the_agent_yet_is_told_once_and_tried
     (gateway,) = command.gateways
     for _ in range(100):
         gateway.lose(reason)
-    assert command.shown.notes == [f"wss://g0/agent: {reason.text}; trying again"]
+    assert command.shown.notes == [f"wss://g0/agent: {reason.text.removesuffix('.')}; trying again"]
     gateway.connect()
     gateway.answer()
     assert len(command.shown.addresses) == 1
