@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from tunnel.agent import log, view
+from tunnel.agent import log, signals, view
 from tunnel.agent.options import PROGRAM
 from tunnel.agent.publish import listening
 from tunnel.agent.publish.publisher import Publisher
@@ -56,7 +56,7 @@ def _stop_with_terminal(stop: Callable[[], None]) -> None:
     """A terminal that is closed ends the command as Ctrl-C does, unless it was told to go on (nohup)."""
     number = getattr(signal, "SIGHUP", None)  # Windows has none
     if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+        signals.on(number, stop)
 
 
 def _view(stream: TextIO, look: view.Look, *, as_json: bool) -> view.View:
