@@ -10,7 +10,9 @@ SAID = "from tests.fakes.examples import examples; it = examples(300); print(it.
 
 
 @pytest.mark.parametrize("ci", [{}, {"CI": "true"}], ids=["by hand", "CI"])
-@pytest.mark.parametrize(("given", "count"), [({}, 100), ({"EXAMPLES": "all"}, 300)], ids=["make test", "make test-all"])
+@pytest.mark.parametrize(
+    ("given", "count"), [({}, 100), ({"EXAMPLES": "all"}, 300)], ids=["make test", "make test-all"]
+)
 def test_a_third_or_all_and_others_each_time(ci: dict[str, str], given: dict[str, str], count: int):
     kept = {name: value for name, value in os.environ.items() if name not in {"CI", "EXAMPLES"}}
     done = subprocess.run(

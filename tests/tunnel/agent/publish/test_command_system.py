@@ -6,12 +6,14 @@ import json
 import signal
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
 from tests.fakes.gateway import SECONDS
 from tests.tunnel.agent.gateway import Gateway
 from tests.tunnel.agent.process import AgentProcess
 from tests.tunnel.agent.publish.gateway import PublishingGateway
+from tests.tunnel.agent.view.rows import row
 from tests.tunnel.agent.world import Service, echo
 
 pytestmark = [pytest.mark.system, pytest.mark.anyio]
@@ -147,13 +149,9 @@ async def test_json_lines(home):
         assert [line["type"] for line in lines] == ["state", "state", "published"]
         url = f"https://given-{port}.example.com/"
         assert lines[2]["addresses"] == [{"service": f"http://localhost:{port}", "url": url}]
-        row = {
-            "id": "r-1", "at": "2026-11-29T09:52:39Z", "kind": "http", "method": "GET", "host": "h", "path": "/x",
-            "status": 200, "outcome": "ok", "seconds": 0.1, "bytes_up": 0, "bytes_down": 2, "client": "::1",
-            "key": "80",
-        }  # fmt: skip
-        await gateway.links[0].say("requests", {"requests": [row], "left_out": 1})
-        assert json.loads(await command.line()) == {"type": "request", **row}
+        passed = msgspec.to_builtins(row())
+        await gateway.links[0].say("requests", {"requests": [passed], "left_out": 1})
+        assert json.loads(await command.line()) == {"type": "request", **passed}
         assert json.loads(await command.line()) == {"type": "left_out", "requests": 1}
         command.signal()
         assert (await command.end())[0] == 0

@@ -29,6 +29,11 @@ class Command:
         self.gateways = [Gateway(keeping) for keeping in self.publisher.each]
         self.publisher.begin(self._stop, lambda: 0.02)
 
+    def in_force(self):
+        """All of it; the first gateway."""
+        self.gateways[0].serve()
+        return self.gateways[0]
+
     def _stop(self):
         self.stopped = True
         self.publisher.leave()
@@ -42,9 +47,7 @@ class Command:
 @dialogue
 async def test_the_usual_case():
     command = Command("80=a.example.com", "81")
-    (gateway,) = command.gateways
-    gateway.connect()
-    gateway.answer()
+    command.in_force()
     assert command.shown.addresses == [
         "http://localhost:80 at https://a.example.com/",
         "http://localhost:81 at https://given-81.example.com/",
@@ -71,9 +74,7 @@ async def test_one_refused_route_at_the_start_takes_all_back():
 @dialogue
 async def test_what_is_refused_later_is_told_once_and_comes_back():
     command = Command("80=a.example.com", "81")
-    (gateway,) = command.gateways
-    gateway.connect()
-    gateway.answer()
+    gateway = command.in_force()
     gateway.lose()
     gateway.connect()
     for _ in range(3):
@@ -89,9 +90,7 @@ async def test_what_is_refused_later_is_told_once_and_comes_back():
 @dialogue
 async def test_a_lost_link_takes_no_address_away():
     command = Command("80")
-    (gateway,) = command.gateways
-    gateway.connect()
-    gateway.answer()
+    gateway = command.in_force()
     gateway.lose()
     for _ in range(10):
         gateway.lose(UNREACHABLE)
@@ -114,8 +113,7 @@ async def test_a_gateway_that_does_not_take_the_agent_yet_is_told_once_and_tried
     for _ in range(100):
         gateway.lose(reason)
     assert command.shown.notes == [f"wss://g0/agent: {reason.text.removesuffix('.')}; trying again"]
-    gateway.connect()
-    gateway.answer()
+    gateway.serve()
     assert len(command.shown.addresses) == 1
     assert command.faults() == []
 
@@ -143,9 +141,7 @@ async def test_a_final_reason_ends_the_start_and_nothing_later(reason: Reason, s
     early.gateways[0].lose(reason)
     (fault,) = early.faults()
     assert fault.startswith(f"wss://g0/agent: {said}")
-    late.gateways[0].connect()
-    late.gateways[0].answer()
-    late.gateways[0].lose(reason)
+    late.in_force().lose(reason)
     assert late.shown.states[-1][0].endswith("; trying again")
     assert late.faults() == []
 
@@ -178,9 +174,7 @@ async def test_another_process_that_took_this_ones_place_ends_it(answered: bool)
 @dialogue
 async def test_a_gateway_that_stops_is_not_another_process():
     command = Command("80")
-    (gateway,) = command.gateways
-    gateway.connect()
-    gateway.answer()
+    gateway = command.in_force()
     gateway.lose(of_close(1012, "gateway is stopping"))
     assert command.faults() == []
 
@@ -209,8 +203,7 @@ async def test_two_gateways_are_told_apart():
 async def test_one_address_at_two_gateways_is_one():
     command = Command("80=a.example.com", gateways=2)
     for gateway in command.gateways:
-        gateway.connect()
-        gateway.answer()
+        gateway.serve()
     assert command.shown.addresses == ["http://localhost:80 at https://a.example.com/"]
     assert command.faults() == []
 
@@ -235,8 +228,7 @@ async def test_a_gateway_that_comes_later_and_refuses_ends_nothing():
     command = Command("80=a.example.com", gateways=2)
     first, second = command.gateways
     second.lose(UNREACHABLE)
-    first.connect()
-    first.answer()
+    first.serve()
     second.connect()
     second.answer(taken=["a.example.com"])
     assert command.shown.notes[-1] == (
@@ -248,9 +240,7 @@ async def test_a_gateway_that_comes_later_and_refuses_ends_nothing():
 @dialogue
 async def test_nothing_is_told_of_a_command_that_ends():
     command = Command("80")
-    (gateway,) = command.gateways
-    gateway.connect()
-    gateway.answer()
+    gateway = command.in_force()
     command.publisher.leave()
     states, notes = list(command.shown.states), list(command.shown.notes)
     gateway.lose(Reason(Dial.READY, "stopping"))

@@ -49,6 +49,11 @@ class Gateway:
         self.keeping.registered(messages.RegisterSuccess("c1", publishes=True))
         self.keeping.ready(self._heard)
 
+    def serve(self) -> None:
+        """A link serves, and everything is in force."""
+        self.connect()
+        self.answer()
+
     def lose(self, reason: Reason = GONE) -> None:
         """The link ends, or a dial fails."""
         self.keeping.ended(reason)
