@@ -109,11 +109,11 @@ async def test_a_thousand_routes_and_no_more(stack: Publishing) -> None:
     async with AsyncExitStack() as open_links:
         for agent in range(AGENTS):
             hosts = [f"h{number}-{agent}.{MANY}" for number in range(MOST // AGENTS)]
-            publisher = await open_links.enter_async_context(scripted_publisher(stack, f"agent-{agent}", MANY))
-            routes = await publisher.publish(hosts)
+            publisher = await open_links.enter_async_context(scripted_publisher(stack, f"agent-{agent}", TOKENS[MANY]))
+            routes = await publisher.publish(*hosts)
             assert [(route["host"], route["code"]) for route in routes] == [(host, "") for host in hosts]
-        late = await open_links.enter_async_context(scripted_publisher(stack, "late", MANY))
-        (route,) = await late.publish([f"late.{MANY}"])
+        late = await open_links.enter_async_context(scripted_publisher(stack, "late", TOKENS[MANY]))
+        (route,) = await late.publish(f"late.{MANY}")
         assert (route["code"], route["url"]) == ("too_many_published", "")
         assert str(MOST) in route["error"]
         listed = asked(stack, "/-/routes?origin=published")
