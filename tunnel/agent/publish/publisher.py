@@ -21,6 +21,7 @@ REFRESH_SECONDS = 5.0
 """Between two looks at the round trip of the link."""
 _FINAL_CODES = frozenset({TOO_OLD_CODE, REGISTRATION_CODE})
 """At the start trying again would not help."""
+_CONNECTED = "connected"
 _REPLACED = "another tunnel-agent of this user has taken over: it publishes the same"
 
 
@@ -69,7 +70,7 @@ class Publisher(Owner):
 
     @override
     def connected(self, keeping: Keeping, /) -> None:
-        self._states[keeping] = "connected"
+        self._states[keeping] = _CONNECTED
         self._show()
 
     @override
@@ -106,7 +107,7 @@ class Publisher(Owner):
             self._give_up((reason.text if reason.code == TOO_OLD_CODE else f"{keeping.gateway}: {reason.text}",))
             return
         self._untried.discard(keeping)
-        served = self._states[keeping] == "connected"
+        served = self._states[keeping] == _CONNECTED
         self._states[keeping] = f"{reason.text.removesuffix('.')}; trying again"
         self._show()
         text = f"{keeping.gateway}: {self._states[keeping]}"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from tunnel.agent.view.output import Output
+from tunnel.agent.view.output import LineOutput, Output
 from tunnel.agent.view.view import Address
 from tunnel.wire.publishing import RequestRow
 
@@ -21,13 +21,12 @@ class JsonView:
     takes_log = False
 
     def __init__(self, output: Output) -> None:
-        self._output = output
+        self._lines = LineOutput(output, lambda number: _encoded("lines_lost", {"lines": number}))
         self._published: list[Address] = []
         self._state: tuple[str, bool] | None = None
-        self._lost = 0
 
     def __repr__(self) -> str:
-        return f"<JsonView {self._output!r}>"
+        return f"<JsonView {self._lines!r}>"
 
     def published(self, addresses: Sequence[Address]) -> None:
         """All of them, if they are others than before."""
@@ -54,14 +53,10 @@ class JsonView:
 
     def close(self) -> None:
         """Wait a moment for what was written."""
-        self._output.close()
+        self._lines.close()
 
     def _line(self, kind: str, /, **fields: object) -> None:
-        lost = self._lost
-        if lost and self._output.write(_encoded("lines_lost", {"lines": lost})):
-            self._lost = 0
-        if self._lost or not self._output.write(_encoded(kind, fields)):
-            self._lost += 1
+        self._lines.write(_encoded(kind, fields))
 
 
 def _encoded(kind: str, fields: Mapping[str, object]) -> str:
