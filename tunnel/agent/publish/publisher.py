@@ -88,12 +88,10 @@ class Publisher(Owner):
                 self._view.note(f"{text}; trying again")
         self._refusals[keeping] = refusals
         self._view.published(list(dict.fromkeys(self._addresses())))
-        self._show()
 
     @override
     def passed(self, keeping: Keeping, rows: Sequence[RequestRow], left_out: int, /) -> None:
         self._view.requests(rows, left_out)
-        self._show()
 
     @override
     def lost(self, keeping: Keeping, reason: Reason, /) -> None:
@@ -147,8 +145,6 @@ class Publisher(Owner):
         self._refreshing = asyncio.get_running_loop().call_later(REFRESH_SECONDS, self._refresh)
 
     def _show(self) -> None:
-        if self._leaving:
-            return
         well = all(keeping.has_link for keeping in self.each)
         if well and len(self.each) == 1:
             text = f"connected to {self.each[0].gateway}"

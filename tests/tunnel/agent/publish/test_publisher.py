@@ -2,10 +2,12 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from tests.fakes.loop import dialogue
 from tests.tunnel.agent.publish.world import GONE, Gateway, Shown, planned
+from tests.tunnel.agent.view.rows import row
 from tunnel.agent.control import DialogueError
 from tunnel.agent.publish.keeping import AGAIN_SECONDS
 from tunnel.agent.publish.publisher import REFRESH_SECONDS, Publisher
@@ -21,8 +23,9 @@ REVOKED = Reason(Dial.REVOKED, "the gateway answered 401", "the token is revoked
 class Command:
     """A publisher with its gateways; `stopped` once it gave up."""
 
-    def __init__(self, *wanted, gateways=1):
+    def __init__(self, *wanted, gateways=1, ends_at_once=True):
         self.shown = Shown()
+        self.ends_at_once = ends_at_once
         self.stopped = False
         names = [f"wss://g{number}/agent" for number in range(gateways)]
         self.publisher = Publisher(planned(*wanted), "seed", names, self.shown)
@@ -36,7 +39,8 @@ class Command:
 
     def _stop(self):
         self.stopped = True
-        self.publisher.leave()
+        if self.ends_at_once:
+            self.publisher.leave()
 
     def faults(self):
         assert self.stopped == bool(self.publisher.faults)
@@ -102,6 +106,19 @@ async def test_a_lost_link_takes_no_address_away():
     assert command.shown.notes == ["wss://g0/agent: cannot connect: refused; trying again"]
     gateway.connect()
     assert command.shown.states[-1] == ("connected to wss://g0/agent", True)
+    gateway.answer()
+    for _ in range(3):
+        gateway.lose(UNREACHABLE)
+    assert len(command.shown.notes) == 2, "another outage is told again"
+    assert command.faults() == []
+
+
+@dialogue
+async def test_requests_are_shown():
+    command = Command("80")
+    gateway = command.in_force()
+    gateway.say("requests", {"requests": [msgspec.to_builtins(row("/1")), msgspec.to_builtins(row("/2"))]})
+    assert [each.path for each in command.shown.rows] == ["/1", "/2"]
     assert command.faults() == []
 
 
@@ -223,6 +240,16 @@ async def test_a_refusal_of_either_gateway_at_the_start_takes_all_back(refusing:
 
 
 @dialogue
+async def test_what_comes_between_giving_up_and_the_end_is_no_second_reason():
+    command = Command("80=a.example.com", gateways=2, ends_at_once=False)
+    for gateway in command.gateways:
+        gateway.connect()
+        gateway.answer(taken=["a.example.com"])
+    (fault,) = command.faults()
+    assert fault.startswith("wss://g0/agent: ")
+
+
+@dialogue
 async def test_a_gateway_that_comes_later_and_refuses_ends_nothing():
     """The other one has served for hours, perhaps."""
     command = Command("80=a.example.com", gateways=2)
@@ -243,6 +270,7 @@ async def test_nothing_is_told_of_a_command_that_ends():
     gateway = command.in_force()
     command.publisher.leave()
     states, notes = list(command.shown.states), list(command.shown.notes)
-    gateway.lose(Reason(Dial.READY, "stopping"))
+    for _ in range(2):
+        gateway.lose(Reason(Dial.READY, "stopping"))
     await asyncio.sleep(10 * REFRESH_SECONDS)
     assert (command.shown.states, command.shown.notes) == (states, notes)
