@@ -136,9 +136,7 @@ class Keeping(dialogue.Hearer):
     # --- inside
 
     def _publish(self) -> None:
-        self._cancel()
-        if self._dialogue is None:
-            return
+        assert self._dialogue is not None  # noqa: S101 (the timer ends with its link)
         if self._dialogue.publish(self._plan.message(self._seed, self._given)):
             self._later(ANSWER_SECONDS)
         else:

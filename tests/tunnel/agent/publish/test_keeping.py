@@ -134,6 +134,17 @@ async def test_nothing_is_said_without_a_link():
 
 @pytest.mark.parametrize("answered", [True, False])
 @dialogue
+async def test_the_timer_ends_with_the_link(answered: bool):
+    """The loop of the tests finds one that is left behind."""
+    gateway, _ = published("80=a.example.com")
+    gateway.connect()
+    if answered:
+        gateway.answer(taken=["a.example.com"])
+    gateway.lose()
+
+
+@pytest.mark.parametrize("answered", [True, False])
+@dialogue
 async def test_leaving_takes_everything_back_and_is_the_end(answered: bool):
     gateway, told = published("80=a.example.com")
     gateway.connect()
