@@ -21,6 +21,7 @@ from tunnel.agent.service.services import Services
 from tunnel.agent.settings import PublishSettings
 from tunnel.agent.view.json_lines import JsonView
 from tunnel.agent.view.output import Output
+from tunnel.agent.view.text import clean
 
 GAVE_UP = 1
 
@@ -65,4 +66,4 @@ def _view(stream: TextIO, look: view.Look, *, as_json: bool) -> view.View:
 
 def _report(faults: Sequence[str]) -> None:
     for fault in faults:
-        sys.stderr.write(f"{PROGRAM}: {fault}\n")
+        sys.stderr.write(f"{PROGRAM}: {clean(fault)}\n")

@@ -98,6 +98,14 @@ async def test_one_refused_route_takes_everything_back(home):
     assert gateway.asked[-1]["routes"] == []
 
 
+async def test_what_a_gateway_says_does_nothing_to_a_terminal(home):
+    async with PublishingGateway() as gateway:
+        gateway.taken, gateway.why = ["a.example.com"], "is\x1b[2J \u05d0"
+        async with Command(home, gateway, "1", "--host", "a.example.com") as command:
+            _, _, (fault,) = await command.end()
+    assert fault.endswith(": a.example.com is [2J \\u05d0")
+
+
 async def test_a_gateway_that_is_too_old_serves_nothing(home):
     async with Gateway() as gateway, Command(home, gateway, "1") as command:
         status, _, err = await command.end()
