@@ -106,6 +106,7 @@ def test_a_gateway_that_could_not_read_the_question_says_so():
     assert not link.tell("error", {"error": "something else"}, "other")
     assert not link.tell("error", {"error": "something else"})
     assert link.tell("error", {"error": "bad publish payload:\n\x1b[1m key"}, request_id)
+    assert not link.tell("error", {"error": "once more"}, request_id)
     assert link.told == ["bad publish payload: [1m key"]
 
 
