@@ -98,7 +98,7 @@ class Output:
 
 
 class LineOutput:
-    """Whole lines to an output. After lines for which there was no room comes one that says how many."""
+    """Whole lines to an output. Where there was no room for some, the next one, or the last, says how many."""
 
     def __init__(self, output: Output, lost: Callable[[int], str]) -> None:
         """`lost` makes that line."""
@@ -111,14 +111,18 @@ class LineOutput:
 
     def write(self, line: str) -> None:
         """Take the line, with its end, or lose it."""
-        if self._lost and self._output.write(self._lost_line(self._lost)):
-            self._lost = 0
+        self._tell()
         if self._lost or not self._output.write(line):
             self._lost += 1
 
     def close(self) -> None:
         """See `Output`."""
+        self._tell()
         self._output.close()
+
+    def _tell(self) -> None:
+        if self._lost and self._output.write(self._lost_line(self._lost)):
+            self._lost = 0
 
 
 def _descriptor_of(stream: TextIO | None) -> int | None:

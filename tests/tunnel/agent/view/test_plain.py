@@ -79,6 +79,11 @@ def test_an_output_without_room_loses_lines_and_says_how_many():
     output.full = False
     view.note("seen")
     assert output.taken() == ["(2 lines are missing here: the output was too slow)\n", "seen\n"]
+    output.full = True
+    view.note("lost")
+    output.full = False
+    view.close()
+    assert output.taken() == ["(1 lines are missing here: the output was too slow)\n"]
 
 
 def test_it_leaves_the_log_alone_and_closes():
