@@ -65,4 +65,5 @@ class PlainView:
 
 
 def _lost(number: int) -> str:
-    return f"({number} lines are missing here: the output was too slow)\n"
+    what = "1 line is" if number == 1 else f"{number} lines are"
+    return f"({what} missing here: the output was too slow)\n"

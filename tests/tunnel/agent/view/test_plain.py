@@ -83,7 +83,7 @@ def test_an_output_without_room_loses_lines_and_says_how_many():
     view.note("lost")
     output.full = False
     view.close()
-    assert output.taken() == ["(1 lines are missing here: the output was too slow)\n"]
+    assert output.taken() == ["(1 line is missing here: the output was too slow)\n"]
 
 
 def test_it_leaves_the_log_alone_and_closes():
