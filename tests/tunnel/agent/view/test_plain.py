@@ -57,6 +57,14 @@ def test_a_link_is_said_to_be_lost_and_back():
     assert output.taken() == ["lost\\x1b[2J; trying again\n", "connected\n"]
 
 
+def test_a_request_names_its_host_where_there_are_several():
+    view, output = make()
+    view.published([VITE])
+    output.taken()
+    view.requests([row("/1")])
+    assert output.taken() == ["2026-11-29T09:52:39Z 200 GET /1 12 ms 203.0.113.7\n"]
+
+
 def test_requests_and_notes():
     view, output = make()
     view.published([VITE, API])
