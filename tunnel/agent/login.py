@@ -37,10 +37,7 @@ def log_in(login: LoginSettings) -> int:
         for finding in found:
             if finding.step == "token":
                 click.echo(f"{login.address.typed}: {finding.text}")
-    try:
-        user_settings.change(login.file, gateway=login.gateway, token=text)
-    except OSError as error:
-        _say_aside(f"{login.file} cannot be written: {error.strerror or type(error).__name__}")
+    if not _changed(login.file, gateway=login.gateway, token=text):
         return FAILED
     click.echo(f"saved the gateway and the token in {login.file}")
     for variable in login.instead:
@@ -53,10 +50,7 @@ def log_out(file: Path | None) -> int:
     if file is None or not user_settings.load(file).token:
         click.echo("no token is saved")
         return 0
-    try:
-        user_settings.change(file, token="")
-    except OSError as error:
-        _say_aside(f"{file} cannot be written: {error.strerror or type(error).__name__}")
+    if not _changed(file, token=""):
         return FAILED
     click.echo(f"removed the token from {file}")
     return 0
@@ -64,6 +58,16 @@ def log_out(file: Path | None) -> int:
 
 async def _tried(login: LoginSettings, text: str) -> list[Finding]:
     return await GatewayCheck(login.with_token(text), login.address).run()
+
+
+def _changed(file: Path, **values: str) -> bool:
+    """Write these keys. False: it cannot be written, which was said."""
+    try:
+        user_settings.change(file, **values)
+    except OSError as error:
+        _say_aside(f"{file} cannot be written: {error.strerror or type(error).__name__}")
+        return False
+    return True
 
 
 def _token(login: LoginSettings) -> str:

@@ -2,6 +2,7 @@
 
 import getpass
 import io
+import os
 
 import pytest
 
@@ -192,6 +193,18 @@ def test_a_home_that_cannot_be_written(world, capsys):
     world.file.parent.write_text("a file where a folder should be")
     assert world.run("--gateway", GATEWAY) == 1
     assert f"tunnel-agent: {world.file} cannot be written: " in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_by_both(world, capsys):
+    user_settings.change(world.file, gateway=GATEWAY, token="old")
+
+    def refuse(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    world.monkeypatch.setattr(os, "fsync", refuse)
+    assert world.run() == login.log_out(world.file) == login.FAILED
+    assert capsys.readouterr().err == f"tunnel-agent: {world.file} cannot be written: No space left on device\n" * 2
+    assert user_settings.load(world.file).token == "old"
 
 
 def test_logout(world, capsys):
