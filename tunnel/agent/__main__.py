@@ -1,11 +1,13 @@
 """`python -m tunnel.agent`, and the console script `tunnel-agent`: see `program.py`.
 
-Ctrl-C before the command has taken over the signals ends it without a traceback, with 130.
+Ctrl-C that the command does not handle itself, or has not taken over yet, ends it without a traceback, with 130.
 """
 
 import sys
+from contextlib import suppress
 
 INTERRUPTED = 130
+"""As a shell has it for Ctrl-C."""
 
 
 def main() -> None:
@@ -18,6 +20,8 @@ def main() -> None:
 
         status = program.run()
     except KeyboardInterrupt:
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            sys.stderr.write("\n")  # after the ^C of the terminal
         status = INTERRUPTED
     sys.exit(status)
 

@@ -76,7 +76,7 @@ def test_commands_and_options(arguments, command, expected):
         (["--token-fil", "f"], "unrecognized arguments: --token-fil"),
         (["--tok", "secret"], "unrecognized arguments: --tok"),
         (["--grace"], "argument --grace: expected one argument"),
-        (["fly"], "unrecognized arguments: fly (the commands are: "),
+        (["fly"], "unrecognized arguments: fly (the commands are: http, check, status, login, logout)"),
         (["--insecure-skip-verify=maybe"], "does not take a value"),
         (["http"], "Missing argument 'TARGET...': say what to publish, for example tunnel-agent http 5173"),
         (["http", "80", "--service", "a.b:1=c:2"], "unrecognized arguments: --service"),

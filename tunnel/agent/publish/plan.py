@@ -23,6 +23,15 @@ from tunnel.wire.publishing import MOST_ROUTES, Publish, WantedRoute
 REWRITE, KEEP = "rewrite", "keep"
 """Of `host_header`: the target's own host, or the public one; any other text stands for itself."""
 _ID_CHARACTERS = 128
+_OPTIONS = {
+    "host": "--host",
+    "path": "--host",
+    "host_header": "--host-header",
+    "strip_prefix": "--strip-prefix",
+    "add_prefix": "--add-prefix",
+    "https_redirect": "--https-redirect",
+}
+"""By field of a wanted route: the option that it comes from."""
 
 
 class PlanError(ValueError):
@@ -115,3 +124,9 @@ class Plan:
             add_prefix=wanted.add_prefix,
             https_redirect=wanted.https_redirect,
         )
+
+
+def in_options(refusal: str) -> str:
+    """A gateway's words about a wanted route, beginning with the option where they begin with a field."""
+    name, colon, why = refusal.partition(": ")
+    return f"{_OPTIONS[name]}: {why}" if colon and name in _OPTIONS else refusal
