@@ -272,14 +272,13 @@ class Reloader:
         for link in self._gateway.registry.links():
             grant = grants.get(link.token_hash)
             if grant is not None and grant.revoked:
-                end = REVOKED
+                logger.warning("%s: agent %s of cluster %s: token revoked", link.name, link.agent_id, link.cluster)
+                link.close(*REVOKED)
             elif link.publisher and (grant is None or link.cluster not in grant.clusters):
-                end = WITHDRAWN
-            else:
-                forgotten += grant is None
-                continue
-            logger.warning("%s: agent %s of cluster %s: %s", link.name, link.agent_id, link.cluster, end[1])
-            link.close(*end)
+                logger.warning("%s: agent %s of cluster %s: token withdrawn", link.name, link.agent_id, link.cluster)
+                link.close(*WITHDRAWN)
+            elif grant is None:
+                forgotten += 1
         if forgotten:
             logger.warning(
                 "%d links stay open, but their tokens are not in the configuration any more; to close such links, keep "
