@@ -5,11 +5,14 @@ Its other commands, such as `check` and `status`: see `app/commands/`.
 
 import sys
 
+from tunnel import standard_streams
+
 from . import commands
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Do what the command line says, and exit with its status."""
+    standard_streams.open_closed()
     raise SystemExit(commands.run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -24,9 +24,9 @@ from ..node.gateway import Gateway
 from ..node.seats import TOO_MANY
 from ..observed.metrics import AgentRefused
 from ..rules import problems
+from ..rules.hosts import normalise_host
 from ..rules.own_paths import AGENT, CONTROLLER, GATEWAY
 from ..rules.request import Request
-from ..rules.routes import normalise_host
 from ..settings import Grant, token_hash
 from .dialects import CHUNK, JSON, can_speak, dialect_of, give_carrier
 from .refused import NO_TOKEN, NOT_COVERED, REVOKED, TWIN, UNKNOWN_TOKEN, WRONG_HOST, reason_of, tell

@@ -2,7 +2,7 @@
 
 A row is made when an exchange has ended. Rows are sent together, at most every `ROWS_SECONDS`, at most `MOST_ROWS` of
 them, within the size that the agent accepts, and only while nothing else waits on the link; the others are only
-counted. A row holds no secret: no header but Host, and the path without its query.
+counted. The account has what is kept. A row holds no secret: no header but Host, and the path without its query.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from tunnel.account import Account, Holding
 from tunnel.gateway.link import Link
 from tunnel.wire import message_limits
 from tunnel.wire.publishing import MOST_ROWS, ROWS_SECONDS, RequestRow, Requests
@@ -22,13 +23,13 @@ from ..published import Publication
 class Feed:
     """The feed of one link. `in_wall_clock`: turns a moment of the loop's clock into wall-clock time."""
 
-    __slots__ = ("_bytes", "_in_wall_clock", "_left_out", "_link", "_most_bytes", "_rows", "_timer")
+    __slots__ = ("_held", "_in_wall_clock", "_left_out", "_link", "_most_bytes", "_rows", "_timer")
 
-    def __init__(self, link: Link, in_wall_clock: Callable[[float], float]) -> None:
+    def __init__(self, link: Link, in_wall_clock: Callable[[float], float], account: Account) -> None:
         self._link = link
         self._in_wall_clock = in_wall_clock
         self._rows: list[RequestRow] = []
-        self._bytes = 0  # that they have in JSON
+        self._held = Holding(account)  # what they have in JSON
         self._most_bytes = link.agent_limit_bytes - message_limits.ENVELOPE_BYTES
         self._left_out = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -40,11 +41,11 @@ class Feed:
             return
         row = self._row(publication.key, record)
         size_bytes = len(msgspec.json.encode(row)) + 1
-        if self._bytes + size_bytes > self._most_bytes:
+        if self._held.size_bytes + size_bytes > self._most_bytes:
             self._left_out += 1
         else:
             self._rows.append(row)
-            self._bytes += size_bytes
+            self._held.add(size_bytes)
         if self._timer is None:
             self._wait()
 
@@ -53,14 +54,16 @@ class Feed:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._rows, self._bytes, self._left_out = [], 0, 0
+        self._rows, self._left_out = [], 0
+        self._held.close()
 
     def _wait(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(ROWS_SECONDS, self._send)
 
     def _send(self) -> None:
         self._timer = None
-        rows, self._rows, self._bytes = self._rows, [], 0
+        rows, self._rows = self._rows, []
+        self._held.set(0)
         if self._link.is_backed_up:
             self._left_out += len(rows)
             self._wait()  # until it can say at least how many there were

@@ -1,14 +1,16 @@
 """The `publish` messages of one link: what its agent publishes from now on (tunnel/PROTOCOL.md, "Publishing").
 
 One message a second is handled, at once unless many links have one (`app/node/turns.py`). Of those that come faster
-only the newest counts, once the second is over or when the link ends. A message that cannot be read, or whose token was
-withdrawn, is answered with `error` and changes nothing; the link goes on.
+only the newest counts, once the second is over or when the link ends. What of it is kept until then is counted in the
+account. A message that cannot be read, or whose token was withdrawn, is answered with `error` and changes nothing; the
+link goes on.
 """
 
 import asyncio
 import logging
 from urllib.parse import urlsplit
 
+from tunnel.account import Holding
 from tunnel.gateway.link import Link
 from tunnel.wire import messages, publishing
 
@@ -29,21 +31,23 @@ class Publishing:
         self._link = link
         self._reached_at = reached_at(request)
         self._holder = Holder(link.cluster, link.publisher, link.token_hash, link.name, link.address)
-        self._feed = Feed(link, gateway.in_wall_clock)
+        self._feed = Feed(link, gateway.in_wall_clock, gateway.account)
         self._loop = asyncio.get_running_loop()
         self._next_at = self._loop.time()
         self._newest: messages.Envelope | None = None  # that is not worked off yet
+        self._held = Holding(gateway.account)  # its size
         self._timer: asyncio.TimerHandle | None = None
         link.on_publish = self.told
 
     def told(self, envelope: messages.Envelope) -> None:
         """A `publish` message has come."""
-        size_bytes = memoryview(envelope.payload).nbytes
+        size_bytes, request_id = memoryview(envelope.payload).nbytes, _id_of(envelope)
         if size_bytes > publishing.MOST_BYTES:
-            why = f"publish has {size_bytes} bytes; send {publishing.MOST_BYTES} at most"
-            self._refuse(why, _id_of(envelope))
+            self._refuse(f"publish has {size_bytes} bytes; send {publishing.MOST_BYTES} at most", request_id)
             return
-        self._newest = envelope
+        # A copy: the payload is a view, which keeps the whole message alive, and that may be far longer.
+        self._newest = messages.Envelope(envelope.type, request_id, envelope.payload.copy())
+        self._held.set(size_bytes)
         if self._timer is not None:
             return
         seconds = self._next_at - self._loop.time()
@@ -69,13 +73,19 @@ class Publishing:
 
     def _due(self) -> None:
         newest, self._newest = self._newest, None
-        if newest is not None:
+        self._held.set(0)
+        if newest is None:
+            return
+        try:
             self._work_off(newest)
+        except Exception:  # a bug: it ends only this link, whoever's turn it was
+            logger.exception("%s: publish failed", self._link.name)
+            self._link.close(1011, "internal error")
 
     def _work_off(self, envelope: messages.Envelope) -> None:
         self._next_at = self._loop.time() + publishing.LEAST_SECONDS
         gateway, link = self._gateway, self._link
-        request_id = _id_of(envelope)
+        request_id = envelope.request_id
         grant = gateway.settings.grants.get(link.token_hash)
         if grant is None or grant.revoked or link.cluster not in grant.clusters:
             self._refuse("the token of this agent is no longer accepted for its cluster", request_id)

@@ -3,9 +3,9 @@
 from urllib.parse import quote, unquote_to_bytes
 
 from ..public.reading import read_request
+from ..rules.hosts import HOST_CHARACTERS, HOST_FIELD_BYTES, normalise_host
 from ..rules.proxies import Proxies
 from ..rules.request import Request
-from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, normalise_host
 from .types import Scope
 
 

@@ -32,8 +32,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from ..learned import Claim, ClaimError, Fault, Learned
-from ..learned.claims import covers
 from ..learned.lifetimes import LIFETIME_SECONDS
+from ..rules.hosts import covers
 from .bucket import AwayError, Bucket, BucketError, ConflictError, Entry, UncertainError
 from .host_routes import HostRoutes
 from .keys import NotAKeyError, host_key, host_of

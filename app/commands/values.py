@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import click
 
 from ..settings import ConfigurationError
-from ..settings.hosts import control_host
+from ..settings.hosts import name_or_address
 
 _MOST_ROWS = 100_000
 _ADDRESS = re.compile(r"[^\x00-\x20\x7f-\uffff?#@\\]+")
@@ -62,7 +62,7 @@ def _gateway_url(text: str) -> str:
     try:
         url = urlsplit(text)
         is_address = url.scheme in ("http", "https") and url.port != 0
-        control_host(url.hostname or "", ())
+        name_or_address(url.hostname or "", ())
     except (ValueError, ConfigurationError):
         is_address = False
     if not is_address or not _ADDRESS.fullmatch(text):

@@ -24,9 +24,12 @@ def main() -> int:
     try:
         import asyncio  # noqa: PLC0415  (Ctrl-C may come while these are loaded)
 
-        from .console import Console  # noqa: PLC0415
-        from .running import Running  # noqa: PLC0415
+        from tunnel import standard_streams  # noqa: PLC0415 (likewise)
 
+        from .console import Console  # noqa: PLC0415 (likewise)
+        from .running import Running  # noqa: PLC0415 (likewise)
+
+        standard_streams.open_closed()
         console = Console()
         try:
             return asyncio.run(Running(console).run())

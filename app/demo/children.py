@@ -13,6 +13,7 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -36,13 +37,28 @@ _UNREAD_BYTES = 64 * 1024
 _GUARD = Path(__file__).with_name("guard.py")
 
 
+@dataclass(slots=True, frozen=True)
+class Needs:
+    """What a process gets beside its command."""
+
+    cwd: Path | None = None
+    descriptors: Sequence[int] = ()
+    """Those it inherits."""
+    reads: bool = False
+    """It is told lines."""
+    end_signal: signal.Signals = signal.SIGTERM
+    """What ends it in order."""
+
+
+NOTHING = Needs()
+
+
 class Child(asyncio.SubprocessProtocol):
     """One running process, and the last lines of its output."""
 
-    def __init__(self, name: str, on_line: Callable[[str], None], end_signal: signal.Signals = signal.SIGTERM) -> None:
+    def __init__(self, name: str, on_line: Callable[[str], None], needs: Needs) -> None:
         self.name = name
-        self.end_signal = end_signal
-        """What ends it in order."""
+        self.needs = needs
         self.lines: deque[str] = deque(maxlen=_LINES_KEPT)
         """What it printed last."""
         self.status: int | None = None
@@ -144,56 +160,19 @@ class Children:
     async def open(self, folder: Path) -> Child:
         """Start the guard and return it. It removes the folder if we are killed. Raises OSError."""
         command = [sys.executable, "-I", "-S", str(_GUARD), str(folder)]
-        self._guard = await self._start(Child("guard", _ignore), command, group=0, reads=True)
+        self._guard = await _started(Child("guard", _ignore, Needs(reads=True)), command, group=0)
         return self._guard
 
     async def start(
-        self,
-        name: str,
-        command: Sequence[str],
-        on_line: Callable[[str], None],
-        *,
-        cwd: Path | None = None,
-        descriptors: Sequence[int] = (),
-        reads: bool = False,
-        end_signal: signal.Signals = signal.SIGTERM,
+        self, name: str, command: Sequence[str], on_line: Callable[[str], None], needs: Needs = NOTHING
     ) -> Child:
-        """Start a process. `descriptors`: those it inherits; `reads`: it is told lines. Raises OSError."""
+        """Start a process. Raises OSError."""
         assert self._guard is not None  # noqa: S101  (the contract of the class)
         if self._is_ending:
             raise OSError(f"{name} is not started: all processes are being ended")
-        child = await self._start(
-            Child(name, on_line, end_signal),
-            command,
-            group=self._guard.pid,
-            cwd=cwd,
-            descriptors=descriptors,
-            reads=reads,
-        )
+        child = await _started(Child(name, on_line, needs), command, group=self._guard.pid)
         self._all = [each for each in self._all if not each.is_over]
         self._all.append(child)
-        return child
-
-    async def _start(
-        self,
-        child: Child,
-        command: Sequence[str],
-        *,
-        group: int,
-        cwd: Path | None = None,
-        descriptors: Sequence[int] = (),
-        reads: bool = False,
-    ) -> Child:
-        await asyncio.get_running_loop().subprocess_exec(
-            lambda: child,
-            *command,
-            stdin=asyncio.subprocess.PIPE if reads else asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            cwd=cwd,
-            pass_fds=descriptors,
-            process_group=group,
-        )
         return child
 
     @property
@@ -211,7 +190,7 @@ class Children:
         if self._guard is not None and self._guard.status is not None:
             self._kill()  # while one of them still has the number of the group
         for child in self._all:
-            child.signal(child.end_signal)
+            child.signal(child.needs.end_signal)
         await _until_ended(self._all, TERM_SECONDS, self._hurry)
         killed = [child for child in self._all if child.status is None]
         self._kill()
@@ -229,6 +208,22 @@ class Children:
         if guard is not None and any(child.status is None for child in (*self._all, guard)):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(guard.pid, signal.SIGKILL)
+
+
+async def _started(child: Child, command: Sequence[str], *, group: int) -> Child:
+    """In this process group; 0: in one of its own."""
+    needs = child.needs
+    await asyncio.get_running_loop().subprocess_exec(
+        lambda: child,
+        *command,
+        stdin=asyncio.subprocess.PIPE if needs.reads else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        cwd=needs.cwd,
+        pass_fds=needs.descriptors,
+        process_group=group,
+    )
+    return child
 
 
 async def _until_ended(children: Sequence[Child], seconds: float, hurry: asyncio.Event) -> None:

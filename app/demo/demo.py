@@ -16,7 +16,7 @@ import msgspec
 
 from . import ports, publish
 from .board import Board, Snapshot, State
-from .children import Children
+from .children import Children, Needs
 from .console import Console
 from .kuma.part import HOST as KUMA_HOST
 from .kuma.part import KumaPart
@@ -123,7 +123,7 @@ class Demo:
     def _application(self, name: str, listening: socket.socket, *, reads: bool = False) -> Program:
         """A module beside this one, which serves on this socket."""
         command = [sys.executable, "-m", f"{_HERE}.{name}", str(listening.fileno())]
-        return Program(name, lambda: command, self._scene, descriptors=(listening.fileno(),), reads=reads)
+        return Program(name, lambda: command, self._scene, Needs(descriptors=(listening.fileno(),), reads=reads))
 
     def _publishing(self, published: dict[str, int]) -> list[str]:
         return publish.command(self._port, self._token_file, published)

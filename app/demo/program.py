@@ -5,13 +5,11 @@ given up, and all that needs it is no longer announced.
 """
 
 import asyncio
-import signal
 from collections import deque
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from .board import State
-from .children import Child, ended
+from .children import NOTHING, Child, Needs, ended
 from .scene import Scene
 
 MOST_ENDS = 3
@@ -28,14 +26,11 @@ class Program:
         name: str,
         command: Callable[[], Sequence[str]],
         scene: Scene,
+        needs: Needs = NOTHING,
         *,
-        cwd: Path | None = None,
-        descriptors: Sequence[int] = (),
         is_shown: bool = True,
-        reads: bool = False,
-        end_signal: signal.Signals = signal.SIGTERM,
     ) -> None:
-        """`command` is asked before each start. `is_shown`: its output; `reads`: it is told lines."""
+        """`command` is asked before each start. `is_shown`: its output."""
         self.name = name
         self.child: Child | None = None
         """While it runs."""
@@ -44,11 +39,8 @@ class Program:
         self.is_given_up = False
         self._command = command
         self._scene = scene
-        self._cwd = cwd
-        self._descriptors = descriptors
+        self._needs = needs
         self._is_shown = is_shown
-        self._reads = reads
-        self._end_signal = end_signal
         self._ends: deque[float] = deque(maxlen=MOST_ENDS)
 
     async def keep(self) -> None:
@@ -71,15 +63,7 @@ class Program:
     async def _run(self) -> str:
         """Run it once; why it is down."""
         try:
-            self.child = await self._scene.children.start(
-                self.name,
-                self._command(),
-                self._show,
-                cwd=self._cwd,
-                descriptors=self._descriptors,
-                reads=self._reads,
-                end_signal=self._end_signal,
-            )
+            self.child = await self._scene.children.start(self.name, self._command(), self._show, self._needs)
         except OSError as error:
             return f"cannot be started ({error.strerror or error})"
         self.starts += 1

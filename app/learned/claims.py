@@ -5,17 +5,18 @@ is neither an IP address in any spelling nor a control host. Its prefix can be r
 complete. `routes.py` decides whether another cluster holds the host.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
 from tunnel.port import Target
 
+from ..rules.hosts import covers
 from ..rules.paths import PREFIX_CHARACTERS
+from ..rules.shown import shown
 from ..settings import Grant
 from ..settings.errors import WrongKeyError
 from ..settings.hosts import host_pattern, is_address
-from ..settings.reading import shown
 from ..settings.targets import wrong_prefix, wrong_target
 from .bodies import Named
 
@@ -111,15 +112,6 @@ def is_sound(claim: Claim) -> bool:
         return bool(target.cluster) and checked(anything, (), target.cluster, named) == claim
     except ClaimError:
         return False
-
-
-def covers(patterns: Iterable[str], host: str) -> bool:
-    """Whether one of the patterns covers this host. A wildcard covers itself and narrower wildcards.
-
-    >>> covers(["*.c1.example.com"], "a.b.c1.example.com"), covers(["*.c1.example.com"], "c1.example.com")
-    (True, False)
-    """
-    return any(host == pattern or (pattern.startswith("*.") and host.endswith(pattern[1:])) for pattern in patterns)
 
 
 def _checked_port(port: int | str | None) -> int:

@@ -4,13 +4,13 @@ Agents repeat their calls, so each route is logged once for a reason. It is forg
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from ..rules.routes import normalise_host
+from ..rules.hosts import normalise_host
+from .latest import Latest
 
 logger = logging.getLogger("gateway.routes")
 
@@ -41,7 +41,7 @@ class Refusals:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._refused: OrderedDict[tuple[str, str, str], Refusal] = OrderedDict()
+        self._refused: Latest[tuple[str, str, str], Refusal] = Latest(MOST_REFUSALS)
 
     def refuse(
         self, cluster: str, host: str, path: str, fault: StrEnum, text: str, who: str, *,
@@ -52,13 +52,10 @@ class Refusals:
         `agent`: the one that wanted it, where each has routes of its own. `quiet`: do not log it.
         """
         key, name = _key(cluster, agent, host, path), (host + path)[:_NAME_CHARACTERS]
-        known = self._refused.get(key)
-        self._refused[key] = refusal = Refusal(cluster, name, fault, text, self._clock(), agent)
-        self._refused.move_to_end(key)
+        known, refusal = self._refused.of(key), Refusal(cluster, name, fault, text, self._clock(), agent)
+        self._refused.put(key, refusal)
         if known is not None and known.fault == fault:
             return None
-        while len(self._refused) > MOST_REFUSALS:
-            self._refused.popitem(last=False)
         if not quiet:
             logger.warning("route %.300s of %s rejected: %s", ascii(name), who, text)
         return refusal
@@ -66,10 +63,10 @@ class Refusals:
     def forget(self, cluster: str, host: str, path: str, *, agent: str = "") -> None:
         """The route was granted; idempotent."""
         if self._refused:
-            self._refused.pop(_key(cluster, agent, host, path), None)
+            self._refused.forget(_key(cluster, agent, host, path))
 
     def __iter__(self) -> Iterator[Refusal]:
-        return iter(list(self._refused.values()))
+        return iter(self._refused)
 
     def __len__(self) -> int:
         return len(self._refused)

@@ -14,14 +14,15 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from ..rules.hosts import above, covers
 from ..rules.routes import Route
 from ..settings import Settings
 from .changes import Changes
-from .claims import Claim, ClaimError, Fault, covers, is_sound
-from .expired import ExpiredRoutes
+from .claims import Claim, ClaimError, Fault, is_sound
+from .latest import Latest
 from .lifetimes import LIFETIME_SECONDS, Lifetimes
 from .refusals import Refusal, Refusals
-from .served import Host, Served, above
+from .served import Host, Served
 from .state_file import Change, Drop, Learned
 from .store import Store
 
@@ -34,6 +35,8 @@ ROUTES_IN_ALL = 20_000
 """About 1 KiB each. Room for two full clusters, so that one alone cannot lock out the others."""
 PATHS_PER_HOST = 100
 """Each request to the host goes through them one by one."""
+MOST_EXPIRED = 1_000
+"""Routes that are remembered when they have expired. Each costs 0.5 KiB."""
 _LINES_PER_TURN = 50
 _HOSTS_PER_LOOK = 500
 _CLAIMS_PER_TURN = 1_000
@@ -51,14 +54,18 @@ class LearnedRoutes:
         self._hosts: dict[str, Host] = {}
         self._per_cluster: Counter[str] = Counter()
         self._count = 0  # kept, because every new route asks for it
-        self._served = Served(self._hosts)
+        self._served = Served(self._hosts, self._tell_served)
+        self.on_served: Callable[[str], object] | None = None
+        """Told of each host and wildcard that is served, as it was or otherwise."""
         self.refusals = Refusals(clock)
         """The routes that were refused and not learned since."""
         self.on_refused: Callable[[Refusal, str], object] | None = None
         """Told of each refusal that is logged, and whose claim it was."""
         self.published_for: Callable[[str], str | None] = _nobody
         """The cluster of the agent that has published a host; None: nobody has."""
-        self.expired = ExpiredRoutes()
+        self.expired: Latest[tuple[str, str], Learned] = Latest(MOST_EXPIRED)
+        """The routes that nobody renewed in time, by host and path: why one is gone that was there yesterday. Those of
+        before a restart are forgotten, but for what the file still has."""
         self._next_look = 0.0
         self._to_look_at: list[str] = []  # hosts, by the look for expired routes that is on its way
         self._lifetimes = Lifetimes(self._hosts, clock=clock, on_moved=self._rewrite)
@@ -269,7 +276,7 @@ class LearnedRoutes:
             if host is not None:
                 gone = [path for path, learned in host.paths.items() if learned.expires_at <= now]
                 for path in gone:
-                    self.expired.put(host.paths[path])
+                    self.expired.put((name, path), host.paths[path])
                 self._drop(name, gone, changes, "expired")
         self._served.refresh(changes.hosts)
         for level, text, values in changes.lines:
@@ -298,7 +305,7 @@ class LearnedRoutes:
         old = host.paths.get(claim.path)
         host.paths[claim.path] = learned
         changes.stored.append(learned)
-        self.expired.forget(claim.host, claim.path)
+        self.expired.forget((claim.host, claim.path))
         if old is None:
             self._per_cluster[cluster] += 1
             self._count += 1
@@ -338,6 +345,10 @@ class LearnedRoutes:
             del self._hosts[name]
 
     # --- index, store and log
+
+    def _tell_served(self, name: str) -> None:
+        if self.on_served is not None:
+            self.on_served(name)
 
     def _everything(self) -> list[Learned]:
         return [learned for host in self._hosts.values() for learned in host.paths.values()]
@@ -385,7 +396,7 @@ class LearnedRoutes:
                 self._owed.append(Drop(claim.host, claim.path))
             elif learned.expires_at <= now:
                 logger.info("route %s%s of cluster %s removed: expired", claim.host, claim.path, host.cluster)
-                self.expired.put(learned)
+                self.expired.put((claim.host, claim.path), learned)
                 self._owed.append(Drop(claim.host, claim.path))
             else:
                 self._hosts[claim.host] = host

@@ -1,12 +1,12 @@
 """Which learned routes are served, and with which policy: those of hosts that a token covers."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ..rules.hosts import HOST_CHARACTERS, above, covers
 from ..rules.policy import DEFAULT_POLICY
-from ..rules.routes import HOST_CHARACTERS, HostIndex, Route
+from ..rules.routes import HostIndex, Route
 from ..settings import Settings
-from .claims import covers
 from .stale import Stale
 from .state_file import Learned
 
@@ -20,10 +20,14 @@ class Host:
 
 
 class Served:
-    """The index of all learned routes that are served. `hosts`: all that are known, served or not; it changes."""
+    """The index of all learned routes that are served.
 
-    def __init__(self, hosts: Mapping[str, Host]) -> None:
+    `hosts`: all that are known, served or not; it changes. `on_served`: told of each that is served after a look at it.
+    """
+
+    def __init__(self, hosts: Mapping[str, Host], on_served: Callable[[str], object]) -> None:
         self._hosts = hosts
+        self._on_served = on_served
         self._index = HostIndex()
         self._policy = DEFAULT_POLICY
         self._patterns: dict[str, list[str]] = {}
@@ -51,6 +55,7 @@ class Served:
                     name,
                     [Route(name, path.encode(), one.claim.target, self._policy) for path, one in host.paths.items()],
                 )
+                self._on_served(name)
 
     def apply(self, settings: Settings) -> None:
         """Use other settings from now on: the policy, and what tokens cover."""
@@ -68,15 +73,3 @@ class Served:
             self.refresh((name,))
         host = self._hosts.get(name)
         return host is None or self.covers(name, host.cluster)
-
-
-def above(host: str) -> Iterator[str]:
-    """The host itself, and every wildcard above it.
-
-    >>> list(above("a.b.test"))
-    ['a.b.test', '*.b.test', '*.test']
-    """
-    yield host
-    rest = host.removeprefix("*.")
-    while rest := rest.partition(".")[2]:
-        yield "*." + rest

@@ -151,7 +151,8 @@ class Gateway:
         self.learned.on_refused = self._route_refused
         self.published = Publications(self.settings, self.learned, Reports(self.events), clock=time.monotonic)
         self.learned.published_for = self._published_for
-        self.to_come = HostsToCome(self.registry, self.published, routes_of=self.routes_of)
+        self.to_come = HostsToCome(self.settings, self.registry, routes_of=self.routes_of)
+        self.learned.on_served = self.published.on_served = self.to_come.came
         self._notices = Notices(self.metrics, self.events)
 
     def apply(self, settings: Settings) -> None:
@@ -162,6 +163,7 @@ class Gateway:
         self.proxied.max_message_bytes = settings.longest_message_bytes
         self.learned.apply(settings)
         self.published.apply(settings)
+        self.to_come.apply(settings)
 
     def routes_of(self, host: str) -> list[Route] | None:
         """The routes in force for a normalised host, longest prefix first. None when the host is not routed.
@@ -282,13 +284,13 @@ class Gateway:
         return not self.draining and self.to_come.may_come(host)
 
     async def wait_for_routes(self, host: str, request: Request) -> list[Route] | None:
-        """The routes of a host that is to come, once it is published. None: it is not, within the grace.
+        """The routes of a host that is to come, once somebody has it. None: nobody has it within the grace.
 
         Raises TooManyWaitingError.
         """
         head = self._head_of(request)
         try:
-            return await self.to_come.routes_of(host, head.size_bytes)
+            return await self.to_come.routes_of(host, head.size_bytes, request.client)
         finally:
             head.close()
 

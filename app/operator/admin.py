@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from ..node.gateway import Gateway
 from ..rules import problems
-from ..rules.routes import normalise_host
+from ..rules.hosts import normalise_host
 from .api.endpoint import routes_of
 from .api.errors import ApiError
 from .api.resources import Node, node_of

@@ -6,7 +6,8 @@ have not changed for a second, so that a file is not read while it is being writ
 are done in a thread; the event loop only puts the result in force.
 
 A setting that cannot change in a running process keeps its value, and a warning names it. Links of a revoked token are
-closed with 1008. Links of a token that is only missing stay until they end; then their agent is refused.
+closed with 1008. Links of a token that is only missing stay until they end; then their agent is refused. If they carry
+nothing but published ports, they are closed too: no token covers these any more, and the agent may have a new one.
 """
 
 import asyncio
@@ -39,6 +40,7 @@ _ERRORS_SHOWN = 10
 _ERRORS_LOGGED = 100
 
 REVOKED = (1008, "token revoked")
+WITHDRAWN = (1008, "token withdrawn")
 _UNCHANGED = "configuration not changed: "
 _NO_FILE = "this gateway was started without a configuration file, so there is nothing to read again"
 
@@ -240,7 +242,7 @@ class Reloader:
         return text
 
     def apply(self, new: Settings) -> str:
-        """Replace the gateway's settings, and close the links of revoked tokens. Returns what happened."""
+        """Replace the gateway's settings, and close the links that may not go on. Returns what happened."""
         return self._put_in_force(_Change(self._gateway.settings, new))
 
     def _put_in_force(self, change: "_Change") -> str:
@@ -261,19 +263,22 @@ class Reloader:
             self._gateway.events.emit(EventKind.CONFIGURATION_RELOADED, text)
         self._gateway.metrics.reloads.took(time.time(), changed=not change.is_none)
         logger.info("%s", text)
-        self._end_revoked()
+        self._end_links()
         return text
 
-    def _end_revoked(self) -> None:
+    def _end_links(self) -> None:
         grants = self._gateway.settings.grants
         forgotten = 0
         for link in self._gateway.registry.links():
             grant = grants.get(link.token_hash)
-            if grant is None:
-                forgotten += 1
-            elif grant.revoked:
+            if grant is not None and grant.revoked:
                 logger.warning("%s: agent %s of cluster %s: token revoked", link.name, link.agent_id, link.cluster)
                 link.close(*REVOKED)
+            elif link.publisher and (grant is None or link.cluster not in grant.clusters):
+                logger.warning("%s: agent %s of cluster %s: token withdrawn", link.name, link.agent_id, link.cluster)
+                link.close(*WITHDRAWN)
+            elif grant is None:
+                forgotten += 1
         if forgotten:
             logger.warning(
                 "%d links stay open, but their tokens are not in the configuration any more; to close such links, keep "

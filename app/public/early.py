@@ -63,6 +63,14 @@ class _Early(Record, ABC, Generic[Call]):
         self._gateway.began(self)
         self._waiting = asyncio.get_running_loop().create_task(self._wait())
 
+    def broke(self) -> None:
+        """A fault of ours, or of the server's, ended the call; idempotent."""
+        if self._call is not None:
+            self._call.broke()
+        elif self.ended_at is None:
+            self.status, self.outcome = 500, problems.INTERNAL.code
+            self._end()
+
     # --- the gateway's side
 
     @property
@@ -116,7 +124,10 @@ class _Early(Record, ABC, Generic[Call]):
             self._fail(error)
         except Exception:  # a bug: it ends only this call
             logger.exception("a call failed that had to wait for its host to be published")
-            self._break()
+            if self._call is None:
+                self._refuse(problems.INTERNAL)
+            else:
+                self._break()
 
     def _fail(self, error: TunnelError) -> None:
         self._refuse(problems.refusal_of(error, sent=False), problems.detail_of(error))
@@ -127,7 +138,7 @@ class _Early(Record, ABC, Generic[Call]):
 
     @abstractmethod
     def _break(self) -> None:
-        """A fault of ours ends it, and its client is told."""
+        """A fault of ours ends the call that has taken over, and its client is told."""
 
     def _begin_as(self, call: Call) -> None:
         """Another call takes over, and began when this one did."""
@@ -150,11 +161,6 @@ class _Early(Record, ABC, Generic[Call]):
     def _end_left(self) -> None:
         if self.ended_at is None:
             self.outcome, self.closed_by = "client_left", "client"
-            self._end()
-
-    def _end_broken(self) -> None:
-        if self.ended_at is None:
-            self.status, self.outcome = 500, problems.INTERNAL.code
             self._end()
 
     def _stop_waiting(self) -> None:
@@ -227,13 +233,6 @@ class EarlyRequest(_Early[HttpListener]):
         else:
             self._end_left()
 
-    def broke(self) -> None:
-        """A fault of ours, or of the server's, ended the call; idempotent."""
-        if self._call is not None:
-            self._call.broke()
-        else:
-            self._end_broken()
-
     def _begin_as(self, call: HttpListener) -> None:
         self.limits_client = call.limits_client
         super()._begin_as(call)
@@ -281,13 +280,6 @@ class EarlyHandshake(_Early[HandshakeListener]):
             self._call.left()
         else:
             self._end_left()
-
-    def broke(self) -> None:
-        """A fault of ours, or of the server's, ended the call; idempotent."""
-        if self._call is not None:
-            self._call.broke()
-        else:
-            self._end_broken()
 
     def abandoned(self) -> None:
         """The server serves it no longer; idempotent."""

@@ -12,14 +12,15 @@ from tunnel.port import Headers, RequestHead, ResponseHead
 
 from ..observed.request_id import with_request_id
 from ..rules.fields import VALUES
+from ..rules.hosts import is_host
 from ..rules.policy import NO_CHANGES, HeaderChanges, Policy
 from ..rules.request import Request
-from ..rules.routes import is_host
 from ..rules.shape import DROPPED, REQUEST_ID, is_claim, is_lookalike
 from .dates import date_now, dated, has_date
 from .forwarded import forwarding
 from .rewriting import fields_for_client, request_for_service
 
+MISPLACED_STAR = "the target * is for OPTIONS"
 _METHODS = {name: name.encode("ascii") for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")}
 _PROTECTED = frozenset((b"host", b"content-length"))  # kept even if `Connection` names them
 
@@ -50,6 +51,24 @@ def checked_host(request: Request) -> str:
     if not is_host(request.host):
         raise BadRequestError("Host is not a host name")
     return request.host.decode("latin-1")
+
+
+def fault_of(request: Request) -> str:
+    """What is wrong with a request, whatever route it may have. Empty: nothing."""
+    try:
+        checked_host(request)
+        if not request.is_websocket:
+            request_head(request, NO_CHANGES)
+    except BadRequestError as error:
+        return str(error)
+    if is_misplaced_star(request):
+        return MISPLACED_STAR
+    return target_fault(request.target)
+
+
+def is_misplaced_star(request: Request) -> bool:
+    """Whether it asks for the host as a whole by another method (RFC 9112 section 3.2.4)."""
+    return request.path == b"*" and request.method != "OPTIONS"
 
 
 def request_head(request: Request, changes: HeaderChanges) -> RequestHead:

@@ -11,8 +11,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
+from ..rules.hosts import is_host
 from ..rules.proxies import Networks
-from ..rules.routes import is_host
 
 HOPS: Final = 32
 """Of trusted proxies in a row. Nobody has more; what is left of them is not read."""

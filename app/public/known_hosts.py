@@ -3,7 +3,8 @@
 from typing import Final
 
 from ..node.gateway import Gateway
-from ..rules.routes import Route, is_host, normalise_host
+from ..rules.hosts import is_host, normalise_host
+from ..rules.routes import Route
 
 _KEPT: Final = 1_024
 

@@ -1,19 +1,27 @@
 """What comes for a routed host: its route is found, and it is carried there, or refused.
 
 Paths of a routed host belong to the routed service, all of them. What comes for a host that nobody has is refused, or
-waits where the host may be published within seconds.
+waits where the host may be published within seconds. A bad request never waits.
 """
 
 from functools import partial
 
 from ..node.gateway import Gateway
 from ..rules import problems
+from ..rules.hosts import normalise_host
 from ..rules.problems import Problem
 from ..rules.request import Request
-from ..rules.routes import Route, UnsafePathError, match, normalise_host
+from ..rules.routes import Route, UnsafePathError, match
 from .client_port import Handshake, HandshakeListener, HttpClient, HttpListener
 from .early import EarlyHandshake, EarlyRequest
-from .header_rules import BadRequestError, checked_host, is_websocket_upgrade
+from .header_rules import (
+    MISPLACED_STAR,
+    BadRequestError,
+    checked_host,
+    fault_of,
+    is_misplaced_star,
+    is_websocket_upgrade,
+)
 from .http_call import HttpCall
 from .refusals import RefusedHandshake, RefusedRequest
 from .rewriting import https_url
@@ -57,7 +65,7 @@ def routed_call(gateway: Gateway, route: Route, request: Request, client: HttpCl
 
 
 def handshake_call(
-    gateway: Gateway, request: Request, client: Handshake, *, routes: list[Route] | None = None, refused: str = ""
+    gateway: Gateway, request: Request, client: Handshake, routes: list[Route] | None = None, refused: str = ""
 ) -> HandshakeListener:
     """The call of a WebSocket. `routes`, `refused`: as in `request_call`."""
     try:
@@ -76,6 +84,8 @@ def unrouted_call(gateway: Gateway, request: Request, client: HttpClient) -> Htt
     host = normalise_host(request.host.decode("latin-1"))
     if not gateway.is_to_come(host):
         return RefusedRequest(gateway, request, client, problems.NO_ROUTE)
+    if fault := fault_of(request):
+        return RefusedRequest(gateway, request, client, problems.BAD_REQUEST, fault)
     gateway.open()
     return EarlyRequest(gateway, host, request, client, partial(request_call, gateway, request, client))
 
@@ -85,15 +95,10 @@ def unrouted_handshake(gateway: Gateway, request: Request, client: Handshake) ->
     host = normalise_host(request.host.decode("latin-1"))
     if not gateway.is_to_come(host):
         return RefusedHandshake(gateway, request, client, problems.NO_ROUTE)
+    if fault := fault_of(request):
+        return RefusedHandshake(gateway, request, client, problems.BAD_REQUEST, fault)
     gateway.open()
-    carry = partial(_published_handshake, gateway, request, client)
-    return EarlyHandshake(gateway, host, request, client, carry)
-
-
-def _published_handshake(
-    gateway: Gateway, request: Request, client: Handshake, routes: list[Route]
-) -> HandshakeListener:
-    return handshake_call(gateway, request, client, routes=routes)
+    return EarlyHandshake(gateway, host, request, client, partial(handshake_call, gateway, request, client))
 
 
 def _location(gateway: Gateway, request: Request, problem: Problem) -> bytes:
@@ -123,6 +128,6 @@ def _route_of(gateway: Gateway, request: Request, routes: list[Route] | None, re
         raise _NoRouteError(problems.BAD_REQUEST, str(error)) from None
     if route is None:
         raise _NoRouteError(problems.NO_ROUTE)
-    if request.path == b"*" and request.method != "OPTIONS":  # RFC 9112 section 3.2.4
-        raise _NoRouteError(problems.BAD_REQUEST, "the target * is for OPTIONS")
+    if is_misplaced_star(request):
+        raise _NoRouteError(problems.BAD_REQUEST, MISPLACED_STAR)
     return route

@@ -29,7 +29,7 @@ from .carrying import carry
 from .client_port import Handshake
 from .conversation import Conversation
 from .extensions import agreed_in, offered_by, offering, reserved_bits
-from .header_rules import BadRequestError, accept_headers, refusal_fields, upgrade_head
+from .header_rules import accept_headers, refusal_fields, upgrade_head
 from .opening_call import BY_OPERATOR, OpeningCall
 from .refusals import page
 from .room import WHY, error_of
@@ -99,12 +99,7 @@ class WebSocketCall(OpeningCall):
         offered = self._request.subprotocols
         protocols = ", ".join(offered).encode("latin-1") if offered else None
         handshake = websocket.handshake_headers(self._key, protocols)
-        try:
-            head = upgrade_head(self._request, self._route.policy, handshake)
-        except BadRequestError as error:
-            self._refuse(problems.BAD_REQUEST, str(error))
-            return
-        self._choose(head, self)
+        self._choose(upgrade_head(self._request, self._route.policy, handshake), self)
 
     def accepted(self) -> None:
         """The client was sent the 101, and its end can be opened."""

@@ -11,12 +11,12 @@ from tunnel.port import Target
 from tunnel.wire.publishing import Code, WantedRoute
 
 from ..learned import ClaimError, Fault, claims
+from ..rules.hosts import normalise_host
 from ..rules.rewrite import Rewrite
-from ..rules.routes import normalise_host
+from ..rules.shown import shown
 from ..settings import Grant
 from ..settings.errors import WrongKeyError
-from ..settings.hosts import host_pattern, is_address
-from ..settings.reading import shown
+from ..settings.hosts import is_address, name_or_address
 from ..settings.targets import wrong_target
 
 _CODES = {Fault.INVALID: Code.INVALID, Fault.NOT_ALLOWED: Code.NOT_ALLOWED}
@@ -89,12 +89,9 @@ def _server_name(name: str) -> str:
     if is_address(bare):
         return str(ipaddress.ip_address(bare))
     try:
-        host = host_pattern(name, ())
-    except WrongKeyError:
-        host = "*"
-    if "*" in host:
-        raise _invalid(f"server_name: {shown(name)} is not valid; write a host name or an IP address")
-    return host
+        return name_or_address(name, ("server_name",))
+    except WrongKeyError as error:
+        raise _invalid(str(error)) from None
 
 
 def _invalid(text: str) -> NotPublishedError:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from tunnel.wire.publishing import Code, Publish, WantedRoute
 
-from ..rules.routes import HOST_CHARACTERS
+from ..rules.hosts import HOST_CHARACTERS
 from ..settings import Grant, Settings
 from .claims import NotPublishedError, publishable_host, publishable_path, rewrite_of, target_of
 from .names import LABEL_CHARACTERS, first_wildcard, names_below

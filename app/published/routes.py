@@ -9,7 +9,6 @@ others. Nothing is stored: an agent that comes back publishes again.
 Control hosts and hosts of the file come before published routes, which come before learned ones (`Gateway.routes_of`).
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,17 +18,17 @@ from urllib.parse import urlsplit
 from tunnel.wire import publishing
 
 from ..learned import LearnedRoutes
-from ..learned.claims import covers
-from ..learned.served import above
+from ..learned.latest import Latest
 from ..learned.stale import Stale
+from ..rules.hosts import HOST_FIELD_BYTES, above, covers
 from ..rules.paths import PREFIX_CHARACTERS
-from ..rules.routes import HOST_FIELD_BYTES, Route
+from ..rules.routes import Route
 from ..settings import Grant, Settings
 from .claims import NotPublishedError
 from .offer import Offer
 from .publication import HeldRoutes, Holder, Hosts, Publication, Watch
 from .reports import Reports
-from .unpublished import Unpublished, UnpublishedHosts
+from .unpublished import MOST_HOSTS, Unpublished
 
 LINGER_SECONDS: Final = 60.0
 """How long routes outlive their link. An agent that lost it dials again within seconds."""
@@ -49,7 +48,6 @@ class Publications:
     ) -> None:
         """`clock`: monotonic seconds."""
         self._settings = settings
-        self._patterns: frozenset[str] | None = None  # hosts that some token covers, once somebody has asked
         self._learned = learned
         self._reports = reports
         self._clock = clock
@@ -62,8 +60,10 @@ class Publications:
         """Of all routes. Every request for a host that is not in the file asks whether there are any."""
         self._served: dict[str, list[Route]] = {}
         self._stale = Stale("published", self._look_at)
-        self._waiters: dict[str, list[asyncio.Future[None]]] = {}
-        self.unpublished = UnpublishedHosts()
+        self.on_served: Callable[[str], object] | None = None
+        """Told of each host that is served, as it was or otherwise."""
+        self.unpublished: Latest[str, Unpublished] = Latest(MOST_HOSTS)
+        """What became of hosts that nobody publishes any more."""
         self.refusals = reports.refusals
         """The routes that were refused and not published since."""
         self.refused = reports.refused
@@ -76,22 +76,6 @@ class Publications:
         if host in self._stale:
             self._refresh(host)
         return self._served.get(host)
-
-    def could_come(self, host: str) -> bool:
-        """Whether an agent might publish this host, which nobody routes: a token covers it."""
-        if host in self._settings.control_hosts:
-            return False
-        if self._patterns is None:
-            grants = self._settings.grants.values()
-            self._patterns = frozenset(pattern for grant in grants if not grant.revoked for pattern in grant.hosts)
-        return any(name in self._patterns for name in above(host))
-
-    def wait_for(self, host: str) -> "asyncio.Future[None]":
-        """Done when the host is published. Whoever stops waiting cancels it."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiters.setdefault(host, []).append(waiter)
-        waiter.add_done_callback(lambda done: self._forget_waiter(host, done))
-        return waiter
 
     # --- for the operator
 
@@ -190,7 +174,6 @@ class Publications:
     def apply(self, settings: Settings) -> None:
         """Use other settings from now on: the policy, and what tokens cover. Cheap: hosts are looked at again later."""
         self._settings = settings
-        self._patterns = None
         self._stale.mark(self._hosts)
 
     def tick(self, now: float) -> None:
@@ -297,9 +280,8 @@ class Publications:
             return
         paths = sorted(holding.hosts[host].values(), key=lambda one: len(one.path), reverse=True)
         self._served[host] = [self._route(one) for one in paths]
-        for waiter in self._waiters.pop(host, ()):
-            if not waiter.done():
-                waiter.set_result(None)
+        if self.on_served is not None:
+            self.on_served(host)
 
     def _route(self, one: Publication) -> Route:
         policy = self._settings.policy
@@ -312,13 +294,6 @@ class Publications:
             self._refresh(host)
         holding = self._hosts.get(host)
         return holding is None or self._covers(holding, host)
-
-    def _forget_waiter(self, host: str, waiter: "asyncio.Future[None]") -> None:
-        waiters = self._waiters.get(host)
-        if waiters is not None and waiter in waiters:
-            waiters.remove(waiter)
-            if not waiters:
-                del self._waiters[host]
 
 
 def _add(counter: Counter[_Key], key: _Key, number: int) -> None:

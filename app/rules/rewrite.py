@@ -13,14 +13,15 @@ from typing import Final, Self
 
 from . import problems
 from .addresses import path_moved
+from .hosts import HOST_FIELD_BYTES, NAME
 from .paths import PREFIX_CHARACTERS, has_dot_segments, is_prefix
 from .problems import Problem
 from .request import Request
+from .shown import shown
 
-_NAME: Final = r"[A-Za-z0-9_](?:[-A-Za-z0-9_]{0,61}[A-Za-z0-9_])?"
-_HOST: Final = re.compile(rf"(?:{_NAME}(?:\.{_NAME})*\.?|\[(?P<six>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{{1,5}}))?")
-_HOST_CHARACTERS: Final = 253 + len(".:65535")
-_SHOWN_CHARACTERS: Final = 80
+_HOST: Final = re.compile(
+    rf"(?:{NAME}\.?|\[(?P<six>[0-9a-f:.]+)\])(?::(?P<port>[0-9]{{1,5}}))?", re.IGNORECASE | re.ASCII
+)
 
 
 class WrongRewriteError(ValueError):
@@ -114,12 +115,12 @@ class Rewrite:
 
 def _wrong_host_header(host: str) -> str:
     """What is wrong with this host that a service is to see. Empty: it is valid."""
-    found = _HOST.fullmatch(host) if len(host) <= _HOST_CHARACTERS else None
+    found = _HOST.fullmatch(host) if len(host) <= HOST_FIELD_BYTES else None
     if found is not None:
         six, port = found["six"], found["port"]
         if (six is None or _is_six(six)) and (port is None or 1 <= int(port) <= 65_535):
             return ""
-    return f"{_shown(host)} is not valid; write the host that the service expects, like localhost:5173 or app.internal"
+    return f"{shown(host)} is not valid; write the host that the service expects, like localhost:5173 or app.internal"
 
 
 def _wrong_strip_prefix(path: str) -> str:
@@ -137,7 +138,7 @@ def _wrong_add_prefix(prefix: str) -> str:
         return '"/" adds nothing; write a prefix like /base, or leave this out'
     if len(prefix) <= PREFIX_CHARACTERS and is_prefix(prefix):
         return ""
-    return f"{_shown(prefix)} is not valid; write a prefix like /base"
+    return f"{shown(prefix)} is not valid; write a prefix like /base"
 
 
 def _is_six(address: str) -> bool:
@@ -146,9 +147,3 @@ def _is_six(address: str) -> bool:
     except AddressValueError:
         return False
     return True
-
-
-def _shown(text: str) -> str:
-    """A text of somebody else, in printable ASCII."""
-    cut = text[:_SHOWN_CHARACTERS]
-    return ascii(cut) if len(cut) == len(text) else f"{cut!a}..."

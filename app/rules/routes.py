@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from tunnel.port import Target
 
+from .hosts import HOST_CHARACTERS
 from .policy import DEFAULT_POLICY, Policy
 
 
@@ -36,39 +37,11 @@ class Route:
         return self.host + self.path.decode("ascii", "backslashreplace")
 
 
-HOST_CHARACTERS = 253
-"""The longest host name (RFC 1035 section 2.3.4, without the root's dot). Nothing looks at a longer one."""
-HOST_FIELD_BYTES = HOST_CHARACTERS + len(".:65535")
-"""The longest Host field: a name, its trailing dot and a port."""
-
-_HOST_FIELD = re.compile(rb"(?:[A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
 _PARAMETERS = re.compile(rb";[^/]*")
 
 
 class UnsafePathError(ValueError):
     """Decoding the path or resolving its dot segments would lead to another route."""
-
-
-def is_host(field: bytes) -> bool:
-    """Whether a Host field has only the characters of a host and a port, and is no longer than they can be."""
-    return len(field) <= HOST_FIELD_BYTES and _HOST_FIELD.fullmatch(field) is not None
-
-
-def normalise_host(host: str) -> str:
-    """The host of a Host header or a route, in lower case, without port and trailing dot. IPv6 keeps its brackets.
-
-    >>> normalise_host("Kuma.Example.Test.:8080")
-    'kuma.example.test'
-    """
-    host = host.strip().lower()
-    if host.startswith("["):
-        return host[: host.find("]") + 1] or host
-    name, colon, port = host.rpartition(":")
-    if colon and port.isdigit():
-        host = name
-    elif host.endswith(":"):
-        host = host[:-1]
-    return host.removesuffix(".")
 
 
 class HostIndex:

@@ -43,7 +43,7 @@ class ClientHandshake(Upgraded[ClientChannel | SplicedChannel], Handshake):
     def serve(self) -> None:
         """Make the call, and let it begin; once."""
         make, self._make = self._make, None  # it has the request
-        assert make is not None  # noqa: S101
+        assert make is not None  # noqa: S101  (the connection serves once)
         try:
             call = self._call = make(self)
             call.begin()

@@ -21,7 +21,7 @@ from .sockets import keep_alive
 class ServerReception(GatewayReception):
     """One server's: it counts for the server what the server looks at."""
 
-    def __init__(self, gateway: Gateway, app: Any, server: ServerState, **options: Any) -> None:  # noqa: ANN401
+    def __init__(self, gateway: Gateway, app: Any, server: ServerState, **options: Any) -> None:  # noqa: ANN401  (uvicorn's)
         super().__init__(gateway, app, tasks=server.tasks, **options)
         self._server = ref(server)  # which has this reception as long as it lives
         self.connections = gateway.connections = server.connections  # type: ignore[assignment]

@@ -47,20 +47,20 @@ class Reception(Protocol):
     deadlines: Deadlines
     keep_alive_seconds: float
 
-    def take(self, head: Head, connection: Any, /) -> HttpListener:  # noqa: ANN401
+    def take(self, head: Head, connection: Any, /) -> HttpListener:  # noqa: ANN401  (see the class)
         """The call of a request."""
 
-    def refuse(self, error: HeadError, connection: Any, /) -> HttpListener:  # noqa: ANN401
+    def refuse(self, error: HeadError, connection: Any, /) -> HttpListener:  # noqa: ANN401  (see the class)
         """The call of what was not a request."""
 
-    def upgrade(self, head: Head, connection: Any, /) -> Peer:  # noqa: ANN401
+    def upgrade(self, head: Head, connection: Any, /) -> Peer:  # noqa: ANN401  (see the class)
         """Who answers a WebSocket handshake, and has the connection once it is open."""
 
-    def joined(self, connection: Any, /) -> None:  # noqa: ANN401
+    def joined(self, connection: Any, /) -> None:  # noqa: ANN401  (see the class)
         """A connection was made."""
 
-    def relieved(self, connection: Any, limit: Limit, /) -> None:  # noqa: ANN401
+    def relieved(self, connection: Any, limit: Limit, /) -> None:  # noqa: ANN401  (see the class)
         """It is ended, because the process holds too much."""
 
-    def parted(self, connection: Any, /) -> None:  # noqa: ANN401
+    def parted(self, connection: Any, /) -> None:  # noqa: ANN401  (see the class)
         """It is gone."""

@@ -15,17 +15,18 @@ from ..agents import endpoints as agents
 from ..agents.refused import tell_of_path
 from ..node.gateway import Gateway
 from ..observed.metrics import Limit
-from ..public.client_port import HttpListener
+from ..public.client_port import HandshakeListener, HttpListener
 from ..public.known_hosts import KnownHosts
 from ..public.reading import made_request
 from ..public.refusals import RefusedHandshake, RefusedRequest
 from ..public.routed import handshake_call, request_call, routed_call, unrouted_call, unrouted_handshake
 from ..rules import problems
 from ..rules.fields import Fields, facts_of
+from ..rules.hosts import HOST_CHARACTERS, HOST_FIELD_BYTES, is_host, normalise_host
 from ..rules.own_paths import CONTROLLER, HEALTH
 from ..rules.problems import Problem
 from ..rules.request import Request
-from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, Route, is_host, normalise_host
+from ..rules.routes import Route
 from ..rules.shape import shape_of
 from ..settings.hosts import is_control
 from .agent_handshake import AgentHandshake
@@ -152,7 +153,7 @@ class GatewayReception:
         if fault is None and routes is None and self._is_control(head, connection):
             tell_of_path(gateway, request)
 
-        def make(handshake: ClientHandshake) -> RefusedHandshake | Any:  # noqa: ANN401
+        def make(handshake: ClientHandshake) -> HandshakeListener:
             if fault is not None:
                 return RefusedHandshake(gateway, request, handshake, *fault)
             if routes is None:

@@ -16,10 +16,10 @@ from msgspec import UNSET
 
 from tunnel.text import NotTextError, decoded
 
+from ..rules.shown import shown
 from . import hosts
 from .errors import Faults, KeyPath, WrongKeyError
 from .pipes import A_PIPE, is_pipe
-from .reading import shown
 from .schema import ClusterKeys
 
 SECRET_CHARACTERS = 16

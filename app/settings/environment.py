@@ -15,8 +15,9 @@ from typing import get_args
 
 import msgspec
 
+from ..rules.shown import shown
 from .errors import ConfigurationError, Faults, KeyPath, WrongKeyError
-from .reading import shown, valid
+from .reading import valid
 from .schema import CLUSTER_KEYS, PLAIN_KEYS, ClusterKeys, File, keys_of
 from .tokens import checked_admin_token, token_of_file
 

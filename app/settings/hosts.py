@@ -8,14 +8,13 @@ import re
 from collections.abc import Container
 from urllib.parse import urlsplit
 
-from ..rules.routes import HOST_CHARACTERS, HOST_FIELD_BYTES, normalise_host
+from ..rules.hosts import HOST_CHARACTERS, HOST_FIELD_BYTES, NAME, normalise_host
+from ..rules.shown import shown
 from .errors import KeyPath, WrongKeyError
 from .idn import ascii_form
-from .reading import shown
 
-_NAME = r"[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?"
-_HOST = re.compile(rf"(\*\.)?{_NAME}(\.{_NAME})*")
-_ORIGIN = re.compile(rf"([a-z][-a-z0-9+.]*://)?({_NAME}(\.{_NAME})*|\[[0-9a-f:.]+\])(:[0-9]{{1,5}})?")
+_HOST = re.compile(rf"(\*\.)?{NAME}")
+_ORIGIN = re.compile(rf"(?P<scheme>[a-z][-a-z0-9+.]*://)?(?:{NAME}|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?")
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -46,7 +45,7 @@ def listen_host(value: str, path: KeyPath) -> str:
     return bare
 
 
-def control_host(value: str, path: KeyPath) -> str:
+def name_or_address(value: str, path: KeyPath) -> str:
     """Check a host name or an IP address, and normalise it."""
     host = normalise_host(value) if len(value) <= HOST_FIELD_BYTES else ""
     named = len(host) <= HOST_CHARACTERS and _HOST.fullmatch(host) is not None and not host.startswith("*")
@@ -95,8 +94,8 @@ def origin(value: str, path: KeyPath) -> str:
         raise _wrong_host(authority.rpartition(":")[0] or authority, path, "write the host in ASCII")
     name = pattern.removeprefix("*.")
     found = _ORIGIN.fullmatch(name)
-    plain = found is not None and not found[1] and not found[6] and not name.startswith("[")
-    port = int(found[6][1:]) if found and found[6] else 1
+    plain = found is not None and not found["scheme"] and not found["port"] and not name.startswith("[")
+    port = int(found["port"]) if found and found["port"] else 1
     if found is None or not 1 <= port <= 65_535 or (name != pattern and not plain):
         raise WrongKeyError(
             path,

@@ -145,7 +145,7 @@ def _control_hosts(file: File, public_host: str, faults: Faults) -> frozenset[st
     if file.control_hosts is UNSET:
         return frozenset({"localhost", public_host} if public_host else {"localhost"})
     checked = [
-        faults.check(hosts.control_host, value, ("control_hosts", index))
+        faults.check(hosts.name_or_address, value, ("control_hosts", index))
         for index, value in enumerate(file.control_hosts)
     ]
     return frozenset(host for host in checked if host is not None)

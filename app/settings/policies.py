@@ -10,9 +10,9 @@ from typing import Any
 from msgspec import UNSET
 
 from ..rules.policy import HeaderChanges, Policy
+from ..rules.shown import shown
 from . import hosts
 from .errors import Faults, KeyPath, WrongKeyError
-from .reading import shown
 from .schema import HeaderKeys, PolicyKeys, keys_of
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2

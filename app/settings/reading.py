@@ -12,6 +12,7 @@ from typing import Annotated, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
+from ..rules.shown import shown
 from .errors import Faults, KeyPath, WrongKeyError
 from .schema import File, fields_of, keys_of
 
@@ -20,7 +21,6 @@ _Table = TypeVar("_Table", bound=msgspec.Struct)
 _SECRET = ("token", "token_sha256")
 _INDEX = re.compile(r"\$\[\d+\]")
 _PLAIN: dict[object, str] = {bool: "true or false", str: "a string", int: "a whole number", float: "a number"}
-_SHOWN_CHARACTERS = 100
 _SUGGESTIONS = 100
 """Of a file: what an unknown key may mean is looked for while there are fewer faults. Each takes a third of a ms."""
 
@@ -86,14 +86,6 @@ def _fits(kind: object, value: object) -> bool:
     except msgspec.ValidationError:
         return False
     return True
-
-
-def shown(value: object) -> str:
-    """A value for an error text: on one line and of bounded length."""
-    if isinstance(value, str):
-        value = value[: _SHOWN_CHARACTERS + 1]
-    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else ascii(value)
-    return text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "..."
 
 
 @cache

@@ -12,10 +12,10 @@ from tunnel.port import Target
 from ..rules.policy import Policy
 from ..rules.rewrite import Rewrite, WrongRewriteError
 from ..rules.routes import Route, RouteTable
+from ..rules.shown import shown
 from . import hosts
 from .errors import Faults, KeyPath, WrongKeyError
 from .policies import policy
-from .reading import shown
 from .schema import RouteEntry
 from .targets import wrong_label, wrong_prefix, wrong_target
 

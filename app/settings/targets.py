@@ -7,7 +7,7 @@ and is never the Kubernetes API. The port is checked where it is read.
 import re
 
 from ..rules.paths import is_prefix
-from .reading import shown
+from ..rules.shown import shown
 
 _LABEL_CHARACTERS = 63
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")

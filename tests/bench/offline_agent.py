@@ -208,6 +208,7 @@ def main(row: str, count: int) -> None:
     import picows.api
 
     from tunnel.agent import __main__ as agent
+    from tunnel.agent import program
 
     picows.api._HAS_AIOFASTNET = False  # then it connects with our loop
     loops: list[AgentLoop] = []
@@ -217,7 +218,7 @@ def main(row: str, count: int) -> None:
         loops.append(AgentLoop())
         return loops[0]
 
-    agent._loop_factory = lambda: loop  # type: ignore[assignment, return-value]
+    program._loop_factory = lambda: loop  # type: ignore[assignment, return-value]
     sys.argv[1:] = [
         *("--gateway", f"ws://127.0.0.1:{_GATEWAY_PORT}/agent", "--token", "offline", "--cluster", "c1"),
         *("--service", "web.apps:80=127.0.0.1:1", "--log-level", "info"),

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.system.applications import from_npm, node
-from tests.system.conftest import PROCESSES, TAIL_LINES, owned
+from tests.system.conftest import add_outputs, all_ended, owned
 from tests.system.harness import LOOPBACK, free_port
 from tests.system.process import Process, Processes
 from tests.system.publishing import address
+
+__all__ = ["all_ended"]  # the fixture
 
 HERE = Path(__file__).parent
 DOMAIN = "dev.example.test"
@@ -36,15 +38,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     """Beside a failure stand the last lines of every process."""
     outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]
-    if report.failed and item.path.is_relative_to(HERE):
-        for process in (process for processes in PROCESSES for process in processes.all):
-            if lines := process.output()[-TAIL_LINES:]:
-                report.sections.append((f"output of {process!r}", "\n".join(lines)))
+    if item.path.is_relative_to(HERE):
+        add_outputs(outcome.get_result())  # type: ignore[attr-defined]
 
 
 @pytest.fixture
-def processes() -> Iterator[Processes]:
+def processes(all_ended: None) -> Iterator[Processes]:
     yield from owned()
 
 

@@ -54,7 +54,7 @@ class FakeChildren:
         self.started: list[FakeChild] = []
         self.refuse: OSError | None = None
 
-    async def start(self, name: str, command: Sequence[str], on_line: Callable[[str], None], **_: Any) -> FakeChild:
+    async def start(self, name: str, command: Sequence[str], on_line: Callable[[str], None], *_: Any) -> FakeChild:
         if self.refuse is not None:
             refused, self.refuse = self.refuse, None
             raise refused

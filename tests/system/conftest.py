@@ -46,12 +46,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.CallInfo[None], None]:
     """Beside a failure stand the last lines of every process that the test could have used."""
     outcome = yield
-    report = outcome.get_result()  # type: ignore[attr-defined]
-    if report.failed and item.path.is_relative_to(HERE):
-        for processes in PROCESSES:
-            for process in processes.all:
-                if lines := process.output()[-TAIL_LINES:]:
-                    report.sections.append((f"output of {process!r}", "\n".join(lines)))
+    if item.path.is_relative_to(HERE):
+        add_outputs(outcome.get_result())  # type: ignore[attr-defined]
+
+
+def add_outputs(report: pytest.TestReport) -> None:
+    """To the report of a failure: the last lines of every process that is `owned`."""
+    for process in (process for processes in PROCESSES if report.failed for process in processes.all):
+        if lines := process.output()[-TAIL_LINES:]:
+            report.sections.append((f"output of {process!r}", "\n".join(lines)))
 
 
 def owned() -> Iterator[Processes]:

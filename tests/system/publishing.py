@@ -1,17 +1,19 @@
-"""`tunnel-agent http` as its user runs it, and a gateway that lets it publish.
+"""`tunnel-agent http` as its user runs it, a publisher under the test's control, and a gateway that lets them publish.
 
 Each publisher has a home of its own: two with the same home are two commands of one person on one machine.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 
 from tests.system.harness import DOMAIN, LOOPBACK, Stack
+from tests.system.hostile import SECONDS, Hostile
 from tests.system.process import START_SECONDS, Process
 
 WILDCARD = f"dev.{DOMAIN}"
@@ -56,42 +58,52 @@ def address(publisher: Process, port: int, seconds: float = START_SECONDS) -> st
     return publisher.wait_line(f":{port}{PUBLISHED}", seconds=seconds).partition(PUBLISHED)[2].split()[0]
 
 
-class ScriptedPublisher:
-    """One publisher's link, as far as it takes to be refused or taken: it carries nothing."""
+class Publisher(Hostile):
+    """An agent under the test's control that publishes, and answers what it is asked. It speaks json."""
 
-    def __init__(self, wire: ClientConnection) -> None:
-        self._wire = wire
-        self._asked = 0
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.asked_for: list[str] = []
+        self.told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
-    async def say(self, kind: str, payload: object, request_id: str = "") -> None:
-        message = {"type": kind, "payload": payload}
-        await self._wire.send(json.dumps({**message, "request_id": request_id} if request_id else message))
+    async def _read(self) -> None:
+        async for text in self.wire:
+            message = json.loads(text)
+            if message["type"] == "proxy_request":
+                self.asked_for.append(message["payload"]["path"])
+                await self.answer(message["request_id"], b"published")
+            elif message["type"] == "ping":
+                await self.say("pong", message.get("request_id"))
+            else:
+                self.told.put_nowait(message)
 
-    async def told(self, kind: str) -> dict[str, Any]:
+    async def hear(self, kind: str) -> dict[str, Any]:
         """The payload of the next message of this kind."""
-        while True:
-            text = await self._wire.recv()
-            if isinstance(text, str) and (message := json.loads(text))["type"] == kind:
-                return dict(message["payload"])
+        async with asyncio.timeout(SECONDS):
+            while (message := await self.told.get())["type"] != kind:
+                pass
+        return dict(message["payload"])
 
-    async def publish(self, hosts: list[str]) -> list[dict[str, Any]]:
+    async def publish(self, *hosts: str, watch: bool = False) -> list[dict[str, Any]]:
         """What came of each: a route of the answer."""
-        self._asked += 1
-        routes = [{"key": str(number), "host": host, "port": 80} for number, host in enumerate(hosts)]
-        await self.say("publish", {"routes": routes, "name_seed": "scripted"}, f"publish-{self._asked}")
-        return list((await self.told("published"))["routes"])
+        routes = [{"key": host, "host": host, "port": 5173} for host in hosts]
+        await self.say("publish", "p1", {"routes": routes, "name_seed": "seed", "watch": watch})
+        return list((await self.hear("published"))["routes"])
 
 
 @asynccontextmanager
-async def scripted_publisher(stack: Stack, agent_id: str, below: str = WILDCARD) -> AsyncIterator[ScriptedPublisher]:
-    """One that is registered, over yamux."""
+async def scripted_publisher(
+    stack: Stack, agent_id: str = "p1", token: str = TOKENS[WILDCARD], cluster: str = "laptops"
+) -> AsyncIterator[Publisher]:
+    """One that is registered."""
     url = f"ws://{LOOPBACK}:{stack.port}/agent"
-    headers = {"Authorization": f"Bearer {TOKENS[below]}"}
-    async with connect(url, additional_headers=headers, ping_interval=None, proxy=None) as wire:
-        publisher = ScriptedPublisher(wire)
-        features = {"supports_yamux": True, "publishes": True}
-        await publisher.say("register", {"agent_id": agent_id, "features": features}, "r-1")
-        assert (await publisher.told("register_success"))["publishes"]
-        await publisher.told("gateway_hello")
-        await publisher.say("gateway_hello_ack", {"use_yamux": True})
-        yield publisher
+    headers = {"Authorization": f"Bearer {token}"}
+    async with connect(url, additional_headers=headers, ping_interval=None, compression=None, proxy=None) as wire:
+        agent = Publisher(wire)
+        features = {"supports_response_streaming": True, "publishes": True}
+        await agent.say("register", "r1", {"agent_id": agent_id, "cluster_id": cluster, "features": features})
+        assert (await agent.hear("register_success"))["publishes"] is True
+        try:
+            yield agent
+        finally:
+            await agent.end()

@@ -29,7 +29,7 @@ HANGS = "[ \"$1\" = ci ] || exit 0; trap '' TERM; sleep 600"
 class Demo:
     """One that runs, on a machine with a Node and this npm."""
 
-    def __init__(self, processes: Processes, folder: Path, npm: str = HANGS) -> None:
+    def __init__(self, processes: Processes, folder: Path, npm: str = HANGS, redirected: str = "") -> None:
         self.folder = folder
         self._program("node", "echo v22.1.0")
         self._program("npm", npm)
@@ -38,10 +38,16 @@ class Demo:
         temporary = folder / "temporary"
         temporary.mkdir(exist_ok=True)
         self.temporary = temporary
-        self.process: Process = processes.python(
-            "demo", "app.demo", HOME=str(home), TMPDIR=str(temporary), PATH=f"{folder / 'programs'}:/usr/bin:/bin",
-            GATEWAY_CLIENT_PING_INTERVAL="often",
-        )  # fmt: skip
+        self.process: Process = processes.start(
+            "demo",
+            ["sh", "-c", f'exec "$0" -m app.demo {redirected}', sys.executable],
+            {
+                "HOME": str(home),
+                "TMPDIR": str(temporary),
+                "PATH": f"{folder / 'programs'}:/usr/bin:/bin",
+                "GATEWAY_CLIENT_PING_INTERVAL": "often",
+            },
+        )
 
     def _program(self, name: str, script: str) -> None:
         program = self.folder / "programs" / name
@@ -211,6 +217,14 @@ def test_ctrl_c_before_anything_was_started(processes: Processes, tmp_path: Path
     assert demo.process.wait_end() == 0
     assert "stopped" in demo.process.output()[-1]
     assert not any("Traceback" in each for each in demo.process.output())
+
+
+def test_closed_standard_streams_make_no_difference(processes: Processes, tmp_path: Path) -> None:
+    demo = Demo(processes, tmp_path, redirected=">&- 2>&-")
+    wait_until(lambda: list(demo.temporary.glob("*/token")) != [], 30, "its gateway has started")
+    group = demo.group()
+    demo.process.popen.send_signal(signal.SIGINT)
+    demo.ends(group)
 
 
 def test_a_disk_that_takes_nothing(processes: Processes) -> None:

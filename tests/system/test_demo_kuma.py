@@ -18,6 +18,7 @@ from app.demo.program import Program
 from app.demo.scene import Scene
 from tests.fakes.children import FakeConsole
 from tests.system.process import wait_until
+from tests.system.test_demo_processes import guard_of, members
 
 pytestmark = pytest.mark.anyio
 
@@ -159,7 +160,5 @@ async def test_an_end_while_npm_runs(machine: Machine) -> None:
 
 def runs(children: Children, program: str) -> bool:
     """Whether a process of the group was started as this program; with "": whether anything runs."""
-    from tests.system.test_demo_processes import guard_of, members
-
     group = guard_of(children)
     return any(program in " ".join(process.cmdline()) for process in members(group) if os.getpgid(process.pid) == group)

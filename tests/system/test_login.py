@@ -44,8 +44,7 @@ def test_from_login_to_logout(own_stack: Make) -> None:
     done = run(stack, "login", "--gateway", gateway, "--cluster", "c1", typed=f"{TOKEN}\n")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout == (
-        f"ws://{LOOPBACK}:{stack.port}/agent: the gateway accepts this agent for cluster c1\n"
-        f"saved the gateway and the token in {file}\n"
+        f"{gateway}: the gateway accepts this agent for cluster c1\nsaved the gateway and the token in {file}\n"
     )
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 

@@ -6,20 +6,19 @@ json, where an answer is three messages.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from tests.system.clients import http_client, websocket
 from tests.system.conftest import tunnel_only
-from tests.system.harness import DOMAIN, LOOPBACK, TOKEN, Stack
-from tests.system.hostile import SECONDS, Hostile
+from tests.system.harness import DOMAIN, TOKEN, Stack
+from tests.system.hostile import SECONDS
 from tests.system.process import Processes, wait_until
+from tests.system.publishing import Publisher, scripted_publisher
 from tests.system.test_drain import ADMIN, BEARER, ask
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60), tunnel_only]
@@ -49,52 +48,9 @@ class PublishingStack(Stack):
         await asyncio.to_thread(wait_until, lambda: self.waiting() == count, SECONDS, f"{count} requests wait")
 
 
-class Publisher(Hostile):
-    """An agent that publishes, and answers what it is asked."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.asked_for: list[str] = []
-        self.told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-
-    async def _read(self) -> None:
-        async for text in self.wire:
-            message = json.loads(text)
-            if message["type"] == "proxy_request":
-                self.asked_for.append(message["payload"]["path"])
-                await self.answer(message["request_id"], b"published")
-            elif message["type"] == "ping":
-                await self.say("pong", message.get("request_id"))
-            else:
-                self.told.put_nowait(message)
-
-    async def hear(self, kind: str) -> dict[str, Any]:
-        """The payload of the next message of this kind."""
-        async with asyncio.timeout(SECONDS):
-            while (message := await self.told.get())["type"] != kind:
-                pass
-        return dict(message["payload"])
-
-    async def publish(self, *hosts: str, watch: bool = False) -> list[dict[str, Any]]:
-        routes = [{"key": host, "host": host, "port": 5173} for host in hosts]
-        await self.say("publish", "p1", {"routes": routes, "name_seed": "seed", "watch": watch})
-        return list((await self.hear("published"))["routes"])
-
-
-@asynccontextmanager
-async def publisher(stack: Stack) -> AsyncIterator[Publisher]:
-    """One that is registered."""
-    url = f"ws://{LOOPBACK}:{stack.port}/agent"
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with connect(url, additional_headers=headers, ping_interval=None, compression=None, proxy=None) as wire:
-        agent = Publisher(wire)
-        features = {"supports_response_streaming": True, "publishes": True}
-        await agent.say("register", "r1", {"agent_id": "p1", "cluster_id": "c1", "features": features})
-        assert (await agent.hear("register_success"))["publishes"] is True
-        try:
-            yield agent
-        finally:
-            await agent.end()
+def publisher(stack: Stack) -> AbstractAsyncContextManager[Publisher]:
+    """Of the same token and cluster as the agent that serves `plain`."""
+    return scripted_publisher(stack, token=TOKEN, cluster="c1")
 
 
 @pytest.fixture

@@ -92,15 +92,28 @@ def test_what_the_token_does_not_allow(stack: Publishing, below: str, host: str,
     assert event["level"] == "warning"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--add-prefix", "x"], "--add-prefix: 'x' is not valid; write a prefix like /base"),
+        (["--host", f"me.{WILDCARD}/a%2fb"], "--host: '/a%2fb' is not valid; write a prefix like / or /api"),
+    ],
+    ids=["a rewrite", "a path"],
+)
+def test_what_cannot_be_served_names_the_option(stack: Publishing, arguments: list[str], told: str) -> None:
+    publisher = publish(stack, "6", *arguments)
+    assert refused(publisher) == [f"tunnel-agent: http://localhost:6 is not published: {told}"]
+
+
 async def test_a_thousand_routes_and_no_more(stack: Publishing) -> None:
     async with AsyncExitStack() as open_links:
         for agent in range(AGENTS):
             hosts = [f"h{number}-{agent}.{MANY}" for number in range(MOST // AGENTS)]
-            publisher = await open_links.enter_async_context(scripted_publisher(stack, f"agent-{agent}", MANY))
-            routes = await publisher.publish(hosts)
+            publisher = await open_links.enter_async_context(scripted_publisher(stack, f"agent-{agent}", TOKENS[MANY]))
+            routes = await publisher.publish(*hosts)
             assert [(route["host"], route["code"]) for route in routes] == [(host, "") for host in hosts]
-        late = await open_links.enter_async_context(scripted_publisher(stack, "late", MANY))
-        (route,) = await late.publish([f"late.{MANY}"])
+        late = await open_links.enter_async_context(scripted_publisher(stack, "late", TOKENS[MANY]))
+        (route,) = await late.publish(f"late.{MANY}")
         assert (route["code"], route["url"]) == ("too_many_published", "")
         assert str(MOST) in route["error"]
         listed = asked(stack, "/-/routes?origin=published")

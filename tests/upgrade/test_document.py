@@ -14,12 +14,21 @@ DOCUMENT = (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")
 NAMED = set(re.findall(r"`(\w+)", DOCUMENT))
 
 
-def test_every_new_key():
+def new_keys() -> set[str]:
     recorded = tomllib.loads((FILES / "gateway.toml").read_text(encoding="utf-8"))
     tables = [recorded, *recorded["agents"], *recorded["routes"]]
-    new = {*keys_of(File), *keys_of(RouteEntry), *keys_of(AgentEntry)} - {key for table in tables for key in table}
+    return {*keys_of(File), *keys_of(RouteEntry), *keys_of(AgentEntry)} - {key for table in tables for key in table}
+
+
+def test_every_new_key():
+    new = new_keys()
     assert "proxy_protocol" in new
     assert new - NAMED == set()
+
+
+def test_every_new_key_is_among_those_that_the_previous_version_refuses():
+    section = DOCUMENT.partition("### Going back\n")[2].partition("\n### ")[0]
+    assert new_keys() - set(re.findall(r"`(\w+)`", section)) == set()
 
 
 def test_every_new_metric():

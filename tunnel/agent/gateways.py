@@ -11,10 +11,14 @@ from tunnel.agent.source import SettingsError, Source, checked_as
 
 @dataclass(slots=True, frozen=True)
 class GatewayAddress:
-    """One gateway to keep a link to. `label` is the URL without its query, for logs."""
+    """One gateway to keep a link to. Only `url` has its query, which may be a secret."""
 
     url: str
+    """What is dialled."""
     label: str
+    """The same for the log."""
+    typed: str = field(compare=False)
+    """As the user wrote it, for the user."""
     proxy: str | None = field(default=None, repr=False)
 
 
@@ -39,7 +43,7 @@ def address(text: str, environment: Mapping[str, str]) -> GatewayAddress:
         raise ValueError(
             "the proxy in HTTPS_PROXY or ALL_PROXY is no http://, https://, socks4:// or socks5:// URL with a host"
         )
-    return GatewayAddress(url.geturl(), f"{url.scheme}://{url.netloc}{url.path}", proxy)
+    return GatewayAddress(url.geturl(), f"{url.scheme}://{url.netloc}{url.path}", text.partition("?")[0], proxy)
 
 
 def _of_user(source: Source, file: Path | None) -> tuple[GatewayAddress, ...]:

@@ -185,7 +185,12 @@ class Keeper:
         finally:
             self._dial_limit = None
         if transport.is_disconnected:  # picows takes an end of the connection before the answer for a handshake
-            link.lost("the gateway closed the connection during the handshake")
+            link.lost(f"the gateway closed the connection during the handshake{self._is_it_tls()}")
+
+    def _is_it_tls(self) -> str:
+        """What to look at where a gateway says nothing to a dial without TLS."""
+        plain = self._gateway.url.startswith("ws:")
+        return ": if it speaks TLS at this port, write https:// (or wss://) into --gateway" if plain else ""
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

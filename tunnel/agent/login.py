@@ -4,7 +4,6 @@ The token comes from a file, from standard input, or from a prompt without echo;
 never shown. A token that the gateway does not accept is not saved, unless the user asked not to try it.
 """
 
-import asyncio
 import getpass
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 
 from tunnel.agent import token, user_settings
 from tunnel.agent.check import findings as shown
+from tunnel.agent.check import lookups
 from tunnel.agent.check.findings import Finding, Verdict, failed
 from tunnel.agent.check.gateway import GatewayCheck
 from tunnel.agent.options import PROGRAM
@@ -20,7 +20,6 @@ from tunnel.agent.settings import LoginSettings
 from tunnel.agent.source import SettingsError
 
 FAILED = 1
-INTERRUPTED = 130
 _MOST_CHARACTERS = 8_192
 """Of standard input: twice the longest token."""
 
@@ -28,24 +27,17 @@ _MOST_CHARACTERS = 8_192
 def log_in(login: LoginSettings) -> int:
     """Try the token and save it; the exit status. Raises SettingsError."""
     user_settings.load(login.file)  # report a bad file before anybody types a token
-    try:
-        text = _token(login)
-    except KeyboardInterrupt:
-        _say_aside("")
-        return INTERRUPTED
+    text = _token(login)
     if login.check:
-        found = asyncio.run(_tried(login, text))
+        found = lookups.run(_tried(login, text))
         if failed(found):
             click.echo(shown.as_text([finding for finding in found if finding.verdict is not Verdict.SKIPPED]))
             _say_aside(f"nothing was written to {login.file}; --no-check saves the token without trying it")
             return FAILED
         for finding in found:
             if finding.step == "token":
-                click.echo(f"{login.address.label}: {finding.text}")
-    try:
-        user_settings.change(login.file, gateway=login.gateway, token=text)
-    except OSError as error:
-        _say_aside(f"{login.file} cannot be written: {error.strerror or type(error).__name__}")
+                click.echo(f"{login.address.typed}: {finding.text}")
+    if not _changed(login.file, gateway=login.gateway, token=text):
         return FAILED
     click.echo(f"saved the gateway and the token in {login.file}")
     for variable in login.instead:
@@ -58,10 +50,7 @@ def log_out(file: Path | None) -> int:
     if file is None or not user_settings.load(file).token:
         click.echo("no token is saved")
         return 0
-    try:
-        user_settings.change(file, token="")
-    except OSError as error:
-        _say_aside(f"{file} cannot be written: {error.strerror or type(error).__name__}")
+    if not _changed(file, token=""):
         return FAILED
     click.echo(f"removed the token from {file}")
     return 0
@@ -69,6 +58,16 @@ def log_out(file: Path | None) -> int:
 
 async def _tried(login: LoginSettings, text: str) -> list[Finding]:
     return await GatewayCheck(login.with_token(text), login.address).run()
+
+
+def _changed(file: Path, **values: str) -> bool:
+    """Write these keys. False: it cannot be written, which was said."""
+    try:
+        user_settings.change(file, **values)
+    except OSError as error:
+        _say_aside(f"{file} cannot be written: {error.strerror or type(error).__name__}")
+        return False
+    return True
 
 
 def _token(login: LoginSettings) -> str:
@@ -92,4 +91,4 @@ def _token(login: LoginSettings) -> str:
 
 
 def _say_aside(text: str) -> None:
-    click.echo(f"{PROGRAM}: {text}" if text else "", err=True)
+    click.echo(f"{PROGRAM}: {text}", err=True)

@@ -33,7 +33,9 @@ class CommandLine:
     given: Given
 
 
-def _repeated(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[str] | None:  # noqa: ARG001
+def _repeated(
+    context: click.Context, parameter: click.Parameter, value: tuple[str, ...]  # noqa: ARG001  (click's)
+) -> list[str] | None:  # fmt: skip
     """None tells an option that is not given from one without values."""
     return list(value) or None
 

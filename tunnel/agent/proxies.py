@@ -59,12 +59,25 @@ def refusal(proxy: str, error: Exception) -> str:
 
 def refusal_and_advice(proxy: str, error: Exception) -> tuple[str, str]:
     """What a proxy said, and what to do; the second may be empty."""
-    url = urlsplit(proxy)
-    named = f"the proxy {url.scheme}://{url.netloc.rpartition('@')[2]}"
+    named = _named(proxy)
     status = _STATUS.search(str(error))
     if status is None:
         return f"{named} failed: {error}", ""
     return f"{named} answered {status[1]}", _ADVICE.get(status[1], "")
+
+
+def failure_and_advice(proxy: str, why: str) -> tuple[str, str]:
+    """Of a proxy that could not be connected to: what happened, and what to do."""
+    return (
+        f"cannot connect to {_named(proxy)}: {why}",
+        "check HTTPS_PROXY or ALL_PROXY, or name the gateway in NO_PROXY",
+    )
+
+
+def _named(proxy: str) -> str:
+    """Without its credentials."""
+    url = urlsplit(proxy)
+    return f"the proxy {url.scheme}://{url.netloc.rpartition('@')[2]}"
 
 
 def _excludes(entry: str, host: str, port: int) -> bool:

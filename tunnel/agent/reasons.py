@@ -98,6 +98,8 @@ def of_error(error: Exception, proxy: str | None) -> Reason:
         case ssl.SSLError():
             said, to_do = of_tls(error)
             return Reason(Dial.TLS, f"cannot connect: {said}", to_do)
+        case ConnectionRefusedError() | socket.gaierror() if proxy:  # it looks the gateway's name up itself
+            return Reason(Dial.UNREACHABLE, *proxies.failure_and_advice(proxy, told(error)))
         case WSError() | OSError():  # a TimeoutError too
             return Reason(Dial.UNREACHABLE, f"cannot connect: {told(error)}", _to_connect(error))
     return Reason(Dial.FAILED, f"failed: {type(error).__name__}")

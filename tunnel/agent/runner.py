@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Sequence
 
 from tunnel.account import Account
-from tunnel.agent import paths
+from tunnel.agent import paths, signals
 from tunnel.agent.control import Identity
 from tunnel.agent.extension import Extension, Extensions
 from tunnel.agent.gateways import GatewayAddress
@@ -59,7 +59,7 @@ class Runner:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(report_fault)
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+            signals.on(number, self.stop)
         self._warn()
         await self._listen()
         if self._extensions is not None:

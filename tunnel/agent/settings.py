@@ -202,7 +202,8 @@ def for_publishing(line: options.CommandLine, environment: Mapping[str, str], ho
     plan = _plan(source)
     file = user_settings.place(environment)
     addresses = gateways.given(source, file)
-    seed = name_seed(environment)
+    user = environment.get("USER") or environment.get("USERNAME") or ""
+    seed = user_settings.name_seed(file, hostname, user, gives_names=plan.asks_for_names)
     agent = AgentSettings(
         gateways=addresses,
         cluster=source.one("cluster", "", values.any_cluster),
@@ -228,12 +229,6 @@ def publishing_of_process(line: options.CommandLine) -> PublishSettings:
 def look(environment: Mapping[str, str] = os.environ) -> view.Look:
     """What the environment says of the terminal (https://no-color.org)."""
     return view.Look(moves=environment.get("TERM", "") not in {"", "dumb"}, colours=not environment.get("NO_COLOR"))
-
-
-def name_seed(environment: Mapping[str, str] = os.environ) -> user_settings.NameSeed:
-    """What gateways make this machine's names of; made on the first call. Raises SettingsError."""
-    user = environment.get("USER") or environment.get("USERNAME") or ""
-    return user_settings.name_seed(user_settings.place(environment), socket.gethostname(), user)
 
 
 def url_of_status(line: options.CommandLine, environment: Mapping[str, str] = os.environ) -> str:

@@ -44,7 +44,7 @@ class Token:
             raise SettingsError(msg)
         if user.gateway:
             meant = checked_as(f"{file}: gateway", user.gateway, values.gateway_url).geturl()
-            other = next((gateway.label for gateway in self.gateways if gateway.url != meant), None)
+            other = next((gateway.typed for gateway in self.gateways if gateway.url != meant), None)
             if other is not None:
                 kept = user.gateway.partition("?")[0]
                 msg = f"{_OPTIONS}: one of them is required: the token in {file} is for {kept}, not {other}"

@@ -113,20 +113,24 @@ def change(file: Path, **values: str) -> UserSettings:
     return changed
 
 
-def name_seed(file: Path | None, hostname: str, user: str) -> NameSeed:
+def name_seed(file: Path | None, hostname: str, user: str, *, gives_names: bool = True) -> NameSeed:
     """The file's seed, which the first call makes. Where it cannot be kept: one of `hostname` and `user`.
 
-    Raises SettingsError.
+    `gives_names` False: no name depends on it, so no file is made for it. Raises SettingsError.
     """
-    if file is None:
-        return _derived(hostname, user, "this user has no home directory")
-    try:
-        known = load(file).name_seed
-        return NameSeed(known or _kept_seed(file))
-    except UnreadableError as error:
-        return _derived(hostname, user, str(error))
-    except OSError as error:
-        return _derived(hostname, user, f"{file} cannot be written: {error.strerror or type(error).__name__}")
+    why = "this user has no home directory"
+    if file is not None:
+        try:
+            known = load(file).name_seed
+            if known or gives_names:
+                return NameSeed(known or _kept_seed(file))
+        except UnreadableError as error:
+            why = str(error)
+        except OSError as error:
+            why = f"{file} cannot be written: {error.strerror or type(error).__name__}"
+    seed = hashlib.sha256(f"{hostname}\0{user}".encode(errors="replace")).hexdigest()[:32]
+    warning = f"{why}; given addresses change when the name of this machine does"
+    return NameSeed(seed, warning if gives_names else "")
 
 
 def _kept_seed(file: Path) -> str:
@@ -137,11 +141,6 @@ def _kept_seed(file: Path) -> str:
             now = replace(now, name_seed=secrets.token_hex(16))
             _write(file, now)
     return now.name_seed
-
-
-def _derived(hostname: str, user: str, why: str) -> NameSeed:
-    seed = hashlib.sha256(f"{hostname}\0{user}".encode(errors="replace")).hexdigest()[:32]
-    return NameSeed(seed, f"{why}; given addresses change when the name of this machine does")
 
 
 def _folder_of(file: Path) -> Path:

@@ -31,8 +31,7 @@ def run(arguments: list[str], folder: Path, *, seconds: float | None = None) -> 
     Raises OSError, and LateError after `seconds`.
     """
     command = [shutil.which("npm") or "npm", *arguments, *_OPTIONS]
-    # It is found on PATH, as a shell would.
-    npm = subprocess.Popen(  # noqa: S603
+    npm = subprocess.Popen(  # noqa: S603  (found on PATH, as by a shell)
         command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     deadline = None if seconds is None else time.monotonic() + seconds

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .. import ports
 from ..board import State
-from ..children import Child, ended
+from ..children import Child, Needs, ended
 from ..page import Page
 from ..probe import answering
 from ..program import Program
@@ -77,9 +77,9 @@ class KumaPart:
             "kuma",
             lambda: arguments,
             self._scene,
-            cwd=program,
+            # SIGKILL: it takes half a minute otherwise, and its database is temporary.
+            Needs(cwd=program, end_signal=signal.SIGKILL),
             is_shown=False,
-            end_signal=signal.SIGKILL,  # it takes half a minute otherwise, and its database is temporary
         )
         agent = Program("kuma's agent", lambda: self._agent_of(port), self._scene)
         page = Page(

@@ -71,8 +71,8 @@ class AgentRefused(StrEnum):
     """Why an agent was refused: the values of the label `reason`."""
 
     NO_TOKEN = "no_token"  # noqa: S105  (none of these is a secret)
-    UNKNOWN_TOKEN = "unknown_token"  # noqa: S105
-    TOKEN_REVOKED = "token_revoked"  # noqa: S105
+    UNKNOWN_TOKEN = "unknown_token"  # noqa: S105  (a label, no secret)
+    TOKEN_REVOKED = "token_revoked"  # noqa: S105  (a label, no secret)
     NOT_COVERED = "not_covered"
     """The cluster, or the host, is not of its token."""
     WRONG_HOST = "wrong_host"

@@ -12,7 +12,7 @@ from ...node.exchanges import Exchanging
 from ...node.gateway import Gateway
 from ...observed.events import EventKind
 from ...observed.record import Record, path_of, printable
-from ...rules.routes import normalise_host
+from ...rules.hosts import normalise_host
 from .errors import ApiError, gone, not_found
 from .pages import PAGING, Step, number_after, page
 from .parameters import Choice, Parameter, Text

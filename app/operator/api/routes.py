@@ -14,8 +14,9 @@ from ...learned import Learned
 from ...node.gateway import Gateway
 from ...observed.record import printable
 from ...published import Publication
+from ...rules.hosts import above, normalise_host
 from ...rules.rewrite import Rewrite
-from ...rules.routes import Route, normalise_host
+from ...rules.routes import Route
 from ..route_reasons import Code, Listed, Reason, Reasons
 from .pages import PAGING, Step, Turn, after, in_order, page, wrong_cursor
 from .parameters import Choice, Flag, Parameter, Text
@@ -105,7 +106,7 @@ class _Selection:
         if self._begin and not self._begin.startswith((_FILE, _PUBLISHED, _LEARNED)):
             raise wrong_cursor()
         host: str | None = query["host"]
-        self._hosts = None if host is None else _serving(normalise_host(host))
+        self._hosts = None if host is None else frozenset(above(normalise_host(host)))
         self._cluster: str | None = query["cluster"]
         self._origin: str | None = query["origin"]
         self._publisher: str | None = query["publisher"]
@@ -198,12 +199,6 @@ def _named(route: Listed) -> tuple[str, str, Target]:
         claim = route.claim
         return claim.host, claim.path, claim.target
     return route.host, route.path if isinstance(route.path, str) else route.path.decode(), route.target
-
-
-def _serving(host: str) -> frozenset[str]:
-    """The hosts and wildcards of routes that may serve a host."""
-    labels = host.removeprefix("*.").split(".")
-    return frozenset([host, *("*." + ".".join(labels[depth:]) for depth in range(1, len(labels)))])
 
 
 def _refusals(gateway: Gateway) -> list[RefusedRoute]:

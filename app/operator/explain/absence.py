@@ -4,12 +4,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ...learned import Learned, Refusal
-from ...learned.served import above
 from ...node.gateway import Gateway
 from ...observed.events import moment
 from ...observed.metrics import link_state
 from ...observed.record import printable
 from ...published import Holder, Publication
+from ...rules.hosts import above
 from ...rules.routes import Route, UnsafePathError, match
 from ..api.clusters import Known
 from ..route_reasons import of_agents, reason_of
@@ -39,7 +39,7 @@ def why_no_route(gateway: Gateway, host: str, path: bytes) -> Cause:
     if gone is not None:
         when = moment(gateway.in_wall_clock(gone.at))
         return Cause(Label.UNPUBLISHED, f"{_agent(gone.holder)} published {host} until {when}: {gone.why}")
-    for learned in gateway.learned.expired:
+    for learned in reversed([*gateway.learned.expired]):
         if learned.claim.host in names and _takes(learned, path):
             return Cause(Label.EXPIRED, _expired(learned))
     for refusal in reversed([*gateway.learned.refusals, *gateway.published.refusals]):

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 from tunnel.gateway.link import Link
 
-from ...learned.served import above
 from ...node.gateway import Gateway
 from ...observed.record import Record, path_of
 from ...rules import problems
+from ...rules.hosts import above
 from ...rules.routes import Route
 from ..api import links
 from ..api.clusters import Known

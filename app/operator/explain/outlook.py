@@ -11,10 +11,12 @@ from tunnel.gateway.link import Link
 from tunnel.gateway.proxied.request import UnsayableError, check_target, checked_query, decoded_path
 
 from ...node.gateway import Gateway
+from ...observed.record import printable
 from ...rules import own_paths, problems
+from ...rules.hosts import normalise_host
 from ...rules.problems import Problem
 from ...rules.request import Request
-from ...rules.routes import Route, UnsafePathError, match, normalise_host
+from ...rules.routes import Route, UnsafePathError, match
 from ...settings.hosts import is_address
 from .absence import Cause, why_no_link, why_no_route
 from .label import Label
@@ -52,7 +54,7 @@ def outlook_of(gateway: Gateway, request: Request) -> Outlook:
         if _is_ours(gateway, host, request):
             return Outlook(Label.OURS)
         return _because(problems.NO_ROUTE, why_no_route(gateway, host, request.path))
-    problem = (_problem_of_websocket if request.is_websocket else _problem_of)(gateway, route, request)
+    problem = _problem_of(gateway, route, request)
     if problem is not None:
         return _refused(problem, route=route)
     return _on_a_link(gateway, route, request)
@@ -72,7 +74,7 @@ def _is_ours(gateway: Gateway, host: str, request: Request) -> bool:
 
 
 def _problem_of(gateway: Gateway, route: Route, request: Request) -> Problem | None:
-    """Why a request is refused whatever its cluster does."""
+    """Why a request or a WebSocket is refused whatever its cluster does."""
     policy = route.policy
     if request.method == "TRACE" and not policy.allow_trace:
         return problems.NOT_IMPLEMENTED
@@ -80,22 +82,12 @@ def _problem_of(gateway: Gateway, route: Route, request: Request) -> Problem | N
         return problem
     if gateway.closing:
         return problems.STOPPING
-    if policy.max_requests_per_client is None:
+    if request.is_websocket:
+        ticket = gateway.admission.admit(route, request, gateway.settings.max_websockets_per_cluster)
+    elif policy.max_requests_per_client is not None:
+        ticket = gateway.admission.admit_request(route, request)
+    else:
         return None
-    ticket = gateway.admission.admit_request(route, request)
-    if isinstance(ticket, Problem):
-        return ticket
-    ticket.release()
-    return None
-
-
-def _problem_of_websocket(gateway: Gateway, route: Route, request: Request) -> Problem | None:
-    rewrite = route.policy.rewrite
-    if rewrite is not None and (problem := rewrite.refusal(request)) is not None:
-        return problem
-    if gateway.closing:
-        return problems.STOPPING
-    ticket = gateway.admission.admit(route, request, gateway.settings.max_websockets_per_cluster)
     if isinstance(ticket, Problem):
         return ticket
     ticket.release()
@@ -103,7 +95,7 @@ def _problem_of_websocket(gateway: Gateway, route: Route, request: Request) -> P
 
 
 def _on_a_link(gateway: Gateway, route: Route, request: Request) -> Outlook:
-    cluster = route.target.cluster
+    target = route.target
     try:
         upstream = gateway.choose(route, request)
     except NoAgentError:
@@ -113,11 +105,12 @@ def _on_a_link(gateway: Gateway, route: Route, request: Request) -> Outlook:
         label = Label.FULL if isinstance(error, NoRoomError) else problem.code
         return _refused(problem, label, route=route, detail=str(error))
     if upstream is None:
-        seconds = gateway.registry.seconds_of_grace(route.target.pool)
-        whose = f"{route.target.publisher} of cluster {cluster}" if route.target.publisher else f"of cluster {cluster}"
-        text = f"no agent {whose} takes requests now; a request waits up to {seconds:.1f} s for it"
+        seconds = gateway.registry.seconds_of_grace(target.pool)
+        whose = f"{printable(target.publisher)} of" if target.publisher else "of"
+        who = f"no agent {whose} cluster {target.cluster}"
+        text = f"{who} takes requests now; a request waits up to {seconds:.1f} s for it"
         return _because(problems.NO_AGENT, Cause(Label.RETURNING, text), route)
-    link = next((link for link in gateway.registry.links(route.target.pool) if link.name == upstream.label), None)
+    link = next((link for link in gateway.registry.links(target.pool) if link.name == upstream.label), None)
     refused = _refused_by_dialect(route, request, upstream.dialect)
     if refused is not None:
         return replace(refused, link=link)

@@ -10,8 +10,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ...observed.request_id import new_request_id
+from ...rules.hosts import HOST_CHARACTERS, is_host, normalise_host
 from ...rules.request import Request
-from ...rules.routes import HOST_CHARACTERS, is_host, normalise_host
 from ...settings.idn import ascii_form
 
 URL_CHARACTERS: Final = 8_192

@@ -17,6 +17,7 @@ from tests.fakes.link import FakeLink
 from tests.fakes.loop import dialogue, quiet
 from tests.fakes.service import FakeService
 from tests.tunnel.gateway.peer import Line
+from tunnel.account import Account
 from tunnel.port import Target, Upstream
 from tunnel.wire.messages import Notice
 from tunnel.wire.publishing import MOST_ROWS
@@ -65,6 +66,19 @@ def answer(exchange: FakeExchange, status: int = 200, body: bytes = b"hello") ->
 
 def rows(publisher: Publisher) -> list[dict[str, Any]]:
     return [row for _, payload in publisher.answers("requests") for row in payload["requests"]]
+
+
+@dialogue
+async def test_the_account_has_the_rows_until_they_are_sent():
+    async with watching() as (s, publisher, link):
+        await answered(s, link)
+        assert 200 < s.gateway.account.held_bytes < 1_000
+        await asyncio.sleep(0.25)
+        assert len(rows(publisher)) == 1
+        assert s.gateway.account.held_bytes == 0
+        await answered(s, link)
+        assert s.gateway.account.held_bytes > 200
+    assert s.gateway.account.held_bytes == 0
 
 
 @dialogue
@@ -231,7 +245,7 @@ def test_a_link_is_backed_up_while_its_transport_is_full_or_a_text_waits():
 @dialogue
 async def test_a_link_that_ends_leaves_no_timer():
     line = Line(clock=None, agent_id="p1", publisher="p1", ready=True)
-    feed = Feed(line.link, lambda moment: moment)
+    feed = Feed(line.link, lambda moment: moment, Account())
     feed._left_out = 3
     feed._wait()
     for _ in range(2):

@@ -1,6 +1,8 @@
 """An agent that publishes: how it registers, what it says over its link and is told, and what its end leaves."""
 
 import asyncio
+import json
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -9,14 +11,14 @@ import pytest
 from app.agents.publishing import Publishing
 from app.asgi.reading import read_scope
 from app.node.turns import Turns
-from app.rules.routes import Route, RouteTable
 from app.settings import token_hash
 from tests.app.agents.dial import Dial, text
 from tests.app.agents.publisher import GRANT, HOST, TOKEN, Publisher, route, stage
-from tests.fakes.asgi import Request, scope_of
-from tests.fakes.link import TARGET
+from tests.fakes.asgi import scope_of
 from tests.fakes.loop import dialogue, quiet
+from tests.fakes.sink import FakeSink
 from tunnel.gateway.link import LinkState
+from tunnel.port import RequestHead, Target
 from tunnel.wire import publishing
 
 
@@ -149,6 +151,27 @@ async def test_a_message_that_is_too_long_is_not_kept():
 
 
 @dialogue
+async def test_what_is_kept_until_its_turn_is_counted_and_no_more_is_kept():
+    async with stage() as s:
+        account, publisher = s.gateway.account, await Publisher(s).register()
+        await publisher.publish(route())
+        assert account.held_bytes == 0
+        other = {"type": "publish", "request_id": "r" * 10_000, "beside": "x" * 100_000}
+        message = json.dumps(other | {"payload": {"routes": [route("two.dev.test")], "name_seed": "s" * 100}})
+        holders = sys.getrefcount(message)
+        publisher.link.text_received(message)
+        assert 100 < account.held_bytes < 500
+        assert sys.getrefcount(message) == holders, "what stands beside the payload is not kept"
+        await asyncio.sleep(1)
+        assert publisher.hosts() == ["two.dev.test"]
+        assert account.held_bytes == 0
+        publisher.link.text_received(message)
+        assert account.held_bytes > 0
+        await publisher.go()
+        assert account.held_bytes == 0
+
+
+@dialogue
 async def test_where_many_publish_at_once_they_take_turns():
     async with stage() as s:
         spent = 0.0
@@ -223,6 +246,39 @@ async def test_a_token_that_has_lost_its_cluster_meanwhile_publishes_nothing():
         await publisher.go()
 
 
+class BugError(Exception):
+    """Ours."""
+
+
+@pytest.mark.parametrize("when", ["at once", "later", "at its end"])
+@dialogue
+async def test_a_bug_ends_only_its_own_link_and_leaves_nothing_behind(when: str, monkeypatch: pytest.MonkeyPatch):
+    async with stage() as s:
+        publisher = await Publisher(s).register()
+        await publisher.publish(route())
+        if when == "at once":
+            await asyncio.sleep(1)
+
+        def broken(*_: object, **__: object) -> None:
+            raise BugError
+
+        monkeypatch.setattr(type(s.gateway.published), "publish", broken)
+        stream = publisher.link.upstream(Target("c1", "published", "localhost", 5173, publisher="p1"))
+        sink = FakeSink()
+        stream.open(RequestHead(b"GET", b"/", [], 0), sink, False)
+        await publisher.publish(route("two.dev.test"))
+        if when == "at its end":
+            await publisher.go()
+        else:
+            await asyncio.sleep(1)
+            await publisher.over()
+            assert publisher.closed == (1011, "internal error")
+        assert sink.error is not None, "its exchanges have ended with it"
+        assert publisher.hosts() == [HOST]
+        await asyncio.sleep(61)
+        assert publisher.hosts() == [], "it lingered, as when any link ends"
+
+
 @dialogue
 async def test_a_long_request_id_is_not_sent_back():
     async with stage() as s:
@@ -253,113 +309,3 @@ async def test_where_its_routes_are_reached(public_url: str | None, scope: dict[
         await publisher.publish(route())
         assert publisher.answers()[0][1]["routes"][0]["url"] == url
         await publisher.go()
-
-
-# --- its link beside others
-
-
-@dialogue
-async def test_a_new_link_of_the_same_agent_takes_its_routes_over():
-    async with stage() as s:
-        old = await Publisher(s).register()
-        await old.publish(route())
-        new = await Publisher(s).register()
-        await old.over()
-        assert old.closed is not None
-        assert old.closed[0] == 1012
-        assert new.hosts() == [HOST]
-        await new.publish(route(), route("two.dev.test", key="2"))
-        assert [answer["code"] for answer in new.answers()[0][1]["routes"]] == ["", ""]
-        await asyncio.sleep(61)
-        assert new.hosts() == [HOST, "two.dev.test"], "the old link's end is not the new one's"
-        await new.go()
-
-
-@dialogue
-async def test_another_publisher_is_refused_the_host_and_not_told_whose_it_is():
-    async with stage() as s:
-        first, second = await Publisher(s).register(), await Publisher(s, agent_id="p2").register()
-        await first.publish(route())
-        await second.publish(route())
-        (answer,) = second.answers()[0][1]["routes"]
-        assert (answer["code"], answer["error"], answer["url"]) == (
-            "host_taken",
-            f"{HOST} is taken; name another host",
-            "",
-        )
-        await first.go()
-        await second.go()
-
-
-@dialogue
-async def test_it_does_not_show_as_its_cluster():
-    async with stage(routes=RouteTable([Route("app.example.test", b"/", TARGET)])) as s:
-        publisher = await Publisher(s).register()
-        await publisher.publish(route())
-        gateway = s.gateway
-        assert gateway.registry.links("c1") == ()
-        assert gateway.missing_clusters() == 0
-        assert list(gateway.snapshot().links) == []
-        assert (await _asked(s, "/readyz?cluster=c1", "localhost")).status == 503
-        assert (await _asked(s, "/", "app.example.test")).status == 503, "no agent of the cluster is there"
-        await publisher.go()
-        assert list(gateway.last_seen) == []
-        assert len(gateway.events.since()) >= 2  # it came, and it went
-        for _ in range(2):
-            await (await Publisher(s).register()).go()
-        metrics = gateway.metrics.render(None)[0].decode()
-        assert 'gateway_link_reconnects_total{cluster="c1"} 0.0' in metrics
-
-
-@dialogue
-async def test_publishers_come_and_go_and_nothing_stays():
-    async with stage() as s:
-        for number in range(30):
-            publisher = await Publisher(s, agent_id=f"p{number}").register()
-            await publisher.publish(route(f"h{number}.dev.test"))
-            await publisher.go()
-        await asyncio.sleep(70)
-        gateway = s.gateway
-        assert not gateway.registry._pools
-        assert not gateway.registry._vacant
-        assert not gateway.registry._twins._quarrels
-        assert not len(gateway.published)
-        assert not len(gateway.last_seen)
-        assert repr(gateway.seats) == "<Seats 0 of clusters, 0 of tokens>"
-
-
-async def _asked(s: Any, target: str, host: str) -> Request:
-    request = Request(s.app, target=target, host=host)
-    request.body()
-    return await request.start().over()
-
-
-# --- seats
-
-
-@dialogue
-async def test_publishers_and_agents_of_a_cluster_cannot_shut_each_other_out():
-    async with stage(max_links_per_cluster=2) as s:
-        publishers = [await Publisher(s, agent_id=f"p{number}").register() for number in range(2)]
-        assert repr(s.gateway.seats) == "<Seats 2 of clusters, 2 of tokens>"
-        agents = []
-        for number in range(2):
-            agent = Dial(s, "/agent")
-            agent.say(text("register", {"agent_id": f"a{number}", "features": {"supports_yamux": True}}, "r1"))
-            await quiet()
-            agents.append(agent)
-        assert len(s.gateway.registry.links("c1")) == 2
-        assert len(s.gateway.registry.links()) == 4
-        agents[0].leave()
-        await agents[0].over()
-        third = await Publisher(s, agent_id="p3").register()
-        await third.over()
-        assert third.closed == (1013, "too_many_links")
-        assert repr(s.gateway.seats) == "<Seats 3 of clusters, 3 of tokens>"
-        await publishers[0].go()
-        fourth = await Publisher(s, agent_id="p4").register()
-        assert fourth.link.available
-        for each in (agents[1], publishers[1], fourth):
-            each.leave()
-            await each.over()
-        assert repr(s.gateway.seats) == "<Seats 0 of clusters, 0 of tokens>"

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from app.rules import routes
-from app.rules.routes import HOST_CHARACTERS, Route, RouteTable
+from app.rules.hosts import HOST_CHARACTERS
+from app.rules.routes import Route, RouteTable
 from tests.app.stage import Stage
 from tests.fakes.asgi import Request
 from tests.fakes.link import TARGET

@@ -36,7 +36,7 @@ def test_a_line_names_its_program():
         assert lines.read().splitlines() == ["        chat  hello", "        demo"]
 
 
-def test_nobody_who_reads_delays_nobody():
+def test_a_pipe_that_nobody_reads_delays_nobody():
     """More than any pipe takes is said without a reader; the test would hang."""
     reading, writing = os.pipe()
     console = Console(writing)

@@ -9,7 +9,7 @@ import pytest
 from app.learned import ClaimError, claims
 from app.learned.bodies import OBJECTS, VALUES, BodyError, Named, SyncBody, Text, named_by_sync
 from app.rules import paths
-from app.rules.routes import HOST_FIELD_BYTES
+from app.rules.hosts import HOST_FIELD_BYTES
 from app.settings import Grant, hosts, targets
 from tests.fakes.growth import FACTOR, calls_of, grows_linearly
 

@@ -4,7 +4,7 @@ import pytest
 
 from app.learned import Claim, ClaimError, Fault, bodies
 from app.learned.bodies import Named, Text, named_by_register, named_by_sync
-from app.learned.claims import checked, checked_cluster, covers, is_sound, learnable_host
+from app.learned.claims import checked, checked_cluster, is_sound, learnable_host
 from app.rules.paths import PREFIX_CHARACTERS
 from app.settings import Grant
 from tunnel.port import Target
@@ -173,25 +173,6 @@ def test_the_target_is_complete_and_plain_http(port: int | str):
     claim = checked(GRANT, CONTROL, "a", named(port=port, path="/x"))
     assert claim == Claim("app.a.example.test", "/x", Target("a", "ingress", "traefik", int(port)))
     assert claim.target.scheme == "http"
-
-
-@pytest.mark.parametrize(
-    ("pattern", "host", "does"),
-    [
-        ("x.test", "x.test", True),
-        ("x.test", "*.x.test", False),
-        ("*.x.test", "*.x.test", True),
-        ("*.x.test", "*.y.x.test", True),
-        ("*.x.test", "y.x.test", True),
-        ("*.x.test", "x.test", False),
-        ("*.x.test", "yx.test", False),
-        ("*.y.x.test", "*.x.test", False),
-    ],
-)
-def test_covers(pattern: str, host: str, does: bool):
-    assert covers([pattern], host) is does
-    assert covers(["other.test", pattern], host) is does
-    assert not covers([], host)
 
 
 @pytest.mark.parametrize(

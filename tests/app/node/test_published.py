@@ -10,9 +10,9 @@ from app.node.gateway import Gateway
 from app.published import LINGER_SECONDS, Holder
 from app.rules.routes import Route, RouteTable
 from app.settings import Grant, Settings
+from tests.app.publications import publish
 from tests.fakes.loop import dialogue
 from tunnel.port import Target
-from tunnel.wire.publishing import Publish, WantedRoute
 
 GRANT = Grant(("c1",), hosts=("*.test",))
 OTHER = Grant(("c2",), hosts=("*.test",))
@@ -23,13 +23,8 @@ HOLDER = Holder("c1", "me", b"1", "link-1", "192.0.2.1")
 def gateway_with(*hosts: str) -> Gateway:
     """A gateway where an agent publishes these hosts."""
     gateway = Gateway(Settings(grants={b"1": GRANT, b"2": OTHER}))
-    publish(gateway, *hosts)
+    publish(gateway, HOLDER, *hosts)
     return gateway
-
-
-def publish(gateway: Gateway, *hosts: str) -> list[str]:
-    message = Publish(routes=[WantedRoute(key=host, host=host, port=1) for host in hosts], name_seed="s")
-    return [one.code for one in gateway.published.publish(HOLDER, GRANT, message, base_url="http://gw").routes]
 
 
 def carriers(gateway: Gateway, host: str) -> list[str]:
@@ -47,7 +42,7 @@ async def test_published_routes_come_after_the_files_and_before_learned_ones():
     gateway.apply(dataclasses.replace(gateway.settings, control_hosts=frozenset({"x.test"})))
     assert gateway.routes_of("x.test") is None
     gateway.apply(Settings(grants={b"1": GRANT}))
-    publish(gateway)
+    publish(gateway, HOLDER)
     assert [carriers(gateway, host) for host in ("x.test", "y.test")] == [["c1"], ["c1"]]
     await gateway.aclose()
 
@@ -96,7 +91,7 @@ async def test_a_host_of_the_file_costs_nothing_more(monkeypatch: pytest.MonkeyP
     assert carriers(gateway, "y.test") == ["c1"]
     assert gateway.routes_of("x.test") is None
     assert asked == []
-    publish(gateway, "x.test")
+    publish(gateway, HOLDER, "x.test")
     gateway.routes_of("x.test")
     gateway.routes_of("y.test")
     assert asked == ["x.test"]

@@ -5,9 +5,9 @@ from typing import Any
 
 from app.published import Holder
 from app.settings import Grant, token_hash
+from tests.app import publications
 from tests.app.stage import Stage
 from tests.fakes.link import FakeLink
-from tunnel.wire.publishing import Publish, WantedRoute
 
 TOKEN_HASH = token_hash("of-dev")
 DEV = Grant(("dev",), hosts=("*.dev.test",))
@@ -20,14 +20,7 @@ def holder(agent: str = "me") -> Holder:
 
 def publish(s: Stage, *addresses: str, agent: str = "me", **fields: Any) -> list[str]:
     """What became of each of these hosts and paths."""
-    routes = [
-        WantedRoute(key=address, host=host, path=slash + path, port=5173, **fields)
-        for address in addresses
-        for host, slash, path in (address.partition("/"),)
-    ]
-    message = Publish(routes=routes, name_seed="seed")
-    answer = s.gateway.published.publish(holder(agent), DEV, message, base_url="https://gw.test")
-    return [one.code for one in answer.routes]
+    return publications.publish(s.gateway, holder(agent), *addresses, **fields)
 
 
 def lose(s: Stage, agent: str = "me") -> None:

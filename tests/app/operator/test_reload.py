@@ -1,4 +1,4 @@
-"""The configuration read again: whole or not at all, once it stands still, and what becomes of links and constants."""
+"""The configuration read again: whole or not at all, once it stands still, and what becomes of constants."""
 
 import asyncio
 import dataclasses
@@ -177,20 +177,6 @@ def test_each_wrong_content_is_logged_once(tmp_path: Path, caplog: pytest.LogCap
     world.write("size = 1")
     world.reloader.reload()
     assert len(caplog.records) == 1
-
-
-def test_links_of_a_revoked_token_end_and_those_of_a_dropped_one_stay(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    world = World(tmp_path)
-    revoked, dropped = world.link("t"), world.link("u")
-    world.write(world.good(revoked="true"))
-    world.reloader.reload()
-    assert revoked.closes == [(1008, "token revoked")]
-    assert dropped.closes == []
-    assert "1 links stay open, but their tokens are not in the configuration any more" in caplog.text
-    world.write(world.good(token="v"))
-    world.reloader.reload()
-    assert len(revoked.closes) == 1
-    assert dropped.closes == []
 
 
 OTHER: dict[str, Any] = {

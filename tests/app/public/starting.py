@@ -7,10 +7,10 @@ from typing import Any
 
 from app.published import Holder
 from app.settings import Grant, token_hash
+from tests.app.publications import publish
 from tests.app.stage import Stage
 from tests.fakes.asgi import Request
 from tests.fakes.link import FakeLink
-from tunnel.wire.publishing import Publish, WantedRoute
 
 GRACE = 3.0
 HOST = "me.dev.test"
@@ -30,9 +30,7 @@ class World:
         gateway = self.stage.gateway
         gateway.registry.add(self.link)  # type: ignore[arg-type]
         holder = Holder("c1", "p1", token_hash("good"), self.link.name, "192.0.2.7")
-        message = Publish(routes=[WantedRoute(key="1", host=host, port=5173, **wanted)], name_seed="s")
-        (answer,) = gateway.published.publish(holder, GRANT, message, base_url="http://x").routes
-        assert answer.code == ""
+        assert publish(gateway, holder, host, **wanted) == [""]
 
     @property
     def waiting(self) -> int:
@@ -46,7 +44,7 @@ async def started(**settings: Any) -> AsyncIterator[World]:
         yield World(stage, FakeLink("p1", publisher="p1"))
         assert stage.gateway.registry.waiting_room.waiting == 0
         assert repr(stage.gateway.to_come) == "<HostsToCome 0 waiting>"
-        assert stage.gateway.published._waiters == {}
+        assert stage.gateway.to_come._waiting == {}
 
 
 def asked(world: World, target: str = "/", *, host: str = HOST, body: bytes | None = b"", **scope: Any) -> Request:

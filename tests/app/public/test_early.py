@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.app.learned.claims import claim
+from app.learned import Claim
+from app.rules.routes import Route, RouteTable
 from tests.app.public.starting import GRACE, HOST, asked, started
 from tests.app.server.door_stage import HANDSHAKE, Front, Visitor
 from tests.fakes.asgi import WebSocket
+from tests.fakes.link import TARGET, FakeLink
 from tests.fakes.loop import dialogue, quiet
 from tests.fakes.service import FakeService
 
@@ -112,12 +115,42 @@ async def test_the_route_that_is_published_decides_like_any_other():
         assert [(await each.over()).status for each in (not_there, trace)] == [404, 501]
 
 
+@pytest.mark.parametrize("host", [HOST, "*.dev.test"])
 @dialogue
-async def test_a_host_that_an_agent_registers_meanwhile_is_carried_when_the_time_is_over():
+async def test_a_host_that_an_agent_registers_meanwhile_is_carried_at_once(host: str):
+    async with started() as w:
+        request, other = asked(w), asked(w, host="you.dev.test")
+        await asyncio.sleep(1.0)
+        agent = FakeLink("a1")
+        w.stage.gateway.registry.add(agent)  # type: ignore[arg-type]
+        await w.stage.gateway.learned.register(Claim(host, "/", TARGET), "agent a1")
+        await quiet()
+        for exchange in agent.exchanges:
+            exchange.whole(b"ok")
+        await request.over()
+        assert (request.status, request.answer) == (200, b"ok")
+        assert (await other.over()).status == (404 if host == HOST else 200)
+
+
+@dialogue
+async def test_a_host_that_the_file_has_after_a_reload_is_carried_at_once():
     async with started() as w:
         request = asked(w)
         await asyncio.sleep(1.0)
-        await w.stage.gateway.learned.register(claim(HOST, cluster="c1"), "agent a1")
+        w.stage.gateway.registry.add(agent := FakeLink("a1"))  # type: ignore[arg-type]
+        table = RouteTable([Route(HOST, b"/", TARGET)])
+        w.stage.gateway.apply(replace(w.stage.gateway.settings, routes=table))
+        await quiet()
+        agent.only.whole(b"ok")
+        assert (await request.over()).status == 200
+
+
+@dialogue
+async def test_a_host_that_is_registered_without_an_agent_to_carry_it():
+    async with started() as w:
+        request = asked(w)
+        await asyncio.sleep(1.0)
+        await w.stage.gateway.learned.register(Claim(HOST, "/", TARGET), "agent a1")
         await request.over()
         assert request.status == 503, "it has a route, and no agent of the cluster is there"
 
@@ -157,6 +190,33 @@ async def test_who_waits_and_what_it_is_told_in_the_end(settings: dict[str, Any]
         assert w.stage.gateway.registry.waiting_room.ends["in_vain"] == (2 if waits else 0)
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"headers": [(b"host", b"two.dev.test")]},
+        {"host": "m e.dev.test"},
+        {"headers": [(b"content-length", b"1"), (b"content-length", b"2")]},
+        {"headers": [(b"content-length", b"0"), (b"transfer-encoding", b"chunked")]},
+        {"raw_path": b"*"},
+        {"raw_path": b"/a b"},
+    ],
+    ids=["hosts", "host", "lengths", "framing", "star", "target"],
+)
+@dialogue
+async def test_a_bad_request_does_not_wait(bad: dict[str, Any]):
+    async with started() as w:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        request = await asked(w, **bad).over()
+        assert (request.status, json.loads(request.answer)["code"]) == (400, "bad_request")
+        assert loop.time() == began
+        if "content-length" not in str(bad):
+            call = await WebSocket(w.stage.app, **{"host": HOST, **bad}).start().over()
+            assert call.refusal is not None
+            assert call.refusal[0] == 400
+            assert loop.time() == began
+
+
 @dialogue
 async def test_nobody_waits_later():
     async with started() as w:
@@ -169,7 +229,7 @@ async def test_nobody_waits_later():
 @dialogue
 async def test_the_number_that_waits_is_bounded():
     async with started(max_waiting_requests=2) as w:
-        waiting = [asked(w), WebSocket(w.stage.app, host=HOST).start()]
+        waiting = [asked(w), WebSocket(w.stage.app, host=HOST, client=("192.0.2.2", 1)).start()]
         await quiet()
         refused = await asked(w, host="other.dev.test").over()
         assert (refused.status, refused.header(b"retry-after")) == (503, b"2")
@@ -185,6 +245,26 @@ async def test_the_number_that_waits_is_bounded():
         handshake.finish()
         for each in waiting:
             await each.over()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_one"),
+    [("192.0.2.1", "192.0.2.2", False), ("2001:db8::1", "2001:db8::2", True), ("2001:db8::1", "2001:db8:1::1", False)],
+)
+@dialogue
+async def test_one_client_has_a_quarter_of_the_places(first: str, second: str, *, is_one: bool):
+    async with started(max_waiting_requests=8) as w:
+        theirs = [asked(w, host=f"{number}.dev.test", client=(first, number)) for number in range(3)]
+        await quiet()
+        assert w.waiting == 2
+        refused = await theirs[-1].over()
+        assert (refused.status, json.loads(refused.answer)["code"]) == (503, "busy")
+        other = asked(w, client=(second, 1))
+        await quiet()
+        assert w.waiting == (2 if is_one else 3)
+        for each in theirs:
+            await each.over()
+        assert (await other.over()).status == (503 if is_one else 404)
 
 
 @dialogue

@@ -1,6 +1,5 @@
 """Published routes: what is in force, who holds a host, and until when. Time is passed in."""
 
-import asyncio
 import logging
 from dataclasses import replace
 
@@ -262,6 +261,7 @@ def test_routes_outlive_their_link_for_a_minute():
     assert (gone.holder.agent_id, gone.at, gone.why) == ("alice", world.now, "its agent has been away for 60 s")
     assert world.refused("anna", wanted("x.a.test")) == [""]
     assert world.set.unpublished.of("x.a.test") is None
+    assert repr(world.set.unpublished) == "<Latest 0 of at most 1000>"
 
 
 def test_an_agent_that_comes_back_has_its_routes_at_once():
@@ -349,30 +349,3 @@ def test_an_agent_whose_token_was_revoked_comes_back_with_another_one():
     world.links["alice"] = Holder("a", "alice", b"new", "link-9", "192.0.2.1")
     assert world.refused("alice", wanted("x.a.test")) == [""]
     assert world.serves("x.a.test") == ["/ alice"]
-
-
-# --- waiting
-
-
-def test_a_waiter_is_woken_when_its_host_is_published():
-    async def run() -> None:
-        world = World()
-        woken, other, left = (world.set.wait_for(host) for host in ("x.a.test", "y.a.test", "x.a.test"))
-        left.cancel()
-        await asyncio.sleep(0)
-        world.publish("alice", wanted("x.a.test"))
-        await woken
-        assert not other.done()
-        other.cancel()
-        await asyncio.sleep(0)
-        assert world.set._waiters == {}
-
-    asyncio.run(run())
-
-
-def test_which_hosts_could_come():
-    world = World(control_hosts=frozenset({"tunnel.a.test"}))
-    hosts = ("x.a.test", "only.a.test", "x.other.test", "tunnel.a.test")
-    assert [world.set.could_come(host) for host in hosts] == [True, True, False, False]
-    world.apply(grants={b"gone": GRANTS[b"gone"]})
-    assert not world.set.could_come("x.a.test")

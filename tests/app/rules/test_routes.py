@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.rules.routes import Route, RouteTable, UnsafePathError, match, normalise_host
+from app.rules.hosts import normalise_host
+from app.rules.routes import Route, RouteTable, UnsafePathError, match
 from tunnel.port import Target
 
 
@@ -18,32 +19,6 @@ def table(*entries: str) -> RouteTable:
 def found(routes: RouteTable, host: str, path: bytes = b"/") -> str | None:
     route = match(routes.of_host(normalise_host(host)), path)
     return None if route is None else f"{route.host}{route.path.decode()}"
-
-
-@pytest.mark.parametrize(
-    ("written", "normal"),
-    [
-        ("kuma.example.test", "kuma.example.test"),
-        ("Kuma.EXAMPLE.test", "kuma.example.test"),
-        ("kuma.example.test.", "kuma.example.test"),
-        ("kuma.example.test:8080", "kuma.example.test"),
-        ("KUMA.example.test.:443", "kuma.example.test"),
-        ("kuma.example.test:", "kuma.example.test"),
-        (" kuma.example.test ", "kuma.example.test"),
-        ("kuma.example.test..", "kuma.example.test."),
-        ("kuma.example.test:http", "kuma.example.test:http"),
-        ("kuma.example.test:80:80", "kuma.example.test:80"),
-        ("192.0.2.1:80", "192.0.2.1"),
-        ("[2001:DB8::1]", "[2001:db8::1]"),
-        ("[2001:db8::1]:8080", "[2001:db8::1]"),
-        ("[2001:db8::1", "[2001:db8::1"),
-        ("", ""),
-        (".", ""),
-        (":80", ""),
-    ],
-)
-def test_normalise_host(written: str, normal: str):
-    assert normalise_host(written) == normal
 
 
 HOSTS = table("kuma.example.test/", "*.example.test/", "*.deep.example.test/", "example.org/", "*.lone/")

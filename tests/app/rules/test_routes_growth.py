@@ -2,7 +2,8 @@
 
 from typing import SupportsIndex
 
-from app.rules.routes import HOST_CHARACTERS, HostIndex, Route
+from app.rules.hosts import HOST_CHARACTERS
+from app.rules.routes import HostIndex, Route
 from tests.fakes.growth import FACTOR, grows_linearly
 from tunnel.port import Target
 

@@ -70,9 +70,7 @@ async def test_a_proxy_that_refuses_costs_a_line_and_no_traceback(answer, told, 
     async with Proxy(answer) as proxy, Gateway() as gateway, AgentUnderTest(gateway) as agent:
         await gateway.link(1)
         keeper = agent.keeper
-        keeper._gateway = GatewayAddress(
-            "wss://g.example/agent", "wss://g.example/agent", f"http://u:hush@127.0.0.1:{proxy.port}"
-        )
+        keeper._gateway = GatewayAddress(*["wss://g.example/agent"] * 3, f"http://u:hush@127.0.0.1:{proxy.port}")
         caplog.clear()
         gateway.links[0].drop()
         await said(caplog, told)

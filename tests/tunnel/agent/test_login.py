@@ -2,6 +2,7 @@
 
 import getpass
 import io
+import os
 
 import pytest
 
@@ -58,8 +59,7 @@ def test_what_works_is_kept(world, capsys):
     assert user_settings.load(world.file) == user_settings.UserSettings(GATEWAY, TOKEN)
     said = capsys.readouterr()
     assert said.out == (
-        "wss://tunnel.example.com/agent: the gateway accepts this agent for cluster c1\n"
-        f"saved the gateway and the token in {world.file}\n"
+        f"{GATEWAY}: the gateway accepts this agent for cluster c1\nsaved the gateway and the token in {world.file}\n"
     )
     assert said.err == ""
 
@@ -125,18 +125,15 @@ def test_a_person_types_it_unseen(world, capsys):
     assert TOKEN not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("raised", "status"), [(KeyboardInterrupt, 130), (EOFError, None)])
-def test_a_person_who_types_nothing(world, raised, status):
+@pytest.mark.parametrize(("raised", "told"), [(KeyboardInterrupt, KeyboardInterrupt), (EOFError, SettingsError)])
+def test_a_person_who_types_nothing(world, raised, told):
     def leave(_prompt):
         raise raised
 
     world.monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     world.monkeypatch.setattr(getpass, "getpass", leave)
-    if status is None:
-        with pytest.raises(SettingsError, match="no token was given"):
-            world.run("--gateway", GATEWAY)
-    else:
-        assert world.run("--gateway", GATEWAY) == status
+    with pytest.raises(told, match="no token was given" if told is SettingsError else None):
+        world.run("--gateway", GATEWAY)
     assert not world.file.exists()
 
 
@@ -196,6 +193,18 @@ def test_a_home_that_cannot_be_written(world, capsys):
     world.file.parent.write_text("a file where a folder should be")
     assert world.run("--gateway", GATEWAY) == 1
     assert f"tunnel-agent: {world.file} cannot be written: " in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_by_both(world, capsys):
+    user_settings.change(world.file, gateway=GATEWAY, token="old")
+
+    def refuse(_descriptor):
+        raise OSError(28, "No space left on device")
+
+    world.monkeypatch.setattr(os, "fsync", refuse)
+    assert world.run() == login.log_out(world.file) == login.FAILED
+    assert capsys.readouterr().err == f"tunnel-agent: {world.file} cannot be written: No space left on device\n" * 2
+    assert user_settings.load(world.file).token == "old"
 
 
 def test_logout(world, capsys):

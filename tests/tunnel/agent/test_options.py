@@ -76,7 +76,7 @@ def test_commands_and_options(arguments, command, expected):
         (["--token-fil", "f"], "unrecognized arguments: --token-fil"),
         (["--tok", "secret"], "unrecognized arguments: --tok"),
         (["--grace"], "argument --grace: expected one argument"),
-        (["fly"], "unrecognized arguments: fly (the commands are: "),
+        (["fly"], "unrecognized arguments: fly (the commands are: http, check, status, login, logout)"),
         (["--insecure-skip-verify=maybe"], "does not take a value"),
         (["http"], "Missing argument 'TARGET...': say what to publish, for example tunnel-agent http 5173"),
         (["http", "80", "--service", "a.b:1=c:2"], "unrecognized arguments: --service"),
@@ -112,7 +112,7 @@ def test_a_check_takes_every_option_of_a_run():
 
 def test_the_commands_need_nothing_of_the_gateway():
     """The distribution of the agent alone has none of these."""
-    needed = "tunnel.agent.__main__, tunnel.agent.status, tunnel.agent.check.command, tunnel.agent.publish.command"
+    needed = "tunnel.agent.program, tunnel.agent.status, tunnel.agent.check.command, tunnel.agent.publish.command"
     foreign = {"app", "httpx", "prometheus_client", "starlette", "uvicorn"}
     code = f"import sys, {needed}; print(*sorted({foreign} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -1,70 +1,41 @@
 """The agent as a process: its exit status, its signals, its lines."""
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.fakes.gateway import SECONDS
 from tests.tunnel.agent.gateway import Gateway
+from tests.tunnel.agent.process import AgentProcess
 from tests.tunnel.agent.world import Service, echo
 
 pytestmark = [pytest.mark.system, pytest.mark.anyio]
 
-ROOT = Path(__file__).parents[3]
 
-
-class Process:
-    """`python -m tunnel.agent` with its standard error as lines."""
+class Process(AgentProcess):
+    """With its standard error as lines."""
 
     def __init__(self, *options, **environment):
-        self._options = options
-        self._environment = {key: value for key, value in os.environ.items() if not key.startswith("AGENT_")}
-        self._environment.update(environment)
+        super().__init__(*options, **environment)
         self.lines = []
-
-    async def __aenter__(self):
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tunnel.agent",
-            *self._options,
-            cwd=ROOT,
-            env=self._environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        return self
-
-    async def __aexit__(self, *exception):
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        await self.process.communicate()
-
-    def signal(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
 
     async def line(self, part):
         """Read on to the next line with `part` in it."""
         async with asyncio.timeout(SECONDS):
             while line := (await self.process.stderr.readline()).decode():
-                self.lines.append(line)
+                self.lines.append(line.rstrip("\n"))
                 if part in line:
                     return line
         raise AssertionError(f"no line with {part!r} in {self.lines}")
 
     async def status(self):
         """The exit status; the rest of standard error is in `lines`, standard output was empty."""
-        async with asyncio.timeout(SECONDS):
-            out, err = await self.process.communicate()
-        assert out == b""
-        self.lines += err.decode().splitlines(keepends=True)
-        return self.process.returncode
+        status, out, err = await self.end()
+        assert out == []
+        self.lines += err
+        return status
 
 
 def options(gateway, *more):
@@ -202,6 +173,27 @@ async def test_one_link_to_each_gateway_and_ready_is_said_once():
     messages = [json.loads(line)["message"] for line in agent.lines]
     assert len([message for message in messages if message.startswith("ready: ")]) == 1
     assert len([message for message in messages if "serves through" in message]) == 3
+
+
+@pytest.mark.parametrize("command", ["check", "login"])
+async def test_ctrl_c_ends_a_command_that_waits(command, tmp_path):
+    """A gateway that accepts connections and says nothing."""
+    came = asyncio.Event()
+
+    async def come(reader, _writer):
+        came.set()
+        await reader.read()
+
+    (tmp_path / "token").write_text("t")
+    async with Service(come) as service:
+        url = f"ws://127.0.0.1:{service.port}/agent"
+        where = ["--gateway", url, "--cluster", "c1", "--token-file", str(tmp_path / "token")]
+        async with Process(command, *where, HOME=str(tmp_path)) as agent:
+            async with asyncio.timeout(SECONDS):
+                await came.wait()
+            agent.signal(signal.SIGINT)
+            assert await agent.status() == 130
+    assert agent.lines == [""]
 
 
 @pytest.mark.parametrize(

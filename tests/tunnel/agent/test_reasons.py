@@ -61,13 +61,14 @@ PROXIED = "HTTP proxy rejected connection with status 407"
         (
             ConnectionRefusedError(111, "Connect call failed"),
             Dial.UNREACHABLE,
-            "cannot connect: [Errno 111] Connect call failed: check the port of --gateway, and that the gateway runs",
+            "cannot connect to the proxy http://p:1: [Errno 111] Connect call failed: check HTTPS_PROXY or ALL_PROXY",
         ),
         (
             socket.gaierror(-2, "Name or service not known"),
             Dial.UNREACHABLE,
-            "cannot connect: [Errno -2] Name or service not known: check the host of --gateway, and DNS",
+            "cannot connect to the proxy http://p:1: [Errno -2] Name or service not known: check HTTPS_PROXY or",
         ),
+        (ConnectionResetError(104, "Reset"), Dial.UNREACHABLE, "cannot connect: [Errno 104] Reset"),
         (ProxyError(PROXIED), Dial.PROXY, "the proxy http://p:1 answered 407: it wants credentials"),
         (ProxyError("gone"), Dial.PROXY, "the proxy http://p:1 failed: gone"),
         (certificate_error(10, "old"), Dial.TLS, "cannot connect: the gateway's certificate has expired (old): renew"),
@@ -98,6 +99,17 @@ def test_a_dial_that_failed(error, dial, text):
     assert reason.dial is dial
     assert reason.text.startswith(text)
     assert "hush" not in reason.text
+
+
+@pytest.mark.parametrize(
+    ("error", "to_do"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed"), "check the port of --gateway, and that the gateway runs"),
+        (socket.gaierror(-2, "Name or service not known"), "check the host of --gateway, and DNS"),
+    ],
+)
+def test_a_dial_without_a_proxy_that_failed(error, to_do):
+    assert reasons.of_error(error, None) == reasons.Reason(Dial.UNREACHABLE, f"cannot connect: {error}", to_do)
 
 
 def test_what_strangers_send_stays_one_bounded_line():

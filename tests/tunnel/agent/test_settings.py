@@ -157,6 +157,7 @@ def test_secrets_are_in_no_repr():
 def test_what_is_dialled_for_a_url(given, dialled):
     (gateway,) = read(["--gateway", given, "--cluster", "c1", "--token", "t-1"], {}, "host-1").gateways
     assert (gateway.url, gateway.label) == (dialled, dialled.partition("?")[0])
+    assert gateway.typed == given.partition("?")[0]
     (again,) = read(["--gateway", gateway.url, "--cluster", "c1", "--token", "t-1"], {}, "host-1").gateways
     assert again == gateway
 

@@ -72,7 +72,7 @@ def test_the_token_is_told_to_no_other_gateway(home):
         access(["--gateway", "https://given"], environment)
     assert str(caught.value) == (
         "--token-file (AGENT_TOKEN_FILE) or --token (AGENT_TOKEN): one of them is required: "
-        f"the token in {file} is for https://kept, not wss://given/agent"
+        f"the token in {file} is for https://kept, not https://given"
     )
     with pytest.raises(SettingsError, match="is for https://kept"):
         access(["--gateway", "https://kept", "--gateway", "https://given"], environment)
@@ -98,7 +98,7 @@ def test_another_login_is_taken_up_at_the_next_dial(home):
     user_settings.change(file, token="new-token")
     assert settings.read_token() == "new-token"
     user_settings.change(file, gateway="https://other", token="other-token")
-    with pytest.raises(SettingsError, match="is for https://other, not wss://kept/agent"):
+    with pytest.raises(SettingsError, match="is for https://other, not https://kept"):
         settings.read_token()
     user_settings.change(file, gateway="https://kept", token="")
     with pytest.raises(SettingsError, match="or run `tunnel-agent login`, which saves the token in"):

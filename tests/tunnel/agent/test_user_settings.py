@@ -171,6 +171,16 @@ def test_the_seed_is_made_once(file):
     assert name_seed(file.with_name("other.toml"), "host-1", "me") != first
 
 
+def test_without_names_to_give_no_file_is_made_for_a_seed(file):
+    first = name_seed(file, "host-1", "me", gives_names=False)
+    assert first == name_seed(None, "host-1", "me", gives_names=False)
+    assert first.warning == ""
+    assert not file.parent.exists()
+    kept = name_seed(file, "host-1", "me")
+    assert kept != first
+    assert kept == name_seed(file, "host-1", "me", gives_names=False)
+
+
 def test_many_that_start_at_once_have_one_seed(file):
     seeds: list[str] = []
     threads = [threading.Thread(target=lambda: seeds.append(name_seed(file, "h", "me").seed)) for _ in range(16)]

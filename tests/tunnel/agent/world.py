@@ -103,7 +103,7 @@ class AgentUnderTest:
             dialect=dialect,
         )
         self.keeper = Keeper(
-            GatewayAddress(gateway.url, gateway.url),
+            GatewayAddress(gateway.url, gateway.url, gateway.url),
             Access(lambda: self.tokens[-1], tls),
             self.terms,
             lambda _gateway, link: self.ready.append(link),

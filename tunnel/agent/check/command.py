@@ -8,17 +8,16 @@ import asyncio
 import click
 
 from tunnel.agent.check import findings as shown
+from tunnel.agent.check import lookups
 from tunnel.agent.check.findings import LIMIT_SECONDS, Finding, failed
 from tunnel.agent.check.gateway import GatewayCheck
-from tunnel.agent.check.lookups import LookupLoop
 from tunnel.agent.check.services import check_services
 from tunnel.agent.settings import AgentSettings
 
 
 def main(settings: AgentSettings, *, as_json: bool) -> int:
     """Check, print, and return the exit status."""
-    with asyncio.Runner(loop_factory=LookupLoop) as runner:
-        findings = runner.run(check(settings))
+    findings = lookups.run(check(settings))
     click.echo(shown.as_json(findings) if as_json else shown.as_text(findings))
     return 1 if failed(findings) else 0
 

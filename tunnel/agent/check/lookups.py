@@ -8,10 +8,19 @@ as look-ups are asked for: whoever asks bounds them.
 import asyncio
 import socket
 import threading
+from collections.abc import Coroutine
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 from tunnel.override import override
+
+Value = TypeVar("Value")
+
+
+def run(program: Coroutine[Any, Any, Value]) -> Value:
+    """As `asyncio.run`, on such a loop."""
+    with asyncio.Runner(loop_factory=LookupLoop) as runner:
+        return runner.run(program)
 
 
 class LookupLoop(asyncio.SelectorEventLoop):

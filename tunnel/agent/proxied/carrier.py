@@ -219,24 +219,24 @@ class MessageCarrier(Carrier):
             return "control plane client unavailable: the agent holds too much for slow services and gateways"
         return None
 
-    def _request_chunk(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
+    def _request_chunk(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002  (as its like)
         chunk = messages.decode_payload(envelope, _Chunk)
         data = decode_data(chunk.data or chunk.chunk)
         self._tell(self._found(envelope, envelope.request_id, ServiceRequest), lambda one: one.body_data(data))
 
-    def _request_end(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
+    def _request_end(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002  (as its like)
         self._tell(self._found(envelope, envelope.request_id, ServiceRequest), lambda one: one.body_end())
 
-    def _cancel(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
+    def _cancel(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002  (as its like)
         self._tell(
             self._found(envelope, envelope.request_id, ServiceRequest, ServiceWebSocket), lambda one: one.cancel()
         )
 
-    def _websocket_data(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
+    def _websocket_data(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002  (as its like)
         said = messages.decode_payload(envelope, WebSocketData)
         self._message(envelope, said.request_id or said.stream_id or envelope.request_id, said.data)
 
-    def _websocket_close(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002
+    def _websocket_close(self, envelope: Envelope, text: bytes) -> None:  # noqa: ARG002  (as its like)
         said = messages.decode_payload(envelope, WebSocketClose)
         request_id = said.request_id or said.stream_id or envelope.request_id
         self._tell(self._found(envelope, request_id, ServiceWebSocket), lambda one: one.gateway_left())

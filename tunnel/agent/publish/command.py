@@ -12,7 +12,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from tunnel.agent import log, view
+import click
+
+from tunnel.agent import log, signals, view
 from tunnel.agent.options import PROGRAM
 from tunnel.agent.publish import listening
 from tunnel.agent.publish.publisher import Publisher
@@ -21,6 +23,7 @@ from tunnel.agent.service.services import Services
 from tunnel.agent.settings import PublishSettings
 from tunnel.agent.view.json_lines import JsonView
 from tunnel.agent.view.output import Output
+from tunnel.agent.view.text import clean
 
 GAVE_UP = 1
 
@@ -32,7 +35,7 @@ async def run(settings: PublishSettings, *, look: view.Look, as_json: bool) -> i
     log.configure(agent.log_format, agent.log_level, shown.note if shown.takes_log else None)
     if agent.log_level == "warning":  # a refused stream is a request, and the view shows it
         logging.getLogger("tunnel.agent.yamux").setLevel(logging.ERROR)
-    publisher = Publisher(plan, settings.name_seed, [gateway.label for gateway in agent.gateways], shown)
+    publisher = Publisher(plan, settings.name_seed, [gateway.typed for gateway in agent.gateways], shown)
     looking = asyncio.ensure_future(
         listening.look(plan.targets, Services(plan.services, api_hosts=agent.api_hosts), shown.note)
     )
@@ -56,7 +59,7 @@ def _stop_with_terminal(stop: Callable[[], None]) -> None:
     """A terminal that is closed ends the command as Ctrl-C does, unless it was told to go on (nohup)."""
     number = getattr(signal, "SIGHUP", None)  # Windows has none
     if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+        signals.on(number, stop)
 
 
 def _view(stream: TextIO, look: view.Look, *, as_json: bool) -> view.View:
@@ -65,4 +68,4 @@ def _view(stream: TextIO, look: view.Look, *, as_json: bool) -> view.View:
 
 def _report(faults: Sequence[str]) -> None:
     for fault in faults:
-        sys.stderr.write(f"{PROGRAM}: {fault}\n")
+        click.echo(f"{PROGRAM}: {clean(fault)}", err=True)

@@ -65,7 +65,7 @@ class Keeping(dialogue.Hearer):
 
     def __init__(self, gateway: str, plan: Plan, seed: str, owner: Owner) -> None:
         self.gateway = gateway
-        """Its URL, as the log has it."""
+        """Its URL, as the user wrote it."""
         self._plan = plan
         self._seed = seed
         self._owner = owner
@@ -136,9 +136,7 @@ class Keeping(dialogue.Hearer):
     # --- inside
 
     def _publish(self) -> None:
-        self._cancel()
-        if self._dialogue is None:
-            return
+        assert self._dialogue is not None  # noqa: S101 (the timer ends with its link)
         if self._dialogue.publish(self._plan.message(self._seed, self._given)):
             self._later(ANSWER_SECONDS)
         else:

@@ -23,6 +23,15 @@ from tunnel.wire.publishing import MOST_ROUTES, Publish, WantedRoute
 REWRITE, KEEP = "rewrite", "keep"
 """Of `host_header`: the target's own host, or the public one; any other text stands for itself."""
 _ID_CHARACTERS = 128
+_OPTIONS = {
+    "host": "--host",
+    "path": "--host",
+    "host_header": "--host-header",
+    "strip_prefix": "--strip-prefix",
+    "add_prefix": "--add-prefix",
+    "https_redirect": "--https-redirect",
+}
+"""By field of a wanted route: the option that it comes from."""
 
 
 class PlanError(ValueError):
@@ -82,6 +91,11 @@ class Plan:
         """What the links of the command may reach."""
         return tuple(dict.fromkeys(target.entry for target in self.targets))
 
+    @property
+    def asks_for_names(self) -> bool:
+        """Whether the gateway is to give a name."""
+        return any(place.asks_for_name for place in self.places)
+
     def message(self, seed: str, given: Sequence[str] = ()) -> Publish:
         """The `publish` that asks for all of it. `given`: by route, the name that the gateway gave before, or ""."""
         routes = list(self.routes)
@@ -110,3 +124,9 @@ class Plan:
             add_prefix=wanted.add_prefix,
             https_redirect=wanted.https_redirect,
         )
+
+
+def in_options(refusal: str) -> str:
+    """A gateway's words about a wanted route, beginning with the option where they begin with a field."""
+    name, colon, why = refusal.partition(": ")
+    return f"{_OPTIONS[name]}: {why}" if colon and name in _OPTIONS else refusal

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from tunnel.agent.publish.dialogue import TOO_OLD_CODE
 from tunnel.agent.publish.keeping import Keeping, Owner
-from tunnel.agent.publish.plan import Plan
+from tunnel.agent.publish.plan import Plan, in_options
 from tunnel.agent.reasons import REGISTRATION_CODE, REPLACED_CODE, Reason
 from tunnel.agent.standing import Dial
 from tunnel.agent.view import Address, View
@@ -21,11 +21,12 @@ REFRESH_SECONDS = 5.0
 """Between two looks at the round trip of the link."""
 _FINAL_CODES = frozenset({TOO_OLD_CODE, REGISTRATION_CODE})
 """At the start trying again would not help."""
+_CONNECTED = "connected"
 _REPLACED = "another tunnel-agent of this user has taken over: it publishes the same"
 
 
 class Publisher(Owner):
-    """All that one command publishes, at all its gateways. `gateways` are their URLs, as the log has them."""
+    """All that one command publishes, at all its gateways. `gateways` are their URLs, as the user wrote them."""
 
     def __init__(self, plan: Plan, seed: str, gateways: Sequence[str], view: View) -> None:
         self._plan = plan
@@ -69,7 +70,7 @@ class Publisher(Owner):
 
     @override
     def connected(self, keeping: Keeping, /) -> None:
-        self._states[keeping] = "connected"
+        self._states[keeping] = _CONNECTED
         self._show()
 
     @override
@@ -87,12 +88,10 @@ class Publisher(Owner):
                 self._view.note(f"{text}; trying again")
         self._refusals[keeping] = refusals
         self._view.published(list(dict.fromkeys(self._addresses())))
-        self._show()
 
     @override
     def passed(self, keeping: Keeping, rows: Sequence[RequestRow], left_out: int, /) -> None:
         self._view.requests(rows, left_out)
-        self._show()
 
     @override
     def lost(self, keeping: Keeping, reason: Reason, /) -> None:
@@ -106,8 +105,8 @@ class Publisher(Owner):
             self._give_up((reason.text if reason.code == TOO_OLD_CODE else f"{keeping.gateway}: {reason.text}",))
             return
         self._untried.discard(keeping)
-        served = self._states[keeping] == "connected"
-        self._states[keeping] = f"{reason.text}; trying again"
+        served = self._states[keeping] == _CONNECTED
+        self._states[keeping] = f"{reason.text.removesuffix('.')}; trying again"
         self._show()
         text = f"{keeping.gateway}: {self._states[keeping]}"
         if not served and self._noted.get(keeping) != text:
@@ -129,7 +128,7 @@ class Publisher(Owner):
         if keeping.standing is None:
             return ()
         return tuple(
-            self._told(keeping, f"{target} is not published: {why}")
+            self._told(keeping, f"{target} is not published: {in_options(why)}")
             for target, why in zip(self._plan.targets, keeping.standing.refusals, strict=True)
             if why
         )
@@ -146,8 +145,6 @@ class Publisher(Owner):
         self._refreshing = asyncio.get_running_loop().call_later(REFRESH_SECONDS, self._refresh)
 
     def _show(self) -> None:
-        if self._leaving:
-            return
         well = all(keeping.has_link for keeping in self.each)
         if well and len(self.each) == 1:
             text = f"connected to {self.each[0].gateway}"

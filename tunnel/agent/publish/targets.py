@@ -55,7 +55,7 @@ class Target:
         if "@" in url.netloc:
             raise TargetError("a target cannot have credentials: the service would not get them")
         if host.isdigit() and port is None:
-            raise TargetError(f"{text!r} has no host: write {scheme}://{THIS_MACHINE}:{host}")
+            raise TargetError(f"{text!r} has no host: write {scheme or 'http'}://{THIS_MACHINE}:{host}")
         if port is None and not scheme:
             raise TargetError(f"{text!r} has no port: write one of the forms {FORMS}")
         if port == 0:

@@ -7,9 +7,9 @@ from typing import TextIO
 from tunnel.agent.view.output import Output
 from tunnel.agent.view.plain import PlainView
 from tunnel.agent.view.terminal import TerminalView
-from tunnel.agent.view.view import Address, Row, View
+from tunnel.agent.view.view import Address, View
 
-__all__ = ["Address", "Look", "Row", "View", "of"]
+__all__ = ["Address", "Look", "View", "of"]
 
 
 @dataclass(slots=True, frozen=True)

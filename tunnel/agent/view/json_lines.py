@@ -8,11 +8,11 @@ strangers cannot affect a terminal.
 import json
 from collections.abc import Mapping, Sequence
 
-from tunnel.agent.view.output import Output
-from tunnel.agent.view.view import Address, Row
+import msgspec
 
-_ROW = ("id", "at", "kind", "method", "host", "path", "status", "outcome", "seconds", "bytes_up", "bytes_down",
-        "client", "key")  # fmt: skip
+from tunnel.agent.view.output import LineOutput, Output
+from tunnel.agent.view.view import Address
+from tunnel.wire.publishing import RequestRow
 
 
 class JsonView:
@@ -21,13 +21,12 @@ class JsonView:
     takes_log = False
 
     def __init__(self, output: Output) -> None:
-        self._output = output
+        self._lines = LineOutput(output, lambda number: _encoded("lines_lost", {"lines": number}))
         self._published: list[Address] = []
         self._state: tuple[str, bool] | None = None
-        self._lost = 0
 
     def __repr__(self) -> str:
-        return f"<JsonView {self._output!r}>"
+        return f"<JsonView {self._lines!r}>"
 
     def published(self, addresses: Sequence[Address]) -> None:
         """All of them, if they are others than before."""
@@ -41,10 +40,10 @@ class JsonView:
             self._state = text, well
             self._line("state", text=text, well=well)
 
-    def requests(self, rows: Sequence[Row], left_out: int = 0) -> None:
+    def requests(self, rows: Sequence[RequestRow], left_out: int = 0) -> None:
         """One line for each."""
         for row in rows:
-            self._line("request", **{name: getattr(row, name) for name in _ROW})
+            self._line("request", **msgspec.structs.asdict(row))
         if left_out:
             self._line("left_out", requests=left_out)
 
@@ -54,14 +53,10 @@ class JsonView:
 
     def close(self) -> None:
         """Wait a moment for what was written."""
-        self._output.close()
+        self._lines.close()
 
     def _line(self, kind: str, /, **fields: object) -> None:
-        lost = self._lost
-        if lost and self._output.write(_encoded("lines_lost", {"lines": lost})):
-            self._lost = 0
-        if self._lost or not self._output.write(_encoded(kind, fields)):
-            self._lost += 1
+        self._lines.write(_encoded(kind, fields))
 
 
 def _encoded(kind: str, fields: Mapping[str, object]) -> str:

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from tunnel.agent import units
 from tunnel.agent.view.text import clean
-from tunnel.agent.view.view import Address, Row
+from tunnel.agent.view.view import Address
+from tunnel.wire.publishing import RequestRow
 
 _UNKNOWN_TIME = "-"
 _DAY_SECONDS = 86_400.0
@@ -30,7 +31,7 @@ def host_of(address: Address) -> str:
         return address.url
 
 
-def request(row: Row, *, with_host: bool) -> str:
+def request(row: RequestRow, *, with_host: bool) -> str:
     """`2026-11-29T09:52:39Z 502 GET /x 12 ms 203.0.113.7 (service_refused)`."""
     moment = _moment(row, UTC)
     at = f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment is not None else _UNKNOWN_TIME
@@ -43,44 +44,44 @@ def left_out(number: int) -> str:
     return f"left out {number} more"
 
 
-def time_of_day(row: Row) -> str:
+def time_of_day(row: RequestRow) -> str:
     """When it began, by this machine's clock."""
     moment = _moment(row, None)
     return f"{moment:%H:%M:%S}" if moment is not None else _UNKNOWN_TIME
 
 
-def status(row: Row) -> str:
+def status(row: RequestRow) -> str:
     """`200`; without an answer `-`."""
     return str(row.status) if 100 <= row.status <= 999 else "-"
 
 
-def why(row: Row) -> str:
+def why(row: RequestRow) -> str:
     """Of an exchange that failed: `(service_refused)`."""
     return "" if row.outcome in {"ok", ""} else f"({clean(row.outcome, 40)})"
 
 
-def method(row: Row) -> str:
+def method(row: RequestRow) -> str:
     """Of a WebSocket: `WS`."""
     return "WS" if row.kind == "websocket" else clean(row.method, 20)
 
 
-def where(row: Row, *, with_host: bool) -> str:
+def where(row: RequestRow, *, with_host: bool) -> str:
     """The path, after the host where there are several."""
     return clean(f"{row.host}{row.path}" if with_host else row.path)
 
 
-def duration(row: Row) -> str:
+def duration(row: RequestRow) -> str:
     """How long it took."""
     seconds = row.seconds if math.isfinite(row.seconds) else 0.0
     return units.milliseconds(max(seconds, 0.0)) if seconds < 1 else units.duration(min(seconds, 365 * _DAY_SECONDS))
 
 
-def client(row: Row) -> str:
+def client(row: RequestRow) -> str:
     """Its address."""
     return clean(row.client, 64)
 
 
-def _moment(row: Row, zone: tzinfo | None) -> datetime | None:
+def _moment(row: RequestRow, zone: tzinfo | None) -> datetime | None:
     """When it began, by the clocks of a zone; None: of this machine's."""
     try:
         moment = datetime.fromisoformat(row.at)

@@ -9,6 +9,7 @@ import os
 import select
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import TextIO
 
 MOST_BYTES = 256 * 1024
@@ -94,6 +95,34 @@ class Output:
                 rest = rest[os.write(self._descriptor, rest) :]
             except BlockingIOError:  # whoever shares the terminal made it non-blocking
                 select.select((), (self._descriptor,), ())
+
+
+class LineOutput:
+    """Whole lines to an output. Where there was no room for some, the next one, or the last, says how many."""
+
+    def __init__(self, output: Output, lost: Callable[[int], str]) -> None:
+        """`lost` makes that line."""
+        self._output = output
+        self._lost_line = lost
+        self._lost = 0
+
+    def __repr__(self) -> str:
+        return f"<LineOutput {self._lost} lost, {self._output!r}>"
+
+    def write(self, line: str) -> None:
+        """Take the line, with its end, or lose it."""
+        self._tell()
+        if self._lost or not self._output.write(line):
+            self._lost += 1
+
+    def close(self) -> None:
+        """See `Output`."""
+        self._tell()
+        self._output.close()
+
+    def _tell(self) -> None:
+        if self._lost and self._output.write(self._lost_line(self._lost)):
+            self._lost = 0
 
 
 def _descriptor_of(stream: TextIO | None) -> int | None:

@@ -7,9 +7,10 @@ lines, and a line says how many.
 from collections.abc import Sequence
 
 from tunnel.agent.view import lines
-from tunnel.agent.view.output import Output
+from tunnel.agent.view.output import LineOutput, Output
 from tunnel.agent.view.text import clean
-from tunnel.agent.view.view import Address, Row
+from tunnel.agent.view.view import Address
+from tunnel.wire.publishing import RequestRow
 
 
 class PlainView:
@@ -18,14 +19,13 @@ class PlainView:
     takes_log = False
 
     def __init__(self, output: Output) -> None:
-        self._output = output
+        self._lines = LineOutput(output, _lost)
         self._published: list[Address] = []
         self._served = False
         self._well = False
-        self._lost = 0
 
     def __repr__(self) -> str:
-        return f"<PlainView {len(self._published)} published, {self._output!r}>"
+        return f"<PlainView {len(self._published)} published, {self._lines!r}>"
 
     def published(self, addresses: Sequence[Address]) -> None:
         """One line for each that is new, or gone."""
@@ -44,7 +44,7 @@ class PlainView:
         self._well = well
         self._served = self._served or well
 
-    def requests(self, rows: Sequence[Row], left_out: int = 0) -> None:
+    def requests(self, rows: Sequence[RequestRow], left_out: int = 0) -> None:
         """One line for each."""
         hosts = {lines.host_of(address) for address in self._published}
         for row in rows:
@@ -58,10 +58,12 @@ class PlainView:
 
     def close(self) -> None:
         """Wait a moment for what was written."""
-        self._output.close()
+        self._lines.close()
 
     def _line(self, text: str) -> None:
-        if self._lost and self._output.write(f"({self._lost} lines are missing here: the output was too slow)\n"):
-            self._lost = 0
-        if self._lost or not self._output.write(f"{text}\n"):
-            self._lost += 1
+        self._lines.write(f"{text}\n")
+
+
+def _lost(number: int) -> str:
+    what = "1 line is" if number == 1 else f"{number} lines are"
+    return f"({what} missing here: the output was too slow)\n"

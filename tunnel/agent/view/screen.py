@@ -12,7 +12,8 @@ from enum import StrEnum
 from tunnel.agent import units
 from tunnel.agent.view import lines
 from tunnel.agent.view.text import clean, fitted, padded, width, wrapped
-from tunnel.agent.view.view import Address, Row
+from tunnel.agent.view.view import Address
+from tunnel.wire.publishing import RequestRow
 
 MOST_COLUMNS, MOST_ROWS = 400, 200
 """Of a larger window the rest stays empty."""
@@ -45,7 +46,7 @@ class Screen:
     def __init__(self) -> None:
         self.addresses: list[Address] = []
         self.notes: deque[str] = deque(maxlen=_NOTES)
-        self._rows: deque[Row] = deque(maxlen=MOST_ROWS)
+        self._rows: deque[RequestRow] = deque(maxlen=MOST_ROWS)
         self._state = "starting"
         self._well = self._served = False
         self._round_trip: float | None = None
@@ -63,7 +64,7 @@ class Screen:
         self._state, self._well, self._round_trip = clean(text), well, round_trip
         self._served = self._served or well
 
-    def requests(self, rows: Sequence[Row], left_out: int) -> None:
+    def requests(self, rows: Sequence[RequestRow], left_out: int) -> None:
         """See `View`."""
         self._rows.extend(rows)
         self._left_out += left_out
@@ -136,7 +137,7 @@ def _columns_of(field: Sequence[str]) -> int:
     return max(map(width, field), default=0) + 1
 
 
-def _request_line(row: Row, path: str, time: str, duration: str, client: str) -> Line:
+def _request_line(row: RequestRow, path: str, time: str, duration: str, client: str) -> Line:
     number = lines.status(row)
     return [
         (Style.FAINT, f"{time} " if time else ""),

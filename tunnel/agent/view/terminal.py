@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 from tunnel.agent.view.output import Output
 from tunnel.agent.view.screen import Line, Screen, Style
-from tunnel.agent.view.view import Address, Row
+from tunnel.agent.view.view import Address
+from tunnel.wire.publishing import RequestRow
 
 FRAME_SECONDS = 0.1
 """The least time between two frames."""
@@ -68,7 +69,7 @@ class TerminalView:
         self._screen.state(text, well=well, round_trip=round_trip)
         self._changed()
 
-    def requests(self, rows: Sequence[Row], left_out: int = 0) -> None:
+    def requests(self, rows: Sequence[RequestRow], left_out: int = 0) -> None:
         """See `View`."""
         self._screen.requests(rows, left_out)
         self._changed()

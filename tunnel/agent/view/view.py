@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from tunnel.wire.publishing import RequestRow
+
 
 @dataclass(slots=True, frozen=True)
 class Address:
@@ -16,24 +18,6 @@ class Address:
 
     service: str
     url: str
-
-
-class Row(Protocol):
-    """One exchange that has ended: what a view reads of `tunnel.wire.publishing.RequestRow`."""
-
-    at: str
-    """When it began: RFC 3339, in UTC."""
-    kind: str
-    """`http` or `websocket`."""
-    method: str
-    host: str
-    path: str
-    status: int
-    """0: there was no answer."""
-    outcome: str
-    """`ok`, or why it failed."""
-    seconds: float
-    client: str
 
 
 class View(Protocol):
@@ -48,7 +32,7 @@ class View(Protocol):
     def state(self, text: str, *, well: bool = False, round_trip: float | None = None) -> None:
         """The state of the link, in words; `well`: it serves. `round_trip` in seconds, if it is known."""
 
-    def requests(self, rows: Sequence[Row], left_out: int = 0) -> None:
+    def requests(self, rows: Sequence[RequestRow], left_out: int = 0) -> None:
         """These exchanges have ended, the oldest first, and `left_out` more."""
 
     def note(self, text: str) -> None:

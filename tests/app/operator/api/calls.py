@@ -1,6 +1,7 @@
 """Requests to the operator's API of a stage, with the admin token."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 from app.settings import token_hash
@@ -36,3 +37,17 @@ async def told(stage: Stage, target: str, method: str = "GET") -> Any:
     status, body = await ask(stage, target, method)
     assert status < 300, body
     return body
+
+
+async def pages_of(stage: Stage, target: str) -> AsyncIterator[Any]:
+    """All pages of a list, the first first. `target`: with a query."""
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await told(stage, target + cursor)
+        yield page
+        cursor = f"&after={page['next']}" if page["next"] else None
+
+
+def names(page: Any) -> list[str]:
+    """Host and path of each route on a page."""
+    return [route["host"] + route["path"] for route in page["routes"]]

@@ -1,7 +1,6 @@
 """`/-/routes` with what agents publish: filters, pages over three origins, why one is not served, and what it costs."""
 
 import dataclasses
-import sys
 from typing import Any
 
 import pytest
@@ -9,14 +8,13 @@ import pytest
 from app.learned import Claim
 from app.rules.routes import Route, RouteTable
 from app.settings import Grant, token_hash
-from tests.app.operator.api.calls import request, stage, told
-from tests.app.operator.api.test_many import LINES_OF_5_MS, Lines
+from tests.app.operator.api.calls import names, pages_of, request, stage, told
+from tests.app.operator.api.lines import costs_little
 from tests.app.operator.published import DEV, GRANTS, TOKEN_HASH, holder, link, lose, publish
 from tests.app.stage import Stage
 from tests.fakes.growth import calls_of
 from tests.fakes.loop import dialogue
 from tunnel.port import Target
-from tunnel.wire.publishing import Publish, WantedRoute
 
 FILE = RouteTable([Route("a.test", b"/", Target("c1", "apps", "web", 80))])
 ALL = {**GRANTS, token_hash("1"): Grant(("c1",), hosts=("*.c1.test", "*.dev.test"))}
@@ -31,10 +29,6 @@ async def known(s: Stage) -> Stage:
 
 def made(**settings: Any) -> Stage:
     return stage(**{"routes": FILE, "grants": ALL, **settings})
-
-
-def names(page: Any) -> list[str]:
-    return [route["host"] + route["path"] for route in page["routes"]]
 
 
 async def route_of(s: Stage, host: str, origin: str = "published") -> Any:
@@ -70,12 +64,7 @@ async def test_filters(query: str, found: list[str]):
 async def test_pages_over_three_origins_have_each_once(limit: int):
     async with made() as s:
         await known(s)
-        found: list[str] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await told(s, f"/-/routes?limit={limit}{cursor}")
-            found += names(page)
-            cursor = f"&after={page['next']}" if page["next"] else None
+        found = [name async for page in pages_of(s, f"/-/routes?limit={limit}") for name in names(page)]
         assert found == IN_ORDER
 
 
@@ -162,22 +151,16 @@ def full(agents: int) -> Stage:
     grants = {TOKEN_HASH: dataclasses.replace(DEV, max_published=10_000)}
     s = stage(routes=FILE, grants=grants)
     for agent in range(agents):
-        routes = [WantedRoute(key=str(one), host=f"h{agent}-{one}.dev.test", port=1) for one in range(100)]
-        message = Publish(routes=routes, name_seed="s")
-        s.gateway.published.publish(holder(f"a{agent}"), grants[TOKEN_HASH], message, base_url="http://gw.test")
+        publish(s, *(f"h{agent}-{one}.dev.test" for one in range(100)), agent=f"a{agent}")
     return s
 
 
 @dialogue
 async def test_all_of_a_thousand_are_listed_once():
     async with full(10) as s:
-        found: list[str] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await told(s, f"/-/routes?limit=300{cursor}")
-            found += names(page)
-            cursor = f"&after={page['next']}" if page["next"] else None
-        assert (len(found), len(set(found)), page["total"]) == (1_001, 1_001, 1_001)
+        pages = [page async for page in pages_of(s, "/-/routes?limit=300")]
+        found = [name for page in pages for name in names(page)]
+        assert (len(found), len(set(found)), pages[-1]["total"]) == (1_001, 1_001, 1_001)
         assert found[1:] == sorted(found[1:])
         assert names(await told(s, "/-/routes?publisher=a7&limit=1")) == ["h7-0.dev.test/"]
 
@@ -186,16 +169,7 @@ async def test_all_of_a_thousand_are_listed_once():
 @dialogue
 async def test_the_first_page_of_many_costs_little_and_no_turn_is_long(query: str):
     async with full(50) as s:
-        lines = Lines()
-        asked = request(s, f"/-/routes{query}")
-        sys.settrace(lines.trace)
-        try:
-            await asked.over()
-        finally:
-            sys.settrace(None)
-        assert asked.status == 200
-        assert 100 < lines.total < 10 * LINES_OF_5_MS
-        assert lines.most < LINES_OF_5_MS
+        await costs_little(request(s, f"/-/routes{query}"))
 
 
 def test_what_a_request_costs_does_not_grow():

@@ -9,7 +9,7 @@ import pytest
 from app.learned.claims import Claim, ClaimError, Fault
 from app.rules.routes import Route, RouteTable
 from app.settings import Grant, token_hash
-from tests.app.operator.api.calls import ask, stage, told
+from tests.app.operator.api.calls import ask, names, pages_of, stage, told
 from tests.app.stage import Stage
 from tests.fakes.link import FakeLink
 from tests.fakes.loop import dialogue
@@ -45,10 +45,6 @@ def made(**settings: Any) -> Stage:
     return stage(**{"routes": FILE, "grants": GRANTS, **settings})
 
 
-def names(page: Any) -> list[str]:
-    return [route["host"] + route["path"] for route in page["routes"]]
-
-
 @pytest.mark.parametrize(
     ("query", "found"),
     [
@@ -80,12 +76,7 @@ async def test_filters(query: str, found: list[str]):
 async def test_pages_over_both_origins_have_each_once(limit: int):
     async with made() as s:
         await known(s)
-        found: list[str] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await told(s, f"/-/routes?limit={limit}{cursor}")
-            found += names(page)
-            cursor = f"&after={page['next']}" if page["next"] else None
+        found = [name async for page in pages_of(s, f"/-/routes?limit={limit}") for name in names(page)]
         assert found == IN_ORDER
 
 

@@ -37,6 +37,15 @@ async def test_an_agent_that_is_away(lines: Lines):
 
 
 @dialogue
+async def test_an_agent_that_may_come_back_and_has_an_id_that_is_not_printable():
+    async with stage(links=0, grants=GRANTS, reconnect_grace=3.0) as s:
+        publish(s, "x.dev.test/", agent="a\x1b[2Jb")
+        found = await explained(s, URL, probes=False)
+        assert summary(found) == ("no_agent", 503, "returning")
+        assert "no agent a\\x1b[2Jb of cluster dev takes requests now" in found.verdict
+
+
+@dialogue
 async def test_a_host_that_was_published_until_lately(lines: Lines):
     async with stage(links=0, grants=GRANTS) as s:
         publish(s, "x.dev.test/")

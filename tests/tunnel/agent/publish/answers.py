@@ -4,7 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 
-def answers(wanted: Sequence[Mapping[str, Any]], taken: Collection[str], name: str = "given") -> list[dict[str, str]]:
+def answers(
+    wanted: Sequence[Mapping[str, Any]], taken: Collection[str], name: str = "given", why: str = "is taken"
+) -> list[dict[str, str]]:
     """Each is in force, but for the hosts in `taken`. A host that is given is `name` and the key."""
     routes = []
     for route in wanted:
@@ -13,6 +15,6 @@ def answers(wanted: Sequence[Mapping[str, Any]], taken: Collection[str], name: s
         routes.append({
             "key": route["key"], "host": host, "path": route.get("path", "/"),
             "url": "" if refused else f"https://{host}/",
-            "code": "host_taken" if refused else "", "error": f"{host} is taken" if refused else "",
+            "code": "host_taken" if refused else "", "error": f"{host} {why}" if refused else "",
         })  # fmt: skip
     return routes

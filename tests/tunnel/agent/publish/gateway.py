@@ -12,7 +12,7 @@ class PublishingLink(ServedLink):
             self.gateway.asked.append(message["payload"])
             self.texts.append(message)
             if self.gateway.publishing:
-                routes = answers(message["payload"]["routes"], self.gateway.taken)
+                routes = answers(message["payload"]["routes"], self.gateway.taken, why=self.gateway.why)
                 await self.say("published", {"routes": routes}, message["request_id"])
         else:
             await super()._take(message)
@@ -26,6 +26,7 @@ class PublishingGateway(Gateway):
         self.told = {"publishes": True}
         self.asked = []
         self.taken = []
+        self.why = "is taken"
         self.publishing = True
 
     async def connected(self, websocket, /):

@@ -3,21 +3,20 @@
 import asyncio
 import contextlib
 import json
-import os
 import signal
-import sys
-from pathlib import Path
+from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
 from tests.fakes.gateway import SECONDS
 from tests.tunnel.agent.gateway import Gateway
+from tests.tunnel.agent.process import AgentProcess
 from tests.tunnel.agent.publish.gateway import PublishingGateway
+from tests.tunnel.agent.view.rows import row
 from tests.tunnel.agent.world import Service, echo
 
 pytestmark = [pytest.mark.system, pytest.mark.anyio]
-
-ROOT = Path(__file__).parents[4]
 
 
 @pytest.fixture
@@ -30,39 +29,17 @@ def home(tmp_path):
     return tmp_path
 
 
-class Command:
-    """The process, with what it wrote."""
+class Command(AgentProcess):
+    """`http`, with its standard output as lines."""
 
     def __init__(self, home, gateway, *arguments):
-        self._arguments = [*arguments, "--gateway", gateway.url, "--token", "t-1"]
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("AGENT_", "XDG_"))}
-        self._environment = {**kept, "HOME": str(home)}
-
-    async def __aenter__(self):
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tunnel.agent", "http", *self._arguments,
-            cwd=ROOT, env=self._environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        return self
-
-    async def __aexit__(self, *exception):
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        await self.process.communicate()
-
-    def signal(self, number=signal.SIGTERM):
-        self.process.send_signal(number)
+        self.gateway_url = f"http://{urlsplit(gateway.url).netloc}"
+        super().__init__("http", *arguments, "--gateway", self.gateway_url, "--token", "t-1", HOME=str(home))
 
     async def line(self):
         """The next line of its output."""
         async with asyncio.timeout(SECONDS):
             return (await self.process.stdout.readline()).decode().rstrip("\n")
-
-    async def end(self):
-        """Its exit status, the rest of its output, and what it wrote to standard error."""
-        async with asyncio.timeout(SECONDS):
-            out, err = await self.process.communicate()
-        return self.process.returncode, out.decode().splitlines(), err.decode().splitlines()
 
 
 @contextlib.asynccontextmanager
@@ -121,12 +98,20 @@ async def test_one_refused_route_takes_everything_back(home):
     assert gateway.asked[-1]["routes"] == []
 
 
+async def test_what_a_gateway_says_does_nothing_to_a_terminal(home):
+    async with PublishingGateway() as gateway:
+        gateway.taken, gateway.why = ["a.example.com"], "is\x1b[2J \u05d0"
+        async with Command(home, gateway, "1", "--host", "a.example.com") as command:
+            _, _, (fault,) = await command.end()
+    assert fault.endswith(": a.example.com is [2J \\u05d0")
+
+
 async def test_a_gateway_that_is_too_old_serves_nothing(home):
     async with Gateway() as gateway, Command(home, gateway, "1") as command:
         status, _, err = await command.end()
         assert status == 1
         assert len(err) == 1
-        assert err[0].startswith(f"tunnel-agent: the gateway at {gateway.url} is too old to publish ports; ")
+        assert err[0].startswith(f"tunnel-agent: the gateway at {command.gateway_url} is too old to publish ports; ")
         link = await gateway.link(serving=False)
         await link.until(lambda: link.over)
         assert link.of_type("gateway_hello_ack") == []
@@ -147,7 +132,7 @@ async def test_a_gateway_that_refuses_for_now_is_told_once(home):
     async with PublishingGateway() as gateway, Service(echo) as service:
         gateway.refusals = [503, 503, 503]
         async with Command(home, gateway, str(service.port)) as command:
-            assert (await command.line()).startswith(f"{gateway.url}: the gateway answered 503: ")
+            assert (await command.line()).startswith(f"{command.gateway_url}: the gateway answered 503: ")
             assert "is published at" in await command.line()
             command.signal()
             assert await command.end() == (0, [], [])
@@ -159,7 +144,7 @@ async def test_a_new_link_has_the_same_names(home):
         (await gateway.link()).drop()
         await gateway.link(2)
         assert (await command.line()).endswith("; trying again")
-        assert (await command.line()) == f"connected to {gateway.url}"
+        assert (await command.line()) == f"connected to {command.gateway_url}"
         command.signal()
         await command.end()
     hosts = [[route.get("host", "") for route in asked["routes"]] for asked in gateway.asked]
@@ -172,13 +157,9 @@ async def test_json_lines(home):
         assert [line["type"] for line in lines] == ["state", "state", "published"]
         url = f"https://given-{port}.example.com/"
         assert lines[2]["addresses"] == [{"service": f"http://localhost:{port}", "url": url}]
-        row = {
-            "id": "r-1", "at": "2026-11-29T09:52:39Z", "kind": "http", "method": "GET", "host": "h", "path": "/x",
-            "status": 200, "outcome": "ok", "seconds": 0.1, "bytes_up": 0, "bytes_down": 2, "client": "::1",
-            "key": "80",
-        }  # fmt: skip
-        await gateway.links[0].say("requests", {"requests": [row], "left_out": 1})
-        assert json.loads(await command.line()) == {"type": "request", **row}
+        passed = msgspec.to_builtins(row())
+        await gateway.links[0].say("requests", {"requests": [passed], "left_out": 1})
+        assert json.loads(await command.line()) == {"type": "request", **passed}
         assert json.loads(await command.line()) == {"type": "left_out", "requests": 1}
         command.signal()
         assert (await command.end())[0] == 0

@@ -5,6 +5,7 @@ import json
 import msgspec
 import pytest
 
+from tests.tunnel.agent.view.rows import row
 from tunnel.agent.control import DialogueError
 from tunnel.agent.publish import dialogue
 from tunnel.agent.publish.dialogue import Dialogue, Hearer
@@ -50,10 +51,7 @@ def answer(*keys, **more):
     return {"routes": [{"key": key, "host": "h", "path": "/", "url": "u"} | more for key in keys]}
 
 
-ROW = {
-    "id": "r-1", "at": "2026-11-29T09:52:39Z", "kind": "http", "method": "GET", "host": "h", "path": "/x",
-    "status": 200, "outcome": "ok", "seconds": 0.1, "bytes_up": 0, "bytes_down": 2, "client": "203.0.113.7", "key": "a",
-}  # fmt: skip
+ROW = msgspec.to_builtins(row())
 
 
 def test_all_is_asked_for_and_each_route_is_answered():
@@ -108,6 +106,7 @@ def test_a_gateway_that_could_not_read_the_question_says_so():
     assert not link.tell("error", {"error": "something else"}, "other")
     assert not link.tell("error", {"error": "something else"})
     assert link.tell("error", {"error": "bad publish payload:\n\x1b[1m key"}, request_id)
+    assert not link.tell("error", {"error": "once more"}, request_id)
     assert link.told == ["bad publish payload: [1m key"]
 
 

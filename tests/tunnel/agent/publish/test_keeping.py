@@ -36,8 +36,7 @@ def published(*wanted):
 @dialogue
 async def test_everything_is_published_and_then_nothing_more_is_said():
     gateway, told = published("80=a.example.com", "81")
-    gateway.connect()
-    gateway.answer()
+    gateway.serve()
     assert told.words == ["connected", Standing(("https://a.example.com/", "https://given-81.example.com/"), ("", ""))]
     await asyncio.sleep(600)
     assert gateway.hosts() == [["a.example.com", ""]]
@@ -46,8 +45,7 @@ async def test_everything_is_published_and_then_nothing_more_is_said():
 @dialogue
 async def test_a_new_link_publishes_the_same_names():
     gateway, told = published("80=a.example.com", "81", "82=*.x.example.com")
-    gateway.connect()
-    gateway.answer()
+    gateway.serve()
     gateway.lose()
     assert not gateway.keeping.has_link
     await asyncio.sleep(600)
@@ -61,8 +59,7 @@ async def test_a_new_link_publishes_the_same_names():
 @dialogue
 async def test_what_is_refused_is_asked_for_again_until_it_is_in_force():
     gateway, told = published("80=a.example.com", "81")
-    gateway.connect()
-    gateway.answer()
+    gateway.serve()
     gateway.lose()
     gateway.connect()
     for _ in range(3):
@@ -133,6 +130,17 @@ async def test_nothing_is_said_without_a_link():
     gateway.lose()
     await asyncio.sleep(600)
     assert len(gateway.asked) == 1
+
+
+@pytest.mark.parametrize("answered", [True, False])
+@dialogue
+async def test_the_timer_ends_with_the_link(answered: bool):
+    """The loop of the tests finds one that is left behind."""
+    gateway, _ = published("80=a.example.com")
+    gateway.connect()
+    if answered:
+        gateway.answer(taken=["a.example.com"])
+    gateway.lose()
 
 
 @pytest.mark.parametrize("answered", [True, False])

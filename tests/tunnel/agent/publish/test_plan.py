@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from tunnel.agent.publish.place import Place
-from tunnel.agent.publish.plan import KEEP, REWRITE, Plan, PlanError, Rewrites
+from tunnel.agent.publish.plan import KEEP, REWRITE, Plan, PlanError, Rewrites, in_options
 from tunnel.agent.publish.targets import Target
 from tunnel.wire.publishing import Publish
 
@@ -100,6 +100,21 @@ def test_what_does_not_go_together(targets: str, places: list[str], rewrites: di
     with pytest.raises(PlanError) as caught:
         planned(targets, places, **rewrites)
     assert str(caught.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [
+        ("add_prefix: 'x y' is not valid", "--add-prefix: 'x y' is not valid"),
+        ("path: '/a;b' is not valid: write another", "--host: '/a;b' is not valid: write another"),
+        ("port: 0 is not valid", "port: 0 is not valid"),
+        ("a.b is taken: path: x", "a.b is taken: path: x"),
+        ("host", "host"),
+        ("", ""),
+    ],
+)
+def test_a_refusal_names_the_option(refusal: str, told: str):
+    assert in_options(refusal) == told
 
 
 def test_two_given_names_below_one_wildcard_are_two():

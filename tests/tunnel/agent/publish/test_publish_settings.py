@@ -10,7 +10,7 @@ GIVEN = ["--gateway", "https://g.example.com", "--token", "t-1"]
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
+def home(tmp_path):
     """A user's, in which settings may be kept."""
     folder = tmp_path / ".config" / "tunnel-agent"
     folder.mkdir(parents=True)

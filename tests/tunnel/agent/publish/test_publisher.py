@@ -2,10 +2,12 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from tests.fakes.loop import dialogue
 from tests.tunnel.agent.publish.world import GONE, Gateway, Shown, planned
+from tests.tunnel.agent.view.rows import row
 from tunnel.agent.control import DialogueError
 from tunnel.agent.publish.keeping import AGAIN_SECONDS
 from tunnel.agent.publish.publisher import REFRESH_SECONDS, Publisher
@@ -14,24 +16,31 @@ from tunnel.agent.standing import Dial
 from tunnel.wire.messages import REPLACED, RegisterSuccess
 
 UNREACHABLE = Reason(Dial.UNREACHABLE, "cannot connect: refused")
-UNKNOWN = Reason(Dial.REFUSED, "the gateway answered 503 (agent_refused): unknown token", status=503)
+UNKNOWN = Reason(Dial.REFUSED, "the gateway answered 503 (agent_refused): unknown token.", "compare them.", 503)
 REVOKED = Reason(Dial.REVOKED, "the gateway answered 401", "the token is revoked", 401)
 
 
 class Command:
     """A publisher with its gateways; `stopped` once it gave up."""
 
-    def __init__(self, *wanted, gateways=1):
+    def __init__(self, *wanted, gateways=1, ends_at_once=True):
         self.shown = Shown()
+        self.ends_at_once = ends_at_once
         self.stopped = False
         names = [f"wss://g{number}/agent" for number in range(gateways)]
         self.publisher = Publisher(planned(*wanted), "seed", names, self.shown)
         self.gateways = [Gateway(keeping) for keeping in self.publisher.each]
         self.publisher.begin(self._stop, lambda: 0.02)
 
+    def in_force(self):
+        """All of it; the first gateway."""
+        self.gateways[0].serve()
+        return self.gateways[0]
+
     def _stop(self):
         self.stopped = True
-        self.publisher.leave()
+        if self.ends_at_once:
+            self.publisher.leave()
 
     def faults(self):
         assert self.stopped == bool(self.publisher.faults)
@@ -42,9 +51,7 @@ class Command:
 @dialogue
 async def test_the_usual_case():
     command = Command("80=a.example.com", "81")
-    (gateway,) = command.gateways
-    gateway.connect()
-    gateway.answer()
+    command.in_force()
     assert command.shown.addresses == [
         "http://localhost:80 at https://a.example.com/",
         "http://localhost:81 at https://given-81.example.com/",
@@ -71,9 +78,7 @@ async def test_one_refused_route_at_the_start_takes_all_back():
 @dialogue
 async def test_what_is_refused_later_is_told_once_and_comes_back():
     command = Command("80=a.example.com", "81")
-    (gateway,) = command.gateways
-    gateway.connect()
-    gateway.answer()
+    gateway = command.in_force()
     gateway.lose()
     gateway.connect()
     for _ in range(3):
@@ -89,9 +94,7 @@ async def test_what_is_refused_later_is_told_once_and_comes_back():
 @dialogue
 async def test_a_lost_link_takes_no_address_away():
     command = Command("80")
-    (gateway,) = command.gateways
-    gateway.connect()
-    gateway.answer()
+    gateway = command.in_force()
     gateway.lose()
     for _ in range(10):
         gateway.lose(UNREACHABLE)
@@ -103,6 +106,19 @@ async def test_a_lost_link_takes_no_address_away():
     assert command.shown.notes == ["wss://g0/agent: cannot connect: refused; trying again"]
     gateway.connect()
     assert command.shown.states[-1] == ("connected to wss://g0/agent", True)
+    gateway.answer()
+    for _ in range(3):
+        gateway.lose(UNREACHABLE)
+    assert len(command.shown.notes) == 2, "another outage is told again"
+    assert command.faults() == []
+
+
+@dialogue
+async def test_requests_are_shown():
+    command = Command("80")
+    gateway = command.in_force()
+    gateway.say("requests", {"requests": [msgspec.to_builtins(row("/1")), msgspec.to_builtins(row("/2"))]})
+    assert [each.path for each in command.shown.rows] == ["/1", "/2"]
     assert command.faults() == []
 
 
@@ -113,9 +129,8 @@ async def test_a_gateway_that_does_not_take_the_agent_yet_is_told_once_and_tried
     (gateway,) = command.gateways
     for _ in range(100):
         gateway.lose(reason)
-    assert command.shown.notes == [f"wss://g0/agent: {reason.text}; trying again"]
-    gateway.connect()
-    gateway.answer()
+    assert command.shown.notes == [f"wss://g0/agent: {reason.text.removesuffix('.')}; trying again"]
+    gateway.serve()
     assert len(command.shown.addresses) == 1
     assert command.faults() == []
 
@@ -143,9 +158,7 @@ async def test_a_final_reason_ends_the_start_and_nothing_later(reason: Reason, s
     early.gateways[0].lose(reason)
     (fault,) = early.faults()
     assert fault.startswith(f"wss://g0/agent: {said}")
-    late.gateways[0].connect()
-    late.gateways[0].answer()
-    late.gateways[0].lose(reason)
+    late.in_force().lose(reason)
     assert late.shown.states[-1][0].endswith("; trying again")
     assert late.faults() == []
 
@@ -178,9 +191,7 @@ async def test_another_process_that_took_this_ones_place_ends_it(answered: bool)
 @dialogue
 async def test_a_gateway_that_stops_is_not_another_process():
     command = Command("80")
-    (gateway,) = command.gateways
-    gateway.connect()
-    gateway.answer()
+    gateway = command.in_force()
     gateway.lose(of_close(1012, "gateway is stopping"))
     assert command.faults() == []
 
@@ -209,8 +220,7 @@ async def test_two_gateways_are_told_apart():
 async def test_one_address_at_two_gateways_is_one():
     command = Command("80=a.example.com", gateways=2)
     for gateway in command.gateways:
-        gateway.connect()
-        gateway.answer()
+        gateway.serve()
     assert command.shown.addresses == ["http://localhost:80 at https://a.example.com/"]
     assert command.faults() == []
 
@@ -230,13 +240,22 @@ async def test_a_refusal_of_either_gateway_at_the_start_takes_all_back(refusing:
 
 
 @dialogue
+async def test_what_comes_between_giving_up_and_the_end_is_no_second_reason():
+    command = Command("80=a.example.com", gateways=2, ends_at_once=False)
+    for gateway in command.gateways:
+        gateway.connect()
+        gateway.answer(taken=["a.example.com"])
+    (fault,) = command.faults()
+    assert fault.startswith("wss://g0/agent: ")
+
+
+@dialogue
 async def test_a_gateway_that_comes_later_and_refuses_ends_nothing():
     """The other one has served for hours, perhaps."""
     command = Command("80=a.example.com", gateways=2)
     first, second = command.gateways
     second.lose(UNREACHABLE)
-    first.connect()
-    first.answer()
+    first.serve()
     second.connect()
     second.answer(taken=["a.example.com"])
     assert command.shown.notes[-1] == (
@@ -248,11 +267,10 @@ async def test_a_gateway_that_comes_later_and_refuses_ends_nothing():
 @dialogue
 async def test_nothing_is_told_of_a_command_that_ends():
     command = Command("80")
-    (gateway,) = command.gateways
-    gateway.connect()
-    gateway.answer()
+    gateway = command.in_force()
     command.publisher.leave()
     states, notes = list(command.shown.states), list(command.shown.notes)
-    gateway.lose(Reason(Dial.READY, "stopping"))
+    for _ in range(2):
+        gateway.lose(Reason(Dial.READY, "stopping"))
     await asyncio.sleep(10 * REFRESH_SECONDS)
     assert (command.shown.states, command.shown.notes) == (states, notes)

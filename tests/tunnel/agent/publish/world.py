@@ -12,9 +12,9 @@ from tunnel.agent.publish.plan import Plan
 from tunnel.agent.publish.targets import Target
 from tunnel.agent.reasons import Reason
 from tunnel.agent.standing import Dial
-from tunnel.agent.view import Address, Row
+from tunnel.agent.view import Address
 from tunnel.wire import messages
-from tunnel.wire.publishing import Publish
+from tunnel.wire.publishing import Publish, RequestRow
 
 
 def planned(*wanted: str) -> Plan:
@@ -49,6 +49,11 @@ class Gateway:
         self.keeping.registered(messages.RegisterSuccess("c1", publishes=True))
         self.keeping.ready(self._heard)
 
+    def serve(self) -> None:
+        """A link serves, and everything is in force."""
+        self.connect()
+        self.answer()
+
     def lose(self, reason: Reason = GONE) -> None:
         """The link ends, or a dial fails."""
         self.keeping.ended(reason)
@@ -77,7 +82,7 @@ class Shown:
         self.addresses: list[str] = []
         self.states: list[tuple[str, bool]] = []
         self.notes: list[str] = []
-        self.rows: list[Row] = []
+        self.rows: list[RequestRow] = []
         self.closed = False
 
     def published(self, addresses: Sequence[Address]) -> None:
@@ -87,7 +92,7 @@ class Shown:
         if self.states[-1:] != [(text, well)]:
             self.states.append((text, well))
 
-    def requests(self, rows: Sequence[Row], left_out: int = 0) -> None:
+    def requests(self, rows: Sequence[RequestRow], left_out: int = 0) -> None:
         self.rows += rows
 
     def note(self, text: str) -> None:

@@ -4,9 +4,9 @@ import json
 
 import msgspec
 
+from tests.tunnel.agent.view.rows import row
 from tunnel.agent.view.json_lines import JsonView
 from tunnel.agent.view.view import Address
-from tunnel.wire.publishing import RequestRow
 
 
 class Output:
@@ -27,13 +27,6 @@ class Output:
 
     def lines(self):
         return [json.loads(line) for line in self.text.splitlines()]
-
-
-def row(path="/x"):
-    return RequestRow(
-        id="r-1", at="2026-11-29T09:52:39Z", kind="http", method="GET", host="h", path=path, status=200, outcome="ok",
-        seconds=0.1, bytes_up=0, bytes_down=2, client="203.0.113.7", key="80",
-    )  # fmt: skip
 
 
 def test_every_kind_of_line():

@@ -22,6 +22,7 @@ from tunnel.agent.view import Address, lines
         )),
         (row(at="yesterday", status=-5, seconds=-1.0), "- - GET /x below 1 ms 203.0.113.7"),
         (row(at="", status=10**9, seconds=1e300), "- - GET /x 365 d 203.0.113.7"),
+        (row(at="2026-11-29T11:52:39+02:00"), "2026-11-29T09:52:39Z 200 GET /x 12 ms 203.0.113.7"),
         (row(at="2026-11-29T09:52:39", seconds=math.nan), "2026-11-29T09:52:39Z 200 GET /x below 1 ms 203.0.113.7"),
     ],
 )  # fmt: skip

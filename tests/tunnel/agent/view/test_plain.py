@@ -57,6 +57,14 @@ def test_a_link_is_said_to_be_lost_and_back():
     assert output.taken() == ["lost\\x1b[2J; trying again\n", "connected\n"]
 
 
+def test_a_request_names_its_host_where_there_are_several():
+    view, output = make()
+    view.published([VITE])
+    output.taken()
+    view.requests([row("/1")])
+    assert output.taken() == ["2026-11-29T09:52:39Z 200 GET /1 12 ms 203.0.113.7\n"]
+
+
 def test_requests_and_notes():
     view, output = make()
     view.published([VITE, API])
@@ -79,6 +87,11 @@ def test_an_output_without_room_loses_lines_and_says_how_many():
     output.full = False
     view.note("seen")
     assert output.taken() == ["(2 lines are missing here: the output was too slow)\n", "seen\n"]
+    output.full = True
+    view.note("lost")
+    output.full = False
+    view.close()
+    assert output.taken() == ["(1 line is missing here: the output was too slow)\n"]
 
 
 def test_it_leaves_the_log_alone_and_closes():

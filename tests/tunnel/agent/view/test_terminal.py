@@ -1,6 +1,7 @@
 """The view of a terminal, with an output of our own and a clock that is told what time it is."""
 
 import asyncio
+import atexit
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import time
 import pytest
 
 from tests.tunnel.agent.view.rows import row
+from tunnel.agent.view import Address
 from tunnel.agent.view.screen import Style
 from tunnel.agent.view.terminal import ENTER, FRAME_SECONDS, LEAVE, TerminalView, framed
 
@@ -80,7 +82,10 @@ class World:
     def __init__(self, monkeypatch, *, colours=False):
         self.loop, self.output = Loop(), Output()
         self.size = os.terminal_size((80, 24))
+        self.at_exit = []
         monkeypatch.setattr(asyncio, "get_running_loop", lambda: self.loop)
+        monkeypatch.setattr(atexit, "register", self.at_exit.append)
+        monkeypatch.setattr(atexit, "unregister", self.at_exit.remove)
         monkeypatch.setattr(time, "strftime", lambda *_: "09:52:39")
         monkeypatch.setattr(os, "get_terminal_size", lambda _descriptor: self.size)
         self.view = TerminalView(self.output, 1, colours=colours)
@@ -101,15 +106,39 @@ def test_it_enters_draws_and_leaves(world):
     (frame,) = world.output.taken()
     assert frame.startswith("\x1b[H\x1b[Kconnected\r\n")
     assert world.view.takes_log
+    world.view.state("connected again", well=True)
+    (timer,) = world.loop.timers
+    assert world.at_exit == [world.view.close]
     world.view.close()
     world.view.close()
     assert world.output.taken() == [LEAVE + "09:52:39 the gateway is too old\r\n"]
     assert world.output.closed
     assert world.loop.signals == {}
-    assert all(timer.cancelled for timer in world.loop.timers)
+    assert world.at_exit == []
+    assert timer.cancelled
     world.view.state("late")
     world.loop.advance(10)
     assert world.output.taken() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        (lambda view: None, "starting"),
+        (lambda view: view.published([Address("http://localhost:5173", "https://me.example.com/")]), "https://me."),
+        (lambda view: view.state("connection lost"), "connection lost"),
+        (lambda view: view.requests([row("/page")]), "/page"),
+        (lambda view: view.note("a warning"), "a warning"),
+    ],
+    ids=["nothing yet", "published", "state", "requests", "note"],
+)
+def test_each_change_is_drawn(world, change, shown):
+    if shown != "starting":
+        world.loop.advance(0)
+        assert shown not in "".join(world.output.taken())
+    change(world.view)
+    world.loop.advance(FRAME_SECONDS)
+    assert shown in world.output.taken()[-1]
 
 
 def test_ten_frames_a_second_at_most(world):
