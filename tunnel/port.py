@@ -217,6 +217,10 @@ class Upstream(Protocol):
         """`yamux`, `json` or `chunk`."""
 
     @property
+    def node(self) -> str:
+        """The id of the node that has the agent; empty: this one."""
+
+    @property
     def passes_bytes(self) -> bool:
         """After a 101 the service's bytes pass as they are: a WebSocket may be spliced."""
 

@@ -86,6 +86,8 @@ class Directory:
         self.own = OwnLinks(presence.node)
         self.on_claim: Callable[[Pool], object] = _nobody
         """A pool has got something new to choose: wake the requests that wait for it."""
+        self.on_unclaimed: Callable[[Pool], object] = _nobody
+        """A claim of a pool went away, whose link may be about to come back elsewhere."""
         self.on_outranked: Callable[[OwnLink], object] = _nobody
         """A newer link of the agent of this one is elsewhere, or may be: see the module."""
         self.on_peer_change: Callable[[Peer], object] = _nobody
@@ -170,6 +172,7 @@ class Directory:
             claims.pop((claim.node, claim.agent_id), None)
             if not claims:
                 del self._pools[claim.pool]
+            self.on_unclaimed(claim.pool)
 
     def not_here(self, claim: Claim) -> None:
         """The claim's node said NOT_HERE: forget exactly this claim, until its link has another stamp. Idempotent."""
@@ -181,6 +184,23 @@ class Directory:
 
     # --- choosing
 
+    def has(self, pool: Pool) -> bool:
+        """Whether another node claims to have a link of a pool, gone ones included."""
+        return pool in self._pools
+
+    def pools_of(self, node: str) -> Iterator[Pool]:
+        """The pools that another node claims to have links of; some more than once."""
+        for key in self._of_node.get(node, ()):
+            for claim in self._held[key].claims:
+                yield claim.pool
+
+    def clusters(self) -> set[str]:
+        """The clusters of which a node that can be used has a link."""
+        return {
+            pool for pool, claims in self._pools.items()
+            if isinstance(pool, str) and any(node in self._usable for node, _ in claims)
+        }  # fmt: skip
+
     def claims(self, pool: Pool) -> list[Claim]:
         """Who claims to have a link of a pool, this node and gone ones included."""
         return [*self.own.claims(pool), *self._pools.get(pool, {}).values()]
@@ -191,11 +211,12 @@ class Directory:
         *,
         local: Collection[str] = (),
         avoid: Collection[Claim] = (),
+        unusable: Collection[Claim] = (),
         sticky: Preference | None = None,
     ) -> Claim | None:
         """Where the next exchange of a pool goes. None: nobody has a link that may be used; wait for `on_claim`.
 
-        `local`: the agents whose links on this node take exchanges; of those the registry then chooses. `avoid`: chosen
+        `unusable`: claims of other nodes that are not to be chosen. `local`: the agents whose links on this node take exchanges; of those the registry then chooses. `avoid`: chosen
         only if there is nothing else.
         """
         best_of: dict[str, _Candidate] = {}
@@ -207,7 +228,7 @@ class Directory:
         for claim in self._pools.get(pool, {}).values():
             peer = self.presence.peer(claim.node)
             rank = peer.rank if peer is not None else None
-            if rank is not None:
+            if rank is not None and claim not in unusable:
                 candidate = _Candidate(claim, claim in avoid, rank, claim.stamp)
                 other = best_of.get(claim.agent_id)
                 if other is None or candidate.is_before(other):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from tunnel.account import Account, Holding
-from tunnel.errors import NoAgentError, NoRoomError, StoppingError
+from tunnel.errors import NoAgentError, NoRoomError, NotPassedOnError, StoppingError
 from tunnel.gateway.proxied.shared import Proxied
 from tunnel.gateway.registry import Registry
 from tunnel.port import Upstream
@@ -30,6 +30,7 @@ from ..rules.routes import Route, match
 from ..settings import Settings
 from .admission import Admission
 from .drain import Drain
+from .elsewhere import Elsewhere
 from .exchanges import TICK_SECONDS, Exchanges, Exchanging
 from .last_seen import LastSeen
 from .notices import Notices
@@ -112,6 +113,8 @@ class Gateway:
     """They start and stop with the gateway."""
     prober: Prober | None = field(init=False, default=None)
     """The public side, as the operator knows it. None: there is none."""
+    elsewhere: Elsewhere | None = field(init=False, default=None)
+    """Other nodes. None: this is the only one."""
     clock: Callable[[], float] = field(init=False, default=_running_clock)
     """The loop's time; the loop's own method once the gateway is open."""
     _notices: Notices = field(init=False)
@@ -247,29 +250,34 @@ class Gateway:
         account = self.account
         if account.is_full and account.held_bytes > account.high_mark_bytes:
             raise NoRoomError(f"{account.held_bytes} bytes are held")
-        target = route.target
-        known = self.registry.known_upstream(target)
-        if known is not None:
+        known = self.registry.known_upstream(route.target)
+        if known is not None and (self.elsewhere is None or not self.elsewhere.has(route.target.pool)):
             return known
-        registry, policy = self.registry, route.policy
-        preferred = preference(policy, request) if policy.sticky != "off" else None
         try:
-            return registry.upstream(target, avoid=avoid.label if avoid is not None else None, preference=preferred)
+            return self._upstream(route, request, avoid)
         except NoAgentError:
-            if registry.seconds_of_grace(target.pool) > 0:
+            if self.registry.seconds_of_grace(route.target.pool) > 0:
                 return None
             if self.draining:
                 raise StoppingError("the gateway is stopping") from None
             raise
 
+    def _upstream(self, route: Route, request: Request, avoid: Upstream | None) -> Upstream:
+        """What there is now, here or on another node. Raises NoAgentError."""
+        target, policy = route.target, route.policy
+        preferred = preference(policy, request, target.cluster) if policy.sticky != "off" else None
+        if self.elsewhere is not None:
+            upstream = self.elsewhere.choose(target, avoid, preferred)
+            if upstream is not None:
+                return upstream
+        return self.registry.upstream(target, avoid=avoid.label if avoid is not None else None, preference=preferred)
+
     async def wait_for_upstream(self, route: Route, request: Request, *, avoid: Upstream | None = None) -> Upstream:
         """Like `choose`, but wait, within the grace, for a link that may be on its way. Raises TunnelError."""
-        avoided = avoid.label if avoid is not None else None
-        preferred = preference(route.policy, request)
         head = self._head_of(request)
         try:
-            link = await self.registry.wait(
-                route.target.pool, avoid=avoided, preference=preferred, size_bytes=head.size_bytes
+            return await self.registry.wait_until(
+                route.target.pool, lambda: self._upstream(route, request, avoid), size_bytes=head.size_bytes
             )
         except NoAgentError:
             if self.draining:
@@ -277,7 +285,11 @@ class Gateway:
             raise
         finally:
             head.close()
-        return link.upstream(route.target)
+
+    def not_taken(self, upstream: Upstream, error: NotPassedOnError) -> None:
+        """Another node did not take an exchange over this upstream."""
+        if self.elsewhere is not None:
+            self.elsewhere.not_taken(upstream, error)
 
     def is_to_come(self, host: str) -> bool:
         """Whether a normalised host that nobody has may still be published, as this node has just started."""
@@ -326,6 +338,8 @@ class Gateway:
             self._timer = None
         self.relief.stop()
         await self.drain.aclose()
+        if self.elsewhere is not None:
+            await self.elsewhere.aclose()
         await self.proxied.aclose()
         await self.learned.aclose()
 

@@ -5,31 +5,31 @@
 Neither is guaranteed: a client whose agent is gone goes to another.
 """
 
-from collections.abc import Callable
 from hashlib import blake2b
 
-from tunnel.gateway.link import Link
 from tunnel.port import Headers, Upstream
 
 from ..rules.policy import Policy
 from ..rules.request import Request
 from ..rules.routes import Route
+from .elsewhere import Preference
 
 COOKIE = b"tunnel_agent"
 _COOKIE = COOKIE + b"="
 
-Preference = Callable[[Link], int]
-"""Ranks links: the highest value is preferred."""
 
-
-def preference(policy: Policy, request: Request) -> Preference | None:
-    """How to rank the links for this client. None when the route does not ask for it."""
+def preference(policy: Policy, request: Request, cluster: str) -> Preference | None:
+    """How to rank the cluster's agents for this client. None when the route does not ask for it."""
     if policy.sticky == "cookie":
         wanted = _cookie(request)
-        return (lambda link: int(_fingerprint_of(link) == wanted)) if wanted else None
+        return (lambda agent: int(_fingerprint(cluster, agent) == wanted)) if wanted else None
     if policy.sticky == "client":
         client = request.client.encode()
-        return lambda link: int.from_bytes(blake2b(client, key=_fingerprint_of(link), digest_size=8).digest())
+
+        def weight(agent: str) -> int:
+            return int.from_bytes(blake2b(client, key=_fingerprint(cluster, agent), digest_size=8).digest())
+
+        return weight
     return None
 
 
@@ -41,10 +41,6 @@ def cookie_for(route: Route, request: Request, upstream: Upstream) -> Headers:
     if _cookie(request) == fingerprint:
         return []
     return [(b"set-cookie", COOKIE + b"=" + fingerprint + b"; Path=/; HttpOnly; SameSite=Lax")]
-
-
-def _fingerprint_of(link: Link) -> bytes:
-    return _fingerprint(link.cluster, link.agent_id or link.name)
 
 
 def _fingerprint(cluster: str, name: str) -> bytes:

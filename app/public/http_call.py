@@ -85,6 +85,8 @@ class HttpCall(Delivering):
     def head(self, head: ResponseHead, /) -> None:
         """The final head starts the answer; a 100 lets the request's body go."""
         self._answer_began = True
+        if self._upload is not None:
+            self._upload.let_go()
         if head.status >= 200:
             fields = self._begin_answer(head)
             if fields is not None:
@@ -267,8 +269,14 @@ class HttpCall(Delivering):
 
     def _opened(self, now: float) -> None:
         self.state = OPEN
-        if self._upload is not None:
-            self._upload.begin(now)
+        upload, exchange = self._upload, self._exchange
+        if upload is not None and exchange is not None:
+            if self.upstream is not None and self.upstream.node:
+                upload.keep(self._gateway.account)
+            upload.begin(exchange, now)
+
+    def _is_unspent(self) -> bool:
+        return self._upload is None or self._upload.is_whole
 
     def _is_repeatable(self) -> bool:
         return self._upload is None and is_repeatable(self.method.encode("ascii"))

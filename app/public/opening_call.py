@@ -8,7 +8,7 @@ import logging
 from abc import ABC, abstractmethod
 from enum import Enum
 
-from tunnel.errors import TunnelError
+from tunnel.errors import NotPassedOnError, TunnelError
 from tunnel.http1 import UnsendableHeadError
 from tunnel.port import Exchange, RequestHead, Sink, Upstream
 
@@ -22,6 +22,9 @@ from ..rules.routes import Route
 
 logger = logging.getLogger("gateway")
 
+MOST_DECLINED = 8
+"""How often other nodes may decline one exchange. Each time something else is known, or time has passed."""
+
 BY_OPERATOR = "ended by the operator"
 """The detail of an exchange that the operator ended, and the reason of a WebSocket's close."""
 
@@ -30,8 +33,8 @@ class OpeningCall(Record, ABC):
     """What calls have in common until the service answers. A subclass is the sink, and says what follows."""
 
     __slots__ = (
-        "_answer_began", "_clock", "_exchange", "_gateway", "_opened_at", "_request", "_request_head", "_retried",
-        "_route", "_waiting", "upstream",
+        "_answer_began", "_clock", "_declined", "_exchange", "_gateway", "_opened_at", "_request", "_request_head",
+        "_retried", "_route", "_waiting", "upstream",
     )  # fmt: skip
 
     state: Enum
@@ -54,6 +57,7 @@ class OpeningCall(Record, ABC):
         self._waiting: asyncio.Task[None] | None = None  # for a link
         self._opened_at = self.began
         self._retried = False
+        self._declined = 0  # by other nodes
         self._answer_began = False  # with an interim answer, or the final one
         self.upstream: Upstream | None = None
 
@@ -102,6 +106,10 @@ class OpeningCall(Record, ABC):
     def _is_repeatable(self) -> bool:
         """Whether the request may reach the service twice (RFC 9110 section 9.2.2), and can be sent again."""
 
+    @abstractmethod
+    def _is_unspent(self) -> bool:
+        """Whether all that was sent of the request can be sent once more."""
+
     # --- opening
 
     def _choose(self, head: RequestHead, sink: Sink, avoid: Upstream | None = None) -> None:
@@ -147,13 +155,19 @@ class OpeningCall(Record, ABC):
     def _try_again(self, error: TunnelError, sink: Sink, *, opened: bool) -> bool:
         """Make the second attempt, where it is safe: where nothing was opened nothing was sent. False: it is not."""
         head, upstream = self._request_head, self.upstream
-        if self._retried or self._answer_began or head is None or upstream is None:
+        if self._answer_began or head is None or upstream is None:
             return False
-        if not error.retryable or (opened and not self._is_repeatable()):
+        if isinstance(error, NotPassedOnError):
+            self._gateway.not_taken(upstream, error)
+            if self._declined == MOST_DECLINED or not self._is_unspent():
+                return False
+            self._declined += 1
+        elif self._retried or not error.retryable or (opened and not self._is_repeatable()):
             return False
+        else:
+            self._retried = True
         self._reset()
         self._exchange = None
-        self._retried = True
         logger.info("%s: trying again on another stream: %s", upstream.label, error)
         self._choose(head, sink, upstream)
         return True

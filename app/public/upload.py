@@ -4,6 +4,7 @@ wait for. Plain calls; a service that does not read holds its client back.
 
 import asyncio
 
+from tunnel.account import Account, Holding
 from tunnel.http1 import BodyLengthError
 from tunnel.port import Exchange, RequestHead
 
@@ -15,6 +16,10 @@ _CONTINUE_SECONDS = 1.0
 """How long a body waits for the service's 100 (RFC 9110 section 10.1.1: not indefinitely)."""
 
 
+KEPT_BYTES = 256 * 1024
+"""What another node may have been sent, with what waits to be sent, before it says that it takes the request."""
+
+
 class BodyTooLargeError(Exception):
     """The body is longer than the route allows."""
 
@@ -24,6 +29,8 @@ class Upload:
 
     __slots__ = (
         "_client",
+        "_held",
+        "_kept",
         "_limit",
         "_timer",
         "bytes_sent",
@@ -37,6 +44,8 @@ class Upload:
     def __init__(self, head: RequestHead, client: HttpClient, limit_bytes: int | None, stall: Stall) -> None:
         self._client = client
         self._limit = limit_bytes
+        self._kept: list[bytes] | None = None  # all that was passed on, while it may have to be once more
+        self._held: Holding | None = None  # by this
         self._timer: asyncio.TimerHandle | None = None
         self.waits_for_100 = any(name == b"expect" and value.lower() == b"100-continue" for name, value in head.headers)
         self.stall = stall
@@ -47,10 +56,32 @@ class Upload:
         self.stalled = False
         """The exchange is full: the service does not read."""
 
-    def begin(self, now: float) -> None:
-        """The exchange is open: read the body, or wait for the service's 100 first."""
+    def keep(self, account: Account) -> None:
+        """Another node may decline what it was sent: keep it until then, or until `let_go`."""
+        if self._kept is None and not self.bytes_sent:
+            self._kept, self._held = [], Holding(account)
+
+    def let_go(self) -> None:
+        """The request was passed on; idempotent."""
+        self._kept = None
+        if self._held is not None:
+            self._held.close()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether another exchange can be given all that this one was given."""
+        return self._kept is not None or not (self.bytes_sent or self.ended)
+
+    def begin(self, exchange: Exchange, now: float) -> None:
+        """The exchange is open: read the body, or wait for the service's 100 first. What was kept is sent again."""
         self.progress_at = now
-        if not self.waits_for_100:
+        if self._kept and not exchange.send_data(b"".join(self._kept)) and not self.ended:
+            self._stall(now)
+        elif self.stalled:
+            self.writable()
+        if self.ended:
+            exchange.end()
+        elif not self.waits_for_100:
             self._client.read_body()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_CONTINUE_SECONDS, self.continue_)
@@ -71,10 +102,10 @@ class Upload:
                 if self._limit is not None and self.bytes_sent > self._limit:
                     raise BodyTooLargeError(f"more than {self._limit} bytes")
                 self.progress_at = now
+                if self._kept is not None:
+                    self._keep(data)
                 if not exchange.send_data(data) and not last:
-                    self.stalled = True
-                    self.stall.begin(now)
-                    self._client.pause_body()
+                    self._stall(now)
             if last:
                 exchange.end()
                 self.ended = True
@@ -91,9 +122,23 @@ class Upload:
 
     def close(self, now: float) -> tuple[int, float]:
         """Nothing more is passed on; idempotent. Returns the bytes sent, and the seconds of stalls."""
+        self.let_go()
         self.stall.end(now)
         self._stop_timer()
         return self.bytes_sent, self.stall.seconds
+
+    def _keep(self, data: bytes) -> None:
+        if self._held is None or self._kept is None or self.bytes_sent > KEPT_BYTES:
+            self.let_go()
+        else:
+            self._kept.append(data)
+            self._held.set(self.bytes_sent)
+
+    def _stall(self, now: float) -> None:
+        if not self.stalled:
+            self.stalled = True
+            self.stall.begin(now)
+            self._client.pause_body()
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

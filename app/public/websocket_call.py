@@ -281,6 +281,10 @@ class WebSocketCall(OpeningCall):
         self.state = OPEN
 
     @override
+    def _is_unspent(self) -> bool:
+        return True
+
+    @override
     def _is_repeatable(self) -> bool:
         return True  # a handshake is a GET without a body
 

@@ -28,6 +28,7 @@ class FakeLink:
         self.dialect = "yamux"
         self.upgrade_allowance = 0.0
         self.passes_bytes = False
+        self.node = ""
         self.suspect = False
         self.state = LinkState.READY
         self.exchanges: list[FakeExchange] = []

@@ -17,6 +17,7 @@ Links of different agents share the load.
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from typing import Protocol, TypeVar
 
 from tunnel.errors import NoAgentError
 from tunnel.gateway.link import Link
@@ -29,6 +30,23 @@ logger = logging.getLogger("gateway")
 
 _KNOWN = 4_096
 """Targets whose upstream is known, until `forget`. Each costs 0.2 KiB."""
+
+Preference = Callable[[str], int]
+"""Ranks links by the ids of their agents, or their names: the highest value is preferred."""
+Chosen = TypeVar("Chosen")
+
+
+class Watcher(Protocol):
+    """Who is told of each link."""
+
+    def ready(self, link: Link) -> None:
+        """It takes exchanges, now or again."""
+
+    def named(self, link: Link) -> None:
+        """Its agent has said who it is."""
+
+    def gone(self, link: Link) -> None:
+        """It is over. It may never have been ready."""
 
 
 class _Pool:
@@ -60,6 +78,9 @@ class Registry:
         self._known: dict[int, tuple[Target, Link, Upstream]] = {}
         """By the identity of the target, which the entry keeps alive: hashing a target costs more than the rest."""
         self._twins = Twins()
+        self.watcher: Watcher | None = None
+        self.lost_elsewhere: Callable[[Pool], float] | None = None
+        """When another node lost its link of a pool, on this registry's clock. Asked only where there is none here."""
 
     def add(self, link: Link) -> None:
         """Add a link, in any state. One without an agent id puts the pool's older links in doubt."""
@@ -81,6 +102,8 @@ class Registry:
         pool = self._pools.get(link.pool)
         if pool is None or link not in pool.links or link.agent_id is None:
             return
+        if self.watcher is not None:
+            self.watcher.named(link)
         for other in list(pool.links):
             if other is link:
                 break
@@ -108,7 +131,13 @@ class Registry:
 
     def ready(self, link: Link) -> None:
         """The link takes exchanges, now or again: wake the requests that wait for its pool."""
-        pool = self._pools.get(link.pool)
+        if self.watcher is not None:
+            self.watcher.ready(link)
+        self.wake(link.pool)
+
+    def wake(self, name: Pool) -> None:
+        """There is something new to choose for this pool: wake the requests that wait for it."""
+        pool = self._pools.get(name)
         if pool is not None:
             self._release(pool)
 
@@ -118,6 +147,8 @@ class Registry:
         if pool is None or link not in pool.links:
             return
         pool.links.remove(link)
+        if self.watcher is not None:
+            self.watcher.gone(link)
         if link.agent_id is not None and all(other.agent_id != link.agent_id for other in pool.links):
             self._twins.gone(link.pool, link.agent_id)
         self._known.clear()
@@ -130,9 +161,7 @@ class Registry:
         known = self._known.get(id(target))
         return known[2] if known is not None and known[1].available else None
 
-    def upstream(
-        self, target: Target, *, avoid: str | None = None, preference: Callable[[Link], int] | None = None
-    ) -> Upstream:
+    def upstream(self, target: Target, *, avoid: str | None = None, preference: Preference | None = None) -> Upstream:
         """The upstream to a target over the link that `select` chooses. Raises NoAgentError."""
         name = target.pool
         link = self.select(name, avoid=avoid, preference=preference)
@@ -154,7 +183,7 @@ class Registry:
     def _is_over(self, name: Pool) -> bool:
         return not self._pools[name].waiters and self.seconds_of_grace(name) <= 0
 
-    def select(self, name: Pool, *, avoid: str | None = None, preference: Callable[[Link], int] | None = None) -> Link:
+    def select(self, name: Pool, *, avoid: str | None = None, preference: Preference | None = None) -> Link:
         """The link for the next exchange of a pool: the newest link without an agent id, else the least loaded.
 
         The link named `avoid` is chosen only if there is no other. `preference` ranks links before their load,
@@ -172,20 +201,21 @@ class Registry:
         return best
 
     async def wait(
-        self,
-        name: Pool,
-        *,
-        avoid: str | None = None,
-        preference: Callable[[Link], int] | None = None,
-        size_bytes: int = 0,
+        self, name: Pool, *, avoid: str | None = None, preference: Preference | None = None, size_bytes: int = 0
     ) -> Link:
-        """Like `select`, but wait for a link that may be about to connect. The request's head has `size_bytes`.
+        """Like `select`, but wait as `wait_until` does."""
+        return await self.wait_until(
+            name, lambda: self.select(name, avoid=avoid, preference=preference), size_bytes=size_bytes
+        )
 
-        Raises NoAgentError once the grace is over, with the seconds waited; TooManyWaitingError if there is no room
-        to wait.
+    async def wait_until(self, name: Pool, choose: Callable[[], Chosen], *, size_bytes: int = 0) -> Chosen:
+        """What `choose` returns once it does not raise NoAgentError: a link of the pool may be about to connect.
+
+        The request's head has `size_bytes`. Raises NoAgentError once the grace is over, with the seconds waited;
+        TooManyWaitingError if there is no room to wait.
         """
         try:
-            return self.select(name, avoid=avoid, preference=preference)
+            return choose()
         except NoAgentError:
             if self.seconds_of_grace(name) <= 0:
                 raise
@@ -200,11 +230,11 @@ class Registry:
                     waiter = pool.waiters[place.number] = asyncio.get_running_loop().create_future()
                     await asyncio.wait((waiter,), timeout=seconds)
                     try:
-                        link = self.select(name, avoid=avoid, preference=preference)
+                        chosen = choose()
                     except NoAgentError:
                         continue
                     place.end = WaitEnd.SERVED
-                    return link
+                    return chosen
             finally:
                 pool.waiters.pop(place.number, None)
             place.end = WaitEnd.IN_VAIN
@@ -215,6 +245,8 @@ class Registry:
         """How long a request for this pool may still wait for a link; 0: answer 503 now."""
         now = self._clock()
         since = self._started
+        if self.lost_elsewhere is not None:
+            since = max(since, self.lost_elsewhere(name))
         pool = self._pools.get(name)
         if pool is not None:
             if pool.lost_at is not None:
@@ -268,8 +300,8 @@ def _agent_of(name: Pool) -> str:
     return f"link of publisher {publisher:.80} of cluster {cluster}"
 
 
-def _rank(link: Link, avoid: str | None, preference: Callable[[Link], int] | None) -> tuple[bool, bool, int, int]:
+def _rank(link: Link, avoid: str | None, preference: Preference | None) -> tuple[bool, bool, int, int]:
     """The lowest is chosen; of equal ones the newest."""
     named = link.agent_id is not None
-    wanted = preference(link) if preference is not None else 0
+    wanted = preference(link.agent_id or link.name) if preference is not None else 0
     return (link.name == avoid, named, -wanted, link.active if named else 0)

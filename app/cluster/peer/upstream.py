@@ -7,6 +7,7 @@ with an error, most of them a `NotPassedOnError`; so the caller may try elsewher
 has all that it sent.
 """
 
+from collections.abc import Hashable
 from dataclasses import replace
 from typing import Final
 
@@ -26,7 +27,7 @@ _BYTES_PASS: Final = frozenset({"", "yamux"})
 _REQUEST_ID: Final = b"x-request-id"
 _REQUEST_ID_CHARS: Final = 200
 
-_Key = tuple[Target, str, str]
+_Key = tuple[Target, str, str, Hashable]
 
 
 class Asking(PeerUser):
@@ -52,17 +53,20 @@ class Asking(PeerUser):
         """The id of the other node."""
         return self.session.node
 
-    def upstream(self, target: Target, *, agent_id: str = "", dialect: str = "") -> "PeerUpstream":
+    def upstream(
+        self, target: Target, *, agent_id: str = "", dialect: str = "", claim: Hashable = None
+    ) -> "PeerUpstream":
         """The upstream to a target over this agent of the node, whose link speaks `dialect`; the same one while in use.
 
-        Raises LinkLostError once the link is over.
+        `claim`: what says that the node has the link; another link has another claim, and so another upstream. Raises
+        LinkLostError once the link between the nodes is over.
         """
         if self.is_lost:
             raise LinkLostError(f"there is no link to node {self.node}")
-        key = target, agent_id, dialect
+        key = target, agent_id, dialect, claim
         upstream = self._upstreams.get(key)
         if upstream is None:
-            upstream = self._upstreams[key] = PeerUpstream(self, target, agent_id, dialect)
+            upstream = self._upstreams[key] = PeerUpstream(self, target, agent_id, dialect, claim)
         return upstream
 
     def retire(self) -> None:
@@ -108,12 +112,13 @@ class Asking(PeerUser):
 class PeerUpstream(PooledUpstream):
     """Over one agent of another node."""
 
-    __slots__ = ("_asked", "_asking", "_wanted", "agent_id", "dialect")
+    __slots__ = ("_asked", "_asking", "_wanted", "agent_id", "claim", "dialect", "node")
 
     agent_id: str | None
     dialect: str
+    node: str
 
-    def __init__(self, asking: Asking, target: Target, agent_id: str, dialect: str) -> None:
+    def __init__(self, asking: Asking, target: Target, agent_id: str, dialect: str, claim: Hashable = None) -> None:
         here = target if dialect in _BYTES_PASS else replace(target, scheme="http")  # its agent speaks TLS, if any
         super().__init__(asking, here, f"node-{asking.node}")
         self._asking = asking
@@ -122,11 +127,9 @@ class PeerUpstream(PooledUpstream):
         self.agent_id = agent_id or None
         """The agent that took the latest stream; before that the one that was chosen."""
         self.dialect = dialect or "yamux"
-
-    @property
-    def node(self) -> str:
-        """The id of the node that has the agent."""
-        return self._asking.node
+        self.node = asking.node
+        self.claim = claim
+        """What said that the node has the agent."""
 
     @property
     @override

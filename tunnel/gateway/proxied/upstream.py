@@ -56,6 +56,11 @@ class ProxiedUpstream(Upstream):
 
     @property
     @override
+    def node(self) -> str:
+        return ""
+
+    @property
+    @override
     def agent_id(self) -> str | None:
         return self.carrier.link.agent_id
 

@@ -51,6 +51,7 @@ class PooledUpstream(Upstream, ABC):
 
     label: str
     passes_bytes = True
+    node = ""
 
     def __init__(self, carrier: _CarrierOfUpstreams, target: Target, label: str) -> None:
         self._carrier = carrier

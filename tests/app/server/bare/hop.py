@@ -168,7 +168,7 @@ class Writer:
 class Telling(Upstream):
     """An upstream that the test plays: its exchanges tell what the dialects of today cannot."""
 
-    label, agent_id, dialect, passes_bytes, upgrade_allowance = "link-7", None, "own", False, 0.0
+    label, agent_id, dialect, passes_bytes, upgrade_allowance, node = "link-7", None, "own", False, 0.0, ""
     exchange: FakeExchange
     fresh: bool
 
