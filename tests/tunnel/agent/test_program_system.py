@@ -78,5 +78,5 @@ def test_ctrl_c_while_a_token_is_tried(tmp_path: Path):
                 process.send_signal(signal.SIGINT)
                 assert process.wait(SECONDS) in {130, -signal.SIGINT}
                 assert process.stderr is not None
-                assert process.stderr.read() == b""
+                assert process.stderr.read().strip() == b""
     assert list(tmp_path.iterdir()) == []
