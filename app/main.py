@@ -4,6 +4,7 @@ Starlette routes dispatch the calls. All paths of a routed host belong to its se
 on every other host; the agents' and operator's endpoints answer only on the control hosts.
 """
 
+import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator
@@ -24,7 +25,7 @@ from .operator.reload import Reloader
 from .public.probes import Probes
 from .rules import problems
 from .server import workers
-from .settings import ConfigurationError, Settings, load, web_concurrency
+from .settings import ClusterSettings, ConfigurationError, Settings, load, web_concurrency
 
 
 def create_app(settings: Settings | None = None) -> Starlette:
@@ -45,6 +46,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
     gateway.prober = Probes(gateway)
     gateway.companions.append(Ignored(gateway))
     gateway.companions.append(Notices(gateway))
+    if gateway.settings.cluster is not None:
+        _join(gateway, gateway.settings.cluster)
     reloader = Reloader(gateway)
     if gateway.settings.files_read:
         gateway.companions.append(reloader)
@@ -64,6 +67,20 @@ def create_app(settings: Settings | None = None) -> Starlette:
     app.state.reloader = reloader
     app.state.node = node
     return app
+
+
+def _join(gateway: Gateway, cluster: ClusterSettings) -> None:
+    """Make the gateway one of several nodes. Raises ConfigurationError."""
+    from .cluster.engine import ExtraMissingError  # noqa: PLC0415 (one node needs none of it)
+    from .cluster.node import Node  # noqa: PLC0415 (likewise)
+    from .server.bare.door import BareDoor  # noqa: PLC0415 (likewise)
+
+    try:
+        node = Node(gateway, cluster, door=lambda: BareDoor(gateway.account, asyncio.get_running_loop()))
+    except (ExtraMissingError, OSError, ValueError) as error:
+        raise ConfigurationError(f"cluster: {error}") from None
+    gateway.elsewhere = node
+    gateway.companions.append(node)
 
 
 async def _internal_error(request: Request, _: Exception) -> Response:

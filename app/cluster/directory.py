@@ -216,8 +216,8 @@ class Directory:
     ) -> Claim | None:
         """Where the next exchange of a pool goes. None: nobody has a link that may be used; wait for `on_claim`.
 
-        `unusable`: claims of other nodes that are not to be chosen. `local`: the agents whose links on this node take exchanges; of those the registry then chooses. `avoid`: chosen
-        only if there is nothing else.
+        `local`: the agents whose links on this node take exchanges; of those the registry then chooses. `avoid`: chosen
+        only if there is nothing else. `unusable`: claims of other nodes that are not chosen.
         """
         best_of: dict[str, _Candidate] = {}
         for agent_id in local:

@@ -150,6 +150,11 @@ class OwnLinks:
 
     # --- writes
 
+    @property
+    def is_told(self) -> bool:
+        """Nothing is due or under way."""
+        return not self._due and not self._under_way
+
     def take(self) -> Write | None:
         """The next write that is due. Say `ended` or `failed` once its end is known, whatever it is."""
         if not self._due:

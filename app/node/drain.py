@@ -49,6 +49,10 @@ class Drain:
         """The node is not ready, but it still serves."""
         self.closing = False
         """The delay is over: no new WebSocket, no new agent."""
+        self.on_begin: list[Callable[[], object]] = []
+        """Called when it begins."""
+        self.leave: Callable[[float], Awaitable[None]] | None = None
+        """Gives what other nodes have here away, until the deadline, while the exchanges end: see `Elsewhere`."""
         self.on_closing: list[Callable[[], object]] = []
         """Called at that moment."""
 
@@ -61,6 +65,8 @@ class Drain:
     async def run(self, grace_seconds: float, *, delay_seconds: float = 0.0) -> None:
         """All three steps."""
         self.draining = True
+        for told in self.on_begin:
+            told()
         logger.info(
             "draining: %d exchanges are open; serving for another %g s, then they have %g s to end",
             len(self._exchanges), delay_seconds, grace_seconds,
@@ -73,8 +79,15 @@ class Drain:
         for listener in self._listeners:
             await listener()
         deadline = asyncio.get_running_loop().time() + grace_seconds
-        await self._tell_websockets(grace_seconds)
-        await self._exchanges.wait_until_none(deadline)
+        leaving = asyncio.ensure_future(self.leave(deadline)) if self.leave is not None else None
+        try:
+            await self._tell_websockets(grace_seconds)
+            await self._exchanges.wait_until_none(deadline)
+            if leaving is not None:
+                await leaving
+        finally:
+            if leaving is not None:
+                leaving.cancel()
         await self._abort()
         logger.info("drained")
         self._events.emit(EventKind.DRAIN_ENDED, "drained")

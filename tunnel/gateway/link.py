@@ -283,6 +283,11 @@ class Link:
         """What its carrier knows of the traffic: see `Carrier.figures`."""
         return self._carrier.figures() if self._carrier is not None else NO_FIGURES
 
+    @property
+    def carrier(self) -> Carrier | None:
+        """What carries its exchanges, in its dialect. None: it carries none."""
+        return self._carrier
+
     def upstream(self, target: Target) -> Upstream:
         """The upstream to `target` through this link. Raises NoAgentError when the link carries nothing."""
         if self.state is not _READY or self._carrier is None:

@@ -29,7 +29,7 @@ REASON_LIMIT_BYTES: Final = 1024
 DIALECTS: Final = ("", "yamux", "json", "chunk")
 """By their numbers in the answer."""
 
-_HTTP, _FRESH, _AGENT_TLS = 1, 2, 4
+_HTTP, _FRESH, _AGENT_TLS, _UPGRADE = 1, 2, 4, 16
 _FIXED = struct.Struct(">BBB")
 _LENGTH = struct.Struct(">H")
 _TAIL = struct.Struct(">HI")
@@ -60,6 +60,8 @@ class Preamble:
     """Plain HTTP/1.1 follows; else TCP, or TLS for the service itself."""
     fresh: bool = False
     """A second attempt: take no connection that another request has used."""
+    upgrade: bool = False
+    """The first request is a WebSocket handshake, and the only one, unless it is refused."""
     agent_tls: bool = False
     """The owner's agent is to speak TLS to the service, without verification: only agents of `json` and `chunk` do."""
 
@@ -69,7 +71,9 @@ class Preamble:
 
 def encode(preamble: Preamble) -> bytes:
     """The bytes. Raises PreambleError for what the other node would refuse."""
-    flags = _HTTP * preamble.http | _FRESH * preamble.fresh | _AGENT_TLS * preamble.agent_tls
+    flags = (
+        _HTTP * preamble.http | _FRESH * preamble.fresh | _AGENT_TLS * preamble.agent_tls | _UPGRADE * preamble.upgrade
+    )
     parts = [_FIXED.pack(MAGIC, VERSION, flags)]
     for text in _texts_of(preamble):
         try:
@@ -158,7 +162,8 @@ class PreambleDecoder:
         flags = buffer[2]
         found = Preamble(
             cluster, namespace, service, port, publisher, agent_id, request_id,
-            bool(flags & _HTTP), bool(flags & _FRESH), bool(flags & _AGENT_TLS),
+            http=bool(flags & _HTTP), fresh=bool(flags & _FRESH), upgrade=bool(flags & _UPGRADE),
+            agent_tls=bool(flags & _AGENT_TLS),
         )  # fmt: skip
         _check(found)
         self._buffer = b""

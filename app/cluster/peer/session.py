@@ -98,6 +98,7 @@ class PeerSession(Streams, asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._heard_at = self._pinged_at = self._ticked_at = 0.0
         self._leave_by: float | None = None
+        self._leaving = False
         self.reason = ""
         """Why it is over."""
         self._gone: asyncio.Future[None] | None = None
@@ -148,6 +149,13 @@ class PeerSession(Streams, asyncio.Protocol):
             self._doomed[stream] = self._loop.time() + _DOOMED_SECONDS, code
         else:
             self.reset(stream, code)
+
+    def leave(self) -> None:
+        """Ask the peer to open no streams any more, and to keep none that is idle. What runs goes on. Idempotent."""
+        if not self._leaving and not self._lost:
+            self._leaving = True
+            self.session.go_away()
+            self._wake()
 
     def close(self, reason: str) -> None:
         """End the link: all its streams are lost, and reset while the peer may still hear us. Idempotent."""

@@ -143,11 +143,11 @@ class _FromAgent(_Half):
 class Splice:
     """One stream of another node, joined with one of a link of ours."""
 
-    __slots__ = ("_ahead_bytes", "_hop", "_wanted", "_way", "from_agent", "from_node", "is_answered", "is_over")
+    __slots__ = ("_ahead_bytes", "_hop", "_way", "from_agent", "from_node", "is_answered", "is_over", "wanted")
 
     def __init__(self, hop: Hop, near: YamuxStream, far: YamuxStream, wanted: Preamble, way: Raw) -> None:
         self._hop = hop
-        self._wanted = wanted
+        self.wanted = wanted
         self._way = way
         self.is_answered = False
         self.is_over = False
@@ -173,9 +173,17 @@ class Splice:
         near, hop = self.from_node.stream, self._hop
         self.over()
         if not self.is_answered and was_not_passed_on(error):
-            hop.refuse(near, error, self._wanted)
+            hop.refuse(near, error, self.wanted)
         else:
-            hop.lose(near, error, self._wanted)
+            hop.lose(near, error, self.wanted)
+
+    def end(self, error: TunnelError) -> None:
+        """This node ends it: both sides are reset, and the asking node is told why. Idempotent."""
+        if self.is_over:
+            return
+        far = self.from_agent.stream
+        self.lose_agent(error)
+        far.reset()
 
     def over(self) -> None:
         """Both directions are over: forget the streams, which refer to this. Idempotent."""
@@ -191,6 +199,6 @@ class Splice:
 
     def __repr__(self) -> str:
         if self.is_over:
-            return f"<Splice {self._wanted}, over>"
+            return f"<Splice {self.wanted}, over>"
         sent, received = self.from_node.passed_bytes, self.from_agent.passed_bytes
-        return f"<Splice {self._wanted} of node {self._hop.node}, {sent} bytes in, {received} out>"
+        return f"<Splice {self.wanted} of node {self._hop.node}, {sent} bytes in, {received} out>"

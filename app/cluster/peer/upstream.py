@@ -154,7 +154,7 @@ class PeerUpstream(PooledUpstream):
         preamble = Preamble(
             target.cluster, target.namespace, target.service, target.port, target.publisher, self._wanted,
             _request_id(head), http=self.target.scheme == "http", fresh=fresh,
-            agent_tls=target.scheme != self.target.scheme,
+            upgrade=head.upgrade, agent_tls=target.scheme != self.target.scheme,
         )  # fmt: skip
         try:
             return encode(preamble)

@@ -132,6 +132,11 @@ class BareConnection(Connection):
         else:
             self.break_off(str(error))
 
+    @property
+    def is_websocket(self) -> bool:
+        """Whether it is an open WebSocket by now."""
+        return self.state is OPEN
+
     def end_with(self, error: TunnelError) -> None:
         """Break the stream off now, and tell the peer why."""
         self._failed()

@@ -1,0 +1,62 @@
+"""How a node that drains gives its agents and its peers' exchanges away: nothing new comes, what runs ends in its time.
+
+1. Peers open no streams here any more, and keep no idle ones. What they ask all the same is declined, and nothing of it
+   was passed on.
+2. Each link takes nothing new, and is closed with 1012 once it carries nothing, so that its agent goes to another node.
+   Requests for its cluster wait for that, as they do for a lost agent.
+3. WebSockets of peers, which end only when they are told to, are ended with 1012, spread.
+
+What is left at the deadline is the drain's to end.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Final
+
+from tunnel.errors import StoppingError
+from tunnel.gateway.registry import Registry
+
+from .owner import Owner
+from .peer.serving import Serving
+from .peer.session import PeerSession
+
+LOOK_SECONDS: Final = 0.1
+_ENDS_PER_SECOND: Final = 100
+
+
+class Leaving:
+    """See the module. `sessions`: the links that other nodes have dialled."""
+
+    def __init__(
+        self, registry: Registry, owner: Owner, serving: Serving, sessions: Callable[[], Collection[PeerSession]]
+    ) -> None:
+        self._registry = registry
+        self._owner = owner
+        self._serving = serving
+        self._sessions = sessions
+
+    async def run(self, deadline: float) -> None:
+        """All of it. Returns once there is no link any more, or at the deadline, of the loop's clock."""
+        loop = asyncio.get_running_loop()
+        self._owner.leave()
+        for session in self._sessions():
+            session.leave()
+        for link in self._registry.links():
+            link.retire(max(0.0, deadline - loop.time()))
+        await self._end_websockets(deadline)
+        while loop.time() < deadline and self._registry.links():
+            for link in self._registry.links():
+                if not link.active:
+                    link.close(1012, "gateway is stopping")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _end_websockets(self, deadline: float) -> None:
+        """Spread out, because every client reconnects somewhere as soon as it is told."""
+        ends = [
+            splice.end for splice in self._serving.running if splice.wanted.upgrade
+        ] + self._owner.websockets()  # fmt: skip
+        left = max(0.0, deadline - asyncio.get_running_loop().time())
+        pause = min(1 / _ENDS_PER_SECOND, left / 2 / max(1, len(ends)))
+        for end in ends:
+            end(StoppingError("the node stops"))
+            await asyncio.sleep(pause)
