@@ -23,7 +23,7 @@ from tunnel.account import Holding
 from tunnel.port import Headers
 
 from ..learned import Claim, ClaimError, Fault, StoreError, bodies, claims
-from ..learned.routes import ROUTES_IN_ALL
+from ..learned.bounds import ROUTES_IN_ALL
 from ..node.gateway import Gateway
 from ..observed.metrics import AgentRefused
 from ..rules import own_paths, problems

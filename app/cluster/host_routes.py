@@ -14,8 +14,8 @@ from msgspec.structs import asdict
 from tunnel.port import Target
 
 from ..learned import Claim, ClaimError, Fault, Learned
+from ..learned.bounds import PATHS_PER_HOST
 from ..learned.claims import is_sound
-from ..learned.routes import PATHS_PER_HOST
 from .values import VERSION, decoded
 
 _Text = Annotated[str, Meta(max_length=253)]

@@ -209,7 +209,7 @@ class Node:
 
     def _peer_changed(self, peer: Peer) -> None:
         parts = self._parts
-        if parts is None:
+        if parts is None or self._closed:
             return
         logger.info("node %s (%s) is %s", peer.node, peer.beat.name if peer.beat is not None else "?", peer.state)
         if peer.state is State.GONE:

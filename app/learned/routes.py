@@ -3,10 +3,9 @@
 Invariants: a cluster holds a host with all its paths. The host goes to another cluster only when none of its paths is
 both unexpired and covered by a token of the cluster that holds it. A wildcard also holds the hosts below it. No method
 awaits between reading and changing a route, and each returns after its changes are committed. Routes that no token
-covers any more are kept but not served. Everything is bounded: routes per cluster and in all, paths per host, and
-remembered refusals.
+covers any more are kept but not served. Everything is bounded (`bounds.py`).
 
-Control hosts and hosts of the file come before learned routes (`Gateway.routes_of`).
+Control hosts and hosts of the file come first (`Gateway.routes_of`).
 """
 
 import asyncio
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from ..rules.hosts import above, covers
 from ..rules.routes import Route
 from ..settings import Settings
+from .bounds import LOOK_SECONDS, MOST_EXPIRED, PATHS_PER_HOST, ROUTES_IN_ALL, ROUTES_PER_CLUSTER
 from .changes import Changes
 from .claims import Claim, ClaimError, Fault, is_sound
 from .latest import Latest
@@ -28,15 +28,6 @@ from .store import Store
 
 logger = logging.getLogger("gateway.routes")
 
-LOOK_SECONDS = 60.0
-"""How often to look for expired routes."""
-ROUTES_PER_CLUSTER = 10_000
-ROUTES_IN_ALL = 20_000
-"""About 1 KiB each. Room for two full clusters, so that one alone cannot lock out the others."""
-PATHS_PER_HOST = 100
-"""Each request to the host goes through them one by one."""
-MOST_EXPIRED = 1_000
-"""Routes that are remembered when they have expired. Each costs 0.5 KiB."""
 _LINES_PER_TURN = 50
 _HOSTS_PER_LOOK = 500
 _CLAIMS_PER_TURN = 1_000
@@ -190,9 +181,7 @@ class LearnedRoutes:
         """
         host = self._hosts.get(name)
         if host is None:
-            await self._commit(
-                Changes()
-            )  # the file may still have it, and the agent may be repeating the call for that reason
+            await self._commit(Changes())  # the agent may repeat the call because the file still has it
             return 0
         if host.cluster not in clusters:
             if not self._is_held(name, host):

@@ -205,7 +205,14 @@ class Gateway:
     def missing_clusters(self) -> int:
         """How many expected clusters a node that has just started still waits for; 0: it is ready, but for a drain."""
         granted = (name for grant in self.settings.grants.values() if not grant.revoked for name in grant.clusters)
-        return self.readiness.missing(granted, self.settings.ready_wait, time.monotonic())
+        elsewhere = self.elsewhere.clusters() if self.elsewhere is not None else ()
+        return self.readiness.missing(granted, self.settings.ready_wait, time.monotonic(), elsewhere=elsewhere)
+
+    def has_agent(self, cluster: str) -> bool:
+        """Whether a link of this cluster takes exchanges, here or on another node."""
+        if any(link.available for link in self.registry.links(cluster)):
+            return True
+        return self.elsewhere is not None and cluster in self.elsewhere.clusters()
 
     def snapshot(self) -> Snapshot:
         """The state for the metrics, at scrape time."""

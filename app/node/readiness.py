@@ -1,12 +1,12 @@
 """Whether a node that has just started waits for its agents before it is ready.
 
 The clusters that it expects are those of the agents' tokens: no other can have a link, whatever routes it has. Each
-counts as back once it was seen with a link. The wait ends when all are back, or after `ready_wait`, whichever is first,
-and never begins again: an agent that goes away later does not make the node unready.
+counts as back once it was seen with a link, here or on another node. The wait ends when all are back, or after
+`ready_wait`, whichever is first, and never begins again: an agent that goes away later does not make the node unready.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from tunnel.gateway.registry import Registry
 
@@ -25,13 +25,19 @@ class Readiness:
         self._missing: set[str] | None = None  # until the first question
         self._over = False
 
-    def missing(self, expected: Iterable[str], wait_seconds: float, now: float) -> int:
-        """How many expected clusters the node still waits for; 0: it is ready. `expected` is read at the first call."""
+    def missing(
+        self, expected: Iterable[str], wait_seconds: float, now: float, *, elsewhere: Collection[str] = ()
+    ) -> int:
+        """How many expected clusters the node still waits for; 0: it is ready. `expected` is read at the first call.
+
+        `elsewhere`: those that have an agent on another node.
+        """
         if self._over:
             return 0
         first = self._missing is None
         left = set(expected) if self._missing is None else self._missing
-        left = {name for name in left if not any(link.available for link in self._registry.links(name))}
+        links = self._registry.links
+        left = {name for name in left if name not in elsewhere and not any(link.available for link in links(name))}
         self._missing = left
         rest = self._started + wait_seconds - now
         if left and rest > 0:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import ItemsView, Iterator, Mapping
 from typing import Any, Literal, Protocol
 
-from .record import Record, path_of, printable, seconds_of, since, where
+from .record import Record, path_of, printable, seconds_of, since, via, where
 from .record import level_of as _level_of
 
 __all__ = [
@@ -134,7 +134,7 @@ def _asked(record: Record) -> str:
 def _route(record: Record) -> str:
     agent = printable(record.agent) or record.link or "no agent"
     trace = f", trace {record.trace_id}" if record.trace_id else ""
-    return f"to {record.target or '-'} by {agent}, id {record.request_id}{trace}"
+    return f"to {record.target or '-'} by {agent}{via(record.link)}, id {record.request_id}{trace}"
 
 
 def _failure(record: Record) -> str:

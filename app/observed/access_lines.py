@@ -15,7 +15,7 @@ import msgspec
 from tunnel.log_lines import JSON_ZONE, TEXT_ZONE, Moments, json_line, text_line
 
 from .access import ending, logger, opening
-from .record import TEXT_LIMIT, Record, level_of
+from .record import TEXT_LIMIT, Record, level_of, node_of, via
 
 _WAYS = 4_096
 """Ways whose texts are kept. One is a host, a method, a route's target, an agent and a status."""
@@ -47,13 +47,15 @@ class _Way:
         self.asked = f"{_start(level_of(record), json=json)}{record.method} {host}"
         """What comes between the time and the path."""
         self.said = f" {status or '-'} in "
-        self.through = f"to {target or '-'} by {agent or record.link or 'no agent'}, id "
+        self.through = f"to {target or '-'} by {agent or record.link or 'no agent'}{via(record.link)}, id "
         self.fields = (
             f'"service":"{service}","namespace":"{namespace}","cluster_id":"{cluster}","kind":"http",'
             f'"method":"{record.method}","port":{target.port if target else "null"},"client":"'
         )
+        node = node_of(record.link)
+        hop = f'"node":"{node}","hop":true,' if node else ""
         self.link = (
-            f'","link":"{record.link}","dialect":"{record.dialect}","agent":"{agent}","status":{status or "null"},'
+            f'","link":"{record.link}","dialect":"{record.dialect}","agent":"{agent}",{hop}"status":{status or "null"},'
             '"close_code":null,"closed_by":null,"outcome":"ok","limit":null,"detail":"",'
         )
 

@@ -14,6 +14,9 @@ from tunnel.port import Target
 TEXT_LIMIT = 512
 """Characters of a text that somebody else sent."""
 
+HOP = "node-"
+"""Begins what stands for the link of an exchange that went over another node; its id follows."""
+
 Kind = Literal["http", "websocket"]
 ClosedBy = Literal["", "client", "service", "gateway"]
 
@@ -124,6 +127,26 @@ def where(record: Record) -> dict[str, Any]:
     }
 
 
+def via(link: str) -> str:
+    """What a line says of the other node that an exchange went through."""
+    node = node_of(link)
+    return f" of node {node}" if node else ""
+
+
+def _hop(link: str) -> dict[str, Any]:
+    node = node_of(link)
+    return {"node": node, "hop": True} if node else {}
+
+
+def node_of(link: str) -> str:
+    """The id of the other node that an exchange went through; empty: it stayed on this one.
+
+    >>> node_of("node-abc")
+    'abc'
+    """
+    return link.removeprefix(HOP) if link.startswith(HOP) else ""
+
+
 def fields_of(record: Record) -> dict[str, Any]:
     """Everything in the record, as the keys of a JSON line."""
     fields = where(record) | {
@@ -134,6 +157,7 @@ def fields_of(record: Record) -> dict[str, Any]:
         "link": record.link,
         "dialect": record.dialect,
         "agent": printable(record.agent),
+        **_hop(record.link),
         "status": record.status or None,
         "close_code": record.close_code,
         "closed_by": record.closed_by or None,

@@ -18,7 +18,7 @@ def health_routes(gateway: Gateway) -> list[Route]:
         if gateway.draining:
             return PlainTextResponse("draining\n", 503)
         if cluster is not None:
-            if not any(link.available for link in gateway.registry.links(cluster)):
+            if not gateway.has_agent(cluster):
                 return PlainTextResponse("no agent of this cluster\n", 503)
             return PlainTextResponse("ready\n")
         # Bounded by `ready_wait`: a rollout that waits for an agent that is gone for good must end, too.

@@ -1,11 +1,8 @@
 """One HTTP request of a client, as plain calls: the sink of its exchange on one side, an `HttpClient` on the other.
 
-No task and no await: the client tells what came of the request's body and what was taken of the answer; the exchange
-tells the answer. Only waiting for a link is a task. `tick`, about twice a second, holds all deadlines.
-
-The states, and what may follow each, are in `http_states.py`. While the client has not taken 16 KiB, the exchange is
-paused: a service gets its credit back only as the client's server takes the bytes. A broken answer is broken off, never
-ended cleanly.
+No task and no await; only waiting for a link is a task. `tick`, about twice a second, holds all deadlines. The states,
+and what may follow each, are in `http_states.py`. While the client has not taken 16 KiB, the exchange is paused: a
+service gets its credit back only as the client's server takes the bytes. A broken answer is never ended cleanly.
 """
 
 from tunnel.errors import BadAnswerError, EndedByOperatorError, StoppingError, TunnelError
@@ -29,7 +26,7 @@ from .dates import with_date
 from .delivery import PAUSE_BYTES, Delivering, is_whole
 from .header_rules import BadRequestError, answer_fields, passes_unchanged, request_head, response_headers
 from .http_deadlines import overdue
-from .http_states import ANSWERING, BROKEN, CHOOSING, FINAL, LEFT, OPEN, OVER, REFUSED, State
+from .http_states import ANSWERING, BROKEN, CHOOSING, FINAL, LEFT, OPEN, OVER, REFUSED, TAKING, State
 from .opening_call import BY_OPERATOR
 from .refusals import page
 from .room import WHY, error_of
@@ -65,11 +62,12 @@ class HttpCall(Delivering):
             self._refuse(problems.BAD_REQUEST, str(error))
             return
         if head.body_length != 0:
-            limit = policy.max_body_bytes
-            if limit is not None and head.body_length is not None and head.body_length > limit:
-                self._too_large(BodyTooLargeError(f"{head.body_length} bytes announced"))
+            stall = Stall(gateway.metrics.stalled_by_service)
+            try:
+                self._upload = Upload(head, self._client, policy.max_body_bytes, stall)
+            except BodyTooLargeError as error:
+                self._too_large(error)
                 return
-            self._upload = Upload(head, self._client, limit, Stall(gateway.metrics.stalled_by_service))
         if policy.max_requests_per_client is not None:
             ticket = gateway.admission.admit_request(self._route, self._request)
             if isinstance(ticket, problems.Problem):
@@ -85,8 +83,6 @@ class HttpCall(Delivering):
     def head(self, head: ResponseHead, /) -> None:
         """The final head starts the answer; a 100 lets the request's body go."""
         self._answer_began = True
-        if self._upload is not None:
-            self._upload.let_go()
         if head.status >= 200:
             fields = self._begin_answer(head)
             if fields is not None:
@@ -161,9 +157,9 @@ class HttpCall(Delivering):
     def body(self, data: bytes, /, *, last: bool) -> bool:
         """A part of the request's body came. False: no more of it is wanted."""
         upload, exchange = self._upload, self._exchange
-        if self.state not in (OPEN, ANSWERING):
-            return self.state is CHOOSING
-        if upload is None or exchange is None or upload.ended:
+        if self.state not in TAKING:
+            return False
+        if upload is None or upload.ended or (exchange is None and self.state is not CHOOSING):
             return True
         try:
             upload.pass_on(exchange, data, last=last)
@@ -172,12 +168,12 @@ class HttpCall(Delivering):
         except BadRequestError as error:
             self.spoil(problems.BAD_REQUEST, str(error))
         else:
-            return self.state in (OPEN, ANSWERING)
+            return self.state in TAKING
         return False
 
     def spoil(self, problem: problems.Problem, why: str, /) -> None:
         """The client's body is wrong, or comes too slowly."""
-        if self.state in (OPEN, ANSWERING):
+        if self.state in TAKING:
             if problem is problems.REQUEST_TIMEOUT:
                 self._gateway.metrics.limit_hit(Limit.TIMEOUT_HEAD, self)
             self._refuse_body(BadRequestError(why), problem, why)
@@ -224,8 +220,8 @@ class HttpCall(Delivering):
         if self.state in (*FINAL, REFUSED):
             return
         self._gateway.metrics.limit_hit(limit, self)
-        is_safe = self._exchange is None or self._is_repeatable()
-        self._end(error_of(limit, is_safe=is_safe), "broken_off", WHY[limit])
+        error = error_of(limit, is_safe=self._exchange is None or self._is_repeatable())
+        self._end(error, "broken_off", WHY[limit])
 
     def tick(self, now: float) -> None:
         """Hold the deadlines; `now` is the loop's time."""
@@ -265,23 +261,18 @@ class HttpCall(Delivering):
     def __repr__(self) -> str:
         return f"<HttpCall to {self._route.target}, {self.state.value}, {self.held_bytes} bytes held>"
 
-    # --- opening
+    # --- inside
 
     def _opened(self, now: float) -> None:
         self.state = OPEN
-        upload, exchange = self._upload, self._exchange
-        if upload is not None and exchange is not None:
-            if self.upstream is not None and self.upstream.node:
-                upload.keep(self._gateway.account)
-            upload.begin(exchange, now)
+        if self._upload is not None and self._exchange is not None:
+            self._upload.begin(self._exchange, now, self._keeps_in)
 
-    def _is_unspent(self) -> bool:
-        return self._upload is None or self._upload.is_whole
+    def _may_repeat_all(self) -> bool:
+        return self._upload is None or self._upload.rewind()
 
     def _is_repeatable(self) -> bool:
         return self._upload is None and is_repeatable(self.method.encode("ascii"))
-
-    # --- answering
 
     def _begin_answer(self, head: ResponseHead) -> Headers | None:
         """The fields for the client; None where the answer cannot be passed on, and the call is refused."""
@@ -289,6 +280,8 @@ class HttpCall(Delivering):
             self._reset()
             self._fail(BadAnswerError(f"status {head.status}"))  # no server could send it on
             return None
+        if self._upload is not None:
+            self._upload.let_go()
         self._last_data = self.head_at = self._clock()
         self._head, self.state, self.status = head, ANSWERING, head.status
         policy = self._route.policy
@@ -303,8 +296,6 @@ class HttpCall(Delivering):
         self.status, self.outcome = problem.status, problem.code
         close = self._gateway.draining or problem is problems.BAD_REQUEST
         self._client.answer(*page(self._request, problem, detail, close=close))
-
-    # --- ending
 
     def _fail(self, error: TunnelError, /, *, opened: bool = True) -> None:
         """Try again where that is safe, answer with an error where nothing was sent, else break the answer off."""
@@ -363,6 +354,7 @@ class HttpCall(Delivering):
         if self.state is ANSWERING:
             self._break_off(error)
             return
+        self._stop_waiting()
         self._abandon(error)
         self._refuse(problem, detail)
 

@@ -2,7 +2,7 @@
 
     state       may become                   because
     CHOOSING    OPEN, REFUSED, LEFT          an upstream opened; none did; the client left
-    OPEN        CHOOSING                     the attempt failed and may be repeated, once
+    OPEN        CHOOSING                     the attempt failed and may be repeated: once, or whenever nobody had it
     OPEN        ANSWERING, REFUSED, LEFT     the final head came; it failed; the client left
     ANSWERING   OVER, BROKEN, LEFT           the client took the end; the exchange failed; the client left
     REFUSED     OVER                         the client took our own answer, or left
@@ -28,4 +28,6 @@ class State(Enum):
 CHOOSING, OPEN, ANSWERING, REFUSED, BROKEN, LEFT, OVER = State
 """By names of the module: read on the path of every request."""
 
+TAKING = (CHOOSING, OPEN, ANSWERING)
+"""The request's body may come."""
 FINAL = (BROKEN, LEFT, OVER)

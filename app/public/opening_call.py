@@ -8,6 +8,7 @@ import logging
 from abc import ABC, abstractmethod
 from enum import Enum
 
+from tunnel.account import Account
 from tunnel.errors import NotPassedOnError, TunnelError
 from tunnel.http1 import UnsendableHeadError
 from tunnel.port import Exchange, RequestHead, Sink, Upstream
@@ -107,8 +108,8 @@ class OpeningCall(Record, ABC):
         """Whether the request may reach the service twice (RFC 9110 section 9.2.2), and can be sent again."""
 
     @abstractmethod
-    def _is_unspent(self) -> bool:
-        """Whether all that was sent of the request can be sent once more."""
+    def _may_repeat_all(self) -> bool:
+        """Nobody had what was sent of the request: whether it can be sent once more, by the next attempt."""
 
     # --- opening
 
@@ -159,7 +160,7 @@ class OpeningCall(Record, ABC):
             return False
         if isinstance(error, NotPassedOnError):
             self._gateway.not_taken(upstream, error)
-            if self._declined == MOST_DECLINED or not self._is_unspent():
+            if self._declined == MOST_DECLINED or not self._may_repeat_all():
                 return False
             self._declined += 1
         elif self._retried or not error.retryable or (opened and not self._is_repeatable()):
@@ -171,6 +172,11 @@ class OpeningCall(Record, ABC):
         logger.info("%s: trying again on another stream: %s", upstream.label, error)
         self._choose(head, sink, upstream)
         return True
+
+    @property
+    def _keeps_in(self) -> Account | None:
+        """Counts what is kept of the request because another node may decline it; None: nobody may."""
+        return self._gateway.account if self.upstream is not None and self.upstream.node else None
 
     def _reset(self) -> None:
         if self._exchange is not None:

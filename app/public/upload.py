@@ -42,6 +42,10 @@ class Upload:
     )
 
     def __init__(self, head: RequestHead, client: HttpClient, limit_bytes: int | None, stall: Stall) -> None:
+        """Raises BodyTooLargeError."""
+        announced = head.body_length
+        if limit_bytes is not None and announced is not None and announced > limit_bytes:
+            raise BodyTooLargeError(f"{announced} bytes announced")
         self._client = client
         self._limit = limit_bytes
         self._kept: list[bytes] | None = None  # all that was passed on, while it may have to be once more
@@ -56,35 +60,39 @@ class Upload:
         self.stalled = False
         """The exchange is full: the service does not read."""
 
-    def keep(self, account: Account) -> None:
-        """Another node may decline what it was sent: keep it until then, or until `let_go`."""
-        if self._kept is None and not self.bytes_sent:
-            self._kept, self._held = [], Holding(account)
+    def begin(self, exchange: Exchange, now: float, keep_in: Account | None = None) -> None:
+        """The exchange is open: read the body, or wait for the service's 100 first. What was kept is sent again.
 
-    def let_go(self) -> None:
-        """The request was passed on; idempotent."""
-        self._kept = None
-        if self._held is not None:
-            self._held.close()
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether another exchange can be given all that this one was given."""
-        return self._kept is not None or not (self.bytes_sent or self.ended)
-
-    def begin(self, exchange: Exchange, now: float) -> None:
-        """The exchange is open: read the body, or wait for the service's 100 first. What was kept is sent again."""
+        `keep_in`: another node may decline what is sent: keep it until `let_go`, counted in this account.
+        """
         self.progress_at = now
-        if self._kept and not exchange.send_data(b"".join(self._kept)) and not self.ended:
+        if keep_in is not None and self._kept is None and not self.bytes_sent:
+            self._kept, self._held = [], Holding(keep_in)
+        is_full = bool(self._kept) and not exchange.send_data(b"".join(self._kept or ()))
+        if self.ended:
+            exchange.end()
+        elif is_full:
             self._stall(now)
         elif self.stalled:
             self.writable()
-        if self.ended:
-            exchange.end()
-        elif not self.waits_for_100:
+        if not self.ended and not self.waits_for_100:
             self._client.read_body()
-        elif self._timer is None:
+        elif not self.ended and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_CONTINUE_SECONDS, self.continue_)
+
+    def rewind(self) -> bool:
+        """What was sent was declined: whether the next exchange can be given all of it. The client waits until then."""
+        if self._kept is None and (self.bytes_sent or self.ended):
+            return False
+        if not self.ended and not self.waits_for_100:
+            self._stall(asyncio.get_running_loop().time())
+        return True
+
+    def let_go(self) -> None:
+        """What was sent was taken; idempotent."""
+        self._kept = None
+        if self._held is not None:
+            self._held.close()
 
     def continue_(self) -> None:
         """The service's 100 came, or is not waited for any longer."""
@@ -93,8 +101,11 @@ class Upload:
             self._stop_timer()
             self._client.read_body()
 
-    def pass_on(self, exchange: Exchange, data: bytes, *, last: bool) -> None:
-        """Give a part to the exchange. Raises BodyTooLargeError; BadRequestError if the length is not as announced."""
+    def pass_on(self, exchange: Exchange | None, data: bytes, *, last: bool) -> None:
+        """Give a part to the exchange; None: to the next one, once it is open.
+
+        Raises BodyTooLargeError; BadRequestError if the length is not as announced.
+        """
         now = asyncio.get_running_loop().time()
         try:
             if data:
@@ -103,11 +114,12 @@ class Upload:
                     raise BodyTooLargeError(f"more than {self._limit} bytes")
                 self.progress_at = now
                 if self._kept is not None:
-                    self._keep(data)
-                if not exchange.send_data(data) and not last:
+                    self._keep(data, is_only_one=exchange is None)
+                if exchange is not None and not exchange.send_data(data) and not last:
                     self._stall(now)
             if last:
-                exchange.end()
+                if exchange is not None:
+                    exchange.end()
                 self.ended = True
         except BodyLengthError as error:
             raise BadRequestError(str(error)) from None
@@ -127,12 +139,15 @@ class Upload:
         self._stop_timer()
         return self.bytes_sent, self.stall.seconds
 
-    def _keep(self, data: bytes) -> None:
-        if self._held is None or self._kept is None or self.bytes_sent > KEPT_BYTES:
+    def _keep(self, data: bytes, *, is_only_one: bool) -> None:
+        """Keep a part. `is_only_one`: nobody else has it; the client was told to wait, so not much more comes."""
+        if self._kept is None or self._held is None:
+            return
+        if self.bytes_sent > KEPT_BYTES and not is_only_one:
             self.let_go()
-        else:
-            self._kept.append(data)
-            self._held.set(self.bytes_sent)
+            return
+        self._kept.append(data)
+        self._held.set(self.bytes_sent)
 
     def _stall(self, now: float) -> None:
         if not self.stalled:

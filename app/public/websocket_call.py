@@ -281,7 +281,7 @@ class WebSocketCall(OpeningCall):
         self.state = OPEN
 
     @override
-    def _is_unspent(self) -> bool:
+    def _may_repeat_all(self) -> bool:
         return True
 
     @override

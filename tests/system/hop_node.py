@@ -59,7 +59,7 @@ class Owner:
             link = self.gateway.registry.select(wanted.cluster)
         except NoAgentError as error:
             raise NotHereError(str(error)) from None
-        carrier = link._carrier  # type: ignore[attr-defined]
+        carrier = link.carrier  # type: ignore[attr-defined]
         if isinstance(carrier, YamuxCarrier):
             return Raw(carrier, link.agent_id or "")
         scheme = "https" if wanted.agent_tls else "http"

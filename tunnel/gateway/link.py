@@ -1,8 +1,7 @@
 """One live connection of one agent: the part that all dialects share. The rest is in the link's carrier.
 
 Push-style and without I/O. The owner of the WebSocket feeds `text_received` and `bytes_received`, calls `tick` about
-twice a second, and after each `wake` sends what `next_message` returns, one message per loop turn, until it returns
-None. The reader never waits for a stream. Only the writer sends.
+twice a second, and after each `wake` sends what `next_message` returns, until it returns None.
 
 A link is `joining` (the dialect is not agreed yet), then `ready` (it carries exchanges), then `closed`, for good.
 `on_closed` is called once, with the reason. The dialect is chosen once: by `speak`, or by the agent's answer to
@@ -107,7 +106,8 @@ class Link:
         self.clock = clock
         self._timing = timing or Timing()
         self._texts: deque[str] = deque()
-        self._carrier: Carrier | None = None  # once the dialect is chosen
+        self.carrier: Carrier | None = None
+        """What carries its exchanges, once the dialect is chosen."""
         self._speaker: Carrier | None = None  # the same, until the WebSocket is lost
         self.born = self._pinged_at = self.unavailable_since = clock()
         self._pause = Pause(self.born)
@@ -124,7 +124,7 @@ class Link:
     def text_received(self, text: str) -> None:
         """Take one text message. One that we cannot understand is logged and skipped, as the agent does."""
         self._heard()
-        limit = self._carrier.message_limit_bytes if self._carrier is not None else messages.ENVELOPE_LIMIT_BYTES
+        limit = self.carrier.message_limit_bytes if self.carrier is not None else messages.ENVELOPE_LIMIT_BYTES
         if len(text) > limit:
             logger.warning("%s: agent sent a message of %d characters, above %d", self.name, len(text), limit)
             self.close(1009, "message too large")
@@ -139,7 +139,7 @@ class Link:
         self._heard_at = self.clock()
         if self.suspect:
             self._heard()
-        carrier = self._carrier
+        carrier = self.carrier
         if carrier is None or self.state is not _READY:
             logger.warning("%s: %d bytes before gateway_hello_ack skipped", self.name, len(data))
             return
@@ -170,14 +170,14 @@ class Link:
             if not paused and now - self.born > self._timing.joining:
                 self.close(1008, "registration timed out")
             return
-        if self.state is _CLOSED or self._carrier is None:
+        if self.state is _CLOSED or self.carrier is None:
             return
-        due = self._carrier.tick(now) or paused
+        due = self.carrier.tick(now) or paused
         silent = now - self._heard_at
-        interval, patience = self._timing.ping_interval, self._carrier.patience or self._timing.ping_timeout
+        interval, patience = self._timing.ping_interval, self.carrier.patience or self._timing.ping_timeout
         if silent >= interval + patience and self._pinged_at >= self._heard_at:
             self.close(1001, f"nothing received for {silent:.0f} s, and no answer to a ping")
-        elif self._pause.is_unproved(now, self._carrier.answered_at):
+        elif self._pause.is_unproved(now, self.carrier.answered_at):
             if not self._pause.extend(now, silent, interval + patience):
                 self.close(1001, "no answer to a ping after the gateway itself stood still")
         elif due or now - self._pinged_at >= (interval if silent >= interval else interval * _HEARD_INTERVALS):
@@ -187,7 +187,7 @@ class Link:
         """The WebSocket is gone. `forget`: let go of the carrier, too, which knows the link: both are freed at once."""
         self._end(reason)
         if forget:
-            self._carrier = self._speaker = None
+            self.carrier = self._speaker = None
 
     # --- the registry's side
 
@@ -224,7 +224,7 @@ class Link:
         """Use this dialect; exchanges may start."""
         if self.state is not _JOINING:
             raise RuntimeError(f"{self.name} is {self.state.value}")
-        self._carrier = self._speaker = carrier
+        self.carrier = self._speaker = carrier
         self.state = _READY
         self.reconsider()
         self.probe()
@@ -233,7 +233,7 @@ class Link:
     @property
     def dialect(self) -> str:
         """`yamux`, `json` or `chunk`; empty until it is chosen."""
-        return self._carrier.dialect if self._carrier is not None else ""
+        return self.carrier.dialect if self.carrier is not None else ""
 
     def send_text(self, kind: str, payload: msgspec.Struct, request_id: str | None = None) -> None:
         """Queue one control message."""
@@ -256,9 +256,9 @@ class Link:
 
     def probe(self) -> None:
         """Send a ping now; a live agent answers within a round trip."""
-        if self.state is _READY and self._carrier is not None:
+        if self.state is _READY and self.carrier is not None:
             self._pinged_at = self.clock()
-            self._carrier.probe(self._pinged_at)
+            self.carrier.probe(self._pinged_at)
             self.wake()
 
     def doubt(self) -> None:
@@ -271,7 +271,7 @@ class Link:
     def retire(self, grace_seconds: float) -> None:
         """Take no new exchange. `tick` closes the link with 1012 once its exchanges have ended, or after the grace."""
         self._leave_by = self.clock() + grace_seconds
-        if self._carrier is not None and not self._carrier.going_away:
+        if self.carrier is not None and not self.carrier.going_away:
             self._going_away()
 
     @property
@@ -281,33 +281,28 @@ class Link:
 
     def figures(self) -> Figures:
         """What its carrier knows of the traffic: see `Carrier.figures`."""
-        return self._carrier.figures() if self._carrier is not None else NO_FIGURES
-
-    @property
-    def carrier(self) -> Carrier | None:
-        """What carries its exchanges, in its dialect. None: it carries none."""
-        return self._carrier
+        return self.carrier.figures() if self.carrier is not None else NO_FIGURES
 
     def upstream(self, target: Target) -> Upstream:
         """The upstream to `target` through this link. Raises NoAgentError when the link carries nothing."""
-        if self.state is not _READY or self._carrier is None:
+        if self.state is not _READY or self.carrier is None:
             raise NoAgentError(f"{self.name} is {self.state.value}")
-        return self._carrier.upstream(target)
+        return self.carrier.upstream(target)
 
     @property
     def active(self) -> int:
         """The number of running exchanges. Links are chosen by it."""
-        return self._carrier.active if self._carrier is not None else 0
+        return self.carrier.active if self.carrier is not None else 0
 
     def reconsider(self) -> None:
         """Find out anew whether new exchanges may use this link."""
-        carrier = self._carrier
+        carrier = self.carrier
         self.available = carrier is not None and self.state is _READY and not self.suspect and not carrier.going_away
 
     @property
     def has_said_all(self) -> bool:
         """We closed it, and once `next_message` has none nothing more comes: the WebSocket may be closed."""
-        return self.close_code is not None and (self._carrier is None or not self._carrier.is_ending)
+        return self.close_code is not None and (self.carrier is None or not self.carrier.is_ending)
 
     def close(self, code: int, reason: str) -> None:
         """Close the link: its exchanges fail now, then the WebSocket is closed with `code`."""
@@ -353,7 +348,7 @@ class Link:
                 self._reported(envelope)
             case "publish" if self.on_publish is not None:
                 self.on_publish(envelope)
-            case _ if self._carrier is not None and self._carrier.message_received(envelope, text):
+            case _ if self.carrier is not None and self.carrier.message_received(envelope, text):
                 pass
             case "register" | "pong" | "heartbeat_ack" | "protocol_fallback" | "stream_refused":
                 pass
@@ -361,8 +356,8 @@ class Link:
                 self._unknown(other)
 
     def _going_away(self) -> None:
-        if self._carrier is not None:
-            self._carrier.retire()
+        if self.carrier is not None:
+            self.carrier.retire()
             self.reconsider()
             self.unavailable_since = self.clock()
 
@@ -397,8 +392,8 @@ class Link:
             self._speaker = None
         self._on_closed(self, reason)
         whose = f" of agent {self.agent_id}" if self.agent_id else ""
-        if self._carrier is not None:
-            self._carrier.lost(LinkLostError(f"{self.name}{whose} ended: {reason}"))
+        if self.carrier is not None:
+            self.carrier.lost(LinkLostError(f"{self.name}{whose} ended: {reason}"))
         self.wake()
 
     def __repr__(self) -> str:

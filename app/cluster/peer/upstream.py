@@ -18,6 +18,7 @@ from tunnel.gateway.yamux import PooledUpstream, YamuxStream
 from tunnel.override import override
 from tunnel.port import RequestHead, Target
 
+from ...observed.record import HOP
 from .preamble import AHEAD_BYTES, AnswerDecoder, Code, Preamble, PreambleError, encode
 from .reasons import error_of
 from .session import PeerSession, PeerUser
@@ -120,7 +121,7 @@ class PeerUpstream(PooledUpstream):
 
     def __init__(self, asking: Asking, target: Target, agent_id: str, dialect: str, claim: Hashable = None) -> None:
         here = target if dialect in _BYTES_PASS else replace(target, scheme="http")  # its agent speaks TLS, if any
-        super().__init__(asking, here, f"node-{asking.node}")
+        super().__init__(asking, here, HOP + asking.node)
         self._asking = asking
         self._asked = target
         self._wanted = agent_id

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from app.agents import rest
-from app.learned.routes import LIFETIME_SECONDS, LOOK_SECONDS
+from app.learned.bounds import LOOK_SECONDS
+from app.learned.lifetimes import LIFETIME_SECONDS
 from app.rules.policy import Policy
 from app.rules.routes import Route, RouteTable
 from app.settings import ConfigurationError, Settings

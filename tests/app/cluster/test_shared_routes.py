@@ -13,7 +13,7 @@ from app.cluster.bucket import UncertainError
 from app.cluster.host_routes import HostRoutes
 from app.cluster.keys import host_key
 from app.learned import ClaimError, LearnedRoutes, Store
-from app.learned.routes import PATHS_PER_HOST
+from app.learned.bounds import PATHS_PER_HOST
 from app.learned.state_file import FILE_NAME
 from app.settings import Settings
 from tests.app.cluster.sharing import Node, Nodes

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from app.learned import ClaimError, Learned, Store, StoreError, state_file
-from app.learned.routes import LOOK_SECONDS
+from app.learned.bounds import LOOK_SECONDS
 from app.learned.state_file import FILE_NAME
 from tests.app.learned.claims import DAY, World, claim, lines
 from tests.fakes.loop import dialogue, quiet

@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from app.learned import Claim, ClaimError, Fault
-from app.learned.routes import LOOK_SECONDS
+from app.learned.bounds import LOOK_SECONDS
 from tests.app.learned.claims import DAY, World, claim, lines
 
 # --- one cluster

@@ -41,4 +41,4 @@ def line_of(limits: Limits | None = None) -> Iterator[Line]:
     assert line.account.held_bytes == 0, "before the link ends"
     line.link.lost("end of the test")
     assert line.account.held_bytes == 0
-    assert len(line.link._carrier._streams) == 0
+    assert len(line.link.carrier._streams) == 0

@@ -41,7 +41,7 @@ def anew(registry: Registry, target: Target, avoid: str | None = None) -> Upstre
 
 
 def takes_exchanges(link: Link) -> bool:
-    carrier = link._carrier
+    carrier = link.carrier
     return link.state is LinkState.READY and not link.suspect and carrier is not None and not carrier.going_away
 
 
@@ -53,8 +53,8 @@ def pass_time(line: Line, registry: Registry) -> None:
 
 
 def busier(line: Line, registry: Registry) -> None:
-    if line.link._carrier is not None:
-        line.link._carrier.active += 3
+    if line.link.carrier is not None:
+        line.link.carrier.active += 3
 
 
 EVENTS: dict[str, Callable[[Line, Registry], object]] = {

@@ -33,7 +33,7 @@ def test_the_last_message_is_known_as_the_last():
 def test_more_control_frames_than_one_message_takes():
     line = Line(ready=True)
     for _ in range(6000):
-        line.link._carrier.probe(0.0)
+        line.link.carrier.probe(0.0)
     more = []
     while (message := line.link.next_message()) is not None:
         more.append((len(message), line.link.has_more))

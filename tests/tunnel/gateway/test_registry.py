@@ -121,7 +121,7 @@ def test_another_id_shares():
     assert old.link.available
     assert new.link.available
     loads = {cluster.chosen()}
-    cluster.chosen()._carrier.active += 1
+    cluster.chosen().carrier.active += 1
     loads.add(cluster.chosen())
     assert loads == {old.link, new.link}
 
@@ -164,7 +164,7 @@ def test_least_loaded():
     cluster = Cluster()
     lines = [cluster.dial(f"a{number}") for number in range(3)]
     for line, load in zip(lines, (2, 0, 1), strict=True):
-        line.link._carrier.active = load
+        line.link.carrier.active = load
     assert cluster.chosen() is lines[1].link
     assert cluster.chosen(avoid=lines[1]) is lines[2].link
 
@@ -188,7 +188,7 @@ def test_the_avoided_link_is_not_better_than_another(order: tuple[str | None, st
 def test_a_link_that_goes_away_gets_nothing_new():
     cluster = Cluster()
     one, two = cluster.dial("a1"), cluster.dial("a2")
-    two.link._carrier.active = 7
+    two.link.carrier.active = 7
     one.peer.session.go_away(0)
     one.run()
     assert cluster.chosen() is two.link

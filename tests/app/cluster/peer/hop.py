@@ -139,7 +139,7 @@ class Hop:
         loop = asyncio.get_running_loop()
         self.account, self.owner_account = Account(), Account()
         self.line = Line(ready=True, limits=agent_limits, agent_id="a1", account=self.owner_account)
-        self.way: Raw | Bare | TunnelError = Raw(self.line.link._carrier, "a1")
+        self.way: Raw | Bare | TunnelError = Raw(self.line.link.carrier, "a1")
         self.wanted: list[Preamble] = []
         self.closed: list[str] = []
         self.near, self.far = joined(cut)
@@ -195,7 +195,7 @@ class Hop:
         assert self.session.reason == "end of the test"
         assert self.closed == ["the node closed the connection"], self.closed
         assert self.serving.running == set()
-        assert self.line.link._carrier.active == 0
+        assert self.line.link.carrier.active == 0
         assert self.asking.active == 0
         assert (self.account.held_bytes, self.owner_account.held_bytes) == (0, 0)
         assert not self.session._streams

@@ -145,7 +145,7 @@ async def test_an_owner_that_does_not_take_it(
 @dialogue
 async def test_a_link_without_room_is_busy():
     hop = Hop()
-    hop.line.link._carrier.retire()
+    hop.line.link.carrier.retire()
     _, sink = hop.ask(b"POST")
     await hop.run()
     assert isinstance(sink.error, NotHereError)
@@ -297,7 +297,7 @@ async def test_a_lost_agent_is_told_from_a_service_that_broke_off():
     hop.line.link.lost("the agent is gone")
     await hop.run()
     assert (sink.outcome, other.outcome) == ("LinkLostError", "LinkLostError")
-    hop.line.link._carrier.active = 0
+    hop.line.link.carrier.active = 0
     await hop.end()
 
 

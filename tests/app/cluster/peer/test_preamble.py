@@ -139,7 +139,7 @@ def test_what_the_other_node_would_refuse_is_not_sent(preamble: Preamble, why: s
 
 def test_a_preamble_of_the_next_version_is_understood():
     """It keeps the version byte and adds flags, and extensions of any content, cut anywhere."""
-    data = wire(start=b"\x54\x01\xf9", extensions=b"\x00\x07\xff" * 1000) + b"GET /"
+    data = wire(start=b"\x54\x01\xe1", extensions=b"\x00\x07\xff" * 1000) + b"GET /"
     expected = Preamble("c1", "apps", "web", 80)
     for cuts in ((), tuple(range(1, len(data))), (40, 1000, 2000)):
         assert decoded(data, cuts) == (expected, b"GET /")

@@ -188,7 +188,7 @@ async def test_06_what_uploads_send():
         assert "r-4" not in playback.ids
         assert [message["type"] for message in playback.sent("r-5")] == ["proxy_request", "proxy_cancel"]
         (link,) = s.gateway.registry.links(CLUSTER)
-        assert link._carrier.ignored == 4  # type: ignore[union-attr]  # the abort of r-4, and r-5's whole answer
+        assert link.carrier.ignored == 4  # type: ignore[union-attr]  # the abort of r-4, and r-5's whole answer
         await playback.end()
 
 

@@ -28,7 +28,7 @@ class Holder:
 
     def __init__(self, line: Line, size: int = 1_000_000) -> None:
         self.received = 0
-        self.stream = line.link._carrier.open_stream()
+        self.stream = line.link.carrier.open_stream()
         self.stream.owner = self
         line.run()
         line.answer(bytes(size))
@@ -132,7 +132,7 @@ def test_a_stream_that_ended_both_ways_and_is_forgotten_holds_nothing():
     holder.stream.write_end()
     line.answer(b"", end=True)
     assert line.account.held_bytes == holder.stream.held_bytes == 1_000
-    assert not line.link._carrier._streams
+    assert not line.link.carrier._streams
     del holder
     gc.collect()
     assert line.account.held_bytes == 0
@@ -147,7 +147,7 @@ def test_windows_do_not_grow_once_half_of_the_mark_is_held():
         line.answer(HEAD)
         line.answer(bytes(3_000_000))
         assert sink.outcome == "end"
-        assert {stream.window.size for stream in line.link._carrier.session._table.live.values()} == {WINDOW}
+        assert {stream.window.size for stream in line.link.carrier.session._table.live.values()} == {WINDOW}
 
 
 def test_the_hard_mark_calls_for_help_on_the_way_up_only():

@@ -19,7 +19,7 @@ class Owner:
     """Acknowledges what it is told to, some of it while it is told of a piece."""
 
     def __init__(self, line: Line) -> None:
-        self.carrier = line.link._carrier
+        self.carrier = line.link.carrier
         self.stream: YamuxStream = self.carrier.open_stream()
         self.stream.owner = self
         self.window = self.carrier.session.window_of(self.stream.stream_id)
@@ -148,8 +148,8 @@ def test_a_pooled_stream_begins_with_most_of_a_window():
         _, sink = opened(line)
         line.run()
         assert len(line.peer.streams) == 1
-        [stream] = line.link._carrier._streams.values()
-        own = line.link._carrier.session.window_of(stream.stream_id)
+        [stream] = line.link.carrier._streams.values()
+        own = line.link.carrier.session.window_of(stream.stream_id)
         assert own.remaining > 3 * QUARTER
         assert own.size == WINDOW
         line.answer(OK)

@@ -121,7 +121,7 @@ def test_short_pieces_of_many_exchanges_are_counted_before_they_leave():
 
 def test_what_is_written_to_a_stream_that_is_over_goes_nowhere():
     with line_of() as line:
-        streams = [line.link._carrier.open_stream() for _ in range(2)]
+        streams = [line.link.carrier.open_stream() for _ in range(2)]
         line.run()
         streams[0].reset()
         line.peer.session.reset_stream(streams[1].stream_id)

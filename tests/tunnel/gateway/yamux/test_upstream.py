@@ -84,9 +84,9 @@ def test_idle_connections_expire():
         line.run()
         line.answer(OK)
         line.pass_time(2.5, answering=True)
-        assert len(line.link._carrier._streams) == 1
+        assert len(line.link.carrier._streams) == 1
         line.pass_time(2.0, answering=True)
-        assert len(line.link._carrier._streams) == 0
+        assert len(line.link.carrier._streams) == 0
         assert line.stream()[1].was_reset or line.stream()[1].ended
         assert repr(line.link.upstream(TARGET)).endswith("0 busy, 0 idle>")
 
@@ -112,7 +112,7 @@ def test_a_service_that_closes_its_idle_connection():
         line.answer(OK)
         line.answer(b"", end=True)
         assert line.stream()[1].ended  # its FIN is answered, or the existing agent keeps the stream for minutes
-        assert len(line.link._carrier._streams) == 0
+        assert len(line.link.carrier._streams) == 0
 
 
 def test_a_lost_race_is_retryable():
@@ -150,7 +150,7 @@ def test_a_refused_dial():
         line.answer(b"", end=True)
         assert sink.outcome == "ServiceUnreachableError"
         assert line.stream()[1].ended
-        assert len(line.link._carrier._streams) == 0
+        assert len(line.link.carrier._streams) == 0
 
 
 @pytest.mark.parametrize("how", ["reset", "lost"])
@@ -206,7 +206,7 @@ def test_a_head_that_must_not_be_sent_costs_nothing(head: RequestHead):
             line.link.upstream(TARGET).open(head, sink)
         assert sink.calls == []
         assert line.link.active == 0
-        assert len(line.link._carrier._streams) == 0
+        assert len(line.link.carrier._streams) == 0
         line.run()
         _, sink = opened(line)
         line.run()
@@ -308,7 +308,7 @@ def test_reprs_are_status_lines():
         upstream = line.link.upstream(TARGET)
         assert isinstance(upstream, YamuxUpstream)
         assert repr(upstream) == "<YamuxUpstream c1/apps/web:8080: 1 busy, 0 idle>"
-        assert repr(line.link._carrier).startswith("<YamuxCarrier 1 active, <Session server, open, 1 streams")
+        assert repr(line.link.carrier).startswith("<YamuxCarrier 1 active, <Session server, open, 1 streams")
         assert repr(line.account).startswith("<Account 0 of ")
         exchange.reset()
 

@@ -57,7 +57,7 @@ def test_a_service_that_never_answers_a_tls_handshake_is_given_up():
         assert sink.outcome == "TlsFailedError"
         assert "no handshake within 10 s" in str(sink.error)
         assert "scheme and port" in str(sink.error)
-        assert len(line.link._carrier._streams) == 0
+        assert len(line.link.carrier._streams) == 0
 
 
 def test_a_service_that_speaks_no_tls_is_told_apart():
