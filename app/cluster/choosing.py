@@ -67,6 +67,7 @@ class Choosing:
             asking = self._ways.asking(claim.node)
             if asking is not None and not asking.going_away:
                 return asking.upstream(target, agent_id=claim.agent_id, dialect=claim.dialect, claim=claim)
+            self.unreachable(claim.node)  # if it was not known yet, as of one that goes away
             unusable.add(claim)
 
     def _claims_of(self, upstream: Upstream) -> Iterator[Claim]:

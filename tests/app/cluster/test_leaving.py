@@ -1,0 +1,106 @@
+"""How a node that drains gives away what other nodes have here."""
+
+import asyncio
+
+from app.cluster.leaving import LOOK_SECONDS, Leaving
+from app.cluster.owner import Owner
+from tests.app.cluster.one_directory import World
+from tests.app.cluster.peer.hop import OK, Hop
+from tests.app.cluster.test_owner import Door
+from tests.fakes.loop import dialogue, quiet
+from tests.tunnel.gateway.test_registry import Cluster
+from tunnel.errors import NodeDrainingError, StoppingError
+
+SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+class Stage:
+    """An owner with one link, and a node that uses it."""
+
+    def __init__(self) -> None:
+        self.hop = Hop()
+        self.cluster = Cluster()
+        self.hop.line.link._on_closed = lambda link, _: self.cluster.registry.remove(link)
+        self.cluster.registry.add(self.hop.line.link)
+        world = World()
+        self.owner = Owner(self.cluster.registry, world.directory, Door(), on_due=lambda: None)  # type: ignore[arg-type]
+        self.hop.serving.own_links = self.owner.links
+        self.leaving = Leaving(
+            self.cluster.registry, self.owner, self.hop.serving, lambda: [self.hop.owner]
+        )  # fmt: skip
+
+    def begin(self, seconds: float) -> "asyncio.Task[None]":
+        loop = asyncio.get_running_loop()
+        return loop.create_task(self.leaving.run(loop.time() + seconds))
+
+    async def end(self) -> None:
+        self.hop.asking.session.close("end of the test")
+        for _ in range(20):
+            await self.hop.run()
+
+
+@dialogue
+async def test_a_link_that_carries_nothing_is_closed_at_once():
+    s = Stage()
+    leaving = s.begin(20.0)
+    await s.hop.run()
+    await asyncio.wait_for(leaving, 2 * LOOK_SECONDS)
+    assert s.hop.line.link.close_code == 1012
+    await s.end()
+
+
+@dialogue
+async def test_what_runs_ends_in_its_time_and_nothing_new_comes():
+    s = Stage()
+    _, running = s.hop.ask(b"POST")
+    await s.hop.run()
+    s.hop.far.frozen = True  # the asking node does not hear of it yet
+    leaving = s.begin(20.0)
+    await quiet()
+    _, late = s.hop.ask()
+    await quiet()
+    s.hop.far.thaw()
+    await s.hop.run()
+    assert s.hop.asking.going_away
+    assert isinstance(late.error, NodeDrainingError)
+    assert not leaving.done()
+    s.hop.answer(OK)
+    await s.hop.run()
+    assert running.ended
+    await asyncio.sleep(2 * LOOK_SECONDS)
+    await s.hop.run()
+    await asyncio.wait_for(leaving, 2 * LOOK_SECONDS)
+    assert s.hop.line.link.close_code == 1012
+    await s.end()
+
+
+@dialogue
+async def test_a_websocket_is_told():
+    s = Stage()
+    _, socket = s.hop.ask(upgrade=True)
+    await s.hop.run()
+    s.hop.answer(SWITCHED)
+    await s.hop.run()
+    assert socket.heads[-1].status == 101
+    leaving = s.begin(20.0)
+    await quiet()
+    await s.hop.run()
+    assert isinstance(socket.error, StoppingError)
+    await asyncio.sleep(2 * LOOK_SECONDS)
+    await s.hop.run()
+    await asyncio.wait_for(leaving, 1.0)
+    await s.end()
+
+
+@dialogue
+async def test_the_deadline_ends_it():
+    s = Stage()
+    s.hop.ask(b"POST")
+    await s.hop.run()
+    leaving = s.begin(5.0)
+    await asyncio.sleep(4.9)
+    assert not leaving.done()
+    await asyncio.sleep(0.2)
+    assert leaving.done()
+    assert s.hop.line.link.close_code is None  # what is left is the drain's to end
+    await s.end()
