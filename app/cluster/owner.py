@@ -113,8 +113,6 @@ class Owner:
         """The way of a stream over a link of this node. Raises NotHereError, LinkBusyError, NodeDrainingError."""
         pool: Pool = (wanted.cluster, wanted.publisher) if wanted.publisher else wanted.cluster
         link = self._link(pool, wanted.agent_id)
-        if self.declines:
-            raise NodeDrainingError("the node leaves, and so do its agents")
         carrier = link.carrier
         if isinstance(carrier, YamuxCarrier):
             return Raw(carrier, link.agent_id or "")
@@ -135,6 +133,8 @@ class Owner:
     def _link(self, pool: Pool, agent_id: str) -> Link:
         """The newest link of an agent; of any, if the asking node does not know its id."""
         links = [link for link in self._registry.links(pool) if agent_id in (UNNAMED, link.agent_id)]
+        if links and self.declines:
+            raise NodeDrainingError("the node leaves, and so do its agents")
         for link in reversed(links):
             if link.available:
                 return link

@@ -222,11 +222,14 @@ class Session:
         self._receiver.now = now
         return self._receiver.ping(now)
 
-    def go_away(self, code: int = 0) -> None:
-        """Take no new streams from the peer. Live streams and our own opens continue. Idempotent."""
+    def go_away(self, code: int = 0, *, refuse: bool = True) -> None:
+        """Ask the peer to open no streams. Live streams and our own opens continue. Idempotent.
+
+        `refuse`: reset those that come all the same. Else they are told as ever, for the caller to answer.
+        """
         if not self._table.refusing and self._receiver.error is None:
             self.outbox.answer(GO_AWAY, 0, 0, code)
-            self._table.refusing = True
+            self._table.refusing = refuse
 
     def next_batch(self, limit: int = BATCH_BYTES, frame_bytes: int = BATCH_BYTES) -> Batch:
         """The next whole frames to send, at most `limit` bytes; b"" if nothing can be sent now.

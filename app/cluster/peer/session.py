@@ -151,10 +151,13 @@ class PeerSession(Streams, asyncio.Protocol):
             self.reset(stream, code)
 
     def leave(self) -> None:
-        """Ask the peer to open no streams any more, and to keep none that is idle. What runs goes on. Idempotent."""
+        """Ask the peer to open no streams any more, and to keep none that is idle. What runs goes on. Idempotent.
+
+        A stream that comes all the same is for the user to answer: a reset would not say that nothing was passed on.
+        """
         if not self._leaving and not self._lost:
             self._leaving = True
-            self.session.go_away()
+            self.session.go_away(refuse=False)
             self._wake()
 
     def close(self, reason: str) -> None:

@@ -66,7 +66,7 @@ async def test_what_runs_ends_in_its_time_and_nothing_new_comes():
     assert not leaving.done()
     s.hop.answer(OK)
     await s.hop.run()
-    assert running.ended
+    assert running.outcome == "end"
     await asyncio.sleep(2 * LOOK_SECONDS)
     await s.hop.run()
     await asyncio.wait_for(leaving, 2 * LOOK_SECONDS)

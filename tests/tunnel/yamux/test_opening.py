@@ -135,6 +135,13 @@ class TestGoingAway:
         a.receive_data(window(first, 0, ACK), 0.0)
         assert unacknowledged_opens(a) == 0
 
+    def test_a_syn_after_a_go_away_that_refuses_nothing_is_told(self):
+        session = Session(Role.SERVER)
+        session.go_away(refuse=False)
+        said(session)
+        assert session.receive_data(window(1, 0, SYN), 0.0) == [StreamOpened(1)]
+        assert said(session) == []
+
     def test_a_syn_after_our_go_away_is_refused(self):
         a, b = pair()
         b.go_away()
