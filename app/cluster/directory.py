@@ -267,6 +267,10 @@ class Directory:
         """Whether a newer link of its agent is elsewhere, and this one has not proved since that it lives."""
         return self._newest_rival(link) > link.rank
 
+    def is_elsewhere(self, link: OwnLink) -> bool:
+        """Whether the agent of a link of this node has one on another node that can be used."""
+        return self._newest_rival(link) is not OLDEST
+
     def proved(self, name: str) -> None:
         """A link of this node has answered a ping that was sent after `on_outranked`."""
         link = self.own.link(name)

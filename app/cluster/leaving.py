@@ -1,10 +1,12 @@
 """How a node that drains gives its agents and its peers' exchanges away: nothing new comes, what runs ends in its time.
 
-1. Peers open no streams here any more, and keep no idle ones. What they ask all the same is declined, and nothing of it
+1. Each agent is asked to move: ours has a link to another node before it loses this one, and others do not listen.
+   Meanwhile all goes on as before, until all have moved, or for `MOVE_SECONDS`.
+2. Peers open no streams here any more, and keep no idle ones. What they ask all the same is declined, and nothing of it
    was passed on.
-2. Each link takes nothing new, and is closed with 1012 once it carries nothing, so that its agent goes to another node.
-   Requests for its cluster wait for that, as they do for a lost agent.
-3. WebSockets of peers, which end only when they are told to, are ended with 1012, spread.
+3. Each link takes nothing new, and is closed with 1012 once it carries nothing. Requests for the cluster of an agent
+   that has not moved wait for it, as they do for a lost agent.
+4. WebSockets of peers, which end only when they are told to, are ended with 1012, spread.
 
 What is left at the deadline is the drain's to end.
 """
@@ -21,6 +23,7 @@ from .peer.serving import Serving
 from .peer.session import PeerSession
 
 LOOK_SECONDS: Final = 0.1
+MOVE_SECONDS: Final = 2.5
 _ENDS_PER_SECOND: Final = 100
 
 
@@ -38,6 +41,7 @@ class Leaving:
     async def run(self, deadline: float) -> None:
         """All of it. Returns once there is no link any more, or at the deadline, of the loop's clock."""
         loop = asyncio.get_running_loop()
+        await self._ask_to_move(min(loop.time() + MOVE_SECONDS, (loop.time() + deadline) / 2))
         self._owner.leave()
         for session in self._sessions():
             session.leave()
@@ -48,6 +52,17 @@ class Leaving:
             for link in self._registry.links():
                 if not link.active:
                     link.close(1012, "gateway is stopping")
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _ask_to_move(self, until: float) -> None:
+        """Ask all agents, and wait for those that understand it."""
+        loop = asyncio.get_running_loop()
+        asked = []
+        for link in self._registry.links():
+            if link.carrier is not None and link.carrier.dialect == "yamux":
+                link.carrier.ask_to_move()
+                asked.append(link.name)
+        while loop.time() < until and not self._owner.have_moved(asked):  # noqa: ASYNC110 (nobody tells)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _end_websockets(self, deadline: float) -> None:

@@ -4,7 +4,7 @@ A link of which a newer one is known elsewhere is doubted (`Link.doubt`): it tak
 over it, and is closed by its own clock if nothing is.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from tunnel.errors import LinkBusyError, NodeDrainingError, NotHereError, TunnelError
@@ -92,6 +92,11 @@ class Owner:
         if self._directory.own.link(link.name) is not None:
             self._directory.own.went(link.name)
             self._on_due()
+
+    def have_moved(self, names: Iterable[str]) -> bool:
+        """Whether the agents of these links have links to other nodes, or none here any more."""
+        own = self._directory.own
+        return all(link is None or self._directory.is_elsewhere(link) for link in map(own.link, names))
 
     def leave(self) -> None:
         """The node leaves, and so do its agents: decline what still comes."""

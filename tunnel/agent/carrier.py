@@ -18,6 +18,9 @@ CONTROL_WAITING_BYTES = 1024 * 1024
 """A full WebSocket with this much before our next message: the gateway asks for answers and does not read them."""
 
 
+def _nothing() -> None: ...
+
+
 def _no_limit() -> int:
     return NO_LIMIT_BYTES
 
@@ -40,6 +43,8 @@ class Wiring:
     """Ask the gateway for no new exchanges, in the dialects that have no message of their own for it."""
     stream_refused: Callable[[int, str, str], None]
     """Tell the gateway why a stream got no connection."""
+    asked_to_move: Callable[[], None] = _nothing
+    """The gateway is about to stop: be elsewhere before this link ends."""
     gateway_limit_bytes: Callable[[], int] = _no_limit
     """The longest message that the gateway accepts, as far as it has told."""
 

@@ -1,12 +1,14 @@
 """Keeps a link to one gateway: dials, waits until the link ends, pauses and dials again, until told to stop.
 
-Never carries data. Invariants: one link at a time; no refusal of the gateway ends the keeper, whatever its status; the
-token is read at each dial and appears in no log.
+Never carries data. Invariants: one link at a time, besides those that the gateway has asked to move: it is about to
+stop, so the next link is dialled at once, and the old one ends with what it carries. No refusal of the gateway ends the
+keeper, whatever its status. The token is read at each dial and appears in no log.
 """
 
 import asyncio
 import contextlib
 import logging
+import random
 import ssl
 import time
 from collections.abc import Callable
@@ -27,9 +29,13 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 15.0
 """For name, TCP, TLS, proxy and handshake together."""
 HANDSHAKE_SECONDS = 10.0
+MOVE_SECONDS = 0.5
+"""To the next dial after the gateway has asked to move, at most: all its agents are asked at the same time."""
 DOUBTED_SECONDS = 4.0
 """What is left of these when the host's addresses or routes change: the dial may have used an address that is gone.
 A path that works answers within this, also when it lost a SYN: that is sent again after 1 and 3 s."""
+
+_MOVED = reasons.Reason(Dial.READY, "asked to move: the gateway's node is about to stop; dialling again")
 
 
 @dataclass(slots=True, frozen=True)
@@ -60,6 +66,7 @@ class Keeper:
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._link: GatewayLink | None = None
+        self._moved: set[GatewayLink] = set()  # they end with what they carry
         self.standing = Standing(gateway.label, time.time())
         """For whoever wants to see how this goes."""
         self._dial_limit: asyncio.Timeout | None = None
@@ -77,6 +84,10 @@ class Keeper:
         while not self._stopping.is_set():
             outcome, why = await self._attempt()
             reason = why.text
+            if why is _MOVED:
+                log.info("%s: %s", self._gateway.label, reason)
+                await _wait(self._stopping, random.uniform(0.0, MOVE_SECONDS))  # noqa: S311  (jitter)
+                continue
             if self._extension is not None:
                 self._extension.ended(why)
             if self._stopping.is_set():
@@ -91,6 +102,7 @@ class Keeper:
             least = least_delay(delay, outcome)
             await _wait(self._stopping, least)
             await _wait(self._hurry, delay - least)
+        await asyncio.gather(*(link.ended for link in self._moved))
 
     def path_changed(self) -> None:
         """The host has another address or route: doubt the link or the dial, or dial sooner."""
@@ -103,14 +115,17 @@ class Keeper:
     def drain(self) -> None:
         """Make no more attempts; the running link ends once its exchanges have."""
         self._stop()
-        if self._link is not None:
-            self._link.drain()
+        for link in self._links():
+            link.drain()
 
     def close(self) -> None:
         """End the link now."""
         self._stop()
-        if self._link is not None:
-            self._link.close(1001, "stopping")
+        for link in self._links():
+            link.close(1001, "stopping")
+
+    def _links(self) -> list[GatewayLink]:
+        return [*self._moved, *([self._link] if self._link is not None else [])]
 
     def _doubt_dial(self) -> None:
         limit = self._dial_limit
@@ -137,7 +152,9 @@ class Keeper:
             if dialling.done():
                 dialling.result()
                 self.standing.registering(time.time())
-            reason = await link.ended
+            if await self._is_moved(link):
+                return Outcome(), _MOVED
+            reason = link.ended.result()
         except SettingsError as error:
             return self._failed(reasons.Reason(Dial.FAILED, f"cannot connect: {error}"))
         except Exception as error:
@@ -148,13 +165,27 @@ class Keeper:
         finally:
             dialling.cancel()
             self._link = None
-            link.lost("cannot connect")
+            if link not in self._moved:
+                link.lost("cannot connect")
         if link.ready_at is None:
             accepted = self.standing.state is State.REGISTERING
             dial = Dial.REFUSED if accepted else Dial.UNREACHABLE
             return self._failed(link.refusal or reasons.Reason(dial, reason))
         why = link.refusal or reasons.Reason(Dial.READY, reason)
         return Outcome(asyncio.get_running_loop().time() - link.ready_at), why
+
+    async def _is_moved(self, link: GatewayLink) -> bool:
+        """Wait for its end, or until the gateway asks to move: then it ends with what it carries."""
+        asked = asyncio.ensure_future(link.asked_to_move.wait())
+        try:
+            await asyncio.wait((asked, link.ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+        if link.ended.done():
+            return False
+        self._moved.add(link)
+        link.ended.add_done_callback(lambda _: self._moved.discard(link))
+        return True
 
     def _failed(self, reason: reasons.Reason) -> tuple[Outcome, reasons.Reason]:
         """The dial led to no link that served."""

@@ -79,6 +79,7 @@ class GatewayLink(WSListener):
         self.name = uuid.uuid4().hex[:8]
         self.ended: asyncio.Future[str] = self._loop.create_future()
         """Resolves to why the link ended."""
+        self.asked_to_move = asyncio.Event()
         self.refusal: reasons.Reason | None = None
         """Why it ended, if the gateway refused it or closed it."""
         self.ready_at: float | None = None
@@ -102,6 +103,7 @@ class GatewayLink(WSListener):
             note=self._control.note,
             going_away=self._control.going_away,
             stream_refused=self._control.stream_refused,
+            asked_to_move=self.asked_to_move.set,
             gateway_limit_bytes=lambda: self._control.gateway_limit_bytes,
         )
         self._carrier = self._first_carrier()

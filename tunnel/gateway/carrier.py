@@ -100,6 +100,9 @@ class Carrier(Protocol):
     def retire(self) -> None:
         """Take no new exchange from now on, and keep no stream for one. Sets `going_away`; running ones go on."""
 
+    def ask_to_move(self) -> None:
+        """Ask the agent to have another link before this one ends, if the dialect can. Nothing else changes."""
+
     def upstream(self, target: Target, /) -> Upstream:
         """The upstream to a target; the same one as long as it is in use."""
 

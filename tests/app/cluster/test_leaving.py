@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.cluster.leaving import LOOK_SECONDS, Leaving
+from app.cluster.leaving import LOOK_SECONDS, MOVE_SECONDS, Leaving
 from app.cluster.owner import Owner
 from tests.app.cluster.one_directory import World
 from tests.app.cluster.peer.hop import OK, Hop
@@ -22,8 +22,9 @@ class Stage:
         self.cluster = Cluster()
         self.hop.line.link._on_closed = lambda link, _: self.cluster.registry.remove(link)
         self.cluster.registry.add(self.hop.line.link)
-        world = World()
-        self.owner = Owner(self.cluster.registry, world.directory, Door(), on_due=lambda: None)  # type: ignore[arg-type]
+        self.w = World()
+        self.w.nodes("n1")
+        self.owner = Owner(self.cluster.registry, self.w.directory, Door(), on_due=lambda: None)  # type: ignore[arg-type]
         self.hop.serving.own_links = self.owner.links
         self.leaving = Leaving(
             self.cluster.registry, self.owner, self.hop.serving, lambda: [self.hop.owner]
@@ -103,4 +104,40 @@ async def test_the_deadline_ends_it():
     await asyncio.sleep(0.2)
     assert leaving.done()
     assert s.hop.line.link.close_code is None  # what is left is the drain's to end
+    await s.end()
+
+
+@dialogue
+async def test_agents_are_asked_to_move_first_and_served_until_they_have():
+    s = Stage()
+    link = s.hop.line.link
+    s.owner.ready(link)
+    leaving = s.begin(20.0)
+    await s.hop.run()
+    assert s.hop.line.peer.went_away == 0
+    _, late = s.hop.ask()
+    await s.hop.run()
+    s.hop.answer(OK)
+    await s.hop.run()
+    assert late.outcome == "end"
+    assert not s.owner.declines
+    s.w.put("n1", 9, "a1")  # it has moved
+    await asyncio.sleep(2 * LOOK_SECONDS)
+    await s.hop.run()
+    assert s.owner.declines
+    await asyncio.sleep(2 * LOOK_SECONDS)
+    assert leaving.done()
+    await s.end()
+
+
+@dialogue
+async def test_an_agent_that_does_not_move_is_not_waited_for_long():
+    s = Stage()
+    s.owner.ready(s.hop.line.link)
+    leaving = s.begin(20.0)
+    await asyncio.sleep(MOVE_SECONDS - LOOK_SECONDS)
+    assert not s.owner.declines
+    await asyncio.sleep(3 * LOOK_SECONDS)
+    assert s.owner.declines
+    await asyncio.wait_for(leaving, 1.0)
     await s.end()

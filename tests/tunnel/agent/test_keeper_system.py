@@ -7,7 +7,7 @@ import pytest
 
 from tests.fakes.gateway import SECONDS
 from tests.tunnel.agent.gateway import Gateway
-from tests.tunnel.agent.world import AgentUnderTest
+from tests.tunnel.agent.world import AgentUnderTest, Service, echo, service_is_well, to
 from tunnel.agent.gateways import GatewayAddress
 
 pytestmark = [pytest.mark.anyio, pytest.mark.system]
@@ -124,3 +124,36 @@ async def test_a_dial_over_a_changed_path_is_soon_given_up(monkeypatch, caplog):
         await said(caplog, "cannot connect: no answer in time")
         await gateway.handshake(2)
         gateway.answers.set()
+
+
+async def test_an_agent_that_is_asked_to_move_has_its_next_link_before_it_loses_the_old_one():
+    async with (
+        Service(echo) as service,
+        Gateway() as gateway,
+        AgentUnderTest(gateway, services=to(service)) as agent,
+    ):
+        old = await gateway.link(1)
+        running = old.open(first=b"before ")
+        await old.until(lambda: running.received == b"before ")
+        old.session.go_away(refuse=False)
+        old.flush()
+        new = await gateway.link(2)
+        assert agent.keeper.link is not None
+        await service_is_well(new)
+        running.send(b"after")
+        await old.until(lambda: running.received == b"before after")
+        await service_is_well(old)  # what the gateway still gives it is served
+        await old.close(1012, "gateway is stopping")
+        await service_is_well(new)
+        assert len(gateway.links) == 2
+
+
+async def test_an_agent_that_stops_ends_its_old_links_too():
+    async with Service(echo) as service, Gateway() as gateway:
+        async with AgentUnderTest(gateway, services=to(service)):
+            old = await gateway.link(1)
+            old.session.go_away(refuse=False)
+            old.flush()
+            new = await gateway.link(2)
+        await old.until(lambda: old.over)
+        await new.until(lambda: new.over)

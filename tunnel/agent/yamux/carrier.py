@@ -208,7 +208,9 @@ class SpliceCarrier(Carrier):
                 self._tell(event.stream_id, Splice.lost, "reset by the gateway")
             case GoAwayReceived(code) if code:
                 self._wiring.failed(f"the gateway ended its yamux session with code {code}")
-            case GoAwayReceived() | PongReceived():
+            case GoAwayReceived():
+                self._wiring.asked_to_move()
+            case PongReceived():
                 pass
 
     def _reset_doomed(self) -> None:

@@ -126,6 +126,9 @@ class ProxiedCarrier(Carrier, OpeningCarrier):
         self.going_away = True
 
     @override
+    def ask_to_move(self) -> None: ...
+
+    @override
     def began(self, exchange: ProxiedExchange) -> None:
         self._exchanges[exchange.request_id] = self.shared.exchanges[exchange.request_id] = exchange
         self.active += 1

@@ -103,6 +103,11 @@ class YamuxCarrier(Streams, Carrier):
             upstream.pool.close()  # these streams carry nothing
 
     @override
+    def ask_to_move(self) -> None:
+        self.session.go_away(refuse=False)  # hashicorp's yamux takes no notice
+        self.wake()
+
+    @override
     def upstream(self, target: Target, /) -> YamuxUpstream:
         upstream = self._upstreams.get(target)
         if upstream is None:
