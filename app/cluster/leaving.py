@@ -24,6 +24,7 @@ from .peer.session import PeerSession
 
 LOOK_SECONDS: Final = 0.1
 MOVE_SECONDS: Final = 2.5
+STOPPING: Final = "gateway is stopping"
 _ENDS_PER_SECOND: Final = 100
 
 
@@ -46,12 +47,12 @@ class Leaving:
         for session in self._sessions():
             session.leave()
         for link in self._registry.links():
-            link.retire(max(0.0, deadline - loop.time()))
+            link.retire(max(0.0, deadline - loop.time()), STOPPING)
         await self._end_websockets(deadline)
         while loop.time() < deadline and self._registry.links():
             for link in self._registry.links():
                 if not link.active:
-                    link.close(1012, "gateway is stopping")
+                    link.close(1012, STOPPING)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _ask_to_move(self, until: float) -> None:

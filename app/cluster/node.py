@@ -219,6 +219,8 @@ class Node:
             parts.dialler.heard(peer.node, peer.beat.peer_url)
 
     def _own_changed(self, state: OwnState) -> None:
+        if self._closed:
+            return
         connected = state is OwnState.CONNECTED
         for mirror in self.mirrors.values():
             if connected:

@@ -21,6 +21,8 @@ logger = logging.getLogger("gateway.cluster")
 WRITES_AT_ONCE: Final = 20
 AGAIN_SECONDS: Final = 0.5
 """After a write that failed."""
+BEAT_AGAIN_SECONDS: Final = 0.2
+"""After a beat that could not be put: NATS may be there, and the bucket in a moment."""
 
 
 class Beating:
@@ -65,7 +67,7 @@ class Beating:
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
         while self._task is not None:
-            due = loop.time() + BEAT_SECONDS
+            began, pause = loop.time(), BEAT_SECONDS
             self._now.clear()
             self._seq += 1
             self._presence.sent(self._seq)
@@ -73,10 +75,11 @@ class Beating:
                 await self._bucket.put(self._presence.node, encoded(self._beat(self._seq)))
             except BucketError as error:
                 logger.debug("beat %d was not put: %s", self._seq, error)
+                pause = BEAT_AGAIN_SECONDS
             except Exception:
                 logger.exception("beat %d could not be made", self._seq)
             try:
-                async with asyncio.timeout_at(due):
+                async with asyncio.timeout_at(began + pause):
                     await self._now.wait()
             except TimeoutError:
                 continue

@@ -65,7 +65,7 @@ class FakeLink:
     def figures(self) -> Figures:
         return self.traffic
 
-    def retire(self, grace_seconds: float) -> None:
+    def retire(self, grace_seconds: float, reason: str = "") -> None:
         self.retired.append(grace_seconds)
         self.available = False
 

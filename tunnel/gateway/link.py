@@ -112,7 +112,7 @@ class Link:
         self.born = self._pinged_at = self.unavailable_since = clock()
         self._pause = Pause(self.born)
         self._heard_at = self.born
-        self._leave_by: float | None = None  # it was retired, and is closed then at the latest
+        self._leaves: tuple[float, str] | None = None  # it was retired, and is closed then at the latest, for this
         self._unknown_types: set[str] = set()
         self.on_publish: Callable[[messages.Envelope], None] | None = None
         """Takes `publish` messages, and says no where the agent may not send them."""
@@ -164,8 +164,8 @@ class Link:
         paused = self._pause.ended(now)
         if paused:
             self._heard_at = now  # what the agent sent meanwhile has not been read yet
-        if self._leave_by is not None and (not self.active or now >= self._leave_by):
-            self.close(1012, "drained by the operator")
+        if self._leaves is not None and (not self.active or now >= self._leaves[0]):
+            self.close(1012, self._leaves[1])
         if self.state is _JOINING:
             if not paused and now - self.born > self._timing.joining:
                 self.close(1008, "registration timed out")
@@ -268,9 +268,9 @@ class Link:
         self.unavailable_since = self.clock()
         self.probe()
 
-    def retire(self, grace_seconds: float) -> None:
+    def retire(self, grace_seconds: float, reason: str = "drained by the operator") -> None:
         """Take no new exchange. `tick` closes the link with 1012 once its exchanges have ended, or after the grace."""
-        self._leave_by = self.clock() + grace_seconds
+        self._leaves = self.clock() + grace_seconds, reason
         if self.carrier is not None and not self.carrier.going_away:
             self._going_away()
 

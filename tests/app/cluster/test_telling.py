@@ -8,7 +8,7 @@ from app.cluster.bucket import Entry
 from app.cluster.keys import link_key
 from app.cluster.own_links import OwnLinks
 from app.cluster.presence import BEAT_SECONDS, OwnState, Presence
-from app.cluster.telling import AGAIN_SECONDS, WRITES_AT_ONCE, Beating, Putting
+from app.cluster.telling import AGAIN_SECONDS, BEAT_AGAIN_SECONDS, WRITES_AT_ONCE, Beating, Putting
 from tests.fakes.bucket import Shelf
 from tests.fakes.loop import dialogue, quiet
 
@@ -67,7 +67,7 @@ async def test_a_beat_that_could_not_be_put_is_followed_by_the_next():
     b.beating.start()
     await quiet()
     b.shelf.away = False
-    await asyncio.sleep(BEAT_SECONDS)
+    await asyncio.sleep(BEAT_AGAIN_SECONDS)
     assert b.seen == [2]
     await b.beating.aclose()
 
