@@ -287,7 +287,7 @@ class _Dialled(asyncio.Protocol):
         """Ask for the link."""
         self._transport = transport  # type: ignore[assignment]
         identity = self._identity
-        head = request(self._host, identity.node, identity.build, identity.secret())
+        head = request(self._host, identity.node, identity.build, identity.secret(), to=self._node)
         transport.write(head)  # type: ignore[attr-defined]
 
     def data_received(self, data: bytes) -> None:

@@ -7,6 +7,7 @@
     Authorization: Bearer SECRET                X-Tunnel-Build: ...
     X-Tunnel-Node: id
     X-Tunnel-Build: ...
+    X-Tunnel-To: the id of the node that is dialled
 
 After a 101 both speak yamux. Any other answer is a refusal with a line of text for the operator, and the connection
 ends. Fields that we do not know are ignored. No head is longer than `HEAD_LIMIT_BYTES`, and nothing of a secret is in
@@ -58,6 +59,8 @@ class Hello:
     build: str = ""
     secret: bytes | None = None
     """What it presents, if anything."""
+    wanted: str = ""
+    """The node that it wants to link with."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -111,11 +114,11 @@ class HeadReader:
         return buffer[:end]
 
 
-def request(host: str, node: str, build: str, secret: bytes | None) -> bytes:
-    """The head that a dialler sends."""
+def request(host: str, node: str, build: str, secret: bytes | None, *, to: str) -> bytes:
+    """The head that a dialler sends. `to`: the node that it wants, which may be gone, and another at its address."""
     lines = [
         f"GET {PATH} HTTP/1.1", f"Host: {host}", "Connection: Upgrade", f"Upgrade: {PROTOCOL}",
-        f"X-Tunnel-Node: {node}", f"X-Tunnel-Build: {build}",
+        f"X-Tunnel-Node: {node}", f"X-Tunnel-Build: {build}", f"X-Tunnel-To: {to}",
     ]  # fmt: skip
     head = "\r\n".join(lines).encode()
     if secret is not None:
@@ -142,7 +145,10 @@ def read_request(head: bytes) -> Hello:
         raise RefusedError(HTTPStatus.BAD_REQUEST, "X-Tunnel-Node is no node id")
     scheme, _, presented = fields.get("authorization", "").partition(" ")
     secret = presented.strip().encode("latin-1") if scheme.lower() == "bearer" and presented.strip() else None
-    return Hello(node, fields.get("x-tunnel-build", "")[:BUILD_CHARS], secret)
+    wanted = fields.get("x-tunnel-to", "")
+    if _NODE.fullmatch(wanted) is None:
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "X-Tunnel-To is no node id")
+    return Hello(node, fields.get("x-tunnel-build", "")[:BUILD_CHARS], secret, wanted)
 
 
 def welcome(node: str, build: str) -> bytes:

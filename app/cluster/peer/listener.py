@@ -127,6 +127,8 @@ class PeerListener:
             raise RefusedError(
                 HTTPStatus.MISDIRECTED_REQUEST, f"node {self._node} dialled itself: look at its peer_url"
             )
+        if hello.wanted != self._node:
+            raise RefusedError(HTTPStatus.MISDIRECTED_REQUEST, f"another node is here by now: {self._node}")
         if self._is_stopping:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "the node is stopping")
         loop = asyncio.get_running_loop()

@@ -19,7 +19,7 @@ from app.cluster.peer.handshake import (
     read_request,
 )
 
-REQUEST = handshake.request("10.0.0.7:7000", "abcdefghijkl", "0.2.0", b"s3cret")
+REQUEST = handshake.request("10.0.0.7:7000", "abcdefghijkl", "0.2.0", b"s3cret", to="n2")
 
 
 def split(message: bytes) -> tuple[bytes, bytes]:
@@ -30,10 +30,10 @@ def split(message: bytes) -> tuple[bytes, bytes]:
 
 
 def test_what_a_dialler_sends_is_understood():
-    assert read_request(split(REQUEST)[0]) == Hello("abcdefghijkl", "0.2.0", b"s3cret")
-    without = handshake.request("h:1", "a", "", None)
+    assert read_request(split(REQUEST)[0]) == Hello("abcdefghijkl", "0.2.0", b"s3cret", "n2")
+    without = handshake.request("h:1", "a", "", None, to="n2")
     assert b"Authorization" not in without
-    assert read_request(split(without)[0]) == Hello("a")
+    assert read_request(split(without)[0]) == Hello("a", wanted="n2")
 
 
 def test_what_a_listener_answers_is_understood():
@@ -87,6 +87,8 @@ REFUSED = {
     "no node": (changed(b"X-Tunnel-Node: abcdefghijkl\r\n", b""), 400),
     "a bad node": (changed(b"abcdefghijkl", b"../x"), 400),
     "a long node": (changed(b"abcdefghijkl", b"a" * 64), 400),
+    "nobody wanted": (changed(b"X-Tunnel-To: n2\r\n", b""), 400),
+    "somebody bad wanted": (changed(b"X-Tunnel-To: n2", b"X-Tunnel-To: ../x"), 400),
     "a field twice": (changed(b"Host: ", b"authorization: x\r\nHost: "), 400),
     "no colon": (changed(b"Host: ", b"Host "), 400),
     "a folded line": (changed(b"Host: ", b"X: 1\r\n 2\r\nHost: "), 400),

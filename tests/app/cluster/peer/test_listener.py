@@ -42,8 +42,21 @@ class Door:
         return transport
 
 
-def hello(node: str = "n1", secret: bytes | None = b"one") -> bytes:
-    return handshake.request("h", node, "0.2", secret)
+def hello(node: str = "n1", secret: bytes | None = b"one", to: str = "self") -> bytes:
+    return handshake.request("h", node, "0.2", secret, to=to)
+
+
+@dialogue
+async def test_who_wants_the_node_that_was_here_before_ends_no_link():
+    """A node that has started again has another id, and the others may not have heard of that yet."""
+    door = Door()
+    linked = door.connect(hello())
+    late = door.connect(hello(to="before"))
+    assert late.written.startswith(b"HTTP/1.1 421 ")
+    assert b"another node is here by now: self" in late.written
+    assert not linked.closed
+    assert list(door.listener.links) == ["n1"]
+    linked.lose()
 
 
 @pytest.mark.parametrize("secret", [b"one", b"two"])
