@@ -89,7 +89,7 @@ class Node:
             return
         gateway = self._gateway
         parts = self._parts = _Parts(self, gateway, self._make_door())
-        gateway.relief.waiters.add(parts.door)  # type: ignore[arg-type]
+        gateway.relief.waiters.add(parts.door)
         registry, directory = gateway.registry, self.directory
         directory.on_claim = registry.wake
         directory.on_unclaimed = parts.choosing.lost

@@ -14,6 +14,7 @@ from tunnel.gateway.yamux import YamuxCarrier
 from tunnel.port import Pool, Target, Upstream
 from tunnel.streams import ByteStream
 
+from ..node.relief import Waiters
 from .directory import Directory
 from .links import UNNAMED
 from .own_links import OwnLink
@@ -22,7 +23,7 @@ from .peer.serving import Answer, Bare, BreakOff
 from .peer.splice import Raw
 
 
-class Door(Protocol):
+class Door(Waiters, Protocol):
     """The door for links that carry no bytes: `app/server/bare/door.py`."""
 
     def attach(
