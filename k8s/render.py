@@ -19,6 +19,7 @@ ORDER = (
 """Objects that others refer to come first."""
 MANIFESTS = {
     "gateway.yaml": ("gateway", ["gateway.yaml"], ()),
+    "gateway-nodes.yaml": ("gateway", ["gateway.yaml", "gateway-nodes.yaml"], ()),
     "gateway-ingress.yaml": ("gateway", ["gateway.yaml", "gateway-ingress.yaml"], ("Ingress",)),
     "gateway-httproute.yaml": ("gateway", ["gateway.yaml", "gateway-httproute.yaml"], ("HTTPRoute",)),
     "agent.yaml": ("agent", ["agent.yaml"], ()),

@@ -1,7 +1,8 @@
 """The charts, rendered offline: values in, Kubernetes objects out. Needs no cluster and no helm program.
 
 `GATEWAY` and `AGENT` are the least values; `GATEWAY_FULL` and `AGENT_FULL` set everything that may be set at once, so
-that every template line is rendered and every level of the schemas is there.
+that every template line is rendered and every level of the schemas is there. `NODES` and `NODES_FULL` are what several
+nodes need on top of `GATEWAY`.
 """
 
 import copy
@@ -33,6 +34,7 @@ MINIMAL = {"gateway": GATEWAY, "agent": AGENT}
 
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nbm90IG9uZQ==\n-----END CERTIFICATE-----\n"
 ADMIN_TOKEN = "an-admin-token-of-the-tests"
+PEER_SECRETS = ["the-new-secret-of-the-nodes", "the-old-secret-of-the-nodes"]
 
 _POD: Values = {
     "podAnnotations": {"example.com/note": "yes"},
@@ -83,6 +85,28 @@ GATEWAY_FULL: Values = GATEWAY | _POD | {
                           "docs": "https://git.example.com/tunnel/docs/"},
                 "dashboards": {"enabled": True, "annotations": {"grafana_folder": "Tunnel"}}},
 }  # fmt: skip
+
+NODES: Values = {
+    "replicas": 3,
+    "cluster": {"servers": ["nats://nats.nats:4222"], "peer": {"existingSecret": "peer"}},
+}
+NODES_FULL: Values = _POD | {
+    "replicas": 3,
+    "admin": {"token": ADMIN_TOKEN},
+    "cluster": {
+        "servers": ["tls://nats-0.nats:4222", "tls://nats-1.nats", "tls://[fd00::1]:14222"],
+        "bucketPrefix": "edge",
+        "bucketReplicas": 3,
+        "auth": {"method": "password", "user": "gateway", "existingSecret": "nats", "key": "pass.txt"},
+        "tls": {"caSecret": "nats-ca", "clientSecret": "nats-client"},
+        "peer": {"port": 9443, "existingSecret": "", "key": "lines", "secrets": PEER_SECRETS, "tlsSecret": "peer-tls"},
+    },
+    "networkPolicy": {"enabled": True, "adminNamespace": "monitoring", "nats": [{"podSelector": {}}]},
+    "topologySpreadConstraints": [
+        {"maxSkew": 2, "topologyKey": "example.com/rack", "whenUnsatisfiable": "DoNotSchedule"},
+    ],
+    "metrics": {"serviceMonitor": {"enabled": True}},
+}
 
 AGENT_FULL: Values = AGENT | _POD | {
     "replicas": 2,

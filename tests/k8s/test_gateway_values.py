@@ -6,6 +6,7 @@ import pytest
 
 from tests.k8s.charts import CERTIFICATE, Values, at, chart, find, leaves, named, notes, render
 from tests.k8s.test_gateway_monitoring import EVERYTHING
+from tests.k8s.test_node_values import CASES as OF_NODES
 
 POD = "spec/template/spec"
 CONTAINER = f"{POD}/containers/name=gateway"
@@ -166,9 +167,9 @@ def test_every_value_has_a_test_here() -> None:
     tested = set.union(*map(named, given))
     tested |= {"agentService.type", "agentService.annotations"}  # test_agents_way
     tested |= named({"metrics": EVERYTHING})  # test_gateway_monitoring
+    tested = tested.union(*(named(case[0]) for case in OF_NODES))
     untested = {name for name in leaves(chart("gateway").schema) if name not in tested}
     assert untested == {
-        "replicas",  # test_refusals: it has one valid value
         "global",  # of a parent chart, not used
         "resources.requests.memory", "resources.requests.ephemeral-storage",  # passed through with their neighbours
         "resources.limits.cpu", "resources.limits.ephemeral-storage",

@@ -12,6 +12,10 @@ from tests.k8s.charts import (
     ADMIN_TOKEN,
     FULL,
     K8S,
+    MINIMAL,
+    NODES,
+    NODES_FULL,
+    PEER_SECRETS,
     Object,
     at,
     chart,
@@ -35,6 +39,8 @@ def every_object() -> dict[str, Object]:
         sources[f"{name}, least"] = render(name)
         sources[f"{name}, most"] = render(name, FULL[name])
     sources["gateway, with TLS"] = render("gateway", {"tls": {"secretName": "web"}})
+    sources["nodes, least"] = render("gateway", NODES)
+    sources["nodes, most"] = render("gateway", NODES_FULL)
     return {
         f"{source}: {item['kind']} {item['metadata']['name']}": item
         for source, items in sources.items()
@@ -82,6 +88,13 @@ def test_the_kinds_are_all_there() -> None:
         "ConfigMap", "Deployment", "HTTPRoute", "Ingress", "NetworkPolicy", "PersistentVolumeClaim",
         "PodDisruptionBudget", "PrometheusRule", "Secret", "Service", "ServiceMonitor",
     }  # fmt: skip
+
+
+def test_several_nodes_pass_helms_lint() -> None:
+    for values in (NODES, NODES_FULL):
+        given = merged(merged(chart("gateway").values, MINIMAL["gateway"]), values)
+        report = helm_python.lint(K8S / "gateway", given, strict=True, namespace="tunnel")
+        assert [message for message in report["messages"] if message["severity"] > 1] == []
 
 
 @pytest.mark.parametrize("name", ["gateway", "agent"])
@@ -153,8 +166,9 @@ def test_probes_are_there_where_something_answers(name: str) -> None:
     probed = "admin" if name.startswith("gateway, most") else port  # proxyProtocol closes what sends no header
     assert {at(container[key], "httpGet/port") for key in probes} == {probed}
     assert probed in [item["name"] for item in container["ports"]]
-    assert deployment["spec"]["replicas"] == 1
-    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    rolling = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    replicas, strategy = (3, rolling) if "nodes" in name else (1, {"type": "Recreate"})
+    assert (deployment["spec"]["replicas"], deployment["spec"]["strategy"]) == (replicas, strategy)
 
 
 @pytest.mark.parametrize("name", OBJECTS)
@@ -196,8 +210,12 @@ def test_no_plain_token_leaves_its_secret(name: str) -> None:
     text = json.dumps(item)
     assert ADMIN_TOKEN not in text
     assert "an-agent-token" not in text
+    assert not any(secret in text for secret in PEER_SECRETS)
     assert not (name.startswith("manifests/") and item["kind"] == "Secret")
     for container in at(item, "spec/template/spec/containers") or []:
         variables = {variable["name"] for variable in container.get("env", [])}
-        assert variables <= {"GATEWAY_CONFIG", "AGENT_TOKEN_FILE", "AGENT_HEALTH_BIND", "HTTPS_PROXY", "NO_PROXY"}
+        assert variables <= {
+            "GATEWAY_CONFIG", "POD_IP", "GATEWAY_CLUSTER_NODE_NAME", "GATEWAY_CLUSTER_PEER_URL",
+            "AGENT_TOKEN_FILE", "AGENT_HEALTH_BIND", "HTTPS_PROXY", "NO_PROXY",
+        }  # fmt: skip
         assert not any(argument.startswith("--token=") for argument in container.get("args", []))

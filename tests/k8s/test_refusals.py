@@ -66,9 +66,9 @@ def test_every_object_in_the_schemas_is_closed() -> None:
 
 
 WRONG: list[tuple[str, Values, str]] = [
-    ("gateway", {"replicas": 2}, "cannot find the agents of another one yet"),
-    ("gateway", {"replicas": 0}, "cannot find the agents of another one yet"),
-    ("gateway", {"replicas": "must be 1: a gateway process cannot find the agents of another one yet"}, "/replicas"),
+    ("gateway", {"replicas": 2}, "cluster.servers: is needed with 2 replicas; name the NATS servers"),
+    ("gateway", {"replicas": 0}, "/replicas"),
+    ("gateway", {"replicas": "2"}, "/replicas"),
     ("gateway", {"publicUrl": ""}, "publicUrl: is required"),
     ("gateway", {"tls": {"secretName": "Web"}}, "/tls/secretName"),
     (
@@ -170,15 +170,17 @@ def test_what_lies_just_inside_the_border_is_taken(name: str, values: Values) ->
 
 
 def test_the_checks_hold_where_the_schema_is_switched_off(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """`helm --skip-schema-validation`: one replica and no plain token all the same."""
+    """`helm --skip-schema-validation`: no replicas that cannot find each other and no plain token all the same."""
     folder = tmp_path_factory.mktemp("bare") / "gateway"
     shutil.copytree(K8S / "gateway", folder, ignore=shutil.ignore_patterns("values.schema.json"))
     with helm_python.Chart.load(folder) as bare:
         for values, reason in (
-            ({"replicas": 2}, "replicas: must be 1"),
+            ({"replicas": 2}, "cluster.servers: is needed with 2 replicas"),
+            ({"replicas": 0}, "replicas: must be 1 or more"),
             ({"agents": [{"token": "plain", "clusters": ["c"]}]}, "a plain token must not be in a ConfigMap"),
             ({"extra": {"public_url": "https://x"}}, "extra.public_url: this key is not allowed here"),
             ({"extra": {"routes": []}}, "extra.routes: this key is not allowed here"),
+            ({"extra": {"cluster": {}}}, "extra.cluster: this key is not allowed here"),
         ):
             with pytest.raises(helm_python.HelmRenderError, match=reason):
                 bare.render({"publicUrl": "https://tunnel.example.com"} | values, name="x")

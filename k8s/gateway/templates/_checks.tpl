@@ -1,8 +1,6 @@
 {{/* Checks that the schema cannot express. The Deployment includes them, so nothing is rendered without them. */}}
 {{- define "gateway.checks" -}}
-{{- if ne (int .Values.replicas) 1 -}}
-{{- fail "replicas: must be 1, because a gateway process cannot find the agents of another one yet" -}}
-{{- end -}}
+{{- include "gateway.clusterChecks" . -}}
 {{- if not (or .Values.publicUrl .Values.controlHosts) -}}
 {{- fail "publicUrl: is required (or controlHosts); set the address that agents dial" -}}
 {{- end -}}

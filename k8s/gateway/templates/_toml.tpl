@@ -38,7 +38,7 @@ every number as a float, because Helm turns numbers into floats.)
 {{/* The plain keys of gateway.toml, as JSON. */}}
 {{- define "gateway.settings" -}}
 {{- $settings := dict "drain_delay" .Values.drainDelay "shutdown_grace" .Values.shutdownGrace -}}
-{{- $_ := set $settings "ready_wait" .Values.readyWait -}}
+{{- $_ := set $settings "ready_wait" (include "gateway.readyWait" . | float64) -}}
 {{- $_ := set $settings "log_format" .Values.logFormat -}}
 {{- $_ := set $settings "log_level" .Values.logLevel -}}
 {{- $_ := set $settings "public_url" .Values.publicUrl -}}
@@ -55,13 +55,17 @@ every number as a float, because Helm turns numbers into floats.)
 {{- $_ := set $settings "tls_key" "/run/secrets/tunnel-gateway-tls/tls.key" -}}
 {{- end -}}
 {{- range $key, $value := .Values.extra -}}
-{{- if or (hasKey $settings $key) (has $key (list "agents" "routes")) -}}
+{{- if or (hasKey $settings $key) (has $key (list "agents" "routes" "cluster")) -}}
 {{- fail (printf "extra.%s: this key is not allowed here; the chart has its own value for it" $key) -}}
 {{- end -}}
 {{- $_ := set $settings $key $value -}}
 {{- end -}}
 {{- range $key := list "public_url" "control_hosts" "trusted_proxies" "proxy_protocol" "ready_wait" "held_bytes_limit" "held_bytes_hard_limit" "admin_token_file" -}}
 {{- if empty (index $settings $key) -}}{{- $_ := unset $settings $key -}}{{- end -}}
+{{- end -}}
+{{- if include "gateway.isCluster" . -}}
+{{- $_ := set $settings "ready_wait" (include "gateway.readyWait" . | float64) -}}{{/* 0 too */}}
+{{- $_ := set $settings "cluster" (include "gateway.clusterSettings" . | fromJson) -}}
 {{- end -}}
 {{- toJson $settings -}}
 {{- end -}}
@@ -77,8 +81,14 @@ and a restart would close every WebSocket.
 
 {{- define "gateway.toml" -}}
 {{- $settings := include "gateway.settings" . | fromJson -}}
-{{- range $key := keys $settings | sortAlpha -}}
+{{- range $key := keys (omit $settings "cluster") | sortAlpha -}}
 {{ $key }} = {{ include "toml.value" (index $settings $key) }}
+{{ end -}}
+{{- with $settings.cluster }}
+[cluster]
+{{- range $key := keys . | sortAlpha }}
+{{ $key }} = {{ include "toml.value" (index $settings.cluster $key) }}
+{{- end }}
 {{ end -}}
 {{- range .Values.agents }}
 [[agents]]
