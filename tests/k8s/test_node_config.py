@@ -124,17 +124,18 @@ def test_the_two_examples_fit() -> None:
 
 def test_the_examples_user_may_do_what_is_documented_and_no_more() -> None:
     nats, gateway = examples()
+    prefix = at(gateway, "cluster/bucketPrefix")
     document = (K8S.parent / "docs" / "configuration.md").read_text(encoding="utf-8")
     text = document.partition("What the node's user may do in NATS")[2].partition("NATS does not answer")[0]
-    buckets = [f"{at(gateway, 'cluster/bucketPrefix')}_{name}" for name in ("nodes", "links", "routes")]
     documented = {
-        verb: {
-            re.sub(r"(?<=KV[._])B\b", bucket, subject)
-            for bucket in buckets
-            for subject in re.findall(r"`([^`]+)`", text.partition(f"- {verb}:")[2].partition("\n- ")[0])
-        }
-        for verb in ("publish", "subscribe")
+        subject.replace("B.", f"{prefix}_{name}.", 1)
+        if subject.startswith("$KV.")
+        else re.sub(r"\bKV_B\b", f"KV_{prefix}_{name}", subject)
+        for subject in re.findall(r"`(\$[^`]+)`", text)
+        for name in ("nodes", "links", "routes")
     }
     permissions = at(nats, "config/merge/accounts/TUNNEL/users/0/permissions")
-    assert {verb: set(subjects) for verb, subjects in permissions.items()} == documented
-    assert all(len(subjects) == len(set(subjects)) for subjects in permissions.values())
+    assert set(permissions) == {"publish", "subscribe"}
+    assert len(permissions["publish"]) == len(documented) + 1
+    assert set(permissions["publish"]) == documented | {f"{prefix}.links"}
+    assert permissions["subscribe"] == [f"{prefix}.links", "_INBOX.>"]

@@ -18,7 +18,8 @@ from app.cluster.bucket import AwayError
 from app.cluster.engine import Engine
 from app.cluster.mirror import Mirror
 from app.settings import ClusterSettings
-from tests.system.harness import LOOPBACK, free_port
+from tests.system.conftest import tunnel_only
+from tests.system.harness import LOOPBACK, Service, Stack, free_port
 from tests.system.nats_server import NatsServer
 from tests.system.nodes_of_nats import eventually
 from tests.system.process import ROOT, Processes
@@ -126,3 +127,31 @@ async def test_nobody_else_may_connect(settings: ClusterSettings) -> None:
     async with node(ClusterSettings(settings.servers)) as (engine, _):
         await eventually(lambda: engine.state.name == "away")
         assert "authorization" in str(engine.state.why).lower()
+
+
+@tunnel_only
+async def test_it_is_enough_for_a_whole_gateway(
+    settings: ClusterSettings, processes: Processes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Configured by variables over a file, as in the chart's pods."""
+    (tmp_path / "peers").write_text("a-secret-of-the-nodes")
+    variables = {
+        "SERVERS": ",".join(settings.servers),
+        "USER": str(settings.user),
+        "PASSWORD_FILE": str(settings.password_file),
+        "BUCKET_PREFIX": settings.bucket_prefix,
+        "REPLICAS": str(settings.replicas),
+        "PEER_BIND": f"{LOOPBACK}:{free_port()}",
+        "PEER_SECRET_FILE": str(tmp_path / "peers"),
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(f"GATEWAY_CLUSTER_{name}", value)
+    stack = Stack(tmp_path, processes, {"drain_delay": 0, "shutdown_grace": 0.5})
+    stack.add(Service("closed", free_port()))
+    async with node(settings, *BUCKETS[:2]) as (_, (beats, links)):
+        await asyncio.to_thread(stack.start_gateway)
+        await asyncio.to_thread(stack.start_agent)
+        await eventually(lambda: len(beats) == len(links) == 1, 30)
+        assert await asyncio.to_thread(stack.gateway.stop) == 0
+        await eventually(lambda: len(links) == 0)
+    assert not [line for line in stack.gateway.output() if "does not allow" in line]
