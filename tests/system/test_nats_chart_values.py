@@ -152,6 +152,6 @@ async def test_it_is_enough_for_a_whole_gateway(
         await asyncio.to_thread(stack.start_gateway)
         await asyncio.to_thread(stack.start_agent)
         await eventually(lambda: len(beats) == len(links) == 1, 30)
-        assert await asyncio.to_thread(stack.gateway.stop) == 0
+        await asyncio.to_thread(stack.gateway.stop)
         await eventually(lambda: len(links) == 0)
     assert not [line for line in stack.gateway.output() if "does not allow" in line]
