@@ -170,7 +170,7 @@ async def test_who_is_not_let_in_is_told_why(processes: Processes):
         node.secret = b"s1"  # the file was mended
         await node.until(LinkState.UP)
         node.dialler.heard("n3", url)
-        assert "another node answers at the address: n2" in await node.until(LinkState.REFUSED, "n3")
+        assert "another node is here by now: n2" in await node.until(LinkState.REFUSED, "n3")
 
 
 @on_uvloop
