@@ -17,7 +17,7 @@ A message that is older than another one of its node is dropped: it waited on a 
 """
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from sys import intern
 from typing import Final
 
@@ -64,6 +64,8 @@ class Announced:
     """See the module. Time is passed in; only nodes that can be used are taken."""
 
     def __init__(self) -> None:
+        self.on_gone: Callable[[Pool], object] = _nobody
+        """A link of a pool is not used any more, and no entry took its place."""
         self._held: OrderedDict[_Which, _Held] = OrderedDict()  # the one that is kept for the shortest time, first
         self._nodes: dict[str, _Node] = {}
         self._pools: dict[Pool, dict[_Which, Claim]] = {}  # without those that are NOT_HERE
@@ -80,7 +82,7 @@ class Announced:
         node.seq = announcement.seq
         listed = dict(_listed(name, announcement))
         for which in node.clusters.get(announcement.cluster, set()) - listed.keys():
-            self._drop(which)
+            self._lose(which)
         new = (self._take(node, announcement.cluster, which, link) for which, link in listed.items())
         return [claim for claim in new if claim is not None]
 
@@ -121,6 +123,10 @@ class Announced:
             for claim in claims:
                 self._drop((claim.node, claim.pool, claim.agent_id))
 
+    def clusters(self) -> set[str]:
+        """Those with links that serve them."""
+        return {pool for pool in self._pools if isinstance(pool, str)}
+
     def not_here(self, claim: Claim) -> bool:
         """The claim's node said NOT_HERE. False: it is not one of these. Idempotent."""
         if claim.stamp.created != _ANNOUNCED:
@@ -129,15 +135,16 @@ class Announced:
         held = self._held.get(which)
         if held is not None and held.claim == claim:
             self._take_out(which)
+            self.on_gone(claim.pool)
         return True
 
     def forget(self, node: str) -> None:
         """It cannot be used any more; idempotent."""
-        known = self._nodes.pop(node, None)
+        known = self._nodes.get(node)
         if known is not None:
             for which in [which for of in known.clusters.values() for which in of]:
-                self._held.pop(which, None)
-                self._take_out(which)
+                self._lose(which)
+            del self._nodes[node]
 
     def tick(self, now: float, *, is_cut: bool) -> None:
         """Look at the clock."""
@@ -148,7 +155,11 @@ class Announced:
             which, held = next(iter(self._held.items()))
             if held.keep_until > self._counted:
                 break
-            self._drop(which)
+            self._lose(which)
+
+    def _lose(self, which: _Which) -> None:
+        self._drop(which)
+        self.on_gone(which[1])
 
     def _drop(self, which: _Which) -> None:
         held = self._held.pop(which, None)
@@ -183,3 +194,6 @@ def _listed(node: str, announcement: Announcement) -> Iterator[tuple[_Which, Ann
     for agents, publishes in ((announcement.agents, False), (announcement.publishers, True)):
         for agent_id, link in agents.items():
             yield (node, pool_of(announcement.cluster, agent_id if publishes else ""), agent_id), link
+
+
+def _nobody(_what: object) -> None: ...

@@ -4,8 +4,8 @@ An entry needs JetStream, and with several servers nobody writes for some second
 on a plain subject needs none. It may be lost, come twice or come late, and nobody orders it against those of other
 nodes: so it counts only where entries say nothing (`announced`).
 
-A message lists all links of one node with one cluster, so one that was lost is made up for by the next. `came` of a link
-is a number of its node, the greater the later it came; a link that has a stamp is listed without one.
+A message lists all links of one node with one cluster, so the next one makes up for one that was lost. `came` of a link
+is a number of its node: the greater, the later. A link that has a stamp is listed without one.
 """
 
 from typing import Annotated, Final

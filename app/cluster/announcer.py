@@ -1,10 +1,11 @@
 """Announces this node's links on a plain subject, and takes what the others announce: a member of the engine.
 
-Nothing is kept for later. What could not be sent because NATS is away is announced when it is back, if no entry names it
-by then; so is what stays unnamed, every `AGAIN_SECONDS`, since nobody says whether a message arrived.
+No message is kept for later. Links that no entry names yet are announced again with each new connection, and every
+`AGAIN_SECONDS`, since nobody says whether a message arrived.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from typing import TYPE_CHECKING, Final
@@ -68,29 +69,27 @@ class Announcer:
         await ended(self._ending)
 
     async def _run(self, connection: "Connection") -> None:
-        own = self._directory.own
         try:
-            await connection.subscribe(self._subject, self._receive)
-            while connection is self._connection:
-                own.announce_again()
-                again = asyncio.get_running_loop().time() + AGAIN_SECONDS
-                while await self._wait(again):
+            unsubscribe = await connection.subscribe(self._subject, self._receive)
+            try:
+                while connection is self._connection:  # cancelling is not enough: see `ending`
                     await self._announce(connection)
+            finally:
+                await unsubscribe()
         except RequestError as error:
             logger.debug("links are not announced: %s", error)
 
-    async def _wait(self, until: float) -> bool:
-        """Whether something may be due before then."""
-        if self._directory.own.has_news:
-            return True
-        try:
-            async with asyncio.timeout_at(until):
-                await self._due.wait()
-        except TimeoutError:
-            return False
-        return True
-
     async def _announce(self, connection: "Connection") -> None:
+        """What is due, and what becomes due until all that has no entry yet is to be announced again."""
+        self._directory.own.announce_again()
+        again = asyncio.get_running_loop().time() + AGAIN_SECONDS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(again):
+                while True:
+                    await self._announce_due(connection)
+                    await self._due.wait()
+
+    async def _announce_due(self, connection: "Connection") -> None:
         self._due.clear()
         while (announcement := self._directory.own.take_announcement()) is not None:
             message = encoded(announcement)

@@ -91,6 +91,7 @@ class Directory:
         self.presence = presence
         self.own = OwnLinks(presence.node)
         self.announced = Announced()
+        self.announced.on_gone = self._announced_is_gone
         self.on_claim: Callable[[Pool], object] = _nobody
         """A pool has got something new to choose: wake the requests that wait for it."""
         self.on_unclaimed: Callable[[Pool], object] = _nobody
@@ -148,6 +149,9 @@ class Directory:
                 for link in self._rivals_here(claim):
                     self.on_outranked(link)
 
+    def _announced_is_gone(self, pool: Pool) -> None:
+        self.on_unclaimed(pool)
+
     def anew(self) -> None:
         """The bucket was made anew, or has lost writes: put everything of this node again."""
         self.own.anew()
@@ -204,17 +208,18 @@ class Directory:
 
     def has(self, pool: Pool) -> bool:
         """Whether another node claims to have a link of a pool, gone ones included."""
-        return pool in self._pools
+        return pool in self._pools or pool in self.announced
 
     def pools_of(self, node: str) -> Iterator[Pool]:
         """The pools that another node claims to have links of; some more than once."""
         for key in self._of_node.get(node, ()):
             for claim in self._held[key].claims:
                 yield claim.pool
+        yield from self.announced.pools_of(node)
 
     def clusters(self) -> set[str]:
         """The clusters of which a node that can be used has a link."""
-        return {
+        return self.announced.clusters() | {
             pool for pool, claims in self._pools.items()
             if isinstance(pool, str) and any(node in self._usable for node, _ in claims)
         }  # fmt: skip
@@ -243,11 +248,11 @@ class Directory:
             if link is not None:
                 claim = self.own.claim(link)
                 best_of[agent_id] = _Candidate(claim, claim in avoid, 0, link.rank)
-        self._add(self._pools.get(pool, {}).values(), avoid, best_of)
+        self._add(self._pools.get(pool, {}).values(), avoid, unusable, best_of)
         best = self._best(best_of, sticky)
         if best is None or best.avoided:
             announced: dict[str, _Candidate] = {}
-            self._add(self.announced.of_pool(pool), avoid, announced)
+            self._add(self.announced.of_pool(pool), avoid, unusable, announced)
             other = self._best(announced, sticky)
             if other is not None and (best is None or not other.avoided):
                 best = other
@@ -258,8 +263,14 @@ class Directory:
             peer.given += 1
         return best.claim
 
-    def _add(self, claims: Iterable[Claim], avoid: Collection[Claim], best_of: dict[str, _Candidate]) -> None:
-        """Look at claims of other nodes, and keep the best of each agent."""
+    def _add(
+        self,
+        claims: Iterable[Claim],
+        avoid: Collection[Claim],
+        unusable: Collection[Claim],
+        best_of: dict[str, _Candidate],
+    ) -> None:
+        """Look at claims of other nodes, and keep the best of each agent in `best_of`."""
         for claim in claims:
             peer = self.presence.peer(claim.node)
             rank = peer.rank if peer is not None else None
@@ -299,7 +310,8 @@ class Directory:
 
     def is_elsewhere(self, link: OwnLink) -> bool:
         """Whether the agent of a link of this node has one on another node that can be used."""
-        return self._newest_rival(link) is not OLDEST
+        announced = (claim.agent_id for claim in self.announced.of_pool(link.pool))
+        return self._newest_rival(link) is not OLDEST or any(one in (link.agent_id, UNNAMED) for one in announced)
 
     def proved(self, name: str) -> None:
         """A link of this node has answered a ping that was sent after `on_outranked`."""

@@ -213,11 +213,6 @@ class OwnLinks:
 
     # --- announcements
 
-    @property
-    def has_news(self) -> bool:
-        """Whether there is something to announce."""
-        return bool(self._news)
-
     def take_announcement(self) -> Announcement | None:
         """What the others should hear at once of one cluster. None: nothing."""
         if not self._news:
