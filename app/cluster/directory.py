@@ -14,23 +14,29 @@ Choosing, the first that differs counts:
 6. the load of the node, by its last beat and what this node gave it since
 7. the newest link
 
+Links that are only announced (`announced`) are looked at, by the same rules, if that finds nothing, or nothing but what
+the caller wants to avoid: an entry always comes first.
+
 Of each agent only one link is looked at: by 1 and 2, then the newest. So an older link of this node loses to a newer
 one of the same agent elsewhere, until it has answered a ping that was sent because of that one (`proved`): then it is
 alive, and as good as the newer one. So an agent that keeps links to several nodes is used where the client is, and not
 all of it through the node that it reached last.
 
-What the owner of an older link does when it is told of a newer one (`on_outranked`): no new streams over it (a peer's
-is answered BUSY, since NOT_HERE would be wrong if it lives), a ping, then either `proved`, or it closes it.
+What the owner of an older link does when it is told of a newer one, be it announced only (`on_outranked`): no new
+streams over it (a peer's is answered BUSY, since NOT_HERE would be wrong if it lives), a ping, then either `proved`, or
+it closes it.
 
 Entries that are gone without a word, because the bucket was made anew, are kept until their node has put them again, or
 for `KEEP_SECONDS`.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from tunnel.port import Pool
 
+from .announced import Announced
+from .announcement import Announcement
 from .bucket import Entry
 from .keys import NotAKeyError, cluster_and_node, link_key
 from .links import OLDEST, UNNAMED, Claim, Stamp, claims_of
@@ -84,6 +90,8 @@ class Directory:
     def __init__(self, presence: Presence) -> None:
         self.presence = presence
         self.own = OwnLinks(presence.node)
+        self.announced = Announced()
+        self.announced.on_gone = self._announced_is_gone
         self.on_claim: Callable[[Pool], object] = _nobody
         """A pool has got something new to choose: wake the requests that wait for it."""
         self.on_unclaimed: Callable[[Pool], object] = _nobody
@@ -127,10 +135,22 @@ class Directory:
         if entry.value is not None:
             try:
                 claims = claims_of(entry, cluster, node)
+                self.announced.named(claims)
             except ValueIgnoredError as error:
                 self._complaints.tell(entry.key, error)
             self.presence.met(node, now)
         self._hold(entry.key, node, entry.revision, claims, is_there=entry.value is not None)
+
+    def heard(self, announcement: Announcement) -> None:
+        """A node announces its links with a cluster. Nothing is taken from one that cannot be used."""
+        if announcement.node in self._usable:
+            for claim in self.announced.take(announcement):
+                self.on_claim(claim.pool)
+                for link in self._rivals_here(claim):
+                    self.on_outranked(link)
+
+    def _announced_is_gone(self, pool: Pool) -> None:
+        self.on_unclaimed(pool)
 
     def anew(self) -> None:
         """The bucket was made anew, or has lost writes: put everything of this node again."""
@@ -176,6 +196,8 @@ class Directory:
 
     def not_here(self, claim: Claim) -> None:
         """The claim's node said NOT_HERE: forget exactly this claim, until its link has another stamp. Idempotent."""
+        if self.announced.not_here(claim):
+            return
         cluster = claim.pool if isinstance(claim.pool, str) else claim.pool[0]
         held = self._held.get(link_key(cluster, claim.node))
         if held is not None and claim in held.claims:
@@ -186,24 +208,25 @@ class Directory:
 
     def has(self, pool: Pool) -> bool:
         """Whether another node claims to have a link of a pool, gone ones included."""
-        return pool in self._pools
+        return pool in self._pools or pool in self.announced
 
     def pools_of(self, node: str) -> Iterator[Pool]:
         """The pools that another node claims to have links of; some more than once."""
         for key in self._of_node.get(node, ()):
             for claim in self._held[key].claims:
                 yield claim.pool
+        yield from self.announced.pools_of(node)
 
     def clusters(self) -> set[str]:
         """The clusters of which a node that can be used has a link."""
-        return {
+        return self.announced.clusters() | {
             pool for pool, claims in self._pools.items()
             if isinstance(pool, str) and any(node in self._usable for node, _ in claims)
         }  # fmt: skip
 
     def claims(self, pool: Pool) -> list[Claim]:
         """Who claims to have a link of a pool, this node and gone ones included."""
-        return [*self.own.claims(pool), *self._pools.get(pool, {}).values()]
+        return [*self.own.claims(pool), *self._pools.get(pool, {}).values(), *self.announced.of_pool(pool)]
 
     def choose(
         self,
@@ -225,7 +248,30 @@ class Directory:
             if link is not None:
                 claim = self.own.claim(link)
                 best_of[agent_id] = _Candidate(claim, claim in avoid, 0, link.rank)
-        for claim in self._pools.get(pool, {}).values():
+        self._add(self._pools.get(pool, {}).values(), avoid, unusable, best_of)
+        best = self._best(best_of, sticky)
+        if best is None or best.avoided:
+            announced: dict[str, _Candidate] = {}
+            self._add(self.announced.of_pool(pool), avoid, unusable, announced)
+            other = self._best(announced, sticky)
+            if other is not None and (best is None or not other.avoided):
+                best = other
+        if best is None:
+            return None
+        peer = self.presence.peer(best.claim.node)
+        if peer is not None:
+            peer.given += 1
+        return best.claim
+
+    def _add(
+        self,
+        claims: Iterable[Claim],
+        avoid: Collection[Claim],
+        unusable: Collection[Claim],
+        best_of: dict[str, _Candidate],
+    ) -> None:
+        """Look at claims of other nodes, and keep the best of each agent in `best_of`."""
+        for claim in claims:
             peer = self.presence.peer(claim.node)
             rank = peer.rank if peer is not None else None
             if rank is not None and claim not in unusable:
@@ -233,15 +279,10 @@ class Directory:
                 other = best_of.get(claim.agent_id)
                 if other is None or candidate.is_before(other):
                     best_of[claim.agent_id] = candidate
-        if not best_of:
-            return None
-        chosen = (self._best(best_of, sticky) if len(best_of) > 1 else next(iter(best_of.values()))).claim
-        peer = self.presence.peer(chosen.node)
-        if peer is not None:
-            peer.given += 1
-        return chosen
 
-    def _best(self, best_of: dict[str, _Candidate], sticky: Preference | None) -> _Candidate:
+    def _best(self, best_of: dict[str, _Candidate], sticky: Preference | None) -> _Candidate | None:
+        if len(best_of) <= 1:
+            return next(iter(best_of.values()), None)
         unnamed = best_of.get(UNNAMED)
 
         def key(one: _Candidate) -> tuple[bool, int, bool, int, int]:
@@ -269,7 +310,8 @@ class Directory:
 
     def is_elsewhere(self, link: OwnLink) -> bool:
         """Whether the agent of a link of this node has one on another node that can be used."""
-        return self._newest_rival(link) is not OLDEST
+        announced = (claim.agent_id for claim in self.announced.of_pool(link.pool))
+        return self._newest_rival(link) is not OLDEST or any(one in (link.agent_id, UNNAMED) for one in announced)
 
     def proved(self, name: str) -> None:
         """A link of this node has answered a ping that was sent after `on_outranked`."""
@@ -287,15 +329,20 @@ class Directory:
             self.on_outranked(link)
 
     def _compare_with(self, claim: Claim) -> None:
-        for link in list(self.own.of_pool(claim.pool)):
-            if claim.agent_id in (link.agent_id, UNNAMED) and claim.stamp > link.rank:
+        for link in self._rivals_here(claim):
+            if claim.stamp > link.rank:
                 self.on_outranked(link)
+
+    def _rivals_here(self, claim: Claim) -> list[OwnLink]:
+        """The links of this node that may be older ones of the claim's agent."""
+        return [link for link in self.own.of_pool(claim.pool) if claim.agent_id in (link.agent_id, UNNAMED)]
 
     # --- time and nodes
 
     def tick(self, now: float, due: float) -> None:
         """As `Presence.tick`, and forget what nothing is left of."""
         self.presence.tick(now, due)
+        self.announced.tick(now, is_cut=self.presence.is_cut)
         if self.presence.is_cut:
             self._adrift_at = now
         elif self._adrift and now - self._adrift_at >= KEEP_SECONDS:
@@ -322,6 +369,7 @@ class Directory:
     def _peer_changed(self, peer: Peer) -> None:
         if peer.rank is None:
             self._usable.discard(peer.node)
+            self.announced.forget(peer.node)
         elif peer.node not in self._usable:
             self._usable.add(peer.node)
             for key in self._of_node.get(peer.node, ()):

@@ -1,4 +1,4 @@
-"""Keys of the buckets: how the name of a cluster or a host becomes one, and back.
+"""Keys of the buckets, and the subject beside them: how the name of a cluster or a host becomes a key, and back.
 
 A part of a key has `a-z`, `0-9`, `-` and `_` as they are, and each other byte of its UTF-8 as `=XX`. The key of a link
 is `CLUSTER.NODE`. In a cluster's name a dot is escaped, too: a name may begin with a dot or have two in a row, which no
@@ -46,6 +46,15 @@ def cluster_and_node(key: str) -> tuple[str, str]:
     if not is_node(node):
         raise NotAKeyError("it does not end with the id of a node")
     return _read(cluster), node
+
+
+def announcements(prefix: str) -> str:
+    """The subject on which nodes announce their links. `prefix`: of the buckets.
+
+    >>> announcements("tunnel")
+    'tunnel.links'
+    """
+    return f"{prefix}.links"
 
 
 def host_key(host: str) -> str:

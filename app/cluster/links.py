@@ -35,6 +35,7 @@ class Stamp(NamedTuple):
 NEWEST: Final = Stamp("~", 0)
 """Of a link that no put has named yet: above every other."""
 OLDEST: Final = Stamp("", 0)
+"""Below every other. Between it and all that the engine gave are those of links that are only announced."""
 
 
 class Linked(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -18,6 +18,7 @@ from tunnel.version import VERSION
 from ..node.elsewhere import Preference
 from ..node.gateway import Gateway
 from ..settings.cluster import ClusterSettings
+from .announcer import Announcer
 from .beats import Beat, Load
 from .bucket import Bucket, BucketError, Entry
 from .choosing import Choosing
@@ -25,7 +26,7 @@ from .connection_watch import ConnectionWatch
 from .directory import Directory
 from .ending import ended
 from .engine import Engine
-from .keys import new_node_id
+from .keys import announcements, new_node_id
 from .leaving import Leaving
 from .mirror import Mirror
 from .owner import Door, Owner
@@ -102,6 +103,7 @@ class Node:
         self.mirrors["links"].on_anew = self._links_anew
         for mirror in self.mirrors.values():
             self.engine.attach(mirror)
+        self.engine.attach(parts.announcer)
         self.engine.attach(ConnectionWatch(self.presence, time.monotonic, on_back=parts.putting.due))
         self.engine.start()
         parts.beating.start()
@@ -313,7 +315,8 @@ class _Parts:
         self.door = door
         self.putting = Putting(node.mirrors["links"], node.directory.own)
         self.beating = Beating(node.mirrors["nodes"], node.presence, node._beat)  # noqa: SLF001  (a part of it)
-        self.owner = Owner(gateway.registry, node.directory, door, on_due=self.putting.due)
+        self.announcer = Announcer(announcements(node.settings.bucket_prefix), node.directory)
+        self.owner = Owner(gateway.registry, node.directory, door, on_due=self.links_due)
         self.serving = Serving(self.owner.links)
         self.dialler = Dialler(
             Identity(node.id, VERSION, lambda: node.files.secret, lambda: node.files.client),
@@ -332,3 +335,8 @@ class _Parts:
             gateway.registry, self.owner, self.serving,
             lambda: self.listener.links.values() if self.listener is not None else (),
         )  # fmt: skip
+
+    def links_due(self) -> None:
+        """There may be links to put and to announce."""
+        self.announcer.due()
+        self.putting.due()

@@ -24,6 +24,7 @@ import msgspec
 
 from tunnel.port import Pool
 
+from .announcement import AnnouncedLink, Announcement
 from .bucket import Entry, key_problem
 from .keys import link_key
 from .links import NEWEST, OLDEST, UNNAMED, Claim, Linked, Stamp, encoded, pool_of
@@ -41,10 +42,12 @@ class Write(msgspec.Struct, frozen=True):
 class OwnLink:
     """One link of this node."""
 
-    __slots__ = ("agent_id", "cluster", "dialect", "name", "proved", "publisher", "stamp")
+    __slots__ = ("agent_id", "came", "cluster", "dialect", "name", "proved", "publisher", "stamp")
 
-    def __init__(self, name: str, cluster: str, agent_id: str, dialect: str, publisher: str) -> None:
+    def __init__(self, name: str, cluster: str, agent_id: str, dialect: str, publisher: str, came: int) -> None:
         self.name = name
+        self.came = came
+        """The greater, the later: it is a number of this node."""
         self.cluster = cluster
         self.agent_id = agent_id
         self.dialect = dialect
@@ -78,6 +81,10 @@ class _Key:
         self.sent: bytes | None = None
         self.unstamped: tuple[OwnLink, ...] = ()  # in `sent`
 
+    def newest(self) -> dict[tuple[str, str], OwnLink]:
+        """The newest link of each agent, by publisher (or "") and agent id."""
+        return {(link.publisher, link.agent_id): link for link in self.links.values()}
+
 
 class OwnLinks:
     """The links of one node, all clusters."""
@@ -89,6 +96,9 @@ class OwnLinks:
         self._pools: dict[Pool, dict[str, OwnLink]] = {}  # the newest of each agent
         self._due: dict[str, None] = {}
         self._under_way: dict[str, bool] = {}  # and whether the key is due again
+        self._news: dict[str, None] = {}  # clusters that are to be announced
+        self._count = 0  # of links
+        self._seq = 0
 
     # --- links
 
@@ -96,13 +106,15 @@ class OwnLinks:
         """A link is there; idempotent by its name. No agent id: it has not named itself yet."""
         if name in self._of:
             return
-        link = OwnLink(name, cluster, agent_id or UNNAMED, dialect, publisher)
+        self._count += 1
+        link = OwnLink(name, cluster, agent_id or UNNAMED, dialect, publisher, self._count)
         key = link_key(cluster, self.node)
         if (problem := key_problem(key)) is not None:
             logger.warning("cluster %.80r is known on this node only: %.200s. Give it a shorter name", cluster, problem)
         self._of[name] = link
         self._keys.setdefault(key, _Key()).links[name] = link
         self._pools.setdefault(link.pool, {})[link.agent_id] = link
+        self._news[cluster] = None
         self._want(key)
 
     def named(self, name: str, agent_id: str) -> None:
@@ -112,6 +124,7 @@ class OwnLinks:
             former, link.agent_id = link.agent_id, agent_id
             self._find_newest(link, former)
             self._find_newest(link, agent_id)
+            self._news[link.cluster] = None
             self._want(link_key(link.cluster, self.node))
 
     def went(self, name: str) -> None:
@@ -121,6 +134,7 @@ class OwnLinks:
             key = link_key(link.cluster, self.node)
             del self._keys[key].links[name]
             self._find_newest(link, link.agent_id)
+            self._news[link.cluster] = None
             self._want(key)
 
     def link(self, name: str) -> OwnLink | None:
@@ -163,7 +177,7 @@ class OwnLinks:
         del self._due[key]
         self._under_way[key] = False
         known = self._keys[key]
-        newest = {(link.publisher, link.agent_id): link for link in known.links.values()}
+        newest = known.newest()
         known.unstamped = tuple(link for link in newest.values() if link.stamp is None)
         linked = {who: Linked(link.stamp, link.dialect) for who, link in newest.items()}
         known.sent = encoded(linked) if linked else None
@@ -196,6 +210,32 @@ class OwnLinks:
         """The bucket was made anew, or has lost writes."""
         for key in list(self._keys):
             self._want(key)
+
+    # --- announcements
+
+    def take_announcement(self) -> Announcement | None:
+        """What the others should hear at once of one cluster. None: nothing."""
+        if not self._news:
+            return None
+        cluster = next(iter(self._news))
+        del self._news[cluster]
+        known = self._keys.get(link_key(cluster, self.node))
+        agents: dict[str, AnnouncedLink] = {}
+        publishers: dict[str, AnnouncedLink] = {}
+        for (publisher, agent_id), link in (known.newest() if known is not None else {}).items():
+            came = link.came if link.stamp is None else None
+            (publishers if publisher else agents)[agent_id] = AnnouncedLink(came, link.dialect)
+        self._seq += 1
+        return Announcement(node=self.node, seq=self._seq, cluster=cluster, agents=agents, publishers=publishers)
+
+    def announce_again(self) -> None:
+        """Announce once more what no put has named yet."""
+        for key in (*self._due, *self._under_way):
+            for link in self._keys[key].links.values():
+                if link.stamp is None:
+                    self._news[link.cluster] = None
+
+    # --- what is due
 
     def _find_newest(self, link: OwnLink, agent_id: str) -> None:
         """Find the newest link of this agent, in the pool of `link`, again."""

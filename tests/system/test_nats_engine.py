@@ -9,7 +9,11 @@ import nkeys
 import pytest
 import trustme
 
+from app.cluster.announcer import Announcer
 from app.cluster.bucket import AwayError
+from app.cluster.directory import Directory
+from app.cluster.keys import announcements
+from app.cluster.presence import Presence
 from app.settings import ClusterSettings
 from tests.system import nats_server
 from tests.system.harness import LOOPBACK, free_port
@@ -285,8 +289,8 @@ async def test_credentials(make: Make, tmp_path: Path):
 RIGHTS = """{
   publish: [ "$KV.B.>", "$JS.API.STREAM.INFO.KV_B", "$JS.API.STREAM.CREATE.KV_B", "$JS.API.STREAM.MSG.GET.KV_B",
              "$JS.API.STREAM.PURGE.KV_B", "$JS.API.CONSUMER.CREATE.KV_B", "$JS.API.CONSUMER.DELETE.KV_B.>",
-             "$JS.FC.KV_B.>" ]
-  subscribe: [ "_INBOX.>" ]
+             "$JS.FC.KV_B.>", "tunnel.links" ]
+  subscribe: [ "_INBOX.>", "tunnel.links" ]
 }""".replace("B.>", f"{BUCKET}.>").replace("KV_B", f"KV_{BUCKET}")
 
 
@@ -296,6 +300,11 @@ async def test_the_rights_that_are_documented_are_enough(make: Make, password: P
     settings = ClusterSettings((server.url,), user=USER, password_file=str(password))
     async with nodes(settings, settings) as (one, two):
         await one.synced()
+        announcers = [Announcer(announcements("tunnel"), Directory(Presence(name, 0.0))) for name in ("one", "two")]
+        for node, announcer in zip((one, two), announcers, strict=True):
+            node.engine.attach(announcer)
+        announcers[0]._directory.own.came("l1", "c1", "a", "yamux")
+        announcers[0].due()
         await asyncio.gather(*(one.mirror.put(f"k.{number}", b"x" * 500) for number in range(2_000)))
         await two.synced()
         await eventually(lambda: len(two.mirror) == 2_000)
@@ -305,6 +314,7 @@ async def test_the_rights_that_are_documented_are_enough(make: Make, password: P
         await one.mirror.delete("k")
         await eventually(lambda: two.mirror.revision == 2_004)
         assert await two.mirror.purge_markers(0) == 1
+        await eventually(lambda: announcers[1].heard)
         assert one.engine.forbidden == two.engine.forbidden == []
     for subject in RIGHTS.replace(BUCKET, "B").split('"')[1::2]:
         assert f"`{subject}`" in document

@@ -1,6 +1,7 @@
 """One node's directory, and a test that plays the buckets and all other nodes."""
 
 from app.cluster import beats, links
+from app.cluster.announcement import AnnouncedLink, Announcement
 from app.cluster.beats import Beat
 from app.cluster.bucket import Entry
 from app.cluster.directory import Directory
@@ -21,8 +22,10 @@ class World:
         self.presence = Presence(ME, self.now)
         self.directory = Directory(self.presence)
         self.woken: list[Pool] = []
+        self.lost: list[Pool] = []
         self.outranked: list[str] = []
         self.directory.on_claim = self.woken.append
+        self.directory.on_unclaimed = self.lost.append
         self.directory.on_outranked = lambda link: self.outranked.append(link.name)
         self.seq = 0
         self.hears_itself = True
@@ -57,6 +60,15 @@ class World:
         linked |= {(publisher, agent): Linked(Stamp(CREATED, old), "yamux") for agent, old in at.items()}
         value = links.encoded(linked) if linked else None
         self.directory.changed(Entry(link_key(cluster, node), value, revision, CREATED), self.now)
+
+    def announce(
+        self, node: str, *, cluster: str = "c1", publisher: str = "", seq: int | None = None, **came: int | None
+    ) -> None:
+        """All links of the node with the cluster, by agent id, and when they came; None: it has a stamp."""
+        self.seq += 1
+        links = {agent: AnnouncedLink(number, "yamux") for agent, number in came.items()}
+        of = {"publishers": links} if publisher else {"agents": links}
+        self.directory.heard(Announcement(node=node, seq=seq or self.seq, cluster=cluster, **of))
 
     def own(self, agent: str | None, revision: int | None = None, *, cluster: str = "c1", publisher: str = "") -> str:
         """A link of this node, put with this revision."""

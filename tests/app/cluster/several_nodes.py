@@ -3,9 +3,10 @@
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from app.cluster import announcement as announcement_value
 from app.cluster import beats
 from app.cluster.beats import Beat
-from app.cluster.bucket import BucketError, ConflictError
+from app.cluster.bucket import AwayError, BucketError, ConflictError
 from app.cluster.directory import Directory
 from app.cluster.keys import cluster_and_node
 from app.cluster.links import Claim
@@ -19,7 +20,7 @@ AGENTS = ("a", "b", "")
 
 @dataclass
 class Engine:
-    """The two shelves, and the order in which links were named."""
+    """The two shelves, the subject beside them, and the order in which links were named."""
 
     nodes: Shelf = field(default_factory=Shelf)
     links: Shelf = field(default_factory=Shelf)
@@ -28,6 +29,21 @@ class Engine:
     """By the name of a link: the last put that named it without a stamp."""
     puts: int = 0
     names: int = 0
+    has_leader: bool = True
+    """False: nothing is written, and announcements go on."""
+    listeners: list["Node"] = field(default_factory=list)
+
+    def lose_leader(self) -> None:
+        self.has_leader = False
+        self.nodes.away = self.links.away = True
+
+    def find_leader(self) -> None:
+        self.has_leader = True
+        self.nodes.away = self.links.away = False
+
+    def say(self, message: bytes) -> None:
+        for node in self.listeners:
+            node.hear(message)
 
     def new_name(self) -> str:
         self.names += 1
@@ -61,6 +77,9 @@ class Node:
             for entry in list(mirror.items()):
                 mirror.on_change(entry)
         self.listing = False
+        self.waiting: list[bytes] = []
+        """Announcements that came while this node did not run."""
+        engine.listeners.append(self)
         self.presence.back(self.now)
         self.beat()
 
@@ -107,6 +126,29 @@ class Node:
     def takes(self, cluster: str, agent_id: str) -> bool:
         return any((link.cluster, link.agent_id) == (cluster, agent_id) for link in self.own)
 
+    # --- announcements
+
+    def announce(self, *, lost: bool = False) -> None:
+        """Say all that is due."""
+        while (announcement := self.directory.own.take_announcement()) is not None:
+            if self.sees_engine and not lost:
+                self.engine.say(announcement_value.encoded(announcement))
+
+    def hear(self, message: bytes) -> None:
+        if not self.runs:
+            self.waiting.append(message)
+        elif self.sees_engine:
+            announcement = announcement_value.read(message)
+            if announcement.node != self.id:
+                self.directory.heard(announcement)
+
+    def wake(self) -> None:
+        """It runs again, and finds what came meanwhile."""
+        self.runs = True
+        waiting, self.waiting = self.waiting, []
+        for message in waiting:
+            self.hear(message)
+
     # --- the engine
 
     def write(self, *, meanwhile: str = "") -> bool:
@@ -142,7 +184,8 @@ class Node:
         self.presence.sent(self.seq)
         if self.sees_engine:
             beat = Beat(name=self.id, peer_url=f"http://{self.id}", seq=self.seq, draining=draining, bye=bye)
-            self.nodes._write(self.id, beats.encoded(beat), None)
+            with suppress(AwayError):
+                self.nodes._write(self.id, beats.encoded(beat), None)
 
     def cut_off(self) -> None:
         self.sees_engine = False
@@ -169,7 +212,7 @@ class Node:
         if self.presence.is_keeper:
             for bucket, key, revision in list(self.directory.left_over()):
                 mirror = self.nodes if bucket == "nodes" else self.of_links
-                with suppress(ConflictError):  # a mirror that lags
+                with suppress(ConflictError, AwayError):  # a mirror that lags
                     mirror._write(key, None, revision)
 
     def choose(self, cluster: str, *, local: bool = True, sticky: str = "") -> Claim | None:
@@ -181,6 +224,7 @@ class Node:
     def stop(self) -> None:
         for shelf, mirror in ((self.engine.nodes, self.nodes), (self.engine.links, self.of_links)):
             shelf.mirrors.remove(mirror)
+        self.engine.listeners.remove(self)
 
     def __repr__(self) -> str:
         return f"<{self.id} {self.presence.own}>"

@@ -1,7 +1,8 @@
 """Whatever nodes, agents and the engine do in whatever order: in the end all nodes agree, and on the right thing.
 
 Agents move between nodes and leave half-open links behind; mirrors lag; nodes lose the engine, freeze, die and say
-goodbye; answers to writes are lost; the buckets are made anew; clocks are 5 s apart.
+goodbye; answers to writes are lost; JetStream has no leader; announcements are lost or late; the buckets are made anew;
+clocks are 5 s apart.
 """
 
 from hypothesis import settings
@@ -135,6 +136,27 @@ class Machine(RuleBasedStateMachine):
     def make_anew(self, of_links: bool) -> None:
         (self.engine.links if of_links else self.engine.nodes).make_anew()
 
+    @rule()
+    def lose_leader(self) -> None:
+        self.engine.lose_leader()
+
+    @rule()
+    def find_leader(self) -> None:
+        self.engine.find_leader()
+
+    # --- announcements
+
+    @rule(which=NODES, lost=st.booleans())
+    def announce(self, which: int, lost: bool) -> None:
+        node = self[which]
+        node.announce(lost=lost)
+
+    @rule(which=NODES)
+    def announce_again(self, which: int) -> None:
+        node = self[which]
+        node.directory.own.announce_again()
+        node.announce()
+
     # --- time
 
     @rule(which=NODES)
@@ -147,7 +169,7 @@ class Machine(RuleBasedStateMachine):
     @rule(which=NODES)
     def wake(self, which: int) -> None:
         node = self[which]
-        node.runs = True
+        node.wake()
         node.tick()
         for mirror in node.mirrors:
             if node.sees_engine:
@@ -169,14 +191,15 @@ class Machine(RuleBasedStateMachine):
 
     @rule(which=NODES, cluster=st.sampled_from(CLUSTERS), agent=st.sampled_from(AGENTS))
     def ask(self, which: int, cluster: str, agent: str) -> None:
-        """An exchange goes to where the directory says, and that node answers what is true."""
-        node = self[which]
-        claim = node.choose(cluster, sticky=agent)
-        owner = next((other for other in self.alive if claim is not None and other.id == claim.node), None)
-        is_asked = claim is not None and owner is not None and owner is not node and owner.runs
-        if claim is not None and is_asked and not owner.takes(cluster, claim.agent_id):
+        """An exchange goes to where the directory says, and that node answers what is true: each claim at most once."""
+        node, asked = self[which], set()
+        while (claim := node.choose(cluster, sticky=agent)) is not None:
+            owner = next((other for other in self.alive if other.id == claim.node), None)
+            if owner is None or owner is node or not owner.runs or owner.takes(cluster, claim.agent_id):
+                break
+            assert claim not in asked
+            asked.add(claim)
             node.directory.not_here(claim)
-            assert node.choose(cluster, sticky=agent) != claim
 
     # --- what always holds
 
@@ -199,8 +222,24 @@ class Machine(RuleBasedStateMachine):
             held = {claim for entry in directory._held.values() for claim in entry.claims}
             missed = {claim for entry in directory._held.values() for claim in entry.missed}
             assert indexed == held - missed
+            announced = directory.announced
+            of_nodes = [which for node_ in announced._nodes.values() for of in node_.clusters.values() for which in of]
+            assert sorted(map(str, of_nodes)) == sorted(map(str, announced._held))
+            assert {which for claims in announced._pools.values() for which in claims} <= set(announced._held)
+            assert sum(one.count for one in announced._nodes.values()) == len(announced)
+            assert set(announced._nodes) <= directory._usable
+            assert all(announced._pools.values())
             assert {key for keys in directory._of_node.values() for key in keys} == set(directory._held)
             assert all(directory._pools.values())
+
+    @invariant()
+    def an_announcement_is_followed_only_where_no_entry_leads_anywhere(self) -> None:
+        for node in self.alive:
+            for cluster in CLUSTERS:
+                claim = node.choose(cluster, local=False)
+                if claim is not None and claim in node.directory.announced.of_pool(cluster):
+                    entries = node.directory._pools.get(cluster, {}).values()
+                    assert not any(one.node in node.directory._usable for one in entries)
 
     # --- the end
 
@@ -211,14 +250,16 @@ class Machine(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Everybody runs and sees the engine; what the dead left is forgotten, and deleted by somebody."""
+        self.engine.find_leader()
         for node in self.alive:
-            node.runs = True
+            node.wake()
             node.connect()
         for _ in range(int(FORGET_SECONDS + KEEP_SECONDS) + 5):
             self.engine.now += 1.0
             for node in self.alive:
                 node.tick()
                 node.ping()
+                node.announce()
                 while node.write():
                     pass
                 node.clear_up()
@@ -241,6 +282,7 @@ class Machine(RuleBasedStateMachine):
         }  # fmt: skip
         assert not any(held.missed for held in node.directory._held.values())
         assert (node.directory._adrift, node.directory._usable) == (set(), set(others))
+        assert len(node.directory.announced) == 0
         own = node.directory.own
         assert {link.cluster for link in node.own} == {key.partition(".")[0] for key in own._keys}
         assert (own._due, own._under_way) == ({}, {})

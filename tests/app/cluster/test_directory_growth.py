@@ -19,7 +19,7 @@ def full(clusters: int) -> World:
     return w
 
 
-@pytest.mark.parametrize("what", ["choose", "change", "remove", "not here", "tick", "stranger"])
+@pytest.mark.parametrize("what", ["choose", "change", "remove", "not here", "tick", "stranger", "announced"])
 def test_what_a_call_costs_does_not_depend_on_the_number_of_clusters(what: str):
     def cost(clusters: int) -> int:
         w = full(clusters)
@@ -30,6 +30,7 @@ def test_what_a_call_costs_does_not_depend_on_the_number_of_clusters(what: str):
             "remove": lambda: w.put("n1", 999_999, cluster="c7"),
             "not here": lambda: w.directory.not_here(claim),
             "tick": lambda: w.directory.tick(w.now, w.now),
+            "announced": lambda: w.announce("n1", cluster="c7", b=1),
             "stranger": lambda: w.directory.changed(Entry("c7.n1", b"?", 999_999, CREATED), w.now),
         }
         return calls_of(calls[what])

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.cluster.bucket import key_problem
-from app.cluster.keys import NotAKeyError, cluster_and_node, host_key, host_of, is_node, link_key, new_node_id
+from app.cluster.keys import (
+    NotAKeyError,
+    announcements,
+    cluster_and_node,
+    host_key,
+    host_of,
+    is_node,
+    link_key,
+    new_node_id,
+)
 
 NODE = "abcdefgh2345"
 
@@ -74,3 +83,7 @@ def test_each_start_has_another_id():
 def test_the_ids_of_nodes():
     assert all(is_node(text) for text in (NODE, "a", "node-1", "a" * 63))
     assert not any(is_node(text) for text in ("", "A", "a.b", "-a", "a-", "a" * 64, "a b"))
+
+
+def test_the_subject_of_announcements():
+    assert announcements("tunnel") == "tunnel.links"

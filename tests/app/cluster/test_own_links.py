@@ -318,3 +318,64 @@ def test_links_cost_the_same_however_many_clusters_there_are():
         return calls_of(change)
 
     assert cost(100) == cost(100 * FACTOR)
+
+
+# --- announcements
+
+
+def said(w: World) -> list[tuple[str, dict[str, int | None], dict[str, int | None]]]:
+    """All that is due: cluster, agents and publishers, by when they came."""
+    found = []
+    while (one := w.own.take_announcement()) is not None:
+        assert one.node == NODE
+        agents, publishers = ({who: link.came for who, link in of.items()} for of in (one.agents, one.publishers))
+        found.append((one.cluster, agents, publishers))
+    return found
+
+
+def test_what_changes_is_announced_once_for_each_cluster(w: World):
+    w.own.came("l1", "c1", "a", "yamux")
+    w.own.came("l2", "c1", None, "json")
+    w.own.came("l3", "c2", "p", "yamux", publisher="p")
+    assert said(w) == [("c1", {"a": 1, "": 2}, {}), ("c2", {}, {"p": 3})]
+    assert said(w) == []
+    w.own.named("l2", "b")
+    w.own.named("l2", "b")
+    w.own.went("l3")
+    w.own.went("l3")
+    assert said(w) == [("c1", {"a": 1, "b": 2}, {}), ("c2", {}, {})]
+
+
+def test_a_link_that_has_a_stamp_is_announced_without_its_number(w: World):
+    w.own.came("l1", "c1", "a", "yamux")
+    w.flush()
+    w.own.came("l2", "c1", "b", "yamux")
+    assert said(w) == [("c1", {"a": None, "b": 2}, {})]
+    w.own.came("l3", "c1", "a", "yamux")
+    assert said(w) == [("c1", {"a": 3, "b": 2}, {})]
+
+
+def test_the_numbers_of_announcements_grow(w: World):
+    numbers = []
+    for cluster in ("c1", "c2", "c1"):
+        w.own.came(f"l{len(numbers)}", cluster, "a", "yamux")
+        announcement = w.own.take_announcement()
+        assert announcement is not None
+        numbers.append(announcement.seq)
+    assert numbers == [1, 2, 3]
+
+
+def test_what_no_put_has_named_is_announced_again(w: World):
+    w.own.came("l1", "c1", "a", "yamux")
+    w.flush()
+    w.own.came("l2", "c2", "a", "yamux")
+    w.own.came("l3", "c3", "a", "yamux")
+    under_way = w.own.take()
+    assert under_way is not None
+    said(w)
+    w.own.announce_again()
+    assert sorted(said(w)) == [("c2", {"a": 2}, {}), ("c3", {"a": 3}, {})]
+    w.own.failed(under_way)
+    w.flush()
+    w.own.announce_again()
+    assert said(w) == []
