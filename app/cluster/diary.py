@@ -75,12 +75,13 @@ class Diary:
             return
         self._is_cut = True
         if state is OwnState.FROZEN:
-            logger.warning("this node stood still for more than 2.5 s: what it knows of other nodes may be old")
             text = "this node stood still for more than 2.5 s"
+            logger.warning("%s: what it knows of other nodes may be old", text)
         else:
-            logger.warning("this node is cut off from the others: NATS does not bring its own beats (NATS: %s)",
-                           self._engine.state)  # fmt: skip
-            text = f"this node is cut off from the others (NATS: {self._engine.state})"
+            is_there = self._engine.connection is not None
+            why = "NATS does not bring its own beats" if is_there else "it has no connection to NATS"
+            text = f"this node is cut off from the others: {why}"
+            logger.warning("this node is cut off from the others: %s; it serves on, and forgets nobody", why)
         self._events.emit(EventKind.NODE_CUT, text, level="warning", code=state.value)
 
     def link_changed(self, node: str, link: Link) -> None:

@@ -167,7 +167,7 @@ def _node(
         build=_text(beat.build) if beat is not None and beat.build else None,
         started_at=_moment(beat.started) if beat is not None else None,
         links=beat.load.links if beat is not None else None,
-        exchanges=beat.load.exchanges if beat is not None else None,
+        exchanges=beat.load.exchanges + beat.load.websockets if beat is not None else None,
         websockets=beat.load.websockets if beat is not None else None,
         files=_text(beat.files) if beat is not None and beat.files else None,
         files_differ=files_differ,

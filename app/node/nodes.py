@@ -47,9 +47,10 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str | None
     """By its own clock."""
     links: int | None
+    """Of agents, to it."""
     exchanges: int | None
+    """Of its clients, WebSockets included, as of its last beat."""
     websockets: int | None
-    """What it carries, as of its last beat."""
     files: str | None
     """A short hash of the routes in its file. Nodes that serve the same file routes have the same."""
     files_differ: bool
