@@ -52,17 +52,17 @@ class Diary:
                 self._tell_gone(peer, name)
         elif peer.beats is Beats.COME and peer.beat is not None and peer.node not in self._here:
             name = self._here[peer.node] = named(peer)
-            logger.info("%s has come, at %.200r", name, peer.beat.peer_url)
-            self._events.emit(EventKind.NODE_CAME, f"{name} has come", address=peer.beat.peer_url)
+            logger.info("node %s has come, at %.200r", name, peer.beat.peer_url)
+            self._events.emit(EventKind.NODE_CAME, f"node {name} has come", address=peer.beat.peer_url)
 
     def _tell_gone(self, peer: Peer, name: str) -> None:
         if peer.beat is not None and peer.beat.bye:
-            logger.info("%s has stopped", name)
-            self._events.emit(EventKind.NODE_GONE, f"{name} has stopped", code="bye")
+            logger.info("node %s has stopped", name)
+            self._events.emit(EventKind.NODE_GONE, f"node {name} has stopped", code="bye")
         else:
-            logger.warning("%s is gone: nothing is heard of it, and its agents' links are forgotten", name)
+            logger.warning("node %s is gone: nothing is heard of it, and its agents' links are forgotten", name)
             self._events.emit(
-                EventKind.NODE_GONE, f"{name} is gone: nothing is heard of it", level="warning", code="silent"
+                EventKind.NODE_GONE, f"node {name} is gone: nothing is heard of it", level="warning", code="silent"
             )
 
     def own_changed(self, state: OwnState) -> None:
@@ -76,7 +76,7 @@ class Diary:
         self._is_cut = True
         if state is OwnState.FROZEN:
             text = "this node stood still for more than 2.5 s"
-            logger.warning("%s: what it knows of other nodes may be old", text)
+            logger.warning("this node stood still for more than 2.5 s: what it knows of other nodes may be old")
         else:
             is_there = self._engine.connection is not None
             why = "NATS does not bring its own beats" if is_there else "it has no connection to NATS"
@@ -89,13 +89,13 @@ class Diary:
         if link.state is LinkState.UP:
             if node in self._lost:
                 self._lost.discard(node)
-                self._events.emit(EventKind.PEER_LINK_BACK, f"linked with {self._called(node)} again")
+                self._events.emit(EventKind.PEER_LINK_BACK, f"linked with node {self._called(node)} again")
             return
         peer = self._presence.peer(node)
         is_lost = link.state in (LinkState.LOST, LinkState.REFUSED)
         if is_lost and node not in self._lost and peer is not None and peer.state in _STAYS:
             self._lost.add(node)
-            text = f"no link to {self._called(node)}: {printable(link.why)}"
+            text = f"no link to node {self._called(node)}: {printable(link.why)}"
             self._events.emit(EventKind.PEER_LINK_LOST, text, level="warning", code=link.state.value)
 
     def tick(self) -> None:
@@ -109,12 +109,12 @@ class Diary:
             self._events.emit(EventKind.NATS_BACK, f"connected to NATS at {state.server}")
 
     def _called(self, node: str) -> str:
-        return self._here.get(node, f"node {node}")
+        return self._here.get(node, node)
 
     def __repr__(self) -> str:
         return f"<Diary, {len(self._here)} nodes are here, {len(self._lost)} links are lost>"
 
 
 def named(peer: Peer) -> str:
-    """A node for people: `node abc (gateway-0)`."""
-    return f"node {peer.node} ({printable(peer.beat.name)})" if peer.beat is not None else f"node {peer.node}"
+    """A node for people: `abc (gateway-0)`."""
+    return f"{peer.node} ({printable(peer.beat.name)})" if peer.beat is not None else peer.node

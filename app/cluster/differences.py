@@ -67,7 +67,8 @@ class Differences:
             return
         names = ", ".join(f"{node} ({name})" for node, name in sorted(self.nodes.items()))
         text = f"the routes in this node's file are not those of other nodes: {names}"
-        logger.warning("%.500s; give all nodes the same gateway.toml", text)
+        logger.warning("the routes in this node's file are not those of other nodes: %.500s; give all nodes the same "
+                       "gateway.toml", names)  # fmt: skip
         self._events.emit(EventKind.FILES_DIFFER, text, level="warning")
 
     def __repr__(self) -> str:

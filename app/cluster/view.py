@@ -98,7 +98,7 @@ class View:
         for peer in sorted(self.presence, key=lambda one: one.node):
             link = links.get(peer.node)
             if link is not None and link.state in (LinkState.LOST, LinkState.REFUSED):
-                found.append(f"{named(peer)} cannot be reached from this node: {_text(link.why)}; see /-/nodes")
+                found.append(f"node {named(peer)} cannot be reached from this node: {_text(link.why)}; see /-/nodes")
         found += self.differences.sentences()
         return found
 
