@@ -37,7 +37,7 @@ class _StreamState(msgspec.Struct):
     last_seq: int
 
 
-class _StreamConfig(msgspec.Struct):
+class _StreamConfig(msgspec.Struct, frozen=True):
     num_replicas: int = 1
 
 
