@@ -117,7 +117,7 @@ class Engine:
     def start(self) -> None:
         """Begin to connect, in the background."""
         if self._task is None:
-            logging.getLogger("asyncio").addFilter(_without_eof_warning)
+            logging.getLogger("asyncio").addFilter(without_eof_warning)
             self._task = asyncio.get_running_loop().create_task(self._run(), name="cluster engine")
 
     async def aclose(self) -> None:
@@ -126,7 +126,7 @@ class Engine:
         task, self._task = self._task, None
         if task is not None:
             await ended({task})
-            logging.getLogger("asyncio").removeFilter(_without_eof_warning)
+            logging.getLogger("asyncio").removeFilter(without_eof_warning)
         await self._close_members()  # there may have been another connection meanwhile
         self.state = State("stopped", self._clock())
 
@@ -192,6 +192,6 @@ class Engine:
         return f"<Engine {self.state}, {self.losses} losses>"
 
 
-def _without_eof_warning(record: logging.LogRecord) -> bool:
+def without_eof_warning(record: logging.LogRecord) -> bool:
     """Without what asyncio says of every TLS connection that the far end closes."""
     return not record.getMessage().startswith("returning true from eof_received()")

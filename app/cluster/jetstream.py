@@ -37,12 +37,17 @@ class _StreamState(msgspec.Struct):
     last_seq: int
 
 
+class _StreamConfig(msgspec.Struct, frozen=True):
+    num_replicas: int = 1
+
+
 class StreamInfo(msgspec.Struct):
     """A bucket's stream."""
 
     created: str
     """As Go writes it: the fraction without zeros at its end. See `created_text`."""
     state: _StreamState
+    config: _StreamConfig = _StreamConfig()
 
     @property
     def created_text(self) -> str:

@@ -15,10 +15,11 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tunnel.slices import work_off
 
+from ..observed.metrics import WriteEnd
 from . import markers
 from .bucket import AwayError, BucketError, ConflictError, Entry, UncertainError, key_problem
 from .ending import ended
@@ -57,6 +58,10 @@ class Mirror:
         """What is wrong with this bucket, while there is a connection. For the operator."""
         self.listings = 0
         """How often everything was listed. For the metrics."""
+        self.writes = 0
+        """Own ones that were confirmed."""
+        self.failed = dict.fromkeys(WriteEnd, 0)
+        """Own ones that were not."""
         self._replicas = replicas
         self._entries: dict[str, Entry] = {}
         self._ahead: dict[str, int] = {}
@@ -269,6 +274,15 @@ class Mirror:
     # Writes
 
     async def _write(self, key: str, value: bytes | None, expected: int | None) -> int:
+        try:
+            revision = await self._write_once(key, value, expected)
+        except BucketError as error:
+            self.failed[_ENDS[type(error)]] += 1
+            raise
+        self.writes += 1
+        return revision
+
+    async def _write_once(self, key: str, value: bytes | None, expected: int | None) -> int:
         if (problem := key_problem(key)) is not None:
             raise ValueError(problem)
         stream, watch, before = self._connected(), self._watch, self.revision
@@ -306,6 +320,13 @@ class Mirror:
         state = self.problem or ("synced" if self.synced else "not synced")
         frozen = ", frozen" if self.frozen else ""
         return f"<Mirror {self.name}: {len(self._entries)} entries at {self.revision}, {state}{frozen}>"
+
+
+_ENDS: Final[dict[type[BucketError], WriteEnd]] = {
+    ConflictError: WriteEnd.CONFLICT,
+    AwayError: WriteEnd.AWAY,
+    UncertainError: WriteEnd.UNCERTAIN,
+}
 
 
 def _bucket_error(error: RequestError) -> BucketError:

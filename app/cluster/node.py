@@ -23,6 +23,8 @@ from .beats import Beat, Load
 from .bucket import Bucket, BucketError, Entry
 from .choosing import Choosing
 from .connection_watch import ConnectionWatch
+from .diary import Diary
+from .differences import Differences, files_hash
 from .directory import Directory
 from .ending import ended
 from .engine import Engine
@@ -38,6 +40,7 @@ from .presence import OwnState, Peer, Presence, Way
 from .presence import PeerState as State
 from .routes import SharedRoutes
 from .telling import Beating, Putting
+from .view import View
 
 logger = logging.getLogger("gateway.cluster")
 
@@ -74,6 +77,9 @@ class Node:
         self.presence = Presence(self.id, time.monotonic())
         self.directory = Directory(self.presence)
         self.routes = SharedRoutes(self.mirrors["routes"], gateway.learned, clock=time.time)
+        self.diary = Diary(gateway.events, self.presence, self.engine)
+        self.differences = Differences(self.presence, gateway.events)
+        self._files_hash = ""
         self._gateway = gateway
         self._make_door = door
         self._parts: _Parts | None = None
@@ -90,6 +96,10 @@ class Node:
             return
         gateway = self._gateway
         parts = self._parts = _Parts(self, gateway, self._make_door())
+        gateway.nodes = View(
+            self.presence, lambda: self._beat(parts.beating.seq), self.engine, self.mirrors, parts.dialler,
+            parts.listener, parts.serving, self.differences,
+        )  # fmt: skip
         gateway.relief.waiters.add(parts.door)
         registry, directory = gateway.registry, self.directory
         directory.on_claim = registry.wake
@@ -111,7 +121,7 @@ class Node:
         gateway.drain.on_begin.append(parts.beating.soon)
         gateway.drain.leave = self.leave
         loop = asyncio.get_running_loop()
-        for work in (self._listen, self._follow_routes, self._keep):
+        for work in (self._listen, self._follow_routes, self._compare_files, self._keep):
             self._keeping.add(loop.create_task(work(), name=f"cluster {work.__name__}"))
         self._due = time.monotonic()
         self._tick()
@@ -200,10 +210,12 @@ class Node:
 
     def _beat(self, seq: int, *, bye: bool = False) -> Beat:
         gateway = self._gateway
+        websockets = gateway.metrics.websockets_active
         return Beat(
             name=self.name[:255], peer_url=self.settings.peer_url or "", build=VERSION, started=gateway.started_at,
             seq=seq, draining=gateway.draining, bye=bye,
-            load=Load(len(gateway.registry.links()), len(gateway.exchanges)),
+            load=Load(len(gateway.registry.links()), max(0, len(gateway.exchanges) - websockets), websockets),
+            files=self._files_hash,
             routes_revision=self.mirrors["routes"].revision,
         )  # fmt: skip
 
@@ -213,7 +225,7 @@ class Node:
         parts = self._parts
         if parts is None or self._closed:
             return
-        logger.info("node %s (%s) is %s", peer.node, peer.beat.name if peer.beat is not None else "?", peer.state)
+        self.diary.peer_changed(peer)
         if peer.state is State.GONE:
             parts.dialler.forget(peer.node)
             parts.choosing.unreachable(peer.node)
@@ -229,8 +241,7 @@ class Node:
                 mirror.thaw()
             else:
                 mirror.freeze()
-        level = logging.INFO if connected else logging.WARNING
-        logger.log(level, "this node is %s", state.value)
+        self.diary.own_changed(state)
 
     def way_changed(self, node: str, way: PeerState) -> None:
         """The link to another node is up, lost or refused."""
@@ -242,6 +253,7 @@ class Node:
         else:
             parts.choosing.unreachable(node)
         self.presence.way(node, _WAYS[way.state])
+        self.diary.link_changed(node, way)
 
     # --- time
 
@@ -251,6 +263,7 @@ class Node:
         now, due = time.monotonic(), self._due
         self._due = now + TICK_SECONDS
         self.directory.tick(now, due)
+        self.diary.tick()
 
     async def _listen(self) -> None:
         """Listen for other nodes; again and again where that fails. The certificates are looked at from then on."""
@@ -278,6 +291,16 @@ class Node:
                 logger.debug("the routes are not shared yet: %s", error)
             except Exception:
                 logger.exception("sharing the routes failed")
+
+    async def _compare_files(self) -> None:
+        """Say what the routes of this node's file are, and look whether the others have the same."""
+        hashed = None
+        while True:
+            routes = self._gateway.settings.routes
+            if routes is not hashed:
+                self._files_hash, hashed = await asyncio.to_thread(files_hash, routes.routes), routes
+            self.differences.look(self._beat(0), time.monotonic())
+            await asyncio.sleep(1.0)
 
     async def _keep(self) -> None:
         """What one node does for all: clear what gone nodes have left."""

@@ -186,6 +186,8 @@ class Presence:
     def __init__(self, node: str, now: float) -> None:
         self.node = node
         self.own = OwnState.CUT
+        self.freezes = 0
+        """Times that this node did not run for a while. For the metrics."""
         self.on_change: Callable[[Peer], object] = _nobody
         self.on_own_change: Callable[[OwnState], object] = _nobody
         """Told of this node's new state. Frozen: also when it was, and is again."""
@@ -239,6 +241,7 @@ class Presence:
     def _own_event(self, event: OwnEvent, now: float) -> None:
         before, self.own = self.own, _OWN[self.own, event]
         if event is OwnEvent.LATE:
+            self.freezes += 1
             self._counts_from = self._seq + 1
             self._echo_at = now
         elif event is OwnEvent.ECHO:

@@ -1,11 +1,13 @@
-"""`check`: read a configuration as `serve` would, and say all that is wrong with it."""
+"""`check`: read a configuration as `serve` would, and say all that is wrong with it; and try what it connects to."""
 
+import asyncio
 import time
 from pathlib import Path
 
 import click
 
-from ..settings import Certificate, Settings, agent_token, certificate_of, load
+from ..settings import Certificate, ClusterSettings, Settings, agent_token, certificate_of, load
+from . import terminal
 from .command import Command
 from .statuses import CommandError, Status
 from .terminal import complain
@@ -18,7 +20,13 @@ _SOON_DAYS = 14
 @click.argument("file", metavar="[FILE]", required=False)
 @click.option("--config", metavar="FILE", help="the same, as for serve")
 @click.option("--strict", is_flag=True, help="take warnings for errors: exit status 1")
-def command(file: str | None, *, config: str | None, strict: bool) -> None:
+@click.option(
+    "--connect",
+    "connects",
+    is_flag=True,
+    help="try what [cluster] names, too: NATS, its buckets (made if there are none), and the other nodes",
+)
+def command(file: str | None, *, config: str | None, strict: bool, connects: bool) -> None:
     """Check a configuration without serving it.
 
     FILE is gateway.toml (default: GATEWAY_CONFIG). Prints a summary, or every error in a line of its own.
@@ -39,6 +47,35 @@ def command(file: str | None, *, config: str | None, strict: bool) -> None:
     for where in missing:
         click.echo(f"{where} does not exist; tunnel-gateway serve makes it, with a new token for agents")
     complain(*(f"warning: {text}" for text in found))
+    if connects:
+        _connect(settings.cluster, strict=strict)
+
+
+def _connect(cluster: ClusterSettings | None, *, strict: bool) -> None:
+    """Print what came of each try. Raises CommandError if one failed."""
+    if cluster is None:
+        click.echo("there is no [cluster]: nothing to connect to")
+        return
+    from ..cluster.engine import ExtraMissingError  # noqa: PLC0415 (only --connect needs any of it)
+    from ..cluster.trying import Finding, findings  # noqa: PLC0415 (likewise)
+
+    failed: list[Finding] = []
+
+    async def run() -> None:
+        async for found in findings(cluster):
+            if found.level == "ok":
+                click.echo(terminal.escaped(found.text))
+            elif found.level == "error" or strict:
+                failed.append(found)
+            else:
+                complain(terminal.escaped(f"warning: {found.text}"))
+
+    try:
+        asyncio.run(run())
+    except ExtraMissingError as error:
+        raise CommandError(str(error), status=Status.FAILED) from None
+    if failed:
+        raise CommandError(*(terminal.escaped(f"error: {found.text}") for found in failed), status=Status.FAILED)
 
 
 def _about(certificate: Certificate | None, settings: Settings) -> list[str]:

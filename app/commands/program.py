@@ -25,6 +25,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     f"Commands (default: {DEFAULT})": ("serve", "check", "token"),
     "Commands that ask a running gateway": (
         "status",
+        "nodes",
         "clusters",
         "links",
         "routes",

@@ -38,6 +38,7 @@ def _described(status: dict[str, Any]) -> dict[str, str]:
         "gateway": f"{status['version']}, Python {status['python']}, up for {seconds(status['uptime_seconds'])} "
         f"(since {status['started_at']})",
         "state": _state(status),
+        **_nodes(status.get("node")),
         "configuration": f"{configuration['file'] or 'environment'}, read {configuration['loaded_at']}; "
         f"reloads: {configuration['reloads']}, refused: {configuration['reloads_refused']}",
         "clusters": f"{counts['clusters_connected']} of {counts['clusters']} connected (links: {counts['links']})",
@@ -49,6 +50,13 @@ def _described(status: dict[str, Any]) -> dict[str, str]:
         f"spooled {size(account['spooled_bytes'])} of {size(account['spool_limit_bytes'])}",
         "limits hit": ", ".join(f"{limit} {count}" for limit, count in hit.items()) or "none",
     }
+
+
+def _nodes(node: dict[str, Any] | None) -> dict[str, str]:
+    """Of a node among others. An older gateway does not say it."""
+    if node is None:
+        return {}
+    return {"node": f"{node['node']}, {node['state']}; NATS: {node['nats']}; nodes known: {node['nodes']}"}
 
 
 def _state(status: dict[str, Any]) -> str:

@@ -8,7 +8,8 @@ class Status(IntEnum):
 
     DONE = 0
     FAILED = 1
-    """It failed. `explain`: the URL does not work. `check --strict`: there are warnings."""
+    """It failed. `explain`: the URL does not work. `check --strict`: there are warnings. `check --connect`: one
+    of the tries failed."""
     WRONG = 2
     """Wrong usage or configuration."""
     UNREACHABLE = 3
@@ -22,9 +23,9 @@ class Status(IntEnum):
 
 
 EXIT_STATUSES = (
-    "Exit status: 0 done; 1 it failed (explain: the URL does not work; check --strict: there are warnings); 2 wrong "
-    "usage or configuration; 3 the gateway cannot be reached; 4 the admin token is missing or wrong; 130 ended by "
-    "Ctrl-C; 141 the reader of the output left. Without --link, drain has 1 for 3 and 4."
+    "Exit status: 0 done; 1 it failed (explain: the URL does not work; check --strict: there are warnings; check "
+    "--connect: a try failed); 2 wrong usage or configuration; 3 the gateway cannot be reached; 4 the admin token is "
+    "missing or wrong; 130 ended by Ctrl-C; 141 the reader of the output left. Without --link, drain has 1 for 3 and 4."
 )
 
 

@@ -33,6 +33,7 @@ from .drain import Drain
 from .elsewhere import Elsewhere
 from .exchanges import TICK_SECONDS, Exchanges, Exchanging
 from .last_seen import LastSeen
+from .nodes import Nodes
 from .notices import Notices
 from .readiness import Readiness
 from .refused_agents import RefusedAgents
@@ -115,6 +116,8 @@ class Gateway:
     """The public side, as the operator knows it. None: there is none."""
     elsewhere: Elsewhere | None = field(init=False, default=None)
     """Other nodes. None: this is the only one."""
+    nodes: Nodes | None = field(init=False, default=None)
+    """The nodes, as the operator sees them. None: there is no `[cluster]`, so this is the only one."""
     clock: Callable[[], float] = field(init=False, default=_running_clock)
     """The loop's time; the loop's own method once the gateway is open."""
     _notices: Notices = field(init=False)
@@ -238,6 +241,7 @@ class Gateway:
             draining=self.draining,
             waiting=self.registry.waiting_room.waiting,
             waits=self.registry.waiting_room.ends,
+            nodes=self.nodes.snapshot() if self.nodes is not None else None,
         )
 
     def open(self) -> None:

@@ -57,6 +57,22 @@ class EventKind(StrEnum):
     DRAIN_BEGAN = "drain_began"
     DRAIN_ENDED = "drain_ended"
     EXCHANGE_ENDED_BY_OPERATOR = "exchange_ended_by_operator"
+    NODE_CAME = "node_came"
+    """Another node is there."""
+    NODE_GONE = "node_gone"
+    """It has stopped, or nothing is heard of it any more."""
+    NODE_CUT = "node_cut"
+    """This node does not hear itself through NATS, or stood still: it may be wrong about the others."""
+    NODE_BACK = "node_back"
+    """That is over."""
+    NATS_AWAY = "nats_away"
+    NATS_BACK = "nats_back"
+    PEER_LINK_LOST = "peer_link_lost"
+    """The connection from this node to another ended or was refused, and that node did not say that it stops."""
+    PEER_LINK_BACK = "peer_link_back"
+    FILES_DIFFER = "files_differ"
+    """Other nodes have other routes in their files."""
+    FILES_AGREE = "files_agree"
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):

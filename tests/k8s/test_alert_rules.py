@@ -41,6 +41,12 @@ def series(name: str, how: str, labels: str = "") -> Series:
     return {f"{name}{{{labels}{', ' if labels else ''}{ONE}}}": how}
 
 
+def hops(through: str, **others: str) -> Series:
+    """To other nodes."""
+    given = {"through": through, **others}
+    return {f'gateway_hops_total{{answer="{answer}", {ONE}}}': how for answer, how in given.items()}
+
+
 BUILT = series("gateway_build_info", "1x9999", 'version="1"')
 
 
@@ -61,6 +67,9 @@ LINK = 'gateway_links{cluster="c1", state="ready", '
 LAG = "gateway_loop_lag_seconds"
 HELD = "gateway_held_bytes"
 MARK = 'mark="high"'
+OWN = "gateway_node_state"
+CONNECTED = 'state="connected"'
+SYNCED = "gateway_bucket_synced"
 
 ROWS = [
     # 2 % of failures burn 20 times too fast, 1 % 10 times, 0.2 % twice.
@@ -119,6 +128,22 @@ ROWS = [
     Row("GatewayLogLinesDropped", series("gateway_log_lines_dropped_total", "7x30"), 20),
     Row("GatewayRoutesNotKept", series("gateway_state_kept", "0x20"), 10, OF_INSTANCE),
     Row("GatewayRoutesNotKept", series("gateway_state_kept", "1x20"), 10),
+    Row("GatewayNodeCutOff", series(OWN, "1x5 0x9", CONNECTED), 9, OF_INSTANCE | {"state": "connected"}),
+    Row("GatewayNodeCutOff", series(OWN, "1x5 0x1 1x9", CONNECTED), 9),
+    Row("GatewayPeerLinkDown", series("gateway_peer_links", "0x5 1x9", 'state="lost"'), 9,
+        OF_INSTANCE | {"state": "lost"}),
+    Row("GatewayPeerLinkDown", series("gateway_peer_links", "3x20", 'state="up"'), 9),
+    Row("GatewayBucketNotSynced", series(OWN, "1x20", CONNECTED) | series(SYNCED, "0x20", 'bucket="links"'), 9,
+        OF_INSTANCE | {"bucket": "links"}),
+    Row("GatewayBucketNotSynced", series(OWN, "0x20", CONNECTED) | series(SYNCED, "0x20", 'bucket="links"'), 9),
+    Row("GatewayNatsFlaps", series("gateway_nats_losses_total", "0+1x60"), 40, OF_INSTANCE),
+    Row("GatewayNatsFlaps", series("gateway_nats_losses_total", "0x5 2x60"), 40),
+    Row("GatewayNodeFreezes", series("gateway_node_freezes_total", "0+1x60"), 40, OF_INSTANCE),
+    Row("GatewayNodeFreezes", series("gateway_node_freezes_total", "0x5 1x60"), 40),
+    Row("GatewayHopsDeclined", hops("0+90x40", not_here="0+6x40", busy="0+4x40"), 30, OF_INSTANCE),
+    Row("GatewayHopsDeclined", hops("0+98x40", not_here="0+2x40", refused="0+50x40"), 30),
+    Row("GatewayFilesDiffer", series("gateway_nodes_files_differ", "0x5 1x30"), 20, OF_INSTANCE),
+    Row("GatewayFilesDiffer", series("gateway_nodes_files_differ", "0x5 1x5 0x30"), 20),
 ]  # fmt: skip
 
 

@@ -41,7 +41,10 @@ scrape_configs:
 
 
 class Observed:
-    """A gateway with TLS, a state, an agent and a cluster without one, which has served and refused."""
+    """A gateway with TLS, a state, an agent and a cluster without one, which has served and refused.
+
+    It is one of several nodes, and alone for now: there is no NATS.
+    """
 
     def __init__(self, folder: Path, processes: Processes) -> None:
         self.admin = f"{LOOPBACK}:{free_port()}"
@@ -71,7 +74,13 @@ class Observed:
 
 @pytest.fixture(scope="module")
 async def observed(module_processes: Processes, tmp_path_factory: pytest.TempPathFactory) -> Observed:
-    observed = Observed(tmp_path_factory.mktemp("observed"), module_processes)
+    folder = tmp_path_factory.mktemp("observed")
+    (folder / "peer-secret").write_text("a-secret-of-all-nodes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GATEWAY_CLUSTER_SERVERS", f"nats://{LOOPBACK}:{free_port()}")
+        patch.setenv("GATEWAY_CLUSTER_PEER_BIND", f"{LOOPBACK}:{free_port()}")
+        patch.setenv("GATEWAY_CLUSTER_PEER_SECRET_FILE", str(folder / "peer-secret"))
+        observed = Observed(folder, module_processes)
     await observed.have_traffic()
     return observed
 

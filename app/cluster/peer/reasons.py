@@ -36,6 +36,7 @@ from tunnel.errors import (
 )
 from tunnel.wire import refusals
 
+from ...observed.metrics import HopEnd
 from .preamble import Answer, Code, refused
 
 _KINDS: dict[str, type[TunnelError]] = {
@@ -78,6 +79,7 @@ _CODES: dict[type[TunnelError], Code] = {
     NoRoomError: Code.BUSY,
 }
 """Of errors that are answered before anything was passed on. All others are a refusal."""
+_ENDS: dict[int, HopEnd] = {code: HopEnd(code.name.lower()) for code in Code}
 _BY_CODE: dict[int, type[NotPassedOnError]] = {
     Code.NOT_HERE: NotHereError,
     Code.DRAINING: NodeDrainingError,
@@ -85,12 +87,20 @@ _BY_CODE: dict[int, type[NotPassedOnError]] = {
 }
 
 
+def code_of(error: TunnelError) -> Code:
+    """The answer's code for an exchange of which nothing was passed on."""
+    return next((_CODES[kind] for kind in type(error).__mro__ if kind in _CODES), Code.REFUSED)
+
+
 def answer_to(error: TunnelError) -> bytes:
-    """The answer for an exchange of which nothing was passed on."""
-    for kind in type(error).__mro__:
-        if kind in _CODES:
-            return bytes((_CODES[kind],))
-    return refused(kind_of(error), str(error))
+    """The answer itself."""
+    code = code_of(error)
+    return refused(kind_of(error), str(error)) if code is Code.REFUSED else bytes((code,))
+
+
+def end_of(code: int) -> HopEnd:
+    """How an answer is counted. One of a later version is a refusal."""
+    return _ENDS.get(code, HopEnd.REFUSED)
 
 
 def kind_of(error: TunnelError) -> str:

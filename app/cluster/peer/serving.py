@@ -19,8 +19,9 @@ from tunnel.streams import ByteStream, StreamOwner
 from tunnel.wire import refusals
 from tunnel.wire.routing_header import encode as encode_routing_header
 
+from ...observed.metrics import HopEnd
 from .preamble import Preamble, PreambleDecoder, PreambleError, refused, through
-from .reasons import answer_to, reset_code_of
+from .reasons import answer_to, code_of, end_of, reset_code_of
 from .session import PeerSession, PeerUser
 from .splice import Hop, Raw, Splice
 
@@ -71,6 +72,8 @@ class Serving:
         """How many streams there were."""
         self.refused = 0
         """How many of them got another answer than through."""
+        self.answers = dict.fromkeys(HopEnd, 0)
+        """What they were answered."""
         self.running: set[Splice] = set()
         """Those that are spliced now."""
         self._passed_bytes = [0, 0]
@@ -163,6 +166,7 @@ class Served(PeerUser, Hop):
     def refuse_unread(self, stream: YamuxStream, error: PreambleError) -> None:
         """The same, for what cannot be understood."""
         self.serving.refused += 1
+        self.serving.answers[HopEnd.REFUSED] += 1
         logger.warning("node %s: a stream was refused: %s", self.node, error)
         stream.write(refused(refusals.OTHER, f"bad preamble: {error}"))
         self.session.doom(stream)
@@ -173,6 +177,10 @@ class Served(PeerUser, Hop):
     def node(self) -> str:
         """The id of the asking node."""
         return self.session.node
+
+    @override
+    def answered(self) -> None:
+        self.serving.answers[HopEnd.THROUGH] += 1
 
     @override
     def lose(self, stream: YamuxStream, error: TunnelError, wanted: Preamble) -> None:
@@ -203,6 +211,7 @@ class Served(PeerUser, Hop):
     def _answer_of(self, stream: YamuxStream, wanted: Preamble, way: Bare) -> Answer:
         def answer(error: TunnelError | None) -> None:
             if error is None:
+                self.answered()
                 stream.write(through(way.agent_id, way.dialect))
             else:
                 self._note_refused(error, wanted)
@@ -212,6 +221,7 @@ class Served(PeerUser, Hop):
 
     def _note_refused(self, error: TunnelError, wanted: Preamble) -> None:
         self.serving.refused += 1
+        self.serving.answers[end_of(code_of(error))] += 1
         level = logging.DEBUG if isinstance(error, NotPassedOnError | LinkBusyError | LinkLostError) else logging.INFO
         logger.log(
             level, "node %s: %s was refused: %s", self.node, wanted, error,

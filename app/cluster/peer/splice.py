@@ -46,6 +46,9 @@ class Hop(Protocol):
     def node(self) -> str:
         """The id of the asking node."""
 
+    def answered(self) -> None:
+        """A stream is through."""
+
     def refuse(self, stream: YamuxStream, error: TunnelError, wanted: Preamble, /) -> None:
         """Answer that nothing was passed on, and end the stream."""
 
@@ -166,6 +169,7 @@ class Splice:
     def answer(self) -> None:
         """It is through."""
         self.is_answered = True
+        self._hop.answered()
         self.from_node.stream.write(through(self._way.agent_id, "yamux"))
 
     def lose_agent(self, error: TunnelError) -> None:

@@ -18,9 +18,10 @@ from tunnel.gateway.yamux import PooledUpstream, YamuxStream
 from tunnel.override import override
 from tunnel.port import RequestHead, Target
 
+from ...observed.metrics import HopEnd
 from ...observed.record import HOP
 from .preamble import AHEAD_BYTES, AnswerDecoder, Code, Preamble, PreambleError, encode
-from .reasons import error_of
+from .reasons import end_of, error_of
 from .session import PeerSession, PeerUser
 
 _BYTES_PASS: Final = frozenset({"", "yamux"})
@@ -34,8 +35,10 @@ _Key = tuple[Target, str, str, Hashable]
 class Asking(PeerUser):
     """What this node asks of one other: the upstreams over the link that it dialled."""
 
-    def __init__(self, session: PeerSession) -> None:
+    def __init__(self, session: PeerSession, answers: dict[HopEnd, int] | None = None) -> None:
+        """`answers`: counts what the node answers to streams."""
         self.session = session
+        self.answers = answers if answers is not None else dict.fromkeys(HopEnd, 0)
         self.active = 0
         """Running exchanges, without idle pooled connections."""
         self._upstreams: dict[_Key, PeerUpstream] = {}
@@ -132,6 +135,10 @@ class PeerUpstream(PooledUpstream):
         self.claim = claim
         """What said that the node has the agent."""
 
+    def answered(self, code: int) -> None:
+        """Count the answer to a stream."""
+        self._asking.answers[end_of(code)] += 1
+
     @property
     @override
     def upgrade_allowance(self) -> float:
@@ -187,6 +194,7 @@ class _Opening:
         else:
             if answer is None:
                 return len(data)
+            self._upstream.answered(answer.code)
             if answer.code == Code.THROUGH:
                 self._upstream.agent_id = answer.agent_id or None
                 self._upstream.dialect = answer.dialect or self._upstream.dialect

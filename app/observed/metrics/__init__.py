@@ -6,25 +6,31 @@ from .labels import (
     AgentRefused,
     ClusterLabels,
     HeaderFault,
+    HopEnd,
     Limit,
     Relieved,
     Shed,
+    WriteEnd,
     code_class,
     limit_of,
     limit_of_error,
     status_class,
 )
 from .metrics import Metrics
+from .nodes import BucketSnapshot, NodesSnapshot
 from .snapshot import Snapshot, Source, link_state
 
 __all__ = [
     "REQUEST_SECONDS",
     "AgentRefused",
+    "BucketSnapshot",
     "ClusterLabels",
     "Distribution",
     "HeaderFault",
+    "HopEnd",
     "Limit",
     "Metrics",
+    "NodesSnapshot",
     "Relieved",
     "Reloads",
     "Shed",
@@ -34,6 +40,7 @@ __all__ = [
     "StallTotal",
     "Tls",
     "Traffic",
+    "WriteEnd",
     "breaker_of",
     "code_class",
     "limit_of",

@@ -95,6 +95,28 @@ class HeaderFault(StrEnum):
     CROWDED = "crowded"
 
 
+class HopEnd(StrEnum):
+    """What another node answered to a stream that it was to carry: the values of the label `answer`."""
+
+    THROUGH = "through"
+    NOT_HERE = "not_here"
+    DRAINING = "draining"
+    BUSY = "busy"
+    REFUSED = "refused"
+    """It has the agent, and the service cannot be reached or the request cannot be carried."""
+
+
+class WriteEnd(StrEnum):
+    """Why a write to a bucket was not confirmed: values of the label `outcome`."""
+
+    CONFLICT = "conflict"
+    """Another node was first."""
+    AWAY = "away"
+    """NATS cannot be reached, or refused it."""
+    UNCERTAIN = "uncertain"
+    """No answer came: it may have been done."""
+
+
 _LIMIT_OF_PROBLEM = {
     problems.BODY_TOO_LARGE: Limit.BODY_SIZE,
     problems.BODY_FRAMING: Limit.BODY_SIZE,

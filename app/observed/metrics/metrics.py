@@ -49,6 +49,7 @@ from .labels import (
     method_label,
     status_class,
 )
+from .nodes import nodes_families
 from .snapshot import Snapshot, Source
 
 Limited = tuple[str, bytes, bytes, Target | None]
@@ -197,6 +198,7 @@ class Metrics:
         yield from self._state(state)
         yield from tls_families(self.tls)
         yield from reload_families(self.reloads)
+        yield from nodes_families(state.nodes)
         yield from process_families(self.loop_lag)
 
     # --- inside

@@ -6,6 +6,8 @@ from typing import Literal, Protocol
 
 from tunnel.gateway.link import Link, LinkState
 
+from .nodes import NodesSnapshot
+
 
 @dataclass(slots=True, frozen=True)
 class Snapshot:
@@ -41,6 +43,8 @@ class Snapshot:
     """Requests that wait for a link."""
     waits: Mapping[str, int] = field(default_factory=dict)
     """How the waits that ended did -> how many."""
+    nodes: NodesSnapshot | None = None
+    """What this node knows of others. None: there is no `[cluster]`."""
 
 
 class Source(Protocol):

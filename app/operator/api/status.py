@@ -2,12 +2,14 @@
 
 import platform
 import time
+from typing import Literal
 
 import msgspec
 
 from tunnel.version import VERSION
 
 from ...node.gateway import Gateway
+from ...node.nodes import Nodes, OwnState
 from ...observed.events import moment
 from .account import AccountItem, account_of
 from .clusters import Known
@@ -39,6 +41,18 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     requests_waiting: int
 
 
+class NodeState(msgspec.Struct, frozen=True, kw_only=True):
+    """This node among others."""
+
+    node: str
+    state: OwnState
+    about: str
+    """What the state means, and what to do."""
+    nats: Literal["connecting", "connected", "away", "stopped"]
+    nodes: int
+    """That this node knows, itself included and gone ones not."""
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """One node."""
 
@@ -52,6 +66,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     configuration: ConfigurationState
     counts: Counts
     account: AccountItem
+    node: NodeState | None
+    """null: there is no `[cluster]`, so this is the only node. /-/nodes has more."""
     warnings: list[str]
     """What to look at: a sentence each."""
 
@@ -89,9 +105,18 @@ async def status(node: Node, _: Asked) -> Answer:
                 requests_waiting=gateway.registry.waiting_room.waiting,
             ),
             account=account_of(gateway),
+            node=_node(gateway.nodes) if gateway.nodes is not None else None,
             warnings=_warnings(gateway, reloader.error),
         )
     )
+
+
+def _node(nodes: Nodes) -> NodeState:
+    among = nodes.cluster()
+    known = sum(node.state != "gone" for node in nodes.nodes())
+    return NodeState(
+        node=among.node, state=among.state, about=among.about, nats=among.engine.state, nodes=known
+    )  # fmt: skip
 
 
 def _warnings(gateway: Gateway, error: str | None) -> list[str]:
@@ -101,4 +126,6 @@ def _warnings(gateway: Gateway, error: str | None) -> list[str]:
         found.append("the file of learned routes cannot be written: they are lost with a restart; see the log")
     if gateway.account.refuses:
         found.append("too much is held: new exchanges are refused; see account")
+    if gateway.nodes is not None:
+        found += gateway.nodes.warnings()
     return found

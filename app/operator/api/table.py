@@ -3,9 +3,10 @@
 from typing import Any, Final
 
 from ...node.exchange_item import ExchangeItem
+from ...node.nodes import NodeView
 from ..explain import resource as explain
 from ..explain.answer import Explanation
-from . import account, clusters, configuration, controls, events, exchanges, links, routes, status
+from . import account, clusters, configuration, controls, events, exchanges, links, nodes, routes, status
 from .openapi import described
 from .resources import Answer, Asked, Node, Resource, answer
 
@@ -20,6 +21,14 @@ RESOURCES: Final[tuple[Resource, ...]] = (
     Resource(
         method="GET", path="/-/status", summary="The node at a glance.",
         handle=status.status, answers={200: status.Status}, is_watched=True,
+    ),
+    Resource(
+        method="GET", path="/-/nodes", summary="The nodes, as this one knows them, and what is between them.",
+        handle=nodes.nodes, answers={200: nodes.NodePage}, parameters=nodes.LIST, is_watched=True,
+    ),
+    Resource(
+        method="GET", path="/-/nodes/{node}", summary="One node.",
+        handle=nodes.node, answers={200: NodeView}, errors={404: "This node knows no such node."},
     ),
     Resource(
         method="GET", path="/-/links", summary="The agents' links on this node.",

@@ -38,7 +38,10 @@ _HEADERS: Final = [
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # else nginx keeps events until it has 4 KiB of them
 ]
-_ONLY_TIME: Final = re.compile(rb'"(?:age_seconds|heard_seconds_ago|uptime_seconds)":[^,}]*|"last_seen":"[^"]*"')
+_ONLY_TIME: Final = re.compile(
+    rb'"(?:age_seconds|heard_seconds_ago|uptime_seconds|revision|lag)":[^,}]*|"last_seen":"[^"]*"'
+)
+"""Of a bucket's copy, `revision` and `lag` do, too: every node beats once a second."""
 
 
 class Watcher:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from app.observed.metrics import Limit, Metrics, Snapshot, code_class
+from app.observed.metrics import BucketSnapshot, Limit, Metrics, NodesSnapshot, Snapshot, code_class
 from app.observed.metrics.labels import ClusterLabels
 from tests.app.observed.counted import Told, changed, record, samples
 
@@ -41,7 +41,13 @@ def test_the_document_names_every_label():
     metrics.watch(
         Told(
             Snapshot(
-                clusters=["c1"], held_bytes_limits={"high": 1}, is_state_kept=True, state_files_set_aside={"damaged": 1}
+                clusters=["c1"],
+                held_bytes_limits={"high": 1},
+                is_state_kept=True,
+                state_files_set_aside={"damaged": 1},
+                nodes=NodesSnapshot(
+                    "connected", is_connected=True, buckets={"nodes": BucketSnapshot(1, 0, synced=True)}
+                ),
             )
         )
     )

@@ -38,7 +38,7 @@ async def test_what_a_node_says_of_itself():
                     "links": 2, "clusters": 2, "clusters_connected": 1, "routes": 2, "exchanges": 1, "websockets": 0,
                     "connections": 0, "requests_waiting": 0,
                 },
-                "warnings": [],
+                "node": None, "warnings": [],
             }  # fmt: skip
             (link,) = [link for link in s.links if link.exchanges]
             link.only.answer(200)
