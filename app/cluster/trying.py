@@ -54,7 +54,7 @@ class Finding:
 async def findings(settings: ClusterSettings) -> AsyncGenerator[Finding]:
     """All tries, one after the other. Raises ExtraMissingError."""
     logging.getLogger("asyncio").addFilter(without_eof_warning)
-    forbidden: list[str] = []
+    forbidden: list[tuple[str, str]] = []
     connection: Connection | None = None
     try:
         for server in settings.servers:
@@ -66,10 +66,15 @@ async def findings(settings: ClusterSettings) -> AsyncGenerator[Finding]:
                 connection = made
         if connection is None:
             return
+        told = ""
         for name in BUCKETS:
-            yield await _bucket(JetStream(connection, f"{settings.bucket_prefix}_{name}"), settings.replicas)
-        for what in forbidden:
-            yield Finding("error", f"NATS does not allow this user to {what}; allow it in the user's permissions")
+            found = await _bucket(JetStream(connection, f"{settings.bucket_prefix}_{name}"), settings.replicas)
+            told += found.text.lower()
+            yield found
+        for verb, subject in forbidden:
+            if subject.lower() not in told:
+                text = f"NATS does not allow this user to {verb} {subject}; allow it in the user's permissions"
+                yield Finding("error", text)
         async with aclosing(_nodes(settings, connection)) as nodes:
             async for found in nodes:
                 yield found
@@ -82,14 +87,16 @@ async def findings(settings: ClusterSettings) -> AsyncGenerator[Finding]:
 # --- NATS
 
 
-async def _dial(settings: ClusterSettings, server: str, forbidden: list[str]) -> "tuple[Finding, Connection | None]":
+async def _dial(
+    settings: ClusterSettings, server: str, forbidden: list[tuple[str, str]]
+) -> "tuple[Finding, Connection | None]":
     try:
         from .connection import DialError, dial  # noqa: PLC0415 - only a node with [cluster] needs nats-py
     except ImportError:
         raise ExtraMissingError(INSTALL) from None
 
     def told(verb: str, subject: str) -> None:
-        forbidden.append(f"{'subscribe' if verb == 'subscription' else verb} {subject}")
+        forbidden.append(("subscribe" if verb == "subscription" else verb, subject))
 
     try:
         connection = await dial(settings, server, name="tunnel-gateway check", forbidden=told)

@@ -49,7 +49,7 @@ COLUMNS = (
 )
 
 
-@click.command("nodes", cls=Command)
+@click.command("nodes", cls=Command, short_help="Show the nodes, as the one that is asked knows them.")
 @click.option("--follow", "follows", is_flag=True, help="show them again whenever they change, until Ctrl-C")
 @click.option(
     "--state",

@@ -90,7 +90,7 @@ def nats(tmp_path: Path, processes: Processes) -> NatsServer:
     return NatsServer(tmp_path / "nats", processes).start()
 
 
-def test_two_nodes_see_each_other_and_what_becomes_of_them(tmp_path: Path, processes: Processes, nats: NatsServer):
+def test_two_nodes_see_each_other(tmp_path: Path, processes: Processes, nats: NatsServer):
     one = Gateway(tmp_path, processes, nats, "one")
     two = Gateway(tmp_path, processes, nats, "two")
     both = {"one": ("live", "up"), "two": ("live", "up")}
@@ -118,6 +118,13 @@ def test_two_nodes_see_each_other_and_what_becomes_of_them(tmp_path: Path, proce
         if row["name"] == node.name
     )
 
+
+@pytest.mark.slow
+def test_what_becomes_of_the_nodes_is_told(tmp_path: Path, processes: Processes, nats: NatsServer):
+    one = Gateway(tmp_path, processes, nats, "one")
+    two = Gateway(tmp_path, processes, nats, "two")
+    both = {"one": ("connected", None), "two": ("live", "up")}
+    one.wait(lambda: one.states() == both, "the other")
     nats.kill()
     one.wait(lambda: one.states()["one"] == ("cut", None), "that it is cut off")
     assert one.ready() == "ready, but cut off from the other nodes: NATS is away\n"
@@ -127,7 +134,7 @@ def test_two_nodes_see_each_other_and_what_becomes_of_them(tmp_path: Path, proce
     assert found["warnings"][0].startswith("This node does not hear itself through NATS.")
     assert 'gateway_node_state{state="cut"} 1.0' in one.get("/metrics")
     nats.start()
-    one.wait(lambda: one.states() == both | {"one": ("connected", None)}, "the other again")
+    one.wait(lambda: one.states() == both, "the other again")
     assert one.ready() == "ready\n"
     one.wait(lambda: {"nats_away", "nats_back", "node_cut", "node_back"} <= set(one.kinds()), "what happened")
 

@@ -2,6 +2,23 @@
 
 from typing import Any
 
+NODE: dict[str, Any] = {
+    "node": "abc", "name": "gateway-0", "is_self": True, "state": "connected", "about": "It hears itself.",
+    "heard_seconds_ago": None, "draining": False, "peer_url": "http://10.0.0.1:8082", "link_out": None,
+    "link_out_problem": None, "link_in": False, "build": "0.2.0", "started_at": "2026-01-01T00:00:00.000Z", "links": 3,
+    "exchanges": 5, "websockets": 1, "files": "f1", "files_differ": False, "routes_revision": 9,
+}  # fmt: skip
+NODES: dict[str, Any] = {
+    "node": "abc", "state": "connected", "about": "It hears itself.",
+    "engine": {
+        "state": "connected", "since": "2026-01-01T00:00:00.000Z", "server": "nats://10.0.0.9:4222", "why": None,
+        "losses": 2, "forbidden": [],
+    },
+    "buckets": [{
+        "bucket": "tunnel_nodes", "entries": 2, "revision": 70, "lag": 0, "synced": True, "frozen": False,
+        "problem": None,
+    }],
+}  # fmt: skip
 LINK: dict[str, Any] = {
     "link": "link-7", "cluster": "c1", "agent": "a1", "publisher": None, "version": "0.1.0", "address": "10.0.0.7",
     "since": "2026-01-01T00:00:00.000Z", "age_seconds": 7260.0, "round_trip_seconds": 0.0123, "dialect": "yamux",
