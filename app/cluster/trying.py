@@ -261,7 +261,7 @@ async def _greeted(node: str, address: str, files: AccessFiles) -> str:
         url.hostname, url.port, ssl=context, server_hostname=url.hostname if context is not None else None
     )
     try:
-        writer.write(request(url.netloc, new_node_id(), VERSION, files.secret))
+        writer.write(request(url.netloc, new_node_id(), VERSION, files.secret, to=node))
         head_reader = HeadReader(ANSWER_BEGINS)
         head = None
         while head is None:
