@@ -27,6 +27,7 @@ from tests.bench import (
     requirement,
     stalls,
 )
+from tests.bench.nodes import leader, listing, memory, traffic
 from tests.bench.table import Table
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import Processes
@@ -47,6 +48,20 @@ def through_stack(run: Callable[[Stack], list[Table]]) -> Callable[[], list[Tabl
     return measure
 
 
+NODES: dict[str, Callable[[], list[Table]]] = {
+    "nodes-memory": memory.run,
+    "nodes-listing": through_stack(listing.run),
+    "nodes-traffic": through_stack(traffic.run),
+    "nodes-leader": through_stack(leader.run),
+}
+"""What several nodes cost."""
+
+
+def nodes() -> list[Table]:
+    """All of these."""
+    return [table for measure in NODES.values() for table in measure()]
+
+
 ALL: dict[str, Callable[[], list[Table]]] = {
     "core": core.run,
     "instructions": instructions.run,
@@ -60,11 +75,12 @@ ALL: dict[str, Callable[[], list[Table]]] = {
     "paths": through_stack(paths.run),
     "idle": through_stack(idle.run),
     "quiet": through_stack(quiet.run),
+    "nodes": nodes,
 }
 SHOWN = {"plot": plot.draw, "markdown": plot.markdown}
 """What can be made of a run that is over."""
-PARTS = {"quick": through_stack(peers.quick)}
-"""What is in `ALL` already, in short."""
+PARTS = {"quick": through_stack(peers.quick), **NODES}
+"""What is in `ALL` already, in short or by itself."""
 
 
 def main(arguments: list[str]) -> int:

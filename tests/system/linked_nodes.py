@@ -21,7 +21,7 @@ from app.cluster.engine import Engine
 from app.cluster.keys import announcements, new_node_id
 from app.cluster.links import UNNAMED, Claim
 from app.cluster.mirror import Mirror
-from app.cluster.node import TICK_SECONDS
+from app.cluster.node import BUCKETS, TICK_SECONDS
 from app.cluster.presence import OwnState, Presence
 from app.cluster.telling import Beating, Putting
 from app.settings import ClusterSettings
@@ -36,7 +36,7 @@ class LinkedNode:
         self.announces = announces
         self.engine = Engine(settings, name=self.id, pause=lambda: 0.05)
         prefix = settings.bucket_prefix
-        self.mirrors = {name: Mirror(f"{prefix}_{name}", replicas=settings.replicas) for name in ("nodes", "links")}
+        self.mirrors = {name: Mirror(f"{prefix}_{name}", replicas=settings.replicas) for name in BUCKETS}
         self.presence = Presence(self.id, time.monotonic())
         self.directory = Directory(self.presence)
         self.announcer = Announcer(announcements(prefix), self.directory)
@@ -46,8 +46,10 @@ class LinkedNode:
         self.mirrors["links"].on_change = self._claim_came
         self.mirrors["links"].on_anew = self._links_anew
         self.directory.on_own_change = self._own_changed
-        for member in (*self.mirrors.values(), self.announcer):
-            self.engine.attach(member)
+        for mirror in self.mirrors.values():
+            self.engine.attach(mirror)
+        if announces:
+            self.engine.attach(self.announcer)
         self.engine.attach(ConnectionWatch(self.presence, time.monotonic, on_back=self.putting.due))
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
@@ -63,9 +65,8 @@ class LinkedNode:
     async def aclose(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        await self.beating.aclose()
-        await self.putting.aclose()
-        await self.engine.aclose()
+        for part in (self.beating, self.putting, self.engine):
+            await part.aclose()
 
     # --- links
 

@@ -29,7 +29,19 @@ class NatsCluster:
             server.start()
         return self
 
-    def urls(self, *, first: int = 0, without: str = "") -> tuple[str, ...]:
-        """Of the servers, beginning with the one of this number, but the one of this name."""
-        names = [name for name in self.servers if name != without]
-        return tuple(self.servers[names[(first + number) % len(names)]].url for number in range(len(names)))
+    def urls(self, *, first: int = 0) -> tuple[str, ...]:
+        """Of the servers, beginning with the one of this number."""
+        urls = [server.url for server in self.servers.values()]
+        return tuple(urls[first:] + urls[:first])
+
+    def kill(self, name: str) -> NatsServer:
+        """One of them, for good; its data stays."""
+        server = self.servers[name]
+        server.kill()
+        del self.servers[name]
+        return server
+
+    def close(self) -> None:
+        """Kill those that are left."""
+        for name in list(self.servers):
+            self.kill(name)

@@ -1,0 +1,1 @@
+"""What several nodes cost: the unit costs from which `docs/capacity.md` computes, and how they behave in numbers."""
