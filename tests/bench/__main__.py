@@ -27,7 +27,7 @@ from tests.bench import (
     requirement,
     stalls,
 )
-from tests.bench.nodes import leader, listing, memory, traffic
+from tests.bench.nodes import leader, listing, memory, restarts, traffic
 from tests.bench.table import Table
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import Processes
@@ -53,6 +53,7 @@ NODES: dict[str, Callable[[], list[Table]]] = {
     "nodes-listing": through_stack(listing.run),
     "nodes-traffic": through_stack(traffic.run),
     "nodes-leader": through_stack(leader.run),
+    "nodes-restarts": through_stack(restarts.run),
 }
 """What several nodes cost."""
 

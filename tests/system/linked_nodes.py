@@ -150,18 +150,30 @@ def _knows(node: LinkedNode, others: int) -> bool:
     return len(known) == others and not node.presence.is_cut and all(mirror.synced for mirror in node.mirrors.values())
 
 
-class _Info(msgspec.Struct):
-    class Cluster(msgspec.Struct):
+class Stream(msgspec.Struct):
+    """A bucket, as its server describes it."""
+
+    class State(msgspec.Struct):
+        messages: int
+        bytes: int
+
+    class Cluster(msgspec.Struct, frozen=True):
         leader: str | None = None
 
-    cluster: Cluster
+    state: State
+    cluster: Cluster = Cluster()
+
+
+async def stream(node: LinkedNode, bucket: str = "links") -> Stream:
+    """What the engine says of a bucket."""
+    connection = node.engine.connection
+    assert connection is not None
+    answer = await connection.request(f"$JS.API.STREAM.INFO.KV_{node.mirrors[bucket].name}")
+    return msgspec.json.decode(answer, type=Stream)
 
 
 async def leader(node: LinkedNode, bucket: str = "links") -> str:
     """The name of the server that orders the writes to a bucket."""
-    connection = node.engine.connection
-    assert connection is not None
-    answer = await connection.request(f"$JS.API.STREAM.INFO.KV_{node.mirrors[bucket].name}")
-    name = msgspec.json.decode(answer, type=_Info).cluster.leader
+    name = (await stream(node, bucket)).cluster.leader
     assert name is not None
     return name
