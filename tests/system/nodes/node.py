@@ -11,7 +11,7 @@ from tests.system.harness import LOOPBACK, Stack, free_port, toml_value
 from tests.system.process import Process, Processes
 from tunnel.override import override
 
-SECRET = "a secret of the nodes under test"
+SECRET = "secret-of-the-nodes-under-test"
 
 
 class Node(Stack):

@@ -143,7 +143,9 @@ class Nodes:
         except OSError:
             return False
         is_answer = answer.startswith(b"HTTP/1.1 200 ")
-        assert not is_answer or f"\r\nX-Cluster: {cluster}\r\n".encode() in answer, f"a wrong delivery: {answer!r}"
+        assert not is_answer or f"\r\nx-cluster: {cluster}\r\n".encode() in answer.lower(), (
+            f"a wrong delivery: {answer!r}"
+        )
         return is_answer
 
     def wait_answers(self, *clusters: str, at: Collection[str] = ()) -> float:

@@ -6,11 +6,13 @@ them run like this.
 
 from pathlib import Path
 
-from tests.system.harness import Stack, free_port
+from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.nats_server import NatsServer
 from tests.system.nodes.node import Node
 from tests.system.process import Process, Processes
 from tunnel.override import override
+
+NAMES = "abcdef"
 
 
 class NodesStack(Stack):
@@ -23,19 +25,12 @@ class NodesStack(Stack):
     ) -> None:
         super().__init__(folder, processes, settings)
         self.nats = NatsServer(folder / "nats", processes)
-        self.nodes = [self._make(number) for number in range(self.count)]
-
-    def _make(self, number: int) -> Node:
-        settings = self.settings
-        if number and "admin_bind" in settings:
-            host, _, _ = str(settings["admin_bind"]).rpartition(":")
-            settings = {**settings, "admin_bind": f"{host}:{free_port()}"}
-        name = "abcdef"[number]
-        node = Node(name, self.folder / f"node-{name}", self.processes, settings, servers=[self.nats.url])
-        node.services = self.services
-        if number == 0:
-            node.port = self.port
-        return node
+        self.nodes = [
+            Node(name, folder / f"node-{name}", processes, servers=[self.nats.url]) for name in NAMES[: self.count]
+        ]
+        self.nodes[0].port = self.port
+        for node in self.nodes:
+            node.services = self.services
 
     @property
     def owner(self) -> Node:
@@ -43,25 +38,24 @@ class NodesStack(Stack):
 
     @override
     def write_config(self) -> Path:
-        return self.nodes[0].write_config()
+        """Of all nodes; the path of the first one's."""
+        for node in self.nodes:
+            node.settings = dict(self.settings)
+            if "admin_bind" in self.settings and node is not self.nodes[0]:
+                node.settings["admin_bind"] = f"{LOOPBACK}:{free_port()}"
+            node.ulimit, node.gateway_tree = self.ulimit, self.gateway_tree
+        return [node.write_config() for node in self.nodes][0]
 
     @override
     def start_gateway(self) -> Process:
-        """All of them, or the first again."""
+        """All of them; later the first one again."""
+        self.write_config()
         if self._gateway is None:
             self.nats.start()
-            for node in reversed(self.nodes):
-                self._prepare(node)
+            for node in self.nodes[1:]:
                 node.start_gateway()
-        else:
-            self.nodes[0].start_gateway()
-        self._gateway = self.nodes[0].gateway
+        self._gateway = self.nodes[0].start_gateway()
         return self._gateway
-
-    def _prepare(self, node: Node) -> None:
-        """What a test has set on the stack since it was made."""
-        node.ulimit, node.gateway_tree = self.ulimit, self.gateway_tree
-        node.settings = {**self.settings, **node.settings}
 
     @override
     def start_agent_only(
