@@ -2,8 +2,8 @@
 
 Listens on `--port`, also after it was killed, and prints `ready PORT`. Each request and each WebSocket has an `id` in
 its query, which is in the journal before anything else happens; the journal is a file, so it outlives the process.
-Paths: `/get`, `/post` (answers what came, hashed, after `seconds`), `/download`, `/events` (SSE), `/echo` (WebSocket). Of
-`/who` only the cluster is asked: it is not in the journal.
+Paths: `/get`, `/post` (answers what came, hashed, after `seconds`), `/download`, `/events` (SSE), `/echo` (WebSocket).
+Of `/who` only the cluster is asked: it is not in the journal.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A gateway whose wall clock is wrong: `python -m tests.system.nodes.skewed SECONDS ...`, and the arguments of `app`."""
+"""A gateway whose wall clock is wrong: `python -m tests.system.nodes.skewed SECONDS ...`, then what `app` takes."""
 
 import sys
 import time

@@ -39,12 +39,13 @@ class NodesStack(Stack):
     @override
     def write_config(self) -> Path:
         """Of all nodes; the path of the first one's."""
-        for node in self.nodes:
+        for node in reversed(self.nodes):
             node.settings = dict(self.settings)
             if "admin_bind" in self.settings and node is not self.nodes[0]:
                 node.settings["admin_bind"] = f"{LOOPBACK}:{free_port()}"
             node.ulimit, node.gateway_tree = self.ulimit, self.gateway_tree
-        return [node.write_config() for node in self.nodes][0]
+            path = node.write_config()
+        return path
 
     @override
     def start_gateway(self) -> Process:

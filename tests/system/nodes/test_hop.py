@@ -123,9 +123,9 @@ async def test_websockets(nodes: NodesStack) -> None:
 async def test_services_that_speak_tls(nodes: NodesStack) -> None:
     verified = nodes.dialect == "yamux"  # agents of the other dialects verify no certificate, and their routes say so
     body = b"".join(blocks(MIB))
-    async with http_client() as http:
-        async with http.post(nodes.url("secure" if verified else "unverified", "/upload"), data=body) as answer:
-            assert (await answer.json())["sha256"] == digest(MIB)
+    url = nodes.url("secure" if verified else "unverified", "/upload")
+    async with http_client() as http, http.post(url, data=body) as answer:
+        assert (await answer.json())["sha256"] == digest(MIB)
     if verified:
         async with websocket(nodes.url("wss", "/echo", "ws")) as client:
             await client.send("over TLS")
