@@ -3,6 +3,7 @@
 Listens on `--port`, also after it was killed, and prints `ready PORT`. Each request and each WebSocket has an `id` in
 its query, which is in the journal before anything else happens; the journal is a file, so it outlives the process.
 Paths: `/get`, `/post` (answers what came, hashed, after `seconds`), `/download`, `/events` (SSE), `/echo` (WebSocket).
+Of `/who` only the cluster is asked: it is not in the journal.
 """
 
 import argparse
@@ -37,6 +38,7 @@ class Service:
 
     def application(self) -> web.Application:
         application = web.Application(client_max_size=1 << 24, middlewares=[bears_its_clients])
+        application.router.add_get("/who", self.who)
         application.router.add_get("/get", self.get)
         application.router.add_post("/post", self.post)
         application.router.add_get("/download", self.download)
@@ -48,6 +50,9 @@ class Service:
         key = request.query["id"]
         os.write(self._journal, f"{key}\n".encode())  # one write: whole, or not there
         return key
+
+    async def who(self, _: web.Request) -> web.Response:
+        return web.Response(headers=self._fields)
 
     async def get(self, request: web.Request) -> web.Response:
         return web.json_response({"id": self._note(request)}, headers=self._fields)

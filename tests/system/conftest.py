@@ -12,11 +12,12 @@ import trustme
 
 from tests.system import clients
 from tests.system.harness import DIALECT, DIRECT, DOMAIN, UNDER_UVICORN, Service, Stack, free_port
+from tests.system.nodes.stack import NodesStack
 from tests.system.process import LEAVING, Processes
-from tests.system.two_nodes import TwoNodes
 
 TAIL_LINES = 60
-KIND: type[Stack] = TwoNodes if os.environ.get("SYSTEM_NODES") == "2" else Stack
+NODES = int(os.environ.get("SYSTEM_NODES") or "1")
+KIND: type[Stack] = Stack if NODES == 1 else type("NodesStack", (NodesStack,), {"count": NODES})
 """Of the stacks that the tests share."""
 HERE = Path(__file__).parent
 PROCESSES: list[Processes] = []

@@ -58,6 +58,10 @@ class Relay:
         """Forward again, first of all what was held back."""
         self._act(self._open.set)
 
+    def way_of(self, writer: asyncio.StreamWriter) -> asyncio.Event:
+        """What a new connection waits for before each step; called on the relay's loop."""
+        return self._open
+
     def strand(self, *, up: bool = True, down: bool = True) -> None:
         """Cut the connections there are for ever, to the target (`up`), from it, or both ways. New ones pass."""
 
@@ -112,8 +116,9 @@ class Relay:
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
         ends = [writer]
+        way = self.way_of(writer)
         try:
-            await self._open.wait()
+            await way.wait()
             there_reader, there_writer = await asyncio.open_connection(LOOPBACK, self.target, limit=READ_BYTES)
             self._writers.add(there_writer)
             ends.append(there_writer)
@@ -125,12 +130,12 @@ class Relay:
                 gate.set()
             try:
                 async with asyncio.TaskGroup() as both:
-                    both.create_task(self._pump(reader, there_writer, lambda _: None, up))
-                    both.create_task(self._pump(there_reader, writer, self._count(), down))
+                    both.create_task(self._pump(reader, there_writer, lambda _: None, (way, up)))
+                    both.create_task(self._pump(there_reader, writer, self._count(), (way, down)))
             finally:
                 self._gates.discard(gates)
         except* OSError:
-            await self._open.wait()  # one end broke: the other does not learn of it before the relay heals
+            await way.wait()  # one end broke: the other does not learn of it before the relay heals
         finally:
             for end in ends:
                 end.transport.abort()
@@ -141,16 +146,16 @@ class Relay:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         look: Callable[[bytes], None],
-        gate: asyncio.Event,
+        gates: tuple[asyncio.Event, asyncio.Event],
     ) -> None:
         while data := await reader.read(READ_BYTES):
-            await self._open.wait()
-            await gate.wait()
+            for gate in gates:
+                await gate.wait()
             look(data)
             writer.write(data)
             await writer.drain()
-        await self._open.wait()
-        await gate.wait()
+        for gate in gates:
+            await gate.wait()
         writer.write_eof()
 
     def _count(self) -> Callable[[bytes], None]:

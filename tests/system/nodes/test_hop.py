@@ -1,6 +1,6 @@
-"""Clients at one node, agents of `json` and `chunk` at the other: the core of what a hop carries, with real processes.
+"""Clients at one node, an agent at another, of each dialect: the core of what a hop carries, with real gateways.
 
-`SYSTEM_NODES=2 SYSTEM_DIALECT=json` runs the whole list of the other files like this.
+`SYSTEM_NODES=3` runs the whole list of the other files like this, `SYSTEM_DIALECT=json` over another dialect.
 """
 
 import hashlib
@@ -14,28 +14,29 @@ from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from tests.services.pattern import blocks, digest
 from tests.system.clients import RawClient, http_client, websocket
-from tests.system.conftest import tunnel_only
+from tests.system.conftest import add_services, tunnel_only
+from tests.system.nodes.stack import NodesStack
 from tests.system.process import Processes
-from tests.system.two_nodes import TwoNodes
 
 pytestmark = [pytest.mark.anyio, tunnel_only]
 
 MIB = 1024 * 1024
 
 
-@pytest.fixture(scope="module", params=["json", "chunk"])
+@pytest.fixture(scope="module", params=["yamux", "json", "chunk"])
 def nodes(
-    request: pytest.FixtureRequest, module_processes: Processes, tmp_path_factory: pytest.TempPathFactory
-) -> TwoNodes:
-    stack = TwoNodes(tmp_path_factory.mktemp(f"nodes-{request.param}"), module_processes)
+    request: pytest.FixtureRequest,
+    module_processes: Processes,
+    authority: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> NodesStack:
+    stack = NodesStack(tmp_path_factory.mktemp(f"nodes-{request.param}"), module_processes)
     stack.dialect = request.param
-    stack.add_program("plain", "tests.services.plain")
-    stack.add_program("ws", "tests.services.websocket")
-    stack.start()
-    return stack
+    add_services(stack, authority)
+    return stack.start()
 
 
-async def test_a_request_as_it_was(nodes: TwoNodes) -> None:
+async def test_a_request_as_it_was(nodes: NodesStack) -> None:
     with RawClient(nodes.address("plain")) as client:
         for _ in range(3):  # on one connection, and on one stream between the nodes
             client.request("GET /echo/a%20b?q=1&r=%C3%A9 HTTP/1.1", "plain", "Cookie: a=1; b=2", "X-Two: 1", "X-Two: 2")
@@ -48,7 +49,7 @@ async def test_a_request_as_it_was(nodes: TwoNodes) -> None:
                 assert len([value for known, value in fields if known == name]) == 1, "of one node only"
 
 
-async def test_bodies_both_ways(nodes: TwoNodes) -> None:
+async def test_bodies_both_ways(nodes: NodesStack) -> None:
     async with http_client() as http:
         for size in (0, 1, 100_000, 6 * MIB):
             body = io.BytesIO(b"".join(blocks(size)))
@@ -60,17 +61,18 @@ async def test_bodies_both_ways(nodes: TwoNodes) -> None:
                 assert hashlib.sha256(await answer.read()).hexdigest() == digest(8 * MIB)
 
 
-async def test_what_the_dialect_cannot_carry_is_refused_and_nothing_else(nodes: TwoNodes) -> None:
+async def test_what_the_dialect_cannot_carry_is_refused_and_nothing_else(nodes: NodesStack) -> None:
+    due = 200 if nodes.dialect == "yamux" else 400
     async with http_client() as http:
         for _ in range(3):
             for method in ("GET", "POST"):
                 async with http.request(method, nodes.url("plain", "/echo/a;b")) as answer:
-                    assert answer.status == 400
+                    assert answer.status == due
                 async with http.request(method, nodes.url("plain", "/echo")) as answer:
                     assert answer.status == 200
 
 
-async def test_a_client_that_waits_for_a_100(nodes: TwoNodes) -> None:
+async def test_a_client_that_waits_for_a_100(nodes: NodesStack) -> None:
     with RawClient(nodes.address("plain")) as client:
         client.request("POST /upload HTTP/1.1", "plain", "Content-Length: 5", "Expect: 100-continue")
         assert client.read_until(b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
@@ -78,7 +80,7 @@ async def test_a_client_that_waits_for_a_100(nodes: TwoNodes) -> None:
         assert json.loads(client.answer().body)["length"] == 5
 
 
-async def test_events_come_one_by_one(nodes: TwoNodes) -> None:
+async def test_events_come_one_by_one(nodes: NodesStack) -> None:
     async with http_client() as http, http.get(nodes.url("plain", "/sse?channel=hop")) as answer:
         for number in range(10):
             async with http.post(nodes.control("plain", f"/sse/push?channel=hop&data=event-{number}")):
@@ -86,7 +88,7 @@ async def test_events_come_one_by_one(nodes: TwoNodes) -> None:
             assert await answer.content.readuntil(b"\n\n") == f"id: {number + 1}\ndata: event-{number}\n\n".encode()
 
 
-async def test_a_broken_answer_is_broken_off(nodes: TwoNodes) -> None:
+async def test_a_broken_answer_is_broken_off(nodes: NodesStack) -> None:
     async with http_client() as http:
         for how in ("length", "chunked"):
             async with http.get(nodes.url("plain", f"/break-off?how={how}&id=hop-{how}")) as answer:
@@ -97,7 +99,7 @@ async def test_a_broken_answer_is_broken_off(nodes: TwoNodes) -> None:
                     await answer.read()
 
 
-async def test_websockets(nodes: TwoNodes) -> None:
+async def test_websockets(nodes: NodesStack) -> None:
     async with websocket(nodes.url("ws", "/echo", "ws"), subprotocols=["chat.v1", "chat.v2"]) as client:
         assert client.subprotocol is not None
         for message in ("", "snow \u2603", b"", b"\x00\xff", "x" * MIB, bytes(MIB)):
@@ -118,9 +120,30 @@ async def test_websockets(nodes: TwoNodes) -> None:
             assert answer.status == 200
 
 
-async def test_an_agent_that_is_lost_is_told_as_1012(processes: Processes, tmp_path: Path) -> None:
-    stack = TwoNodes(tmp_path, processes)
-    stack.dialect = "json"
+async def test_services_that_speak_tls(nodes: NodesStack) -> None:
+    verified = nodes.dialect == "yamux"  # agents of the other dialects verify no certificate, and their routes say so
+    body = b"".join(blocks(MIB))
+    url = nodes.url("secure" if verified else "unverified", "/upload")
+    async with http_client() as http, http.post(url, data=body) as answer:
+        assert (await answer.json())["sha256"] == digest(MIB)
+    if verified:
+        async with websocket(nodes.url("wss", "/echo", "ws")) as client:
+            await client.send("over TLS")
+            assert await client.recv() == "over TLS"
+
+
+async def test_the_service_sees_its_client_leave(nodes: NodesStack) -> None:
+    with RawClient(nodes.address("plain")) as client:
+        client.request("GET /download?id=hop-gone&size=500000000 HTTP/1.1", "plain")
+        assert client.answer_head().status == 200
+    async with http_client() as http, http.get(nodes.control("plain", "/left?id=hop-gone")) as answer:
+        assert await answer.text() == "left"
+
+
+@pytest.mark.parametrize("dialect", ["yamux", "json"])
+async def test_an_agent_that_is_lost_is_told_as_1012(processes: Processes, tmp_path: Path, dialect: str) -> None:
+    stack = NodesStack(tmp_path, processes)
+    stack.dialect = dialect
     stack.add_program("ws", "tests.services.websocket")
     stack.start()
     async with websocket(stack.url("ws", "/echo", "ws")) as client:
