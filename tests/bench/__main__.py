@@ -27,7 +27,7 @@ from tests.bench import (
     requirement,
     stalls,
 )
-from tests.bench.nodes import hop, leader, listing, memory, restarts, storm, traffic
+from tests.bench.nodes import hop, leader, listing, memory, restarts, storm, traffic, websockets
 from tests.bench.table import Table
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import Processes
@@ -50,6 +50,7 @@ def through_stack(run: Callable[[Stack], list[Table]]) -> Callable[[], list[Tabl
 
 NODES: dict[str, Callable[[], list[Table]]] = {
     "nodes-hop": through_stack(hop.run),
+    "nodes-websockets": through_stack(websockets.run),
     "nodes-memory": memory.run,
     "nodes-listing": through_stack(listing.run),
     "nodes-traffic": through_stack(traffic.run),

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from app.cluster.announcer import Announcer
-from app.cluster.beats import Beat
+from app.cluster.beats import Beat, Load
 from app.cluster.bucket import Entry
 from app.cluster.connection_watch import ConnectionWatch
 from app.cluster.directory import Directory
@@ -26,6 +26,7 @@ from app.cluster.presence import OwnState, Presence
 from app.cluster.telling import Beating, Putting
 from app.settings import ClusterSettings
 from tests.system.nodes_of_nats import eventually
+from tunnel.version import VERSION
 
 
 class LinkedNode:
@@ -103,7 +104,10 @@ class LinkedNode:
     # --- what the node wires
 
     def _beat(self, seq: int) -> Beat:
-        return Beat(name=self.id, peer_url=f"http://{self.id}", seq=seq)
+        return Beat(
+            name="gateway-0", peer_url=f"http://{self.id}:8081", build=VERSION, started=time.time(), seq=seq,
+            load=Load(10_000, 1_000, 100_000), routes_revision=self.mirrors["routes"].revision,
+        )  # fmt: skip
 
     def _beat_came(self, entry: Entry) -> None:
         self.presence.changed(entry, time.monotonic(), is_listed=not self.mirrors["nodes"].synced)

@@ -17,6 +17,7 @@ from pathlib import Path
 import uvloop
 
 from tests.bench.cpu import Meter
+from tests.bench.idle import resident_kib
 from tests.bench.nodes.registering import Agent, registered
 from tests.bench.table import Table
 from tests.system.harness import Stack
@@ -54,10 +55,13 @@ class ManyClusters(Node):
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU of one link that comes, in microseconds."""
+    """Of one link that comes."""
 
     taking: float
+    """CPU, in microseconds."""
     hearing: float
+    kib: float
+    """Memory at the node that takes it."""
 
 
 async def links_come(taking: Node, hearing: Node) -> Cost:
@@ -71,15 +75,18 @@ async def links_come(taking: Node, hearing: Node) -> Cost:
     agents = await come(LINKS, LINKS + WARM)
     with (quiet := Meter([taking.gateway.popen.pid], [hearing.gateway.popen.pid])):
         await asyncio.sleep(SETTLE_SECONDS)
+    before = resident_kib(taking.gateway.popen.pid)
     with (meter := Meter([taking.gateway.popen.pid], [hearing.gateway.popen.pid])):
         agents += await come(0, LINKS)
         await asyncio.sleep(SETTLE_SECONDS)  # until the last is written and heard
+    grown = resident_kib(taking.gateway.popen.pid) - before
     share = meter.seconds / quiet.seconds
     for agent in agents:
         agent.close()
     return Cost(
         1e6 * (meter.front_seconds - quiet.front_seconds * share) / LINKS,
         1e6 * (meter.back_seconds - quiet.back_seconds * share) / LINKS,
+        grown / LINKS,
     )
 
 
@@ -153,5 +160,9 @@ def run(stack: Stack) -> list[Table]:
     for node in made:
         node.start_gateway()
     cost = uvloop.run(links_come(*made))
-    rows = [["the node that takes it", f"{cost.taking:,.0f}"], ["a node that hears of it", f"{cost.hearing:,.0f}"]]
-    return [Table(f"CPU of a link that comes, over {LINKS:,} of them", ["", "us"], rows), storms(cost)]
+    rows = [
+        ["the node that takes it", f"{cost.taking:,.0f}", f"{cost.kib:.1f}"],
+        ["a node that hears of it", f"{cost.hearing:,.0f}", ""],
+    ]
+    head = ["", "CPU, us", "memory, KiB"]
+    return [Table(f"A link that comes, over {LINKS:,} of them", head, rows), storms(cost)]
