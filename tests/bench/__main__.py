@@ -27,7 +27,7 @@ from tests.bench import (
     requirement,
     stalls,
 )
-from tests.bench.nodes import hop, leader, listing, memory, restarts, storm, traffic, websockets
+from tests.bench.nodes import capacity, hop, leader, listing, memory, restarts, storm, traffic, websockets
 from tests.bench.table import Table
 from tests.system.harness import LOOPBACK, Stack, free_port
 from tests.system.process import Processes
@@ -83,7 +83,7 @@ ALL: dict[str, Callable[[], list[Table]]] = {
 }
 SHOWN = {"plot": plot.draw, "markdown": plot.markdown}
 """What can be made of a run that is over."""
-PARTS = {"quick": through_stack(peers.quick), **NODES}
+PARTS = {"quick": through_stack(peers.quick), **NODES, "nodes-capacity": capacity.run}
 """What is in `ALL` already, in short or by itself."""
 
 

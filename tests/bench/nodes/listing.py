@@ -115,5 +115,5 @@ def run(stack: Stack) -> list[Table]:
         for count, one in ((0, empty), (ENTRIES, full))
     ]  # fmt: skip
     head = ["entries", "known after, ms", "CPU, ms", "CPU of an entry, us", "longest turn, ms"]
-    note = f"{ENTRIES:,} links of one node that come at once have their entries after {seconds:.1f} s, from one NATS server"
+    note = f"{ENTRIES:,} links that come to one node at once have entries after {seconds:.1f} s, by one NATS server"
     return [Table(f"A node that joins; the best of {ROUNDS}", head, rows, note)]

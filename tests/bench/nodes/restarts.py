@@ -1,6 +1,6 @@
-"""Nodes that restart for months: does the bucket grow, does a start take longer? `python -m tests.bench nodes-restarts`.
+"""Nodes that restart for months, and whether anything grows: `python -m tests.bench nodes-restarts`, two minutes.
 
-Two minutes. 200 times a node starts, gets a link of each of 1,000 clusters, and ends: every other time in order,
+200 times a node starts, gets a link of each of 1,000 clusters, and ends: every other time in order,
 else as if killed, so that another node has to clear its keys. Markers of deletes are dropped when they are older than
 five restarts, where a node waits for 30 minutes: this is a node that restarts every six minutes. After each 50 the
 stream is measured, and a new node that lists it.

@@ -132,7 +132,10 @@ def storm(jitter: Jitter, *, link_seconds: float, away_seconds: float = 0.0) -> 
 def storms(cost: Cost) -> Table:
     chance = random.Random(1)
     rows = []
-    for title, away_seconds in (("a node of four is lost", 0.0), (f"nobody answers for {AWAY_SECONDS:g} s", AWAY_SECONDS)):
+    for title, away_seconds in (
+        ("a node of four is lost", 0.0),
+        (f"nobody answers for {AWAY_SECONDS:g} s", AWAY_SECONDS),
+    ):
         jitters: dict[str, Jitter] = {"with jitter": chance.uniform, "without": lambda low, high: (low + high) / 2}
         for how, jitter in jitters.items():
             one = storm(jitter, link_seconds=cost.taking / 1e6, away_seconds=away_seconds)
@@ -143,8 +146,8 @@ def storms(cost: Cost) -> Table:
     messages = 3 * (1 + LEFT) * AGENTS
     note = (
         f"each node takes {1e6 / cost.taking:,.0f} links a second\n"
-        f"over NATS: {AGENTS:,} announcements, {AGENTS:,} entries and as many deletes of what the lost node left, each to "
-        f"{LEFT} nodes: {messages:,} messages"
+        f"over NATS: {AGENTS:,} announcements, {AGENTS:,} entries and as many deletes of what the lost node left, "
+        f"each to {LEFT} nodes: {messages:,} messages"
     )
     title = f"{AGENTS:,} agents come back to {LEFT} nodes, simulated"
     head = ["", "attempts", f"most in {SLICE_SECONDS * 1e3:.0f} ms", "longest wait, s", "all are back after, s"]
