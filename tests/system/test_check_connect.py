@@ -112,6 +112,7 @@ async def test_a_server_without_tls(tmp_path: Path, processes: Processes, settin
     )
 
 
+@pytest.mark.slow  # the answer that is forbidden never comes
 async def test_a_user_who_may_not_write(tmp_path: Path, processes: Processes, settings: ClusterSettings):
     permissions = '{ publish: { deny: ["$KV.tunnel_links.>"] }, subscribe: ">" }'
     nats = server(tmp_path, processes, nats_server.users(permissions))
