@@ -9,7 +9,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Literal
@@ -67,7 +67,8 @@ async def findings(settings: ClusterSettings) -> AsyncGenerator[Finding]:
         if connection is None:
             return
         told = ""
-        await connection.subscribe(announcements(settings.bucket_prefix), _unread)  # what is forbidden is told later
+        with suppress(RequestError):  # what is forbidden is told while the buckets are tried
+            await connection.subscribe(announcements(settings.bucket_prefix), _unread)
         for name in BUCKETS:
             found = await _bucket(JetStream(connection, f"{settings.bucket_prefix}_{name}"), settings.replicas)
             told += found.text.lower()

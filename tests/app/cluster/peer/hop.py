@@ -160,7 +160,7 @@ class Hop:
     def answers(self) -> list[str]:
         """What was counted, the same at both ends."""
         asked, served = ([end.value for end, count in ends.items() for _ in range(count)]
-                         for ends in (self.asking.answers, self.serving.answers))  # fmt: skip
+                         for ends in (self.asking.counts.answers, self.serving.answers))  # fmt: skip
         assert asked == served
         return asked
 

@@ -33,6 +33,7 @@ async def test_an_exchange():
     await hop.run()
     assert (sink.statuses, sink.body, sink.outcome) == ([200], b"ok", "end")
     assert hop.answers() == ["through"]
+    assert hop.asking.counts.exchanges == 1
     await hop.end()
 
 
