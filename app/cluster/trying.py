@@ -9,7 +9,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Literal
@@ -23,10 +23,10 @@ from . import beats
 from .beats import Beat
 from .engine import INSTALL, ExtraMissingError, without_eof_warning
 from .jetstream import WRONG_REVISION, JetStream
-from .keys import is_node, new_node_id
+from .keys import announcements, is_node, new_node_id
 from .peer.access_files import AccessFiles
 from .peer.handshake import ANSWER_BEGINS, HandshakeError, HeadReader, read_answer, request
-from .requests import ForbiddenError, NoAnswerError, NobodyError, RefusedError, RequestError
+from .requests import ForbiddenError, Message, NoAnswerError, NobodyError, RefusedError, RequestError
 from .values import ValueIgnoredError
 from .watch import Delivery, Watch
 
@@ -67,6 +67,8 @@ async def findings(settings: ClusterSettings) -> AsyncGenerator[Finding]:
         if connection is None:
             return
         told = ""
+        with suppress(RequestError):  # what is forbidden is told while the buckets are tried
+            await connection.subscribe(announcements(settings.bucket_prefix), _unread)
         for name in BUCKETS:
             found = await _bucket(JetStream(connection, f"{settings.bucket_prefix}_{name}"), settings.replicas)
             told += found.text.lower()
@@ -185,6 +187,9 @@ async def _watched(stream: JetStream, start: int, more_seconds: float) -> tuple[
     return entries, written
 
 
+async def _unread(_: Message) -> None: ...
+
+
 async def _may_write(stream: JetStream) -> None:
     """Ask for a write that changes nothing. Raises RequestError if others would fail, too."""
     try:
@@ -234,7 +239,7 @@ async def _peer(name: str, node: str, address: str, files: AccessFiles) -> Findi
         async with asyncio.timeout(DIAL_SECONDS):
             build = await _greeted(node, address, files)
     except HandshakeError as error:
-        hint = _AFTER_GREETING.get(error.status, "check that peer_url leads to that node's own peer_bind")
+        hint = _AFTER_GREETING.get(error.status, "check peer_url of that node")
         return Finding("error", f"{name}: {printable(str(error))}; {hint}")
     except ssl.SSLError as error:
         return Finding("error", f"{name}: {error}; check peer_ca_file and the nodes' certificates")
@@ -246,6 +251,7 @@ async def _peer(name: str, node: str, address: str, files: AccessFiles) -> Findi
 
 
 _AFTER_GREETING: Final[dict[int, str]] = {
+    HTTPStatus.MISDIRECTED_REQUEST: "peer_url must lead to that node's own peer_bind, not to a Service or balancer",
     HTTPStatus.UNAUTHORIZED: "give all nodes the same peer_secret_file, or certificates of one peer_ca_file",
     HTTPStatus.SERVICE_UNAVAILABLE: "it is about to stop; try again",
 }
@@ -273,5 +279,5 @@ async def _greeted(node: str, address: str, files: AccessFiles) -> str:
     finally:
         writer.transport.abort()
     if welcome.node != node:
-        raise HandshakeError(f"another node answers there: {welcome.node}")
+        raise HandshakeError(f"another node answers there: {welcome.node}", HTTPStatus.MISDIRECTED_REQUEST)
     return welcome.build

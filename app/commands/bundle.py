@@ -20,7 +20,7 @@ FOLDER: Final = "tunnel-gateway-diag"
 MISSING: Final = "missing.txt"
 ROWS: Final = 10_000
 """Of each list."""
-_LISTS: Final = ("links", "clusters", "routes", "exchanges", "events")
+_LISTS: Final = ("nodes", "links", "clusters", "routes", "exchanges", "events")
 _OBJECTS: Final = ("status", "account", "configuration")
 _MADE_AT: Final = 0
 """The time of each file in it: what they hold says when it was so."""

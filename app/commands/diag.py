@@ -18,8 +18,8 @@ from .statuses import CommandError
 def command(gateway: RunningGateway, file: Path) -> None:
     """Write all that a running gateway says of itself to FILE, a .tar.gz archive.
 
-    Status, links, clusters, routes, exchanges, events, the account, configuration and metrics, without secrets. Only
-    you can read the file. Look through it before you pass it on: hosts, paths and addresses of clients are in it.
+    Status, nodes, links, clusters, routes, exchanges, events, the account, configuration and metrics, without secrets.
+    Only you can read the file. Look through it before you pass it on: hosts, paths and addresses of clients are in it.
     """
     if file.exists():
         raise CommandError(f"diag: {file} exists, and is not overwritten")

@@ -37,7 +37,7 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     peer_url: str | None
     """Where the others dial it."""
     link_out: LinkOut | None
-    """The peer link to it. null: this node, or nobody knows where it is."""
+    """The peer link to it. null: this node, one that is gone, or one of which nobody knows where it is."""
     link_out_problem: str | None
     """Why that link was lost or refused."""
     link_in: bool

@@ -112,6 +112,7 @@ async def test_a_server_without_tls(tmp_path: Path, processes: Processes, settin
     )
 
 
+@pytest.mark.slow  # the answer that is forbidden never comes
 async def test_a_user_who_may_not_write(tmp_path: Path, processes: Processes, settings: ClusterSettings):
     permissions = '{ publish: { deny: ["$KV.tunnel_links.>"] }, subscribe: ">" }'
     nats = server(tmp_path, processes, nats_server.users(permissions))
@@ -122,6 +123,16 @@ async def test_a_user_who_may_not_write(tmp_path: Path, processes: Processes, se
     assert bad == (
         f"{LINKS}: NATS does not allow this user to publish $KV.tunnel_links.check; allow it in the user's permissions"
     )
+
+
+async def test_a_user_who_may_not_hear_announcements(tmp_path: Path, processes: Processes, settings: ClusterSettings):
+    permissions = '{ publish: ">", subscribe: { deny: ["tunnel.>"] } }'
+    nats = server(tmp_path, processes, nats_server.users(permissions))
+    (tmp_path / "password").write_text(PASSWORD)
+    own = replace(settings, user=USER, password_file=str(tmp_path / "password"))
+    (bad,) = [text for level, text in told(await tried(own, nats.url)) if level == "error"]
+    assert bad.startswith("NATS does not allow this user to subscribe tunnel.")
+    assert bad.endswith("; allow it in the user's permissions")
 
 
 async def test_more_replicas_than_servers(tmp_path: Path, processes: Processes, settings: ClusterSettings):
@@ -204,11 +215,9 @@ async def test_every_node_that_beats_is_dialled(tmp_path: Path, processes: Proce
     assert found[2][1].endswith("; give all nodes the same peer_secret_file, or certificates of one peer_ca_file")
     assert found[3] == (
         "error",
-        (
-            f"node moved (MOVED) at {good}: another node answers there: good; check that peer_url leads to that node's "
-            "own peer_bind"
-        ),
-    )
+        (f"node moved (MOVED) at {good}: refused with 421: 'another node is here by now: good'; peer_url must lead to "
+        "that node's own peer_bind, not to a Service or balancer"),
+    )  # fmt: skip
     assert (found[4][0], found[4][1].startswith(f"node nowhere (NOWHERE) at {nowhere}: ")) == ("error", True)
     assert found[4][1].endswith(hint)
     assert found[5] == ("error", f"node odd (ODD) at ftp://x: its address is no http(s)://HOST:PORT; {hint}")

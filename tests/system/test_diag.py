@@ -23,7 +23,8 @@ SECRETS = {
     "route": "secret-of-a-route", "stranger": "secret-of-a-stranger", "agent": TOKEN, "admin": ADMIN,
 }  # fmt: skip
 FILES = {
-    "about.json", "status.json", "account.json", "configuration.json", "links.json", "clusters.json", "routes.json",
+    "about.json", "status.json", "account.json", "configuration.json", "nodes.json", "links.json", "clusters.json",
+    "routes.json",
     "exchanges.json", "events.json", "metrics.txt",
 }  # fmt: skip
 

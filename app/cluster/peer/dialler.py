@@ -23,7 +23,7 @@ from tunnel.account import Account
 from tunnel.override import override
 from tunnel.yamux import Role
 
-from ...observed.metrics import HopEnd
+from .counts import HopCounts
 from .handshake import ANSWER_BEGINS, HandshakeError, HeadReader, Welcome, read_answer, request
 from .session import PeerSession
 from .upstream import Asking
@@ -80,8 +80,8 @@ class Dialler:
         self._identity = identity
         self._account = account
         self._on_change = on_change
-        self.answers = dict.fromkeys(HopEnd, 0)
-        """What all nodes answered to streams of this one."""
+        self.counts = HopCounts()
+        """What was asked of all nodes."""
         self._peers: dict[str, _Peer] = {}
         self._forgotten: list[_Peer] = []
         """Whose links may not have ended yet."""
@@ -92,7 +92,7 @@ class Dialler:
             return
         peer = self._peers.get(node)
         if peer is None:
-            self._peers[node] = _Peer(self._identity, node, url, self._account, self.answers, self._on_change)
+            self._peers[node] = _Peer(self._identity, node, url, self._account, self.counts, self._on_change)
         else:
             peer.moved(url)
 
@@ -129,14 +129,14 @@ class _Peer:
     """One node that is dialled."""
 
     def __init__(
-        self, identity: Identity, node: str, url: str, account: Account, answers: dict[HopEnd, int],
+        self, identity: Identity, node: str, url: str, account: Account, counts: HopCounts,
         on_change: Callable[[str, PeerState], None],
     ) -> None:  # fmt: skip
         self._identity = identity
         self._node = node
         self._url = url
         self._account = account
-        self._answers = answers
+        self._counts = counts
         self._on_change = on_change
         self._failures = 0
         self._moved = asyncio.Event()
@@ -219,7 +219,7 @@ class _Peer:
         made: asyncio.Future[PeerSession] = loop.create_future()
         async with asyncio.timeout(DIAL_SECONDS):
             transport, _ = await loop.create_connection(
-                lambda: _Dialled(self._identity, self._node, url.netloc, self._account, self._answers, made),
+                lambda: _Dialled(self._identity, self._node, url.netloc, self._account, self._counts, made),
                 host, port, ssl=tls, server_hostname=host if tls is not None else None,
             )  # fmt: skip
             try:
@@ -278,14 +278,14 @@ class _Dialled(asyncio.Protocol):
     """A connection that we made, before its 101."""
 
     def __init__(
-        self, identity: Identity, node: str, host: str, account: Account, answers: dict[HopEnd, int],
+        self, identity: Identity, node: str, host: str, account: Account, counts: HopCounts,
         made: asyncio.Future[PeerSession],
     ) -> None:  # fmt: skip
         self._identity = identity
         self._node = node
         self._host = host
         self._account = account
-        self._answers = answers
+        self._counts = counts
         self._made = made
         self._reader = HeadReader(ANSWER_BEGINS)
         self._transport: asyncio.Transport | None = None
@@ -311,7 +311,7 @@ class _Dialled(asyncio.Protocol):
             self._made.set_exception(error)
             return
         session = PeerSession(Role.CLIENT, self._node, account=self._account, loop=asyncio.get_running_loop())
-        session.start(transport, _Watched(session, self._answers), self._reader.rest)
+        session.start(transport, _Watched(session, self._counts), self._reader.rest)
         self._made.set_result(session)
 
     def _check(self, answered: Welcome) -> None:

@@ -16,10 +16,10 @@ from tunnel.gateway.json.carrier import UPGRADE_ALLOWANCE_SECONDS
 from tunnel.gateway.proxied.request import check_target
 from tunnel.gateway.yamux import PooledUpstream, YamuxStream
 from tunnel.override import override
-from tunnel.port import RequestHead, Target
+from tunnel.port import Exchange, RequestHead, Sink, Target
 
-from ...observed.metrics import HopEnd
 from ...observed.record import HOP
+from .counts import HopCounts
 from .preamble import AHEAD_BYTES, AnswerDecoder, Code, Preamble, PreambleError, encode
 from .reasons import end_of, error_of
 from .session import PeerSession, PeerUser
@@ -35,10 +35,10 @@ _Key = tuple[Target, str, str, Hashable]
 class Asking(PeerUser):
     """What this node asks of one other: the upstreams over the link that it dialled."""
 
-    def __init__(self, session: PeerSession, answers: dict[HopEnd, int] | None = None) -> None:
-        """`answers`: counts what the node answers to streams."""
+    def __init__(self, session: PeerSession, counts: HopCounts | None = None) -> None:
+        """`counts`: of all links of this node."""
         self.session = session
-        self.answers = answers if answers is not None else dict.fromkeys(HopEnd, 0)
+        self.counts = counts if counts is not None else HopCounts()
         self.active = 0
         """Running exchanges, without idle pooled connections."""
         self._upstreams: dict[_Key, PeerUpstream] = {}
@@ -135,9 +135,14 @@ class PeerUpstream(PooledUpstream):
         self.claim = claim
         """What said that the node has the agent."""
 
+    @override
+    def open(self, head: RequestHead, sink: Sink, fresh: bool = False, /) -> Exchange:
+        self._asking.counts.exchanges += 1
+        return super().open(head, sink, fresh)
+
     def answered(self, code: int) -> None:
         """Count the answer to a stream."""
-        self._asking.answers[end_of(code)] += 1
+        self._asking.counts.answers[end_of(code)] += 1
 
     @property
     @override

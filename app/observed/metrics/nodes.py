@@ -49,6 +49,8 @@ class NodesSnapshot:
     links_in: int = 0
     files_differ: int = 0
     """Nodes whose file routes are not those of this node."""
+    exchanges_out: int = 0
+    """Requests and WebSockets that were tried over agents of other nodes."""
     hops_out: Mapping[HopEnd, int] = field(default_factory=dict)
     """What other nodes answered to streams of this one."""
     hops_in: Mapping[HopEnd, int] = field(default_factory=dict)
@@ -109,6 +111,8 @@ def _hops(state: NodesSnapshot | None) -> Iterator[Metric]:
         out = [((end.value,), state.hops_out.get(end, 0)) for end in HopEnd]
         served = [((end.value,), state.hops_in.get(end, 0)) for end in HopEnd]
         passed = [(("to_agents",), state.bytes_to_agents), (("from_agents",), state.bytes_from_agents)]
+    tried = [((), state.exchanges_out)] if state is not None else []
+    yield counter("gateway_hop_exchanges", "Requests and WebSockets over agents of other nodes", (), tried)
     yield counter("gateway_hops", "Streams over agents of other nodes, by their answer", ("answer",), out)
     yield counter("gateway_hops_served", "Streams of other nodes over agents of this one, by our answer", ("answer",),
                    served)  # fmt: skip

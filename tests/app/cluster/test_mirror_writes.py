@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from app.cluster.bucket import AwayError, BucketError, ConflictError, Entry, UncertainError
+from app.observed.metrics import WriteEnd
 from tests.app.cluster.mirrors import FIRST, SECOND, Told, connected, held, lose
 from tests.fakes.jetstream import Server
 from tests.fakes.loop import dialogue, quiet
@@ -79,6 +80,8 @@ async def test_a_write_that_fails(trouble: Callable[[Server], Awaitable[None]], 
         assert isinstance(failed, error)
         assert says in str(failed)
     assert len([call for call in server.calls[calls:] if call.startswith("$KV")]) == 4, "tried once each"
+    end = WriteEnd.UNCERTAIN if error is UncertainError else WriteEnd.AWAY
+    assert (mirror.writes, mirror.failed) == (0, dict.fromkeys(WriteEnd, 0) | {end: 4})
     server.is_silent, server.refusal, server.has_jetstream = False, None, True
     await mirror.aclose()
 
@@ -117,6 +120,7 @@ async def test_create_over_a_marker_that_another_takes_first():
         await mirror.create("k", b"2")
     await quiet()
     assert held(mirror) == {"k": b"theirs"}
+    assert (mirror.writes, mirror.failed[WriteEnd.CONFLICT]) == (2, 2)
     await mirror.aclose()
 
 

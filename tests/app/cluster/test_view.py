@@ -142,13 +142,15 @@ def test_the_numbers():
     s.nodes("aa", "bb")
     s.link("aa", LinkState.UP)
     s.link("bb", LinkState.LOST, "no")
-    s.dialler.answers[HopEnd.NOT_HERE] += 2
+    s.dialler.counts.answers[HopEnd.NOT_HERE] += 2
+    s.dialler.counts.exchanges = 6
     s.serving.answers[HopEnd.THROUGH] += 3
     s.mirrors["routes"].writes, s.mirrors["routes"].failed[WriteEnd.CONFLICT] = 5, 1
     found = s.view.snapshot()
     assert (found.state, found.is_connected, found.links_in) == ("connected", False, 0)
     assert dict(found.nodes) == {"live": 1, "lost_way": 1}
     assert dict(found.links_out) == {"up": 1, "lost": 1}
+    assert found.exchanges_out == 6
     assert (found.hops_out[HopEnd.NOT_HERE], found.hops_in[HopEnd.THROUGH]) == (2, 3)
     assert (found.buckets["routes"].writes, found.buckets["routes"].failed[WriteEnd.CONFLICT]) == (5, 1)
 

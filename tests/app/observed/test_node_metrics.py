@@ -29,8 +29,8 @@ def test_what_is_counted():
     found = of_nodes(
         NodesSnapshot(
             "connected", is_connected=True, losses=2, freezes=1, nodes={"live": 2, "invented": 9}, links_out={"up": 1},
-            links_in=3, files_differ=1, hops_out={HopEnd.THROUGH: 7}, hops_in={HopEnd.BUSY: 4}, bytes_to_agents=10,
-            bytes_from_agents=20,
+            links_in=3, files_differ=1, exchanges_out=11, hops_out={HopEnd.THROUGH: 7}, hops_in={HopEnd.BUSY: 4},
+            bytes_to_agents=10, bytes_from_agents=20,
             buckets={"links": BucketSnapshot(5, 6, synced=True, writes=8, failed={WriteEnd.UNCERTAIN: 1})},
         )
     )  # fmt: skip
@@ -40,6 +40,7 @@ def test_what_is_counted():
     assert found["gateway_nodes", "live"] == 2
     assert (found["gateway_peer_links", "up"], found["gateway_peer_links_in",]) == (1, 3)
     assert found["gateway_nodes_files_differ",] == 1
+    assert found["gateway_hop_exchanges_total",] == 11
     assert (found["gateway_hops_total", "through"], found["gateway_hops_served_total", "busy"]) == (7, 4)
     assert (found["gateway_hop_bytes_total", "to_agents"], found["gateway_hop_bytes_total", "from_agents"]) == (10, 20)
     assert (found["gateway_bucket_revision", "links"], found["gateway_bucket_lag", "links"]) == (5, 6)

@@ -157,6 +157,13 @@ class Hop:
             raise self.way
         return self.way
 
+    def answers(self) -> list[str]:
+        """What was counted, the same at both ends."""
+        asked, served = ([end.value for end, count in ends.items() for _ in range(count)]
+                         for ends in (self.asking.counts.answers, self.serving.answers))  # fmt: skip
+        assert asked == served
+        return asked
+
     async def run(self) -> None:
         """Until nobody has anything to say."""
         for _ in range(1000):

@@ -32,6 +32,8 @@ async def test_an_exchange():
     hop.answer(OK)
     await hop.run()
     assert (sink.statuses, sink.body, sink.outcome) == ([200], b"ok", "end")
+    assert hop.answers() == ["through"]
+    assert hop.asking.counts.exchanges == 1
     await hop.end()
 
 
@@ -138,6 +140,8 @@ async def test_an_owner_that_does_not_take_it(
     assert sink.error.retryable is retryable
     assert not hop.line.peer.streams
     assert hop.serving.refused == hop.serving.opened == 1
+    counted = {NotHereError: "not_here", NodeDrainingError: "draining", NodeBusyError: "busy"}
+    assert hop.answers() == [counted.get(expected, "refused")]
     assert hop.session.stream_count == hop.owner.stream_count == 0
     await hop.end()
 
