@@ -109,8 +109,12 @@ class Announcer:
         except ValueIgnoredError as error:
             self._complain(error)
             return
-        if announcement.node != self._directory.presence.node:
+        if announcement.node == self._directory.presence.node:
+            return
+        try:
             self._directory.heard(announcement)
+        except Exception:
+            logger.exception("an announcement of node %s could not be taken", announcement.node)
 
     def _complain(self, error: ValueIgnoredError) -> None:
         is_newer = error.version is not None

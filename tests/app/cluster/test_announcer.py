@@ -8,7 +8,7 @@ from typing import cast
 import msgspec
 import pytest
 
-from app.cluster.announcement import LONGEST_BYTES, read
+from app.cluster.announcement import LONGEST_BYTES, AnnouncedLink, Announcement, encoded, read
 from app.cluster.announcer import AGAIN_SECONDS, Announcer
 from app.cluster.connection import Connection
 from app.cluster.requests import Message, NotSentError
@@ -164,6 +164,22 @@ async def test_strangers_are_told_of_once(caplog: pytest.LogCaptureFixture):
     assert strange.startswith("subject tunnel.links: a message was ignored, because JSON is malformed: ")
     assert strange.endswith(". Find out who else publishes there")
     assert newer.startswith("subject tunnel.links has messages of version 2, from a gateway of another release: ")
+
+
+@dialogue
+async def test_a_listener_that_fails_is_told_and_ends_nothing(caplog: pytest.LogCaptureFixture):
+    subject = Subject()
+    node = Node(subject)
+    node.nodes("n1")
+    node.announcer.connected(node.connection)
+    await quiet()
+    node.directory.on_claim = lambda _pool: 1 / 0
+    for number in (1, 2):
+        links = {f"a{number}": AnnouncedLink(number)}
+        await subject.say(encoded(Announcement(node="n1", seq=number, cluster="c1", agents=links)))
+    await node.announcer.aclose()
+    assert [record.getMessage() for record in caplog.records] == ["an announcement of node n1 could not be taken"] * 2
+    assert {claim.agent_id for claim in node.directory.claims("c1")} == {"a2"}
 
 
 @dialogue
