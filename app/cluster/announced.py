@@ -29,7 +29,7 @@ from .links import Claim, Stamp, pool_of
 KEEP_SECONDS: Final = 30.0
 """JetStream has another leader after 3.5 to 6.4 s, and announcements are repeated every 10 s until then."""
 MOST_PER_NODE: Final = 20_000
-"""Links: 10,000 clusters with two agents each, about 0.6 KiB for one. More of them are told by their entries alone."""
+"""Links: 10,000 clusters with two agents each, about 0.8 KiB for one. More of them are told by their entries alone."""
 
 _Which = tuple[str, Pool, str]
 """Node, pool and agent id."""

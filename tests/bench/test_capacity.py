@@ -23,10 +23,16 @@ def test_the_page_has_every_unit_cost_with_its_value():
     assert values == {field.name: f"{field.default:g}" for field in fields(Costs)}
 
 
+COSTS = Costs(
+    websocket_kib=2.0, owner_websocket_kib=1.0, idle_websocket_us=1.0, message_us=8.0, owner_message_us=4.0,
+    busy_message_us=2.0, busy_owner_message_us=1.0, link_kib=34.0, claim_bytes=1_024.0,
+)  # fmt: skip
+
+
 def test_two_nodes_share_everything():
-    one = node(2, Load(clusters=100, agents_each=1, websockets=1_000, messages_per_second=0))
+    one = node(2, Load(clusters=100, agents_each=1, websockets=1_000, messages_per_second=0), COSTS)
     assert (one.far, one.websockets) == (0.5, 500)
-    assert one.memory_mib == pytest.approx((500 * (2.5 + 1.2) + 100 * 903 / 1024 + 50 * 34) / 1024)
+    assert one.memory_mib == pytest.approx((500 * 2.5 + 100 + 50 * 34) / 1024)
     assert one.nats_messages == 8
 
 
@@ -36,5 +42,6 @@ def test_no_hop_where_each_agent_has_a_link_to_each_node():
 
 def test_a_message_costs_the_owner_only_over_a_hop():
     load = Load(websockets=1_000_000, messages_per_second=1, links_each=2)
-    assert node(2, load).cores == pytest.approx(0.5 * (1 + 8))
-    assert node(4, load).cores == pytest.approx(0.25 * (1 + 8 + 0.5 * 4.3))
+    assert node(2, load, COSTS).cores == pytest.approx(0.5 * (1 + 8))
+    assert node(4, load, COSTS).cores == pytest.approx(0.25 * (1 + 8 + 0.5 * 4))
+    assert node(4, load, COSTS).busy_cores == pytest.approx(0.25 * (1 + 2 + 0.5 * 1))

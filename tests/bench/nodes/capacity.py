@@ -15,11 +15,13 @@ NODES = (4, 8, 16, 32, 64)
 class Costs:
     """Of one of each: microseconds of CPU, KiB or bytes of memory, messages and bytes over NATS."""
 
-    websocket_kib: float = 2.5  # idle; at the node of the client, TLS ended before it
-    owner_websocket_kib: float = 2.4  # nodes-websockets; more, at the owner of the agent's link
-    idle_websocket_us: float = 1.0  # idle; in a second
-    message_us: float = 8.0  # nodes-hop; half of an echo of 64 bytes, at the node of the client
-    owner_message_us: float = 4.3
+    websocket_kib: float = 6.4  # idle; at the node of the client, TLS ended before it
+    owner_websocket_kib: float = 2.5  # nodes-websockets; more, at the owner of the agent's link
+    idle_websocket_us: float = 0.8  # idle; in a second
+    message_us: float = 39.0  # nodes-hop; half of an echo that comes when nothing else does, at the node of the client
+    owner_message_us: float = 32.0
+    busy_message_us: float = 8.0  # nodes-hop; half of one of the many that come together
+    busy_owner_message_us: float = 4.5
     handshake_us: float = 300.0  # nodes-hop; a WebSocket that is opened and closed, at the node of the client
     owner_handshake_us: float = 130.0
     link_us: float = 424.0  # nodes-storm
@@ -57,6 +59,9 @@ class Node:
     websockets: float
     memory_mib: float
     cores: float
+    """If messages come one by one."""
+    busy_cores: float
+    """If they come so many at once that they share the work; what a node that is busy uses."""
     nats_messages: float
     """To it, in a second."""
     nats_kib: float
@@ -77,7 +82,9 @@ def node(nodes: int, load: Load = Load(), costs: Costs = Costs()) -> Node:
         + claims * costs.claim_bytes / 1024
         + claims / nodes * costs.link_kib
     )
-    each_us = costs.idle_websocket_us + load.messages_per_second * (costs.message_us + far * costs.owner_message_us)
+    rate = load.messages_per_second
+    each_us = costs.idle_websocket_us + rate * (costs.message_us + far * costs.owner_message_us)
+    busy_us = costs.idle_websocket_us + rate * (costs.busy_message_us + far * costs.busy_owner_message_us)
     lost_links = claims / nodes
     lost_websockets = websockets * (1 + far)  # its own clients, and those of others whose agent it had
     storm_us = (
@@ -85,7 +92,8 @@ def node(nodes: int, load: Load = Load(), costs: Costs = Costs()) -> Node:
         + lost_websockets * (costs.handshake_us + far * costs.owner_handshake_us) / (nodes - 1)
     )  # fmt: skip
     return Node(
-        nodes, far, websockets, memory_kib / 1024, websockets * each_us / 1e6, costs.quiet_messages + nodes,
+        nodes, far, websockets, memory_kib / 1024, websockets * each_us / 1e6, websockets * busy_us / 1e6,
+        costs.quiet_messages + nodes,
         (costs.quiet_bytes + costs.beat_bytes * nodes) / 1024, claims * costs.listed_us / 1e6, storm_us / 1e6,
     )  # fmt: skip
 
@@ -100,8 +108,9 @@ def table(title: str, load: Load) -> Table:
     for count in NODES:
         one = node(count, load)
         rows.append([
-            f"{count}", f"{one.websockets:,.0f}", f"{one.far:.0%}", f"{one.memory_mib / 1024:.1f}", f"{one.cores:.2f}",
-            f"{one.nats_messages:.0f}", f"{one.nats_kib:.1f}", f"{one.join_seconds:.2f}", f"{one.storm_seconds:.1f}",
+            f"{count}", f"{one.websockets:,.0f}", f"{one.far:.0%}", f"{one.memory_mib / 1024:.1f}",
+            f"{one.busy_cores:.2f} to {one.cores:.2f}", f"{one.nats_messages:.0f}", f"{one.nats_kib:.1f}",
+            f"{one.join_seconds:.2f}", f"{one.storm_seconds:.1f}",
         ])  # fmt: skip
     return Table(title, head, rows)
 

@@ -10,7 +10,7 @@ from statistics import median
 
 import uvloop
 
-from tests.bench.figures import FIGURES, Name, Way
+from tests.bench.figures import FIGURES, INTERVAL_SECONDS, WEBSOCKETS, Name, Way
 from tests.bench.rounds import Round, Value, back, front, p50, rate, ratio, typical
 from tests.bench.table import Table
 from tests.system.harness import LOOPBACK, Service, Stack
@@ -27,6 +27,8 @@ MOST_OWNER_MS_PER_MB = 2.0
 
 SMALL = ("one connection", "keep-alive", "echo 64", "handshake")
 BULK = ("download", "upload")
+PACED = ("paced",)
+ECHOES_EACH_SECOND = WEBSOCKETS / INTERVAL_SECONDS
 
 
 class TwoNodes(NodesStack):
@@ -99,9 +101,11 @@ def run(first: Stack) -> list[Table]:
     wait_until(stack._serves, START_SECONDS, "the first node knows the agent")
     found = ways(stack, http, websocket)
     small = {key: rounds_of(found, key) for key in SMALL}
+    paced = {key: rounds_of(found, key) for key in PACED}
     bulk = {key: rounds_of(found, key) for key in BULK}
     return [
         latencies(small),
         table("CPU of an operation, us", small, 1, lambda key: MOST_OWNER_US if key == "keep-alive" else None),
+        table("CPU of an echo that comes when nothing else does, us", paced, ECHOES_EACH_SECOND, lambda _: None),
         table("CPU of bulk, ms for a megabyte", bulk, 1e3, lambda _: MOST_OWNER_MS_PER_MB),
     ]
