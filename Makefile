@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 CONFIG ?= gateway.toml
 ARGS ?=
 
-.PHONY: help demo run agent test test-unit test-system test-all check fix bench bench-quick soak chaos dist lock docs manifests clean
+.PHONY: help demo demo-cluster run agent test test-unit test-system test-all check fix bench bench-quick soak chaos dist lock docs manifests clean
 
 help:  ## list all commands
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 demo: $(VENV)/.demo  ## run gateway, agent and real applications on this machine; Ctrl-C stops them
 	@$(BIN)/python -m app.demo
+
+demo-cluster: $(VENV)/.demo  ## run three gateway nodes, NATS and two agents on this machine, to be ended and frozen at will
+	@$(BIN)/python -m app.demo --cluster
 
 run: $(VENV)/.demo  ## run the gateway, with CONFIG=gateway.toml and ARGS="..."
 	$(BIN)/python -m app --config $(CONFIG) $(ARGS)

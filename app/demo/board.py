@@ -46,7 +46,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Tells this demonstration from every other."""
     entries: list[Entry]
     command: str = ""
-    """What publishes a port of the user's own beside these."""
+    """What the user may run beside these."""
+    hint: str = ""
+    """What that does."""
     demo: str = SIGN
 
 
@@ -57,6 +59,7 @@ class Board:
         self.run = run
         self.url = url
         self.command = ""
+        self.hint = ""
         self.listeners: list[Callable[[], None]] = []
         """Called after each change."""
         self._entries: dict[str, Entry] = {}
@@ -86,4 +89,4 @@ class Board:
 
     def snapshot(self) -> Snapshot:
         """The board as it is now."""
-        return Snapshot(self.url, self.run, list(self._entries.values()), self.command)
+        return Snapshot(self.url, self.run, list(self._entries.values()), self.command, self.hint)

@@ -9,7 +9,10 @@ import os
 from ..observed.standard_error import StandardError
 from ..settings.environment import wants_colours
 
-_COLOURS = {"gateway": 36, "agent": 35, "kuma's agent": 35, "chat": 33, "kuma": 32, "index": 34}
+_COLOURS = {
+    "gateway": 36, "agent": 35, "kuma's agent": 35, "chat": 33, "kuma": 32, "index": 34,
+    "node-1": 36, "node-2": 36, "node-3": 36, "agent-1": 35, "agent-2": 35, "nats": 32,
+}  # fmt: skip
 _LINE_CHARACTERS = 500
 """Of a program's line; the rest is cut."""
 _OUTPUT = 1

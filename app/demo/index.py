@@ -55,6 +55,7 @@ class Index:
     async def page(self, _: Request) -> Response:
         """The whole page, as of now."""
         page = _PAGE.replace("{{states}}", table(self.snapshot)).replace("{{time}}", time.strftime("%H:%M:%S"))
+        page = page.replace("{{hint}}", html.escape(self.snapshot.hint))
         page = page.replace("{{command}}", html.escape(self.snapshot.command))
         return HTMLResponse(page, headers=_FRESH)
 

@@ -1,10 +1,11 @@
 """One program of the demonstration, which is started again when it ends, but not for ever.
 
 Each end is said at once, in words, with the last line that it printed. After MOST_ENDS ends within ENDS_SECONDS it is
-given up, and all that needs it is no longer announced.
+given up, and all that needs it is no longer announced. Only one that is there to be ended by hand never is.
 """
 
 import asyncio
+import signal
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -29,8 +30,13 @@ class Program:
         needs: Needs = NOTHING,
         *,
         is_shown: bool = True,
+        away_seconds: float = 0.0,
     ) -> None:
-        """`command` is asked before each start. `is_shown`: its output."""
+        """`command` is asked before each start. `is_shown`: its output.
+
+        `away_seconds`: for a program that people end to see what happens then. So long it stays away, and it is never
+        given up.
+        """
         self.name = name
         self.child: Child | None = None
         """While it runs."""
@@ -41,6 +47,7 @@ class Program:
         self._scene = scene
         self._needs = needs
         self._is_shown = is_shown
+        self._away_seconds = away_seconds
         self._ends: deque[float] = deque(maxlen=MOST_ENDS)
 
     async def keep(self) -> None:
@@ -49,6 +56,9 @@ class Program:
             self._scene.board.set(self.name, self.name, State.STARTING)
             self.why_down = await self._run()
             self.child = None
+            if self._away_seconds:
+                await self._stay_away()
+                continue
             self._ends.append(asyncio.get_running_loop().time())
             self.is_given_up = len(self._ends) == MOST_ENDS and self._ends[-1] - self._ends[0] < ENDS_SECONDS
             if self.is_given_up:
@@ -60,6 +70,12 @@ class Program:
             self._scene.say(f"{self.name} {self.why_down}: starting it again")
             await asyncio.sleep(RESTART_SECONDS * len(self._ends))
 
+    async def _stay_away(self) -> None:
+        again = f"starting it again in {self._away_seconds:g} s"
+        self._scene.board.set(self.name, self.name, State.DOWN, f"{self.why_down}; {again}")
+        self._scene.say(f"{self.name} {self.why_down}: {again}")
+        await asyncio.sleep(self._away_seconds)
+
     async def _run(self) -> str:
         """Run it once; why it is down."""
         try:
@@ -69,7 +85,8 @@ class Program:
         self.starts += 1
         self._scene.board.set(self.name, self.name, State.RUNNING, f"process {self.child.pid}")
         status = await self.child.wait()
-        last = next((line for line in reversed(self.child.lines) if line.strip()), "") if status else ""
+        is_told = status not in (0, -signal.SIGKILL)  # whoever is killed says nothing about it
+        last = next((line for line in reversed(self.child.lines) if line.strip()), "") if is_told else ""
         return ended(status) + (f" ({last.strip()})" if last else "")
 
     def _show(self, line: str) -> None:

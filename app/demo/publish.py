@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 CLUSTER = "demo"
+HINT = (
+    "While the demo runs, you can publish a port of your own beside it (here 5173, as me.localhost); "
+    "run this in the folder of the demo:"
+)
 _CONFIGURATION = """\
 log_level = "warning"
 drain_delay = 0

@@ -8,13 +8,17 @@ import asyncio
 import signal
 import tempfile
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from ..settings.environment import without_settings
 from .children import Children
 from .console import Console
-from .demo import Demo, DemoError
+from .scene import DemoError
 
+Shown = Callable[[Path, Children, Console], Coroutine[Any, Any, None]]
+"""What is shown, in a temporary folder: runs until nothing of it can work any more, and may raise DemoError."""
 _SIGNALS = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the terminal was closed"}
 
 
@@ -25,8 +29,9 @@ class _NoFolderError(Exception):
 class Running:
     """The run, and what asks it to end."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, shown: Shown) -> None:
         self._console = console
+        self._shown = shown
         self._children = Children()
         self._asked = asyncio.Event()
         self._why = ""
@@ -67,7 +72,7 @@ class Running:
             except OSError as error:
                 self._why = f"no process can be started ({error})"
                 return 1
-            demo = asyncio.create_task(Demo(folder, self._children, self._console).run())
+            demo = asyncio.create_task(self._shown(folder, self._children, self._console))
             asked = asyncio.create_task(self._asked.wait())
             guarded = asyncio.create_task(guard.gone())
             await asyncio.wait((demo, asked, guarded), return_when=asyncio.FIRST_COMPLETED)
