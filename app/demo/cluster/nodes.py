@@ -72,7 +72,7 @@ def configuration(name: str, peer_port: int, nats: NatsServer, applications: Seq
 
 
 def agent_command(name: str, node: Node, folder: Path, applications: Sequence[Application]) -> list[str]:
-    """An agent that dials this node and reaches the applications, and nothing else. It is quiet while its node is away."""
+    """An agent that dials this node and reaches the applications only. It is quiet while its node is away."""
     program = ["/usr/bin/env", f"XDG_CONFIG_HOME={folder}", sys.executable, "-m", "tunnel.agent"]
     link = ["--gateway", f"ws://127.0.0.1:{node.port}/agent", "--token-file", str(folder / "token")]
     services = [

@@ -12,10 +12,10 @@ from tests.fakes.loop import dialogue, quiet
 class Kept:
     """A program called chat, kept by a task."""
 
-    def __init__(self) -> None:
+    def __init__(self, away_seconds: float = 0.0) -> None:
         self.children, self.console, self.board = FakeChildren(), FakeConsole(), Board("r")
         self.scene = Scene(self.children, self.console, self.board)  # type: ignore[arg-type]
-        self.program = Program("chat", lambda: ["chat"], self.scene)
+        self.program = Program("chat", lambda: ["chat"], self.scene, away_seconds=away_seconds)
         self.task = asyncio.create_task(self.program.keep())
 
     @property
@@ -40,6 +40,34 @@ async def test_an_end_is_said_at_once_with_its_last_words_and_it_is_started_agai
     await asyncio.sleep(1)
     assert (kept.state, kept.program.starts) == (State.RUNNING, 2)
     assert kept.program.child is kept.children.last("chat") is not child  # type: ignore[comparison-overlap]
+    kept.task.cancel()
+
+
+@dialogue
+async def test_what_a_killed_one_printed_last_is_no_reason():
+    kept = Kept()
+    await quiet()
+    child = kept.children.last("chat")
+    child.print("ready")
+    child.end(-9)
+    await quiet()
+    assert kept.console.said[-1] == "demo: chat was ended by SIGKILL: starting it again"
+    kept.task.cancel()
+
+
+@dialogue
+async def test_one_that_people_end_stays_away_for_a_while_and_is_never_given_up():
+    kept = Kept(away_seconds=20)
+    for starts in range(1, 2 * MOST_ENDS):
+        await quiet()
+        kept.children.last("chat").end(-9)
+        await quiet()
+        assert kept.console.said[-1] == "demo: chat was ended by SIGKILL: starting it again in 20 s"
+        await asyncio.sleep(19)
+        assert (kept.state, kept.program.starts) == (State.DOWN, starts)
+        assert kept.board["chat"].words == "was ended by SIGKILL; starting it again in 20 s"
+        await asyncio.sleep(2)
+        assert kept.state is State.RUNNING
     kept.task.cancel()
 
 
