@@ -1,7 +1,9 @@
 """The demonstration of several nodes: real ones with a real NATS server, ended and frozen as people would."""
 
 import json
+import shlex
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -55,7 +57,11 @@ def test_every_node_serves_every_page_and_goes_on_without_another(processes: Pro
     assert len({urlsplit(url).port for url in (*chats.values(), *indexes.values())}) == 3
     page = (ROOT / "app" / "demo" / "chat.html").read_bytes()
     assert all(get(url).body == page for url in chats.values())
-    demo.process.wait_line(" nodes --follow ")
+    follow = demo.process.wait_line(" nodes --follow ").partition("in the folder of the demo: ")[2]
+    words = [word for word in shlex.split(follow) if word != "--follow"]
+    shown = subprocess.run([*words, "--json"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    states = {row["name"]: row["state"] for row in json.loads(shown)["nodes"]}
+    assert states == {"node-1": "live", "node-2": "live", "node-3": "connected"}
     document = json.loads(get(indexes["node-3"] + "demo.json").body)
     assert {entry["state"] for entry in document["entries"]} == {"running", "ready"}
 
