@@ -23,6 +23,8 @@ from .console import cleaned
 
 TERM_SECONDS = 1.2
 """From SIGTERM to SIGKILL. The gateway and the agent need less than half a second."""
+LAST_SECONDS = 0.2
+"""The part of it that is for processes that end after all others."""
 KILL_SECONDS = 0.5
 """From SIGKILL to the end of a process; only one that waits for a broken disk takes longer."""
 END_SECONDS = TERM_SECONDS + KILL_SECONDS
@@ -48,6 +50,8 @@ class Needs:
     """It is told lines."""
     end_signal: signal.Signals = signal.SIGTERM
     """What ends it in order."""
+    is_last: bool = False
+    """Others need it until they have ended."""
 
 
 NOTHING = Needs()
@@ -189,9 +193,10 @@ class Children:
         self._is_ending = True
         if self._guard is not None and self._guard.status is not None:
             self._kill()  # while one of them still has the number of the group
-        for child in self._all:
-            child.signal(child.needs.end_signal)
-        await _until_ended(self._all, TERM_SECONDS, self._hurry)
+        last = [child for child in self._all if child.needs.is_last]
+        others = [child for child in self._all if not child.needs.is_last]
+        await self._end_in_order(others, TERM_SECONDS - LAST_SECONDS if last else TERM_SECONDS)
+        await self._end_in_order(last, LAST_SECONDS)
         killed = [child for child in self._all if child.status is None]
         self._kill()
         group = [*self._all, *([self._guard] if self._guard is not None else [])]
@@ -201,6 +206,11 @@ class Children:
         for child in group:
             child.transport.close()
         return said
+
+    async def _end_in_order(self, children: Sequence[Child], seconds: float) -> None:
+        for child in children:
+            child.signal(child.needs.end_signal)
+        await _until_ended(children, seconds, self._hurry)
 
     def _kill(self) -> None:
         """The whole group. While one process of it was not waited for, its number is no other group's."""

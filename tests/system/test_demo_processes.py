@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.demo.children import END_SECONDS, Children
+from app.demo.children import END_SECONDS, Children, Needs
 from tests.system.process import ROOT, Processes, wait_until
 
 pytestmark = pytest.mark.anyio
@@ -28,6 +28,17 @@ PARENT = (
     f"import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', {DEAF!r}])\nchild.stdout, sys.exit(0)"
 )
 """Ends at once; its child stays, and holds its standard output."""
+
+ENDS_SLOWLY = """
+import signal, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+print("up", flush=True)
+signal.sigwait([signal.SIGTERM])
+time.sleep({seconds})
+with open({file!r}, "a") as ends:
+    ends.write("{name} ")
+"""
+"""Notes its end in a file."""
 
 
 def members(group: int) -> list[psutil.Process]:
@@ -101,6 +112,17 @@ async def test_an_end_in_order_says_nothing_and_nothing_starts_after_it(children
     assert child.status == -signal.SIGTERM
     with pytest.raises(OSError, match="chat is not started"):
         await children.start("chat", python(""), Lines())
+
+
+async def test_one_that_others_need_ends_after_them(children: Children, tmp_path: Path) -> None:
+    ends, lines = tmp_path / "ends", Lines()
+    for name, seconds in (("needed", 0.0), ("other", 0.3)):
+        source = ENDS_SLOWLY.format(file=str(ends), name=name, seconds=seconds)
+        await children.start(name, python(source), lines, Needs(is_last=name == "needed"))
+    while lines != ["up", "up"]:
+        await lines.more.wait()
+    assert await children.end() == []
+    assert ends.read_text().split() == ["other", "needed"]
 
 
 async def test_the_end_of_a_process_is_seen_while_its_child_holds_its_output(children: Children) -> None:

