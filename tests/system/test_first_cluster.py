@@ -29,7 +29,10 @@ class Section:
     def __init__(self) -> None:
         page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
         text = page.partition("\n## A first cluster, in five minutes\n")[2].partition("\n### ")[0]
-        ports = {port: str(free_port()) for port in PORTS}
+        free: set[int] = set()
+        while len(free) < len(PORTS):
+            free.add(free_port())
+        ports = dict(zip(PORTS, map(str, free), strict=True))
         self.service_port = ports["3001"]
         pattern = "|".join(
             f"(?<=127.0.0.1:){port}|(?<=-p ){port}|(?<=--port ){port}|(?<=3001=){port}" for port in PORTS

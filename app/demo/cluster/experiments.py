@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from ..program import Program
 from ..scene import Scene
@@ -25,7 +26,7 @@ class Experiments:
         known = self._running()
         self._introduce(known)
         while True:
-            await self._scene.board.until(lambda known=known: self._running() != known)  # type: ignore[misc]
+            await self._scene.board.until(partial(self._differs, known))
             before, known = known, self._running()
             for name, pid in known.items():
                 if before.get(name) != pid:
@@ -33,6 +34,9 @@ class Experiments:
             if before.keys() - known.keys():
                 await asyncio.gather(*(page.ask() for page in self._pages))
                 self._scene.say(self._outcome())
+
+    def _differs(self, known: dict[str, int]) -> bool:
+        return self._running() != known
 
     def _running(self) -> dict[str, int]:
         """Name -> process id."""

@@ -22,7 +22,7 @@ class NodePage:
     """One application, through one node."""
 
     def __init__(self, application: Application, node: Node, scene: Scene) -> None:
-        self.title = f"{application.title.partition(' ')[0]} through {node.name}"
+        self.title = f"{application.name.capitalize()} through {node.name}"
         self.url = f"http://{application.host}:{node.port}/"
         self.node = node
         self._application = application

@@ -30,9 +30,7 @@ class Kept:
         monkeypatch.setattr(module, "ask", self._ask)
         self.node = Program("node-2", lambda: ["x"], scene, away_seconds=20)
         chat = Program("chat", lambda: ["x"], scene)
-        application = SimpleNamespace(
-            program=chat, title="Chat (Socket.IO)", host="chat.localhost", path="/", is_right=RIGHT.__eq__
-        )
+        application = SimpleNamespace(program=chat, name="chat", host="chat.localhost", path="/", is_right=RIGHT.__eq__)
         self.page = NodePage(application, Node(self.node, 8081), scene)  # type: ignore[arg-type]
         self.tasks = [asyncio.create_task(part.keep()) for part in (self.node, chat, self.page)]
 
