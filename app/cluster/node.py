@@ -9,6 +9,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from tunnel.errors import NotPassedOnError
@@ -23,12 +24,20 @@ from .beats import Beat, Load
 from .bucket import Bucket, BucketError, Entry
 from .choosing import Choosing
 from .connection_watch import ConnectionWatch
+<<<<<<< HEAD
 from .diary import Diary
 from .differences import Differences, files_hash
 from .directory import Directory
 from .ending import ended
 from .engine import Engine
 from .keys import announcements, new_node_id
+=======
+from .copy_mark import CopyMark
+from .directory import Directory
+from .ending import ended
+from .engine import Engine
+from .keys import PUBLISHED, new_node_id
+>>>>>>> bdd2a0c (cluster: agents' registrations are those of all nodes)
 from .leaving import Leaving
 from .mirror import Mirror
 from .owner import Door, Owner
@@ -39,6 +48,7 @@ from .peer.serving import Serving
 from .presence import OwnState, Peer, Presence, Way
 from .presence import PeerState as State
 from .routes import SharedRoutes
+from .sections import sections
 from .telling import Beating, Putting
 from .view import View
 
@@ -76,7 +86,14 @@ class Node:
         self.engine = Engine(settings, name=f"tunnel-gateway {self.name} {self.id}")
         self.presence = Presence(self.id, time.monotonic())
         self.directory = Directory(self.presence)
-        self.routes = SharedRoutes(self.mirrors["routes"], gateway.learned, clock=time.time)
+        _, of_learned = sections(self.mirrors["routes"], PUBLISHED)
+        folder = gateway.settings.state_dir
+        mark = CopyMark(Path(folder), f"{settings.bucket_prefix}_routes") if folder is not None else None
+        self.routes = SharedRoutes(
+            of_learned, gateway.learned, clock=time.time, copy_of=mark.read() if mark is not None else None
+        )
+        if mark is not None:
+            self.routes.on_copied = mark.write
         self.diary = Diary(gateway.events, self.presence, self.engine)
         self.differences = Differences(self.presence, gateway.events)
         self._files_hash = ""

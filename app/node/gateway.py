@@ -18,7 +18,7 @@ from tunnel.gateway.proxied.shared import Proxied
 from tunnel.gateway.registry import Registry
 from tunnel.port import Upstream
 
-from ..learned import Claim, LearnedRoutes, Refusal, Store
+from ..learned import Claim, LearnedRoutes, Refusal, Registering, Store
 from ..observed.events import EventKind, Events
 from ..observed.metrics import Metrics, Snapshot, link_state
 from ..observed.record import Record
@@ -95,6 +95,8 @@ class Gateway:
     """In the wall clock."""
     learned: LearnedRoutes = field(init=False)
     """The routes that agents registered."""
+    registering: Registering = field(init=False)
+    """Takes the calls by which they do: `learned`, unless there are other nodes."""
     published: Publications = field(init=False)
     """The routes that agents publish over links of their own."""
     to_come: HostsToCome = field(init=False)
@@ -154,6 +156,7 @@ class Gateway:
         self.learned = LearnedRoutes(
             self.settings, Store.open(Path(folder)) if folder is not None else None, clock=time.time
         )
+        self.registering = self.learned
         self.learned.on_refused = self._route_refused
         self.published = Publications(self.settings, self.learned, Reports(self.events), clock=time.monotonic)
         self.learned.published_for = self._published_for

@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from app.cluster import routes
-from app.cluster.bucket import UncertainError
 from app.cluster.host_routes import HostRoutes
 from app.cluster.keys import host_of
-from app.learned import ClaimError
+from app.learned import ClaimError, NotSharedError
 from tests.app.cluster.sharing import Nodes
 from tests.app.learned.claims import claim
 
@@ -35,7 +34,7 @@ class Machine(RuleBasedStateMachine):
 
     def do(self, call: Coroutine[Any, Any, object]) -> None:
         async def run() -> None:
-            with suppress(ClaimError, UncertainError):
+            with suppress(ClaimError, NotSharedError):
                 await call
 
         asyncio.run(run())
