@@ -80,7 +80,6 @@ def _join(gateway: Gateway, cluster: ClusterSettings) -> None:
     except (ExtraMissingError, OSError, ValueError) as error:
         raise ConfigurationError(f"cluster: {error}") from None
     gateway.elsewhere = node
-    gateway.registering = node.routes
     gateway.companions.append(node)
 
 

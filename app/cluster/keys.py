@@ -75,12 +75,12 @@ def host_of(key: str) -> str:
     return _host(key.removeprefix(_HOST))
 
 
-def published_key(host: str) -> str:
+def key_of_published(host: str) -> str:
     """The key of a published host, in lower case and without a port."""
     return PUBLISHED + _labels(host)
 
 
-def published_host(key: str) -> str:
+def published_host_of(key: str) -> str:
     """The host of the key of a published one. Raises NotAKeyError."""
     if not key.startswith(PUBLISHED):
         raise NotAKeyError("it is not the key of a published host")

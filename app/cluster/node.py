@@ -9,7 +9,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from tunnel.errors import NotPassedOnError
@@ -24,20 +23,12 @@ from .beats import Beat, Load
 from .bucket import Bucket, BucketError, Entry
 from .choosing import Choosing
 from .connection_watch import ConnectionWatch
-<<<<<<< HEAD
 from .diary import Diary
 from .differences import Differences, files_hash
 from .directory import Directory
 from .ending import ended
 from .engine import Engine
 from .keys import announcements, new_node_id
-=======
-from .copy_mark import CopyMark
-from .directory import Directory
-from .ending import ended
-from .engine import Engine
-from .keys import PUBLISHED, new_node_id
->>>>>>> bdd2a0c (cluster: agents' registrations are those of all nodes)
 from .leaving import Leaving
 from .mirror import Mirror
 from .owner import Door, Owner
@@ -47,8 +38,7 @@ from .peer.listener import PeerListener
 from .peer.serving import Serving
 from .presence import OwnState, Peer, Presence, Way
 from .presence import PeerState as State
-from .routes import SharedRoutes
-from .sections import sections
+from .sharing import Sharing
 from .telling import Beating, Putting
 from .view import View
 
@@ -86,14 +76,9 @@ class Node:
         self.engine = Engine(settings, name=f"tunnel-gateway {self.name} {self.id}")
         self.presence = Presence(self.id, time.monotonic())
         self.directory = Directory(self.presence)
-        _, of_learned = sections(self.mirrors["routes"], PUBLISHED)
-        folder = gateway.settings.state_dir
-        mark = CopyMark(Path(folder), f"{settings.bucket_prefix}_routes") if folder is not None else None
-        self.routes = SharedRoutes(
-            of_learned, gateway.learned, clock=time.time, copy_of=mark.read() if mark is not None else None
-        )
-        if mark is not None:
-            self.routes.on_copied = mark.write
+        routes = f"{settings.bucket_prefix}_routes"
+        self.sharing = Sharing(gateway, self.mirrors["routes"], self.presence, name=routes)
+        self.routes, self.published = self.sharing.routes, self.sharing.published
         self.diary = Diary(gateway.events, self.presence, self.engine)
         self.differences = Differences(self.presence, gateway.events)
         self._files_hash = ""
@@ -138,7 +123,7 @@ class Node:
         gateway.drain.on_begin.append(parts.beating.soon)
         gateway.drain.leave = self.leave
         loop = asyncio.get_running_loop()
-        for work in (self._listen, self._follow_routes, self._compare_files, self._keep):
+        for work in (self._listen, self.sharing.run, self._compare_files, self._keep):
             self._keeping.add(loop.create_task(work(), name=f"cluster {work.__name__}"))
         self._due = time.monotonic()
         self._tick()
@@ -298,16 +283,6 @@ class Node:
             await asyncio.sleep(LISTEN_AGAIN_SECONDS)
             self.files.look()
             parts.listener.access = self.files.access
-
-    async def _follow_routes(self) -> None:
-        while True:
-            await asyncio.sleep(1.0)
-            try:
-                await self.routes.catch_up()
-            except BucketError as error:
-                logger.debug("the routes are not shared yet: %s", error)
-            except Exception:
-                logger.exception("sharing the routes failed")
 
     async def _compare_files(self) -> None:
         """Say what the routes of this node's file are, and look whether the others have the same."""

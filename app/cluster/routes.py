@@ -32,6 +32,7 @@ from typing import Final
 from ..learned import Claim, ClaimError, Fault, Learned, NotSharedError
 from ..learned.lifetimes import LIFETIME_SECONDS
 from ..rules.hosts import covers
+from .awaited import Awaited
 from .bucket import AwayError, Bucket, BucketError, ConflictError, Entry, UncertainError
 from .copy import Copy
 from .host_routes import HostRoutes
@@ -42,8 +43,6 @@ from .values import Complaints, ValueIgnoredError
 logger = logging.getLogger("gateway.routes")
 
 TRIES: Final = 3
-MIRROR_SECONDS: Final = 1.0
-"""How long to wait for the mirror to show what somebody else wrote."""
 EXPIRE_SECONDS: Final = 60.0
 _AT_ONCE: Final = 20
 """Hosts of one call that are written at the same time."""
@@ -75,7 +74,7 @@ class SharedRoutes:
         self._owed: dict[str, _Removed] = {}
         self._turns = Turns()  # of hosts
         self._asking: dict[str, str] = {}  # whose change of a host is under way
-        self._awaited: dict[str, set[asyncio.Future[None]]] = {}  # by key
+        self._awaited = Awaited(bucket)
         self._is_anew = False
         self._is_followed = False
         self._told = copy_of
@@ -230,7 +229,7 @@ class SharedRoutes:
                 else:
                     await self._bucket.update(key, after.encoded(), entry.revision)
             except ConflictError:
-                await self._shown(key, entry)
+                await self._awaited.other_than(entry, key)
             else:
                 return
         raise UncertainError(f"{host}: other nodes change it all the time")
@@ -246,26 +245,10 @@ class SharedRoutes:
                 raise UncertainError(f"{host}: a gateway of another release has it") from None
             return None
 
-    async def _shown(self, key: str, entry: Entry | None) -> None:
-        """Wait until the mirror shows another entry than this one."""
-        if self._bucket.get(key) != entry:
-            return
-        changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._awaited.setdefault(key, set()).add(changed)
-        try:
-            await asyncio.wait((changed,), timeout=MIRROR_SECONDS)
-        finally:
-            awaited = self._awaited[key]
-            awaited.remove(changed)
-            if not awaited:
-                del self._awaited[key]
-
     # --- the mirror
 
     def _changed(self, entry: Entry) -> None:
-        for changed in self._awaited.get(entry.key, ()):
-            if not changed.done():
-                changed.set_result(None)
+        self._awaited.changed(entry.key)
         try:
             host = host_of(entry.key)
             if self._is_to_settle and self._copy.registered(host):

@@ -22,7 +22,7 @@ from ..learned import Claim, LearnedRoutes, Refusal, Registering, Store
 from ..observed.events import EventKind, Events
 from ..observed.metrics import Metrics, Snapshot, link_state
 from ..observed.record import Record
-from ..published import Publications
+from ..published import Publications, Settling
 from ..published.reports import Reports
 from ..rules.proxies import Proxies
 from ..rules.request import Request
@@ -99,6 +99,8 @@ class Gateway:
     """Takes the calls by which they do: `learned`, unless there are other nodes."""
     published: Publications = field(init=False)
     """The routes that agents publish over links of their own."""
+    settling: Settling | None = field(init=False, default=None)
+    """Who holds a published host, over all nodes. None: this is the only one."""
     to_come: HostsToCome = field(init=False)
     """The hosts that agents may publish again after a start."""
     turns: Turns = field(init=False, default_factory=Turns)
