@@ -17,6 +17,7 @@ from tunnel.version import VERSION
 
 from ..node.elsewhere import Preference
 from ..node.gateway import Gateway
+from ..node.shared_counts import SharedCounts
 from ..settings.cluster import ClusterSettings
 from .announcer import Announcer
 from .beats import Beat, Load
@@ -77,6 +78,7 @@ class Node:
         self.presence = Presence(self.id, time.monotonic())
         self.directory = Directory(self.presence)
         routes = f"{settings.bucket_prefix}_routes"
+        self.counts = gateway.admission.shared = SharedCounts()
         self.sharing = Sharing(gateway, self.mirrors["routes"], self.presence, name=routes)
         self.routes, self.published = self.sharing.routes, self.sharing.published
         self.diary = Diary(gateway.events, self.presence, self.engine)
@@ -199,6 +201,9 @@ class Node:
 
     def _beat_came(self, entry: Entry) -> None:
         self.presence.changed(entry, time.monotonic(), is_listed=not self.mirrors["nodes"].synced)
+        peer = self.presence.peer(entry.key)
+        if peer is not None and peer.beat is not None and peer.state is not State.GONE:
+            self.counts.heard(peer.node, peer.beat.websockets)
 
     def _claim_came(self, entry: Entry) -> None:
         self.directory.changed(entry, time.monotonic())
@@ -213,12 +218,15 @@ class Node:
     def _beat(self, seq: int, *, bye: bool = False) -> Beat:
         gateway = self._gateway
         websockets = gateway.metrics.websockets_active
+        counts = self.counts.to_tell(gateway.admission.count_of)
         return Beat(
             name=self.name[:255], peer_url=self.settings.peer_url or "", build=VERSION, started=gateway.started_at,
             seq=seq, draining=gateway.draining, bye=bye,
             load=Load(len(gateway.registry.links()), max(0, len(gateway.exchanges) - websockets), websockets),
             files=self._files_hash,
             routes_revision=self.mirrors["routes"].revision,
+            per_cluster_websockets=counts.get("cluster", {}), per_route_websockets=counts.get("route", {}),
+            per_client_websockets=counts.get("client", {}),
         )  # fmt: skip
 
     # --- what presence says
@@ -229,6 +237,7 @@ class Node:
             return
         self.diary.peer_changed(peer)
         if peer.state is State.GONE:
+            self.counts.gone(peer.node)
             parts.dialler.forget(peer.node)
             parts.choosing.unreachable(peer.node)
         elif peer.beat is not None and peer.beat.peer_url:
