@@ -34,7 +34,7 @@ class CopyMark:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            self._complain("read", error)
+            self._complain(error)
             return None
         found = _MARK.fullmatch(text)
         return found["created"] if found is not None and found["bucket"] == self._bucket else None
@@ -46,12 +46,12 @@ class CopyMark:
             new.write_text(f"{self._bucket} {created}\n", "ascii")
             new.replace(self._path)
         except OSError as error:
-            self._complain("written", error)
+            self._complain(error)
 
-    def _complain(self, what: str, error: Exception) -> None:
+    def _complain(self, error: Exception) -> None:
         logger.warning(
-            "%s cannot be %s: %s. At the next start all learned routes of this node are shared again",
-            self._path, what, error,
+            "%s cannot be used: %s. At the next start all learned routes of this node are shared again",
+            self._path, error,
         )  # fmt: skip
 
     def __repr__(self) -> str:

@@ -30,5 +30,5 @@ def test_a_file_that_cannot_be_used_is_told(tmp_path: Path, caplog: pytest.LogCa
     assert mark.read() is None
     mark.write(CREATED)
     assert [line.split(": ")[0].rpartition("/")[2] for line in caplog.messages] == [
-        f"{FILE_NAME} cannot be read", f"{FILE_NAME} cannot be written",
+        f"{FILE_NAME} cannot be used", f"{FILE_NAME} cannot be used",
     ]  # fmt: skip
