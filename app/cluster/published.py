@@ -23,6 +23,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Final
 
 from ..published import LINGER_SECONDS, Publications
@@ -67,7 +68,6 @@ class SharedPublications:
         self._adrift: dict[str, float] = {}  # keys that are gone without a word, and since when
         self._moved: dict[HeldRoutes, float] = {}  # of agents that have published over another node, and since when
         bucket.on_change = self._changed
-        bucket.on_anew = self._anew
         copy.on_own_change = self._own_changed
 
     # --- for agents
@@ -173,15 +173,19 @@ class SharedPublications:
             self._copy.take(host, None)
             if mine is not None:
                 self._own_changed(host)
-        elif told.holder.node == self._node:
-            if mine is None:
-                self._own_changed(host)
-        elif mine is None or mine.gone_at is not None or not mine.holder.is_same_agent(told.holder):
-            if mine is not None and mine.gone_at is not None and mine.holder.is_same_agent(told.holder):
-                self._moved.setdefault(mine, self._clock())
-            if self._is_over(told.holder.node):
-                told = Told(told.holder, told.machine, True, told.routes)
-            self._copy.take(host, told)
+            return
+        if told.holder.node == self._node:
+            self._own_changed(host)  # it may be old: the bucket has lost writes
+            return
+        if self._is_over(told.holder.node):
+            told = replace(told, is_away=True)
+        if mine is not None and mine.holder.is_same_agent(told.holder):
+            if mine.gone_at is None:
+                if told.is_away:
+                    self._own_changed(host)
+                return
+            self._moved.setdefault(mine, self._clock())
+        self._copy.take(host, told)
 
     def _note(self, host: str, node: str) -> None:
         """Which other node has put a host; this one: no other."""
@@ -199,11 +203,6 @@ class SharedPublications:
     def _own_changed(self, host: str) -> None:
         self._due.setdefault(host, False)
         self.on_due()
-
-    def _anew(self) -> None:
-        for host in self._copy.hosts():
-            if self._copy.own(host) is not None:
-                self._due.setdefault(host, False)
 
     # --- time
 

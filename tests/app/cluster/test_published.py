@@ -14,6 +14,12 @@ BOTH = "x.both.test"
 ALICE, ANNA, BOB = ["/ alice"], ["/ anna"], ["/ bob"]
 
 
+def holder(nodes: Nodes, host: str) -> tuple[str, bool]:
+    """The node that has put it, and whether it says that the link is gone."""
+    told = published_host.read(host, nodes.shelf.entries[key_of_published(host)].value or b"")
+    return told.holder.node, told.is_away
+
+
 # --- one engine, several nodes
 
 
@@ -122,11 +128,25 @@ async def test_an_agent_with_links_to_two_nodes_keeps_its_host_when_one_goes():
     n = Nodes()
     await n[0].published("alice", "x.a.test")
     await n[1].published("alice", "x.a.test")
+    await n.passes()
+    assert holder(n, "x.a.test") == ("n1", False)
     n[1].lose("alice")
     await n.passes()
+    assert holder(n, "x.a.test") == ("n0", False)
     await n.passes(LINGER_SECONDS + 5)
     assert n.serves("x.a.test") == [ALICE] * 2
-    assert b'"away":false' in (n.shelf.entries[key_of_published("x.a.test")].value or b"")
+
+
+@dialogue
+async def test_the_node_that_an_agent_used_last_has_its_key():
+    n = Nodes()
+    await n[0].published("alice", "x.a.test")
+    await n[1].published("alice", "x.a.test")
+    n[0].set.take("x.a.test", None)  # nothing of another node's: no change
+    assert n[0].set.on_own_change is not None
+    n[0].set.on_own_change("x.a.test")
+    await n.passes()
+    assert holder(n, "x.a.test") == ("n1", False)
 
 
 @dialogue
@@ -152,6 +172,17 @@ async def test_another_process_of_the_same_machine_takes_over_on_another_node():
     assert await n[1].published("anna", "x.a.test", seed="other") == ["host_taken"]
     assert await n[1].published("anna", "x.a.test", seed="machine") == [""]
     assert n.serves("x.a.test") == [ANNA] * 2
+
+
+@dialogue
+async def test_of_two_processes_of_one_machine_that_publish_at_once_one_has_the_host():
+    n = Nodes()
+    n[1].bucket.hold()
+    await n[0].published("alice", "x.a.test", seed="machine")
+    n[1].publish("anna", wanted("x.a.test"), seed="machine")
+    n[1].bucket.deliver()
+    assert await n[1].shared.settle(["x.a.test"]) is False
+    assert n.serves("x.a.test") == [ALICE] * 2
 
 
 @dialogue
@@ -257,6 +288,35 @@ async def test_what_nobody_puts_again_goes():
     assert n.serves(BOTH) == [ALICE]
     await n.passes(31.0)
     assert n.serves(BOTH) == [[]]
+
+
+@dialogue
+async def test_what_is_gone_without_a_word_stays_while_the_engine_is_away():
+    n = Nodes()
+    await n[0].published("alice", BOTH)
+    gone = n.nodes.pop(0)
+    n.shelf.mirrors.remove(gone.bucket)
+    n.shelf.make_anew()
+    n.shelf.away = True
+    await n.passes(31.0)
+    assert n.serves(BOTH) == [ALICE]
+    n.shelf.away = False
+    await n.passes()
+    assert n.serves(BOTH) == [ALICE]
+
+
+@dialogue
+async def test_an_old_value_in_this_node_s_name_is_put_right():
+    n = Nodes()
+    await n[0].published("alice", BOTH)
+    old = n.shelf.entries[key_of_published(BOTH)].value or b""
+    assert [one.code for one in n[0].publish("alice", wanted(BOTH, "/app"))] == [""]
+    await n[0].shared.settle([BOTH])
+    await n.passes()
+    assert n.serves(BOTH) == [["/app alice"]] * 2
+    await n[1].bucket.put(key_of_published(BOTH), old)  # the bucket has lost a write
+    await n.passes()
+    assert n.serves(BOTH) == [["/app alice"]] * 2
 
 
 @dialogue
