@@ -182,6 +182,10 @@ class Node:
         """See `Elsewhere`."""
         return self.directory.clusters()
 
+    def pools(self) -> set[Pool]:
+        """See `Elsewhere`."""
+        return self.directory.pools()
+
     async def leave(self, deadline: float) -> None:
         """See `Elsewhere`."""
         if self._parts is not None:

@@ -16,7 +16,7 @@ from tunnel.account import Account, Holding
 from tunnel.errors import NoAgentError, NoRoomError, NotPassedOnError, StoppingError
 from tunnel.gateway.proxied.shared import Proxied
 from tunnel.gateway.registry import Registry
-from tunnel.port import Upstream
+from tunnel.port import Pool, Upstream
 
 from ..learned import Claim, LearnedRoutes, Refusal, Registering, Store
 from ..observed.events import EventKind, Events
@@ -218,9 +218,12 @@ class Gateway:
 
     def has_agent(self, cluster: str) -> bool:
         """Whether a link of this cluster takes exchanges, here or on another node."""
-        if any(link.available for link in self.registry.links(cluster)):
-            return True
-        return self.elsewhere is not None and cluster in self.elsewhere.clusters()
+        is_here = any(link.available for link in self.registry.links(cluster))
+        return is_here or (self.elsewhere is not None and cluster in self.elsewhere.clusters())
+
+    def connected(self) -> set[Pool]:
+        """The pools of which a link takes new exchanges, here or on another node."""
+        return self.registry.connected() | (self.elsewhere.pools() if self.elsewhere is not None else set())
 
     def snapshot(self) -> Snapshot:
         """The state for the metrics, at scrape time."""
