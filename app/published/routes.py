@@ -193,7 +193,10 @@ class Publications:
         holder = told.holder
         holding = self._holdings.get(holder.key) or HeldRoutes(holder)
         gone_at = holding.gone_at if holding.gone_at is not None else self._clock()
+        has_other_token = holding.holder.token_hash != holder.token_hash
         self._take_over(holding, holder, told.machine)
+        for name in holding.hosts if has_other_token else ():
+            self._refresh(name)
         holding.gone_at = gone_at if told.is_away else None
         paths = {}
         for path, (target, key, rewrite) in told.routes.items():

@@ -3,14 +3,17 @@
 import http.client
 import json
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.sync.server import serve
 
 from tests.system.conftest import app_only, tunnel_only
 from tests.system.harness import LOOPBACK, free_port
@@ -47,7 +50,10 @@ peer_bind = "{LOOPBACK}:{self.peer_port}"
 peer_secret_file = "peer-secret"
 """
         file = self.folder / f"{self.name}.toml"
-        file.write_text(f'state_dir = "state-{self.name}"\nreconnect_grace = 1\n{cluster if joins else ""}{agents}')
+        file.write_text(
+            f'state_dir = "state-{self.name}"\nreconnect_grace = 1\nmax_websockets_per_client = 2\n'
+            f"{cluster if joins else ''}{agents}"
+        )
         self.process = self.processes.python(
             self.name, "app", "--config", str(file), "--host", LOOPBACK, "--port", str(self.port)
         )
@@ -128,14 +134,14 @@ Publish = Callable[..., Process]
 
 @pytest.fixture
 def publish(tmp_path: Path, processes: Processes) -> Publish:
-    """Start `tunnel-agent http` for a service, at this port, as the user with this home."""
+    """Start `tunnel-agent http` for a service's port, at this one of a gateway, as the user with this home."""
 
-    def start(service: Service, port: int, *, home: str = "home", cluster: str = "c1") -> Process:
+    def start(service_port: int, port: int, *, home: str = "home", cluster: str = "c1") -> Process:
         folder = tmp_path / home
         folder.mkdir(exist_ok=True)
         (folder / "token").write_text(TOKENS[cluster])
         return processes.python(
-            f"publisher {home}", "tunnel.agent", "http", str(service.port), "--host", HOST,
+            f"publisher {home}", "tunnel.agent", "http", str(service_port), "--host", HOST,
             "--gateway", f"http://{LOOPBACK}:{port}", "--token-file", str(folder / "token"),
             HOME=str(folder), XDG_CONFIG_HOME=str(folder),
         )  # fmt: skip
@@ -164,11 +170,11 @@ def test_what_is_published_at_one_node_is_served_at_both(
 ) -> None:
     one, two = (gateway.start() for gateway in gateways)
     with Relay(one.port) as relay:
-        publisher = publish(services[0], relay.port)
+        publisher = publish(services[0].port, relay.port)
         publisher.wait_line(PUBLISHED)
         wait_until(lambda: said([one, two]) == [(200, "one")] * 2, 10, "both nodes serve it")
         assert known_within(one, two) < 0.1
-        rival = publish(services[1], two.port, home="rival", cluster="c2")
+        rival = publish(services[1].port, two.port, home="rival", cluster="c2")
         rival.wait_line(f"{HOST} is taken")
         assert rival.wait_end() == 1
 
@@ -180,7 +186,7 @@ def test_what_is_published_at_one_node_is_served_at_both(
         assert one.ask(HOST) == (200, "one")
 
         assert publisher.stop() == 0
-    rival = publish(services[1], one.port, home="rival", cluster="c2")
+    rival = publish(services[1].port, one.port, home="rival", cluster="c2")
     rival.wait_line(PUBLISHED)
     wait_until(lambda: said([one, two]) == [(200, "two")] * 2, 10, "the host is free, and the rival has it")
 
@@ -193,7 +199,7 @@ def test_two_that_publish_one_host_while_nats_is_away(
     wait_until(lambda: one.register("x.dev.test")[1].get("in_force"), 10, "the bucket is there")
     nats.stop()
     publishers = [
-        publish(service, gateway.port, home=f"home-{cluster}", cluster=cluster)
+        publish(service.port, gateway.port, home=f"home-{cluster}", cluster=cluster)
         for service, gateway, cluster in zip(services, (one, two), TOKENS, strict=True)
     ]
     for publisher in publishers:
@@ -223,3 +229,43 @@ def test_what_one_node_had_is_known_to_all_from_their_first_start_with_nats(gate
     one.start()  # its file has the old one
     wait_until(lambda: one.register(HOST, "c1")[1].get("code") == "host_taken", 10, "it follows the bucket")
     assert said([one, two]) == [(503, "no_agent")] * 2
+
+
+HANDSHAKE = (
+    f"GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+def websocket(gateway: Gateway) -> tuple[int, socket.socket]:
+    """The answer to a handshake, and the connection."""
+    client = socket.create_connection((LOOPBACK, gateway.port), 15)
+    client.sendall(HANDSHAKE.encode())
+    return int(client.recv(65_536).split()[1]), client
+
+
+def answer(gateway: Gateway) -> int:
+    status, client = websocket(gateway)
+    client.close()
+    return status
+
+
+@pytest.mark.slow
+def test_a_limit_of_websockets_counts_those_of_the_other_node(gateways: list[Gateway], publish: Publish) -> None:
+    with ExitStack() as closing:
+        server = closing.enter_context(serve(lambda each: [*each].clear(), LOOPBACK, 0))
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        closing.callback(thread.join)
+        closing.callback(server.shutdown)
+        one, two = (gateway.start() for gateway in gateways)
+        publish(server.socket.getsockname()[1], one.port).wait_line(PUBLISHED)
+        held = [websocket(one) for _ in range(2)]
+        for _, client in held:
+            closing.callback(client.close)
+        assert [status for status, _ in held] == [101, 101]
+        assert answer(one) == 429
+        wait_until(lambda: answer(two) == 429, 10, "the other node counts them")
+        for _, client in held:
+            client.close()
+        wait_until(lambda: answer(two) == 101, 10, "they are over")
