@@ -225,7 +225,7 @@ class SharedPublications:
         if self._presence.is_keeper:
             for node, since in list(self._gone.items()):
                 if now >= since + LINGER_SECONDS:
-                    await in_batches(list(self._hosts_of[node]), _AT_ONCE, self._clear)
+                    await in_batches(list(self._hosts_of.get(node, ())), _AT_ONCE, self._clear)
 
     async def _look_for_gone(self, now: float) -> None:
         """Hosts of nodes that are gone count as away; those of a node that is back after all do not."""
@@ -238,7 +238,9 @@ class SharedPublications:
                 self._gone[node] = now
             for number, host in enumerate(list(hosts), 1):
                 with contextlib.suppress(UncertainError):
-                    self._show(host, self._read(host, self._bucket.get(key_of_published(host))))
+                    told = self._read(host, self._bucket.get(key_of_published(host)))
+                    if told is not None:  # else it is adrift
+                        self._show(host, told)
                 if number % _HOSTS_PER_TURN == 0:
                     await asyncio.sleep(0)
 

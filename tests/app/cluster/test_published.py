@@ -291,6 +291,20 @@ async def test_what_nobody_puts_again_goes():
 
 
 @dialogue
+async def test_what_is_gone_without_a_word_stays_though_its_node_is_gone():
+    n = Nodes()
+    await n[0].published("alice", BOTH)
+    gone = n.nodes.pop(0)
+    n.shelf.mirrors.remove(gone.bucket)
+    n.shelf.make_anew()
+    n[0].miss(gone)
+    await n.passes()
+    assert n.serves(BOTH) == [ALICE]
+    await n.passes(31.0)
+    assert n.serves(BOTH) == [[]]
+
+
+@dialogue
 async def test_what_is_gone_without_a_word_stays_while_the_engine_is_away():
     n = Nodes()
     await n[0].published("alice", BOTH)
