@@ -22,7 +22,7 @@ import msgspec
 from tunnel.account import Holding
 from tunnel.port import Headers
 
-from ..learned import Claim, ClaimError, Fault, StoreError, bodies, claims
+from ..learned import Claim, ClaimError, Fault, NotSharedError, StoreError, bodies, claims
 from ..learned.bounds import ROUTES_IN_ALL
 from ..node.gateway import Gateway
 from ..observed.metrics import AgentRefused
@@ -75,6 +75,10 @@ _NOT_STORED = problems.Problem(
     503, "not_stored", "Not stored", "The gateway serves the route, but could not write it to disk.",
     "Ask the operator to check the gateway's log and the disk under state_dir.", 5,
 )  # fmt: skip
+_NOT_SHARED = problems.Problem(
+    503, "not_shared", "Not shared", "The gateway's nodes could not agree on this change in time.",
+    "Try again. If it lasts, ask the operator to check NATS and the gateway's log.", 5,
+)  # fmt: skip
 _WRONG_METHOD = problems.Problem(
     405, "method_not_allowed", "Wrong method", "This address does not take this method.",
     "Use a method that the Allow header names.",
@@ -87,7 +91,7 @@ _NO_IP_INTEL = problems.Problem(
     404, "no_ip_intel", "Not available", "This gateway does not look up IP addresses.", "You need not do anything."
 )
 
-_NOT_TOLD = (_NO_TCP_TUNNELS, _NO_IP_INTEL, _NOT_STORED, problems.NO_ROUTE)
+_NOT_TOLD = (_NO_TCP_TUNNELS, _NO_IP_INTEL, _NOT_STORED, _NOT_SHARED, problems.NO_ROUTE)
 
 
 class _RefusedError(Exception):
@@ -155,7 +159,7 @@ class ControlPlane:
             headers.append((b"content-length", str(len(body)).encode()))
         except _LeftError:
             return
-        except (ClaimError, StoreError, bodies.BodyError, _RefusedError) as error:
+        except (ClaimError, StoreError, NotSharedError, bodies.BodyError, _RefusedError) as error:
             problem, detail = _problem_of(error)
             self._tell(request, error, problem, detail)
             status, rendered, body = problems.render(problem, request.fields, detail)
@@ -188,9 +192,9 @@ class ControlPlane:
             who = self._who(request, cluster)
             claim = claims.checked(grant, gateway.settings.control_hosts, cluster, named)
             if body.routing_mode == bodies.DIRECT:
-                await gateway.learned.unregister(claim.host, (cluster,), who, path=claim.path)
+                await gateway.registering.unregister(claim.host, (cluster,), who, path=claim.path)
                 return 200, {"success": True, "stored": False, "message": "direct routes do not use this gateway"}
-            learned = await gateway.learned.register(claim, who)
+            learned = await gateway.registering.register(claim, who)
         except ClaimError as error:
             who = self._who(request, cluster or "(not named)")
             gateway.learned.refuse(cluster, named.host, named.path, error, who)
@@ -221,7 +225,7 @@ class ControlPlane:
             if gateway.settings is settings:
                 break
         who = self._who(request, cluster)
-        refused = await gateway.learned.sync(cluster, accepted, grant.hosts, who)
+        refused = await gateway.registering.sync(cluster, accepted, grant.hosts, who)
         told = [(named.host, named.path, error) for named, error in rejected]
         told += [(claim.host, claim.path, error) for claim, error in refused]
         for number, (host, path, error) in enumerate(told, 1):
@@ -265,10 +269,11 @@ class ControlPlane:
         host = claims.learnable_host(grant, self._gateway.settings.control_hosts, body.hostname)
         who = self._who(request, *grant.clusters)
         try:
-            return 200, {"success": True, "removed": await self._gateway.learned.unregister(host, grant.clusters, who)}
+            removed = await self._gateway.registering.unregister(host, grant.clusters, who)
         except ClaimError as error:
             self._gateway.learned.refuse("", host, "", error, who)
             raise
+        return 200, {"success": True, "removed": removed}
 
     # --- TCP tunnels and address look-ups, which this gateway does not serve
 
@@ -376,4 +381,4 @@ def _problem_of(error: Exception) -> tuple[problems.Problem, str]:
         return error.problem, error.detail
     if isinstance(error, bodies.BodyError):
         return _NOT_JSON, str(error)
-    return _NOT_STORED, ""
+    return _NOT_SHARED if isinstance(error, NotSharedError) else _NOT_STORED, ""

@@ -123,9 +123,9 @@ class Announced:
             for claim in claims:
                 self._drop((claim.node, claim.pool, claim.agent_id))
 
-    def clusters(self) -> set[str]:
-        """Those with links that serve them."""
-        return {pool for pool in self._pools if isinstance(pool, str)}
+    def pools(self) -> set[Pool]:
+        """Those with links."""
+        return set(self._pools)
 
     def not_here(self, claim: Claim) -> bool:
         """The claim's node said NOT_HERE. False: it is not one of these. Idempotent."""

@@ -11,10 +11,11 @@ from msgspec import Meta
 
 from .values import VERSION, decoded
 
-MOST_CLUSTERS: Final = 10_000
-"""In `per_cluster_websockets`."""
+MOST_NAMES: Final = 10_000
+"""With counts of one kind."""
 
 _Count = Annotated[int, Meta(ge=0, le=2**53)]
+_Counts = Annotated[dict[str, _Count], Meta(max_length=MOST_NAMES)]
 _Text = Annotated[str, Meta(max_length=255)]
 
 
@@ -44,8 +45,20 @@ class Beat(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A hash of the routes in its file."""
     routes_revision: _Count = 0
     """The revision up to which it knows the bucket `routes`."""
-    per_cluster_websockets: Annotated[dict[str, _Count], Meta(max_length=MOST_CLUSTERS)] = {}
-    """Of clusters that have a limit for them."""
+    per_cluster_websockets: _Counts = {}
+    """Where a limit counts them, as `app/node/shared_counts.py` says; likewise the next two."""
+    per_route_websockets: _Counts = {}
+    """By host and path."""
+    per_client_websockets: _Counts = {}
+    """By address, or IPv6 network."""
+
+    @property
+    def websockets(self) -> dict[str, dict[str, int]]:
+        """The counts by kind."""
+        return {
+            "cluster": self.per_cluster_websockets, "route": self.per_route_websockets,
+            "client": self.per_client_websockets,
+        }  # fmt: skip
 
 
 class _Written(Beat, frozen=True, kw_only=True):

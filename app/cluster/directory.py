@@ -219,10 +219,12 @@ class Directory:
 
     def clusters(self) -> set[str]:
         """The clusters of which a node that can be used has a link."""
-        return self.announced.clusters() | {
-            pool for pool, claims in self._pools.items()
-            if isinstance(pool, str) and any(node in self._usable for node, _ in claims)
-        }  # fmt: skip
+        return {pool for pool in self.pools() if isinstance(pool, str)}
+
+    def pools(self) -> set[Pool]:
+        """The pools of which a node that can be used has a link."""
+        held = {pool for pool, claims in self._pools.items() if any(node in self._usable for node, _ in claims)}
+        return held | self.announced.pools()
 
     def claims(self, pool: Pool) -> list[Claim]:
         """Who claims to have a link of a pool, this node and gone ones included."""

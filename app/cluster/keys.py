@@ -2,7 +2,8 @@
 
 A part of a key has `a-z`, `0-9`, `-` and `_` as they are, and each other byte of its UTF-8 as `=XX`. The key of a link
 is `CLUSTER.NODE`. In a cluster's name a dot is escaped, too: a name may begin with a dot or have two in a row, which no
-key may. The key of a host is `host.` and the host, whose dots stay: an operator who lists the bucket can read it.
+key may. The key of a host is `host.` and the host, whose dots stay: an operator who lists the bucket can read it. The
+key of a published host begins with `published.`.
 """
 
 import re
@@ -14,7 +15,8 @@ _PLAIN: Final = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789-_")
 _ESCAPED = re.compile("=([0-9A-F]{2})")
 _WRITTEN = re.compile(r"(?:[a-z0-9_-]|=[0-9A-F]{2})+")
 _NODE = re.compile("[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_HOST = "host."
+_HOST: Final = "host."
+PUBLISHED: Final = "published."
 
 
 class NotAKeyError(ValueError):
@@ -63,15 +65,35 @@ def host_key(host: str) -> str:
     >>> host_key("*.a.test")
     'host.=2A.a.test'
     """
-    return _HOST + ".".join(_written(label) for label in host.split("."))
+    return _HOST + _labels(host)
 
 
 def host_of(key: str) -> str:
     """The host of a key. Raises NotAKeyError."""
     if not key.startswith(_HOST):
         raise NotAKeyError("it is not the key of a host")
-    host = ".".join(_read(label) for label in key.removeprefix(_HOST).split("."))
-    if host_key(host) != key:  # a dot within a label
+    return _host(key.removeprefix(_HOST))
+
+
+def key_of_published(host: str) -> str:
+    """The key of a published host, in lower case and without a port."""
+    return PUBLISHED + _labels(host)
+
+
+def published_host_of(key: str) -> str:
+    """The host of the key of a published one. Raises NotAKeyError."""
+    if not key.startswith(PUBLISHED):
+        raise NotAKeyError("it is not the key of a published host")
+    return _host(key.removeprefix(PUBLISHED))
+
+
+def _labels(host: str) -> str:
+    return ".".join(_written(label) for label in host.split("."))
+
+
+def _host(labels: str) -> str:
+    host = ".".join(_read(label) for label in labels.split("."))
+    if _labels(host) != labels:  # a dot within a label
         raise NotAKeyError("a part of it is not escaped as ours are")
     return host
 

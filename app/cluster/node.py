@@ -17,6 +17,7 @@ from tunnel.version import VERSION
 
 from ..node.elsewhere import Preference
 from ..node.gateway import Gateway
+from ..node.shared_counts import SharedCounts
 from ..settings.cluster import ClusterSettings
 from .announcer import Announcer
 from .beats import Beat, Load
@@ -38,7 +39,7 @@ from .peer.listener import PeerListener
 from .peer.serving import Serving
 from .presence import OwnState, Peer, Presence, Way
 from .presence import PeerState as State
-from .routes import SharedRoutes
+from .sharing import Sharing
 from .telling import Beating, Putting
 from .view import View
 
@@ -76,7 +77,10 @@ class Node:
         self.engine = Engine(settings, name=f"tunnel-gateway {self.name} {self.id}")
         self.presence = Presence(self.id, time.monotonic())
         self.directory = Directory(self.presence)
-        self.routes = SharedRoutes(self.mirrors["routes"], gateway.learned, clock=time.time)
+        routes = f"{settings.bucket_prefix}_routes"
+        self.counts = gateway.admission.shared = SharedCounts()
+        self.sharing = Sharing(gateway, self.mirrors["routes"], self.presence, name=routes)
+        self.routes, self.published = self.sharing.routes, self.sharing.published
         self.diary = Diary(gateway.events, self.presence, self.engine)
         self.differences = Differences(self.presence, gateway.events)
         self._files_hash = ""
@@ -121,7 +125,7 @@ class Node:
         gateway.drain.on_begin.append(parts.beating.soon)
         gateway.drain.leave = self.leave
         loop = asyncio.get_running_loop()
-        for work in (self._listen, self._follow_routes, self._compare_files, self._keep):
+        for work in (self._listen, self.sharing.run, self._compare_files, self._keep):
             self._keeping.add(loop.create_task(work(), name=f"cluster {work.__name__}"))
         self._due = time.monotonic()
         self._tick()
@@ -178,6 +182,10 @@ class Node:
         """See `Elsewhere`."""
         return self.directory.clusters()
 
+    def pools(self) -> set[Pool]:
+        """See `Elsewhere`."""
+        return self.directory.pools()
+
     async def leave(self, deadline: float) -> None:
         """See `Elsewhere`."""
         if self._parts is not None:
@@ -197,6 +205,9 @@ class Node:
 
     def _beat_came(self, entry: Entry) -> None:
         self.presence.changed(entry, time.monotonic(), is_listed=not self.mirrors["nodes"].synced)
+        peer = self.presence.peer(entry.key)
+        if peer is not None and peer.beat is not None and peer.state is not State.GONE:
+            self.counts.heard(peer.node, peer.beat.websockets)
 
     def _claim_came(self, entry: Entry) -> None:
         self.directory.changed(entry, time.monotonic())
@@ -211,12 +222,15 @@ class Node:
     def _beat(self, seq: int, *, bye: bool = False) -> Beat:
         gateway = self._gateway
         websockets = gateway.metrics.websockets_active
+        counts = self.counts.to_tell(gateway.admission.count_of)
         return Beat(
             name=self.name[:255], peer_url=self.settings.peer_url or "", build=VERSION, started=gateway.started_at,
             seq=seq, draining=gateway.draining, bye=bye,
             load=Load(len(gateway.registry.links()), max(0, len(gateway.exchanges) - websockets), websockets),
             files=self._files_hash,
             routes_revision=self.mirrors["routes"].revision,
+            per_cluster_websockets=counts.get("cluster", {}), per_route_websockets=counts.get("route", {}),
+            per_client_websockets=counts.get("client", {}),
         )  # fmt: skip
 
     # --- what presence says
@@ -227,6 +241,7 @@ class Node:
             return
         self.diary.peer_changed(peer)
         if peer.state is State.GONE:
+            self.counts.gone(peer.node)
             parts.dialler.forget(peer.node)
             parts.choosing.unreachable(peer.node)
         elif peer.beat is not None and peer.beat.peer_url:
@@ -281,16 +296,6 @@ class Node:
             await asyncio.sleep(LISTEN_AGAIN_SECONDS)
             self.files.look()
             parts.listener.access = self.files.access
-
-    async def _follow_routes(self) -> None:
-        while True:
-            await asyncio.sleep(1.0)
-            try:
-                await self.routes.catch_up()
-            except BucketError as error:
-                logger.debug("the routes are not shared yet: %s", error)
-            except Exception:
-                logger.exception("sharing the routes failed")
 
     async def _compare_files(self) -> None:
         """Say what the routes of this node's file are, and look whether the others have the same."""

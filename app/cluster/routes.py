@@ -10,31 +10,31 @@ which nothing is left, by their revision.
 
 | what happens | what is done |
 |---|---|
-| somebody else writes the host meanwhile | read and decide again; three times, then UncertainError |
-| no answer | UncertainError: the agent is to ask again |
+| somebody else writes the host meanwhile | read and decide again; three times, then NotSharedError |
+| no answer | NotSharedError: the agent is to ask again |
 | the engine is away | the copy takes it, and the host is owed: put once the engine is back |
-| a host that is owed is another cluster's by then | the copy takes what the bucket has |
+| a host that is owed is another cluster's by then | the copy takes what the bucket has, and a refusal is told |
 | the first start with this bucket, or it was made anew | all of the copy is put, as if it was owed |
 | a later start | what the bucket does not have is removed from the copy |
 
 What is owed is not kept over a restart. Agents register again then, since they have lost their links.
 
-How it is wired: the gateway makes it with its `LearnedRoutes` where `[cluster]` is set, and `app/agents/rest.py` calls
-`register`, `sync` and `unregister` here in place of those of `LearnedRoutes`; the two have the same arguments and
-results, and UncertainError becomes a 503 as StoreError does. A companion calls `catch_up` about once a second. What
-`on_copied` tells is kept in `state_dir`, in a small file of its own, and given back as `copy_of` at the next start.
+Where `[cluster]` is set, it is `Gateway.registering` in place of `LearnedRoutes`. The node calls `catch_up` about once
+a second. What `on_copied` tells is kept in `state_dir` (`copy_mark.py`), and given back as `copy_of` at the next start.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
-from ..learned import Claim, ClaimError, Fault, Learned
+from ..learned import Claim, ClaimError, Fault, Learned, NotSharedError
 from ..learned.lifetimes import LIFETIME_SECONDS
 from ..rules.hosts import covers
+from .awaited import Awaited
 from .bucket import AwayError, Bucket, BucketError, ConflictError, Entry, UncertainError
+from .copy import Copy
 from .host_routes import HostRoutes
 from .keys import NotAKeyError, host_key, host_of
 from .turns import Turns, in_batches
@@ -43,33 +43,13 @@ from .values import Complaints, ValueIgnoredError
 logger = logging.getLogger("gateway.routes")
 
 TRIES: Final = 3
-MIRROR_SECONDS: Final = 1.0
-"""How long to wait for the mirror to show what somebody else wrote."""
 EXPIRE_SECONDS: Final = 60.0
 _AT_ONCE: Final = 20
 """Hosts of one call that are written at the same time."""
 _HOSTS_PER_TURN: Final = 200
 """Looked at in one turn of the loop: 2 ms."""
 _ELSEWHERE: Final = "another node"
-
-
-class Copy(Protocol):
-    """`LearnedRoutes`, as far as it is used here."""
-
-    def check(self, claim: Claim) -> Learned:
-        """What this claim would be, learned now. Raises ClaimError."""
-
-    def take(self, host: str, routes: Iterable[Learned], who: str) -> "asyncio.Future[None] | None":
-        """These are all routes of a host now. Returns the write of the file, which may fail; None: there is none."""
-
-    def holder_of(self, host: str) -> str | None:
-        """The cluster that holds a host."""
-
-    def hosts(self) -> list[str]:
-        """The hosts that it has."""
-
-    def registered(self, host: str) -> list[Learned]:
-        """The routes of a host."""
+_WHILE_AWAY: Final = "an agent that registered while NATS was away"
 
 
 _Removed = dict[str, str]
@@ -93,7 +73,8 @@ class SharedRoutes:
         self._complaints = Complaints("routes")
         self._owed: dict[str, _Removed] = {}
         self._turns = Turns()  # of hosts
-        self._awaited: dict[str, set[asyncio.Future[None]]] = {}  # by key
+        self._asking: dict[str, str] = {}  # whose change of a host is under way
+        self._awaited = Awaited(bucket)
         self._is_anew = False
         self._is_followed = False
         self._told = copy_of
@@ -104,7 +85,7 @@ class SharedRoutes:
     # --- for agents
 
     async def register(self, claim: Claim, who: str) -> Learned:
-        """Learn one route, or renew it. Raises ClaimError, UncertainError, and StoreError while the engine is away."""
+        """Learn one route, or renew it. Raises ClaimError, NotSharedError, and StoreError while the engine is away."""
         learned: list[Learned] = []
 
         def edit(before: HostRoutes | None) -> HostRoutes | None:
@@ -119,7 +100,7 @@ class SharedRoutes:
     ) -> list[tuple[Claim, ClaimError]]:
         """Learn these routes, and remove the cluster's other routes, as far as the patterns cover their hosts.
 
-        Returns the refused claims. Raises UncertainError; then a part may be done.
+        Returns the refused claims. Raises NotSharedError; then a part may be done.
         """
         newest = self._clock() + LIFETIME_SECONDS  # what expires later was learned while this call ran
         wanted: dict[str, dict[str, Claim]] = {}
@@ -168,7 +149,7 @@ class SharedRoutes:
     async def unregister(self, name: str, clusters: Collection[str], who: str, *, path: str | None = None) -> int:
         """Remove a host that one of these clusters holds, or one path of it. Returns how many routes were removed.
 
-        Raises ClaimError if another cluster holds the host, and UncertainError.
+        Raises ClaimError if another cluster holds the host, and NotSharedError.
         """
         removed = 0
 
@@ -207,7 +188,13 @@ class SharedRoutes:
                     self._settle()
                 if host in self._owed and self._bucket.synced:
                     await self._put_owed(host)
-                await self._write(host, edit)
+                self._asking[host] = who
+                try:
+                    await self._write(host, edit)
+                finally:
+                    del self._asking[host]
+        except UncertainError as error:
+            raise NotSharedError(str(error)) from None
         except AwayError:
             if (written := self._change_copy(host, edit, who)) is not None:
                 await asyncio.shield(written)  # others share it
@@ -242,7 +229,7 @@ class SharedRoutes:
                 else:
                     await self._bucket.update(key, after.encoded(), entry.revision)
             except ConflictError:
-                await self._shown(key, entry)
+                await self._awaited.other_than(entry, key)
             else:
                 return
         raise UncertainError(f"{host}: other nodes change it all the time")
@@ -258,26 +245,10 @@ class SharedRoutes:
                 raise UncertainError(f"{host}: a gateway of another release has it") from None
             return None
 
-    async def _shown(self, key: str, entry: Entry | None) -> None:
-        """Wait until the mirror shows another entry than this one."""
-        if self._bucket.get(key) != entry:
-            return
-        changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._awaited.setdefault(key, set()).add(changed)
-        try:
-            await asyncio.wait((changed,), timeout=MIRROR_SECONDS)
-        finally:
-            awaited = self._awaited[key]
-            awaited.remove(changed)
-            if not awaited:
-                del self._awaited[key]
-
     # --- the mirror
 
     def _changed(self, entry: Entry) -> None:
-        for changed in self._awaited.get(entry.key, ()):
-            if not changed.done():
-                changed.set_result(None)
+        self._awaited.changed(entry.key)
         try:
             host = host_of(entry.key)
             if self._is_to_settle and self._copy.registered(host):
@@ -289,10 +260,11 @@ class SharedRoutes:
 
     def _take(self, host: str, entry: Entry | None) -> None:
         """The copy has what this entry says. Raises ValueIgnoredError."""
+        who = self._asking.get(host, _ELSEWHERE)
         if entry is None or entry.value is None:
-            self._copy.take(host, (), _ELSEWHERE)
+            self._copy.take(host, (), who)
         else:
-            self._copy.take(host, HostRoutes.read(host, entry.value).learned(self._clock()), _ELSEWHERE)
+            self._copy.take(host, HostRoutes.read(host, entry.value).learned(self._clock()), who)
 
     def _anew(self) -> None:
         self._is_anew = True
@@ -340,18 +312,21 @@ class SharedRoutes:
     async def _put_owed_in_turn(self, host: str) -> None:
         try:
             await self._change(host, lambda before: before, _ELSEWHERE)
-        except UncertainError as error:
+        except NotSharedError as error:
             logger.info("routes of %s are not shared yet: %s", host, error)
 
     async def _put_owed(self, host: str) -> None:
         """Put what the copy has of a host. Raises BucketError; then it is owed still."""
         removed = self._owed[host]
+        lost: list[Learned] = []
 
         def edit(before: HostRoutes | None) -> HostRoutes | None:
+            lost.clear()
             now, mine = self._clock(), self._copy.registered(host)
             kept = before if before is not None and before.is_held(now) else None
             if kept is not None:
                 if mine and kept.cluster != mine[0].claim.target.cluster:
+                    lost.extend(mine)
                     return before
                 gone = [path for path, cluster in removed.items() if cluster == kept.cluster]
                 kept = kept.without(gone, now) if gone else kept
@@ -363,6 +338,9 @@ class SharedRoutes:
 
         await self._write(host, edit)
         self._owed.pop(host, None)
+        for one in lost:
+            error = ClaimError(Fault.TAKEN, f"{host} belongs to another cluster")
+            self._copy.refuse(one.claim.target.cluster, host, one.claim.path, error, _WHILE_AWAY)
         with contextlib.suppress(ValueIgnoredError):
             self._take(host, self._bucket.get(host_key(host)))
 

@@ -6,8 +6,21 @@ cluster holds which host, `store.py` writes them to SQLite, on a thread of its o
 
 from .claims import Claim, ClaimError, Fault
 from .refusals import Refusal, Refusals
+from .registering import NotSharedError, Registering
 from .routes import LearnedRoutes
 from .state_file import Learned
 from .store import Store, StoreError
 
-__all__ = ["Claim", "ClaimError", "Fault", "Learned", "LearnedRoutes", "Refusal", "Refusals", "Store", "StoreError"]
+__all__ = [
+    "Claim",
+    "ClaimError",
+    "Fault",
+    "Learned",
+    "LearnedRoutes",
+    "NotSharedError",
+    "Refusal",
+    "Refusals",
+    "Registering",
+    "Store",
+    "StoreError",
+]

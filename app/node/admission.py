@@ -1,7 +1,8 @@
 """Admits WebSockets, and counts the open ones by route, client address and cluster. Likewise requests of a client.
 
 A `Ticket` counts one of them until its `release`, which is idempotent. The limits come from the policy. The addresses
-of one IPv6 network are one client (`block_of`).
+of one IPv6 network are one client (`block_of`). With several nodes the limits of WebSockets count those of all
+(`shared_counts.py`); the limit of requests, which come and go within a second, counts those of this node.
 """
 
 from collections import Counter
@@ -11,6 +12,7 @@ from ..rules.clients import block_of
 from ..rules.policy import origin_allowed
 from ..rules.request import Request
 from ..rules.routes import Route
+from .shared_counts import SharedCounts
 
 _Key = tuple[str | bytes, ...]
 """`route`, `client`, `cluster` or `requests`, and which one; `requests` are those of a client."""
@@ -49,6 +51,12 @@ class Admission:
 
     def __init__(self) -> None:
         self._counts: Counter[_Key] = Counter()
+        self.shared: SharedCounts | None = None
+        """Those of other nodes. None: this is the only one."""
+
+    def count_of(self, key: _Key) -> int:
+        """How many are counted under a key."""
+        return self._counts[key]
 
     def admit(self, route: Route, request: Request, max_per_cluster: int | None) -> Ticket | problems.Problem:
         """A ticket, or the answer that refuses one. `max_per_cluster`: WebSockets of one cluster; None: no limit."""
@@ -66,10 +74,18 @@ class Admission:
             (policy.max_websockets_per_client, problems.TOO_MANY_OF_CLIENT),
             (max_per_cluster, problems.TOO_MANY_OF_CLUSTER),
         )
+        shared = self.shared
         for key, (limit, problem) in zip(keys, limits, strict=True):
-            if limit is not None and self._counts[key] >= limit:
-                return problem
-        return Ticket(self._counts, keys)
+            if limit is not None:
+                elsewhere = shared.elsewhere(key) if shared is not None else 0
+                if self._counts[key] + elsewhere >= limit:
+                    return problem
+        ticket = Ticket(self._counts, keys)
+        if shared is not None:
+            for key, (limit, _) in zip(keys, limits, strict=True):
+                if limit is not None:
+                    shared.admitted(key, self._counts[key], limit)
+        return ticket
 
     def admit_request(self, route: Route, request: Request) -> Ticket | problems.Problem:
         """A ticket of a route that bounds the requests of a client, or the answer that refuses one.

@@ -28,6 +28,9 @@ class Elsewhere(Protocol):
     def clusters(self) -> set[str]:
         """The clusters that have an agent on a node that can be used."""
 
+    def pools(self) -> set[Pool]:
+        """The pools that have one there; those of publishers too."""
+
     async def leave(self, deadline: float) -> None:
         """The node drains, and has no exchanges of its own any more: give its links to other nodes.
 

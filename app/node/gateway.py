@@ -16,13 +16,13 @@ from tunnel.account import Account, Holding
 from tunnel.errors import NoAgentError, NoRoomError, NotPassedOnError, StoppingError
 from tunnel.gateway.proxied.shared import Proxied
 from tunnel.gateway.registry import Registry
-from tunnel.port import Upstream
+from tunnel.port import Pool, Upstream
 
-from ..learned import Claim, LearnedRoutes, Refusal, Store
+from ..learned import Claim, LearnedRoutes, Refusal, Registering, Store
 from ..observed.events import EventKind, Events
 from ..observed.metrics import Metrics, Snapshot, link_state
 from ..observed.record import Record
-from ..published import Publications
+from ..published import Publications, Settling
 from ..published.reports import Reports
 from ..rules.proxies import Proxies
 from ..rules.request import Request
@@ -95,8 +95,12 @@ class Gateway:
     """In the wall clock."""
     learned: LearnedRoutes = field(init=False)
     """The routes that agents registered."""
+    registering: Registering = field(init=False)
+    """Takes the calls by which they do: `learned`, unless there are other nodes."""
     published: Publications = field(init=False)
     """The routes that agents publish over links of their own."""
+    settling: Settling | None = field(init=False, default=None)
+    """Who holds a published host, over all nodes. None: this is the only one."""
     to_come: HostsToCome = field(init=False)
     """The hosts that agents may publish again after a start."""
     turns: Turns = field(init=False, default_factory=Turns)
@@ -154,6 +158,7 @@ class Gateway:
         self.learned = LearnedRoutes(
             self.settings, Store.open(Path(folder)) if folder is not None else None, clock=time.time
         )
+        self.registering = self.learned
         self.learned.on_refused = self._route_refused
         self.published = Publications(self.settings, self.learned, Reports(self.events), clock=time.monotonic)
         self.learned.published_for = self._published_for
@@ -213,9 +218,12 @@ class Gateway:
 
     def has_agent(self, cluster: str) -> bool:
         """Whether a link of this cluster takes exchanges, here or on another node."""
-        if any(link.available for link in self.registry.links(cluster)):
-            return True
-        return self.elsewhere is not None and cluster in self.elsewhere.clusters()
+        is_here = any(link.available for link in self.registry.links(cluster))
+        return is_here or (self.elsewhere is not None and cluster in self.elsewhere.clusters())
+
+    def connected(self) -> set[Pool]:
+        """The pools of which a link takes new exchanges, here or on another node."""
+        return self.registry.connected() | (self.elsewhere.pools() if self.elsewhere is not None else set())
 
     def snapshot(self) -> Snapshot:
         """The state for the metrics, at scrape time."""

@@ -1,11 +1,12 @@
 """A published route, and the agent that holds it.
 
 `HeldRoutes` are all that one agent publishes. Each route refers to it, so a new link of the agent changes whose they
-are, and until when, in one place.
+are, and until when, in one place. Those of other nodes are told by these (`app/cluster/published.py`).
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from tunnel.port import Target
 
@@ -22,14 +23,26 @@ class Holder:
     token_hash: bytes
     link_name: str
     address: str
+    node: str = ""
+    """The node that has the link. Empty: this one."""
 
     @property
-    def key(self) -> tuple[str, str]:
-        """The same for all of the agent's links."""
-        return self.cluster, self.agent_id
+    def key(self) -> tuple[str, str, str]:
+        """The same for all of the agent's links with one node."""
+        return self.cluster, self.agent_id, self.node
+
+    def is_same_agent(self, other: "Holder") -> bool:
+        """Whether both are the same agent, whatever its links."""
+        return (self.cluster, self.agent_id) == (other.cluster, other.agent_id)
 
     def __str__(self) -> str:
-        return f"agent {printable(self.agent_id)} of cluster {self.cluster} ({self.link_name} from {self.address})"
+        where = f"{self.link_name} from {self.address}" + (f", node {self.node}" if self.node else "")
+        return f"agent {printable(self.agent_id)} of cluster {self.cluster} ({where})"
+
+
+def machine_of(cluster: str, seed: str) -> str:
+    """What is kept of a `name_seed`: the same for the same machine, and the seed cannot be told from it."""
+    return sha256(f"machine\0{cluster}\0{seed}".encode()).hexdigest()[:32]
 
 
 @dataclass(slots=True, eq=False)
@@ -77,6 +90,7 @@ class Publication:
 Hosts = dict[str, dict[str, Publication]]
 """Routes by host, then by path. A host that is there has at least one."""
 Watch = Callable[[Publication, Record], object]
+Lost = Callable[[str], object]
 
 
 @dataclass(slots=True, eq=False)
@@ -84,20 +98,25 @@ class HeldRoutes:
     """All that one agent publishes."""
 
     holder: Holder
-    seed: str = ""
-    """The `name_seed` of its machine."""
+    machine: str = ""
+    """As `machine_of` has it."""
     hosts: Hosts = field(default_factory=dict)
     count: int = 0
     """Of its routes."""
     gone_at: float | None = None
     watch: Watch | None = None
     """Told of each exchange that has ended."""
+    lost: Lost | None = None
+    """Told of each host that an agent of another node has, after all."""
 
-    def is_left_to(self, holder: Holder, seed: str) -> bool:
-        """Whether it has no link, and this agent, of the same machine and token, may take its hosts."""
+    def is_left_to(self, holder: Holder, machine: str) -> bool:
+        """Whether this agent may take its hosts: the same one, by a link with another node, or one of the same machine
+        and token, when it has no link."""
         own = self.holder
-        return self.gone_at is not None and (own.cluster, own.token_hash, self.seed) == (
-            holder.cluster, holder.token_hash, seed,
+        if own.node != holder.node and own.is_same_agent(holder):
+            return True
+        return self.gone_at is not None and (own.cluster, own.token_hash, self.machine) == (
+            holder.cluster, holder.token_hash, machine,
         )  # fmt: skip
 
     def replace(self, hosts: Hosts) -> None:
@@ -108,3 +127,15 @@ class HeldRoutes:
     def __iter__(self) -> Iterator[Publication]:
         for paths in self.hosts.values():
             yield from paths.values()
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What another node says of one host."""
+
+    holder: Holder
+    machine: str
+    is_away: bool
+    """Its link has ended, and its routes linger."""
+    routes: dict[str, tuple[Target, str, Rewrite | None]]
+    """By path: the target, the publisher's own name for it, and what changes on the way."""

@@ -4,13 +4,14 @@ Invariants: one agent holds a host, with all its paths. A `publish` replaces eve
 call: when it returns, what the answer says is in force. Routes outlive their link by `LINGER_SECONDS`, so that clients
 only wait while an agent reconnects; during that time the same agent, or another one of the same machine and token,
 takes them over at once. A route that its token no longer covers is kept but not served, and its host is free for
-others. Nothing is stored: an agent that comes back publishes again.
+others. Nothing is stored: an agent that comes back publishes again. What agents publish on other nodes is here, too
+(`take`), and goes when these say so.
 
 Control hosts and hosts of the file come before published routes, which come before learned ones (`Gateway.routes_of`).
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ from ..rules.routes import Route
 from ..settings import Grant, Settings
 from .claims import NotPublishedError
 from .offer import Offer
-from .publication import HeldRoutes, Holder, Hosts, Publication, Watch
+from .publication import HeldRoutes, Holder, Hosts, Lost, Publication, Told, Watch, machine_of
 from .reports import Reports
 from .unpublished import MOST_HOSTS, Unpublished
 
@@ -51,9 +52,9 @@ class Publications:
         self._learned = learned
         self._reports = reports
         self._clock = clock
-        self._holdings: dict[tuple[str, str], HeldRoutes] = {}  # by `Holder.key`; each has routes
+        self._holdings: dict[tuple[str, str, str], HeldRoutes] = {}  # by `Holder.key`; each has routes
         self._hosts: dict[str, HeldRoutes] = {}
-        self._gone: dict[tuple[str, str], HeldRoutes] = {}  # those without a link, the longest gone first
+        self._gone: dict[tuple[str, str, str], HeldRoutes] = {}  # of this node, without a link, the longest gone first
         self._per_token: Counter[bytes] = Counter()
         self._per_cluster: Counter[str] = Counter()
         self.count = 0
@@ -62,6 +63,8 @@ class Publications:
         self._stale = Stale("published", self._look_at)
         self.on_served: Callable[[str], object] | None = None
         """Told of each host that is served, as it was or otherwise."""
+        self.on_own_change: Callable[[str], object] | None = None
+        """Told of each host that an agent of this node has, and of each that it had: other nodes are to know."""
         self.unpublished: Latest[str, Unpublished] = Latest(MOST_HOSTS)
         """What became of hosts that nobody publishes any more."""
         self.refusals = reports.refusals
@@ -124,17 +127,19 @@ class Publications:
         *,
         base_url: str,
         watch: Watch | None = None,
+        lost: Lost | None = None,
     ) -> publishing.Published:
         """Put in force what this agent publishes from now on. Returns the result for each route.
 
         `base_url`: where clients reach the gateway; only its scheme and port count. `watch`: told of each exchange on
-        one of the routes that has ended.
+        one of the routes that has ended. `lost`: told of each host that turns out to be another node's agent's.
         """
+        machine = machine_of(holder.cluster, message.name_seed)
         holding = self._holdings.get(holder.key) or HeldRoutes(holder)
         own = holding.count if holding.holder.token_hash == holder.token_hash else 0
         offer = Offer(
             holding, holder, grant, message, self._settings,
-            taken=lambda host: self._taken(host, holding, holder, message.name_seed),
+            taken=lambda host: self._taken(host, holding, holder, machine),
             freed=lambda host: self._freed(host, holding, holder),
             room=grant.max_published - self._per_token[holder.token_hash] + own,
             room_in_all=ROUTES_IN_ALL - self.count + holding.count,
@@ -158,7 +163,8 @@ class Publications:
                 outcomes.append((wanted, None))
             answers.append(answer)
         self._reports.answered(holder, outcomes)
-        self._take_over(holding, holder, message.name_seed, watch)
+        self._take_over(holding, holder, machine)
+        holding.watch, holding.lost = watch, lost
         self._replace(holding, offer.hosts, "its agent took it back")
         return publishing.Published(routes=answers)
 
@@ -166,8 +172,44 @@ class Publications:
         """The link has ended: its routes linger, unless another link of the agent already has them. Idempotent."""
         holding = self._holdings.get(holder.key)
         if holding is not None and holding.holder.link_name == holder.link_name and holding.gone_at is None:
-            holding.gone_at, holding.watch = now, None
+            holding.gone_at, holding.watch, holding.lost = now, None, None
             self._gone[holder.key] = holding
+            self._own_changed(holding, holding.hosts)
+
+    # --- for other nodes
+
+    def own(self, host: str) -> HeldRoutes | None:
+        """All that the agent of this node publishes that holds a host. None: no agent of this node does."""
+        holding = self._hosts.get(host)
+        return holding if holding is not None and not holding.holder.node else None
+
+    def take(self, host: str, told: Told | None) -> None:
+        """Another node says this of a host, whatever an agent of this node has. None: no other node has it."""
+        known = self._hosts.get(host)
+        if told is None:
+            if known is not None and known.holder.node:
+                self._replace(known, _without(known, host), "")
+            return
+        holder = told.holder
+        holding = self._holdings.get(holder.key) or HeldRoutes(holder)
+        gone_at = holding.gone_at if holding.gone_at is not None else self._clock()
+        has_other_token = holding.holder.token_hash != holder.token_hash
+        self._take_over(holding, holder, told.machine)
+        for name in holding.hosts if has_other_token else ():
+            self._refresh(name)
+        holding.gone_at = gone_at if told.is_away else None
+        paths = {}
+        for path, (target, key, rewrite) in told.routes.items():
+            one = Publication(holding, host, path, target, key, rewrite, self._clock())
+            same = holding.hosts.get(host, {}).get(path)
+            paths[path] = same if same is not None and same.is_same(one) else one
+        self._replace(holding, {**_without(holding, host), host: paths} if paths else _without(holding, host), "")
+        if known is not None and known.lost is not None and not known.holder.is_same_agent(holder):
+            known.lost(host)
+
+    def drop(self, holding: HeldRoutes, why: str) -> None:
+        """An agent publishes nothing of this any more."""
+        self._replace(holding, {}, why)
 
     # --- for the gateway
 
@@ -186,7 +228,7 @@ class Publications:
 
     # --- decisions
 
-    def _taken(self, host: str, holding: HeldRoutes, holder: Holder, seed: str) -> str | None:
+    def _taken(self, host: str, holding: HeldRoutes, holder: Holder, machine: str) -> str | None:
         """Who else has a host, in words for the operator. None: this agent has it or may have it."""
         of_file = self._settings.routes.of_host(host)
         if of_file is not None:
@@ -195,7 +237,7 @@ class Publications:
         if other is holding:
             return None
         if other is not None and self._covers(other, host):
-            return None if other.is_left_to(holder, seed) else f"{other.holder} has published it"
+            return None if other.is_left_to(holder, machine) else f"{other.holder} has published it"
         for name in above(host) if len(self._learned) else ():
             cluster = self._learned.holder_of(name)
             if cluster is not None and (name == host or cluster != holder.cluster):
@@ -220,12 +262,12 @@ class Publications:
 
     # --- changes
 
-    def _take_over(self, holding: HeldRoutes, holder: Holder, seed: str, watch: Watch | None) -> None:
+    def _take_over(self, holding: HeldRoutes, holder: Holder, machine: str) -> None:
         """The holder's routes are this link's from now on."""
         if holding.holder.token_hash != holder.token_hash:
             self._add(holding.holder, -holding.count)
             self._add(holder, holding.count)
-        holding.holder, holding.seed, holding.watch, holding.gone_at = holder, seed, watch, None
+        holding.holder, holding.machine, holding.gone_at = holder, machine, None
         self._gone.pop(holder.key, None)
 
     def _replace(self, holding: HeldRoutes, hosts: Hosts, why: str) -> None:
@@ -249,7 +291,8 @@ class Publications:
         for host in old:
             if host not in hosts:
                 del self._hosts[host]
-                self.unpublished.put(host, Unpublished(holder, self._clock(), why))
+                if why:
+                    self.unpublished.put(host, Unpublished(holder, self._clock(), why))
         for host in hosts:
             self._hosts[host] = holding
             self.unpublished.forget(host)
@@ -261,10 +304,18 @@ class Publications:
         unserved = [host for host in hosts if host not in self._served]  # its holder's token may be another one now
         for host in dict.fromkeys([*(one.host for one in (*gone, *changed)), *unserved]):
             self._refresh(host)
+        if holder.node:
+            return  # that node tells the operator
         if gone:
             self._reports.unpublished(holder, gone, why)
         if changed:
             self._reports.published(holder, changed)
+        self._own_changed(holding, {**old, **hosts})
+
+    def _own_changed(self, holding: HeldRoutes, hosts: Iterable[str]) -> None:
+        if self.on_own_change is not None and not holding.holder.node:
+            for host in hosts:
+                self.on_own_change(host)
 
     def _add(self, holder: Holder, routes: int) -> None:
         self.count += routes
@@ -294,6 +345,10 @@ class Publications:
             self._refresh(host)
         holding = self._hosts.get(host)
         return holding is None or self._covers(holding, host)
+
+
+def _without(holding: HeldRoutes, host: str) -> Hosts:
+    return {name: paths for name, paths in holding.hosts.items() if name != host}
 
 
 def _add(counter: Counter[_Key], key: _Key, number: int) -> None:

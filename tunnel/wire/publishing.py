@@ -108,6 +108,12 @@ class Published(msgspec.Struct, kw_only=True):
     routes: list[PublishedRoute]
 
 
+class Unpublished(msgspec.Struct, kw_only=True):
+    """gateway -> agent, `unpublished`: another agent has these hosts, after all."""
+
+    hosts: list[str]
+
+
 class RequestRow(msgspec.Struct, kw_only=True):
     """One exchange that has ended."""
 

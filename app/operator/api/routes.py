@@ -112,7 +112,7 @@ class _Selection:
         self._publisher: str | None = query["publisher"]
         self._in_force: bool | None = query["in_force"]
         self._reasons = Reasons(gateway)
-        self._connected = gateway.registry.connected()
+        self._connected = gateway.connected()
 
     def steps(self) -> Iterator[Step]:
         """Each route, or None for one that was not asked for."""

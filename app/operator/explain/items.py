@@ -14,7 +14,7 @@ from ..route_reasons import Listed, reason_of
 def route_item(gateway: Gateway, route: Listed) -> RouteItem:
     """The item of a route: one that is served, or what an agent registered or published."""
     source = _source(gateway, route) if isinstance(route, Route) else route
-    return item_of(gateway, source, reason_of(gateway, source), gateway.registry.connected())
+    return item_of(gateway, source, reason_of(gateway, source), gateway.connected())
 
 
 def _source(gateway: Gateway, route: Route) -> Listed:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from app.agents import rest
+from app.learned import Claim, ClaimError, Learned, NotSharedError
 from app.learned.bounds import LOOK_SECONDS
 from app.learned.lifetimes import LIFETIME_SECONDS
 from app.rules.policy import Policy
@@ -362,3 +363,25 @@ def test_a_state_dir_that_cannot_be_written_stops_the_start(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="state_dir"):
         stage(state_dir=str(tmp_path / "file"))
+
+
+# --- other nodes
+
+
+@dialogue
+async def test_what_the_nodes_could_not_agree_on_is_asked_for_again():
+    class Unsure:
+        async def register(self, *_: object) -> Learned:
+            raise NotSharedError("nobody answers")
+
+        async def sync(self, *_: object) -> list[tuple[Claim, ClaimError]]:
+            raise NotSharedError("nobody answers")
+
+        async def unregister(self, *_: object, path: str | None = None) -> int:
+            raise NotSharedError(f"nobody answers {path}")
+
+    async with stage() as s:
+        s.gateway.registering = Unsure()
+        for path, body in ((REGISTER, register_body()), (SYNC, sync_body()), (UNREGISTER, {"hostname": "x.a.test"})):
+            status, answer = await told(s, path, body)
+            assert (status, answer["code"]) == (503, "not_shared")

@@ -26,6 +26,7 @@ def test_a_beat_and_back():
     beat = Beat(
         name="pod-1", peer_url="http://10.0.0.1:8081", build="1.2", started=1.5, seq=9, draining=True, bye=True,
         load=Load(1, 2, 3), files="ab", routes_revision=17, per_cluster_websockets={"c1": 4},
+        per_route_websockets={"a.test/": 3}, per_client_websockets={"192.0.2.1": 2},
     )  # fmt: skip
     assert beats.read(beats.encoded(beat)) == beat
     value = msgspec.json.decode(beats.encoded(beat))

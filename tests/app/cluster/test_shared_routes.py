@@ -9,10 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from app.cluster.bucket import UncertainError
 from app.cluster.host_routes import HostRoutes
 from app.cluster.keys import host_key
-from app.learned import ClaimError, LearnedRoutes, Store
+from app.learned import ClaimError, LearnedRoutes, NotSharedError, Store
 from app.learned.bounds import PATHS_PER_HOST
 from app.learned.state_file import FILE_NAME
 from app.settings import Settings
@@ -81,15 +80,15 @@ async def test_two_nodes_that_give_one_host_to_one_cluster():
 
 @dialogue
 async def test_after_three_tries_the_agent_is_to_ask_again(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("app.cluster.routes.MIRROR_SECONDS", 0.0)
+    monkeypatch.setattr("app.cluster.awaited.MIRROR_SECONDS", 0.0)
     n = await joined()
     n[1].bucket.hold()
     await n[0].register(claim(BOTH))
-    with pytest.raises(UncertainError):
+    with pytest.raises(NotSharedError):
         await n[1].register(claim(BOTH, cluster="b"))
     assert n[1].has == []
     assert repr(n[1].shared._turns) == "<Turns of 0 names>"
-    assert n[1].shared._awaited == {}
+    assert repr(n[1].shared._awaited) == "<Awaited 0 keys>"
 
 
 @dialogue
@@ -125,7 +124,7 @@ async def test_many_calls_about_one_host_at_once_do_not_disturb_each_other(monke
 async def test_no_answer_is_told_and_repeating_does_no_harm():
     n = await joined()
     n.shelf.lose_answers = 1
-    with pytest.raises(UncertainError):
+    with pytest.raises(NotSharedError):
         await n[0].register(claim(BOTH))
     await n[0].register(claim(BOTH))
     assert n[0].has == n[1].has == [f"{BOTH}/ a/traefik"]
@@ -318,7 +317,7 @@ async def test_what_a_newer_release_says_about_a_path_stays():
 async def test_a_host_that_another_release_wrote_is_left_alone(caplog: pytest.LogCaptureFixture):
     n = await joined()
     n.shelf.write(host_key(BOTH), b'{"v":2,"anything":[]}', expected=None)
-    with pytest.raises(UncertainError):
+    with pytest.raises(NotSharedError):
         await n[0].register(claim(BOTH))
     n.now += DAY
     await n.catch_up()
@@ -352,3 +351,24 @@ async def test_routes_that_could_not_have_been_learned_are_not_taken():
 def test_a_value_shows_what_it_is():
     value = msgspec.json.encode({"v": 1, "cluster": "a", "paths": {}})
     assert repr(HostRoutes.read(BOTH, value)) == f"<HostRoutes {BOTH} of a: 0 paths>"
+
+
+@dialogue
+async def test_who_loses_a_host_is_told():
+    n = await joined()
+    n.shelf.away = True
+    await n[0].register(claim(BOTH))
+    await n[1].register(claim(BOTH, cluster="b"))
+    n.shelf.away = False
+    await n.catch_up()
+    assert [(one.cluster, one.fault.value) for one in n[1].copy.refusals] == [("b", "host_taken")]
+    assert not list(n[0].copy.refusals)
+
+
+@dialogue
+async def test_the_log_says_who_registered(caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, "gateway.routes")
+    n = await joined()
+    await n[0].register(claim("x.a.test"))
+    who = sorted(line.split(" from ")[1].split(":")[0] for line in caplog.messages if " learned from " in line)
+    assert who == ["agent x", "another node"]

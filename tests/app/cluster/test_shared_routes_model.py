@@ -10,11 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from app.cluster import routes
-from app.cluster.bucket import UncertainError
+from app.cluster import awaited
 from app.cluster.host_routes import HostRoutes
 from app.cluster.keys import host_of
-from app.learned import ClaimError
+from app.learned import ClaimError, NotSharedError
 from tests.app.cluster.sharing import Nodes
 from tests.app.learned.claims import claim
 
@@ -30,12 +29,12 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.patched = pytest.MonkeyPatch()
-        self.patched.setattr(routes, "MIRROR_SECONDS", 0.0)
+        self.patched.setattr(awaited, "MIRROR_SECONDS", 0.0)
         self.n = Nodes(3)
 
     def do(self, call: Coroutine[Any, Any, object]) -> None:
         async def run() -> None:
-            with suppress(ClaimError, UncertainError):
+            with suppress(ClaimError, NotSharedError):
                 await call
 
         asyncio.run(run())
@@ -100,7 +99,7 @@ class Machine(RuleBasedStateMachine):
         ]  # fmt: skip
         for node in self.n.nodes:
             assert set(there) == {one for one in node.copy if one.expires_at > self.n.now}
-            assert (node.shared._owed, node.shared._awaited, node.shared._turns._turns) == ({}, {}, {})
+            assert (node.shared._owed, node.shared._awaited._waiting, node.shared._turns._turns) == ({}, {}, {})
 
 
 Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

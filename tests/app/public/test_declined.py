@@ -35,6 +35,9 @@ class Others:
     def clusters(self) -> set[str]:
         return set()
 
+    def pools(self) -> set[Pool]:
+        return {"c1"}
+
     async def leave(self, deadline: float) -> None: ...
 
     async def aclose(self) -> None: ...

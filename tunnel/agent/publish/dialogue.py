@@ -14,7 +14,7 @@ from tunnel.agent.extension import Say
 from tunnel.agent.reasons import Reason
 from tunnel.agent.standing import Dial, one_line
 from tunnel.wire import messages
-from tunnel.wire.publishing import Publish, Published, PublishedRoute, RequestRow, Requests
+from tunnel.wire.publishing import Publish, Published, PublishedRoute, RequestRow, Requests, Unpublished
 
 TOO_OLD_CODE: Final = "too_old"
 """`Reason.code` of a gateway that cannot publish."""
@@ -28,6 +28,9 @@ class Hearer(Protocol):
 
     def not_understood(self, why: str, /) -> None:
         """The gateway could not read the last `publish`; nothing changed there."""
+
+    def unpublished(self) -> None:
+        """The gateway has given hosts that it had answered for to another agent."""
 
     def passed(self, rows: Sequence[RequestRow], left_out: int, /) -> None:
         """These exchanges have ended, and `left_out` more."""
@@ -51,6 +54,7 @@ class Dialogue:
         self._takers: dict[str, Callable[[messages.Envelope], None]] = {
             "published": self._published,
             "requests": self._requests,
+            "unpublished": self._unpublished,
         }
 
     def __repr__(self) -> str:
@@ -82,6 +86,10 @@ class Dialogue:
             raise messages.MessageError(msg)
         self._request_id = ""
         self._hearer.answered(routes)
+
+    def _unpublished(self, envelope: messages.Envelope) -> None:
+        messages.decode_payload(envelope, Unpublished)
+        self._hearer.unpublished()
 
     def _error(self, envelope: messages.Envelope) -> bool:
         if not self._is_answer(envelope):

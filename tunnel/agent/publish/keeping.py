@@ -2,8 +2,8 @@
 
 Each link publishes the whole set again, with the names that the gateway gave before, so that addresses stay the same.
 It asks again every `AGAIN_SECONDS` for what was refused (somebody else has the host now, or the token lost it), and for
-what got no answer. Never ends a link. Invariants: there is one timer, and none between two links; after `leave` nothing
-is asked for.
+what got no answer; at once when the gateway gave a host to another agent after all. Never ends a link. Invariants:
+there is one timer, and none between two links; after `leave` nothing is asked for.
 """
 
 import asyncio
@@ -128,6 +128,12 @@ class Keeping(dialogue.Hearer):
     @override
     def not_understood(self, why: str, /) -> None:
         self._take([("", f"the gateway could not read the request: {why}")] * len(self._plan.routes))
+
+    @override
+    def unpublished(self) -> None:
+        if not self._leaving:
+            self._cancel()
+            self._publish()
 
     @override
     def passed(self, rows: Sequence[RequestRow], left_out: int, /) -> None:

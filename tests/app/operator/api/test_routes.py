@@ -10,6 +10,7 @@ from app.learned.claims import Claim, ClaimError, Fault
 from app.rules.routes import Route, RouteTable
 from app.settings import Grant, token_hash
 from tests.app.operator.api.calls import ask, names, pages_of, stage, told
+from tests.app.public.test_declined import Others
 from tests.app.stage import Stage
 from tests.fakes.link import FakeLink
 from tests.fakes.loop import dialogue
@@ -153,5 +154,8 @@ async def test_one_that_is_served_has_none_and_says_whether_an_agent_is_there():
         await known(s)
         assert await reason(s, "b.c1.example", "learned") == (None, None, True)
         assert (await told(s, "/-/routes?host=b.c1.example"))["routes"][0]["connected"] is False
+        s.gateway.elsewhere = Others(None)
+        assert (await told(s, "/-/routes?host=b.c1.example"))["routes"][0]["connected"] is True, "on another node"
+        s.gateway.elsewhere = None
         s.gateway.registry.add(FakeLink("a1", "c1"))  # type: ignore[arg-type]
         assert (await told(s, "/-/routes?host=b.c1.example"))["routes"][0]["connected"] is True

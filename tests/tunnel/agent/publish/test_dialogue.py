@@ -35,6 +35,9 @@ class Link(Hearer):
     def not_understood(self, why, /):
         self.told.append(why)
 
+    def unpublished(self):
+        self.told.append("unpublished")
+
     def passed(self, rows, left_out, /):
         self.told.append(([row.path for row in rows], left_out))
 
@@ -145,3 +148,11 @@ def test_a_gateway_that_is_too_old():
     assert str(caught.value) == (
         "the gateway at wss://g/agent is too old to publish ports; upgrade it, or add a [[routes]] entry there"
     )
+
+
+def test_hosts_that_another_agent_has_after_all():
+    link = Link()
+    assert link.tell("unpublished", {"hosts": ["h"]})
+    assert link.told == ["unpublished"]
+    with pytest.raises(messages.MessageError):
+        link.tell("unpublished", {"hosts": 1})

@@ -176,3 +176,18 @@ async def test_requests_are_passed_on():
     gateway.say("requests", {"requests": [], "left_out": 7})
     assert told.words == ["connected", (0, 7)]
     gateway.keeping.leave()
+
+
+@dialogue
+async def test_what_the_gateway_gave_to_another_agent_is_asked_for_again():
+    gateway, told = published("80=a.example.com", "81")
+    gateway.serve()
+    gateway.keeping.unpublished()
+    assert len(gateway.asked) == 2
+    gateway.answer(taken=["a.example.com"])
+    assert told.words[-1].refusals == ("a.example.com is taken", "")
+    await asyncio.sleep(AGAIN_SECONDS + 0.1)
+    assert len(gateway.asked) == 3
+    gateway.keeping.leave()
+    gateway.keeping.unpublished()
+    assert gateway.hosts()[3:] == [[]]
