@@ -192,6 +192,23 @@ def test_what_is_published_at_one_node_is_served_at_both(
 
 
 @pytest.mark.slow
+def test_a_published_host_moves_with_its_agent_when_a_node_drains(
+    gateways: list[Gateway], services: list[Service], publish: Publish
+) -> None:
+    one, two = (gateway.start() for gateway in gateways)
+    answers: list[tuple[int, str]] = []
+    with Relay(one.port) as relay:
+        publish(services[0].port, relay.port).wait_line(PUBLISHED)
+        wait_until(lambda: two.ask(HOST) == (200, "one"), 10, "both nodes serve it")
+        relay.target = two.port
+        one.process.signal(signal.SIGTERM)
+        while one.process.popen.poll() is None:
+            answers.append(two.ask(HOST))
+        answers += [two.ask(HOST) for _ in range(50)]
+    assert set(answers) == {(200, "one")}
+
+
+@pytest.mark.slow
 def test_two_that_publish_one_host_while_nats_is_away(
     gateways: list[Gateway], services: list[Service], publish: Publish, nats: NatsServer
 ) -> None:
