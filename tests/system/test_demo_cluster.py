@@ -59,9 +59,13 @@ def test_every_node_serves_every_page_and_goes_on_without_another(processes: Pro
     assert all(get(url).body == page for url in chats.values())
     follow = demo.process.wait_line(" nodes --follow ").partition("in the folder of the demo: ")[2]
     words = [word for word in shlex.split(follow) if word != "--follow"]
-    shown = subprocess.run([*words, "--json"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    states = {row["name"]: row["state"] for row in json.loads(shown)["nodes"]}
-    assert states == {"node-1": "live", "node-2": "live", "node-3": "connected"}
+
+    def nodes() -> set[tuple[str, str, int]]:
+        asked = subprocess.run([*words, "--json"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        return {(row["name"], row["state"], row["links"]) for row in json.loads(asked)["nodes"]}
+
+    known = {("node-1", "live", 1), ("node-2", "live", 1), ("node-3", "connected", 0)}
+    wait_until(lambda: nodes() == known, 30, "both agents are there, and known at node 3")
     document = json.loads(get(indexes["node-3"] + "demo.json").body)
     assert {entry["state"] for entry in document["entries"]} == {"running", "ready"}
 

@@ -10,7 +10,7 @@ from .page import NodePage
 
 
 class Experiments:
-    """Tells them once every page works, and again after each end and each start."""
+    """Tells them once everything runs and every page works, and again after each end and each start."""
 
     def __init__(
         self, programs: Sequence[Program], pages: Sequence[NodePage], scene: Scene, away_seconds: float
@@ -22,7 +22,7 @@ class Experiments:
 
     async def keep(self) -> None:
         """Tell for ever."""
-        await self._scene.board.until(lambda: all(page.is_ready for page in self._pages))
+        await self._scene.board.until(self._is_complete)
         known = self._running()
         self._introduce(known)
         while True:
@@ -34,6 +34,9 @@ class Experiments:
             if before.keys() - known.keys():
                 await asyncio.gather(*(page.ask() for page in self._pages))
                 self._scene.say(self._outcome())
+
+    def _is_complete(self) -> bool:
+        return all(page.is_ready for page in self._pages) and len(self._running()) == len(self._programs)
 
     def _differs(self, known: dict[str, int]) -> bool:
         return self._running() != known

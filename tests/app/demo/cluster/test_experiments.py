@@ -42,7 +42,7 @@ class Tried:
         await quiet()
         for page in self.pages:
             await page.ask()
-        self.board.set("page", "page", State.READY)
+        self.board.set("page", "page", State.READY, f"of {len(self.children.started)} processes")
         await quiet()
 
     def close(self) -> None:
@@ -62,6 +62,18 @@ async def test_once_every_page_works_each_process_is_named_with_what_ends_it():
         ["demo:", "kill", "-9", "1002", "nats"],
     ]
     assert tried.console.said[-1] == "demo: Watch them: nodes --follow"
+    tried.close()
+
+
+@dialogue
+async def test_nothing_is_told_before_everything_runs():
+    tried = Tried()
+    tried.children.refuse = OSError("no memory")
+    await tried.ready()
+    assert [line for line in tried.console.said if "kill" in line] == []
+    await asyncio.sleep(AWAY + 1)
+    await tried.ready()
+    assert len([line for line in tried.console.said if "kill -9" in line]) == 3
     tried.close()
 
 
