@@ -28,6 +28,7 @@ PAYLOADS: dict[str, type[msgspec.Struct]] = {
     "stream_refused": messages.StreamRefused,
     "publish": publishing.Publish,
     "published": publishing.Published,
+    "unpublished": publishing.Unpublished,
     "requests": publishing.Requests,
     "proxy_request": proxy_messages.ProxyRequest,
     "proxy_request_chunk": proxy_messages.BodyChunk,
