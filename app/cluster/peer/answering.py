@@ -1,0 +1,156 @@
+"""Answers the queries of another node for the operator's API: each on its stream, by a task of its own.
+
+Whoever has a peer link may ask: its secret or certificate is the authorisation. Bounds: `RUNNING` queries of a node at
+once, `SECONDS` for each from its preamble to its last byte, `QUERY_BYTES` and `REPLY_BYTES`. What waits to be sent is
+counted in the account. An asking node that leaves ends its query; nothing is left of it then.
+"""
+
+import asyncio
+import logging
+from typing import Final, Protocol
+
+from tunnel.account import Holding
+from tunnel.errors import MessageTooLargeError, NodeBusyError, RequestRefusedError, ServiceSlowError, TunnelError
+from tunnel.gateway.yamux import YamuxStream
+from tunnel.override import override
+from tunnel.streams import StreamOwner
+
+from ...node.asking import Operator, Reply
+from ..values import ValueIgnoredError
+from .preamble import OPERATOR, Preamble
+from .query import QUERY_BYTES, REPLY_BYTES, head_of, read
+from .session import PeerSession
+
+logger = logging.getLogger("gateway")
+
+RUNNING: Final = 8
+"""Of one node: what an operator asks at once, with a few that watch."""
+SECONDS: Final = 5.0
+"""More than the asking node waits."""
+_PIECE_BYTES: Final = 64 * 1024
+
+
+class Hop(Protocol):
+    """The link of the asking node."""
+
+    @property
+    def session(self) -> PeerSession:
+        """Its session."""
+
+    def refuse(self, stream: YamuxStream, error: TunnelError, wanted: Preamble, /) -> None:
+        """Answer that nothing was done, and end the stream."""
+
+
+class Queries:
+    """Those of one other node."""
+
+    def __init__(self, hop: Hop) -> None:
+        self._hop = hop
+        self._running: set[_Asked] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def begin(self, stream: YamuxStream, early: bytes, operator: Operator | None) -> None:
+        """Take over a stream whose preamble announced a query. `early`: what came behind it."""
+        if operator is None:
+            self._hop.refuse(stream, RequestRefusedError("this node answers no queries for the operator"), OPERATOR)
+        elif len(self._running) >= RUNNING:
+            self._hop.refuse(stream, NodeBusyError(f"{RUNNING} queries of this node are running already"), OPERATOR)
+        else:
+            asked = _Asked(self._hop, stream, operator)
+            self._running.add(asked)
+            asked.task.add_done_callback(lambda _: self._running.discard(asked))
+            if early:
+                asked.take(early)
+
+
+class _Asked(StreamOwner):
+    """One query."""
+
+    def __init__(self, hop: Hop, stream: YamuxStream, operator: Operator) -> None:
+        loop = asyncio.get_running_loop()
+        self._hop = hop
+        self._stream = stream
+        self._operator = operator
+        self._holding = Holding(hop.session.account)
+        self._received = b""
+        self._whole: asyncio.Future[bytes] = loop.create_future()
+        self._room = asyncio.Event()
+        self._has_answered = False
+        stream.owner = self
+        self.task = loop.create_task(self._run(), name=f"query of node {hop.session.node}")
+
+    # --- told by the stream
+
+    @override
+    def data_received(self, data: bytes, /) -> None:
+        self._stream.acknowledge(len(data))
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
+        """A part of the query."""
+        if self._whole.done():
+            return
+        self._received += data
+        self._holding.set(len(self._received))
+        if len(self._received) > QUERY_BYTES:
+            self._whole.set_exception(RequestRefusedError(f"the query has more than {QUERY_BYTES} bytes"))
+
+    @override
+    def end_received(self) -> None:
+        if not self._whole.done():
+            self._whole.set_result(self._received)
+
+    @override
+    def stream_lost(self, error: TunnelError, /) -> None:
+        self.task.cancel()
+
+    @override
+    def stream_writable(self) -> None:
+        self._room.set()
+
+    # --- the task
+
+    async def _run(self) -> None:
+        try:
+            async with asyncio.timeout(SECONDS):
+                query = read(await self._whole)
+                reply = await self._operator(query)
+                await self._send(reply)
+        except ValueIgnoredError as error:
+            self._give_up(RequestRefusedError(f"the query cannot be read: {error}"))
+        except TimeoutError:
+            self._give_up(ServiceSlowError(f"the query was not answered within {SECONDS:g} s"))
+        except TunnelError as error:
+            self._give_up(error)
+        except Exception:
+            logger.exception("node %s: a query failed", self._hop.session.node)
+            self._give_up(RequestRefusedError("internal error"))
+        finally:
+            self._holding.close()
+
+    async def _send(self, reply: Reply) -> None:
+        if len(reply.body) > REPLY_BYTES:
+            raise MessageTooLargeError(f"the reply has more than {REPLY_BYTES} bytes; ask for fewer rows")
+        stream, rest = self._stream, memoryview(reply.body)
+        self._has_answered = True
+        self._holding.set(len(rest))
+        has_room = stream.write(head_of(reply))
+        while rest:
+            if not has_room:
+                self._room.clear()
+                await self._room.wait()
+            piece, rest = rest[:_PIECE_BYTES], rest[_PIECE_BYTES:]
+            has_room = stream.write(bytes(piece))
+            self._holding.set(len(rest))
+        stream.write_end()
+
+    def _give_up(self, error: TunnelError) -> None:
+        if self._has_answered:
+            self._stream.reset()
+        else:
+            self._hop.refuse(self._stream, error, OPERATOR)
+
+    def __repr__(self) -> str:
+        return f"<_Asked by {self._hop.session.node}, {'over' if self.task.done() else 'running'}>"

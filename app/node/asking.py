@@ -1,0 +1,64 @@
+"""What one node asks another for the operator: a call of the other's own API, as plain values.
+
+`Ask` is what the operator's side knows of other nodes for this; `app/cluster/asking.py` is its only implementation. A
+gateway without `[cluster]` has none. `Operator` is the other way round: it answers what another node asks here.
+"""
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """One call of the API of a node."""
+
+    method: str
+    target: str
+    """Path and query, as they stand in a request line."""
+    client: str = "unknown"
+    """The operator's address."""
+    most_bytes: int = sys.maxsize
+    """Of a page."""
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """The answer of the API."""
+
+    status: int
+    body: bytes
+
+
+class OtherNode(msgspec.Struct, frozen=True, kw_only=True):
+    """A node that may be asked."""
+
+    node: str
+    """Its id."""
+    name: str
+    """For people; empty: it has not said it yet."""
+
+
+class NotAnsweredError(Exception):
+    """The node gave no answer. The text says why, for the operator. A call that changes something may have done so."""
+
+
+Operator = Callable[[Query], Awaitable[Reply]]
+"""Answers another node. Whoever links as a node may ask all of it."""
+
+
+class Ask(Protocol):
+    """The other nodes, and what they say."""
+
+    @property
+    def own(self) -> OtherNode:
+        """This node."""
+
+    def others(self) -> Sequence[OtherNode]:
+        """The other nodes that are not gone, by id."""
+
+    def holders(self, cluster: str) -> Sequence[OtherNode]:
+        """Those that have an agent of a cluster, as far as this node knows; this node not included."""
+
+    async def ask(self, node: str, query: Query) -> Reply:
+        """Ask another node. Raises NotAnsweredError, after 3 s at the latest."""
