@@ -39,6 +39,18 @@ class OtherNode(msgspec.Struct, frozen=True, kw_only=True):
     """For people; empty: it has not said it yet."""
 
 
+def named(nodes: Sequence[OtherNode]) -> str:
+    """These nodes in a sentence, three at most.
+
+    >>> named([OtherNode(node="abcd", name="gw-1"), OtherNode(node="efgh", name="")])
+    'nodes gw-1 (abcd) and efgh'
+    """
+    shown = [f"{node.name} ({node.node})" if node.name else node.node for node in nodes[:3]]
+    if len(nodes) > len(shown):
+        shown.append(f"{len(nodes) - len(shown)} others")
+    return f"node {shown[0]}" if len(shown) == 1 else f"nodes {', '.join(shown[:-1])} and {shown[-1]}"
+
+
 class NotAnsweredError(Exception):
     """The node gave no answer. The text says why, for the operator. A call that changes something may have done so."""
 

@@ -29,6 +29,7 @@ from ..rules.request import Request
 from ..rules.routes import Route, match
 from ..settings import Settings
 from .admission import Admission
+from .asking import Ask, Operator
 from .drain import Drain
 from .elsewhere import Elsewhere
 from .exchanges import TICK_SECONDS, Exchanges, Exchanging
@@ -116,6 +117,10 @@ class Gateway:
     """Those of clients and agents that are open, where the door is our own."""
     companions: list[Companion] = field(init=False, default_factory=list)
     """They start and stop with the gateway."""
+    ask: Ask | None = field(init=False, default=None)
+    """What other nodes are asked for the operator. None: this is the only node."""
+    operator: Operator | None = field(init=False, default=None)
+    """Answers what other nodes ask for the operator."""
     prober: Prober | None = field(init=False, default=None)
     """The public side, as the operator knows it. None: there is none."""
     elsewhere: Elsewhere | None = field(init=False, default=None)
