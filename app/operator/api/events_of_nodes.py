@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from .errors import bad_request
 from .gathering import Gathering, NodeTold, with_node
 from .parameters import UnfitError, Whole
 from .resources import Answer, Asked, Node, Resource, answer
@@ -75,9 +76,8 @@ def written(position: Position) -> str:
 
 async def by_time(row: Resource, here: Node, asked: Asked) -> Answer:
     """The oldest of what the nodes remember, as many as were asked for. `next` is always a position."""
-    wanted = asked.query["after"]
     gathering = Gathering.of(row, here, asked)
-    found, position, total, nodes = await _gathered(gathering, wanted if isinstance(wanted, Mapping) else {})
+    found, position, total, nodes = await _gathered(gathering, _begin(asked))
     rows = [each.row for each in found]
     return answer({"events": rows, "next": written(position), "total": total, "nodes": nodes})
 
@@ -85,9 +85,8 @@ async def by_time(row: Resource, here: Node, asked: Asked) -> Answer:
 async def follow(row: Resource, here: Node, asked: Asked, watcher: Watcher) -> AsyncGenerator[bytes]:
     """Each event once: first those that are remembered, from the position that was asked for on."""
     clock = asyncio.get_running_loop().time
-    wanted = asked.query["after"]
     gathering = Gathering.of(row, here, asked)
-    position = position_of(asked.last_event) or (wanted if isinstance(wanted, Mapping) else {})
+    position = position_of(asked.last_event) or _begin(asked)
     spoken_at = clock()
     yield COMMENT  # so that the head leaves
     while not watcher.is_ended:
@@ -105,6 +104,14 @@ async def follow(row: Resource, here: Node, asked: Asked, watcher: Watcher) -> A
         if clock() - spoken_at >= COMMENT_SECONDS:
             spoken_at = clock()
             yield COMMENT
+
+
+def _begin(asked: Asked) -> Position:
+    """Where to begin after. Raises ApiError for a number of one node."""
+    wanted = asked.query["after"] or {}
+    if not isinstance(wanted, Mapping):
+        raise bad_request("after", "after is a number of one node; over several, take `next` of the answer before")
+    return wanted
 
 
 async def _gathered(gathering: Gathering, position: Position) -> tuple[list[_Found], Position, int, list[NodeTold]]:

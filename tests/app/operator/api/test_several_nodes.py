@@ -275,6 +275,7 @@ WRONG = [
     ("/-/status?node=nobody", "node", "names no node that this one knows"),
     ("/-/status?node=all", "node", "is for one node"),
     ("/-/events?after=a:1,b:2", "after", "is a position of several nodes"),
+    ("/-/events?nodes=all&after=7", "after", "is a number of one node"),
     ("/-/events?nodes=all&after=a:", "after", "is not a whole number"),
 ]  # fmt: skip
 
