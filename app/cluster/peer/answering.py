@@ -7,7 +7,7 @@ counted in the account. An asking node that leaves ends its query; nothing is le
 
 import asyncio
 import logging
-from typing import Final, Protocol
+from typing import Final
 
 from tunnel.account import Holding
 from tunnel.errors import MessageTooLargeError, NodeBusyError, RequestRefusedError, ServiceSlowError, TunnelError
@@ -17,8 +17,8 @@ from tunnel.streams import StreamOwner
 
 from ...node.asking import Operator, Reply
 from ..values import ValueIgnoredError
-from .preamble import OPERATOR, Preamble
 from .query import QUERY_BYTES, REPLY_BYTES, head_of, read
+from .reasons import answer_to
 from .session import PeerSession
 
 logger = logging.getLogger("gateway")
@@ -30,22 +30,11 @@ SECONDS: Final = 5.0
 _PIECE_BYTES: Final = 64 * 1024
 
 
-class Hop(Protocol):
-    """The link of the asking node."""
-
-    @property
-    def session(self) -> PeerSession:
-        """Its session."""
-
-    def refuse(self, stream: YamuxStream, error: TunnelError, wanted: Preamble, /) -> None:
-        """Answer that nothing was done, and end the stream."""
-
-
 class Queries:
     """Those of one other node."""
 
-    def __init__(self, hop: Hop) -> None:
-        self._hop = hop
+    def __init__(self, session: PeerSession) -> None:
+        self._session = session
         self._running: set[_Asked] = set()
 
     def __len__(self) -> int:
@@ -54,11 +43,11 @@ class Queries:
     def begin(self, stream: YamuxStream, early: bytes, operator: Operator | None) -> None:
         """Take over a stream whose preamble announced a query. `early`: what came behind it."""
         if operator is None:
-            self._hop.refuse(stream, RequestRefusedError("this node answers no queries for the operator"), OPERATOR)
+            _refuse(self._session, stream, RequestRefusedError("this node answers no queries for the operator"))
         elif len(self._running) >= RUNNING:
-            self._hop.refuse(stream, NodeBusyError(f"{RUNNING} queries of this node are running already"), OPERATOR)
+            _refuse(self._session, stream, NodeBusyError(f"{RUNNING} queries of this node are running already"))
         else:
-            asked = _Asked(self._hop, stream, operator)
+            asked = _Asked(self._session, stream, operator)
             self._running.add(asked)
             asked.task.add_done_callback(lambda _: self._running.discard(asked))
             if early:
@@ -68,18 +57,18 @@ class Queries:
 class _Asked(StreamOwner):
     """One query."""
 
-    def __init__(self, hop: Hop, stream: YamuxStream, operator: Operator) -> None:
+    def __init__(self, session: PeerSession, stream: YamuxStream, operator: Operator) -> None:
         loop = asyncio.get_running_loop()
-        self._hop = hop
+        self._session = session
         self._stream = stream
         self._operator = operator
-        self._holding = Holding(hop.session.account)
+        self._holding = Holding(session.account)
         self._received = b""
         self._whole: asyncio.Future[bytes] = loop.create_future()
         self._room = asyncio.Event()
         self._has_answered = False
         stream.owner = self
-        self.task = loop.create_task(self._run(), name=f"query of node {hop.session.node}")
+        self.task = loop.create_task(self._run(), name=f"query of node {session.node}")
 
     # --- told by the stream
 
@@ -125,7 +114,7 @@ class _Asked(StreamOwner):
         except TunnelError as error:
             self._give_up(error)
         except Exception:
-            logger.exception("node %s: a query failed", self._hop.session.node)
+            logger.exception("node %s: a query failed", self._session.node)
             self._give_up(RequestRefusedError("internal error"))
         finally:
             self._holding.close()
@@ -150,7 +139,14 @@ class _Asked(StreamOwner):
         if self._has_answered:
             self._stream.reset()
         else:
-            self._hop.refuse(self._stream, error, OPERATOR)
+            _refuse(self._session, self._stream, error)
 
     def __repr__(self) -> str:
-        return f"<_Asked by {self._hop.session.node}, {'over' if self.task.done() else 'running'}>"
+        return f"<_Asked by {self._session.node}, {'over' if self.task.done() else 'running'}>"
+
+
+def _refuse(session: PeerSession, stream: YamuxStream, error: TunnelError) -> None:
+    """Answer that there is no reply, and end the stream."""
+    logger.info("node %s: a query for the operator was refused: %s", session.node, error)
+    stream.write(answer_to(error))
+    session.doom(stream)

@@ -73,9 +73,9 @@ class Serving:
         self.is_draining = False
         """Every new stream is answered so: a refusal by yamux would not promise that nothing was passed on."""
         self.opened = 0
-        """How many streams there were."""
+        """How many streams there were, those of queries for the operator too."""
         self.refused = 0
-        """How many of them got another answer than through."""
+        """How many of them, without those of queries, got another answer than through."""
         self.answers = dict.fromkeys(HopEnd, 0)
         """What they were answered."""
         self.running: set[Splice] = set()
@@ -109,7 +109,7 @@ class Served(PeerUser, Hop):
         self.serving = serving
         self.session = session
         self._on_closed = closed
-        self._queries = Queries(self)
+        self._queries = Queries(session)
         self._unread: dict[YamuxStream, float] = {}
         """Streams without a complete preamble, oldest first, and since when."""
 

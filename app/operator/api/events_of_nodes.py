@@ -10,12 +10,13 @@ import heapq
 import re
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
 from .errors import bad_request
-from .gathering import Gathering, NodeTold, with_node
+from .gathering import Gathering, NodeTold, Part, with_node
 from .parameters import UnfitError, Whole
 from .resources import Answer, Asked, Node, Resource, answer
 from .watchers import CHANGES_SECONDS, COMMENT, COMMENT_SECONDS, Watcher, event
@@ -25,6 +26,8 @@ Position = Mapping[str, int]
 
 POSITION_CHARACTERS: Final = 4096
 """Of 130 nodes."""
+_MANY: Final = 100
+"""Events at once: there may be more that is remembered, so the nodes are asked again without a pause."""
 _POSITION: Final = re.compile(r"[a-z0-9]{1,63}:[0-9]{1,17}(?:,[a-z0-9]{1,63}:[0-9]{1,17})*")
 
 
@@ -97,7 +100,8 @@ async def follow(row: Resource, here: Node, asked: Asked, watcher: Watcher) -> A
             yield event("event", bytes(each.row), identity=written(reached))
             spoken_at = clock()
         position = after
-        if len(found) == asked.query["limit"]:
+        if len(found) >= min(_MANY, asked.query["limit"]):
+            await asyncio.sleep(0)
             continue
         if not await watcher.pause(CHANGES_SECONDS):
             return
@@ -114,6 +118,16 @@ def _begin(asked: Asked) -> Position:
     return wanted
 
 
+def _events_of(part: Part) -> list[_Found]:
+    """The events of one node. Raises MsgspecError."""
+    rows = part.rows("events")
+    heads = [msgspec.json.decode(row, type=_Row) for row in rows]
+    return [
+        _Found(part.node.node, head.number, head.at, with_node(row, part.node))
+        for head, row in zip(heads, rows, strict=True)
+    ]
+
+
 async def _gathered(gathering: Gathering, position: Position) -> tuple[list[_Found], Position, int, list[NodeTold]]:
     """The oldest events after a position, the position after them, how many there are, and who answered.
 
@@ -123,22 +137,19 @@ async def _gathered(gathering: Gathering, position: Position) -> tuple[list[_Fou
     parts = await gathering.parts(lambda node: {"after": position.get(node)})
     lists: list[list[_Found]] = []
     reached = {part.node.node: position.get(part.node.node, 0) for part in parts}
-    for part in parts:
-        rows = part.rows("events")
-        heads = [msgspec.json.decode(row, type=_Row) for row in rows]
-        lists.append(
-            [
-                _Found(part.node.node, head.number, head.at, with_node(row, part.node))
-                for head, row in zip(heads, rows, strict=True)
-            ]
-        )
+    for index, part in enumerate(parts):
+        await asyncio.sleep(0)  # a page takes a millisecond
+        try:
+            lists.append(_events_of(part))
+        except msgspec.MsgspecError:
+            lists.append([])
+            parts[index] = Part(part.node, {}, "its events cannot be read: it is of another release")
     limit: int = gathering.asked.query["limit"]
-    merged = list(heapq.merge(*lists, key=lambda each: each.at))
-    taken = merged[:limit]
+    taken = list(islice(heapq.merge(*lists, key=lambda each: each.at), limit))
     for each in taken:
         reached[each.node] = each.number
-    left = {each.node for each in merged[limit:]}
-    for part in parts:
-        if part.node.node not in left and (last := part.value("next")) is not None:
-            reached[part.node.node] = last
+    for part, found in zip(parts, lists, strict=True):
+        node, last = part.node.node, part.value("next")
+        if last is not None and (not found or reached[node] == found[-1].number):
+            reached[node] = last
     return taken, reached, sum(part.value("total") or 0 for part in parts), gathering.told(parts)

@@ -4,13 +4,16 @@ A cluster is connected if it is on any node, so the filter is applied to what wa
 without it. Pages go by name, with the same cursor on every node.
 """
 
+import asyncio
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from itertools import accumulate, takewhile
 
 import msgspec
 
 from .clusters import ClusterItem
 from .gathering import Gathering, Part
-from .pages import after, cursor_of
+from .pages import ROWS_PER_TURN, after, cursor_of
 from .resources import Answer, Asked, Node, Resource, answer
 
 
@@ -22,15 +25,20 @@ async def folded(row: Resource, here: Node, asked: Asked) -> Answer:
     rows: list[ClusterItem] = []
     while True:
         query = {"after": cursor_of(begin) if begin is not None else None, "connected": None}
-        parts = [_read(part) for part in await gathering.parts(lambda _, query=query: query)]  # type: ignore[misc]
+        parts = [await _read(part) for part in await gathering.parts(lambda _, query=query: query)]  # type: ignore[misc]
         found, is_last = _until_shortest(parts)
-        folded_rows = [_fold(found[name], parts) for name in sorted(found)]
-        rows = [one for one in folded_rows if connected is None or one.connected == connected]
+        answered = {part.node.node for part, _ in parts if part.why is None}
+        for number, name in enumerate(sorted(found), 1):
+            one = _fold(found[name], answered)
+            if connected is None or one.connected == connected:
+                rows.append(one)
+            if number % ROWS_PER_TURN == 0:
+                await asyncio.sleep(0)
         if rows or is_last:
             break
         begin = max(found)
-    cut = rows[:limit]
-    following = cut[-1].cluster if len(rows) > limit else None if is_last else max(found)
+    cut = rows[: max(1, min(limit, _fitting(rows, asked.most_bytes)))]
+    following = cut[-1].cluster if len(rows) > len(cut) else None if is_last else max(found)
     return answer(
         {
             "clusters": cut,
@@ -41,10 +49,17 @@ async def folded(row: Resource, here: Node, asked: Asked) -> Answer:
     )
 
 
+def _fitting(rows: Sequence[ClusterItem], most_bytes: int) -> int:
+    """How many of them have together as many bytes."""
+    sizes = accumulate(len(msgspec.json.encode(row)) + 1 for row in rows)
+    return sum(1 for _ in takewhile(lambda size: size <= most_bytes, sizes))
+
+
 _Read = tuple[Part, list[ClusterItem]]
 
 
-def _read(part: Part) -> _Read:
+async def _read(part: Part) -> _Read:
+    await asyncio.sleep(0)  # a page takes a millisecond
     try:
         return part, msgspec.json.decode(part.page["clusters"], type=list[ClusterItem]) if part.page else []
     except (msgspec.MsgspecError, KeyError):
@@ -63,10 +78,9 @@ def _until_shortest(parts: Sequence[_Read]) -> tuple[dict[str, dict[str, Cluster
     return found, end is None
 
 
-def _fold(of_nodes: dict[str, ClusterItem], parts: Sequence[_Read]) -> ClusterItem:
-    """One row of those that the nodes have of a cluster."""
+def _fold(of_nodes: dict[str, ClusterItem], answered: AbstractSet[str]) -> ClusterItem:
+    """One row of those that the nodes have of a cluster. `answered`: the nodes that did."""
     items = list(of_nodes.values())
-    answered = {part.node.node for part, _ in parts if part.why is None}
     holders = {node for node, item in of_nodes.items() if item.connected}
     holders |= {node for item in items for node in item.nodes if node not in answered}
     connected = bool(holders)

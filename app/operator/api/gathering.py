@@ -101,7 +101,7 @@ class Gathering:
             )  # fmt: skip
             if reply.status != 200:
                 return Part(node, {}, f"it answered {reply.status}: {_message(reply.body)}")
-            return Part(node, msgspec.json.decode(reply.body, type=dict[str, msgspec.Raw]))
+            return Part(node, _page(reply.body, self.row.rows))
         except NotAnsweredError as error:
             return Part(node, {}, str(error))
         except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -162,6 +162,7 @@ async def by_node(row: Resource, here: Node, asked: Asked) -> Answer:
     for part in parts:
         if part.node.node < begin:
             continue
+        await asyncio.sleep(0)  # a page takes a millisecond
         fresh = [with_node(one, part.node) for one in part.rows(name)]
         fresh_bytes = sum(len(bytes(one)) for one in fresh)
         if rows and (len(rows) + len(fresh) > limit or size_bytes + fresh_bytes > asked.most_bytes):
@@ -185,6 +186,23 @@ async def by_node(row: Resource, here: Node, asked: Asked) -> Answer:
             "nodes": gathering.told(parts),
         }
     )
+
+
+class _Ends(msgspec.Struct):
+    """What every page has besides its rows."""
+
+    next: str | int | None
+    total: int
+
+
+def _page(body: bytes, rows: str) -> Mapping[str, msgspec.Raw]:
+    """A page of another node, which may be of another release. Raises MsgspecError."""
+    msgspec.json.decode(body, type=_Ends)
+    page = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    found = msgspec.json.decode(page.get(rows, b"null"), type=list[msgspec.Raw])
+    if not all(bytes(row).startswith(b'{"') for row in found):
+        raise msgspec.ValidationError("a row is no object")
+    return page
 
 
 def not_answered(node: OtherNode, error: NotAnsweredError) -> ApiError:

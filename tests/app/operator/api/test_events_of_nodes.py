@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.node.asking import Query, Reply
 from app.observed.events import EventKind
 from tests.app.operator.api.calls import request, told
 from tests.app.operator.api.several import Nodes, nodes
@@ -95,3 +96,18 @@ async def test_who_watches_gets_each_event_of_every_node_once_and_may_come_again
         again.leave()
         await quiet()
         assert len(watchers(n.stages["a"])) == 0
+
+
+@pytest.mark.parametrize("rows", [b'[{"number": "x", "at": ""}]', b'[{"at": ""}]', b"[1]", b"null"])
+@dialogue
+async def test_events_of_another_release_that_cannot_be_read(rows: bytes):
+    async with nodes("a", "b") as n:
+        happen(n, "a", "one")
+
+        async def answer(_: Query) -> Reply:
+            return Reply(200, b'{"events": ' + rows + b', "next": 1, "total": 1}')
+
+        n.answers["b"] = answer  # type: ignore[assignment]
+        page = await told(n.stages["a"], "/-/events?nodes=all")
+        assert texts(page) == ["one"]
+        assert [node["answered"] for node in page["nodes"]] == [True, False]
