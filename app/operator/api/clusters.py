@@ -12,10 +12,11 @@ from ...node.asking import OtherNode, named
 from ...node.gateway import Gateway
 from ...observed.events import Event, EventKind, moment
 from ...observed.metrics import link_state
+from .errors import not_found
 from .gathering import NodeTold
 from .pages import PAGING, Step, Turn, after, in_order, page
 from .parameters import Flag, Parameter
-from .resources import Answer, Asked, Node
+from .resources import Answer, Asked, Node, answer
 
 _WAYS: Final = {
     "joining": "its agent has connected and is registering",
@@ -151,6 +152,15 @@ async def clusters(node: Node, asked: Asked) -> Answer:
     names = known.names()
     found = await page(_steps(known, list(names), asked), asked)
     return found.answer("clusters", len(names))
+
+
+async def cluster(node: Node, asked: Asked) -> Answer:
+    """One of them, here or on another node."""
+    known, name = Known.of(node.gateway), asked.path["cluster"]
+    ask = node.gateway.ask
+    if name not in known.names() and not (ask is not None and ask.holders(name)):
+        raise not_found("no route, token or agent names this cluster; GET /-/clusters lists those that are known")
+    return answer(known.item(name))
 
 
 def _steps(known: Known, names: list[str], asked: Asked) -> Iterator[Step]:

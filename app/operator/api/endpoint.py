@@ -22,7 +22,7 @@ Admit = Callable[[Request], Response | None]
 """The answer for somebody who may not ask. None: he may."""
 
 _LAST_EVENT_CHARACTERS = 4096
-_PATH_CHARACTERS = 100
+_PATH_CHARACTERS = 253
 """Of a name in a path: longer ones name nothing."""
 
 

@@ -56,6 +56,11 @@ RESOURCES: Final[tuple[Resource, ...]] = (
         rows="clusters", gather=folded,
     ),
     Resource(
+        method="GET", path="/-/clusters/{cluster}", summary="One cluster, and the nodes that have an agent of it.",
+        handle=clusters.cluster, answers={200: clusters.ClusterItem}, errors={404: "Nothing names this cluster."},
+        of_any_node=True,
+    ),
+    Resource(
         method="GET", path="/-/routes", summary="The routes, and those that were refused.",
         handle=routes.routes, answers={200: routes.RoutePage}, parameters=routes.LIST,
         rows="routes", gather=by_node,

@@ -250,6 +250,20 @@ async def test_a_node_without_an_agent_says_who_has_one():
         assert (row["connected"], row["nodes"], row["why_not"]) == (True, ["a", "b", "c"], None)
 
 
+@dialogue
+async def test_one_cluster_wherever_it_is():
+    async with nodes("a", "b") as n:
+        n.holding["far"] = ["b"]
+        found = await told(n.stages["a"], "/-/clusters/far")
+        assert (found["cluster"], found["configured"], found["nodes"]) == ("far", False, ["b"])
+        assert (await told(n.stages["a"], "/-/clusters/c1"))["links"] == 0
+        n.link("b", "link-1")
+        assert (await told(n.stages["a"], "/-/clusters/c1?node=b"))["links"] == 1
+        for name in ("nowhere", "c" * 254):
+            status, body = await ask(n.stages["a"], f"/-/clusters/{name}")
+            assert (status, body["code"]) == (404, "not_found")
+
+
 # --- calls about one node
 
 
