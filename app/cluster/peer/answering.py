@@ -118,6 +118,8 @@ class _Asked(StreamOwner):
             self._give_up(RequestRefusedError("internal error"))
         finally:
             self._holding.close()
+            if self._whole.done() and not self._whole.cancelled():
+                self._whole.exception()  # where nobody has seen it
 
     async def _send(self, reply: Reply) -> None:
         if len(reply.body) > REPLY_BYTES:
