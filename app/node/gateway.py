@@ -21,7 +21,6 @@ from tunnel.port import Pool, Upstream
 from ..learned import Claim, LearnedRoutes, Refusal, Registering, Store
 from ..observed.events import EventKind, Events
 from ..observed.metrics import Metrics, Snapshot, link_state
-from ..observed.record import Record
 from ..published import Publications, Settling
 from ..published.reports import Reports
 from ..rules.proxies import Proxies
@@ -36,6 +35,7 @@ from .exchanges import TICK_SECONDS, Exchanges, Exchanging
 from .last_seen import LastSeen
 from .nodes import Nodes
 from .notices import Notices
+from .prober import Prober
 from .readiness import Readiness
 from .refused_agents import RefusedAgents
 from .relief import Relief
@@ -59,17 +59,6 @@ class Companion(Protocol):
 
     def stop(self) -> None:
         """Stop, and leave nothing running; idempotent."""
-
-
-class Prober(Protocol):
-    """Carries requests of our own like those of clients."""
-
-    @property
-    def running(self) -> int:
-        """How many it carries now."""
-
-    def probe(self, request: Request, seconds: float, /) -> Awaitable[Record]:
-        """Carry a request without a body; its record, once it has ended. Its client leaves after so many seconds."""
 
 
 @dataclass(slots=True)
