@@ -54,6 +54,9 @@ class Elsewhere:
     def clusters(self) -> set[str]:
         return {"c1"}
 
+    def pools(self) -> set[Pool]:
+        return {"c1"}
+
     async def leave(self, deadline: float) -> None: ...
 
     async def aclose(self) -> None: ...
