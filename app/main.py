@@ -17,7 +17,9 @@ from .asgi import on_demand
 from .asgi.application import GatewayApplication
 from .asgi.endpoints import AgentEndpoints, ControlPlaneEndpoints, OperatorEndpoints, RoutedHosts, no_route
 from .node.gateway import Gateway
+from .operator.api.answers_to_nodes import AnswersToNodes
 from .operator.api.resources import node_of
+from .operator.api.table import RESOURCES
 from .operator.health import health_routes
 from .operator.ignored import Ignored
 from .operator.notices import Notices
@@ -52,6 +54,8 @@ def create_app(settings: Settings | None = None) -> Starlette:
     if gateway.settings.files_read:
         gateway.companions.append(reloader)
     node = node_of(gateway, reloader)
+    if gateway.settings.cluster is not None:
+        gateway.operator = AnswersToNodes(RESOURCES, node)
     routes = [
         *health_routes(gateway),
         AgentEndpoints(gateway),

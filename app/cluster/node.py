@@ -15,11 +15,13 @@ from tunnel.errors import NotPassedOnError
 from tunnel.port import Pool, Target, Upstream
 from tunnel.version import VERSION
 
+from ..node.asking import OtherNode
 from ..node.elsewhere import Preference
 from ..node.gateway import Gateway
 from ..node.shared_counts import SharedCounts
 from ..settings.cluster import ClusterSettings
 from .announcer import Announcer
+from .asking import AskNodes
 from .beats import Beat, Load
 from .bucket import Bucket, BucketError, Entry
 from .choosing import Choosing
@@ -105,6 +107,7 @@ class Node:
             parts.listener, parts.serving, self.differences,
         )  # fmt: skip
         gateway.relief.waiters.add(parts.door)
+        gateway.ask = AskNodes(OtherNode(node=self.id, name=self.name), self.directory, parts.dialler)
         registry, directory = gateway.registry, self.directory
         directory.on_claim = registry.wake
         directory.on_unclaimed = parts.choosing.lost
@@ -345,7 +348,7 @@ class _Parts:
         self.beating = Beating(node.mirrors["nodes"], node.presence, node._beat)  # noqa: SLF001  (a part of it)
         self.announcer = Announcer(announcements(node.settings.bucket_prefix), node.directory)
         self.owner = Owner(gateway.registry, node.directory, door, on_due=self.links_due)
-        self.serving = Serving(self.owner.links)
+        self.serving = Serving(self.owner.links, gateway.operator)
         self.dialler = Dialler(
             Identity(node.id, VERSION, lambda: node.files.secret, lambda: node.files.client),
             account=gateway.account, on_change=node.way_changed,

@@ -39,6 +39,14 @@ def limited(function: Function) -> Function:
     return option(function)
 
 
+def of_nodes(function: Function) -> Function:
+    """Add `--nodes`, whose rows are shown."""
+    option = click.option(
+        "--nodes", metavar="all|NODE", help="of all nodes, or of the one with this id or name (default: all)"
+    )
+    return option(function)
+
+
 class _Url(click.Option):
     """Has its variable from the settings: no other place reads the environment."""
 

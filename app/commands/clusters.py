@@ -2,10 +2,11 @@
 
 import click
 
-from .client import client, limited
+from .client import client, limited, of_nodes
 from .command import Command
 from .gateway import RunningGateway
 from .lists import show
+from .several_nodes import nodes_asked
 from .tables import Column, Row, yes_or_no
 
 
@@ -27,8 +28,18 @@ COLUMNS = (
 
 @click.command("clusters", cls=Command)
 @click.option("--connected/--not-connected", default=None, help="only clusters that are connected, or that are not")
+@of_nodes
 @limited
 @client
-def command(gateway: RunningGateway, connected: bool | None, limit: int | None, *, as_json: bool) -> None:
+def command(
+    gateway: RunningGateway, connected: bool | None, nodes: str | None, limit: int | None, *, as_json: bool
+) -> None:
     """Show the clusters by name, with the reason where one is not connected."""
-    show(gateway, "clusters", COLUMNS, {"connected": connected}, limit=limit, as_json=as_json)
+    show(
+        gateway,
+        "clusters",
+        COLUMNS,
+        {"connected": connected, **nodes_asked(gateway, nodes)},
+        limit=limit,
+        as_json=as_json,
+    )

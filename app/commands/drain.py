@@ -17,9 +17,16 @@ from .values import SECONDS
     "--grace", type=SECONDS, metavar="SECONDS",
     help="with --link: how long its exchanges may go on (default: the setting shutdown_grace)",
 )  # fmt: skip
+@click.option("--node", metavar="NODE", help="with --link: the id or name of its node (default: the one that is asked)")
 @client
 def command(
-    gateway: RunningGateway, wait: float | None, link: str | None, grace: float | None, *, as_json: bool
+    gateway: RunningGateway,
+    wait: float | None,
+    link: str | None,
+    grace: float | None,
+    node: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Ask a running gateway to drain, or to drain one link."""
     if link is not None:
@@ -27,10 +34,11 @@ def command(
             raise click.UsageError(
                 "--wait is for the whole gateway; with --link use --grace", click.get_current_context()
             )
-        answer = gateway.ask("POST", path_to("links", link, "drain"), {"grace": grace})
+        answer = gateway.ask("POST", path_to("links", link, "drain"), {"grace": grace, "node": node})
         _print(answer, as_json=as_json)
-    elif grace is not None:
-        raise click.UsageError("--grace needs --link", click.get_current_context())
+    elif grace is not None or node is not None:
+        needing = "--grace" if grace is not None else "--node"
+        raise click.UsageError(f"{needing} needs --link", click.get_current_context())
     else:
         _drain(gateway, wait, as_json=as_json)
 

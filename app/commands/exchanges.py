@@ -3,10 +3,11 @@
 import click
 
 from . import terminal
-from .client import client, limited
+from .client import client, limited, of_nodes
 from .command import Command
 from .gateway import RunningGateway, path_to
 from .lists import show, watch
+from .several_nodes import nodes_asked
 from .tables import Column, Row, seconds, size
 
 
@@ -35,19 +36,25 @@ COLUMNS = (
 
 @click.command("exchanges", cls=Command, short_help="Show the requests and WebSockets that run now; or end one.")
 @click.option("--follow", "follows", is_flag=True, help="show them again whenever they change, until Ctrl-C")
-@click.option("--end", metavar="ID", help="end the exchange with this id: a WebSocket with 1012, a request at once")
+@click.option(
+    "--end",
+    metavar="ID",
+    help="end the exchange with this id: a WebSocket with 1012, a request at once; on another node: with --nodes NODE",
+)
 @click.option("--kind", metavar="KIND", help="only exchanges of this kind: http or websocket")
 @click.option("--cluster", metavar="NAME", help="only those to this cluster")
 @click.option("--host", metavar="HOST", help="only those for this host")
 @click.option("--client", "address", metavar="ADDRESS", help="only those of the client with this address")
 @click.option("--link", metavar="LINK", help="only those on this link")
 @click.option("--request-id", metavar="ID", help="only those with this request id")
+@of_nodes
 @limited
 @client
 def command(
     gateway: RunningGateway,
     end: str | None,
     address: str | None,
+    nodes: str | None,
     limit: int | None,
     *,
     follows: bool,
@@ -58,15 +65,20 @@ def command(
     if end is not None:
         if follows:
             raise click.UsageError("--end and --follow exclude each other", click.get_current_context())
-        _end(gateway, end, as_json=as_json)
+        _end(gateway, end, nodes, as_json=as_json)
         return
     (watch if follows else show)(
-        gateway, "exchanges", COLUMNS, {**filters, "client": address}, limit=limit, as_json=as_json
+        gateway,
+        "exchanges",
+        COLUMNS,
+        {**filters, "client": address, **nodes_asked(gateway, nodes)},
+        limit=limit,
+        as_json=as_json,
     )
 
 
-def _end(gateway: RunningGateway, identity: str, *, as_json: bool) -> None:
-    answer = gateway.ask("DELETE", path_to("exchanges", identity))
+def _end(gateway: RunningGateway, identity: str, node: str | None, *, as_json: bool) -> None:
+    answer = gateway.ask("DELETE", path_to("exchanges", identity), {"node": node})
     if as_json:
         terminal.print_json(answer)
     else:

@@ -98,6 +98,8 @@ def _described(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
                 f"{link['dialect'] or 'no dialect yet'}, {link['state']}"
             ),
         )
+    if (node := told.get("node")) is not None:
+        yield "node", f"{node}, whose agent carries it"
     if probe is not None:
         detail = f": {probe['detail']}" if probe["detail"] else ""
         sent = "" if probe["sent"] else ", nothing was sent to an agent"

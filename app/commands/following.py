@@ -90,7 +90,7 @@ def follow(
         complain(f"{gateway.command}: {gateway.url}: {why}; trying again")
         found = _found_again(gateway, sleep or time.sleep)
         if found != process:
-            process, last = found, ""
+            process, last = found, last if ":" in last else ""  # of several nodes: each has a number of its own
             asked.pop("after", None)  # a number of the process before
 
 

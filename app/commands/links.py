@@ -2,10 +2,11 @@
 
 import click
 
-from .client import client, limited
+from .client import client, limited, of_nodes
 from .command import Command
 from .gateway import RunningGateway
 from .lists import show
+from .several_nodes import nodes_asked
 from .tables import Column, Row, seconds, size
 
 _MEANING = {"ready": "good", "doubted": "bad", "leaving": "doubtful", "joining": "doubtful"}
@@ -36,6 +37,7 @@ COLUMNS = (
 @click.option("--cluster", metavar="NAME", help="only links of this cluster")
 @click.option("--agent", metavar="ID", help="only links of this agent")
 @click.option("--state", metavar="STATE", help="only links in this state: joining, ready, doubted or leaving")
+@of_nodes
 @limited
 @client
 def command(
@@ -43,10 +45,11 @@ def command(
     cluster: str | None,
     agent: str | None,
     state: str | None,
+    nodes: str | None,
     limit: int | None,
     *,
     as_json: bool,
 ) -> None:
     """Show the agents' links, the oldest first."""
-    query = {"cluster": cluster, "agent": agent, "state": state}
+    query = {"cluster": cluster, "agent": agent, "state": state, **nodes_asked(gateway, nodes)}
     show(gateway, "links", COLUMNS, query, limit=limit, as_json=as_json)

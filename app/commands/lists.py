@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from . import terminal
 from .following import follow
 from .gateway import Json, Query, RunningGateway
+from .several_nodes import not_answered, with_nodes
 from .tables import Column, Row, table
 
 Above = Callable[[Json], Sequence[str]]
@@ -68,11 +69,15 @@ def _lines(
     rows, total = rows_of(gateway, page, resource), page.get("total")
     try:
         lines = list(above(page)) if above is not None else []
+        missing: list[str] = []
+        if resource != "nodes":  # whose rows are nodes themselves
+            columns, rows = with_nodes(columns, page, rows)
+            missing = [terminal.coloured(terminal.escaped(line), "bad") for line in not_answered(page)]
         if not rows:
-            return [*lines, f"no {resource}" if not total else f"none of {total} {resource}"]
+            return [*lines, *missing, f"no {resource}" if not total else f"none of {total} {resource}"]
         lines += table(columns, rows, terminal.width())
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         raise gateway.not_a_gateway() from None
     if terminal.is_terminal() and page.get("next") is not None:
         lines.append(f"{len(rows)} of {total} {resource}")
-    return lines
+    return lines + missing

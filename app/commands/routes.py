@@ -45,6 +45,9 @@ REFUSED = (
 @click.option(
     "--in-force/--not-in-force", "in_force", default=None, help="only routes that are served, or that are not"
 )
+@click.option(
+    "--nodes", metavar="all|NODE", help="of all nodes, or of the one with this id or name (default: that is asked)"
+)
 @limited
 @client
 def command(
@@ -54,12 +57,15 @@ def command(
     origin: str | None,
     publisher: str | None,
     in_force: bool | None,
+    nodes: str | None,
     limit: int | None,
     *,
     as_json: bool,
 ) -> None:
     """Show the routes, with the reason where one leads nowhere."""
     query = {"host": host, "cluster": cluster, "origin": origin, "publisher": publisher, "in_force": in_force}
+    if nodes is not None:  # else one node is enough: what agents register is on all of them, and so should be the file
+        query["nodes"] = nodes
     page = show(gateway, "routes", COLUMNS, query, limit=limit, as_json=as_json)
     if not as_json and page.get("refused"):
         terminal.put("")

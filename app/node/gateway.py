@@ -21,7 +21,6 @@ from tunnel.port import Pool, Upstream
 from ..learned import Claim, LearnedRoutes, Refusal, Registering, Store
 from ..observed.events import EventKind, Events
 from ..observed.metrics import Metrics, Snapshot, link_state
-from ..observed.record import Record
 from ..published import Publications, Settling
 from ..published.reports import Reports
 from ..rules.proxies import Proxies
@@ -29,12 +28,14 @@ from ..rules.request import Request
 from ..rules.routes import Route, match
 from ..settings import Settings
 from .admission import Admission
+from .asking import Ask, Operator
 from .drain import Drain
 from .elsewhere import Elsewhere
 from .exchanges import TICK_SECONDS, Exchanges, Exchanging
 from .last_seen import LastSeen
 from .nodes import Nodes
 from .notices import Notices
+from .prober import Prober
 from .readiness import Readiness
 from .refused_agents import RefusedAgents
 from .relief import Relief
@@ -58,17 +59,6 @@ class Companion(Protocol):
 
     def stop(self) -> None:
         """Stop, and leave nothing running; idempotent."""
-
-
-class Prober(Protocol):
-    """Carries requests of our own like those of clients."""
-
-    @property
-    def running(self) -> int:
-        """How many it carries now."""
-
-    def probe(self, request: Request, seconds: float, /) -> Awaitable[Record]:
-        """Carry a request without a body; its record, once it has ended. Its client leaves after so many seconds."""
 
 
 @dataclass(slots=True)
@@ -116,6 +106,10 @@ class Gateway:
     """Those of clients and agents that are open, where the door is our own."""
     companions: list[Companion] = field(init=False, default_factory=list)
     """They start and stop with the gateway."""
+    ask: Ask | None = field(init=False, default=None)
+    """What other nodes are asked for the operator. None: this is the only node."""
+    operator: Operator | None = field(init=False, default=None)
+    """Answers what other nodes ask for the operator."""
     prober: Prober | None = field(init=False, default=None)
     """The public side, as the operator knows it. None: there is none."""
     elsewhere: Elsewhere | None = field(init=False, default=None)

@@ -6,6 +6,9 @@ namespace, service, wanted agent id, request id | u16 port | u32 length + extens
 Answer: `u8 code`; 0 is through: `u8 length + agent id | u8 dialect`, and what follows is the service's; 4 is refused:
 `u16 length + "kind/text"`. Any code but 0 promises that nothing was passed on, also one that we do not know.
 
+With flag 8 it is a query for the operator's API (`query.py`): no cluster, no target, and what follows is the query. A
+node that does not know the flag refuses it, because there is no cluster without a name.
+
 A later version keeps the version byte as long as this one can serve it: it adds flags, which are ignored, and
 extensions, which are skipped. Cluster, namespace and service are checked here: no other node's fault reaches an agent.
 The decoders take pieces of any size, and hold at most one unfinished preamble, or answer.
@@ -29,7 +32,7 @@ REASON_LIMIT_BYTES: Final = 1024
 DIALECTS: Final = ("", "yamux", "json", "chunk")
 """By their numbers in the answer."""
 
-_HTTP, _FRESH, _AGENT_TLS, _UPGRADE = 1, 2, 4, 16
+_HTTP, _FRESH, _AGENT_TLS, _OPERATOR, _UPGRADE = 1, 2, 4, 8, 16
 _FIXED = struct.Struct(">BBB")
 _LENGTH = struct.Struct(">H")
 _TAIL = struct.Struct(">HI")
@@ -64,16 +67,25 @@ class Preamble:
     """The first request is a WebSocket handshake, and the only one, unless it is refused."""
     agent_tls: bool = False
     """The owner's agent is to speak TLS to the service, without verification: only agents of `json` and `chunk` do."""
+    operator: bool = False
+    """A query for the operator's API follows: all names but the request id are empty, and the port is 0."""
 
     def __str__(self) -> str:
+        if self.operator:
+            return "a query for the operator"
         return f"{self.cluster}/{self.namespace}/{self.service}:{self.port}"
+
+
+OPERATOR: Final = Preamble("", "", "", 0, http=False, operator=True)
+"""Of a query for the operator's API."""
 
 
 def encode(preamble: Preamble) -> bytes:
     """The bytes. Raises PreambleError for what the other node would refuse."""
     flags = (
-        _HTTP * preamble.http | _FRESH * preamble.fresh | _AGENT_TLS * preamble.agent_tls | _UPGRADE * preamble.upgrade
-    )
+        _HTTP * preamble.http | _FRESH * preamble.fresh | _AGENT_TLS * preamble.agent_tls
+        | _OPERATOR * preamble.operator | _UPGRADE * preamble.upgrade
+    )  # fmt: skip
     parts = [_FIXED.pack(MAGIC, VERSION, flags)]
     for text in _texts_of(preamble):
         try:
@@ -99,6 +111,10 @@ def _texts_of(preamble: Preamble) -> tuple[str, ...]:
 
 def _check(preamble: Preamble) -> None:
     """Raises PreambleError for a target that must not reach an agent."""
+    if preamble.operator:
+        if any(_texts_of(preamble)[:-1]) or preamble.port:
+            raise PreambleError("a query for the operator has no target")
+        return
     if not preamble.cluster or len(preamble.cluster) > _CLUSTER_CHARS:
         raise PreambleError("the cluster is empty or too long")
     for what, label in (("namespace", preamble.namespace), ("service", preamble.service)):
@@ -163,7 +179,7 @@ class PreambleDecoder:
         found = Preamble(
             cluster, namespace, service, port, publisher, agent_id, request_id,
             http=bool(flags & _HTTP), fresh=bool(flags & _FRESH), upgrade=bool(flags & _UPGRADE),
-            agent_tls=bool(flags & _AGENT_TLS),
+            agent_tls=bool(flags & _AGENT_TLS), operator=bool(flags & _OPERATOR),
         )  # fmt: skip
         _check(found)
         self._buffer = b""

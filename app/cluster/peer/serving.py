@@ -19,7 +19,9 @@ from tunnel.streams import ByteStream, StreamOwner
 from tunnel.wire import refusals
 from tunnel.wire.routing_header import encode as encode_routing_header
 
+from ...node.asking import Operator
 from ...observed.metrics import HopEnd
+from .answering import Queries
 from .preamble import Preamble, PreambleDecoder, PreambleError, refused, through
 from .reasons import answer_to, code_of, end_of, reset_code_of
 from .session import PeerSession, PeerUser
@@ -64,14 +66,16 @@ class OwnLinks(Protocol):
 class Serving:
     """All streams that other nodes have opened here."""
 
-    def __init__(self, own_links: OwnLinks) -> None:
+    def __init__(self, own_links: OwnLinks, operator: Operator | None = None) -> None:
         self.own_links = own_links
+        self.operator = operator
+        """Answers queries of other nodes for the operator's API. None: nobody does."""
         self.is_draining = False
         """Every new stream is answered so: a refusal by yamux would not promise that nothing was passed on."""
         self.opened = 0
-        """How many streams there were."""
+        """How many streams there were, those of queries for the operator too."""
         self.refused = 0
-        """How many of them got another answer than through."""
+        """How many of them, without those of queries, got another answer than through."""
         self.answers = dict.fromkeys(HopEnd, 0)
         """What they were answered."""
         self.running: set[Splice] = set()
@@ -105,6 +109,7 @@ class Served(PeerUser, Hop):
         self.serving = serving
         self.session = session
         self._on_closed = closed
+        self._queries = Queries(session)
         self._unread: dict[YamuxStream, float] = {}
         """Streams without a complete preamble, oldest first, and since when."""
 
@@ -140,6 +145,11 @@ class Served(PeerUser, Hop):
 
     def begin(self, stream: YamuxStream, wanted: Preamble, early: bytes, received_bytes: int) -> None:
         """A stream has said what it is for. `early` is not acknowledged; it is the end of what was received."""
+        if wanted.operator:
+            if early:
+                stream.acknowledge(len(early))
+            self._queries.begin(stream, early, self.serving.operator)
+            return
         try:
             if self.serving.is_draining:
                 raise NodeDrainingError("the node is about to stop")

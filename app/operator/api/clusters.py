@@ -1,18 +1,22 @@
 """The clusters: which are configured, which have an agent, and why one has none."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from ...node.asking import OtherNode, named
 from ...node.gateway import Gateway
 from ...observed.events import Event, EventKind, moment
 from ...observed.metrics import link_state
+from .errors import not_found
+from .gathering import NodeTold
 from .pages import PAGING, Step, Turn, after, in_order, page
 from .parameters import Flag, Parameter
-from .resources import Answer, Asked, Node
+from .resources import Answer, Asked, Node, answer
 
 _WAYS: Final = {
     "joining": "its agent has connected and is registering",
@@ -39,6 +43,8 @@ class ClusterItem(msgspec.Struct, frozen=True, kw_only=True):
     why_not: str | None
     """Why it is not connected, and what to do."""
     requests_waiting: int
+    nodes: list[str] = []
+    """The ids of the nodes that have an agent of it, as far as this one knows. Empty without `[cluster]`."""
 
 
 class ClusterPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +53,8 @@ class ClusterPage(msgspec.Struct, frozen=True, kw_only=True):
     clusters: list[ClusterItem]
     next: str | None
     total: int
+    nodes: list[NodeTold] | UnsetType = UNSET
+    """In an answer over several nodes: who was asked."""
 
 
 LIST: Final = (Parameter("connected", Flag(), "Only clusters that are connected, or only those that are not."), *PAGING)
@@ -98,6 +106,9 @@ class Known:
         seen = gateway.last_seen.of(name) if heard is None else self.now - heard
         connected = any(link.available for link in links)
         routed = gateway.settings.routes.per_cluster.get(name, 0)
+        ask = gateway.ask
+        holders = ask.holders(name) if ask is not None else ()
+        own = [ask.own.node] if ask is not None and connected else []
         return ClusterItem(
             cluster=name,
             configured=name in self.tokens or routed > 0,
@@ -106,8 +117,9 @@ class Known:
             links=len(links),
             routes=routed + gateway.learned.count_of(name) + gateway.published.count_of(name),
             last_seen=moment(seen) if seen is not None else None,
-            why_not=None if connected else self._why_not(name, seen),
+            why_not=None if connected else _why_not_here(holders) if holders else self._why_not(name, seen),
             requests_waiting=gateway.registry.waiting_for(name),
+            nodes=sorted([*own, *(holder.node for holder in holders)]),
         )
 
     def _why_not(self, name: str, seen: float | None) -> str:
@@ -129,12 +141,26 @@ class Known:
         return f"{last}; check that its agent is running and can reach the gateway"
 
 
+def _why_not_here(holders: Sequence[OtherNode]) -> str:
+    """It is not connected to this node, and that is as it should be."""
+    return f"its agents are connected to {named(holders)}; requests that come here are passed on"
+
+
 async def clusters(node: Node, asked: Asked) -> Answer:
     """The clusters, by name."""
     known = Known.of(node.gateway)
     names = known.names()
     found = await page(_steps(known, list(names), asked), asked)
     return found.answer("clusters", len(names))
+
+
+async def cluster(node: Node, asked: Asked) -> Answer:
+    """One of them, here or on another node."""
+    known, name = Known.of(node.gateway), asked.path["cluster"]
+    ask = node.gateway.ask
+    if name not in known.names() and not (ask is not None and ask.holders(name)):
+        raise not_found("no route, token or agent names this cluster; GET /-/clusters lists those that are known")
+    return answer(known.item(name))
 
 
 def _steps(known: Known, names: list[str], asked: Asked) -> Iterator[Step]:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from .errors import ApiError, bad_request, method_not_allowed, not_found
+from .everywhere import answered, is_of_several
 from .parameters import parse_query
 from .resources import Asked, Node, Resource, parameters_of
 from .watchers import WATCHED_BYTES, Watcher, changes
@@ -20,8 +21,8 @@ from .watchers import WATCHED_BYTES, Watcher, changes
 Admit = Callable[[Request], Response | None]
 """The answer for somebody who may not ask. None: he may."""
 
-_LAST_EVENT_CHARACTERS = 20
-_PATH_CHARACTERS = 100
+_LAST_EVENT_CHARACTERS = 4096
+_PATH_CHARACTERS = 253
 """Of a name in a path: longer ones name nothing."""
 
 
@@ -48,7 +49,7 @@ class Endpoint:
                 if asked.query.get("watch") and request.method != "HEAD":
                     await self._watch(row, asked, receive, send)
                     return
-                said = await row.handle(self._node, asked)
+                said = await answered(row, self._node, asked)
                 response = _response(said.status, said.body)
             except ApiError as error:
                 response = _response(error.fault.status, error.body, error.headers)
@@ -57,11 +58,14 @@ class Endpoint:
     async def _watch(self, row: Resource, asked: Asked, receive: Receive, send: Send) -> None:
         node, follow = self._node, row.follow
         few = replace(asked, most_bytes=WATCHED_BYTES)
+        of_several = is_of_several(node, few)
 
         async def look() -> bytes:
-            return (await row.handle(node, few)).body
+            return (await answered(row, node, few)).body
 
         def events(watcher: Watcher) -> AsyncGenerator[bytes]:
+            if of_several and row.gather_events is not None:
+                return row.gather_events(row, node, few, watcher)
             return changes(watcher, look) if follow is None else follow(node, few, watcher)
 
         await node.watchers.serve(receive, send, events)

@@ -5,10 +5,14 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from ...observed.events import Event, EventKind
+from .errors import bad_request
+from .events_of_nodes import Numbered
+from .gathering import NodeTold
 from .pages import LIMIT, Step, page
-from .parameters import Choice, Parameter, Text, Whole
+from .parameters import Choice, Parameter, Text
 from .resources import Answer, Asked, Node, answer
 from .watchers import COMMENT, COMMENT_SECONDS, Watcher, event
 
@@ -16,13 +20,20 @@ _SENT_BYTES: Final = 64 * 1024
 """Of events in one piece: it waits for the watcher, and nothing else does."""
 
 
+class EventOfNode(Event, frozen=True, kw_only=True):
+    """One event. `node`: where it happened, in an answer over several nodes."""
+
+    node: str | UnsetType = UNSET
+
+
 class EventPage(msgspec.Struct, frozen=True, kw_only=True):
     """Events, the oldest first."""
 
-    events: list[Event]
-    next: int
-    """The number to go on after."""
+    events: list[EventOfNode]
+    next: int | str
+    """To go on after. A number; over several nodes a text, with a number for each."""
     total: int
+    nodes: list[NodeTold] | UnsetType = UNSET
 
 
 LIST: Final = (
@@ -30,7 +41,7 @@ LIST: Final = (
     Parameter("cluster", Text(), "Only events about this cluster."),
     Parameter("level", Choice(("info", "warning", "error")), "Only events of this level."),
     LIMIT,
-    Parameter("after", Whole(0, 10**17), "Only events with a higher number: the `next` of the answer before."),
+    Parameter("after", Numbered(0, 10**17), "Only events with a higher number: the `next` of the answer before."),
 )
 
 
@@ -85,7 +96,9 @@ def _begin(asked: Asked, newest: int) -> int:
     One above `newest` is from before a restart of the gateway, so all events are new to the client.
     """
     last = asked.last_event
-    number: int = int(last) if last.isascii() and last.isdigit() else asked.query["after"] or 0
+    number = int(last) if len(last) < 20 and last.isascii() and last.isdigit() else asked.query["after"] or 0
+    if not isinstance(number, int):
+        raise bad_request("after", "after is a position of several nodes; write nodes=all, or a number")
     return number if number <= newest else 0
 
 
@@ -95,7 +108,7 @@ def _piece(fresh: list[Event], asked: Asked) -> tuple[bytes, int]:
     size_bytes = taken = 0
     for one in fresh[: asked.query["limit"]]:
         if _fits(one, asked):
-            piece = event("event", msgspec.json.encode(one), one.number)
+            piece = event("event", msgspec.json.encode(one), str(one.number))
             if pieces and size_bytes + len(piece) > _SENT_BYTES:
                 break
             pieces.append(piece)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from ...node.exchange_item import ExchangeItem
 from ...node.exchanges import Exchanging
@@ -14,6 +15,7 @@ from ...observed.events import EventKind
 from ...observed.record import Record, path_of, printable
 from ...rules.hosts import normalise_host
 from .errors import ApiError, gone, not_found
+from .gathering import NodeTold
 from .pages import PAGING, Step, number_after, page
 from .parameters import Choice, Parameter, Text
 from .resources import Answer, Asked, Node, answer
@@ -21,12 +23,20 @@ from .resources import Answer, Asked, Node, answer
 _IDENTITY: Final = re.compile(r"exchange-([1-9][0-9]{0,17})")
 
 
+class ExchangeOfNode(ExchangeItem, frozen=True, kw_only=True):
+    """One exchange. `node`: which carries it, in an answer over several nodes."""
+
+    node: str | UnsetType = UNSET
+
+
 class ExchangePage(msgspec.Struct, frozen=True, kw_only=True):
     """Exchanges, the oldest first."""
 
-    exchanges: list[ExchangeItem]
+    exchanges: list[ExchangeOfNode]
     next: str | None
     total: int
+    nodes: list[NodeTold] | UnsetType = UNSET
+    """In an answer over several nodes: who was asked."""
 
 
 class ExchangeEnded(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from tunnel.gateway.link import Link
 
@@ -13,6 +14,7 @@ from ...observed.metrics import link_state
 from ...observed.record import printable
 from ...settings import fingerprint
 from .errors import ApiError, gone, not_found
+from .gathering import NodeTold
 from .pages import PAGING, Step, Turn, number_after, page
 from .parameters import Choice, Parameter, Seconds, Text
 from .resources import Answer, Asked, Node, answer
@@ -48,6 +50,8 @@ class LinkItem(msgspec.Struct, frozen=True, kw_only=True):
     heard_seconds_ago: float
     token: str | None
     """`sha256:` and the first 8 digits of the hash of its token."""
+    node: str | UnsetType = UNSET
+    """Where it is, in an answer over several nodes."""
 
 
 class LinkPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +60,8 @@ class LinkPage(msgspec.Struct, frozen=True, kw_only=True):
     links: list[LinkItem]
     next: str | None
     total: int
+    nodes: list[NodeTold] | UnsetType = UNSET
+    """In an answer over several nodes: who was asked."""
 
 
 class LinkDrained(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ _ALWAYS = {
     401: "The admin token is missing or wrong.",
     403: "On a loopback listener without a token: not a program on this machine.",
 }
+_OF_ANOTHER = {504: "The node that this is about did not answer."}
 _WATCHING = {503: "32 clients are watching already, or the gateway is stopping."}
 
 
@@ -59,7 +60,12 @@ def _operation(
         if watched and status == 200:
             content["text/event-stream"] = {"schema": {"type": "string"}}
         responses[str(status)] = {"description": "Done." if status < 300 else "Refused.", "content": content}
-    for status, text in ({**_ALWAYS, **(_WATCHING if watched else {}), **row.errors}).items():
+    for status, text in {
+        **_ALWAYS,
+        **(_WATCHING if watched else {}),
+        **(_OF_ANOTHER if row.of_any_node else {}),
+        **row.errors,
+    }.items():
         responses[str(status)] = {
             "description": text,
             "content": {"application/json": {"schema": not_admitted if status == 401 else fault}},

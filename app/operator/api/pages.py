@@ -55,7 +55,7 @@ class Page:
     @property
     def next(self) -> str | None:
         """The cursor for the rows after these. None: there are none."""
-        return _cursor(self.last) if self.has_more else None
+        return cursor_of(self.last) if self.has_more else None
 
     def answer(self, name: str, total: int, more: Mapping[str, object] = {}) -> Answer:
         """The page as an answer. `more`: further fields."""
@@ -118,5 +118,6 @@ def wrong_cursor() -> Exception:
     return bad_request("after", "after is not a cursor of this list; take it from `next` of the page before")
 
 
-def _cursor(key: str) -> str:
+def cursor_of(key: str) -> str:
+    """The cursor for the rows after this key."""
     return base64.urlsafe_b64encode(key.encode()).decode()

@@ -6,13 +6,13 @@ The door serves these rows and OpenAPI describes them, so the two cannot differ.
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ...node.gateway import Gateway
 from ..reload import Reloader
-from .parameters import Flag, Parameter
+from .parameters import Flag, Parameter, Text
 from .watchers import Watcher, Watchers
 
 
@@ -73,14 +73,35 @@ class Resource:
     """`?watch=true` sends these server-sent events instead."""
     takes_any_body: bool = False
     """A body is ignored instead of refused."""
+    rows: str = ""
+    """Of a list: the member with its rows."""
+    gather: "Callable[[Resource, Node, Asked], Awaitable[Answer]] | None" = None
+    """`?nodes=` asks other nodes for their parts of the list, and this puts them together."""
+    gather_events: "Callable[[Resource, Node, Asked, Watcher], AsyncGenerator[bytes]] | None" = None
+    """`?nodes=` with `?watch=true` sends these server-sent events."""
+    of_any_node: bool = False
+    """`?node=` lets another node answer."""
 
 
+NODES: Final = Parameter(
+    "nodes", Text("all, or the id or the name of a node"), "Ask all nodes, or this one. Absent: the node that answers."
+)
+NODE: Final = Parameter(
+    "node", Text("the id or the name of a node"), "The node that this is about. Absent: the node that answers."
+)
 WATCH = Parameter("watch", Flag(), "Answer with server-sent events until the client leaves.", default=False)
 
 
 def parameters_of(row: Resource) -> tuple[Parameter, ...]:
     """All parameters of a row."""
-    return (*row.parameters, WATCH) if row.is_watched or row.follow is not None else row.parameters
+    found = list(row.parameters)
+    if row.gather is not None:
+        found.append(NODES)
+    if row.of_any_node:
+        found.append(NODE)
+    if row.is_watched or row.follow is not None:
+        found.append(WATCH)
+    return tuple(found)
 
 
 def node_of(gateway: Gateway, reloader: Reloader) -> Node:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from tunnel.port import Pool, Target
 
@@ -18,6 +19,7 @@ from ...rules.hosts import above, normalise_host
 from ...rules.rewrite import Rewrite
 from ...rules.routes import Route
 from ..route_reasons import Code, Listed, Reason, Reasons
+from .gathering import NodeTold
 from .pages import PAGING, Step, Turn, after, in_order, page, wrong_cursor
 from .parameters import Choice, Flag, Parameter, Text
 from .resources import Answer, Asked, Node
@@ -45,6 +47,8 @@ class RouteItem(msgspec.Struct, frozen=True, kw_only=True):
     """The id of the agent that published it. null: it is not published."""
     rewrite: dict[str, str | bool] | None
     """What its service sees otherwise than clients do, by the keys of `[[routes]]`. null: nothing."""
+    node: str | UnsetType = UNSET
+    """Where it is, in an answer over several nodes."""
 
 
 class RefusedRoute(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +61,8 @@ class RefusedRoute(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     reason: str
     refused_at: str
+    node: str | UnsetType = UNSET
+    """Where it is, in an answer over several nodes."""
 
 
 class RoutePage(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +72,8 @@ class RoutePage(msgspec.Struct, frozen=True, kw_only=True):
     refused: list[RefusedRoute]
     next: str | None
     total: int
+    nodes: list[NodeTold] | UnsetType = UNSET
+    """In an answer over several nodes: who was asked."""
 
 
 LIST: Final = (

@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Send
 
 from tunnel.account import Account, Holding
 
-from .errors import busy
+from .errors import ApiError, busy
 
 MOST_WATCHERS: Final = 32
 WATCHED_BYTES: Final = 128 * 1024
@@ -189,7 +189,10 @@ async def changes(watcher: Watcher, look: Callable[[], Awaitable[bytes]]) -> Asy
     seen, spoken_at = _ONLY_TIME.sub(b"", body), clock()
     yield event("snapshot", body)
     while await watcher.pause(CHANGES_SECONDS):  # nothing wakes it but the end
-        body = await look()
+        try:
+            body = await look()
+        except ApiError:
+            return  # the node that it asked for is gone: if it comes again, it is told
         mark = _ONLY_TIME.sub(b"", body)
         if mark != seen:
             seen, spoken_at = mark, clock()
@@ -199,7 +202,7 @@ async def changes(watcher: Watcher, look: Callable[[], Awaitable[bytes]]) -> Asy
             yield COMMENT
 
 
-def event(name: str, data: bytes, number: int | None = None) -> bytes:
-    """A server-sent event. `data`: JSON in one line. `number`: its id."""
-    identity = b"" if number is None else b"id: %d\n" % number
-    return b"%sevent: %s\ndata: %s\n\n" % (identity, name.encode(), data.rstrip(b"\n"))
+def event(name: str, data: bytes, identity: str | None = None) -> bytes:
+    """A server-sent event. `data`: JSON in one line. `identity`: its id."""
+    line = b"" if identity is None else b"id: %s\n" % identity.encode()
+    return b"%sevent: %s\ndata: %s\n\n" % (line, name.encode(), data.rstrip(b"\n"))

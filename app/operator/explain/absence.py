@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from ...learned import Learned, Refusal
+from ...node.asking import named
 from ...node.gateway import Gateway
 from ...observed.events import moment
 from ...observed.metrics import link_state
@@ -66,6 +67,10 @@ def why_no_link(gateway: Gateway, route: Route) -> Cause:
         since = "" if gone is None else f" since {moment(gateway.in_wall_clock(gone))}"
         text = f"{_agent(publication.holder)} published {route.host}, and has been gone{since}"
         return Cause(Label.PUBLISHER_AWAY, text)
+    holders = gateway.ask.holders(cluster) if gateway.ask is not None else ()
+    if holders:
+        text = f"cluster {cluster} has an agent on {named(holders)}, and this node does not get there"
+        return Cause(Label.OUT_OF_REACH, text)
     known = Known.of(gateway)
     refused, seen = known.refused.get(cluster), gateway.last_seen.of(cluster)
     told = f"one was refused at {refused.at}: {refused.message}" if refused is not None else ""

@@ -53,4 +53,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     cluster: ClusterItem | None
     """Also null where the route is published: its own agent carries it, not those of the cluster."""
     link: LinkItem | None
+    """null too where another node's agent carries it."""
+    node: str | None
+    """The id of the other node whose agent carries it. null: it stays on this one."""
     probe: Probed | None

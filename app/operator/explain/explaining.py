@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from tunnel.gateway.link import Link
 
 from ...node.gateway import Gateway
-from ...observed.record import Record, path_of
+from ...observed.record import Record, node_of, path_of
 from ...rules import problems
 from ...rules.hosts import above
 from ...rules.routes import Route
@@ -69,6 +69,7 @@ async def explain(gateway: Gateway, question: Question, client: str) -> Explanat
         policy=policy_item(route.policy) if route is not None else None,
         cluster=Known.of(gateway).item(route.target.cluster) if route and not route.target.publisher else None,
         link=links.item_of(link) if link is not None else None,
+        node=(node_of(record.link) if record is not None and record.link else outlook.node) or None,
         probe=met,
     )
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from tunnel.gateway.link import Link, LinkState
 
-from ...observed.record import Record, printable
+from ...observed.record import Record, node_of, printable
 from .answer import Hop, Probed
 
 PING_SECONDS: Final = 2.0
@@ -45,6 +45,8 @@ def _hops(record: Record, link: Link | None, round_trip: float | None) -> Iterat
 def _of_link(record: Record, link: Link | None, round_trip: float | None) -> str:
     if not record.link:
         return "nothing was sent"
+    if node := node_of(record.link):
+        return f"over node {node}: the round trip of its agent's link is not measured from here"
     if link is None or (round_trip is None and link.state is LinkState.CLOSED):
         return f"{record.link} is gone"
     if round_trip is None:

@@ -41,6 +41,8 @@ class Label(StrEnum):
     AWAY = "away"
     PUBLISHER_AWAY = "publisher_away"
     """The agent that published it is not connected."""
+    OUT_OF_REACH = "out_of_reach"
+    """Another node has its agent, and this one cannot reach that node."""
     NOT_READY = "not_ready"
     """It has a link, and that takes no requests now."""
     RETURNING = "returning"

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from tunnel.errors import NoAgentError, NoRoomError, TunnelError
 from tunnel.gateway.link import Link
 from tunnel.gateway.proxied.request import UnsayableError, check_target, checked_query, decoded_path
+from tunnel.port import Target, Upstream
 
+from ...node.asking import OtherNode, named
 from ...node.gateway import Gateway
 from ...observed.record import printable
 from ...rules import own_paths, problems
@@ -32,6 +34,8 @@ class Outlook:
     status: int | None = None
     route: Route | None = None
     link: Link | None = None
+    node: str = ""
+    """The id of another node, whose agent it would go to."""
     detail: str = ""
     """What happened, where more is known than the label says: for the operator."""
 
@@ -114,7 +118,20 @@ def _on_a_link(gateway: Gateway, route: Route, request: Request) -> Outlook:
     refused = _refused_by_dialect(route, request, upstream.dialect)
     if refused is not None:
         return replace(refused, link=link)
-    return Outlook(Label.DRAINING if gateway.draining else Label.NOT_SENT, route=route, link=link)
+    outlook = Outlook(Label.DRAINING if gateway.draining else Label.NOT_SENT, route=route, link=link)
+    return (
+        outlook
+        if not upstream.node
+        else replace(outlook, node=upstream.node, detail=_by_hop(gateway, target, upstream))
+    )
+
+
+def _by_hop(gateway: Gateway, target: Target, upstream: Upstream) -> str:
+    """What happens where another node's agent would be asked."""
+    others = gateway.ask.others() if gateway.ask is not None else ()
+    node = next((other for other in others if other.node == upstream.node), OtherNode(node=upstream.node, name=""))
+    ends = ", and this node is draining" if gateway.draining else "; nothing was sent"
+    return f"cluster {target.cluster} has an agent on {named([node])}, and a request here would hop to it{ends}"
 
 
 def _refused_by_dialect(route: Route, request: Request, dialect: str) -> Outlook | None:

@@ -85,6 +85,10 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
         "the agent that published it is not connected",
         "Check that tunnel-agent http still runs there; if it comes back within 60 s it has the address again at once.",
     ),
+    Label.OUT_OF_REACH: Verdict(
+        "another node has an agent of the cluster, and this node does not reach that one",
+        "GET /-/nodes (tunnel-gateway nodes) says why the peer link is down. The agent is well: do not restart it.",
+    ),
     Label.NOT_READY: Verdict(
         "the cluster is connected, but no link takes requests",
         "GET /-/links (tunnel-gateway links) shows the state of each. A link that joins for long: see the agent's log.",

@@ -78,7 +78,7 @@ def test_links(script: Script, ran: Run):
     of_both = ["10.0.0.7", "2 h 1 min"]
     assert ready == ["link-7", "c1", "a1", "ready", *of_both, "12.3 ms", "3", "1", "1.5 KiB", "yamux", "no", "0.1.0"]
     assert other == ["link-8", "c1", "-", "joining", *of_both, "-", "3", "1", "1.5 KiB", "-", "yes", "0.1.0"]
-    assert script.lines() == ["GET /-/links?cluster=c%201&state=ready&limit=1000"]
+    assert script.lines()[1:] == ["GET /-/links?cluster=c%201&state=ready&limit=1000"]
 
 
 def test_clusters(script: Script, ran: Run):
@@ -97,7 +97,7 @@ def test_clusters(script: Script, ran: Run):
     assert json.loads(ran("clusters", "--json").out) == page("clusters", CLUSTER, away)
     ran("clusters", "--not-connected", "--limit", "3")
     ran("clusters", "--connected")
-    assert script.lines()[2:] == [
+    assert script.lines()[5::2] == [
         "GET /-/clusters?connected=false&limit=3", "GET /-/clusters?connected=true&limit=1000"
     ]  # fmt: skip
 
@@ -131,7 +131,7 @@ def test_exchanges(script: Script, ran: Run):
         "exchange-5", "http", "GET", "a.test", "/big", "192.0.2.1", "c1", "link-7", "200", "answering", "1.5 s", "0 B",
         "2.0 KiB", "0 B", "client",
     ]  # fmt: skip
-    (line,) = script.lines()
+    (line,) = script.lines()[1:]
     asked = sorted(line.partition("?")[2].split("&"))
     assert asked == ["client=192.0.2.1", "kind=http", "limit=1000", "request_id=r-5"]
 
@@ -169,7 +169,7 @@ def test_pages_are_one_list(script: Script, ran: Run):
     ]
     script.say("/-/links", *pages)
     assert json.loads(ran("links", "--json").out) == page("links", *rows)
-    assert script.lines() == [
+    assert script.lines()[1:] == [
         "GET /-/links?limit=1000", "GET /-/links?limit=1000&after=K1", "GET /-/links?limit=1000&after=K%263"
     ]  # fmt: skip
 
@@ -179,7 +179,7 @@ def test_a_limit_ends_the_list(script: Script, ran: Run, terminal: Callable[[int
     script.say("/-/links", Said(page("links", LINK, LINK, following="K1", total=5)))
     told = ran("links", "--limit", "2")
     assert told.out.splitlines()[-1] == "2 of 5 links"
-    assert script.lines() == ["GET /-/links?limit=2"]
+    assert script.lines()[1:] == ["GET /-/links?limit=2"]
 
 
 def test_events(script: Script, ran: Run):

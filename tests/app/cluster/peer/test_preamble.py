@@ -1,6 +1,7 @@
 """The bytes with which a stream between nodes begins: encoded, decoded, cut anywhere, and whatever else may come."""
 
 import struct
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from app.cluster.peer.preamble import (
     EXTENSIONS_LIMIT_BYTES,
     NAMES_LIMIT_BYTES,
+    OPERATOR,
     REASON_LIMIT_BYTES,
     Answer,
     AnswerDecoder,
@@ -144,6 +146,28 @@ def test_a_preamble_of_the_next_version_is_understood():
     for cuts in ((), tuple(range(1, len(data))), (40, 1000, 2000)):
         assert decoded(data, cuts) == (expected, b"GET /")
     assert decoded(wire(extensions=bytes(EXTENSIONS_LIMIT_BYTES)))[0] == expected
+
+
+class OldDecoder(PreambleDecoder):
+    """One of a release that knows the flags 1, 2, 4 and 16."""
+
+    def feed(self, data: bytes) -> Preamble | None:
+        return super().feed(data[:2] + bytes((data[2] & ~8,)) + data[3:])
+
+
+def test_a_query_for_the_operator_has_a_flag_of_its_own_and_no_target():
+    data = encode(OPERATOR)
+    assert data == wire((b"",) * 6, start=b"\x54\x01\x08", port=0)
+    assert decoded(data + b"{}", tuple(range(1, len(data)))) == (OPERATOR, b"{}")
+    assert str(OPERATOR) == "a query for the operator"
+    for change in ({"cluster": "c1"}, {"service": "web"}, {"agent_id": "a1"}, {"port": 80}):
+        with pytest.raises(PreambleError, match="has no target"):
+            encode(replace(OPERATOR, **change))  # type: ignore[arg-type]
+
+
+def test_an_older_node_refuses_it_instead_of_passing_it_to_a_service():
+    with pytest.raises(PreambleError, match="the cluster is empty"):
+        OldDecoder().feed(encode(OPERATOR))
 
 
 # --- the answer

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from app.operator.api.events_of_nodes import Numbered
 from app.operator.api.parameters import Choice, Flag, Kind, Parameter, Seconds, Text, Whole
 from app.operator.api.resources import Resource, parameters_of
 from app.operator.api.table import RESOURCES
@@ -113,7 +114,7 @@ TWICE = [
     for row in RESOURCES
     for parameter in parameters_of(row)
 ]
-GOOD = {Text: "MQ==", Choice: None, Flag: "false", Whole: "1", Seconds: "0"}
+GOOD = {Text: "MQ==", Choice: None, Flag: "false", Whole: "1", Numbered: "1", Seconds: "0"}
 
 
 @pytest.mark.parametrize(("row", "name"), TWICE)

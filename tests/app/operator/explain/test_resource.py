@@ -85,7 +85,7 @@ async def test_a_probe_comes_from_the_operator_and_the_url_may_have_all_characte
         assert lines.last["client"] == CLIENT[0]
         assert list(said) == [
             "url", "method", "host", "path", "code", "status", "reason", "verdict", "hint", "route", "candidates",
-            "policy", "cluster", "link", "probe",
+            "policy", "cluster", "link", "node", "probe",
         ]  # fmt: skip
 
 
