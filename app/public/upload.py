@@ -71,9 +71,9 @@ class Upload:
         is_full = bool(self._kept) and not exchange.send_data(b"".join(self._kept or ()))
         if self.ended:
             exchange.end()
-        elif is_full:
+        if is_full and not self.ended:
             self._stall(now)
-        elif self.stalled:
+        elif self.stalled and not is_full:
             self.writable()
         if not self.ended and not self.waits_for_100:
             self._client.read_body()

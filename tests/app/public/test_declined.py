@@ -1,5 +1,7 @@
 """What another node has not taken is sent again, whole, whatever its method: nobody had it."""
 
+import asyncio
+
 import pytest
 
 from app.public.opening_call import MOST_DECLINED
@@ -32,8 +34,8 @@ class Others:
     def not_taken(self, upstream: Upstream, error: NotPassedOnError) -> None:
         self.declined.append((upstream, type(error)))
 
-    def clusters(self) -> set[str]:
-        return set()
+    def serves(self, _pool: Pool) -> bool:
+        return False
 
     def pools(self) -> set[Pool]:
         return {"c1"}
@@ -120,6 +122,28 @@ async def test_a_body_that_had_ended_is_ended_again():
         first.only.fail(NodeBusyError("not now"))
         await quiet()
         assert (second.only.body, second.only.ended) == (b"four", 1)
+        second.only.answer(200)
+        second.only.finish()
+        assert (await request.over()).status == 200
+
+
+@dialogue
+async def test_a_body_that_ends_while_another_node_is_waited_for_waits_for_nobody_to_read_it():
+    async with Stage(links=0, reconnect_grace=3.0, http_write_timeout=5.0, response_head_timeout=60.0) as s:
+        first, second = node("n2"), node("n3")
+        others = among(s, first, None)
+        request = Request(s.app, "POST", headers=CHUNKED).start()
+        await quiet()
+        request.body(b"one", more=True)
+        await quiet()
+        first.only.fail(NodeBusyError("not now"))
+        request.body(b"two")
+        await quiet()
+        others.upstreams = [second]
+        s.gateway.registry.wake("c1")
+        await quiet()
+        assert (second.only.body, second.only.ended) == (b"onetwo", 1)
+        await asyncio.sleep(8.0)
         second.only.answer(200)
         second.only.finish()
         assert (await request.over()).status == 200
