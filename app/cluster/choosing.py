@@ -7,7 +7,7 @@ passed over: its node cannot be reached, or it has just declined (busy, or about
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Final, Protocol
 
 from tunnel.errors import NotHereError, NotPassedOnError
@@ -59,7 +59,8 @@ class Choosing:
             return None
         local = {link.agent_id or UNNAMED for link in self._registry.links(pool) if link.available}
         avoided = tuple(self._claims_of(avoid)) if avoid is not None else ()
-        unusable = set(self._declined)
+        unusable: Collection[Claim] = self._declined
+        without_way: set[str] = set()
         while True:
             claim = self._directory.choose(pool, local=local, avoid=avoided, unusable=unusable, sticky=preference)
             if claim is None or claim.node == self._directory.presence.node:
@@ -68,7 +69,10 @@ class Choosing:
             if asking is not None and not asking.going_away:
                 return asking.upstream(target, agent_id=claim.agent_id, dialect=claim.dialect, claim=claim)
             self.unreachable(claim.node)  # if it was not known yet, as of one that goes away
-            unusable.add(claim)
+            without_way.add(claim.node)
+            unusable = {
+                one for one in self._directory.claims(pool) if one in self._declined or one.node in without_way
+            }  # fmt: skip
 
     def _claims_of(self, upstream: Upstream) -> Iterator[Claim]:
         """The claim that an attempt went by."""
@@ -99,10 +103,7 @@ class Choosing:
 
     def lost(self, pool: Pool) -> None:
         """Another node has lost a link of this pool: the agent may be about to connect, anywhere."""
-        self._lost[pool] = self._clock()
-        self._lost.move_to_end(pool)
-        if len(self._lost) > MOST_LOST:
-            self._lost.popitem(last=False)
+        self._was_lost(pool, self._clock())
 
     def reached(self, node: str) -> None:
         """There is a link to this node."""
@@ -114,9 +115,17 @@ class Choosing:
         """There is none, or none any more; idempotent."""
         self._unreachable.setdefault(node, self._clock())
 
-    def forget(self, node: str) -> None:
-        """The node is over."""
-        self._unreachable.pop(node, None)
+    def gone(self, node: str) -> None:
+        """The node is over, and with it its links. They are lost since it cannot be reached, if that was before."""
+        when = self._unreachable.pop(node, self._clock())
+        for pool in self._directory.pools_of(node):
+            self._was_lost(pool, when)
+
+    def _was_lost(self, pool: Pool, when: float) -> None:
+        self._lost[pool] = max(when, self._lost.get(pool, _NEVER))
+        self._lost.move_to_end(pool)
+        if len(self._lost) > MOST_LOST:
+            self._lost.popitem(last=False)
 
     def lost_at(self, pool: Pool) -> float:
         """When another node last lost a link of this pool, or became unreachable. See `Registry.lost_elsewhere`."""

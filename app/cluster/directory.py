@@ -192,7 +192,8 @@ class Directory:
             claims.pop((claim.node, claim.agent_id), None)
             if not claims:
                 del self._pools[claim.pool]
-            self.on_unclaimed(claim.pool)
+            if claim.node in self._usable:  # else it is long lost
+                self.on_unclaimed(claim.pool)
 
     def not_here(self, claim: Claim) -> None:
         """The claim's node said NOT_HERE: forget exactly this claim, until its link has another stamp. Idempotent."""
@@ -217,9 +218,9 @@ class Directory:
                 yield claim.pool
         yield from self.announced.pools_of(node)
 
-    def clusters(self) -> set[str]:
-        """The clusters of which a node that can be used has a link."""
-        return {pool for pool in self.pools() if isinstance(pool, str)}
+    def serves(self, pool: Pool) -> bool:
+        """Whether a node that can be used has a link of this pool."""
+        return pool in self.announced or any(node in self._usable for node, _ in self._pools.get(pool, ()))
 
     def pools(self) -> set[Pool]:
         """The pools of which a node that can be used has a link."""

@@ -181,9 +181,9 @@ class Node:
         if self._parts is not None:
             self._parts.choosing.not_taken(upstream, error)
 
-    def clusters(self) -> set[str]:
+    def serves(self, pool: Pool) -> bool:
         """See `Elsewhere`."""
-        return self.directory.clusters()
+        return self.directory.serves(pool)
 
     def pools(self) -> set[Pool]:
         """See `Elsewhere`."""
@@ -246,7 +246,7 @@ class Node:
         if peer.state is State.GONE:
             self.counts.gone(peer.node)
             parts.dialler.forget(peer.node)
-            parts.choosing.unreachable(peer.node)
+            parts.choosing.gone(peer.node)
         elif peer.beat is not None and peer.beat.peer_url:
             parts.dialler.heard(peer.node, peer.beat.peer_url)
 

@@ -25,11 +25,11 @@ class Elsewhere(Protocol):
     def not_taken(self, upstream: Upstream, error: NotPassedOnError, /) -> None:
         """Another node did not take an exchange over this upstream."""
 
-    def clusters(self) -> set[str]:
-        """The clusters that have an agent on a node that can be used."""
+    def serves(self, pool: Pool, /) -> bool:
+        """Whether a pool has an agent on a node that can be used."""
 
     def pools(self) -> set[Pool]:
-        """The pools that have one there; those of publishers too."""
+        """All pools that have one there; those of publishers too."""
 
     async def leave(self, deadline: float) -> None:
         """The node drains, and has no exchanges of its own any more: give its links to other nodes.

@@ -207,13 +207,13 @@ class Gateway:
     def missing_clusters(self) -> int:
         """How many expected clusters a node that has just started still waits for; 0: it is ready, but for a drain."""
         granted = (name for grant in self.settings.grants.values() if not grant.revoked for name in grant.clusters)
-        elsewhere = self.elsewhere.clusters() if self.elsewhere is not None else ()
-        return self.readiness.missing(granted, self.settings.ready_wait, time.monotonic(), elsewhere=elsewhere)
+        serves = self.elsewhere.serves if self.elsewhere is not None else None
+        return self.readiness.missing(granted, self.settings.ready_wait, time.monotonic(), elsewhere=serves)
 
     def has_agent(self, cluster: str) -> bool:
         """Whether a link of this cluster takes exchanges, here or on another node."""
         is_here = any(link.available for link in self.registry.links(cluster))
-        return is_here or (self.elsewhere is not None and cluster in self.elsewhere.clusters())
+        return is_here or (self.elsewhere is not None and self.elsewhere.serves(cluster))
 
     def connected(self) -> set[Pool]:
         """The pools of which a link takes new exchanges, here or on another node."""

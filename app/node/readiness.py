@@ -6,7 +6,7 @@ counts as back once it was seen with a link, here or on another node. The wait e
 """
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable
 
 from tunnel.gateway.registry import Registry
 
@@ -26,18 +26,25 @@ class Readiness:
         self._over = False
 
     def missing(
-        self, expected: Iterable[str], wait_seconds: float, now: float, *, elsewhere: Collection[str] = ()
+        self,
+        expected: Iterable[str],
+        wait_seconds: float,
+        now: float,
+        *,
+        elsewhere: Callable[[str], bool] | None = None,
     ) -> int:
         """How many expected clusters the node still waits for; 0: it is ready. `expected` is read at the first call.
 
-        `elsewhere`: those that have an agent on another node.
+        `elsewhere`: whether a cluster has an agent on another node.
         """
         if self._over:
             return 0
         first = self._missing is None
         left = set(expected) if self._missing is None else self._missing
         links = self._registry.links
-        left = {name for name in left if name not in elsewhere and not any(link.available for link in links(name))}
+        left = {name for name in left if not any(link.available for link in links(name))}
+        if elsewhere is not None:
+            left = {name for name in left if not elsewhere(name)}
         self._missing = left
         rest = self._started + wait_seconds - now
         if left and rest > 0:

@@ -188,8 +188,41 @@ def test_a_node_that_goes_away_counts_as_lost_since_it_was_noticed(s: Stage):
     s.ways.up["n1"].going_away = True
     assert s.choose() == ""
     assert s.choosing.lost_at("c1") == s.w.now
-    s.choosing.forget("n1")
-    assert s.choosing.lost_at("c1") == float("-inf")
+
+
+def test_a_node_that_is_over_is_forgotten_and_what_it_had_is_lost_since_it_could_not_be_reached(s: Stage):
+    s.w.put("n1", 5, "a")
+    at = s.w.now
+    s.choosing.unreachable("n1")
+    s.w.now += 2
+    s.choosing.gone("n1")
+    assert s.choosing.lost_at("c1") == at
+    assert repr(s.choosing) == "<Choosing 0 declined, 0 unreachable>"
+    s.choosing.gone("n1")
+    assert s.choosing.lost_at("c1") == s.w.now
+
+
+def test_what_a_node_has_left_is_not_lost_again_when_it_is_cleared(s: Stage):
+    s.w.put("n1", 5, "a")
+    del s.w.beating["n1"]
+    s.w.nodes("n1", bye=True)
+    s.choosing.gone("n1")
+    at = s.w.now
+    s.w.run(10)
+    s.w.put("n1", 6)
+    assert s.choosing.lost_at("c1") == at
+
+
+def test_a_node_without_a_way_costs_one_look_however_many_agents_it_has(s: Stage):
+    agents = [f"a{number}" for number in range(100)]
+    s.w.put("n1", 5, *agents)
+    s.w.put("n2", 4, "b")
+    del s.ways.up["n1"]
+    looks = []
+    choose = s.w.directory.choose
+    s.w.directory.choose = lambda *of, **how: looks.append(of) or choose(*of, **how)  # type: ignore[method-assign]
+    assert s.choose() == "b@n2"
+    assert len(looks) == 2
 
 
 def test_losses_are_bounded(s: Stage):

@@ -92,3 +92,23 @@ async def test_without_a_wait_or_a_cluster_it_is_ready_at_once(
 async def test_a_line_of_the_log_names_a_few(said: pytest.LogCaptureFixture):
     Node().missing(*(f"c{number:02}" for number in range(25)))
     assert said.messages[0].endswith("c18, c19 and 5 more")
+
+
+@dialogue
+async def test_clusters_that_have_an_agent_on_another_node_are_asked_for_one_by_one_and_only_at_the_start():
+    node = Node()
+    asked: list[str] = []
+
+    def elsewhere(cluster: str) -> bool:
+        asked.append(cluster)
+        return cluster == "c1"
+
+    def missing() -> int:
+        return node.readiness.missing(("c1", "c2"), 15.0, node.clock(), elsewhere=elsewhere)
+
+    assert missing() == 1
+    node.dial("c2")
+    assert missing() == 0
+    asked.clear()
+    assert missing() == 0
+    assert asked == []
