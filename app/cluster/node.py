@@ -53,6 +53,8 @@ KEEP_SECONDS: Final = 10.0
 PURGE_SECONDS: Final = 300.0
 """How often it drops old markers of deletes."""
 LISTEN_AGAIN_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 5.0
+"""Between two looks at the files of peer links."""
 GOODBYE_SECONDS: Final = 2.0
 """To tell the others that this node stops."""
 BUCKETS: Final = ("nodes", "links", "routes")
@@ -128,7 +130,7 @@ class Node:
         gateway.drain.on_begin.append(parts.beating.soon)
         gateway.drain.leave = self.leave
         loop = asyncio.get_running_loop()
-        for work in (self._listen, self.sharing.run, self._compare_files, self._keep):
+        for work in (self._listen, self._look_at_files, self.sharing.run, self._compare_files, self._keep):
             self._keeping.add(loop.create_task(work(), name=f"cluster {work.__name__}"))
         self._due = time.monotonic()
         self._tick()
@@ -284,21 +286,28 @@ class Node:
         self.diary.tick()
 
     async def _listen(self) -> None:
-        """Listen for other nodes; again and again where that fails. The certificates are looked at from then on."""
+        """Listen for other nodes; again and again where that fails."""
         parts, bind = self._parts, self.settings.peer_bind
         if parts is None or bind is None or parts.listener is None:
             return
         while True:
             try:
                 await parts.listener.open()
-                break
+                return
             except OSError as error:
                 logger.warning("peer_bind %s:%d cannot be bound, so no other node reaches this one: %s", *bind, error)
                 await asyncio.sleep(LISTEN_AGAIN_SECONDS)
+
+    async def _look_at_files(self) -> None:
+        """Take up secrets and certificates that have changed, whether this node listens or only dials."""
         while True:
-            await asyncio.sleep(LISTEN_AGAIN_SECONDS)
-            self.files.look()
-            parts.listener.access = self.files.access
+            await asyncio.sleep(LOOK_SECONDS)
+            try:
+                self.files.look()
+            except Exception:
+                logger.exception("the secrets and certificates of peer links could not be looked at")
+            if self._parts is not None and self._parts.listener is not None:
+                self._parts.listener.access = self.files.access
 
     async def _compare_files(self) -> None:
         """Say what the routes of this node's file are, and look whether the others have the same."""

@@ -4,7 +4,7 @@ A link of which a newer one is known elsewhere is doubted (`Link.doubt`): it tak
 over it, and is closed by its own clock if nothing is.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from tunnel.errors import LinkBusyError, NodeDrainingError, NotHereError, TunnelError
@@ -94,10 +94,10 @@ class Owner:
             self._directory.own.went(link.name)
             self._on_due()
 
-    def have_moved(self, names: Iterable[str]) -> bool:
-        """Whether the agents of these links have links to other nodes, or none here any more."""
-        own = self._directory.own
-        return all(link is None or self._directory.is_elsewhere(link) for link in map(own.link, names))
+    def has_moved(self, name: str) -> bool:
+        """Whether the agent of this link has a link to another node, or this one is over."""
+        link = self._directory.own.link(name)
+        return link is None or self._directory.is_elsewhere(link)
 
     def leave(self) -> None:
         """The node leaves, and so do its agents: decline what still comes."""

@@ -151,6 +151,10 @@ class Putting:
         except ValueError as error:
             logger.warning("the links of %s are known on this node only: %s", write.key, error)
             done = True
+        except Exception:
+            logger.exception("the links of %s could not be put", write.key)
+            self.failed += 1
+            await asyncio.sleep(AGAIN_SECONDS)
         finally:
             if done:
                 self._own.ended(write)

@@ -1,6 +1,8 @@
 """How a node that drains gives away what other nodes have here."""
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
 
 from app.cluster.leaving import LOOK_SECONDS, MOVE_SECONDS, Leaving
 from app.cluster.owner import Owner
@@ -10,8 +12,32 @@ from tests.app.cluster.test_owner import Door
 from tests.fakes.loop import dialogue, quiet
 from tests.tunnel.gateway.test_registry import Cluster
 from tunnel.errors import NodeDrainingError, StoppingError
+from tunnel.gateway.link import LinkState
 
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+class Idle:
+    """A link that carries nothing, and its carrier."""
+
+    dialect = "yamux"
+    active = 0
+
+    def __init__(self, acts: Callable[[], None]) -> None:
+        self.state = LinkState.READY
+        self.name = "none"
+        self.carrier = self
+        self.acts = acts
+
+    def ask_to_move(self) -> None:
+        self.acts()
+
+    def retire(self, _grace: float, _reason: str) -> None:
+        self.acts()
+
+    def close(self, _code: int, _reason: str) -> None:
+        self.state = LinkState.CLOSED
+        self.acts()
 
 
 class Stage:
@@ -140,4 +166,22 @@ async def test_an_agent_that_does_not_move_is_not_waited_for_long():
     await asyncio.sleep(3 * LOOK_SECONDS)
     assert s.owner.declines
     await asyncio.wait_for(leaving, 1.0)
+    await s.end()
+
+
+@dialogue
+async def test_ten_thousand_agents_do_not_hold_up_the_loop():
+    s = Stage()
+    turns, acts = [0], Counter[int]()
+
+    def turn() -> None:
+        turns[0] += 1
+        asyncio.get_running_loop().call_soon(turn) if turns[0] < 10_000 else None
+
+    turn()
+    links = [Idle(lambda: acts.update([turns[0]])) for _ in range(1_000)]
+    s.cluster.registry.links = lambda *_: [link for link in links if link.state is LinkState.READY]  # type: ignore[method-assign, assignment]
+    await s.leaving.run(asyncio.get_running_loop().time() + 20.0)
+    assert acts.total() == 3_000  # asked, retired, closed
+    assert max(acts.values()) <= 100
     await s.end()

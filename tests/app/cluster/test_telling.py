@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from app.cluster import beats, links
 from app.cluster.beats import Beat
 from app.cluster.bucket import Entry
@@ -148,4 +150,24 @@ async def test_waiting_for_all_of_it_has_an_end():
     assert loop.time() - began < 1.1
     assert not w.own.is_told
     await w.putting.aclose()
+    await w.putting.aclose()
+
+
+@dialogue
+async def test_a_fault_of_ours_is_told_and_not_tried_again_at_once(caplog: pytest.LogCaptureFixture):
+    w = Links()
+    puts: list[str] = []
+
+    async def put(key: str, _value: bytes) -> int:
+        puts.append(key)
+        raise RuntimeError("a bug")
+
+    w.mirror.put = put  # type: ignore[method-assign]
+    w.putting.start()
+    w.came(1)
+    await quiet()
+    assert len(puts) == 1
+    assert "could not be put" in caplog.text
+    await asyncio.sleep(AGAIN_SECONDS + 0.01)
+    assert len(puts) == 2
     await w.putting.aclose()
