@@ -194,7 +194,10 @@ class Node:
     async def leave(self, deadline: float) -> None:
         """See `Elsewhere`."""
         if self._parts is not None:
-            await self._parts.leaving.run(deadline)
+            try:
+                await self._parts.leaving.run(deadline)
+            except Exception:  # the drain goes on
+                logger.exception("giving the links of this node away failed")
 
     # --- the parts, for the operator
 
