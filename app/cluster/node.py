@@ -252,7 +252,11 @@ class Node:
             self.counts.gone(peer.node)
             parts.dialler.forget(peer.node)
             parts.choosing.gone(peer.node)
-        elif peer.beat is not None and peer.beat.peer_url:
+        else:
+            self._dial(parts, peer)
+
+    def _dial(self, parts: "_Parts", peer: Peer) -> None:
+        if peer.rank is not None and peer.beat is not None and peer.beat.peer_url:
             parts.dialler.heard(peer.node, peer.beat.peer_url)
 
     def _own_changed(self, state: OwnState) -> None:
@@ -323,10 +327,13 @@ class Node:
             await asyncio.sleep(1.0)
 
     async def _keep(self) -> None:
-        """What one node does for all: clear what gone nodes have left."""
+        """Dial who found no room before; and what one node does for all: clear what gone nodes have left."""
         purge_at = time.monotonic() + PURGE_SECONDS
         while True:
             await asyncio.sleep(KEEP_SECONDS)
+            if self._parts is not None:
+                for peer in self.presence:
+                    self._dial(self._parts, peer)
             if not self.presence.is_keeper:
                 continue
             try:

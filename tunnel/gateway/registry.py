@@ -31,6 +31,9 @@ logger = logging.getLogger("gateway")
 _KNOWN = 4_096
 """Targets whose upstream is known, until `forget`. Each costs 0.2 KiB."""
 
+_GRACES = 10
+"""How many of them a request waits at most, where links are lost again and again."""
+
 Preference = Callable[[str], int]
 """Ranks links by the ids of their agents, or their names: the highest value is preferred."""
 Chosen = TypeVar("Chosen")
@@ -71,6 +74,7 @@ class Registry:
         """The name of the link that was added last: links are numbered, so it tells which there have been."""
         self._clock = clock
         self._grace = reconnect_grace
+        self._longest = _GRACES * reconnect_grace
         self._started = clock()
         self._pools: dict[Pool, _Pool] = {}
         self._vacant: set[Pool] = set()
@@ -211,8 +215,8 @@ class Registry:
     async def wait_until(self, name: Pool, choose: Callable[[], Chosen], *, size_bytes: int = 0) -> Chosen:
         """What `choose` returns once it does not raise NoAgentError: a link of the pool may be about to connect.
 
-        The request's head has `size_bytes`. Raises NoAgentError once the grace is over, with the seconds waited;
-        TooManyWaitingError if there is no room to wait.
+        The request's head has `size_bytes`. Raises NoAgentError, with the seconds waited, once the grace is over, and
+        after ten graces however often links are lost meanwhile; TooManyWaitingError if there is no room to wait.
         """
         try:
             return choose()
@@ -226,7 +230,7 @@ class Registry:
         began = self._clock()
         with self.waiting_room.place(size_bytes, len(pool.waiters)) as place:
             try:
-                while (seconds := self.seconds_of_grace(name)) > 0:
+                while (seconds := min(self.seconds_of_grace(name), began + self._longest - self._clock())) > 0:
                     waiter = pool.waiters[place.number] = asyncio.get_running_loop().create_future()
                     await asyncio.wait((waiter,), timeout=seconds)
                     try:

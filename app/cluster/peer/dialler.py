@@ -30,6 +30,8 @@ from .upstream import Asking
 
 logger = logging.getLogger("gateway")
 
+MOST_NODES: Final = 1_000
+"""That are dialled. Each is a task and a socket, and whoever may write to the bucket `nodes` can name a million."""
 DIAL_SECONDS: Final = 4.0
 """To connect, and for TLS and the handshake."""
 _FIRST_PAUSE_SECONDS: Final = 0.2
@@ -85,13 +87,18 @@ class Dialler:
         self._peers: dict[str, _Peer] = {}
         self._forgotten: list[_Peer] = []
         """Whose links may not have ended yet."""
+        self._was_full = False
 
     def heard(self, node: str, url: str) -> None:
-        """A node is there, at this address: link with it. Idempotent."""
+        """A node is there, at this address: link with it, if there is room. Idempotent: say it again now and then."""
         if node == self._identity.node:
             return
         peer = self._peers.get(node)
-        if peer is None:
+        if peer is None and len(self._peers) >= MOST_NODES:
+            if not self._was_full:
+                logger.warning("more than %d nodes are there: node %s and others are not dialled", MOST_NODES, node)
+            self._was_full = True
+        elif peer is None:
             self._peers[node] = _Peer(self._identity, node, url, self._account, self.counts, self._on_change)
         else:
             peer.moved(url)
@@ -100,6 +107,7 @@ class Dialler:
         """The node is gone: end the link, and dial no more. Idempotent."""
         peer = self._peers.pop(node, None)
         if peer is not None:
+            self._was_full = False
             peer.stop("the node is gone")
             self._forgotten = [*(other for other in self._forgotten if not other.is_over), peer]
 

@@ -300,6 +300,18 @@ async def test_the_wait_ends_with_the_grace():
 
 
 @dialogue
+async def test_the_wait_ends_however_often_links_are_lost_meanwhile():
+    loop = asyncio.get_running_loop()
+    registry = Registry(clock=loop.time, reconnect_grace=3.0)
+    registry.lost_elsewhere = lambda _: loop.time()
+    began = loop.time()
+    with pytest.raises(NoAgentError, match=r"waited 30\.0 s"):
+        await registry.wait("c1")
+    assert loop.time() - began == pytest.approx(30.0)
+    assert registry.waiting_room.waiting == 0
+
+
+@dialogue
 async def test_no_grace_no_wait():
     cluster = Cluster(grace=0.0)
     with pytest.raises(NoAgentError):

@@ -5,10 +5,12 @@ import itertools
 from typing import Any
 from unittest import mock
 
+import pytest
+
 from app.cluster.peer import handshake
-from app.cluster.peer.dialler import DIAL_SECONDS, Dialler, Identity, LinkState, PeerState
+from app.cluster.peer.dialler import DIAL_SECONDS, MOST_NODES, Dialler, Identity, LinkState, PeerState
 from app.cluster.peer.handshake import RefusedError
-from tests.fakes.loop import dialogue
+from tests.fakes.loop import dialogue, quiet
 from tests.fakes.transport import FakeTransport
 from tunnel.account import Account
 
@@ -135,4 +137,21 @@ async def test_this_node_itself_is_not_dialled():
     assert network.dialler.asking("n1") is None
     await asyncio.sleep(1)
     assert network.dialled == []
+    await network.dialler.close()
+
+
+@dialogue
+async def test_not_everybody_whom_somebody_names_is_dialled(caplog: pytest.LogCaptureFixture):
+    network = Network(b"")
+    for number in range(MOST_NODES + 2):
+        network.dialler.heard(f"m{number}", "http://h:1")
+    await quiet()
+    assert len(network.dialled) == MOST_NODES
+    assert caplog.messages == [f"more than {MOST_NODES} nodes are there: node m{MOST_NODES} and others are not dialled"]
+    network.dialler.heard("m0", "http://h:1")
+    network.dialler.forget("m0")
+    network.dialler.heard(f"m{MOST_NODES}", "http://h:1")
+    await quiet()
+    assert len(network.dialled) == MOST_NODES + 1
+    assert len(caplog.messages) == 1
     await network.dialler.close()
