@@ -84,7 +84,9 @@ class Upload:
         """What was sent was declined: whether the next exchange can be given all of it. The client waits until then."""
         if self._kept is None and (self.bytes_sent or self.ended):
             return False
-        if not self.ended and not self.waits_for_100:
+        if self.waits_for_100:
+            self._stop_timer()  # it begins anew with the next exchange
+        elif not self.ended:
             self._stall(asyncio.get_running_loop().time())
         return True
 

@@ -150,6 +150,30 @@ async def test_a_body_that_ends_while_another_node_is_waited_for_waits_for_nobod
 
 
 @dialogue
+async def test_a_body_that_waits_for_its_100_waits_while_there_is_nobody_to_send_it_to():
+    async with Stage(links=0, reconnect_grace=3.0) as s:
+        first, second = node("n2"), node("n3")
+        others = among(s, first, None)
+        request = Request(s.app, "POST", headers=[*CHUNKED, (b"expect", b"100-continue")]).start()
+        await quiet()
+        request.body(b"x" * 2 * KEPT_BYTES, more=True)
+        first.only.fail(NodeBusyError("not now"))
+        await asyncio.sleep(2.0)
+        assert s.gateway.account.held_bytes < KEPT_BYTES
+        others.upstreams = [second]
+        s.gateway.registry.wake("c1")
+        await quiet()
+        assert second.only.body == b""
+        await asyncio.sleep(1.5)
+        assert len(second.only.body) == 2 * KEPT_BYTES
+        request.body(b"")
+        await quiet()
+        second.only.answer(200)
+        second.only.finish()
+        assert (await request.over()).status == 200
+
+
+@dialogue
 async def test_nothing_is_kept_once_the_answer_has_begun():
     async with Stage(links=0) as s:
         first = node("n2")
