@@ -8,11 +8,13 @@ passed over: its node cannot be reached, or it has just declined (busy, or about
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from typing import Final, Protocol
 
 from tunnel.errors import NotHereError, NotPassedOnError
 from tunnel.gateway.registry import Registry
 from tunnel.port import Pool, Target, Upstream
+from tunnel.slices import work_off
 
 from ..node.elsewhere import Preference
 from .directory import Directory
@@ -22,6 +24,8 @@ from .peer.upstream import Asking, PeerUpstream
 DECLINED_SECONDS: Final = 0.25
 MOST_LOST: Final = 20_000
 """Pools whose last loss is known. Each costs 0.2 KiB."""
+_POOLS_PER_TURN: Final = 1_000
+"""Of a node that comes or goes: about 1 ms."""
 _NEVER: Final = float("-inf")
 
 
@@ -103,13 +107,13 @@ class Choosing:
 
     def lost(self, pool: Pool) -> None:
         """Another node has lost a link of this pool: the agent may be about to connect, anywhere."""
-        self._was_lost(pool, self._clock())
+        self._was_lost(self._clock(), pool)
 
     def reached(self, node: str) -> None:
         """There is a link to this node."""
         self._unreachable.pop(node, None)
-        for pool in self._directory.pools_of(node):
-            self._registry.wake(pool)
+        pools = list(self._directory.pools_of(node))
+        work_off(map(self._registry.wake, pools), _POOLS_PER_TURN)
 
     def unreachable(self, node: str) -> None:
         """There is none, or none any more; idempotent."""
@@ -118,10 +122,10 @@ class Choosing:
     def gone(self, node: str) -> None:
         """The node is over, and with it its links. They are lost since it cannot be reached, if that was before."""
         when = self._unreachable.pop(node, self._clock())
-        for pool in self._directory.pools_of(node):
-            self._was_lost(pool, when)
+        pools = list(self._directory.pools_of(node))
+        work_off(map(partial(self._was_lost, when), pools), _POOLS_PER_TURN)
 
-    def _was_lost(self, pool: Pool, when: float) -> None:
+    def _was_lost(self, when: float, pool: Pool) -> None:
         self._lost[pool] = max(when, self._lost.get(pool, _NEVER))
         self._lost.move_to_end(pool)
         if len(self._lost) > MOST_LOST:

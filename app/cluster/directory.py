@@ -34,6 +34,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from tunnel.port import Pool
+from tunnel.slices import work_off
 
 from .announced import Announced
 from .announcement import Announcement
@@ -50,10 +51,9 @@ KEEP_SECONDS: Final = 30.0
 Preference = Callable[[str], int]
 """Ranks agents by their ids: the highest value is preferred."""
 
-_HERE: Final = -1
-"""The load of this node: below that of any other."""
-
-
+_HERE: Final = -1  # the load of this node: below that of any other
+_KEYS_PER_TURN: Final = 500
+"""Of a node that can be used again: below 1 ms, and it may have ten thousand."""
 _NONE: Final[frozenset[Claim]] = frozenset()
 
 
@@ -91,7 +91,7 @@ class Directory:
         self.presence = presence
         self.own = OwnLinks(presence.node)
         self.announced = Announced()
-        self.announced.on_gone = self._announced_is_gone
+        self.announced.on_gone = lambda pool: self.on_unclaimed(pool)  # noqa: PLW0108 (it may be replaced)
         self.on_claim: Callable[[Pool], object] = _nobody
         """A pool has got something new to choose: wake the requests that wait for it."""
         self.on_unclaimed: Callable[[Pool], object] = _nobody
@@ -148,9 +148,6 @@ class Directory:
                 self.on_claim(claim.pool)
                 for link in self._rivals_here(claim):
                     self.on_outranked(link)
-
-    def _announced_is_gone(self, pool: Pool) -> None:
-        self.on_unclaimed(pool)
 
     def anew(self) -> None:
         """The bucket was made anew, or has lost writes: put everything of this node again."""
@@ -375,13 +372,18 @@ class Directory:
             self.announced.forget(peer.node)
         elif peer.node not in self._usable:
             self._usable.add(peer.node)
-            for key in self._of_node.get(peer.node, ()):
-                held = self._held[key]
+            work_off(self._tell_claims(peer.node), _KEYS_PER_TURN)
+        self.on_peer_change(peer)
+
+    def _tell_claims(self, node: str) -> Iterator[None]:
+        for key in list(self._of_node.get(node, ())):
+            held = self._held.get(key)
+            if held is not None and node in self._usable:
                 for claim in held.claims:
                     if claim not in held.missed:
                         self.on_claim(claim.pool)
                         self._compare_with(claim)
-        self.on_peer_change(peer)
+            yield
 
     def _own_changed(self, state: OwnState) -> None:
         if state is OwnState.FROZEN:

@@ -8,7 +8,7 @@ from app.cluster.choosing import DECLINED_SECONDS, MOST_LOST, Choosing
 from app.cluster.peer.upstream import PeerUpstream
 from tests.app.cluster.one_directory import World
 from tests.fakes.link import TARGET, FakeLink
-from tests.fakes.loop import dialogue
+from tests.fakes.loop import dialogue, quiet
 from tunnel.errors import NodeBusyError, NodeDrainingError, NotHereError
 from tunnel.gateway.registry import Registry
 from tunnel.port import Target, Upstream
@@ -230,3 +230,26 @@ def test_losses_are_bounded(s: Stage):
         s.choosing.lost(f"c{number}")
     assert s.choosing.lost_at("c0") == float("-inf")
     assert s.choosing.lost_at("c1") == s.w.now
+
+
+@dialogue
+async def test_ten_thousand_clusters_of_a_node_are_woken_in_slices():
+    s = Stage()
+    for number in range(10_000):
+        s.w.put("n1", 5, "a", cluster=f"c{number}")
+    woken: list[str] = []
+    s.registry.wake = woken.append  # type: ignore[method-assign, assignment]
+    s.choosing.reached("n1")
+    assert 0 < len(woken) <= 1_000
+    await quiet()
+    assert len(woken) == 10_000
+    s.w.directory.on_claim = woken.append  # type: ignore[assignment]
+    s.w.nodes("n1", bye=True)
+    woken.clear()
+    s.w.nodes("n1")
+    assert 0 < len(woken) <= 1_000
+    await quiet()
+    assert len(woken) == 10_000
+    s.choosing.gone("n1")
+    await quiet()
+    assert s.choosing.lost_at("c9999") == s.w.now
