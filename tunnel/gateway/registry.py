@@ -185,7 +185,10 @@ class Registry:
             del self._pools[name]
 
     def _is_over(self, name: Pool) -> bool:
-        return not self._pools[name].waiters and self.seconds_of_grace(name) <= 0
+        pool = self._pools[name]
+        if pool.waiters or (pool.lost_at is not None and pool.lost_at + self._grace > self._clock()):
+            return False  # the usual cases, and the cheap ones
+        return self.seconds_of_grace(name) <= 0
 
     def select(self, name: Pool, *, avoid: str | None = None, preference: Preference | None = None) -> Link:
         """The link for the next exchange of a pool: the newest link without an agent id, else the least loaded.
