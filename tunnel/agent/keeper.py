@@ -20,7 +20,7 @@ from tunnel.agent import reasons
 from tunnel.agent.extension import Extension
 from tunnel.agent.gateways import GatewayAddress
 from tunnel.agent.link import GatewayLink, Terms
-from tunnel.agent.reconnect import Backoff, Outcome, least_delay
+from tunnel.agent.reconnect import STABLE_SECONDS, Backoff, Outcome, least_delay
 from tunnel.agent.source import SettingsError
 from tunnel.agent.standing import Dial, Standing, State
 
@@ -31,6 +31,9 @@ CONNECT_SECONDS = 15.0
 HANDSHAKE_SECONDS = 10.0
 MOVE_SECONDS = 0.5
 """To the next dial after the gateway has asked to move, at most: all its agents are asked at the same time."""
+MOST_MOVED = 4
+"""Links that were asked to move and have not ended, as of nodes that stop one after the other. A gateway that asks each
+link to move, and closes none, must not gather them."""
 DOUBTED_SECONDS = 4.0
 """What is left of these when the host's addresses or routes change: the dial may have used an address that is gone.
 A path that works answers within this, also when it lost a SYN: that is sent again after 1 and 3 s."""
@@ -66,7 +69,7 @@ class Keeper:
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._link: GatewayLink | None = None
-        self._moved: set[GatewayLink] = set()  # they end with what they carry
+        self._moved: dict[GatewayLink, None] = {}  # they end with what they carry; the oldest first
         self.standing = Standing(gateway.label, time.time())
         """For whoever wants to see how this goes."""
         self._dial_limit: asyncio.Timeout | None = None
@@ -86,7 +89,7 @@ class Keeper:
             reason = why.text
             if why is _MOVED:
                 log.info("%s: %s", self._gateway.label, reason)
-                await _wait(self._stopping, random.uniform(0.0, MOVE_SECONDS))  # noqa: S311  (jitter)
+                await _wait(self._stopping, self._pause_to_move(outcome))
                 continue
             if self._extension is not None:
                 self._extension.ended(why)
@@ -153,7 +156,7 @@ class Keeper:
                 dialling.result()
                 self.standing.registering(time.time())
             if await self._is_moved(link):
-                return Outcome(), _MOVED
+                return self._registered(link), _MOVED
             reason = link.ended.result()
         except SettingsError as error:
             return self._failed(reasons.Reason(Dial.FAILED, f"cannot connect: {error}"))
@@ -172,7 +175,17 @@ class Keeper:
             dial = Dial.REFUSED if accepted else Dial.UNREACHABLE
             return self._failed(link.refusal or reasons.Reason(dial, reason))
         why = link.refusal or reasons.Reason(Dial.READY, reason)
-        return Outcome(asyncio.get_running_loop().time() - link.ready_at), why
+        return self._registered(link), why
+
+    def _registered(self, link: GatewayLink) -> Outcome:
+        now = asyncio.get_running_loop().time()
+        return Outcome(now - link.ready_at if link.ready_at is not None else None)
+
+    def _pause_to_move(self, outcome: Outcome) -> float:
+        """Before the next dial: soon, but not for ever, to a gateway that asks each link to move as it comes."""
+        if (outcome.registered_seconds or 0.0) >= STABLE_SECONDS:
+            return random.uniform(0.0, MOVE_SECONDS)  # noqa: S311  (jitter)
+        return self._backoff.delay_after(outcome, asyncio.get_running_loop().time())
 
     async def _is_moved(self, link: GatewayLink) -> bool:
         """Wait for its end, or until the gateway asks to move: then it ends with what it carries."""
@@ -183,8 +196,10 @@ class Keeper:
             asked.cancel()
         if link.ended.done():
             return False
-        self._moved.add(link)
-        link.ended.add_done_callback(lambda _: self._moved.discard(link))
+        self._moved[link] = None
+        if len(self._moved) > MOST_MOVED:
+            next(iter(self._moved)).close(1001, "asked to move, again and again")
+        link.ended.add_done_callback(lambda _: self._moved.pop(link, None))
         return True
 
     def _failed(self, reason: reasons.Reason) -> tuple[Outcome, reasons.Reason]:

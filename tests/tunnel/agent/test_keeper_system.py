@@ -9,6 +9,7 @@ from tests.fakes.gateway import SECONDS
 from tests.tunnel.agent.gateway import Gateway
 from tests.tunnel.agent.world import AgentUnderTest, Service, echo, service_is_well, to
 from tunnel.agent.gateways import GatewayAddress
+from tunnel.agent.keeper import MOST_MOVED
 
 pytestmark = [pytest.mark.anyio, pytest.mark.system]
 
@@ -157,3 +158,16 @@ async def test_an_agent_that_stops_ends_its_old_links_too():
             new = await gateway.link(2)
         await old.until(lambda: old.over)
         await new.until(lambda: new.over)
+
+
+async def test_an_agent_that_is_asked_to_move_again_and_again_gathers_no_links():
+    async with Gateway() as gateway, AgentUnderTest(gateway) as agent:
+        for number in range(1, MOST_MOVED + 2):
+            link = await gateway.link(number)
+            link.session.go_away(refuse=False)
+            link.flush()
+        first, second = gateway.links[:2]
+        await first.until(lambda: first.over)
+        await gateway.link(MOST_MOVED + 2)
+        assert not second.over
+        assert repr(agent.keeper._backoff) == "<Backoff attempt 2>"
