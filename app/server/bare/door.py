@@ -43,6 +43,7 @@ class BareDoor:
         self.backlog = Backlog(loop)
         self.deadlines = Deadlines(loop)
         self.connections: set[BareConnection] = set()
+        self._of_link: dict[str, set[BareConnection]] = {}
 
     def attach(
         self, stream: ByteStream, upstream: Upstream, answer: Answer, *,
@@ -62,7 +63,7 @@ class BareDoor:
 
     def link_left(self, label: str) -> None:
         """The link of this name takes no more requests: end the streams that idle on it, so that none comes there."""
-        for connection in [each for each in self.connections if each.upstream.label == label]:
+        for connection in list(self._of_link.get(label, ())):
             connection.finish()
 
     def finish(self) -> None:
@@ -93,10 +94,17 @@ class BareDoor:
     def joined(self, connection: BareConnection, /) -> None:
         """A stream came."""
         self.connections.add(connection)
+        self._of_link.setdefault(connection.upstream.label, set()).add(connection)
 
     def parted(self, connection: BareConnection, /) -> None:
         """It is gone; idempotent."""
         self.connections.discard(connection)
+        label = connection.upstream.label
+        of_link = self._of_link.get(label)
+        if of_link is not None:
+            of_link.discard(connection)
+            if not of_link:
+                del self._of_link[label]
 
     # --- above the marks of the account
 

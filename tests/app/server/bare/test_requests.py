@@ -184,3 +184,4 @@ async def test_streams_that_idle_on_a_lost_link_end_at_once(stage: Stage, kind: 
     assert (hop.fates[-1], other.fates[-1]) == ("closed", "idle")
     await hop.end()
     await other.end()
+    assert hop.door._of_link == {}
