@@ -50,10 +50,8 @@ KEEP_SECONDS: Final = 30.0
 
 Preference = Callable[[str], int]
 """Ranks agents by their ids: the highest value is preferred."""
-
 _HERE: Final = -1  # the load of this node: below that of any other
-_KEYS_PER_TURN: Final = 500
-"""Of a node that can be used again: below 1 ms, and it may have ten thousand."""
+_KEYS_PER_TURN: Final = 500  # of a node that can be used again, which may have ten thousand: below 1 ms
 _NONE: Final[frozenset[Claim]] = frozenset()
 
 
@@ -300,8 +298,7 @@ class Directory:
     def named(self, name: str, agent_id: str) -> None:
         """The agent of a link of this node has said who it is."""
         self.own.named(name, agent_id)
-        link = self.own.link(name)
-        if link is not None:
+        if (link := self.own.link(name)) is not None:
             self._compare(link)
 
     def is_outranked(self, link: OwnLink) -> bool:
@@ -315,14 +312,14 @@ class Directory:
 
     def proved(self, name: str) -> None:
         """A link of this node has answered a ping that was sent after `on_outranked`."""
-        link = self.own.link(name)
-        if link is not None:
+        if (link := self.own.link(name)) is not None:
             link.proved = self._newest_rival(link)
 
     def _newest_rival(self, link: OwnLink) -> Stamp:
-        claims = self._pools.get(link.pool, {}).values()
-        rivals = (one for one in claims if one.agent_id in (link.agent_id, UNNAMED) and one.node in self._usable)
-        return max((one.stamp for one in rivals), default=OLDEST)
+        claims = self._pools.get(link.pool)
+        ids = (link.agent_id, UNNAMED) if claims else ()
+        rivals = (claims[node, one] for one in ids for node in self._usable if claims and (node, one) in claims)
+        return max((rival.stamp for rival in rivals), default=OLDEST)
 
     def _compare(self, link: OwnLink) -> None:
         if self.is_outranked(link):
@@ -335,7 +332,10 @@ class Directory:
 
     def _rivals_here(self, claim: Claim) -> list[OwnLink]:
         """The links of this node that may be older ones of the claim's agent."""
-        return [link for link in self.own.of_pool(claim.pool) if claim.agent_id in (link.agent_id, UNNAMED)]
+        if claim.agent_id == UNNAMED:
+            return list(self.own.of_pool(claim.pool))
+        link = self.own.of_agent(claim.pool, claim.agent_id)
+        return [link] if link is not None else []
 
     # --- time and nodes
 

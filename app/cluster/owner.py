@@ -66,6 +66,7 @@ class Owner:
         self._directory = directory
         self._door = door
         self._on_due = on_due
+        self._links: dict[str, Link] = {}
         self.declines = False
         """The node leaves, and so do its agents: new streams are declined."""
         directory.on_outranked = self._outranked
@@ -78,6 +79,7 @@ class Owner:
         if own.link(link.name) is not None:
             self._directory.proved(link.name)
             return
+        self._links[link.name] = link
         own.came(link.name, link.cluster, link.agent_id, link.dialect, publisher=link.publisher)
         self._on_due()
 
@@ -90,6 +92,7 @@ class Owner:
     def gone(self, link: Link) -> None:
         """It is over."""
         self._door.link_left(link.name)
+        self._links.pop(link.name, None)
         if self._directory.own.link(link.name) is not None:
             self._directory.own.went(link.name)
             self._on_due()
@@ -109,9 +112,9 @@ class Owner:
         return [connection.end_with for connection in self._door.connections if connection.is_websocket]
 
     def _outranked(self, own: OwnLink) -> None:
-        for link in self._registry.links(own.pool):
-            if link.name == own.name and not link.suspect:
-                link.doubt()
+        link = self._links.get(own.name)
+        if link is not None and not link.suspect:
+            link.doubt()
 
     # --- streams of other nodes
 

@@ -201,3 +201,19 @@ def test_a_value_that_cannot_be_read_claims_nothing(w: World):
 def test_it_shows_what_it_has(w: World):
     w.put("n1", 5, "a", "b")
     assert repr(w.directory) == "<Directory of me: 2 links of 1 other nodes>"
+
+
+def test_a_cluster_with_many_agents_on_two_nodes_costs_each_of_them_one_comparison():
+    w = World()
+    w.nodes("n1")
+    agents = [f"a{number}" for number in range(300)]
+    for number, agent in enumerate(agents):
+        w.own(agent, number)
+    looked = []
+    rivals = w.directory.own.of_pool
+    w.directory.own.of_pool = lambda pool: looked.append(pool) or rivals(pool)  # type: ignore[method-assign, func-returns-value]
+    w.put("n1", 1_000, *agents)
+    assert len(w.outranked) == 300
+    assert looked == []
+    w.put("n1", 1_001, "")
+    assert looked == ["c1"]
