@@ -94,6 +94,7 @@ class OwnLinks:
         self._keys: dict[str, _Key] = {}
         self._of: dict[str, OwnLink] = {}
         self._pools: dict[Pool, dict[str, OwnLink]] = {}  # the newest of each agent
+        self._same: dict[tuple[Pool, str], dict[str, OwnLink]] = {}  # all of each agent, by name
         self._due: dict[str, None] = {}
         self._under_way: dict[str, bool] = {}  # and whether the key is due again
         self._news: dict[str, None] = {}  # clusters that are to be announced
@@ -113,7 +114,7 @@ class OwnLinks:
             logger.warning("cluster %.80r is known on this node only: %.200s. Give it a shorter name", cluster, problem)
         self._of[name] = link
         self._keys.setdefault(key, _Key()).links[name] = link
-        self._pools.setdefault(link.pool, {})[link.agent_id] = link
+        self._put_in(link)
         self._news[cluster] = None
         self._want(key)
 
@@ -121,9 +122,9 @@ class OwnLinks:
         """The link's agent has said who it is."""
         link = self._of.get(name)
         if link is not None and link.agent_id != agent_id:
-            former, link.agent_id = link.agent_id, agent_id
-            self._find_newest(link, former)
-            self._find_newest(link, agent_id)
+            self._take_out(link)
+            link.agent_id = agent_id
+            self._put_in(link)
             self._news[link.cluster] = None
             self._want(link_key(link.cluster, self.node))
 
@@ -133,7 +134,7 @@ class OwnLinks:
         if link is not None:
             key = link_key(link.cluster, self.node)
             del self._keys[key].links[name]
-            self._find_newest(link, link.agent_id)
+            self._take_out(link)
             self._news[link.cluster] = None
             self._want(key)
 
@@ -237,15 +238,23 @@ class OwnLinks:
 
     # --- what is due
 
-    def _find_newest(self, link: OwnLink, agent_id: str) -> None:
-        """Find the newest link of this agent, in the pool of `link`, again."""
+    def _put_in(self, link: OwnLink) -> None:
+        self._same.setdefault((link.pool, link.agent_id), {})[link.name] = link
         agents = self._pools.setdefault(link.pool, {})
-        agents.pop(agent_id, None)
-        for other in self._keys[link_key(link.cluster, self.node)].links.values():
-            if other.pool == link.pool and other.agent_id == agent_id:
-                agents[agent_id] = other
-        if not agents:
-            del self._pools[link.pool]
+        newest = agents.get(link.agent_id)
+        if newest is None or newest.came < link.came:
+            agents[link.agent_id] = link
+
+    def _take_out(self, link: OwnLink) -> None:
+        same, agents = self._same[link.pool, link.agent_id], self._pools[link.pool]
+        del same[link.name]
+        if same and agents[link.agent_id] is link:
+            agents[link.agent_id] = max(same.values(), key=lambda one: one.came)
+        elif not same:
+            del self._same[link.pool, link.agent_id]
+            del agents[link.agent_id]
+            if not agents:
+                del self._pools[link.pool]
 
     def _want(self, key: str) -> None:
         if key in self._under_way:

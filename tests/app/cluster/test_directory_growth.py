@@ -3,6 +3,7 @@
 import pytest
 
 from app.cluster.bucket import Entry
+from app.cluster.own_links import OwnLinks
 from tests.app.cluster.one_directory import CREATED, World
 from tests.fakes.growth import FACTOR, calls_of, grows_linearly
 
@@ -65,3 +66,20 @@ def test_a_node_that_goes_costs_nothing_and_one_that_comes_its_own_links():
         return calls_of(lambda: w.beat("n1", bye=True))
 
     assert cost(50) == cost(50 * FACTOR)
+
+
+def test_a_link_of_a_large_cluster_costs_no_look_at_the_others():
+    def cost(count: int) -> int:
+        own = OwnLinks("me")
+        for number in range(count):
+            own.came(f"l{number}", "c1", None, "yamux")
+
+        def change() -> None:
+            for number in range(count):
+                own.named(f"l{number}", f"a{number}")
+            for number in range(count):
+                own.went(f"l{number}")
+
+        return calls_of(change)
+
+    assert grows_linearly(cost(100), cost(100 * FACTOR))

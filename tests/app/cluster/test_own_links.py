@@ -379,3 +379,15 @@ def test_what_no_put_has_named_is_announced_again(w: World):
     w.flush()
     w.own.announce_again()
     assert said(w) == []
+
+
+def test_the_newest_link_of_an_agent_is_the_one_that_came_last_whenever_it_was_named():
+    own = OwnLinks("me")
+    own.came("first", "c1", None, "yamux")
+    own.came("second", "c1", "a", "yamux")
+    own.named("first", "a")
+    assert [link.name for link in own.of_pool("c1")] == ["second"]
+    own.went("second")
+    assert [link.name for link in own.of_pool("c1")] == ["first"]
+    own.went("first")
+    assert (own.of_pool("c1"), own._same, own._pools) == ((), {}, {})
