@@ -19,6 +19,11 @@ from .presence import BEAT_SECONDS, Presence
 logger = logging.getLogger("gateway.cluster")
 
 WRITES_AT_ONCE: Final = 20
+SMALL_BYTES: Final = 8 * 1024
+"""Values that are put as often as they change: 60 agents of a cluster."""
+BYTES_PER_SECOND: Final = 4 * 1024 * 1024
+"""Of one key's larger values. The value of a cluster has all of its agents, so what is put while thousands of them come
+would grow with the square of their number: gigabytes. What changes during a pause goes together into the next put."""
 AGAIN_SECONDS: Final = 0.5
 """After a write that failed."""
 BEAT_AGAIN_SECONDS: Final = 0.2
@@ -144,6 +149,8 @@ class Putting:
             else:
                 await self._bucket.put(write.key, write.value)
             done = True
+            if write.value is not None and len(write.value) > SMALL_BYTES:
+                await asyncio.sleep(len(write.value) / BYTES_PER_SECOND)
         except BucketError as error:
             logger.debug("the links of %s were not put: %s", write.key, error)
             self.failed += 1

@@ -171,3 +171,30 @@ async def test_a_fault_of_ours_is_told_and_not_tried_again_at_once(caplog: pytes
     await asyncio.sleep(AGAIN_SECONDS + 0.01)
     assert len(puts) == 2
     await w.putting.aclose()
+
+
+@dialogue
+async def test_a_cluster_with_many_agents_is_not_put_for_each_of_them():
+    w = Links()
+    w.putting.start()
+    for number in range(1_000):
+        w.own.came(f"link-{number}", "c1", f"a{number}", "yamux")
+        w.putting.due()
+        await asyncio.sleep(0.001)
+    await w.putting.put_all(1.0)
+    assert len(w.agents(1)) == 1_000
+    assert 60 < w.shelf.writes < 250
+    await w.putting.aclose()
+
+
+@dialogue
+async def test_a_large_value_that_was_put_is_not_put_again_when_the_node_ends():
+    w = Links()
+    w.putting.start()
+    for number in range(1_000):
+        w.own.came(f"link-{number}", "c1", f"a{number}", "yamux")
+    w.putting.due()
+    await quiet()
+    await w.putting.aclose()
+    assert w.shelf.writes == 1
+    assert w.own.is_told
