@@ -101,6 +101,10 @@ class Relay:
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _end(self) -> None:
+        for listening in self._server.sockets:
+            self._loop.remove_reader(listening.fileno())
+        for _ in range(5):  # asyncio loses a connection that it is accepting at the close
+            await asyncio.sleep(0)
         self._server.close()
         self._abort()
         for task in self._tasks:
@@ -109,15 +113,15 @@ class Relay:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """In a task of ours: asyncio logs an error for each of its own that is cancelled."""
+        self._writers.add(writer)
         task = self._loop.create_task(self._pass_on(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.add(writer)
         ends = [writer]
-        way = self.way_of(writer)
         try:
+            way = self.way_of(writer)
             await way.wait()
             there_reader, there_writer = await asyncio.open_connection(LOOPBACK, self.target, limit=READ_BYTES)
             self._writers.add(there_writer)
