@@ -7,7 +7,7 @@ whoever makes it to say: the servers' own ports, or relays that can be cut.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.system.harness import LOOPBACK, Stack, free_port, toml_value
+from tests.system.harness import LOOPBACK, TOKEN, Stack, free_port, toml_value
 from tests.system.process import Process, Processes
 from tunnel.override import override
 
@@ -38,6 +38,8 @@ class Node(Stack):
         """Where the others are told to dial it."""
         self.program = ("app",)
         """The module that is run as this gateway, and arguments of its own."""
+        self.hosts: list[str] = []
+        """That agents may register."""
         self.secret = folder / "peer.secret"
         self.secret.write_text(SECRET + "\n", encoding="utf-8")
 
@@ -58,7 +60,11 @@ class Node(Stack):
         }
         servers = ", ".join(toml_value(url) for url in self.servers)
         table = ["[cluster]", f"servers = [{servers}]", *(f"{key} = {toml_value(keys[key])}" for key in keys)]
-        path.write_text("\n".join([path.read_text(encoding="utf-8"), *table, ""]), encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
+        if self.hosts:
+            hosts = ", ".join(toml_value(host) for host in self.hosts)
+            text = text.replace(f'"{TOKEN}"', f'"{TOKEN}"\nhosts = [{hosts}]')
+        path.write_text("\n".join([text, *table, ""]), encoding="utf-8")
         return path
 
     @override
