@@ -35,13 +35,17 @@ test-unit: $(VENV)/.dev  ## run the tests that need no sockets (less than a minu
 test-system: $(VENV)/.dev  ## run the tests with real processes and sockets
 	$(BIN)/python -m pytest -m "not slow and system" $(ARGS)
 
-# The second run uses yamux. The system tests then run again with each of the other two dialects, and under uvicorn.
+# The second run uses yamux. The system tests then run again with each of the other two dialects, and under uvicorn. The
+# last run is of what exchanges carry, with clients at one of three nodes and the agent at another.
 test-all: $(VENV)/.dev  ## run every test: fuzzers and long runs too, and the system tests with each dialect and door
 	EXAMPLES=all $(BIN)/python -m pytest -m "not system" -n logical --dist worksteal $(ARGS)
 	$(BIN)/python -m pytest -m "system" $(ARGS)
 	SYSTEM_DIALECT=json $(BIN)/python -m pytest tests/system -m "not slow"
 	SYSTEM_DIALECT=chunk $(BIN)/python -m pytest tests/system -m "not slow"
 	SYSTEM_SERVER=uvicorn $(BIN)/python -m pytest tests/system -m "not slow"
+	SYSTEM_NODES=3 $(BIN)/python -m pytest $(CARRIED:%=tests/system/test_%.py) -m "not slow"
+
+CARRIED := http headers half_close large sse websocket spliced socketio jupyter tls_services
 
 check: $(VENV)/.dev  ## check lint, format and types; changes nothing
 	$(BIN)/ruff check .

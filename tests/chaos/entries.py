@@ -87,6 +87,8 @@ class Trouble:
     """The only one that it concerns; empty: all of them."""
     node: str = ""
     """The only gateway that it concerns."""
+    beyond: frozenset[str] = frozenset()
+    """Clusters that other gateways reach through that one: it concerns their requests for them, too."""
     dead_until: float | None = None
     """The gateway's process was killed, and did not answer until then: its clients cannot be told."""
 
@@ -97,4 +99,6 @@ class Trouble:
 
     def concerns(self, one: Request | Talk) -> bool:
         """An exchange without a node could have been at any."""
+        if one.cluster in self.beyond:
+            return True
         return self.cluster in ("", one.cluster) and (not one.node or self.node in ("", one.node))

@@ -16,13 +16,17 @@ import msgspec
 
 from tests.chaos.entries import Trouble
 from tests.chaos.ledger import Ledger
-from tests.chaos.schedule import AGENTS, Fault, Kind
+from tests.chaos.schedule import AGENTS, LINKED, NODES, Fault, Kind
 from tests.chaos.world import BACK_SECONDS, World, full_disk
 from tests.system.harness import LOOPBACK, NAMESPACE, TOKEN, free_port
 from tests.system.process import Process, wait_until
 from tests.system.test_reload import REFUSED, RELOADED
 
 DRAINED_SECONDS = 30.0
+NOBODY = "no cluster"
+HOPPING = frozenset(AGENTS[agent] for agent, dialled in LINKED.items() if len(dialled) < len(NODES))
+"""Clusters that one gateway reaches through the other."""
+HOMES = frozenset(name for dialled in LINKED.values() if len(dialled) < len(NODES) for name in dialled)
 REGISTER_SECONDS = 10.0
 
 
@@ -47,19 +51,30 @@ class Faults:
             Kind.LINK_ROAM: self._roam,
             Kind.SERVICE_KILL: self._kill_service,
             Kind.SERVICE_FREEZE: lambda fault, _: freeze(self._world.services[fault.subject], fault.seconds),
+            Kind.WAY_NATS_KILL: self._kill_nats,
+            Kind.WAY_NATS_CUT: self._cut_nats,
+            Kind.WAY_PEERS_CUT: self._cut_peers,
         }
 
     def act(self, fault: Fault) -> None:
-        node = self._world.nodes.get(fault.subject)
+        is_way = fault.kind.name.startswith("WAY")
+        node = None if is_way else self._world.nodes.get(fault.subject)
         trouble = Trouble(fault.kind, time.monotonic(), float("inf"))
-        if node is not None:
+        if is_way:
+            # Nothing may fail for want of NATS; between gateways, only what takes a hop.
+            trouble.cluster = NOBODY
+            trouble.beyond = HOPPING if fault.kind is Kind.WAY_PEERS_CUT else frozenset()
+        elif node is not None:
             trouble.node = node.name
+            trouble.beyond = HOPPING if node.name in HOMES else frozenset()
         else:
             trouble.cluster = AGENTS.get(fault.subject, fault.subject)
         self._ledger.troubles.append(trouble)
         try:
             self._acts[fault.kind](fault, trouble)
-            if node is not None:
+            if is_way:
+                self._world.wait_reached()
+            elif node is not None:
                 self._world.wait_serving(node)
             else:
                 self._world.wait_whole()
@@ -160,6 +175,24 @@ class Faults:
             BACK_SECONDS,
             f"agent {agent} ({AGENTS[agent]}) dials both gateways anew",
         )
+
+    def _kill_nats(self, fault: Fault, _: Trouble) -> None:
+        self._world.nats.kill()
+        time.sleep(fault.seconds)  # the fault itself
+        self._world.nats.start()
+
+    def _cut_nats(self, fault: Fault, _: Trouble) -> None:
+        relay = self._world.nats_relays[fault.subject]
+        relay.cut()
+        time.sleep(fault.seconds)  # the fault itself
+        relay.heal()
+
+    def _cut_peers(self, fault: Fault, _: Trouble) -> None:
+        for relay in self._world.peer_relays.values():
+            relay.cut_from(NODES)
+        time.sleep(fault.seconds)  # the fault itself
+        for relay in self._world.peer_relays.values():
+            relay.heal_for(NODES)
 
     def _kill_service(self, fault: Fault, _: Trouble) -> None:
         self._world.services[fault.subject].kill()

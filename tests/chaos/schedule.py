@@ -1,8 +1,9 @@
 """What goes wrong, when, and for how long: a pure function of a seed and the length of the run.
 
-Two lanes run at once: one of gateways, one of agents, their links and services. Within a lane faults follow each
-other, so that at most one gateway and one thing behind it are in trouble at any moment: what is promised holds for
-that. Each lane deals its kinds from a shuffled deck, so that all of them come up once before any comes up again.
+Three lanes run at once: one of gateways, one of agents, their links and services, one of NATS and of the ways between
+gateways. Within a lane faults follow each other, so that at most one gateway, one thing behind it and one between are
+in trouble at any moment: what is promised holds for that. Each lane deals its kinds from a shuffled deck, so that all
+of them come up once before any comes up again.
 """
 
 import random
@@ -13,6 +14,8 @@ from enum import StrEnum
 NODES = ("a", "b")
 AGENTS = {"a1": "c1", "a2": "c1", "a3": "c2"}
 """The agents, and the cluster of each. c1 has two, c2 only one."""
+LINKED = {"a1": NODES, "a2": NODES, "a3": NODES[:1]}
+"""The gateways that each agent dials: requests for c2 that come to the other one take a hop."""
 CLUSTERS = ("c1", "c2")
 
 
@@ -30,12 +33,16 @@ class Kind(StrEnum):
     LINK_ROAM = "agent roams"
     SERVICE_KILL = "service killed"
     SERVICE_FREEZE = "service frozen"
+    WAY_NATS_KILL = "NATS killed"
+    WAY_NATS_CUT = "gateway cut off from NATS"
+    WAY_PEERS_CUT = "gateways cut off from each other"
 
 
 _LANES: tuple[dict[Kind, Sequence[str]], ...] = (
     dict.fromkeys((kind for kind in Kind if kind.name.startswith("GATEWAY")), NODES),
     dict.fromkeys((kind for kind in Kind if kind.name.startswith(("AGENT", "LINK"))), tuple(AGENTS))
     | dict.fromkeys((kind for kind in Kind if kind.name.startswith("SERVICE")), CLUSTERS),
+    dict.fromkeys((kind for kind in Kind if kind.name.startswith("WAY")), NODES),
 )
 _PAUSE_SECONDS = (2.0, 5.0)
 """From the end of a fault to the next of its lane."""

@@ -19,6 +19,7 @@ def test_it_is_the_same_everywhere():
     assert [lane[0] for lane in draw(1, 60)] == [
         Fault(3.84, Kind.GATEWAY_FREEZE, "b", 2.41),
         Fault(3.66, Kind.AGENT_DRAIN, "a1", 1.41),
+        Fault(2.07, Kind.WAY_PEERS_CUT, "a", 1.2),
     ]
 
 
@@ -50,12 +51,12 @@ def test_every_kind_comes_up_in_ten_minutes_and_often(seed: int):
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_fault_meets_what_it_can(seed: int):
-    gateways, others = draw(seed, 600)
-    assert {fault.subject for fault in gateways} == set(NODES)
+    gateways, others, ways = draw(seed, 600)
+    assert {fault.subject for fault in gateways} == {fault.subject for fault in ways} == set(NODES)
     assert {fault.subject for fault in others} == {*AGENTS, *CLUSTERS}
     for fault in others:
         assert fault.subject in (CLUSTERS if fault.kind.name.startswith("SERVICE") else AGENTS)
 
 
 def test_a_run_too_short_for_a_fault_has_none():
-    assert draw(1, 1) == ((), ())
+    assert draw(1, 1) == ((), (), ())

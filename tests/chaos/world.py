@@ -1,7 +1,8 @@
-"""What a chaos run breaks: two gateways behind HAProxy, three agents with a link to each, a service in each cluster.
+"""What a chaos run breaks: two gateways with NATS behind HAProxy, three agents, a service in each cluster.
 
-Every link goes through a relay of its own. Both clusters call their service by the same name, so that nothing but the
-tunnel's own choice keeps them apart. `World` starts everything and can say whether all of it is in place.
+Two agents have a link to each gateway, the third to one only. Every link goes through a relay of its own, and so does
+every way between a gateway, NATS and the other one. Both clusters call their service by the same name, so that nothing
+but the tunnel's own choice keeps them apart. `World` starts everything and can say whether all of it is in place.
 """
 
 import resource
@@ -14,9 +15,13 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.load import host_of
-from tests.chaos.schedule import AGENTS, CLUSTERS, NODES
+from tests.chaos.schedule import AGENTS, CLUSTERS, LINKED, NODES
 from tests.soak.holdings import GAUGES, Watch, WatchedProcesses, gauges
-from tests.system.harness import LOOPBACK, NAMESPACE, TOKEN, Service, Stack, free_port
+from tests.system.harness import LOOPBACK, NAMESPACE, TOKEN, Service, free_port
+from tests.system.nats_server import NatsServer
+from tests.system.nodes.node import Node as ClusterNode
+from tests.system.nodes.nodes import answers
+from tests.system.nodes.peer_relay import PeerRelay
 from tests.system.process import Process, wait_until
 from tests.system.relay import Relay
 from tests.system.test_rolling import HAPROXY
@@ -31,11 +36,10 @@ SERVICE = "app"
 PUBLIC_PORT = 80
 
 
-class Node(Stack):
+class Node(ClusterNode):
     """One gateway, with what it needs for learned routes and for questions about what it holds."""
 
-    def __init__(self, name: str, folder: Path, processes: WatchedProcesses) -> None:
-        folder.mkdir()
+    def __init__(self, name: str, folder: Path, processes: WatchedProcesses, nats_port: int) -> None:
         self.admin_port = free_port()
         settings: dict[str, str | bool | float] = {
             "admin_bind": f"{LOOPBACK}:{self.admin_port}",
@@ -43,15 +47,10 @@ class Node(Stack):
             "shutdown_grace": GRACE_SECONDS,
             "state_dir": "state",
         }
-        super().__init__(folder, processes, settings)
-        self.name = name
-
-    def write_config(self) -> Path:
-        """With leave to register hosts."""
-        path = super().write_config()
-        text = path.read_text(encoding="utf-8")
-        path.write_text(text.replace(f'"{TOKEN}"', f'"{TOKEN}"\nhosts = ["*.learned.test"]'), encoding="utf-8")
-        return path
+        super().__init__(name, folder, processes, settings, servers=[f"nats://{LOOPBACK}:{nats_port}"])
+        self.hosts = ["*.learned.test"]
+        self.links = sum(name in dialled for dialled in LINKED.values())
+        """That it has while nothing is broken."""
 
 
 class World:
@@ -64,19 +63,29 @@ class World:
         self.journals = {cluster: folder / f"{cluster}.journal" for cluster in CLUSTERS}
         self.ports = {cluster: free_port() for cluster in CLUSTERS}
         self.services = {cluster: self.start_service(cluster) for cluster in CLUSTERS}
-        self.nodes = {name: Node(name, folder / name, processes) for name in NODES}
-        for node in self.nodes.values():
+        self.nats = NatsServer(folder / "nats", processes).start()
+        self.nats_relays = {name: closing.enter_context(Relay(self.nats.port)) for name in NODES}
+        self.peer_relays: dict[str, PeerRelay] = {}
+        self.nodes: dict[str, Node] = {}
+        for name in NODES:
+            gateway = self.nodes[name] = Node(name, folder / name, processes, self.nats_relays[name].port)
+            peers = self.peer_relays[name] = closing.enter_context(PeerRelay(gateway.peer_port, self.running))
+            gateway.peer_url = f"http://{LOOPBACK}:{peers.port}"
             for cluster in CLUSTERS:
                 route: dict[str, str | bool | float] = {"service": SERVICE, "host": host_of(cluster)}
-                node.add(Service(cluster, self.ports[cluster], PUBLIC_PORT, cluster, route=route))
-            node.start_gateway()
+                gateway.add(Service(cluster, self.ports[cluster], PUBLIC_PORT, cluster, route=route))
+            gateway.start_gateway()
         self.relays = {
-            agent: [closing.enter_context(Relay(node.port)) for node in self.nodes.values()] for agent in AGENTS
+            agent: [closing.enter_context(Relay(self.nodes[name].port)) for name in LINKED[agent]] for agent in AGENTS
         }
         self.agents = {agent: self.start_agent(agent) for agent in AGENTS}
         self.port = free_port()
         self.wait_whole()
         self._start_balancer(folder)
+
+    def running(self) -> dict[str, Process]:
+        """The gateways' processes, by their names."""
+        return {name: node.gateway for name, node in self.nodes.items() if node.is_started}
 
     def start_service(self, cluster: str) -> Process:
         service = self.processes.python(
@@ -111,14 +120,24 @@ class World:
         return seen["links"], seen["ready"]
 
     def wait_serving(self, node: Node) -> None:
-        """Until it has ready links of all agents but one."""
-        wait_until(lambda: self.links(node)[1] >= len(AGENTS) - 1, BACK_SECONDS, f"gateway {node.name} serves")
+        """Until it has ready links of all its agents but one."""
+        wait_until(lambda: self.links(node)[1] >= node.links - 1, BACK_SECONDS, f"gateway {node.name} serves")
 
     def wait_whole(self) -> None:
-        """Until each gateway has a ready link of each agent, and no other link."""
-        whole = (len(AGENTS), len(AGENTS))
+        """Until each gateway has a ready link of each of its agents, and no other link, and reaches both clusters."""
         for node in self.nodes.values():
-            wait_until(lambda node=node: self.links(node) == whole, BACK_SECONDS, f"three links at gateway {node.name}")
+            whole = (node.links, node.links)
+            wait_until(
+                lambda node=node, whole=whole: self.links(node) == whole, BACK_SECONDS, f"links at gateway {node.name}"
+            )
+        self.wait_reached()
+
+    def wait_reached(self) -> None:
+        """Until each gateway reaches both clusters."""
+        for node in self.nodes.values():
+            for cluster in CLUSTERS:
+                what = f"gateway {node.name} reaches {cluster}"
+                wait_until(lambda port=node.port, cluster=cluster: answers(port, cluster), BACK_SECONDS, what)
 
     def what_is_open(self) -> dict[str, float]:
         """What is not zero, over both gateways; nothing, once all clients have left."""

@@ -135,18 +135,7 @@ class Nodes:
 
     def answers(self, name: str, cluster: str, seconds: float = ANSWER_SECONDS) -> bool:
         """Whether a request to this node gets its answer from a service of this cluster. It is not in the books."""
-        request = f"GET /who HTTP/1.1\r\nHost: {host_of(cluster)}\r\nConnection: close\r\n\r\n"
-        try:
-            with socket.create_connection((LOOPBACK, self.nodes[name].port), seconds) as client:
-                client.sendall(request.encode())
-                answer = b"".join(iter(lambda: client.recv(65_536), b""))
-        except OSError:
-            return False
-        is_answer = answer.startswith(b"HTTP/1.1 200 ")
-        assert not is_answer or f"\r\nx-cluster: {cluster}\r\n".encode() in answer.lower(), (
-            f"a wrong delivery: {answer!r}"
-        )
-        return is_answer
+        return answers(self.nodes[name].port, cluster, seconds)
 
     def wait_answers(self, *clusters: str, at: Collection[str] = ()) -> float:
         """Until each node, or those `at` which it is asked, reaches the clusters; the seconds that this took."""
@@ -170,3 +159,17 @@ class Nodes:
 
 def host_of(cluster: str) -> str:
     return f"{cluster}.{DOMAIN}"
+
+
+def answers(port: int, cluster: str, seconds: float = ANSWER_SECONDS) -> bool:
+    """Whether a request to the gateway there gets its answer from a service of this cluster."""
+    request = f"GET /who HTTP/1.1\r\nHost: {host_of(cluster)}\r\nConnection: close\r\n\r\n"
+    try:
+        with socket.create_connection((LOOPBACK, port), seconds) as client:
+            client.sendall(request.encode())
+            answer = b"".join(iter(lambda: client.recv(65_536), b""))
+    except OSError:
+        return False
+    is_answer = answer.startswith(b"HTTP/1.1 200 ")
+    assert not is_answer or f"\r\nx-cluster: {cluster}\r\n".encode() in answer.lower(), f"a wrong delivery: {answer!r}"
+    return is_answer
