@@ -15,7 +15,6 @@ from tests.system.nodes.traffic import Books
 pytestmark = [pytest.mark.anyio, tunnel_only]
 
 PER_SECOND = 50
-BACK_SECONDS = 5.0
 KNOWN_SECONDS = 2.0
 """Where the directory knows another way already."""
 

@@ -71,7 +71,7 @@ async def replace(nodes: Nodes, name: str, program: tuple[str, ...]) -> None:
     await asyncio.to_thread(nodes.wait_answers, "c1", "c2", at=[name])
     seen = len(node.gateway.output())
     await asyncio.to_thread(
-        wait_until, lambda: any("id=" in line or "/get 200" in line for line in node.gateway.output()[seen:]), 20,
+        wait_until, lambda: any("/get 200" in line for line in node.gateway.output()[seen:]), 20,
         f"HAProxy gives {name} requests",
     )  # fmt: skip
 
