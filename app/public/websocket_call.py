@@ -6,7 +6,6 @@ handshake's deadline, and has a timer do the last half second. `websocket_states
 """
 
 import asyncio
-from functools import partial
 
 from tunnel import errors, websocket
 from tunnel.account import Holding
@@ -119,8 +118,7 @@ class WebSocketCall(OpeningCall):
         assert exchange is not None  # noqa: S101  (it answered)
         conversation = self._conversation = carry(
             exchange, self._route.policy, self._client, self._reserved if self._spliced else None,
-            account=gateway.account, metrics=gateway.metrics, record=self,
-            wake=partial(gateway.exchanges.wake, self), over=self._talked,
+            account=gateway.account, metrics=gateway.metrics, record=self, call=self,
         )  # fmt: skip
         self._exchange = None if self._spliced else exchange  # it has given its stream away
         early = b"".join(self._body)
@@ -212,6 +210,17 @@ class WebSocketCall(OpeningCall):
         """The stream has drained."""
         if self._conversation is not None:
             self._conversation.writable()
+
+    # --- told by its conversation
+
+    def wake(self) -> None:
+        """See `Sleeper`."""
+        self._gateway.exchanges.wake(self)
+
+    def talked(self) -> None:
+        """See `Sleeper`."""
+        self._close(OVER)
+        self._client.end()
 
     # --- the gateway's side
 
@@ -367,11 +376,6 @@ class WebSocketCall(OpeningCall):
         self._stop_waiting()
         self._reset()
         self._fail(error)
-
-    def _talked(self) -> None:
-        """The conversation is over."""
-        self._close(OVER)
-        self._client.end()
 
     def _close(self, state: State) -> None:
         """Count, log, let go of everything; once."""

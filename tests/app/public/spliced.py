@@ -90,7 +90,7 @@ class Pair:
         self.at = len(self.stream.written)
         self.splice = Splice(
             exchange, Policy(**policy), self.client, reserved=reserved, account=self.account, metrics=self.metrics,
-            record=self.record, wake=self._wake, over=self._over,
+            record=self.record, call=self,
         )  # fmt: skip
         if begins:
             self.begin()
@@ -99,10 +99,10 @@ class Pair:
         """What the call does once the client was accepted."""
         self.splice.begin(self.sink.body, self.sink.error, ended="end" in self.sink.calls)
 
-    def _over(self) -> None:
+    def talked(self) -> None:
         self.overs += 1
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         self.wakes += 1
 
     def _connection_closed(self) -> None:
