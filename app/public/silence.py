@@ -17,6 +17,9 @@ class Sleeper(Protocol):
     def talked(self) -> None:
         """Both sides are done; called once, unless the call ends it."""
 
+    def broke(self) -> None:
+        """A fault of ours ended it; idempotent."""
+
 
 class Silence:
     """The silence of one WebSocket."""

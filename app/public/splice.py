@@ -121,6 +121,10 @@ class Splice(Parting, StreamOwner):
             self._read_up()  # the last look at it failed
         self._advance()
 
+    def client_broke(self) -> None:
+        """A fault of ours."""
+        self._call.broke()
+
     # --- told by the stream
 
     def data_received(self, data: bytes, /) -> None:

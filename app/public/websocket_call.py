@@ -64,7 +64,7 @@ class WebSocketCall(OpeningCall):
 
     def __init__(self, gateway: Gateway, route: Route, request: Request, client: Handshake) -> None:
         super().__init__(gateway, route, request, "websocket")
-        self._client = client
+        self._client = client  # until it is spliced
         self._key = websocket.new_key()
         self._ticket: Ticket | None = None
         self._conversation: Conversation | Splice | None = None  # while TALKING
@@ -120,7 +120,9 @@ class WebSocketCall(OpeningCall):
             exchange, self._route.policy, self._client, self._reserved if self._spliced else None,
             account=gateway.account, metrics=gateway.metrics, record=self, call=self,
         )  # fmt: skip
-        self._exchange = None if self._spliced else exchange  # it has given its stream away
+        if self._spliced:
+            self._exchange = None  # it has given its stream away
+            del self._client  # and the handshake its connection
         early = b"".join(self._body)
         self._let_go()
         conversation.begin(early, self._error, ended=self._ended)
@@ -220,7 +222,8 @@ class WebSocketCall(OpeningCall):
     def talked(self) -> None:
         """See `Sleeper`."""
         self._close(OVER)
-        self._client.end()
+        if not self._spliced:
+            self._client.end()
 
     # --- the gateway's side
 
