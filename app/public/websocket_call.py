@@ -72,7 +72,7 @@ class WebSocketCall(OpeningCall):
         self._spliced = False  # with the upstream that was chosen
         self._reserved = 0  # bits of the extensions that the service agreed to
         self._head: ResponseHead | None = None  # of a refusal
-        self._body: list[bytes] = []  # of a refusal, or frames that came with the 101
+        self._body: list[bytes] | None = None  # of a refusal, or frames that came with the 101
         self._held: Holding | None = None  # the bytes of `_body`
         self._ended = False  # the exchange, while ACCEPTING
         self._error: errors.TunnelError | None = None  # likewise
@@ -112,6 +112,8 @@ class WebSocketCall(OpeningCall):
         self.state, self.status = TALKING, 101
         self._stop_timer()
         self._request_head, self._request = None, FORGOTTEN  # kilobytes, for as long as the WebSocket is open
+        self._key = self._offer = b""
+        self._opened_at = self.began
         gateway, exchange = self._gateway, self._exchange
         gateway.metrics.websocket_opened(self)
         access.emit_opened(self)
@@ -123,7 +125,7 @@ class WebSocketCall(OpeningCall):
         if self._spliced:
             self._exchange = None  # it has given its stream away
             del self._client  # and the handshake its connection
-        early = b"".join(self._body)
+        early = b"".join(self._body or ())
         self._let_go()
         conversation.begin(early, self._error, ended=self._ended)
 
@@ -180,8 +182,9 @@ class WebSocketCall(OpeningCall):
         if conversation is not None:
             conversation.take(data)
         elif self.state in (ACCEPTING, DECLINED):
+            if self._body is None or self._held is None:
+                self._body, self._held = [], Holding(self._gateway.account)
             self._body.append(data)
-            self._held = self._held or Holding(self._gateway.account)
             self._held.add(len(data))
             if self.state is DECLINED:
                 if self._held.size_bytes > _REFUSAL_BYTES:
@@ -352,7 +355,7 @@ class WebSocketCall(OpeningCall):
             return
         self.state, self.status, self.closed_by = RELAYING, head.status, "service"
         fields = refusal_fields(head, self._request, self._route.policy)
-        self._client.refuse(head.status, fields, b"".join(self._body))
+        self._client.refuse(head.status, fields, b"".join(self._body or ()))
 
     @override
     def _refuse(self, problem: problems.Problem, detail: str = "") -> None:
@@ -400,7 +403,7 @@ class WebSocketCall(OpeningCall):
 
     def _let_go(self) -> None:
         """Of the body of a refusal, or of frames that came early."""
-        self._body = []
+        self._body = None
         if self._held is not None:
             self._held.close()
             self._held = None

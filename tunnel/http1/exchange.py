@@ -53,10 +53,11 @@ from tunnel.streams import ByteStream, StreamOwner
 _SENT, _COUNTED, _CHUNKED, _RAW = range(4)
 
 
-class _Connection(Spliced, Protocol):
+class _Connection(Protocol):
     """What an exchange asks of its connection. `HttpConnection` documents it."""
 
     uses: int
+    input_ended: bool
     closed_early: bool
     suspect: bool
     reader: WholeReader
@@ -64,7 +65,13 @@ class _Connection(Spliced, Protocol):
 
     def become_idle(self, keep_alive_seconds: float | None) -> None: ...
 
-    def splice(self, owner: StreamOwner, /) -> None: ...
+    def splice(self, owner: StreamOwner, /) -> Spliced: ...
+
+    def finish(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def lose(self) -> None: ...
 
 
 class StreamExchange(Exchange, StreamOwner):
@@ -211,8 +218,7 @@ class StreamExchange(Exchange, StreamOwner):
         if self._answer is not None:
             waiting = self._answer.body + waiting
         self._release()
-        self._connection.splice(owner)
-        return self._connection, waiting, untaken_bytes
+        return self._connection.splice(owner), waiting, untaken_bytes
 
     # --- told by the stream
 

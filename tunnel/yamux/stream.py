@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Final
 
-from tunnel.yamux.buffer import SendBuffer
+from tunnel.yamux.buffer import EMPTY, SendBuffer
 from tunnel.yamux.errors import UnexpectedFlag
 from tunnel.yamux.windows import ReceiveWindow
 
@@ -86,7 +86,7 @@ class Stream:
         """Bytes that the peer allows us to send."""
         self.deliver: Callable[[bytes], int | None] | None = None
         """Takes the peer's data as it is parsed, and returns what to acknowledge; None: it is reported as events."""
-        self.buffer = SendBuffer()
+        self.buffer = EMPTY
         self.ending = False
         """`end_stream` was called: FIN follows the buffer."""
         self.full = False
@@ -106,6 +106,18 @@ class Stream:
         if state is None:
             raise UnexpectedFlag(f"stream {self.id}: {move.name} in state {self.state.name}")
         self.state = state
+
+    def keep(self, data: bytes) -> None:
+        """Let `data`, which must not be empty, wait to be sent."""
+        if self.buffer is EMPTY:
+            self.buffer = SendBuffer()
+        self.buffer.append(data)
+
+    def take(self, size: int, parts: list[bytes | memoryview]) -> None:
+        """Move the first `size` bytes that wait to the end of `parts`."""
+        self.buffer.take(size, parts)
+        if not self.buffer.size:
+            self.buffer = EMPTY
 
     @property
     def wants_turn(self) -> bool:

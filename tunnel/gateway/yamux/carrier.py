@@ -178,7 +178,7 @@ class YamuxCarrier(Carrier):
             stream_id = self.session.open_stream()
         except LocalError as error:
             raise LinkBusyError(f"no stream could be opened: {error}") from None
-        stream = self._streams[stream_id] = YamuxStream(self, stream_id, Holding(self.account))
+        stream = self._streams[stream_id] = YamuxStream(self, stream_id)
         self.session.deliver_to(stream_id, stream.deliver)
         return stream
 
