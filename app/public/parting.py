@@ -31,12 +31,15 @@ _CLOSE_SECONDS = 10.0
 _VANISHED = (1011, "service vanished")
 
 
-class Parting(ABC):
-    """See the module. A subclass moves the data, and calls `_advance` after what may be the end of something."""
+class Parting(Silence, ABC):
+    """See the module; and how long it has been silent.
+
+    A subclass moves the data, and calls `_advance` after what may be the end of something.
+    """
 
     __slots__ = (
-        "_account", "_call", "_client", "_client_gone", "_close_timer", "_down_way", "_held", "_last", "_metrics",
-        "_policy", "_record", "_reserved", "_service", "_silence", "_stream", "_untaken_bytes", "_up_way",
+        "_account", "_client", "_client_gone", "_close_timer", "_down_way", "_held", "_last", "_metrics",
+        "_policy", "_record", "_reserved", "_service", "_stream", "_untaken_bytes", "_up_way",
         "_whole_down", "_whole_up", "state",
     )  # fmt: skip
 
@@ -44,12 +47,12 @@ class Parting(ABC):
         self, policy: Policy, client: SplicedClient, *, reserved: int,
         account: Account, metrics: Metrics, record: Record, call: Sleeper,
     ) -> None:  # fmt: skip
+        super().__init__(policy.idle_timeout, call)
         limit = policy.max_message_bytes
         self._policy = policy
         self._client = client
         self._metrics = metrics
         self._record = record
-        self._call = call
         self._account = account
         self._reserved = reserved
         self._whole_up = whole_messages(masked=True, max_message_bytes=limit, reserved=reserved)
@@ -58,7 +61,6 @@ class Parting(ABC):
         self._down_way: Way | None = None
         if looks_at_each(policy):
             self._up_way, self._down_way = self._up, self._down
-        self._silence = Silence(policy.idle_timeout, call)
         self._held: Holding | None = None  # the client's bytes that wait, once some had to
         self._untaken_bytes = 0  # of the service, passed on or waiting, and not acknowledged
         self._client_gone = False
@@ -173,7 +175,7 @@ class Parting(ABC):
 
     def _part(self, by: ClosedBy, code: int) -> None:
         """Somebody closed, or is gone: the first is recorded, and both sides have some time to end."""
-        self._silence.stir()
+        self.stir()
         if self.state is not OPEN:
             return
         self.state = PARTING

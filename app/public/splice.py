@@ -57,7 +57,7 @@ class Splice(Parting, StreamOwner):
         """Frames of the client, cut anywhere."""
         up, stream = self._up_way, self._stream
         if up is None and stream is not None and (size := self._whole_up.size_of(data)) != LOOK:
-            now = self._silence.broken()
+            now = self.broken()
             if stream.write(data):
                 count(self._metrics.client_to_service, self._record, size, 0.0, True)
             else:
@@ -69,7 +69,7 @@ class Splice(Parting, StreamOwner):
         if stream is None or up.passage.blocked_since is not None or (size := up.glance(data)) == LOOK:
             self._hold_up(data)
             return
-        now = self._silence.broken()
+        now = self.broken()
         if not stream.write(data):
             up.passage.block()
             up.count([size] if size >= 0 else [], now)
@@ -131,7 +131,7 @@ class Splice(Parting, StreamOwner):
         """Frames of the service, cut anywhere."""
         down, stream = self._down_way, self._stream
         if down is None and stream is not None and (size := self._whole_down.size_of(data)) != LOOK:
-            now = self._silence.broken()
+            now = self.broken()
             if self._client.write(data) or self._client_gone:
                 stream.acknowledge(len(data))
                 count(self._metrics.service_to_client, self._record, size, 0.0, False)
@@ -149,7 +149,7 @@ class Splice(Parting, StreamOwner):
             if not waits:
                 self._read_down()
             return
-        now = self._silence.broken()
+        now = self.broken()
         if not self._client.write(data) and not self._client_gone:
             self._untaken_bytes += len(data)
             down.passage.block(self._client.unsent_bytes)
@@ -235,13 +235,13 @@ class Splice(Parting, StreamOwner):
     def _tick_silence(self, now: float) -> float | None:
         """The part of `tick` for a WebSocket on which nobody is late."""
         up, down = self._up_way, self._down_way
-        if self._silence.is_over(now):
+        if self.is_over(now):
             self._hit(Limit.TIMEOUT_IDLE)
             self._close_both(1001, "idle", to_service=1001)
-        elif self._stream is not None and (up is None or up.may_insert) and self._silence.asks(now):
+        elif self._stream is not None and (up is None or up.may_insert) and self.asks(now):
             self._stream.write(marked_ping(masked=True))
         elif not self.held_bytes and not any(way is not None and way.is_blocked for way in (up, down)):
-            return self._silence.sleep()
+            return self.sleep()
         return None
 
     @property
@@ -256,7 +256,7 @@ class Splice(Parting, StreamOwner):
 
     def _hold_up(self, data: bytes) -> None:
         """Bytes of the client that need a look at each frame, or wait."""
-        self._silence.stir()
+        self.stir()
         waits = self._up.rest_bytes or self._up.is_blocked
         self._up.keep(data)
         if not waits:
@@ -271,7 +271,7 @@ class Splice(Parting, StreamOwner):
         if up.rest_bytes:
             found = up.follow()
             if found.passed and stream is not None:
-                now = self._silence.broken()
+                now = self.broken()
                 if not stream.write(found.passed):
                     up.passage.block()
                 up.count(found.sizes, now)
@@ -330,7 +330,7 @@ class Splice(Parting, StreamOwner):
     def _read_down(self) -> None:
         """Pass on what waits, up to some hundred frames; then acknowledge it, or go on in a later turn."""
         down = self._down
-        now = self._silence.broken()
+        now = self.broken()
         found = down.follow()
         if found.passed and not self._client.write(found.passed) and not self._client_gone:
             down.passage.block(self._client.unsent_bytes)

@@ -5,7 +5,7 @@ once, when the connection has taken them, so what is held here is at most the st
 stops while the stream is full; each direction ends by itself; after `lost` or the end of both directions nothing of
 this object is left in the loop.
 
-The session and the transport call `data_from_gateway` and `data_received` directly, and these call the transport and
+The session and the transport call `deliver` and `data_received` directly, and these call the transport and
 the session: whatever stands between costs every request.
 """
 
@@ -127,7 +127,7 @@ class Splice:
 
     # --- told by the gateway
 
-    def data_from_gateway(self, data: bytes) -> None:
+    def deliver(self, data: bytes) -> None:
         """Bytes of the stream, in order. Raises nothing: what fails here ends this stream only."""
         try:
             connection = self._connection
@@ -193,7 +193,7 @@ class Splice:
         waiting, self._waiting = self._waiting, None
         if waiting:
             self._let_go()
-            self.data_from_gateway(b"".join(waiting))
+            self.deliver(b"".join(waiting))
         if self._gateway_ended:
             self._end_to_service()
 

@@ -179,7 +179,7 @@ class YamuxCarrier(Carrier):
         except LocalError as error:
             raise LinkBusyError(f"no stream could be opened: {error}") from None
         stream = self._streams[stream_id] = YamuxStream(self, stream_id)
-        self.session.deliver_to(stream_id, stream.deliver)
+        self.session.deliver_to(stream_id, stream)
         return stream
 
     def end(self, stream: YamuxStream) -> None:
