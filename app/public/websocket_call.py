@@ -23,7 +23,7 @@ from ..observed.request_id import with_request_id
 from ..rules import problems
 from ..rules.request import FORGOTTEN, Request
 from ..rules.routes import Route
-from . import records
+from . import records, websocket_states
 from .carrying import carry
 from .client_port import Handshake
 from .conversation import Conversation
@@ -33,20 +33,7 @@ from .opening_call import BY_OPERATOR, OpeningCall
 from .refusals import page
 from .room import WHY, error_of
 from .splice import Splice
-from .websocket_states import (
-    ACCEPTING,
-    CHOOSING,
-    DECLINED,
-    FINAL,
-    LEFT,
-    NEW,
-    OPEN,
-    OVER,
-    REFUSED,
-    RELAYING,
-    TALKING,
-    State,
-)
+from .websocket_states import ACCEPTING, CHOOSING, DECLINED, FINAL, LEFT, NEW, OPEN, OVER, REFUSED, RELAYING, TALKING
 
 _REFUSAL_BYTES = 1024 * 1024
 """Limit for the body of a refused handshake: servers hold it whole before they send it."""
@@ -383,7 +370,7 @@ class WebSocketCall(OpeningCall):
         self._reset()
         self._fail(error)
 
-    def _close(self, state: State) -> None:
+    def _close(self, state: websocket_states.State) -> None:
         """Count, log, let go of everything; once."""
         if self.state in FINAL:
             return

@@ -20,8 +20,8 @@ have paused; both matter to what is called, neither to what may follow.
     OVER           `_over`                       ASKED                 it begins again, for another sink
 
 A reset, a lost stream and a refused body lead from any state to OVER, and `splice` from OPEN and THEIRS ENDED: the
-stream then has another owner. Only an exchange whose answer was told by `whole`
-begins again: its sink has forgotten it (see `WholeSink`). For all others OVER is final.
+stream then has another owner. Only an exchange whose answer was told by `whole` begins again: its sink has forgotten it
+(see `WholeSink`). For all others OVER is final.
 
 Invariants: each received byte is acknowledged once: when its data is delivered and the sink did not pause, else on
 `resume`, and at the latest when the exchange is over. So the stream counts all bytes that wait here; what arrives
@@ -68,9 +68,7 @@ class _Connection(Protocol):
     def splice(self, owner: StreamOwner, /) -> Spliced: ...
 
     def finish(self) -> None: ...
-
     def abort(self) -> None: ...
-
     def lose(self) -> None: ...
 
 
