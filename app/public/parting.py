@@ -5,14 +5,13 @@ The part of a splice (`splice.py`) that moves no data.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from functools import partial
 
 from tunnel.account import Account, Holding
 from tunnel.errors import LinkLostError, TunnelError
 from tunnel.port import Spliced
 from tunnel.streams import ByteStream
-from tunnel.websocket import Failed, FrameScanner
+from tunnel.websocket import Failed, FrameScanner, whole_messages
 from tunnel.websocket.frames import Opcode, close_payload, encode_frame
 
 from ..node.stalls import Lags
@@ -22,8 +21,8 @@ from ..observed.record import ClosedBy
 from ..rules import problems
 from ..rules.policy import Policy
 from .client_port import SplicedClient
-from .passage import Passage
-from .silence import Silence
+from .passage import Passage, looks_at_each
+from .silence import Silence, Sleeper
 from .splice_states import OPEN, OVER, PARTING
 from .way import CLOSED, ENDING, Way
 
@@ -32,28 +31,37 @@ _CLOSE_SECONDS = 10.0
 _VANISHED = (1011, "service vanished")
 
 
-class Parting(ABC):
-    """See the module. A subclass moves the data, and calls `_advance` after what may be the end of something."""
+class Parting(Silence, ABC):
+    """See the module; and how long it has been silent.
+
+    A subclass moves the data, and calls `_advance` after what may be the end of something.
+    """
 
     __slots__ = (
-        "_client", "_client_gone", "_close_timer", "_down", "_held", "_last", "_metrics", "_over", "_policy", "_record",
-        "_service", "_silence", "_stream", "_untaken_bytes", "_up", "state",
+        "_account", "_client", "_client_gone", "_close_timer", "_down_way", "_held", "_last", "_metrics",
+        "_policy", "_record", "_reserved", "_service", "_stream", "_untaken_bytes", "_up_way",
+        "_whole_down", "_whole_up", "state",
     )  # fmt: skip
 
     def __init__(
         self, policy: Policy, client: SplicedClient, *, reserved: int,
-        account: Account, metrics: Metrics, record: Record, wake: Callable[[], None],
-        over: Callable[[], None],
+        account: Account, metrics: Metrics, record: Record, call: Sleeper,
     ) -> None:  # fmt: skip
+        super().__init__(policy.idle_timeout, call)
+        limit = policy.max_message_bytes
         self._policy = policy
         self._client = client
         self._metrics = metrics
         self._record = record
-        self._over = over
-        self._up = _way(Passage("client_to_service", policy, metrics, record), policy, reserved, masked=True)
-        self._down = _way(Passage("service_to_client", policy, metrics, record), policy, reserved, masked=False)
-        self._silence = Silence(policy.idle_timeout, wake)
-        self._held = Holding(account)  # of the client's bytes that wait
+        self._account = account
+        self._reserved = reserved
+        self._whole_up = whole_messages(masked=True, max_message_bytes=limit, reserved=reserved)
+        self._whole_down = whole_messages(masked=False, max_message_bytes=limit, reserved=reserved)
+        self._up_way: Way | None = None
+        self._down_way: Way | None = None
+        if looks_at_each(policy):
+            self._up_way, self._down_way = self._up, self._down
+        self._held: Holding | None = None  # the client's bytes that wait, once some had to
         self._untaken_bytes = 0  # of the service, passed on or waiting, and not acknowledged
         self._client_gone = False
         self._last = _VANISHED
@@ -70,6 +78,40 @@ class Parting(ABC):
     @abstractmethod
     def _service_gone(self) -> None:
         """Nothing more can be written to it, nor will come: pass on what came, and read on for the client's close."""
+
+    # --- its directions
+
+    @property
+    def _up(self) -> Way:
+        """The client's direction. It is made when there is something to remember of it."""
+        way = self._up_way
+        if way is None:
+            passage = Passage("client_to_service", self._policy, self._metrics, self._record)
+            way = self._up_way = _way(passage, self._policy, self._reserved, masked=True)
+        return way
+
+    @property
+    def _down(self) -> Way:
+        """The service's, likewise."""
+        way = self._down_way
+        if way is None:
+            passage = Passage("service_to_client", self._policy, self._metrics, self._record)
+            way = self._down_way = _way(passage, self._policy, self._reserved, masked=False)
+        return way
+
+    def _let_rest(self) -> None:
+        """Let go of a direction of which there is nothing to remember: most WebSockets are silent, or send messages
+        that come whole.
+        """
+        if self._up_way is not None and self._up_way.is_at_rest:
+            self._record.stalled_by_service_seconds += self._up_way.passage.end()
+            self._up_way = None
+            if self._held is not None:
+                self._held.close()
+                self._held = None
+        if self._down_way is not None and self._down_way.is_at_rest:
+            self._record.stalled_by_client_seconds += self._down_way.passage.end()
+            self._down_way = None
 
     # --- told by the call, and through it by the gateway
 
@@ -94,11 +136,12 @@ class Parting(ABC):
         self.state = OVER
         if self._close_timer is not None:
             self._close_timer.cancel()
-        self._record.stalled_by_client_seconds = self._down.passage.end()
-        self._record.stalled_by_service_seconds = self._up.passage.end()
+        self._record.stalled_by_client_seconds += self._down.passage.end()
+        self._record.stalled_by_service_seconds += self._up.passage.end()
         self._up.drop()
         self._down.drop()
-        self._held.close()
+        if self._held is not None:
+            self._held.close()
         self._take_back()
         service, self._service, self._stream = self._service, None, None
         if service is not None:
@@ -122,13 +165,17 @@ class Parting(ABC):
     def lags(self) -> Lags:
         """See `Exchanging`."""
         unsent_bytes = self._stream.held_bytes if self._stream is not None else 0
-        return self._down.passage.lag(self._client.unsent_bytes), self._up.passage.lag(unsent_bytes)
+        up, down = self._up_way, self._down_way
+        return (
+            down.passage.lag(self._client.unsent_bytes) if down is not None else None,
+            up.passage.lag(unsent_bytes) if up is not None else None,
+        )
 
     # --- closing
 
     def _part(self, by: ClosedBy, code: int) -> None:
         """Somebody closed, or is gone: the first is recorded, and both sides have some time to end."""
-        self._silence.stir()
+        self.stir()
         if self.state is not OPEN:
             return
         self.state = PARTING
@@ -211,7 +258,7 @@ class Parting(ABC):
         if self.state is not OVER:
             self.drop()  # first: a client that is lost within the call tells nobody
             self._client.hang_up()
-            self._over()
+            self._call.talked()
 
     def _hit(self, limit: Limit) -> None:
         self._metrics.limit_hit(limit, self._record)

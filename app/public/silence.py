@@ -5,18 +5,31 @@ that it is looked at while anything is held or owed.
 """
 
 import time
-from collections.abc import Callable
+from typing import Protocol
+
+
+class Sleeper(Protocol):
+    """The call of an open WebSocket, as what carries it sees it."""
+
+    def wake(self) -> None:
+        """Ask the ledger for a look soon."""
+
+    def talked(self) -> None:
+        """Both sides are done; called once, unless the call ends it."""
+
+    def broke(self) -> None:
+        """A fault of ours ended it; idempotent."""
 
 
 class Silence:
-    """The silence of one WebSocket. `wake`: asks for a look soon."""
+    """The silence of one WebSocket."""
 
-    __slots__ = ("_active_at", "_asleep", "_limit_seconds", "_pinged", "_wake")
+    __slots__ = ("_active_at", "_asleep", "_call", "_limit_seconds", "_pinged")
 
-    def __init__(self, limit_seconds: float, wake: Callable[[], None]) -> None:
+    def __init__(self, limit_seconds: float, call: Sleeper) -> None:
         self._limit_seconds = limit_seconds
         self._active_at = time.monotonic()
-        self._wake = wake
+        self._call = call
         self._asleep = False
         self._pinged = False  # since the last sign of life
 
@@ -32,7 +45,7 @@ class Silence:
         """Something else happened that the ledger has to look at; idempotent."""
         if self._asleep:
             self._asleep = False
-            self._wake()
+            self._call.wake()
 
     def is_over(self, now: float) -> bool:
         """Whether it has lasted too long."""

@@ -6,7 +6,6 @@ handshake's deadline, and has a timer do the last half second. `websocket_states
 """
 
 import asyncio
-from functools import partial
 
 from tunnel import errors, websocket
 from tunnel.account import Holding
@@ -24,7 +23,7 @@ from ..observed.request_id import with_request_id
 from ..rules import problems
 from ..rules.request import FORGOTTEN, Request
 from ..rules.routes import Route
-from . import records
+from . import records, websocket_states
 from .carrying import carry
 from .client_port import Handshake
 from .conversation import Conversation
@@ -34,20 +33,7 @@ from .opening_call import BY_OPERATOR, OpeningCall
 from .refusals import page
 from .room import WHY, error_of
 from .splice import Splice
-from .websocket_states import (
-    ACCEPTING,
-    CHOOSING,
-    DECLINED,
-    FINAL,
-    LEFT,
-    NEW,
-    OPEN,
-    OVER,
-    REFUSED,
-    RELAYING,
-    TALKING,
-    State,
-)
+from .websocket_states import ACCEPTING, CHOOSING, DECLINED, FINAL, LEFT, NEW, OPEN, OVER, REFUSED, RELAYING, TALKING
 
 _REFUSAL_BYTES = 1024 * 1024
 """Limit for the body of a refused handshake: servers hold it whole before they send it."""
@@ -65,7 +51,7 @@ class WebSocketCall(OpeningCall):
 
     def __init__(self, gateway: Gateway, route: Route, request: Request, client: Handshake) -> None:
         super().__init__(gateway, route, request, "websocket")
-        self._client = client
+        self._client = client  # until it is spliced
         self._key = websocket.new_key()
         self._ticket: Ticket | None = None
         self._conversation: Conversation | Splice | None = None  # while TALKING
@@ -73,7 +59,7 @@ class WebSocketCall(OpeningCall):
         self._spliced = False  # with the upstream that was chosen
         self._reserved = 0  # bits of the extensions that the service agreed to
         self._head: ResponseHead | None = None  # of a refusal
-        self._body: list[bytes] = []  # of a refusal, or frames that came with the 101
+        self._body: list[bytes] | None = None  # of a refusal, or frames that came with the 101
         self._held: Holding | None = None  # the bytes of `_body`
         self._ended = False  # the exchange, while ACCEPTING
         self._error: errors.TunnelError | None = None  # likewise
@@ -108,17 +94,20 @@ class WebSocketCall(OpeningCall):
         self.state, self.status = TALKING, 101
         self._stop_timer()
         self._request_head, self._request = None, FORGOTTEN  # kilobytes, for as long as the WebSocket is open
+        self._key = self._offer = b""
+        self._opened_at = self.began
         gateway, exchange = self._gateway, self._exchange
         gateway.metrics.websocket_opened(self)
         access.emit_opened(self)
         assert exchange is not None  # noqa: S101  (it answered)
         conversation = self._conversation = carry(
             exchange, self._route.policy, self._client, self._reserved if self._spliced else None,
-            account=gateway.account, metrics=gateway.metrics, record=self,
-            wake=partial(gateway.exchanges.wake, self), over=self._talked,
+            account=gateway.account, metrics=gateway.metrics, record=self, call=self,
         )  # fmt: skip
-        self._exchange = None if self._spliced else exchange  # it has given its stream away
-        early = b"".join(self._body)
+        if self._spliced:
+            self._exchange = None  # it has given its stream away
+            del self._client  # and the handshake its connection
+        early = b"".join(self._body or ())
         self._let_go()
         conversation.begin(early, self._error, ended=self._ended)
 
@@ -175,8 +164,9 @@ class WebSocketCall(OpeningCall):
         if conversation is not None:
             conversation.take(data)
         elif self.state in (ACCEPTING, DECLINED):
+            if self._body is None or self._held is None:
+                self._body, self._held = [], Holding(self._gateway.account)
             self._body.append(data)
-            self._held = self._held or Holding(self._gateway.account)
             self._held.add(len(data))
             if self.state is DECLINED:
                 if self._held.size_bytes > _REFUSAL_BYTES:
@@ -207,6 +197,18 @@ class WebSocketCall(OpeningCall):
         """The stream has drained."""
         if self._conversation is not None:
             self._conversation.writable()
+
+    # --- told by its conversation
+
+    def wake(self) -> None:
+        """See `Sleeper`."""
+        self._gateway.exchanges.wake(self)
+
+    def talked(self) -> None:
+        """See `Sleeper`."""
+        self._close(OVER)
+        if not self._spliced:
+            self._client.end()
 
     # --- the gateway's side
 
@@ -335,7 +337,7 @@ class WebSocketCall(OpeningCall):
             return
         self.state, self.status, self.closed_by = RELAYING, head.status, "service"
         fields = refusal_fields(head, self._request, self._route.policy)
-        self._client.refuse(head.status, fields, b"".join(self._body))
+        self._client.refuse(head.status, fields, b"".join(self._body or ()))
 
     @override
     def _refuse(self, problem: problems.Problem, detail: str = "") -> None:
@@ -363,12 +365,7 @@ class WebSocketCall(OpeningCall):
         self._reset()
         self._fail(error)
 
-    def _talked(self) -> None:
-        """The conversation is over."""
-        self._close(OVER)
-        self._client.end()
-
-    def _close(self, state: State) -> None:
+    def _close(self, state: websocket_states.State) -> None:
         """Count, log, let go of everything; once."""
         if self.state in FINAL:
             return
@@ -388,7 +385,7 @@ class WebSocketCall(OpeningCall):
 
     def _let_go(self) -> None:
         """Of the body of a refusal, or of frames that came early."""
-        self._body = []
+        self._body = None
         if self._held is not None:
             self._held.close()
             self._held = None

@@ -9,6 +9,7 @@ from app.observed.record import Record
 from app.public.splice import Splice
 from app.rules.policy import Policy
 from tests.app.observed.counted import samples
+from tests.fakes.connections import Callbacks
 from tests.fakes.sink import FakeSink
 from tests.fakes.spliced_client import FakeSplicedClient
 from tests.fakes.stream import FakeStream
@@ -75,7 +76,9 @@ class Pair:
         self.closed = 0
         self.stream = FakeStream()
         connection = HttpConnection(
-            self.stream, clock=lambda: 0.0, on_idle=lambda _: None, on_closed=lambda _: self._connection_closed()
+            self.stream,
+            clock=lambda: 0.0,
+            owner=Callbacks(on_idle=lambda _: None, on_closed=lambda _: self._connection_closed()),
         )
         head = RequestHead(b"GET", b"/", [(b"Host", b"a.test")], upgrade=True)
         self.sink = FakeSink()
@@ -90,7 +93,7 @@ class Pair:
         self.at = len(self.stream.written)
         self.splice = Splice(
             exchange, Policy(**policy), self.client, reserved=reserved, account=self.account, metrics=self.metrics,
-            record=self.record, wake=self._wake, over=self._over,
+            record=self.record, call=self,
         )  # fmt: skip
         if begins:
             self.begin()
@@ -99,10 +102,10 @@ class Pair:
         """What the call does once the client was accepted."""
         self.splice.begin(self.sink.body, self.sink.error, ended="end" in self.sink.calls)
 
-    def _over(self) -> None:
+    def talked(self) -> None:
         self.overs += 1
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
         self.wakes += 1
 
     def _connection_closed(self) -> None:

@@ -12,8 +12,8 @@ FATES: dict[str, tuple[str, list[str], list[Closed]]] = {
     "broke": ("LEFT", ["leave"], []),
     "abandoned": ("LEFT", ["leave"], []),
     "stop": ("TALKING", [], [Closed(1012, "gateway is restarting")]),
-    "stop now": ("OVER", ["leave", "hang up", "end"], [Closed(1012, "gateway is restarting")]),
-    "relieve": ("OVER", ["leave", "hang up", "end"], [Closed(1013, "gateway is out of room")]),
+    "stop now": ("OVER", ["leave", "hang up"], [Closed(1012, "gateway is restarting")]),
+    "relieve": ("OVER", ["leave", "hang up"], [Closed(1013, "gateway is out of room")]),
     "tick, far too late": ("TALKING", [], [Closed(1001, "idle")]),
 }
 """The next state, what is asked of the client's end, and what the client is told. Nothing else changes anything."""
