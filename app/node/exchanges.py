@@ -36,8 +36,10 @@ class Exchanging(Protocol):
     """One exchange at a door, as the ledger sees it."""
 
     is_websocket: bool
-    client: str
-    """The client's address."""
+
+    @property
+    def client(self) -> str:
+        """The client's address."""
 
     def item(self, identity: str, *, began_at: float, now: float) -> ExchangeItem:
         """What the operator sees of it; see `item_of`."""
@@ -109,6 +111,19 @@ class Exchanges:
             self._none_left.set()
         if self._numbers:
             self._by_number.pop(self._numbers.pop(exchange, 0), None)
+
+    def hand_over(self, exchange: Exchanging, heir: Exchanging) -> None:
+        """`heir`, awake, takes the place of a running exchange, and its number if it has one."""
+        number = self._numbers.get(exchange)
+        if number is None:
+            self._running[heir] = None
+        else:  # in its very place, because they are listed in the order of their numbers
+            self._running = {heir if one is exchange else one: None for one in self._running}
+        self._awake[heir] = 0.0
+        self.ended(exchange)
+        if number is not None:
+            self._numbers[heir] = number
+            self._by_number[number] = heir
 
     def number_of(self, exchange: Exchanging) -> int:
         """The number of a running exchange. Ask for those of all that began before it first."""

@@ -65,6 +65,10 @@ class Record:
     stalled_by_client_seconds: float = 0.0
     stalled_by_service_seconds: float = 0.0
 
+    def apart(self) -> "Record":
+        """The same, as an object of its own."""
+        return Record(*[getattr(self, name) for name in Record.__slots__])
+
     def via(self, link: str, agent: str | None, dialect: str, now: float) -> None:
         """A link was chosen. A second attempt replaces the first."""
         self.link, self.agent, self.dialect, self.link_at = link, agent or "", dialect, now

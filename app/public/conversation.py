@@ -26,7 +26,7 @@ from .conversation_states import CLOSED, CLOSING, DONE, END_OF_ERROR, END_OF_SER
 from .mailbox import Mailbox, size_of
 from .passage import Passage
 from .service_end import ServiceEnd
-from .silence import Silence, Sleeper
+from .silence import SilenceOfCall, Sleeper
 
 _CLOSE_SECONDS = 5.0  # time for the service to answer our close frame; then its stream is reset
 
@@ -49,7 +49,7 @@ class Conversation:
         self._down = Passage("service_to_client", policy, metrics, record)
         self._call = call
         self._service = ServiceEnd(exchange, policy.max_message_bytes, self._up)
-        self._silence = Silence(policy.idle_timeout, call)
+        self._silence = SilenceOfCall(policy.idle_timeout, call)
         # The end.
         self.state = OPEN
         self._close = (1005, "")  # code and reason for the client, from CLOSING on

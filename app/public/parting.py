@@ -22,7 +22,7 @@ from ..rules import problems
 from ..rules.policy import Policy
 from .client_port import SplicedClient
 from .passage import Passage, looks_at_each
-from .silence import Silence, Sleeper
+from .silence import Silence
 from .splice_states import OPEN, OVER, PARTING
 from .way import CLOSED, ENDING, Way
 
@@ -45,9 +45,9 @@ class Parting(Silence, ABC):
 
     def __init__(
         self, policy: Policy, client: SplicedClient, *, reserved: int,
-        account: Account, metrics: Metrics, record: Record, call: Sleeper,
+        account: Account, metrics: Metrics, record: Record,
     ) -> None:  # fmt: skip
-        super().__init__(policy.idle_timeout, call)
+        super().__init__(policy.idle_timeout)
         limit = policy.max_message_bytes
         self._policy = policy
         self._client = client
@@ -70,6 +70,14 @@ class Parting(Silence, ABC):
         self._service: Spliced | None = None
         """None once nothing more can be written to it, nor will come."""
         self._stream: ByteStream | None = None
+
+    @abstractmethod
+    def talked(self) -> None:
+        """Both sides are done; called once, but not after `drop`."""
+
+    @abstractmethod
+    def broke(self) -> None:
+        """A fault of ours ended it; idempotent."""
 
     @abstractmethod
     def client_left(self, code: int, reason: str, /) -> None:
@@ -258,7 +266,7 @@ class Parting(Silence, ABC):
         if self.state is not OVER:
             self.drop()  # first: a client that is lost within the call tells nobody
             self._client.hang_up()
-            self._call.talked()
+            self.talked()
 
     def _hit(self, limit: Limit) -> None:
         self._metrics.limit_hit(limit, self._record)

@@ -22,7 +22,6 @@ from ..rules.policy import Policy
 from .client_port import SplicedClient
 from .parting import Parting
 from .passage import count
-from .silence import Sleeper
 from .splice_states import OPEN, OVER, PARTING
 from .way import ENDING
 
@@ -32,8 +31,8 @@ _PING_CLIENT = marked_ping(masked=False)
 class Splice(Parting, StreamOwner):
     """See the module. When it ends, the record says who closed it, with which code, and how much passed.
 
-    `reserved`: the reserved bits that the agreed extensions may set. `call` is told once when both sides are done; not
-    after `drop`. Most messages come as one whole frame and pass without more ado; a direction has an object (`Way`)
+    `reserved`: the reserved bits that the agreed extensions may set. A subclass says what follows when both sides are
+    done (`talked`). Most messages come as one whole frame and pass without more ado; a direction has an object (`Way`)
     only while there is something to remember of it.
     """
 
@@ -41,9 +40,9 @@ class Splice(Parting, StreamOwner):
 
     def __init__(
         self, exchange: Exchange, policy: Policy, client: SplicedClient, *, reserved: int,
-        account: Account, metrics: Metrics, record: Record, call: Sleeper,
+        account: Account, metrics: Metrics, record: Record,
     ) -> None:  # fmt: skip
-        super().__init__(policy, client, reserved=reserved, account=account, metrics=metrics, record=record, call=call)
+        super().__init__(policy, client, reserved=reserved, account=account, metrics=metrics, record=record)
         spliced = exchange.splice(self)
         if spliced is not None:
             self._service, waiting, self._untaken_bytes = spliced
@@ -123,7 +122,7 @@ class Splice(Parting, StreamOwner):
 
     def client_broke(self) -> None:
         """A fault of ours."""
-        self._call.broke()
+        self.broke()
 
     # --- told by the stream
 

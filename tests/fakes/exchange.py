@@ -95,6 +95,7 @@ class FakeExchange:
 
     def splice(self, owner: StreamOwner, /) -> tuple[FakeSpliced, bytes, int] | None:
         self.stream = _Stream(self, owner)
+        self._sink = NOBODY
         return None if self._told_end or self.resets else (FakeSpliced(self, self.stream), b"", 0)
 
     @property

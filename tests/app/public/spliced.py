@@ -15,6 +15,7 @@ from tests.fakes.spliced_client import FakeSplicedClient
 from tests.fakes.stream import FakeStream
 from tunnel.account import Account
 from tunnel.http1 import HttpConnection
+from tunnel.override import override
 from tunnel.port import RequestHead
 from tunnel.websocket import Closed, Opcode, marked_ping
 from tunnel.websocket.frames import apply_mask, close_payload, encode_frame, parse_head
@@ -58,6 +59,24 @@ def closes(wire: bytes) -> list[Closed]:
     return [Closed(int.from_bytes(payload[:2]) if payload else 1005, payload[2:].decode()) for payload in payloads]
 
 
+class Played(Splice):
+    """Counts what it would tell the node."""
+
+    overs = wakes = 0
+
+    @override
+    def talked(self) -> None:
+        self.overs += 1
+
+    @override
+    def wake(self) -> None:
+        self.wakes += 1
+
+    @override
+    def broke(self) -> None:
+        raise AssertionError("a fault of ours")
+
+
 class Pair:
     """The splice and its two ends.
 
@@ -72,7 +91,6 @@ class Pair:
         self.metrics = Metrics()
         self.client = FakeSplicedClient()
         self.record = Record("websocket", "id", "GET", b"a.test", b"/", None, asyncio.get_running_loop().time())
-        self.overs = self.wakes = 0
         self.closed = 0
         self.stream = FakeStream()
         connection = HttpConnection(
@@ -91,9 +109,9 @@ class Pair:
         if before is not None:
             before(self.stream)
         self.at = len(self.stream.written)
-        self.splice = Splice(
+        self.splice = Played(
             exchange, Policy(**policy), self.client, reserved=reserved, account=self.account, metrics=self.metrics,
-            record=self.record, call=self,
+            record=self.record,
         )  # fmt: skip
         if begins:
             self.begin()
@@ -102,11 +120,13 @@ class Pair:
         """What the call does once the client was accepted."""
         self.splice.begin(self.sink.body, self.sink.error, ended="end" in self.sink.calls)
 
-    def talked(self) -> None:
-        self.overs += 1
+    @property
+    def overs(self) -> int:
+        return self.splice.overs
 
-    def wake(self) -> None:
-        self.wakes += 1
+    @property
+    def wakes(self) -> int:
+        return self.splice.wakes
 
     def _connection_closed(self) -> None:
         self.closed += 1
