@@ -20,11 +20,16 @@ Key = tuple[str | bytes, ...]
 class Place:
     """What is counted together. The tickets of one key share one."""
 
-    __slots__ = ("count", "key")
+    __slots__ = ("_counts", "count", "key")
 
-    def __init__(self, key: Key) -> None:
+    def __init__(self, counts: "Counts", key: Key) -> None:
+        self._counts = counts
         self.key = key
         self.count = 0
+
+    def leave(self) -> None:
+        """Count one less."""
+        self._counts.give_back(self)
 
 
 class Counts:
@@ -46,7 +51,7 @@ class Counts:
         """Count one more."""
         place = self._places.get(key)
         if place is None:
-            place = self._places[key] = Place(key)
+            place = self._places[key] = Place(self, key)
         place.count += 1
         self.total += 1
         return place
@@ -65,23 +70,26 @@ class Counts:
 class Ticket:
     """One admitted WebSocket or request."""
 
-    __slots__ = ("_counts", "_places")
+    __slots__ = ("_places",)
 
     def __init__(self, counts: Counts, keys: tuple[Key, ...]) -> None:
-        self._counts = counts
         self._places = tuple(counts.take(key) for key in keys)
 
     def release(self) -> None:
         """It is over: stop counting it. Idempotent."""
+        for place in self.give_up():
+            place.leave()
+
+    def give_up(self) -> tuple[Place, ...]:
+        """Its places, still counted, for one who keeps nothing else of it, and leaves each. It has none any more."""
         places, self._places = self._places, ()
-        for place in places:
-            self._counts.give_back(place)
+        return places
 
     def release_as(self, kind: str) -> None:
         """Stop counting it as one of this kind. Idempotent."""
         for place in self._places:
             if place.key[0] == kind:
-                self._counts.give_back(place)
+                place.leave()
         self._places = tuple(place for place in self._places if place.key[0] != kind)
 
 

@@ -38,6 +38,18 @@ def test_a_ticket_counts_until_it_is_released_and_may_be_released_twice():
     assert repr(admission) == "<Admission 0 WebSockets: 0 routes, 0 clients, 0 clusters>"
 
 
+def test_the_places_of_a_ticket_that_was_given_up_count_until_they_are_left():
+    admission = Admission()
+    ticket = admitted(admission.admit(route(), handshake(), None))
+    places = ticket.give_up()
+    ticket.release()
+    assert (len(places), ticket.give_up()) == (3, ())
+    assert repr(admission) == "<Admission 1 WebSockets: 1 routes, 1 clients, 1 clusters>"
+    for place in places:
+        place.leave()
+    assert repr(admission) == "<Admission 0 WebSockets: 0 routes, 0 clients, 0 clusters>"
+
+
 def test_each_limit_has_its_own_answer():
     admission = Admission()
     admitted(admission.admit(route(), handshake(), None))

@@ -14,7 +14,7 @@ from tunnel.websocket.frames import encode_frame
 COUNT = 10
 MOST_BYTES = 900
 """For each; the largest is the call, which is its record too."""
-EACH = {"SplicedChannel": COUNT, "SplicedCall": COUNT, "Record": COUNT, "Ticket": COUNT}
+EACH = {"SplicedChannel": COUNT, "SplicedCall": COUNT, "Record": COUNT}
 SHARED = {"Place": 3}
 """By all of the same route, client and cluster."""
 OF_THE_STAGE = ("Backlog", "Connection", "Deadlines", "KnownHosts", "ServerReception", "Wheel", "_Slot")
