@@ -9,7 +9,8 @@ from functools import partial
 
 from tunnel.account import Account, Holding
 from tunnel.errors import LinkLostError, TunnelError
-from tunnel.port import Spliced
+from tunnel.nobody import NO_OWNER
+from tunnel.port import SplicedOwner
 from tunnel.streams import ByteStream
 from tunnel.websocket import Failed, FrameScanner, whole_messages
 from tunnel.websocket.frames import Opcode, close_payload, encode_frame
@@ -38,8 +39,9 @@ class Parting(Silence, ABC):
     """
 
     __slots__ = (
-        "_account", "_client", "_client_gone", "_close_timer", "_down_way", "_held", "_last", "_metrics",
-        "_policy", "_record", "_reserved", "_service", "_stream", "_untaken_bytes", "_up_way",
+        "_account", "_client", "_client_gone", "_close_timer", "_connection_owner", "_down_way", "_held",
+        "_input_ended", "_last", "_metrics",
+        "_policy", "_record", "_reserved", "_stream", "_untaken_bytes", "_up_way",
         "_whole_down", "_whole_up", "state",
     )  # fmt: skip
 
@@ -67,9 +69,12 @@ class Parting(Silence, ABC):
         self._last = _VANISHED
         self._close_timer: asyncio.TimerHandle | None = None
         self.state = OPEN
-        self._service: Spliced | None = None
-        """None once nothing more can be written to it, nor will come."""
         self._stream: ByteStream | None = None
+        """The service's. None once nothing more can be written to it, nor will come."""
+        self._connection_owner: SplicedOwner | None = None
+        """To be told that the stream has ended."""
+        self._input_ended = False
+        """The service has ended its direction."""
 
     @abstractmethod
     def talked(self) -> None:
@@ -126,7 +131,7 @@ class Parting(Silence, ABC):
     def failed(self, error: TunnelError) -> None:
         """The service's connection is gone, or was before this began."""
         self._take_back()
-        self._service = self._stream = None
+        self._let_go_of_stream()
         if (limit := limit_of_error(error)) is not None and not self._record.limit:
             self._hit(limit)
         lost_link = isinstance(error, LinkLostError)
@@ -151,9 +156,13 @@ class Parting(Silence, ABC):
         if self._held is not None:
             self._held.close()
         self._take_back()
-        service, self._service, self._stream = self._service, None, None
-        if service is not None:
-            service.finish()
+        stream = self._stream
+        if stream is not None and self._input_ended:
+            stream.owner = NO_OWNER  # they refer to each other
+            stream.write_end()
+        elif stream is not None:
+            stream.reset()
+        self._let_go_of_stream()
         self._client.leave()
 
     def stop(self, *, now: bool, reason: str = "gateway is restarting") -> None:
@@ -223,7 +232,7 @@ class Parting(Silence, ABC):
     @property
     def _is_service_done(self) -> bool:
         """It has ended its direction, or is lost, and all that came has passed."""
-        return (self._service is None or self._service.input_ended) and not self._down.rest_bytes
+        return (self._stream is None or self._input_ended) and not self._down.rest_bytes
 
     def _advance(self) -> None:
         """End what has nothing left to do."""
@@ -250,11 +259,18 @@ class Parting(Silence, ABC):
         if size and self._stream is not None:
             self._stream.acknowledge(size)
 
+    def _let_go_of_stream(self) -> None:
+        """It is ended, reset or lost."""
+        owner = self._connection_owner
+        self._stream = self._connection_owner = None
+        if owner is not None:
+            owner.spliced_ended()
+
     def _reset_service(self) -> None:
         self._take_back()
-        service, self._service, self._stream = self._service, None, None
-        if service is not None:
-            service.abort()
+        if self._stream is not None:
+            self._stream.reset()
+        self._let_go_of_stream()
         self._service_gone()
 
     def _cut(self) -> None:

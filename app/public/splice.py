@@ -45,10 +45,10 @@ class Splice(Parting, StreamOwner):
         super().__init__(policy, client, reserved=reserved, account=account, metrics=metrics, record=record)
         spliced = exchange.splice(self)
         if spliced is not None:
-            self._service, waiting, self._untaken_bytes = spliced
-            self._stream = self._service.stream
-            if waiting:
-                self._down.keep(waiting)
+            self._stream, self._connection_owner = spliced.stream, spliced.connection_owner
+            self._input_ended, self._untaken_bytes = spliced.input_ended, spliced.untaken_bytes
+            if spliced.waiting:
+                self._down.keep(spliced.waiting)
 
     # --- told by the client
 
@@ -160,15 +160,13 @@ class Splice(Parting, StreamOwner):
 
     def end_received(self) -> None:
         """The service ended its direction. That is a clean end only after a close frame."""
-        if self._service is not None:
-            self._service.input_ended = True
+        self._input_ended = True
         if not self._down.rest_bytes:
             self._service_ended()
 
     def stream_lost(self, error: TunnelError, /) -> None:
         """The service's connection is gone."""
-        if self._service is not None:
-            self._service.lose()
+        if self._stream is not None:
             self.failed(error.after_answer_began())
 
     def stream_writable(self) -> None:
@@ -189,7 +187,7 @@ class Splice(Parting, StreamOwner):
             self._take_back()
         if error is not None:
             self.failed(error)
-        elif ended or self._service is None or self._service.input_ended:
+        elif ended or self._stream is None or self._input_ended:
             self.end_received()
 
     def take(self, data: bytes) -> None:

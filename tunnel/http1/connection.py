@@ -5,8 +5,8 @@ the `StreamExchange` owns the stream. It gets the time only from `clock`. It doe
 tells its owner.
 
 Invariants: its owner is told `connection_closed` once, whatever ends the connection, and `connection_idle` never after
-it; in place of both, one that was spliced tells `spliced_ended`. A connection that
-ends in order (request sent, answer complete, and the peer ended its direction) ends its own direction; any other is
+it. Once it is spliced, the new owner of its stream tells `spliced_ended` in place of both. A connection that ends in
+order (request sent, answer complete, and the peer ended its direction) ends its own direction; any other is
 reset.
 """
 
@@ -16,10 +16,9 @@ from typing import Protocol
 from tunnel.errors import LinkLostError, StreamRefusedError, TunnelError
 from tunnel.http1.exchange import StreamExchange
 from tunnel.http1.request import encode_head
-from tunnel.http1.spliced import SplicedConnection, SplicedOwner
 from tunnel.http1.whole import WholeReader
 from tunnel.override import override
-from tunnel.port import Exchange, RequestHead, Sink, Spliced
+from tunnel.port import Exchange, RequestHead, Sink, SplicedOwner
 from tunnel.streams import ByteStream, StreamOwner
 
 
@@ -184,12 +183,12 @@ class HttpConnection(StreamOwner):
 
     # --- after a 101
 
-    def splice(self, owner: StreamOwner, /) -> Spliced:
-        """Give the stream to `owner`, who ends the connection by what this returns. Nothing else of it is needed."""
+    def splice(self, owner: StreamOwner, /) -> SplicedOwner:
+        """Give the stream to `owner`, who tells what this returns once it has ended. Nothing else of it is needed."""
         self.is_closed = True
         self.spare = None
         self._stream.owner = owner
-        return SplicedConnection(self._stream, self._owner, input_ended=self.input_ended)
+        return self._owner
 
     def _close(self) -> None:
         if not self.is_closed:

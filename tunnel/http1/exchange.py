@@ -47,7 +47,7 @@ from tunnel.http1.request import BodyLengthError
 from tunnel.http1.whole import WholeReader
 from tunnel.nobody import NOBODY
 from tunnel.override import override
-from tunnel.port import Exchange, Headers, RequestHead, Sink, Spliced
+from tunnel.port import Exchange, Headers, RequestHead, Sink, Spliced, SplicedOwner
 from tunnel.streams import ByteStream, StreamOwner
 
 _SENT, _COUNTED, _CHUNKED, _RAW = range(4)
@@ -65,7 +65,7 @@ class _Connection(Protocol):
 
     def become_idle(self, keep_alive_seconds: float | None) -> None: ...
 
-    def splice(self, owner: StreamOwner, /) -> Spliced: ...
+    def splice(self, owner: StreamOwner, /) -> SplicedOwner: ...
 
     def finish(self) -> None: ...
     def abort(self) -> None: ...
@@ -206,7 +206,7 @@ class StreamExchange(Exchange, StreamOwner):
             self._end_input()
 
     @override
-    def splice(self, owner: StreamOwner, /) -> tuple[Spliced, bytes, int] | None:
+    def splice(self, owner: StreamOwner, /) -> Spliced | None:
         if self._upload != _RAW or self._over:
             return None
         waiting = b"".join(self._waiting or ())
@@ -216,7 +216,8 @@ class StreamExchange(Exchange, StreamOwner):
         if self._answer is not None:
             waiting = self._answer.body + waiting
         self._release()
-        return self._connection.splice(owner), waiting, untaken_bytes
+        connection = self._connection
+        return Spliced(self._stream, connection.splice(owner), connection.input_ended, waiting, untaken_bytes)
 
     # --- told by the stream
 

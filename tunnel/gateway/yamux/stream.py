@@ -12,9 +12,10 @@ from typing import Protocol
 
 from tunnel.account import Account, Holding
 from tunnel.errors import StreamRefusedError, TunnelError
+from tunnel.nobody import NO_OWNER
 from tunnel.override import override
 from tunnel.port import Target
-from tunnel.streams import ByteStream, StreamOwner
+from tunnel.streams import ByteStream
 from tunnel.yamux import LocalError, Session
 
 logger = logging.getLogger(__name__)
@@ -22,21 +23,6 @@ logger = logging.getLogger(__name__)
 
 _UNCOUNTED_BYTES = 16 * 1024
 """Waiting to be sent, and counted only with the next batch or tick: most leave before that."""
-
-
-class _Nobody:
-    """The owner of a stream that has none: ignores every call."""
-
-    def data_received(self, data: bytes, /) -> None: ...
-
-    def end_received(self) -> None: ...
-
-    def stream_lost(self, error: TunnelError, /) -> None: ...
-
-    def stream_writable(self) -> None: ...
-
-
-NO_OWNER: StreamOwner = _Nobody()
 
 
 class _CarrierOfStreams(Protocol):
