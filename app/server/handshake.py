@@ -107,7 +107,7 @@ class ClientHandshake(Upgraded[ClientChannel], Handshake):
         assert transport is not None  # noqa: S101  (`_accepted` looked)
         pings, _ = self._settings
         reception, is_full = self._connection.reception, self._connection.is_full
-        channel = SplicedChannel(reception, transport, self._loop, pings, is_full=is_full)
+        channel = SplicedChannel(reception, transport, pings, is_full=is_full)
         self._spliced = channel, self._connection.hand_over(channel)
         return channel
 

@@ -42,28 +42,27 @@ class SplicedChannel(SplicedClient, asyncio.Protocol):
     """Nothing waits unread here: the exchange has it, and is asked itself."""
 
     __slots__ = (
-        "_listener", "_loop", "_reception", "_waits", "asked", "heard", "is_ending", "is_full", "ping_interval",
-        "ping_timeout", "pinged_at", "state", "transport",
+        "_listener", "_pings", "_reception", "_waits", "asked", "heard", "is_ending", "is_full", "pinged_at", "state",
+        "transport",
     )  # fmt: skip
 
     def __init__(
-        self, reception: Reception, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop,
-        pings: tuple[float | None, float | None], *, is_full: bool,
+        self, reception: Reception, transport: asyncio.Transport, pings: tuple[float | None, float | None], *,
+        is_full: bool,
     ) -> None:  # fmt: skip
         self._reception = reception
         self.transport = transport
         self.is_full = is_full
         self.state: State = OPEN
         """OPEN, CLOSING or CLOSED."""
-        self._loop = loop
         self._listener: SplicedListener | None = None
         self._waits = False  # the listener, for the transport's buffer to drain
-        self.ping_interval, self.ping_timeout = pings
+        self._pings = pings
         self.heard = self.asked = False
         self.pinged_at = 0.0
         self.is_ending = False
         """It hangs up, or is gone: it gets no more pings."""
-        pings_of(loop).add(self)
+        pings_of(asyncio.get_running_loop()).add(self)
 
     def __repr__(self) -> str:
         state = "free" if self._listener is None else "ending" if self.is_ending else "open"
@@ -112,7 +111,7 @@ class SplicedChannel(SplicedClient, asyncio.Protocol):
         self.is_ending = True
         if self.state is OPEN:
             self.state = CLOSING
-            self._reception.deadlines.put(self, self._loop.time() + _CLOSE_SECONDS)
+            self._reception.deadlines.put(self, asyncio.get_running_loop().time() + _CLOSE_SECONDS)
             self.transport.close()
 
     @override
@@ -157,7 +156,7 @@ class SplicedChannel(SplicedClient, asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  (the transport's)
         """The connection is gone."""
         self.state, self.is_ending = CLOSED, True
-        pings_of(self._loop).remove(self)
+        pings_of(asyncio.get_running_loop()).remove(self)
         self._reception.deadlines.remove(self)
         self._reception.parted(self)
         listener = self._listener
@@ -193,6 +192,16 @@ class SplicedChannel(SplicedClient, asyncio.Protocol):
         self.abort()
 
     # --- the pings
+
+    @property
+    def ping_interval(self) -> float | None:
+        """See `Pinged`."""
+        return self._pings[0]
+
+    @property
+    def ping_timeout(self) -> float | None:
+        """See `Pinged`."""
+        return self._pings[1]
 
     def send_ping(self) -> None:
         """See `Pinged`. A client that cannot be pinged now was not asked, and has nothing to answer."""
