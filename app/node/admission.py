@@ -20,16 +20,11 @@ Key = tuple[str | bytes, ...]
 class Place:
     """What is counted together. The tickets of one key share one."""
 
-    __slots__ = ("_counts", "count", "key")
+    __slots__ = ("count", "key")
 
-    def __init__(self, counts: "Counts", key: Key) -> None:
-        self._counts = counts
+    def __init__(self, key: Key) -> None:
         self.key = key
         self.count = 0
-
-    def leave(self) -> None:
-        """Count one less."""
-        self._counts.give_back(self)
 
 
 class Counts:
@@ -51,10 +46,14 @@ class Counts:
         """Count one more."""
         place = self._places.get(key)
         if place is None:
-            place = self._places[key] = Place(self, key)
+            place = self._places[key] = Place(key)
         place.count += 1
         self.total += 1
         return place
+
+    def drop(self, key: Key) -> None:
+        """Count one less that was taken."""
+        self.give_back(self._places[key])
 
     def give_back(self, place: Place) -> None:
         """Count one less."""
@@ -70,26 +69,27 @@ class Counts:
 class Ticket:
     """One admitted WebSocket or request."""
 
-    __slots__ = ("_places",)
+    __slots__ = ("_counts", "_places")
 
     def __init__(self, counts: Counts, keys: tuple[Key, ...]) -> None:
+        self._counts = counts
         self._places = tuple(counts.take(key) for key in keys)
 
     def release(self) -> None:
         """It is over: stop counting it. Idempotent."""
-        for place in self.give_up():
-            place.leave()
-
-    def give_up(self) -> tuple[Place, ...]:
-        """Its places, still counted, for one who keeps nothing else of it, and leaves each. It has none any more."""
         places, self._places = self._places, ()
-        return places
+        for place in places:
+            self._counts.give_back(place)
+
+    def give_up(self) -> None:
+        """What it stands for is counted on, and no longer by it: see `Admission.left`."""
+        self._places = ()
 
     def release_as(self, kind: str) -> None:
         """Stop counting it as one of this kind. Idempotent."""
         for place in self._places:
             if place.key[0] == kind:
-                place.leave()
+                self._counts.give_back(place)
         self._places = tuple(place for place in self._places if place.key[0] != kind)
 
 
@@ -105,11 +105,7 @@ class Admission:
         host = request.host.decode("latin-1")
         if not origin_allowed(policy, request.all(b"origin"), host, request.scheme, route.host):
             return problems.ORIGIN_REFUSED
-        keys = (
-            ("route", route.host, route.path),
-            ("client", block_of(request.client)),
-            ("cluster", route.target.cluster),
-        )
+        keys = _keys(route, request.client)
         limits = (
             (policy.max_websockets, problems.TOO_MANY_OF_ROUTE),
             (policy.max_websockets_per_client, problems.TOO_MANY_OF_CLIENT),
@@ -119,6 +115,11 @@ class Admission:
             if limit is not None and self._counts.of(key) >= limit:
                 return problem
         return Ticket(self._counts, keys)
+
+    def left(self, route: Route, client: str) -> None:
+        """A WebSocket is over that was admitted so, and whose ticket was given up. To be called once."""
+        for key in _keys(route, client):
+            self._counts.drop(key)
 
     def admit_request(self, route: Route, request: Request) -> Ticket | problems.Problem:
         """A ticket of a route that bounds the requests of a client, or the answer that refuses one.
@@ -138,3 +139,8 @@ class Admission:
             f"<Admission {count} WebSockets: {places['route']} routes, {places['client']} clients, "
             f"{places['cluster']} clusters>"
         )
+
+
+def _keys(route: Route, client: str) -> tuple[Key, Key, Key]:
+    """What a WebSocket of this client counts as."""
+    return ("route", route.host, route.path), ("client", block_of(client)), ("cluster", route.target.cluster)

@@ -8,7 +8,7 @@ from tunnel.errors import TunnelError
 from tunnel.override import override
 from tunnel.port import Exchange
 
-from ..node.admission import Place, Ticket
+from ..node.admission import Ticket
 from ..node.exchange_item import ExchangeItem, item_of
 from ..node.gateway import Gateway
 from ..observed.metrics import Limit
@@ -27,7 +27,7 @@ class SplicedCall(Splice):
 
     is_websocket = True
 
-    __slots__ = ("_gateway", "_places", "_route")
+    __slots__ = ("_gateway", "_is_counted", "_route")
 
     def __init__(
         self, exchange: Exchange, client: SplicedClient, reserved: int,
@@ -39,7 +39,8 @@ class SplicedCall(Splice):
         )  # fmt: skip
         self._gateway = gateway
         self._route = route
-        self._places: tuple[Place, ...] | None = ticket.give_up()  # until it has ended
+        self._is_counted = True  # until it has ended
+        ticket.give_up()
 
     @override
     def begin(self, early: bytes, error: TunnelError | None = None, *, ended: bool = False) -> None:
@@ -89,16 +90,15 @@ class SplicedCall(Splice):
 
     @override
     def broke(self) -> None:
-        if self._places is not None:
+        if self._is_counted:
             self._record.outcome = problems.INTERNAL.code
             self._end()
 
     def _end(self) -> None:
         """Count, log, let go of everything; once."""
-        places, self._places = self._places, None
-        if places is not None:
+        if self._is_counted:
+            self._is_counted = False
             self.drop()
-            for place in places:
-                place.leave()
+            self._gateway.admission.left(self._route, self._record.client)
             self._gateway.ended(self)
             records.end(self._gateway, self._record, self._route)
