@@ -40,8 +40,7 @@ class Parting(Silence, ABC):
 
     __slots__ = (
         "_account", "_client", "_client_gone", "_close_timer", "_connection_owner", "_down_way", "_held",
-        "_input_ended", "_last", "_metrics",
-        "_policy", "_record", "_reserved", "_stream", "_untaken_bytes", "_up_way",
+        "_input_ended", "_last", "_metrics", "_policy", "_record", "_reserved", "_stream", "_untaken_bytes", "_up_way",
         "_whole_down", "_whole_up", "state",
     )  # fmt: skip
 

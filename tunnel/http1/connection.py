@@ -6,8 +6,7 @@ tells its owner.
 
 Invariants: its owner is told `connection_closed` once, whatever ends the connection, and `connection_idle` never after
 it. Once it is spliced, the new owner of its stream tells `spliced_ended` in place of both. A connection that ends in
-order (request sent, answer complete, and the peer ended its direction) ends its own direction; any other is
-reset.
+order (request sent, answer complete, and the peer ended its direction) ends its own direction; any other is reset.
 """
 
 from collections.abc import Callable
