@@ -64,6 +64,8 @@ class Splice(Parting, StreamOwner):
                 self._up.count([size], now)
             return
         if up is None:
+            if self._whole_up.is_marked_pong(data):
+                return
             up = self._up
         if stream is None or up.passage.blocked_since is not None or (size := up.glance(data)) == LOOK:
             self._hold_up(data)
@@ -140,6 +142,10 @@ class Splice(Parting, StreamOwner):
                 self._down.count([size], now)
             return
         if down is None:
+            if stream is not None and self._whole_down.is_marked_pong(data):
+                self.broken()
+                stream.acknowledge(len(data))
+                return
             down = self._down
         if stream is None or down.passage.blocked_since is not None or (size := down.glance(data)) == LOOK:
             self._untaken_bytes += len(data)

@@ -90,6 +90,15 @@ class WholeMessages:
         return length if whole == end and 0 <= length <= self._max_message_bytes else LOOK
 
 
+    def is_marked_pong(self, data: bytes) -> bool:
+        """Whether `data`, at a border, is the pong that answers a ping of ours, and nothing else: it does not pass."""
+        begin = self._short
+        if len(data) != begin + len(_MARK) or data[0] != _FIN | _PONG or data[1] != self._mask_bit | len(_MARK):
+            return False
+        body = data[begin:]
+        return (apply_mask(body, data[begin - 4 : begin]) if self._mask_bit else body) == _MARK
+
+
 @lru_cache(maxsize=64)
 def whole_messages(*, masked: bool, max_message_bytes: int, reserved: int) -> WholeMessages:
     """The one for these limits; see `FrameScanner`."""
