@@ -114,25 +114,25 @@ class Exchanges:
 
     def hand_over(self, exchange: Exchanging, heir: Exchanging) -> None:
         """`heir`, awake, takes the place of a running exchange, and its number if it has one."""
-        number = self._numbers.get(exchange)
-        if number is None:
-            self._running[heir] = None
-        else:  # in its very place, because they are listed in the order of their numbers
-            self._running = {heir if one is exchange else one: None for one in self._running}
-        self._awake[heir] = 0.0
-        self.ended(exchange)
+        self.began(heir)
+        number = self._numbers.pop(exchange, None)
         if number is not None:
             self._numbers[heir] = number
             self._by_number[number] = heir
+        self.ended(exchange)
 
     def number_of(self, exchange: Exchanging) -> int:
-        """The number of a running exchange. Ask for those of all that began before it first."""
+        """The number of a running exchange. Ask for those of all that are before it `in_order` first."""
         number = self._numbers.get(exchange)
         if number is None:
             number = self.last_number = self.last_number + 1
             self._numbers[exchange] = number
             self._by_number[number] = exchange
         return number
+
+    def in_order(self) -> list[Exchanging]:
+        """The running exchanges in the order of their numbers, those that get one only now last."""
+        return [*self._by_number.values(), *[one for one in self._running if one not in self._numbers]]
 
     def find(self, number: int) -> Exchanging | None:
         """The running exchange that was given this number."""

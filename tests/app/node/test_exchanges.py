@@ -24,15 +24,16 @@ def test_another_takes_the_place_and_the_number_of_one():
     exchanges, account = ledger()
     one, two = FakeExchange(exchanges, account), FakeExchange(exchanges, account)
     other = FakeExchange(ledger()[0], account)
-    assert [exchanges.number_of(each) for each in exchanges] == [1, 2]
+    assert [exchanges.number_of(each) for each in exchanges.in_order()] == [1, 2]
     exchanges.hand_over(one, other)
-    assert list(exchanges) == [other, two]
-    assert [exchanges.number_of(each) for each in exchanges] == [1, 2]
+    three = FakeExchange(exchanges, account)
+    assert exchanges.in_order() == [other, two, three]
+    assert [exchanges.number_of(each) for each in exchanges.in_order()] == [1, 2, 3]
     assert exchanges.find(1) is other
     exchanges.tick(10.0)
     assert (one.ticks, other.ticks) == ([], [10.0])
     exchanges.ended(other)
-    assert (list(exchanges), exchanges.find(1)) == ([two], None)
+    assert (exchanges.in_order(), exchanges.find(1)) == ([two, three], None)
 
 
 def test_who_takes_the_place_of_one_without_a_number_comes_last():
@@ -40,8 +41,8 @@ def test_who_takes_the_place_of_one_without_a_number_comes_last():
     one, two = FakeExchange(exchanges, account), FakeExchange(exchanges, account)
     other = FakeExchange(ledger()[0], account)
     exchanges.hand_over(one, other)
-    assert list(exchanges) == [two, other]
-    assert [exchanges.number_of(each) for each in exchanges] == [1, 2]
+    assert exchanges.in_order() == [two, other]
+    assert [exchanges.number_of(each) for each in exchanges.in_order()] == [1, 2]
 
 
 def test_exchanges_may_end_while_all_are_stopped():
