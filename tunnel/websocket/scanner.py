@@ -89,7 +89,6 @@ class WholeMessages:
             return LOOK
         return length if whole == end and 0 <= length <= self._max_message_bytes else LOOK
 
-
     def is_marked_pong(self, data: bytes) -> bool:
         """Whether `data`, at a border, is the pong that answers a ping of ours, and nothing else: it does not pass."""
         begin = self._short
