@@ -108,9 +108,9 @@ class OpeningCall(Record, ABC):
     def _is_repeatable(self) -> bool:
         """Whether the request may reach the service twice (RFC 9110 section 9.2.2), and can be sent again."""
 
-    @abstractmethod
     def _may_repeat_all(self) -> bool:
-        """Nobody had what was sent of the request: whether it can be sent once more, by the next attempt."""
+        """Nobody had what was sent of the request: whether the next attempt can send it all. A head always can."""
+        return True
 
     # --- opening
 

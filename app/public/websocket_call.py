@@ -272,10 +272,6 @@ class WebSocketCall(OpeningCall):
         self.state = OPEN
 
     @override
-    def _may_repeat_all(self) -> bool:
-        return True
-
-    @override
     def _is_repeatable(self) -> bool:
         return True  # a handshake is a GET without a body
 
