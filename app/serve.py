@@ -38,6 +38,7 @@ from .server.doorman import Doorman
 from .server.http import Protocol, ServerReception, reception_of
 from .server.listener import Listener
 from .server.memory import connections_in, memory_limit
+from .server.spliced_channel import SplicedChannel
 from .server.tls import ListenerContext
 from .settings import Certificate, Settings, certificate_of
 from .settings.hosts import is_loopback
@@ -214,8 +215,10 @@ class GatewayServer(uvicorn.Server):
         """Stop waiting for close_notify. What the system has of an answer still reaches its client."""
         connections: list[object] = list(self.server_state.connections)
         for connection in connections:
-            if isinstance(connection, Connection) and connection.state is CLOSING and connection.transport is not None:
-                connection.transport.abort()
+            if isinstance(connection, Connection | SplicedChannel) and connection.state is CLOSING:
+                transport = connection.transport
+                if transport is not None:
+                    transport.abort()
 
 
 def serve(settings: Settings, host: str, port: int, *, made: Sequence[Path] = ()) -> int:

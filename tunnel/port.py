@@ -138,26 +138,25 @@ class WholeSink(Sink, Protocol):
         """
 
 
-class Spliced(Protocol):
-    """A service's connection after its 101, whose bytes are those of the stream. One of the last three ends it."""
+class SplicedOwner(Protocol):
+    """Whose connection it was that is spliced now."""
 
-    __slots__ = ("input_ended",)
+    def spliced_ended(self) -> None:
+        """Its stream is ended, reset or lost. Told once, by the stream's owner."""
 
+
+@dataclass(frozen=True, slots=True)
+class Spliced:
+    """A service's connection after its 101, for the new owner of its stream: it ends the stream, and says so."""
+
+    stream: ByteStream
+    connection_owner: SplicedOwner
     input_ended: bool
-    """The service has ended its direction. To be set by the stream's owner when it is told so."""
-
-    @property
-    def stream(self) -> ByteStream:
-        """What its bytes go through. Its owner is told of them, and acknowledges them."""
-
-    def finish(self) -> None:
-        """It ended in order: the service has ended its direction, so end ours. Else it is reset."""
-
-    def abort(self) -> None:
-        """Reset it."""
-
-    def lose(self) -> None:
-        """The stream was lost."""
+    """The service has ended its direction already."""
+    waiting: bytes
+    """What came while the sink had paused."""
+    untaken_bytes: int
+    """These, and what the sink was told: so many the owner has to acknowledge."""
 
 
 class Exchange(Protocol):
@@ -187,12 +186,10 @@ class Exchange(Protocol):
         May call the sink before it returns.
         """
 
-    def splice(self, owner: StreamOwner, /) -> tuple[Spliced, bytes, int] | None:
+    def splice(self, owner: StreamOwner, /) -> Spliced | None:
         """After a 101: give the stream to `owner`. The sink is never called again, and the exchange is over.
 
-        Returns the connection, what came while the sink had paused, and how many bytes, these and what the sink was
-        told, `owner` has to acknowledge. None: the exchange is over already, or the upstream does not pass bytes
-        (`Upstream.passes_bytes`).
+        None: the exchange is over already, or the upstream does not pass bytes (`Upstream.passes_bytes`).
         """
 
 

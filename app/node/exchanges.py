@@ -36,8 +36,10 @@ class Exchanging(Protocol):
     """One exchange at a door, as the ledger sees it."""
 
     is_websocket: bool
-    client: str
-    """The client's address."""
+
+    @property
+    def client(self) -> str:
+        """The client's address."""
 
     def item(self, identity: str, *, began_at: float, now: float) -> ExchangeItem:
         """What the operator sees of it; see `item_of`."""
@@ -110,14 +112,27 @@ class Exchanges:
         if self._numbers:
             self._by_number.pop(self._numbers.pop(exchange, 0), None)
 
+    def hand_over(self, exchange: Exchanging, heir: Exchanging) -> None:
+        """`heir`, awake, takes the place of a running exchange, and its number if it has one."""
+        self.began(heir)
+        number = self._numbers.pop(exchange, None)
+        if number is not None:
+            self._numbers[heir] = number
+            self._by_number[number] = heir
+        self.ended(exchange)
+
     def number_of(self, exchange: Exchanging) -> int:
-        """The number of a running exchange. Ask for those of all that began before it first."""
+        """The number of a running exchange. Ask for those of all that are before it `in_order` first."""
         number = self._numbers.get(exchange)
         if number is None:
             number = self.last_number = self.last_number + 1
             self._numbers[exchange] = number
             self._by_number[number] = exchange
         return number
+
+    def in_order(self) -> list[Exchanging]:
+        """The running exchanges in the order of their numbers, those that get one only now last."""
+        return [*self._by_number.values(), *[one for one in self._running if one not in self._numbers]]
 
     def find(self, number: int) -> Exchanging | None:
         """The running exchange that was given this number."""

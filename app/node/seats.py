@@ -10,7 +10,7 @@ from collections import Counter
 
 from ..rules import problems
 from ..settings import Settings
-from .admission import Ticket
+from .admission import Counts, Key, Ticket
 
 TOO_MANY = problems.Problem(
     503, "too_many_links", "Too many links", "This cluster or token has as many links as the gateway allows.",
@@ -22,7 +22,7 @@ class Seats:
     """The seats of one node."""
 
     def __init__(self) -> None:
-        self._counts: Counter[tuple[str | bytes, ...]] = Counter()
+        self._counts = Counts()
 
     def take(
         self,
@@ -36,17 +36,17 @@ class Seats:
 
         Else which bound is reached.
         """
-        keys: list[tuple[str | bytes, ...]] = []
+        keys: list[Key] = []
         if token is not None:
-            if self._counts["token", token] >= settings.max_links_per_token:
+            if self._counts.of(("token", token)) >= settings.max_links_per_token:
                 return f"max_links_per_token is {settings.max_links_per_token}"
             keys.append(("token", token))
         if cluster is not None:
-            if self._counts["cluster", cluster] >= settings.max_links_per_cluster:
+            if self._counts.of(("cluster", cluster)) >= settings.max_links_per_cluster:
                 return f"max_links_per_cluster is {settings.max_links_per_cluster}, and cluster {cluster} has as many"
             keys.append(("cluster", cluster))
         if publishers_of is not None:
-            if self._counts["publishers", publishers_of] >= settings.max_links_per_cluster:
+            if self._counts.of(("publishers", publishers_of)) >= settings.max_links_per_cluster:
                 whose = f"cluster {publishers_of} has as many that publish"
                 return f"max_links_per_cluster is {settings.max_links_per_cluster}, and {whose}"
             keys.append(("publishers", publishers_of))
@@ -54,6 +54,6 @@ class Seats:
 
     def __repr__(self) -> str:
         kinds = Counter({"token": 0, "cluster": 0, "publishers": 0})
-        for (kind, *_), count in self._counts.items():
-            kinds[str(kind)] += count
+        for place in self._counts:
+            kinds[str(place.key[0])] += place.count
         return f"<Seats {kinds['cluster'] + kinds['publishers']} of clusters, {kinds['token']} of tokens>"

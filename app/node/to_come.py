@@ -6,7 +6,6 @@ bounds this like all waiting; requests that wait for hosts are one pool there, o
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 
 from tunnel.gateway.registry import Registry
@@ -16,7 +15,7 @@ from ..rules.clients import block_of
 from ..rules.hosts import above
 from ..rules.routes import Route
 from ..settings import Settings
-from .admission import Ticket
+from .admission import Counts, Ticket
 
 
 class HostsToCome:
@@ -32,7 +31,7 @@ class HostsToCome:
         self._routes_of = routes_of
         self._patterns: frozenset[str] | None = None  # hosts that some token covers, once somebody has asked
         self._waiting: dict[str, dict[int, asyncio.Future[None]]] = {}  # host -> those who wait; the lowest the longest
-        self._clients: Counter[tuple[str | bytes, ...]] = Counter()  # by the client: how many wait
+        self._clients = Counts()  # those who wait, by the client
 
     def may_come(self, host: str) -> bool:
         """Whether a normalised host that nobody has may still be published by an agent that is about to reconnect."""
@@ -48,8 +47,8 @@ class HostsToCome:
 
         Raises TooManyWaitingError.
         """
-        key, beside = ("waiting", block_of(client)), self._clients.total()
-        with self._registry.waiting_room.place(size_bytes, beside, of_client=self._clients[key]) as place:
+        key, beside = ("waiting", block_of(client)), self._clients.total
+        with self._registry.waiting_room.place(size_bytes, beside, of_client=self._clients.of(key)) as place:
             waiting = self._waiting.setdefault(host, {})
             ticket = Ticket(self._clients, (key,))
             try:
@@ -88,4 +87,4 @@ class HostsToCome:
                 waiter.set_result(None)
 
     def __repr__(self) -> str:
-        return f"<HostsToCome {self._clients.total()} waiting>"
+        return f"<HostsToCome {self._clients.total} waiting>"

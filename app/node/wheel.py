@@ -16,14 +16,23 @@ SLOT_SECONDS = 0.5
 they are used, so the latest deadline may be a day away: one minute of deadlines takes at most 120 of them."""
 
 
+class _Slot(dict[Item, None]):
+    """The items of one slot, in the order in which they were put: each has the slot, not a number of its own."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
 class Wheel(Generic[Item]):
     """Items by their next deadline."""
 
     __slots__ = ("_now", "_slot_of", "_slots")
 
     def __init__(self) -> None:
-        self._slots: dict[int, dict[Item, None]] = {}
-        self._slot_of: dict[Item, int] = {}
+        self._slots: dict[int, _Slot[Item]] = {}
+        self._slot_of: dict[Item, _Slot[Item]] = {}
         self._now = -1  # the last slot that was taken out
 
     def put(self, item: Item, at: float) -> None:
@@ -32,17 +41,19 @@ class Wheel(Generic[Item]):
         if at == inf:
             return
         number = max(int(at // SLOT_SECONDS), self._now + 1)
-        self._slot_of[item] = number
-        self._slots.setdefault(number, {})[item] = None
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = self._slots[number] = _Slot(number)
+        self._slot_of[item] = slot
+        slot[item] = None
 
     def remove(self, item: Item) -> None:
         """Forget an item; idempotent."""
-        number = self._slot_of.pop(item, None)
-        if number is not None:
-            slot = self._slots[number]
+        slot = self._slot_of.pop(item, None)
+        if slot is not None:
             del slot[item]
             if not slot:
-                del self._slots[number]
+                del self._slots[slot.number]
 
     def due(self, now: float) -> list[Item]:
         """Take out what is due by the end of the slot that `now` is in: never late, and early by less than a slot."""

@@ -147,7 +147,10 @@ class Handshake(Protocol):
         """Whether `splice` may be called in place of `open`."""
 
     def splice(self) -> "SplicedClient":
-        """The client's end of a WebSocket whose bytes pass as they are. Call it once, from `accepted`."""
+        """The client's end of a WebSocket whose bytes pass as they are. Call it once, from `accepted`.
+
+        The handshake is over with it: do not call it any more.
+        """
 
     def end(self) -> None:
         """The WebSocket that was opened is over."""
@@ -290,3 +293,6 @@ class SplicedListener(Protocol):
 
     def client_left(self, code: int, reason: str, /) -> None:
         """The connection is gone (1006); idempotent."""
+
+    def client_broke(self) -> None:
+        """A fault of ours: nothing more comes of it; idempotent."""

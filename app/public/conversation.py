@@ -10,7 +10,6 @@ The states, and what may follow each, are in `conversation_states.py`.
 
 import asyncio
 import time
-from collections.abc import Callable
 
 from tunnel import websocket
 from tunnel.account import Account
@@ -27,7 +26,7 @@ from .conversation_states import CLOSED, CLOSING, DONE, END_OF_ERROR, END_OF_SER
 from .mailbox import Mailbox, size_of
 from .passage import Passage
 from .service_end import ServiceEnd
-from .silence import Silence
+from .silence import SilenceOfCall, Sleeper
 
 _CLOSE_SECONDS = 5.0  # time for the service to answer our close frame; then its stream is reset
 
@@ -35,13 +34,12 @@ _CLOSE_SECONDS = 5.0  # time for the service to answer our close frame; then its
 class Conversation:
     """One open WebSocket. When it ends, the record says who closed it, with which code, and how much passed.
 
-    `wake`: asks the ledger for a look soon. `over`: called once, when both sides are done; not after `drop`.
+    `call` is told once when both sides are done; not after `drop`.
     """
 
     def __init__(
         self, exchange: Exchange, policy: Policy, client: WebSocketClient, *,
-        account: Account, metrics: Metrics, record: Record, wake: Callable[[], None],
-        over: Callable[[], None],
+        account: Account, metrics: Metrics, record: Record, call: Sleeper,
     ) -> None:  # fmt: skip
         self._policy = policy
         self._client = client
@@ -49,9 +47,9 @@ class Conversation:
         self._record = record
         self._up = Passage("client_to_service", policy, metrics, record)
         self._down = Passage("service_to_client", policy, metrics, record)
-        self._over = over
+        self._call = call
         self._service = ServiceEnd(exchange, policy.max_message_bytes, self._up)
-        self._silence = Silence(policy.idle_timeout, wake)
+        self._silence = SilenceOfCall(policy.idle_timeout, call)
         # The end.
         self.state = OPEN
         self._close = (1005, "")  # code and reason for the client, from CLOSING on
@@ -393,7 +391,7 @@ class Conversation:
     def _finish(self) -> None:
         if self.state is not OVER:
             self.drop()
-            self._over()
+            self._call.talked()
 
     def _hit(self, limit: Limit) -> None:
         self._metrics.limit_hit(limit, self._record)

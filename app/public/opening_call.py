@@ -30,6 +30,14 @@ BY_OPERATOR = "ended by the operator"
 """The detail of an exchange that the operator ended, and the reason of a WebSocket's close."""
 
 
+def blame_operator(record: Record) -> bool:
+    """The operator ends an exchange, unless somebody ended it before: then False."""
+    if record.closed_by:
+        return False
+    record.outcome, record.detail, record.closed_by = problems.ENDED_BY_OPERATOR.code, BY_OPERATOR, "gateway"
+    return True
+
+
 class OpeningCall(Record, ABC):
     """What calls have in common until the service answers. A subclass is the sink, and says what follows."""
 
@@ -73,13 +81,6 @@ class OpeningCall(Record, ABC):
         """See `Exchanging`."""
         return item_of(self, identity, str(self.state.value), self.held_bytes, self.lags(), began_at=began_at, now=now)
 
-    def _blame_operator(self) -> bool:
-        """The operator ends it, unless somebody ended it before: then False."""
-        if self.closed_by:
-            return False
-        self.outcome, self.detail, self.closed_by = problems.ENDED_BY_OPERATOR.code, BY_OPERATOR, "gateway"
-        return True
-
     # --- what a subclass says
 
     @property
@@ -107,9 +108,9 @@ class OpeningCall(Record, ABC):
     def _is_repeatable(self) -> bool:
         """Whether the request may reach the service twice (RFC 9110 section 9.2.2), and can be sent again."""
 
-    @abstractmethod
     def _may_repeat_all(self) -> bool:
-        """Nobody had what was sent of the request: whether it can be sent once more, by the next attempt."""
+        """Nobody had what was sent of the request: whether the next attempt can send it all. A head always can."""
+        return True
 
     # --- opening
 

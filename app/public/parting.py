@@ -5,14 +5,14 @@ The part of a splice (`splice.py`) that moves no data.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from functools import partial
 
 from tunnel.account import Account, Holding
 from tunnel.errors import LinkLostError, TunnelError
-from tunnel.port import Spliced
+from tunnel.nobody import NO_OWNER
+from tunnel.port import SplicedOwner
 from tunnel.streams import ByteStream
-from tunnel.websocket import Failed, FrameScanner
+from tunnel.websocket import Failed, FrameScanner, whole_messages
 from tunnel.websocket.frames import Opcode, close_payload, encode_frame
 
 from ..node.stalls import Lags
@@ -22,7 +22,7 @@ from ..observed.record import ClosedBy
 from ..rules import problems
 from ..rules.policy import Policy
 from .client_port import SplicedClient
-from .passage import Passage
+from .passage import Passage, looks_at_each
 from .silence import Silence
 from .splice_states import OPEN, OVER, PARTING
 from .way import CLOSED, ENDING, Way
@@ -32,36 +32,56 @@ _CLOSE_SECONDS = 10.0
 _VANISHED = (1011, "service vanished")
 
 
-class Parting(ABC):
-    """See the module. A subclass moves the data, and calls `_advance` after what may be the end of something."""
+class Parting(Silence, ABC):
+    """See the module; and how long it has been silent.
+
+    A subclass moves the data, and calls `_advance` after what may be the end of something.
+    """
 
     __slots__ = (
-        "_client", "_client_gone", "_close_timer", "_down", "_held", "_last", "_metrics", "_over", "_policy", "_record",
-        "_service", "_silence", "_stream", "_untaken_bytes", "_up", "state",
+        "_account", "_client", "_client_gone", "_close_timer", "_connection_owner", "_down_way", "_held",
+        "_input_ended", "_last", "_metrics", "_policy", "_record", "_reserved", "_stream", "_untaken_bytes", "_up_way",
+        "_whole_down", "_whole_up", "state",
     )  # fmt: skip
 
     def __init__(
         self, policy: Policy, client: SplicedClient, *, reserved: int,
-        account: Account, metrics: Metrics, record: Record, wake: Callable[[], None],
-        over: Callable[[], None],
+        account: Account, metrics: Metrics, record: Record,
     ) -> None:  # fmt: skip
+        super().__init__(policy.idle_timeout)
+        limit = policy.max_message_bytes
         self._policy = policy
         self._client = client
         self._metrics = metrics
         self._record = record
-        self._over = over
-        self._up = _way(Passage("client_to_service", policy, metrics, record), policy, reserved, masked=True)
-        self._down = _way(Passage("service_to_client", policy, metrics, record), policy, reserved, masked=False)
-        self._silence = Silence(policy.idle_timeout, wake)
-        self._held = Holding(account)  # of the client's bytes that wait
+        self._account = account
+        self._reserved = reserved
+        self._whole_up = whole_messages(masked=True, max_message_bytes=limit, reserved=reserved)
+        self._whole_down = whole_messages(masked=False, max_message_bytes=limit, reserved=reserved)
+        self._up_way: Way | None = None
+        self._down_way: Way | None = None
+        if looks_at_each(policy):
+            self._up_way, self._down_way = self._up, self._down
+        self._held: Holding | None = None  # the client's bytes that wait, once some had to
         self._untaken_bytes = 0  # of the service, passed on or waiting, and not acknowledged
         self._client_gone = False
         self._last = _VANISHED
         self._close_timer: asyncio.TimerHandle | None = None
         self.state = OPEN
-        self._service: Spliced | None = None
-        """None once nothing more can be written to it, nor will come."""
         self._stream: ByteStream | None = None
+        """The service's. None once nothing more can be written to it, nor will come."""
+        self._connection_owner: SplicedOwner | None = None
+        """To be told that the stream has ended."""
+        self._input_ended = False
+        """The service has ended its direction."""
+
+    @abstractmethod
+    def talked(self) -> None:
+        """Both sides are done; called once, but not after `drop`."""
+
+    @abstractmethod
+    def broke(self) -> None:
+        """A fault of ours ended it; idempotent."""
 
     @abstractmethod
     def client_left(self, code: int, reason: str, /) -> None:
@@ -71,12 +91,46 @@ class Parting(ABC):
     def _service_gone(self) -> None:
         """Nothing more can be written to it, nor will come: pass on what came, and read on for the client's close."""
 
+    # --- its directions
+
+    @property
+    def _up(self) -> Way:
+        """The client's direction. It is made when there is something to remember of it."""
+        way = self._up_way
+        if way is None:
+            passage = Passage("client_to_service", self._policy, self._metrics, self._record)
+            way = self._up_way = _way(passage, self._policy, self._reserved, masked=True)
+        return way
+
+    @property
+    def _down(self) -> Way:
+        """The service's, likewise."""
+        way = self._down_way
+        if way is None:
+            passage = Passage("service_to_client", self._policy, self._metrics, self._record)
+            way = self._down_way = _way(passage, self._policy, self._reserved, masked=False)
+        return way
+
+    def _let_rest(self) -> None:
+        """Let go of a direction of which there is nothing to remember: most WebSockets are silent, or send messages
+        that come whole.
+        """
+        if self._up_way is not None and self._up_way.is_at_rest:
+            self._record.stalled_by_service_seconds += self._up_way.passage.end()
+            self._up_way = None
+            if self._held is not None:
+                self._held.close()
+                self._held = None
+        if self._down_way is not None and self._down_way.is_at_rest:
+            self._record.stalled_by_client_seconds += self._down_way.passage.end()
+            self._down_way = None
+
     # --- told by the call, and through it by the gateway
 
     def failed(self, error: TunnelError) -> None:
         """The service's connection is gone, or was before this began."""
         self._take_back()
-        self._service = self._stream = None
+        self._let_go_of_stream()
         if (limit := limit_of_error(error)) is not None and not self._record.limit:
             self._hit(limit)
         lost_link = isinstance(error, LinkLostError)
@@ -94,15 +148,20 @@ class Parting(ABC):
         self.state = OVER
         if self._close_timer is not None:
             self._close_timer.cancel()
-        self._record.stalled_by_client_seconds = self._down.passage.end()
-        self._record.stalled_by_service_seconds = self._up.passage.end()
+        self._record.stalled_by_client_seconds += self._down.passage.end()
+        self._record.stalled_by_service_seconds += self._up.passage.end()
         self._up.drop()
         self._down.drop()
-        self._held.close()
+        if self._held is not None:
+            self._held.close()
         self._take_back()
-        service, self._service, self._stream = self._service, None, None
-        if service is not None:
-            service.finish()
+        stream = self._stream
+        if stream is not None and self._input_ended:
+            stream.owner = NO_OWNER  # they refer to each other
+            stream.write_end()
+        elif stream is not None:
+            stream.reset()
+        self._let_go_of_stream()
         self._client.leave()
 
     def stop(self, *, now: bool, reason: str = "gateway is restarting") -> None:
@@ -122,13 +181,17 @@ class Parting(ABC):
     def lags(self) -> Lags:
         """See `Exchanging`."""
         unsent_bytes = self._stream.held_bytes if self._stream is not None else 0
-        return self._down.passage.lag(self._client.unsent_bytes), self._up.passage.lag(unsent_bytes)
+        up, down = self._up_way, self._down_way
+        return (
+            down.passage.lag(self._client.unsent_bytes) if down is not None else None,
+            up.passage.lag(unsent_bytes) if up is not None else None,
+        )
 
     # --- closing
 
     def _part(self, by: ClosedBy, code: int) -> None:
         """Somebody closed, or is gone: the first is recorded, and both sides have some time to end."""
-        self._silence.stir()
+        self.stir()
         if self.state is not OPEN:
             return
         self.state = PARTING
@@ -168,7 +231,7 @@ class Parting(ABC):
     @property
     def _is_service_done(self) -> bool:
         """It has ended its direction, or is lost, and all that came has passed."""
-        return (self._service is None or self._service.input_ended) and not self._down.rest_bytes
+        return (self._stream is None or self._input_ended) and not self._down.rest_bytes
 
     def _advance(self) -> None:
         """End what has nothing left to do."""
@@ -195,11 +258,18 @@ class Parting(ABC):
         if size and self._stream is not None:
             self._stream.acknowledge(size)
 
+    def _let_go_of_stream(self) -> None:
+        """It is ended, reset or lost."""
+        owner = self._connection_owner
+        self._stream = self._connection_owner = None
+        if owner is not None:
+            owner.spliced_ended()
+
     def _reset_service(self) -> None:
         self._take_back()
-        service, self._service, self._stream = self._service, None, None
-        if service is not None:
-            service.abort()
+        if self._stream is not None:
+            self._stream.reset()
+        self._let_go_of_stream()
         self._service_gone()
 
     def _cut(self) -> None:
@@ -211,7 +281,7 @@ class Parting(ABC):
         if self.state is not OVER:
             self.drop()  # first: a client that is lost within the call tells nobody
             self._client.hang_up()
-            self._over()
+            self.talked()
 
     def _hit(self, limit: Limit) -> None:
         self._metrics.limit_hit(limit, self._record)

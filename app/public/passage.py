@@ -11,8 +11,28 @@ from collections.abc import Callable
 from ..node.stalls import Lag
 from ..observed import access
 from ..observed.access import Direction, Record
-from ..observed.metrics import Limit, Metrics, Stall
+from ..observed.metrics import Limit, Metrics, Stall, Traffic
 from ..rules.policy import Policy, rate_limit
+
+
+def count(traffic: Traffic, record: Record, size_bytes: int, seconds: float, up: bool) -> None:
+    """Count a message that took so long to pass. `up`: it came from the client."""
+    traffic.messages += 1
+    traffic.bytes += size_bytes
+    durations = traffic.durations  # inlined: this runs for every message
+    durations.counts[bisect_left(durations.borders, seconds)] += 1
+    durations.total += seconds
+    if up:
+        record.messages_up += 1
+        record.bytes_up += size_bytes
+    else:
+        record.messages_down += 1
+        record.bytes_down += size_bytes
+
+
+def looks_at_each(policy: Policy) -> bool:
+    """Whether a passage has more to do with a message than to count it: there is a rate limit, or each is logged."""
+    return access.logs_messages() or rate_limit(policy, 0.0) is not None
 
 
 class Passage:
@@ -55,18 +75,7 @@ class Passage:
 
     def passed(self, size_bytes: int, arrived: float, now: float) -> None:
         """Count a message that was complete at `arrived` and has now been passed on."""
-        traffic, record = self._traffic, self._record
-        traffic.messages += 1
-        traffic.bytes += size_bytes
-        seconds, durations = now - arrived, traffic.durations  # inlined: this runs for every message
-        durations.counts[bisect_left(durations.borders, seconds)] += 1
-        durations.total += seconds
-        if self._up:
-            record.messages_up += 1
-            record.bytes_up += size_bytes
-        else:
-            record.messages_down += 1
-            record.bytes_down += size_bytes
+        count(self._traffic, self._record, size_bytes, now - arrived, self._up)
         if self._logs_messages:
             access.emit_message(self._record, self._direction, size_bytes)
 
@@ -75,6 +84,11 @@ class Passage:
         now = time.monotonic()
         for size_bytes, arrived in messages:
             self.passed(size_bytes, arrived, now)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Nothing waits, and there is nothing that the next message would have to know."""
+        return self.blocked_since is None and not (self.limited or self._logs_messages or self._timer)
 
     def admit(self, size_bytes: int) -> float | None:
         """Seconds that the rate limit delays a message (0: none). None: the limit is exceeded."""

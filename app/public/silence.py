@@ -5,18 +5,30 @@ that it is looked at while anything is held or owed.
 """
 
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+from tunnel.override import override
 
 
-class Silence:
-    """The silence of one WebSocket. `wake`: asks for a look soon."""
+class Sleeper(Protocol):
+    """The call of an open WebSocket, as its conversation sees it."""
 
-    __slots__ = ("_active_at", "_asleep", "_limit_seconds", "_pinged", "_wake")
+    def wake(self) -> None:
+        """Ask the ledger for a look soon."""
 
-    def __init__(self, limit_seconds: float, wake: Callable[[], None]) -> None:
+    def talked(self) -> None:
+        """Both sides are done; called once, unless the call ends it."""
+
+
+class Silence(ABC):
+    """The silence of one WebSocket."""
+
+    __slots__ = ("_active_at", "_asleep", "_limit_seconds", "_pinged")
+
+    def __init__(self, limit_seconds: float) -> None:
         self._limit_seconds = limit_seconds
         self._active_at = time.monotonic()
-        self._wake = wake
         self._asleep = False
         self._pinged = False  # since the last sign of life
 
@@ -32,7 +44,11 @@ class Silence:
         """Something else happened that the ledger has to look at; idempotent."""
         if self._asleep:
             self._asleep = False
-            self._wake()
+            self.wake()
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Ask the ledger for a look soon."""
 
     def is_over(self, now: float) -> bool:
         """Whether it has lasted too long."""
@@ -48,3 +64,17 @@ class Silence:
         """When to look again. Until then, `stir` wakes the ledger."""
         self._asleep = True
         return self._active_at + self._limit_seconds * (1.0 if self._pinged else 0.5)
+
+
+class SilenceOfCall(Silence):
+    """That of a WebSocket whose call is what the ledger looks at."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, limit_seconds: float, call: Sleeper) -> None:
+        super().__init__(limit_seconds)
+        self._call = call
+
+    @override
+    def wake(self) -> None:
+        self._call.wake()

@@ -10,9 +10,7 @@ written, nothing is acknowledged to the service, so its window bounds what waits
 The states, and what may follow each, are in `splice_states.py`, those of a direction in `way.py`.
 """
 
-from collections.abc import Callable
-
-from tunnel.account import Account
+from tunnel.account import Account, Holding
 from tunnel.errors import TunnelError
 from tunnel.port import Exchange
 from tunnel.streams import StreamOwner
@@ -23,6 +21,7 @@ from ..observed.metrics import Limit, Metrics
 from ..rules.policy import Policy
 from .client_port import SplicedClient
 from .parting import Parting
+from .passage import count
 from .splice_states import OPEN, OVER, PARTING
 from .way import ENDING
 
@@ -32,36 +31,46 @@ _PING_CLIENT = marked_ping(masked=False)
 class Splice(Parting, StreamOwner):
     """See the module. When it ends, the record says who closed it, with which code, and how much passed.
 
-    `reserved`: the reserved bits that the agreed extensions may set. `wake`: asks the ledger for a look soon. `over`:
-    called once, when both sides are done; not after `drop`.
+    `reserved`: the reserved bits that the agreed extensions may set. A subclass says what follows when both sides are
+    done (`talked`). Most messages come as one whole frame and pass without more ado; a direction has an object (`Way`)
+    only while there is something to remember of it.
     """
 
     __slots__ = ()
 
     def __init__(
         self, exchange: Exchange, policy: Policy, client: SplicedClient, *, reserved: int,
-        account: Account, metrics: Metrics, record: Record, wake: Callable[[], None],
-        over: Callable[[], None],
+        account: Account, metrics: Metrics, record: Record,
     ) -> None:  # fmt: skip
-        super().__init__(
-            policy, client, reserved=reserved, account=account, metrics=metrics, record=record, wake=wake, over=over
-        )
+        super().__init__(policy, client, reserved=reserved, account=account, metrics=metrics, record=record)
         spliced = exchange.splice(self)
         if spliced is not None:
-            self._service, waiting, self._untaken_bytes = spliced
-            self._stream = self._service.stream
-            if waiting:
-                self._down.keep(waiting)
+            self._stream, self._connection_owner = spliced.stream, spliced.connection_owner
+            self._input_ended, self._untaken_bytes = spliced.input_ended, spliced.untaken_bytes
+            if spliced.waiting:
+                self._down.keep(spliced.waiting)
 
     # --- told by the client
 
     def bytes_received(self, data: bytes, /) -> None:
         """Frames of the client, cut anywhere."""
-        up, stream = self._up, self._stream
+        up, stream = self._up_way, self._stream
+        if up is None and stream is not None and (size := self._whole_up.size_of(data)) != LOOK:
+            now = self.broken()
+            if stream.write(data):
+                count(self._metrics.client_to_service, self._record, size, 0.0, True)
+            else:
+                self._up.passage.block()
+                self._up.count([size], now)
+            return
+        if up is None:
+            if self._whole_up.is_marked_pong(data):
+                return
+            up = self._up
         if stream is None or up.passage.blocked_since is not None or (size := up.glance(data)) == LOOK:
             self._hold_up(data)
             return
-        now = self._silence.broken()
+        now = self.broken()
         if not stream.write(data):
             up.passage.block()
             up.count([size] if size >= 0 else [], now)
@@ -77,7 +86,8 @@ class Splice(Parting, StreamOwner):
 
     def ping_client(self) -> bool:
         """It was silent for the whole interval. False: inside a frame there is no place for a ping."""
-        may_insert = self._down.may_insert
+        down = self._down_way
+        may_insert = down is None or down.may_insert
         if may_insert:
             self._client.write(_PING_CLIENT)
         return may_insert
@@ -112,11 +122,31 @@ class Splice(Parting, StreamOwner):
             self._read_up()  # the last look at it failed
         self._advance()
 
+    def client_broke(self) -> None:
+        """A fault of ours."""
+        self.broke()
+
     # --- told by the stream
 
     def data_received(self, data: bytes, /) -> None:
         """Frames of the service, cut anywhere."""
-        down, stream = self._down, self._stream
+        down, stream = self._down_way, self._stream
+        if down is None and stream is not None and (size := self._whole_down.size_of(data)) != LOOK:
+            now = self.broken()
+            if self._client.write(data) or self._client_gone:
+                stream.acknowledge(len(data))
+                count(self._metrics.service_to_client, self._record, size, 0.0, False)
+            else:
+                self._untaken_bytes += len(data)
+                self._down.passage.block(self._client.unsent_bytes)
+                self._down.count([size], now)
+            return
+        if down is None:
+            if stream is not None and self._whole_down.is_marked_pong(data):
+                self.broken()
+                stream.acknowledge(len(data))
+                return
+            down = self._down
         if stream is None or down.passage.blocked_since is not None or (size := down.glance(data)) == LOOK:
             self._untaken_bytes += len(data)
             waits = down.rest_bytes or down.is_blocked
@@ -124,7 +154,7 @@ class Splice(Parting, StreamOwner):
             if not waits:
                 self._read_down()
             return
-        now = self._silence.broken()
+        now = self.broken()
         if not self._client.write(data) and not self._client_gone:
             self._untaken_bytes += len(data)
             down.passage.block(self._client.unsent_bytes)
@@ -136,15 +166,13 @@ class Splice(Parting, StreamOwner):
 
     def end_received(self) -> None:
         """The service ended its direction. That is a clean end only after a close frame."""
-        if self._service is not None:
-            self._service.input_ended = True
+        self._input_ended = True
         if not self._down.rest_bytes:
             self._service_ended()
 
     def stream_lost(self, error: TunnelError, /) -> None:
         """The service's connection is gone."""
-        if self._service is not None:
-            self._service.lose()
+        if self._stream is not None:
             self.failed(error.after_answer_began())
 
     def stream_writable(self) -> None:
@@ -159,13 +187,13 @@ class Splice(Parting, StreamOwner):
         self._client.start(self)
         if early:
             self._down.keep_first(early)
-        if self._down.rest_bytes:
+        if self._down_way is not None and self._down_way.rest_bytes:
             self._read_down()
         else:
             self._take_back()
         if error is not None:
             self.failed(error)
-        elif ended or self._service is None or self._service.input_ended:
+        elif ended or self._stream is None or self._input_ended:
             self.end_received()
 
     def take(self, data: bytes) -> None:
@@ -182,9 +210,13 @@ class Splice(Parting, StreamOwner):
 
     def tick(self, now: float) -> float | None:
         """Check the deadlines. Returns when the next one is, while all is quiet."""
-        up, down, limit = self._up, self._down, self._policy.websocket_write_timeout
         if self.state is OVER:
             return None
+        if self.state is OPEN:
+            self._let_rest()
+            if self._up_way is None and self._down_way is None:
+                return self._tick_silence(now)
+        up, down, limit = self._up, self._down, self._policy.websocket_write_timeout
         if down.passage.overdue(now, limit, self._client.unsent_bytes):
             self._hit(Limit.TIMEOUT_WRITE)
             self._part("gateway", 1006)
@@ -199,26 +231,35 @@ class Splice(Parting, StreamOwner):
             self._cut_client()
         elif up.state is ENDING and now - up.ending_since > limit:
             self._reset_service()
-        elif self.state is OPEN and self._silence.is_over(now):
+        elif self.state is OPEN:
+            return self._tick_silence(now)
+        return None
+
+    def _tick_silence(self, now: float) -> float | None:
+        """The part of `tick` for a WebSocket on which nobody is late."""
+        up, down = self._up_way, self._down_way
+        if self.is_over(now):
             self._hit(Limit.TIMEOUT_IDLE)
             self._close_both(1001, "idle", to_service=1001)
-        elif self.state is OPEN and self._stream is not None and up.may_insert and self._silence.asks(now):
+        elif self._stream is not None and (up is None or up.may_insert) and self.asks(now):
             self._stream.write(marked_ping(masked=True))
-        elif self.state is OPEN and not (up.is_blocked or down.is_blocked or self.held_bytes):
-            return self._silence.sleep()
+        elif not self.held_bytes and not any(way is not None and way.is_blocked for way in (up, down)):
+            return self.sleep()
         return None
 
     @property
     def held_bytes(self) -> int:
         """Bytes waiting in either direction, and what the stream holds."""
-        held = self._held.size_bytes + self._down.scanner.held_bytes
+        held = self._held.size_bytes if self._held is not None else 0
+        if self._down_way is not None:
+            held += self._down_way.scanner.held_bytes
         return held + self._stream.held_bytes if self._stream is not None else held
 
     # --- client to service
 
     def _hold_up(self, data: bytes) -> None:
         """Bytes of the client that need a look at each frame, or wait."""
-        self._silence.stir()
+        self.stir()
         waits = self._up.rest_bytes or self._up.is_blocked
         self._up.keep(data)
         if not waits:
@@ -233,7 +274,7 @@ class Splice(Parting, StreamOwner):
         if up.rest_bytes:
             found = up.follow()
             if found.passed and stream is not None:
-                now = self._silence.broken()
+                now = self.broken()
                 if not stream.write(found.passed):
                     up.passage.block()
                 up.count(found.sizes, now)
@@ -263,7 +304,11 @@ class Splice(Parting, StreamOwner):
             self._read_up()
 
     def _count_up(self) -> None:
-        self._held.set(self._up.rest_bytes + self._up.scanner.held_bytes)
+        held_bytes = self._up.rest_bytes + self._up.scanner.held_bytes
+        if self._held is None and held_bytes and self.state is not OVER:
+            self._held = Holding(self._account)
+        if self._held is not None:
+            self._held.set(held_bytes)
 
     def _client_ends(self, end: Closed | Failed) -> None:
         """The client closed, which has passed, or broke the protocol or a limit."""
@@ -288,7 +333,7 @@ class Splice(Parting, StreamOwner):
     def _read_down(self) -> None:
         """Pass on what waits, up to some hundred frames; then acknowledge it, or go on in a later turn."""
         down = self._down
-        now = self._silence.broken()
+        now = self.broken()
         found = down.follow()
         if found.passed and not self._client.write(found.passed) and not self._client_gone:
             down.passage.block(self._client.unsent_bytes)
@@ -351,4 +396,5 @@ class Splice(Parting, StreamOwner):
         self._read_up()
 
     def __repr__(self) -> str:
-        return f"<Splice {self.state.name.lower()}, up {self._up!r}, down {self._down!r}>"
+        up, down = self._up_way or "at rest", self._down_way or "at rest"
+        return f"<Splice {self.state.name.lower()}, up {up}, down {down}>"

@@ -63,6 +63,12 @@ class Way:
         return self.passage.blocked_since is not None
 
     @property
+    def is_at_rest(self) -> bool:
+        """There is nothing to remember: another way might go on in its place."""
+        is_idle = self.state is FLOWS and self.end is None and not self.rest_bytes and not self.has_turn
+        return is_idle and self.scanner.is_plain and self._marks is None and self.passage.is_at_rest
+
+    @property
     def may_insert(self) -> bool:
         """Whether a ping of ours may go in now."""
         return self.state is FLOWS and not self.scanner.left and not self.is_blocked

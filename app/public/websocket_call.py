@@ -1,4 +1,4 @@
-"""One WebSocket of a client, as plain calls: its handshake, then a `Splice` or a `Conversation` (see `carrying.py`).
+"""One WebSocket of a client, as plain calls: its handshake, then a `Conversation`, or a `SplicedCall` in its place.
 
 The client is accepted only after the service's 101, with the subprotocol that the service chose. If the service
 refuses, the client gets the service's status, headers and body. Only waiting for a link is a task. `tick` holds the
@@ -6,12 +6,11 @@ handshake's deadline, and has a timer do the last half second. `websocket_states
 """
 
 import asyncio
-from functools import partial
 
 from tunnel import errors, websocket
 from tunnel.account import Holding
 from tunnel.override import override
-from tunnel.port import Headers, RequestHead, ResponseHead, Sink, Upstream
+from tunnel.port import Exchange, Headers, RequestHead, ResponseHead, Sink, Upstream
 
 from ..node.admission import Ticket
 from ..node.exchanges import TICK_SECONDS
@@ -24,30 +23,16 @@ from ..observed.request_id import with_request_id
 from ..rules import problems
 from ..rules.request import FORGOTTEN, Request
 from ..rules.routes import Route
-from . import records
-from .carrying import carry
+from . import records, websocket_states
 from .client_port import Handshake
 from .conversation import Conversation
 from .extensions import agreed_in, offered_by, offering, reserved_bits
 from .header_rules import accept_headers, refusal_fields, upgrade_head
-from .opening_call import BY_OPERATOR, OpeningCall
+from .opening_call import BY_OPERATOR, OpeningCall, blame_operator
 from .refusals import page
 from .room import WHY, error_of
-from .splice import Splice
-from .websocket_states import (
-    ACCEPTING,
-    CHOOSING,
-    DECLINED,
-    FINAL,
-    LEFT,
-    NEW,
-    OPEN,
-    OVER,
-    REFUSED,
-    RELAYING,
-    TALKING,
-    State,
-)
+from .spliced_call import SplicedCall
+from .websocket_states import ACCEPTING, CHOOSING, DECLINED, FINAL, LEFT, NEW, OPEN, OVER, REFUSED, RELAYING, TALKING
 
 _REFUSAL_BYTES = 1024 * 1024
 """Limit for the body of a refused handshake: servers hold it whole before they send it."""
@@ -68,12 +53,12 @@ class WebSocketCall(OpeningCall):
         self._client = client
         self._key = websocket.new_key()
         self._ticket: Ticket | None = None
-        self._conversation: Conversation | Splice | None = None  # while TALKING
+        self._conversation: Conversation | SplicedCall | None = None  # while TALKING or SPLICED
         self._offer = offered_by(request, route.policy)  # extensions, towards an upstream that passes bytes
         self._spliced = False  # with the upstream that was chosen
         self._reserved = 0  # bits of the extensions that the service agreed to
         self._head: ResponseHead | None = None  # of a refusal
-        self._body: list[bytes] = []  # of a refusal, or frames that came with the 101
+        self._body: list[bytes] | None = None  # of a refusal, or frames that came with the 101
         self._held: Holding | None = None  # the bytes of `_body`
         self._ended = False  # the exchange, while ACCEPTING
         self._error: errors.TunnelError | None = None  # likewise
@@ -105,20 +90,14 @@ class WebSocketCall(OpeningCall):
         """The client was sent the 101, and its end can be opened."""
         if self.state is not ACCEPTING:
             return
-        self.state, self.status = TALKING, 101
+        self.status = 101
         self._stop_timer()
-        self._request_head, self._request = None, FORGOTTEN  # kilobytes, for as long as the WebSocket is open
-        gateway, exchange = self._gateway, self._exchange
-        gateway.metrics.websocket_opened(self)
+        self._gateway.metrics.websocket_opened(self)
         access.emit_opened(self)
+        exchange = self._exchange
         assert exchange is not None  # noqa: S101  (it answered)
-        conversation = self._conversation = carry(
-            exchange, self._route.policy, self._client, self._reserved if self._spliced else None,
-            account=gateway.account, metrics=gateway.metrics, record=self,
-            wake=partial(gateway.exchanges.wake, self), over=self._talked,
-        )  # fmt: skip
-        self._exchange = None if self._spliced else exchange  # it has given its stream away
-        early = b"".join(self._body)
+        conversation = self._conversation = self._splice(exchange) if self._spliced else self._converse(exchange)
+        early = b"".join(self._body or ())
         self._let_go()
         conversation.begin(early, self._error, ended=self._ended)
 
@@ -175,8 +154,9 @@ class WebSocketCall(OpeningCall):
         if conversation is not None:
             conversation.take(data)
         elif self.state in (ACCEPTING, DECLINED):
+            if self._body is None or self._held is None:
+                self._body, self._held = [], Holding(self._gateway.account)
             self._body.append(data)
-            self._held = self._held or Holding(self._gateway.account)
             self._held.add(len(data))
             if self.state is DECLINED:
                 if self._held.size_bytes > _REFUSAL_BYTES:
@@ -208,6 +188,17 @@ class WebSocketCall(OpeningCall):
         if self._conversation is not None:
             self._conversation.writable()
 
+    # --- told by its conversation
+
+    def wake(self) -> None:
+        """See `Sleeper`."""
+        self._gateway.exchanges.wake(self)
+
+    def talked(self) -> None:
+        """See `Sleeper`."""
+        self._close(OVER)
+        self._client.end()
+
     # --- the gateway's side
 
     def stop(self, *, now: bool) -> None:
@@ -219,7 +210,7 @@ class WebSocketCall(OpeningCall):
 
     def end_by_operator(self) -> bool:
         """See `Exchanging`."""
-        is_first = self._blame_operator()
+        is_first = blame_operator(self)
         if self._conversation is not None:
             self._conversation.stop(now=False, reason=BY_OPERATOR)
         else:
@@ -281,10 +272,6 @@ class WebSocketCall(OpeningCall):
         self.state = OPEN
 
     @override
-    def _may_repeat_all(self) -> bool:
-        return True
-
-    @override
     def _is_repeatable(self) -> bool:
         return True  # a handshake is a GET without a body
 
@@ -331,6 +318,26 @@ class WebSocketCall(OpeningCall):
         headers = with_request_id(policy.response_headers.apply(headers), self.request_id)
         self._client.accept(chosen.decode("latin-1") if chosen is not None else None, headers)
 
+    def _splice(self, exchange: Exchange) -> SplicedCall:
+        """Let an object take this one's place that has only what an open WebSocket needs."""
+        assert self._ticket is not None  # noqa: S101  (it was admitted)
+        heir = SplicedCall(
+            exchange, self._client.splice(), self._reserved, self._gateway, self._route, self.apart(), self._ticket
+        )
+        self._gateway.exchanges.hand_over(self, heir)
+        self.state = websocket_states.SPLICED
+        self._ticket = self._exchange = None
+        return heir
+
+    def _converse(self, exchange: Exchange) -> Conversation:
+        gateway, policy = self._gateway, self._route.policy
+        self.state = TALKING
+        client = self._client.open(policy.max_message_bytes, gateway.account)
+        self._request_head, self._request = None, FORGOTTEN  # kilobytes, for as long as the WebSocket is open
+        return Conversation(
+            exchange, policy, client, account=gateway.account, metrics=gateway.metrics, record=self, call=self
+        )
+
     def _relay(self) -> None:
         """Pass the service's answer to the client: it may ignore an offer to upgrade (RFC 9110 section 7.8)."""
         head = self._head
@@ -339,7 +346,7 @@ class WebSocketCall(OpeningCall):
             return
         self.state, self.status, self.closed_by = RELAYING, head.status, "service"
         fields = refusal_fields(head, self._request, self._route.policy)
-        self._client.refuse(head.status, fields, b"".join(self._body))
+        self._client.refuse(head.status, fields, b"".join(self._body or ()))
 
     @override
     def _refuse(self, problem: problems.Problem, detail: str = "") -> None:
@@ -367,12 +374,7 @@ class WebSocketCall(OpeningCall):
         self._reset()
         self._fail(error)
 
-    def _talked(self) -> None:
-        """The conversation is over."""
-        self._close(OVER)
-        self._client.end()
-
-    def _close(self, state: State) -> None:
+    def _close(self, state: websocket_states.State) -> None:
         """Count, log, let go of everything; once."""
         if self.state in FINAL:
             return
@@ -392,7 +394,7 @@ class WebSocketCall(OpeningCall):
 
     def _let_go(self) -> None:
         """Of the body of a refusal, or of frames that came early."""
-        self._body = []
+        self._body = None
         if self._held is not None:
             self._held.close()
             self._held = None

@@ -6,13 +6,13 @@
     OPEN        CHOOSING                              the attempt failed and may be repeated, once
     OPEN        ACCEPTING, DECLINED, REFUSED, LEFT    a 101 came; another status; it failed; the client left
     DECLINED    RELAYING, REFUSED, LEFT               the refusal is whole; it failed; the client left
-    ACCEPTING   TALKING, LEFT                         the client was sent the 101; it left
+    ACCEPTING   TALKING, SPLICED, LEFT                the client was sent the 101, and its bytes pass or not; it left
     RELAYING    OVER, LEFT                            the client was sent the service's refusal; it left
     REFUSED     OVER, LEFT                            the client was sent our refusal; it left
     TALKING     OVER                                  the conversation is over
 
-A call that its server gives up, or that breaks through a fault of ours, becomes LEFT from any state. LEFT and OVER are
-final.
+A call that its server gives up, or that breaks through a fault of ours, becomes LEFT from any state. LEFT, OVER and
+SPLICED are final: the WebSocket of a call that is SPLICED goes on as a `SplicedCall`.
 """
 
 from enum import Enum
@@ -29,10 +29,11 @@ class State(Enum):
     RELAYING = "being refused as its service refused"
     REFUSED = "being refused"
     TALKING = "talking"
+    SPLICED = "spliced"
     LEFT = "left by its client"
     OVER = "over"
 
 
-NEW, CHOOSING, OPEN, DECLINED, ACCEPTING, RELAYING, REFUSED, TALKING, LEFT, OVER = State
+NEW, CHOOSING, OPEN, DECLINED, ACCEPTING, RELAYING, REFUSED, TALKING, SPLICED, LEFT, OVER = State
 
-FINAL = (LEFT, OVER)
+FINAL = (SPLICED, LEFT, OVER)

@@ -237,6 +237,25 @@ class Connection(Ending, asyncio.Protocol):
             if early:
                 channel.data_received(early)
 
+    def hand_over(self, heir: asyncio.Protocol) -> bytes:
+        """The WebSocket is open, and its transport is this one's from now on. Returns what came after its handshake.
+
+        Nothing of this connection is left.
+        """
+        transport, self._transport = self._transport, None
+        assert transport is not None  # noqa: S101  (who calls it has written to it)
+        self.state = OPEN
+        self._peer = None
+        early, self._rest = self._rest[self._rest_at :], b""
+        self._rest_at = 0
+        transport.set_protocol(heir)
+        if self._is_unread:
+            transport.resume_reading()
+        self._keep()
+        self._reception.deadlines.remove(self)
+        self._reception.handed_over(self, heir)
+        return early
+
     def turn_down(self, call: HttpListener, status: int, fields: Headers, body: bytes) -> None:
         """Answer a handshake with this, and go on; `call` is told."""
         if self.state is UPGRADING:
@@ -256,6 +275,11 @@ class Connection(Ending, asyncio.Protocol):
     def transport(self) -> asyncio.Transport | None:
         """None once the connection is gone."""
         return self._transport
+
+    @property
+    def reception(self) -> Reception:
+        """Who takes its requests."""
+        return self._reception
 
     @property
     def backlog(self) -> Backlog:

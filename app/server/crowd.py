@@ -96,7 +96,11 @@ class Crowd:
         if now < self._look_at:
             return False
         begin, end = self._look_from, self._look_from + LOOKED_AT
-        idle = [(since, one) for one in islice(self._connections, begin, end) if (since := one.idle_since) is not None]
+        idle = [
+            (since, one)
+            for one in islice(self._connections, begin, end)
+            if isinstance(one, Connection) and (since := one.idle_since) is not None
+        ]
         idle.sort(key=_since)
         self._look_from = end if end < len(self._connections) else 0
         for _, one in idle[: self._batch]:

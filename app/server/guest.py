@@ -19,6 +19,7 @@ from .heads import Head
 from .lines import HeadError
 from .port import Peer
 from .reception import GatewayReception
+from .spliced_channel import SplicedChannel
 
 GUEST_SECONDS: Final = 2.0
 """For a head: agents and programs send theirs at once, over any line that is worth a link."""
@@ -75,6 +76,9 @@ class Guest:
     def relieved(self, connection: Connection, limit: Limit, /) -> None:
         """See `Reception`."""
         self._usual.relieved(connection, limit)
+
+    def handed_over(self, connection: Connection, heir: SplicedChannel, /) -> None:
+        """Not called: with its head it was admitted."""
 
     def parted(self, connection: Connection, /) -> None:
         """It is gone, before it said anything."""

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("gateway")
 
 
-class ClientHandshake(Upgraded[ClientChannel | SplicedChannel], Handshake):
+class ClientHandshake(Upgraded[ClientChannel], Handshake):
     """See the module. `make` gives the call."""
 
-    __slots__ = ("_call", "_make")
+    __slots__ = ("_call", "_make", "_spliced")
 
     def __init__(
         self, connection: "Connection", key: bytes, pings: tuple[float | None, float | None], max_message_bytes: int,
@@ -37,6 +37,7 @@ class ClientHandshake(Upgraded[ClientChannel | SplicedChannel], Handshake):
         super().__init__(connection, key, pings, max_message_bytes)
         self._make: Callable[[ClientHandshake], HandshakeListener] | None = make
         self._call: HandshakeListener | None = None
+        self._spliced: tuple[SplicedChannel, bytes] | None = None  # with what came early, until it is told
 
     # --- told by the connection
 
@@ -68,9 +69,7 @@ class ClientHandshake(Upgraded[ClientChannel | SplicedChannel], Handshake):
     def shutdown(self) -> None:
         """The server stops."""
         channel = self._channel
-        if isinstance(channel, SplicedChannel):
-            channel.shutdown()
-        elif channel is not None and self._socket is not None:
+        if channel is not None and self._socket is not None:
             self._socket.close(1012, "")
             channel.ended(1012)
             self._socket.hang_up()
@@ -107,7 +106,9 @@ class ClientHandshake(Upgraded[ClientChannel | SplicedChannel], Handshake):
         transport = self._connection.transport
         assert transport is not None  # noqa: S101  (`_accepted` looked)
         pings, _ = self._settings
-        channel = self._channel = SplicedChannel(self._connection, transport, self._loop, pings)
+        reception, is_full = self._connection.reception, self._connection.is_full
+        channel = SplicedChannel(reception, transport, pings, is_full=is_full)
+        self._spliced = channel, self._connection.hand_over(channel)
         return channel
 
     @override
@@ -128,13 +129,20 @@ class ClientHandshake(Upgraded[ClientChannel | SplicedChannel], Handshake):
         except Exception:  # a bug: it ends only this WebSocket
             logger.exception("a WebSocket failed")
             self._broke()
-        else:
-            if self._channel is not None:
-                self._connection.open(self, self._channel)
+            return
+        if self._channel is not None:
+            self._connection.open(self, self._channel)
+        elif self._spliced is not None:
+            channel, early = self._spliced
+            self._call = self._spliced = None
+            if early:
+                channel.data_received(early)
 
     def _broke(self) -> None:
         if self._call is not None:
             self._call.broke()
+        if self._spliced is not None:
+            self._spliced[0].abort()
         self._connection.abort()
 
 

@@ -16,6 +16,7 @@ from ..node.gateway import Gateway
 from .connection import Connection
 from .reception import GatewayReception
 from .sockets import keep_alive
+from .spliced_channel import SplicedChannel
 
 
 class ServerReception(GatewayReception):
@@ -26,7 +27,7 @@ class ServerReception(GatewayReception):
         self._server = ref(server)  # which has this reception as long as it lives
         self.connections = gateway.connections = server.connections  # type: ignore[assignment]
 
-    def parted(self, connection: Connection, /) -> None:
+    def parted(self, connection: Connection | SplicedChannel, /) -> None:
         """A connection is gone; idempotent."""
         if connection in self.connections:
             server = self._server()

@@ -29,9 +29,6 @@ VISITS_PER_TURN = 16
 class Pinged(Protocol):
     """A client's connection."""
 
-    ping_interval: float | None
-    ping_timeout: float | None
-    """None: a client that does not answer is kept."""
     heard: bool
     """A byte came. Set by the connection, cleared with each ping."""
     pinged_at: float
@@ -40,6 +37,14 @@ class Pinged(Protocol):
     """A ping was sent then. Kept by `Pings`, and cleared by `send_ping` where none could be sent."""
     pings_only_silence: bool
     """Whoever was heard since the last look is spared a ping."""
+
+    @property
+    def ping_interval(self) -> float | None:
+        """None or 0: it gets none."""
+
+    @property
+    def ping_timeout(self) -> float | None:
+        """None: a client that does not answer is kept."""
 
     @property
     def is_ending(self) -> bool:

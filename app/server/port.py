@@ -62,5 +62,8 @@ class Reception(Protocol):
     def relieved(self, connection: Any, limit: Limit, /) -> None:  # noqa: ANN401  (see the class)
         """It is ended, because the process holds too much."""
 
+    def handed_over(self, connection: Any, heir: Any, /) -> None:  # noqa: ANN401  (see the class)
+        """Another protocol has its transport now, and counts as a connection in its place."""
+
     def parted(self, connection: Any, /) -> None:  # noqa: ANN401  (see the class)
         """It is gone."""

@@ -38,6 +38,7 @@ from .handshake import ClientHandshake
 from .heads import Head
 from .lines import HeadError
 from .port import Peer
+from .spliced_channel import SplicedChannel
 
 _NO_FIELDS: Final = Fields([], *facts_of(shape_of(()), (), is_checked=True))
 
@@ -62,7 +63,7 @@ class GatewayReception:
         self.backlog = Backlog(loop)
         self.deadlines = Deadlines(loop)
         self.keep_alive_seconds = keep_alive_seconds
-        self.connections: set[Connection] = set()
+        self.connections: set[Connection | SplicedChannel] = set()
         gateway.relief.waiters.add(self)
         self.most_connections = inf
         self.overfull: Callable[[Connection], None] = _nothing
@@ -75,15 +76,20 @@ class GatewayReception:
         if len(self.connections) > self.most_connections:
             self.overfull(connection)
 
-    def parted(self, connection: Connection, /) -> None:
+    def parted(self, connection: Connection | SplicedChannel, /) -> None:
         """It is gone; idempotent."""
         self.connections.discard(connection)
 
-    def waiting(self) -> "set[Connection]":
+    def handed_over(self, connection: Connection, heir: SplicedChannel, /) -> None:
+        """See `port.Reception`."""
+        self.parted(connection)
+        self.connections.add(heir)
+
+    def waiting(self) -> "set[Connection | SplicedChannel]":
         """The connections, for the relief."""
         return self.connections
 
-    def relieved(self, _: Connection, limit: Limit, /) -> None:
+    def relieved(self, _: Connection | SplicedChannel, limit: Limit, /) -> None:
         """A connection is ended, because the process holds too much."""
         self._gateway.metrics.limit_hit(limit)
 

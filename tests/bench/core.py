@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from tests.bench.table import Table
+from tests.fakes.connections import Callbacks
 from tunnel import http1, websocket
 from tunnel.port import Headers, RequestHead, ResponseHead
 from tunnel.streams import StreamOwner
@@ -126,7 +127,7 @@ ANSWER = (
 def exchanges(count: int) -> None:
     """GET, answered at once, on one kept connection."""
     stream, sink = NullStream(), NullSink()
-    connection = http1.HttpConnection(stream, clock=lambda: 0.0, on_idle=lambda _: None, on_closed=lambda _: None)
+    connection = http1.HttpConnection(stream, clock=lambda: 0.0, owner=Callbacks())
     headers = [(b"Host", b"a.example.test"), (b"Accept", b"*/*"), (b"X-Forwarded-For", b"192.0.2.1")]
     for _ in range(count):
         connection.open(RequestHead(b"GET", b"/small?n=1", headers), sink).end()

@@ -9,7 +9,7 @@ from tests.fakes.stream import FakeStream
 from tunnel.account import Account
 from tunnel.errors import TunnelError
 from tunnel.nobody import NOBODY
-from tunnel.port import Headers, RequestHead, ResponseHead, Sink, WholeSink
+from tunnel.port import Headers, RequestHead, ResponseHead, Sink, Spliced, WholeSink
 from tunnel.streams import StreamOwner
 
 
@@ -27,27 +27,9 @@ class _Stream(FakeStream):
             self._exchange.data.append(data)
         return super().write(data)
 
-
-class FakeSpliced:
-    """A `Spliced` that writes down how it ends, in its exchange."""
-
-    def __init__(self, exchange: "FakeExchange", stream: _Stream) -> None:
-        self.exchange = exchange
-        self.stream = stream
-        self.input_ended = False
-
-    def finish(self) -> None:
-        if self.input_ended:
-            self.exchange.ended += 1
-        else:
-            self.abort()
-
-    def abort(self) -> None:
-        self.stream.reset()
-        self.exchange.resets += 1
-
-    def lose(self) -> None:
-        self.stream.lost = True
+    def reset(self) -> None:
+        super().reset()
+        self._exchange.resets += 1
 
 
 class FakeExchange:
@@ -93,9 +75,16 @@ class FakeExchange:
             self.log.append("resume")
         self.paused = False
 
-    def splice(self, owner: StreamOwner, /) -> tuple[FakeSpliced, bytes, int] | None:
+    def splice(self, owner: StreamOwner, /) -> Spliced | None:
         self.stream = _Stream(self, owner)
-        return None if self._told_end or self.resets else (FakeSpliced(self, self.stream), b"", 0)
+        self._sink = NOBODY
+        return None if self._told_end or self.resets else Spliced(self.stream, self, False, b"", 0)
+
+    def spliced_ended(self) -> None:
+        """As its own `SplicedOwner`."""
+        assert self.stream is not None
+        if self.stream.state == "ended":
+            self.ended += 1
 
     @property
     def body(self) -> bytes:

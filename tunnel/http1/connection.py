@@ -2,41 +2,50 @@
 
 It owns the stream between exchanges and only waits then; a byte that arrives closes the connection. During an exchange
 the `StreamExchange` owns the stream. It gets the time only from `clock`. It does not decide whether it is reused: it
-calls `on_idle` and `on_closed`.
+tells its owner.
 
-Invariants: `on_closed` is called once, whatever ends the connection, and `on_idle` never after it. A connection that
-ends in order (request sent, answer complete, and the peer ended its direction) ends its own direction; any other is
-reset.
+Invariants: its owner is told `connection_closed` once, whatever ends the connection, and `connection_idle` never after
+it. Once it is spliced, the new owner of its stream tells `spliced_ended` in place of both. A connection that ends in
+order (request sent, answer complete, and the peer ended its direction) ends its own direction; any other is reset.
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 from tunnel.errors import LinkLostError, StreamRefusedError, TunnelError
 from tunnel.http1.exchange import StreamExchange
 from tunnel.http1.request import encode_head
 from tunnel.http1.whole import WholeReader
 from tunnel.override import override
-from tunnel.port import Exchange, RequestHead, Sink, Spliced
+from tunnel.port import Exchange, RequestHead, Sink, SplicedOwner
 from tunnel.streams import ByteStream, StreamOwner
 
 
-class HttpConnection(StreamOwner, Spliced):
+class ConnectionOwner(SplicedOwner, Protocol):
+    """Who made a connection, and decides about its reuse. Any method of it except `open` may call these."""
+
+    def connection_idle(self, connection: "HttpConnection", /) -> None:
+        """The exchange is over, and the connection may carry another."""
+
+    def connection_closed(self, connection: "HttpConnection", /) -> None:
+        """It carries no more; the stream is ended or reset."""
+
+
+class HttpConnection(StreamOwner):
     """One HTTP/1.1 connection.
 
-    `clock` returns seconds and never goes back. `on_idle`: the exchange is over, and the connection may carry
-    another. `on_closed`: it carries no more; the stream is ended or reset. Any method here except `open` may call
-    them. `reader` is shared by the connections to one target.
+    `clock` returns seconds and never goes back. `reader` is shared by the connections to one target.
     """
 
     __slots__ = (
         "_clock",
-        "_on_closed",
-        "_on_idle",
+        "_owner",
         "_stream",
         "active",
         "careful",
         "closed_early",
         "idle_since",
+        "input_ended",
         "is_closed",
         "keep_alive_seconds",
         "pooled",
@@ -51,14 +60,12 @@ class HttpConnection(StreamOwner, Spliced):
         stream: ByteStream,
         *,
         clock: Callable[[], float],
-        on_idle: Callable[["HttpConnection"], None],
-        on_closed: Callable[["HttpConnection"], None],
+        owner: ConnectionOwner,
         reader: WholeReader | None = None,
     ) -> None:
         self._stream = stream
         self._clock = clock
-        self._on_idle = on_idle
-        self._on_closed = on_closed
+        self._owner = owner
         self.reader = reader or WholeReader()
         self.active = False
         """It carries an exchange; still true within `on_closed`, if that broke off the exchange."""
@@ -146,9 +153,9 @@ class HttpConnection(StreamOwner, Spliced):
         self._stream.owner = self
         if keep_alive_seconds is not None:
             self.keep_alive_seconds = keep_alive_seconds
-        clock, on_idle = self._clock, self._on_idle
+        clock = self._clock
         self.idle_since = clock()
-        on_idle(self)
+        self._owner.connection_idle(self)
 
     def finish(self) -> None:
         """Close the connection after an exchange that ended in order.
@@ -175,18 +182,16 @@ class HttpConnection(StreamOwner, Spliced):
 
     # --- after a 101
 
-    @property
-    @override
-    def stream(self) -> ByteStream:
-        return self._stream
-
-    def splice(self, owner: StreamOwner, /) -> None:
-        """Give the stream to `owner`, who ends the connection with `finish`, `abort` or `lose`."""
+    def splice(self, owner: StreamOwner, /) -> SplicedOwner:
+        """Give the stream to `owner`, who tells what this returns once it has ended. Nothing else of it is needed."""
+        self.is_closed = True
+        self.spare = None
         self._stream.owner = owner
+        return self._owner
 
     def _close(self) -> None:
         if not self.is_closed:
             self.is_closed = True
             self.spare = None  # they refer to each other
-            self._on_closed(self)
+            self._owner.connection_closed(self)
         self.active = False

@@ -20,8 +20,8 @@ have paused; both matter to what is called, neither to what may follow.
     OVER           `_over`                       ASKED                 it begins again, for another sink
 
 A reset, a lost stream and a refused body lead from any state to OVER, and `splice` from OPEN and THEIRS ENDED: the
-stream then has another owner. Only an exchange whose answer was told by `whole`
-begins again: its sink has forgotten it (see `WholeSink`). For all others OVER is final.
+stream then has another owner. Only an exchange whose answer was told by `whole` begins again: its sink has forgotten it
+(see `WholeSink`). For all others OVER is final.
 
 Invariants: each received byte is acknowledged once: when its data is delivered and the sink did not pause, else on
 `resume`, and at the latest when the exchange is over. So the stream counts all bytes that wait here; what arrives
@@ -47,16 +47,17 @@ from tunnel.http1.request import BodyLengthError
 from tunnel.http1.whole import WholeReader
 from tunnel.nobody import NOBODY
 from tunnel.override import override
-from tunnel.port import Exchange, Headers, RequestHead, Sink, Spliced
+from tunnel.port import Exchange, Headers, RequestHead, Sink, Spliced, SplicedOwner
 from tunnel.streams import ByteStream, StreamOwner
 
 _SENT, _COUNTED, _CHUNKED, _RAW = range(4)
 
 
-class _Connection(Spliced, Protocol):
+class _Connection(Protocol):
     """What an exchange asks of its connection. `HttpConnection` documents it."""
 
     uses: int
+    input_ended: bool
     closed_early: bool
     suspect: bool
     reader: WholeReader
@@ -64,7 +65,11 @@ class _Connection(Spliced, Protocol):
 
     def become_idle(self, keep_alive_seconds: float | None) -> None: ...
 
-    def splice(self, owner: StreamOwner, /) -> None: ...
+    def splice(self, owner: StreamOwner, /) -> SplicedOwner: ...
+
+    def finish(self) -> None: ...
+    def abort(self) -> None: ...
+    def lose(self) -> None: ...
 
 
 class StreamExchange(Exchange, StreamOwner):
@@ -201,7 +206,7 @@ class StreamExchange(Exchange, StreamOwner):
             self._end_input()
 
     @override
-    def splice(self, owner: StreamOwner, /) -> tuple[Spliced, bytes, int] | None:
+    def splice(self, owner: StreamOwner, /) -> Spliced | None:
         if self._upload != _RAW or self._over:
             return None
         waiting = b"".join(self._waiting or ())
@@ -211,8 +216,8 @@ class StreamExchange(Exchange, StreamOwner):
         if self._answer is not None:
             waiting = self._answer.body + waiting
         self._release()
-        self._connection.splice(owner)
-        return self._connection, waiting, untaken_bytes
+        connection = self._connection
+        return Spliced(self._stream, connection.splice(owner), connection.input_ended, waiting, untaken_bytes)
 
     # --- told by the stream
 

@@ -14,7 +14,15 @@ from tunnel.websocket.handshake import (
     new_key,
 )
 from tunnel.websocket.pieces import HEAD_BYTES, LONG_BYTES, PieceReader
-from tunnel.websocket.scanner import LOOK, NO_MESSAGE, FrameScanner, Scanned, marked_ping
+from tunnel.websocket.scanner import (
+    LOOK,
+    NO_MESSAGE,
+    FrameScanner,
+    Scanned,
+    WholeMessages,
+    marked_ping,
+    whole_messages,
+)
 
 __all__ = [
     "HEAD_BYTES",
@@ -36,10 +44,12 @@ __all__ = [
     "Role",
     "Scanned",
     "State",
+    "WholeMessages",
     "accept_for",
     "check_accept",
     "encode_in_parts",
     "handshake_headers",
     "marked_ping",
     "new_key",
+    "whole_messages",
 ]

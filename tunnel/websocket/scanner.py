@@ -10,6 +10,7 @@ fault; a close frame is the last that passes.
 
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from tunnel.websocket.events import Closed, Failed
@@ -56,6 +57,58 @@ class Scanned(NamedTuple):
     """Not looked at: to be fed in a later turn."""
 
 
+class WholeMessages:
+    """The messages of one direction that come as one whole frame, as most do: they pass by their head alone.
+
+    It keeps nothing, so all directions with the same limits share one (`whole_messages`).
+    """
+
+    __slots__ = ("_mask_bit", "_max_message_bytes", "_short", "_usual")
+
+    def __init__(self, *, masked: bool, max_message_bytes: int, reserved: int) -> None:
+        self._mask_bit = 0x80 if masked else 0
+        self._short = 6 if masked else 2
+        self._max_message_bytes = max_message_bytes
+        self._usual = _usual(reserved)
+
+    def size_of(self, data: bytes) -> int:
+        """The size of the one message that `data` is, at a border between messages. LOOK: it is something else."""
+        end = len(data)
+        if end < 2 or data[0] not in self._usual:
+            return LOOK
+        length = data[1] - self._mask_bit
+        if length < 126:
+            whole = length + self._short
+        elif length == 126 and end >= 4:
+            length = data[2] << 8 | data[3]
+            whole = length + self._short + 2
+        elif length == 127 and end >= 10:
+            length = int.from_bytes(data[2:10])
+            whole = length + self._short + 8
+        else:
+            return LOOK
+        return length if whole == end and 0 <= length <= self._max_message_bytes else LOOK
+
+    def is_marked_pong(self, data: bytes) -> bool:
+        """Whether `data`, at a border, is the pong that answers a ping of ours, and nothing else: it does not pass."""
+        begin = self._short
+        if len(data) != begin + len(_MARK) or data[0] != _FIN | _PONG or data[1] != self._mask_bit | len(_MARK):
+            return False
+        body = data[begin:]
+        return (apply_mask(body, data[begin - 4 : begin]) if self._mask_bit else body) == _MARK
+
+
+@lru_cache(maxsize=64)
+def whole_messages(*, masked: bool, max_message_bytes: int, reserved: int) -> WholeMessages:
+    """The one for these limits; see `FrameScanner`."""
+    return WholeMessages(masked=masked, max_message_bytes=max_message_bytes, reserved=reserved)
+
+
+def _usual(reserved: int) -> bytes:
+    """The first byte of a message in one frame."""
+    return b"\x81\x82\xc1\xc2" if reserved & 0x40 else b"\x81\x82"
+
+
 class FrameScanner:
     """See the module. `masked`: the frames of a client.
 
@@ -77,7 +130,7 @@ class FrameScanner:
         self._max_message_bytes = max_message_bytes
         self._reserved = reserved
         self._admits = admits
-        self._usual = b"\x81\x82\xc1\xc2" if reserved & 0x40 else b"\x81\x82"
+        self._usual = _usual(reserved)
         self._held = b""  # an unfinished head, or an unfinished control frame
         self._message_bytes = 0  # of the frames of the open message
         self._in_message = False  # its next frame continues it

@@ -1,9 +1,11 @@
 """The bytes of one stream that wait for credit and for their turn.
 
 Chunks are kept as they came and cut with memory views: nothing is copied until the batch is joined, and the rest of
-a big chunk is never copied. It is a list with an index, because an empty deque takes 760 bytes, and none while nothing
-waits, because most streams are idle. Its user bounds it (`Limits.send_buffer_bytes`).
+a big chunk is never copied. It is a list with an index, because an empty deque takes 760 bytes. Its user bounds it
+(`Limits.send_buffer_bytes`). Most streams are idle: they share `EMPTY`.
 """
+
+from typing import Final
 
 _COMPACT_AFTER = 64
 """This many taken chunks may stay in the list, empty, so that removal costs almost nothing per chunk."""
@@ -61,3 +63,10 @@ class SendBuffer:
         """Drop everything."""
         self._chunks = None
         self._first = self._offset = self.size = 0
+
+    def __repr__(self) -> str:
+        return f"<SendBuffer {self.size} bytes>"
+
+
+EMPTY: Final = SendBuffer()
+"""Of a stream of which nothing waits. Nothing is ever appended to it."""

@@ -21,6 +21,7 @@ nothing else is queued (`others`), they are the batch.
 from collections import OrderedDict, deque
 
 from tunnel.yamux.batch import BATCH_BYTES, Batch, batch_of
+from tunnel.yamux.buffer import EMPTY
 from tunnel.yamux.frames import (
     ACK,
     DATA,
@@ -176,7 +177,7 @@ class Outbox:
         """Queue data of a stream, which must not be empty, for its turn."""
         if stream in self._packed:
             self._unpack(stream)  # so that both pieces leave in one frame
-        stream.buffer.append(data)
+        stream.keep(data)
         self.buffered += len(data)
         if stream.state is QUEUED:
             if stream.id in self._short:
@@ -200,7 +201,7 @@ class Outbox:
         if stream in self._packed:
             self._unpack(stream)
         self.buffered -= stream.buffer.size
-        stream.buffer.clear()
+        stream.buffer = EMPTY
 
     def reset(self, stream: Stream, code: int = 0) -> None:
         """Drop everything that the stream has queued, and queue its RST."""
@@ -293,7 +294,7 @@ class Outbox:
         self.packed_bytes -= len(frame)
         size = len(frame) - HEADER_BYTES
         stream.credit += size
-        stream.buffer.append(frame[HEADER_BYTES:])
+        stream.keep(frame[HEADER_BYTES:])
         self.buffered += size
 
     def _take_control(self, parts: list[bytes | memoryview], room: int) -> int:
@@ -327,7 +328,7 @@ class Outbox:
                 size = fits
             flags = self._opening_flags(stream) if stream.state is QUEUED or stream.ack_due else 0
             parts.append(_pack(VERSION, DATA, flags, stream.id, size))
-            stream.buffer.take(size, parts)
+            stream.take(size, parts)
             stream.credit -= size
             self.buffered -= size
             if stream.full and stream.buffer.size <= self._low_mark:

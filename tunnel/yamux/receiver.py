@@ -91,7 +91,7 @@ class Receiver:
         """Parse bytes of the peer, cut anywhere. Parts of a data body are reported at once.
 
         Raises a `ProtocolError` once; the session is over then and ignores what comes after. Events from the same call
-        are lost, with all streams; what went to a stream's `deliver` is not.
+        are lost, with all streams; what went to a stream's consumer is not.
         """
         events: list[Event] = []
         if self.error is not None:
@@ -121,12 +121,12 @@ class Receiver:
                         self._read_header(word, stream_id, length, events)
                         continue
                     # A whole frame of plain data is the usual case: what the other methods do, but faster.
-                    window, deliver, position = stream.window, stream.deliver, after
+                    window, consumer, position = stream.window, stream.consumer, after
                     window.remaining -= length
-                    if deliver is None:
+                    if consumer is None:
                         events.append(DataReceived(stream_id, data[body:after]))
                         continue
-                    taken = deliver(data[body:after])
+                    taken = consumer.deliver(data[body:after])
                     if taken:
                         window.consumed += taken
                         if window.consumed >= window.portion and stream.state is not CLOSED:
@@ -185,10 +185,11 @@ class Receiver:
             return size
         window = stream.window
         window.announced = left
-        if stream.deliver is None:
+        consumer = stream.consumer
+        if consumer is None:
             events.append(DataReceived(stream.id, piece))
         else:
-            taken = stream.deliver(piece) or 0
+            taken = consumer.deliver(piece) or 0
             window.consumed += taken  # not in one line: the owner may have changed it meanwhile
             if window.consumed >= window.portion and stream.state is not CLOSED:
                 self.portion_consumed(stream, self.now)

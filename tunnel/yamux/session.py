@@ -11,8 +11,6 @@ Invariants:
 - after a `ProtocolError` the session holds one go-away frame and nothing else.
 """
 
-from collections.abc import Callable
-
 from tunnel.yamux.batch import BATCH_BYTES, Batch
 from tunnel.yamux.errors import GoneAway, StreamClosed
 from tunnel.yamux.fitting import Fitting, Memory, Unlimited
@@ -22,7 +20,7 @@ from tunnel.yamux.limits import Limits
 from tunnel.yamux.outbox import Outbox
 from tunnel.yamux.pings import Pings
 from tunnel.yamux.receiver import Receiver
-from tunnel.yamux.stream import QUEUED, REMOTE_ENDED, Move
+from tunnel.yamux.stream import QUEUED, REMOTE_ENDED, Consumer, Move
 from tunnel.yamux.table import StreamTable
 from tunnel.yamux.windows import ReceiveWindow
 
@@ -112,16 +110,16 @@ class Session:
         """The receive window of a live stream: for its owner to look at, never to change."""
         return self._streams[stream_id].window
 
-    def deliver_to(self, stream_id: int, deliver: Callable[[bytes], int | None]) -> None:
-        """From now on the stream's data goes to `deliver`, from within `receive_data`, instead of into events.
+    def deliver_to(self, stream_id: int, consumer: Consumer) -> None:
+        """From now on the stream's data goes to `consumer`, from within `receive_data`, instead of into events.
 
-        It comes in its order with the end of the stream, though not with events of other streams. `deliver` must not
-        raise, nor call `receive_data`. What it returns is acknowledged as by `acknowledge`: bytes that the consumer
+        It comes in its order with the end of the stream, though not with events of other streams. It must not raise,
+        nor call `receive_data`. What it returns is acknowledged as by `acknowledge`: bytes that the consumer
         took, of these or of earlier ones, and that were not acknowledged yet.
         """
         stream = self._streams.get(stream_id)
         if stream is not None:
-            stream.deliver = deliver
+            stream.consumer = consumer
 
     def accept_stream(self, stream_id: int) -> None:
         """Accept a stream of the peer. Idempotent; unknown ids are ignored (the peer may have reset it)."""

@@ -4,11 +4,10 @@ A stream knows its state, window, credit and buffer. It never touches queues or 
 acknowledged is not part of the state, because a FIN may come before the ACK.
 """
 
-from collections.abc import Callable
 from enum import Enum, auto
-from typing import Final
+from typing import Final, Protocol
 
-from tunnel.yamux.buffer import SendBuffer
+from tunnel.yamux.buffer import EMPTY, SendBuffer
 from tunnel.yamux.errors import UnexpectedFlag
 from tunnel.yamux.windows import ReceiveWindow
 
@@ -60,14 +59,21 @@ Frames for a QUEUED or CLOSED stream never get here: they count as frames for an
 """
 
 
+class Consumer(Protocol):
+    """Who takes the data of a stream."""
+
+    def deliver(self, data: bytes, /) -> int | None:
+        """Take this data. Returns what to acknowledge of it, or of earlier data. Must not raise."""
+
+
 class Stream:
     """The record of one live stream."""
 
     __slots__ = (
         "ack_due",
         "buffer",
+        "consumer",
         "credit",
-        "deliver",
         "ending",
         "full",
         "holds_slot",
@@ -84,9 +90,9 @@ class Stream:
         self.window = window
         self.credit = credit
         """Bytes that the peer allows us to send."""
-        self.deliver: Callable[[bytes], int | None] | None = None
-        """Takes the peer's data as it is parsed, and returns what to acknowledge; None: it is reported as events."""
-        self.buffer = SendBuffer()
+        self.consumer: Consumer | None = None
+        """Takes the peer's data as it is parsed. None: it is reported as events."""
+        self.buffer = EMPTY
         self.ending = False
         """`end_stream` was called: FIN follows the buffer."""
         self.full = False
@@ -106,6 +112,18 @@ class Stream:
         if state is None:
             raise UnexpectedFlag(f"stream {self.id}: {move.name} in state {self.state.name}")
         self.state = state
+
+    def keep(self, data: bytes) -> None:
+        """Let `data`, which must not be empty, wait to be sent."""
+        if self.buffer is EMPTY:
+            self.buffer = SendBuffer()
+        self.buffer.append(data)
+
+    def take(self, size: int, parts: list[bytes | memoryview]) -> None:
+        """Move the first `size` bytes that wait to the end of `parts`."""
+        self.buffer.take(size, parts)
+        if not self.buffer.size:
+            self.buffer = EMPTY
 
     @property
     def wants_turn(self) -> bool:

@@ -93,7 +93,7 @@ class StreamTable:
         if self.live.get(stream.id) is not stream:
             return
         del self.live[stream.id]
-        stream.deliver = None
+        stream.consumer = None
         self._waiting.pop(stream.id, None)
         self._outbox.forget(stream)
         if stream.pending:

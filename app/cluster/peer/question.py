@@ -9,7 +9,7 @@ import asyncio
 from tunnel.account import Holding
 from tunnel.errors import MessageTooLargeError, ServiceUnreachableError, StreamRefusedError, TunnelError
 from tunnel.gateway.yamux import YamuxStream
-from tunnel.gateway.yamux.stream import NO_OWNER
+from tunnel.nobody import NO_OWNER
 from tunnel.override import override
 from tunnel.streams import StreamOwner
 

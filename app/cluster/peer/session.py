@@ -17,7 +17,7 @@ from tunnel.account import Account
 from tunnel.errors import LinkLostError
 from tunnel.gateway.pause import PAUSE_SECONDS
 from tunnel.gateway.yamux import Streams, YamuxStream
-from tunnel.gateway.yamux.stream import NO_OWNER
+from tunnel.nobody import NO_OWNER
 from tunnel.override import override
 from tunnel.sockets import hold_little
 from tunnel.yamux import (

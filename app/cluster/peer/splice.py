@@ -14,7 +14,7 @@ from typing import Protocol
 
 from tunnel.errors import TunnelError
 from tunnel.gateway.yamux import YamuxStream
-from tunnel.gateway.yamux.stream import NO_OWNER
+from tunnel.nobody import NO_OWNER
 from tunnel.override import override
 from tunnel.streams import StreamOwner
 

@@ -156,7 +156,7 @@ class PeerUpstream(PooledUpstream):
         stream = session.open_stream()
         stream.target = self.target
         kept = session.session.restrain(stream.stream_id, AHEAD_BYTES)
-        session.session.deliver_to(stream.stream_id, _Opening(self, session, stream, kept).deliver)
+        session.session.deliver_to(stream.stream_id, _Opening(self, session, stream, kept))
         stream.write(preamble)
         return stream
 
@@ -204,7 +204,7 @@ class _Opening:
                 self._upstream.agent_id = answer.agent_id or None
                 self._upstream.dialect = answer.dialect or self._upstream.dialect
                 session = self._session.session
-                session.deliver_to(stream.stream_id, stream.deliver)
+                session.deliver_to(stream.stream_id, stream)
                 session.release(stream.stream_id, self._kept)
                 rest = self._decoder.rest
                 return len(data) - len(rest) + (stream.deliver(rest) if rest else 0)

@@ -102,7 +102,7 @@ def _steps(gateway: Gateway, asked: Asked) -> Iterator[Step]:
     if "host" in wanted:
         wanted["host"] = normalise_host(wanted["host"])
     begin, ledger = number_after(asked), gateway.exchanges
-    for one in ledger:
+    for one in ledger.in_order():
         if one not in ledger:  # it ended while the loop had its turn
             yield None
             continue

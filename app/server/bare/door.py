@@ -91,6 +91,10 @@ class BareDoor:
         """Not asked: a handshake is a request until its 101."""
         raise NotImplementedError
 
+    def handed_over(self, connection: BareConnection, heir: object, /) -> None:
+        """Nor this: a stream stays with its connection."""
+        raise NotImplementedError
+
     def joined(self, connection: BareConnection, /) -> None:
         """A stream came."""
         self.connections.add(connection)

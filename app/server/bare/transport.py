@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from tunnel.errors import TunnelError
+from tunnel.nobody import NO_OWNER
 from tunnel.override import override
 from tunnel.streams import ByteStream, StreamOwner
 
@@ -40,24 +41,6 @@ class Reader(Protocol):
     def connection_lost(self, exc: Exception | None, /) -> None:
         """Nothing more is told."""
 
-
-class _Nobody(StreamOwner):
-    """The owner of a stream that is over: it and its last owner would refer to each other."""
-
-    @override
-    def data_received(self, data: bytes, /) -> None: ...
-
-    @override
-    def end_received(self) -> None: ...
-
-    @override
-    def stream_lost(self, error: TunnelError, /) -> None: ...
-
-    @override
-    def stream_writable(self) -> None: ...
-
-
-_NOBODY: StreamOwner = _Nobody()
 
 BreakOff = Callable[[TunnelError], None]
 """Resets the stream after what was written, and tells the far end this reason as well as it can."""
@@ -238,7 +221,7 @@ class StreamTransport(asyncio.Transport, StreamOwner):
     def _lose_soon(self) -> None:
         if not self._has_lost:
             self._has_lost = True
-            self._stream.owner = _NOBODY
+            self._stream.owner = NO_OWNER
             self._loop.call_soon(self._reader.connection_lost, None)
 
     def _lose(self, error: Exception) -> None:

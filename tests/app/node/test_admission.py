@@ -38,6 +38,19 @@ def test_a_ticket_counts_until_it_is_released_and_may_be_released_twice():
     assert repr(admission) == "<Admission 0 WebSockets: 0 routes, 0 clients, 0 clusters>"
 
 
+def test_a_websocket_whose_ticket_was_given_up_counts_until_it_has_left():
+    admission = Admission()
+    for client in ("192.0.2.1", "2001:db8::1"):
+        ticket = admitted(admission.admit(route(), handshake(client), None))
+        ticket.give_up()
+        ticket.release()
+    assert repr(admission) == "<Admission 2 WebSockets: 1 routes, 2 clients, 1 clusters>"
+    admission.left(route(), "192.0.2.1")
+    assert repr(admission) == "<Admission 1 WebSockets: 1 routes, 1 clients, 1 clusters>"
+    admission.left(route(), "2001:db8::1")
+    assert repr(admission) == "<Admission 0 WebSockets: 0 routes, 0 clients, 0 clusters>"
+
+
 def test_each_limit_has_its_own_answer():
     admission = Admission()
     admitted(admission.admit(route(), handshake(), None))

@@ -20,6 +20,31 @@ def test_an_exchange_counts_until_it_ended_and_may_end_twice():
     assert not exchanges
 
 
+def test_another_takes_the_place_and_the_number_of_one():
+    exchanges, account = ledger()
+    one, two = FakeExchange(exchanges, account), FakeExchange(exchanges, account)
+    other = FakeExchange(ledger()[0], account)
+    assert [exchanges.number_of(each) for each in exchanges.in_order()] == [1, 2]
+    exchanges.hand_over(one, other)
+    three = FakeExchange(exchanges, account)
+    assert exchanges.in_order() == [other, two, three]
+    assert [exchanges.number_of(each) for each in exchanges.in_order()] == [1, 2, 3]
+    assert exchanges.find(1) is other
+    exchanges.tick(10.0)
+    assert (one.ticks, other.ticks) == ([], [10.0])
+    exchanges.ended(other)
+    assert (exchanges.in_order(), exchanges.find(1)) == ([two, three], None)
+
+
+def test_who_takes_the_place_of_one_without_a_number_comes_last():
+    exchanges, account = ledger()
+    one, two = FakeExchange(exchanges, account), FakeExchange(exchanges, account)
+    other = FakeExchange(ledger()[0], account)
+    exchanges.hand_over(one, other)
+    assert exchanges.in_order() == [two, other]
+    assert [exchanges.number_of(each) for each in exchanges.in_order()] == [1, 2]
+
+
 def test_exchanges_may_end_while_all_are_stopped():
     exchanges, account = ledger()
     one, two = FakeExchange(exchanges, account), FakeExchange(exchanges, account)

@@ -96,4 +96,4 @@ async def test_one_client_has_a_quarter_of_the_places_whatever_it_waits_for():
     assert world.registry.waiting_room.ends == {"served": 0, "in_vain": 0, "left": 1, "refused": 2}
     await asyncio.gather(*waiting, return_exceptions=True)
     assert not world.to_come._waiting
-    assert not world.to_come._clients
+    assert not world.to_come._clients.total

@@ -9,11 +9,13 @@ from app.observed.record import Record
 from app.public.splice import Splice
 from app.rules.policy import Policy
 from tests.app.observed.counted import samples
+from tests.fakes.connections import Callbacks
 from tests.fakes.sink import FakeSink
 from tests.fakes.spliced_client import FakeSplicedClient
 from tests.fakes.stream import FakeStream
 from tunnel.account import Account
 from tunnel.http1 import HttpConnection
+from tunnel.override import override
 from tunnel.port import RequestHead
 from tunnel.websocket import Closed, Opcode, marked_ping
 from tunnel.websocket.frames import apply_mask, close_payload, encode_frame, parse_head
@@ -57,6 +59,24 @@ def closes(wire: bytes) -> list[Closed]:
     return [Closed(int.from_bytes(payload[:2]) if payload else 1005, payload[2:].decode()) for payload in payloads]
 
 
+class Played(Splice):
+    """Counts what it would tell the node."""
+
+    overs = wakes = 0
+
+    @override
+    def talked(self) -> None:
+        self.overs += 1
+
+    @override
+    def wake(self) -> None:
+        self.wakes += 1
+
+    @override
+    def broke(self) -> None:
+        raise AssertionError("a fault of ours")
+
+
 class Pair:
     """The splice and its two ends.
 
@@ -71,11 +91,12 @@ class Pair:
         self.metrics = Metrics()
         self.client = FakeSplicedClient()
         self.record = Record("websocket", "id", "GET", b"a.test", b"/", None, asyncio.get_running_loop().time())
-        self.overs = self.wakes = 0
         self.closed = 0
         self.stream = FakeStream()
         connection = HttpConnection(
-            self.stream, clock=lambda: 0.0, on_idle=lambda _: None, on_closed=lambda _: self._connection_closed()
+            self.stream,
+            clock=lambda: 0.0,
+            owner=Callbacks(on_idle=lambda _: None, on_closed=lambda _: self._connection_closed()),
         )
         head = RequestHead(b"GET", b"/", [(b"Host", b"a.test")], upgrade=True)
         self.sink = FakeSink()
@@ -88,9 +109,9 @@ class Pair:
         if before is not None:
             before(self.stream)
         self.at = len(self.stream.written)
-        self.splice = Splice(
+        self.splice = Played(
             exchange, Policy(**policy), self.client, reserved=reserved, account=self.account, metrics=self.metrics,
-            record=self.record, wake=self._wake, over=self._over,
+            record=self.record,
         )  # fmt: skip
         if begins:
             self.begin()
@@ -99,11 +120,13 @@ class Pair:
         """What the call does once the client was accepted."""
         self.splice.begin(self.sink.body, self.sink.error, ended="end" in self.sink.calls)
 
-    def _over(self) -> None:
-        self.overs += 1
+    @property
+    def overs(self) -> int:
+        return self.splice.overs
 
-    def _wake(self) -> None:
-        self.wakes += 1
+    @property
+    def wakes(self) -> int:
+        return self.splice.wakes
 
     def _connection_closed(self) -> None:
         self.closed += 1

@@ -33,10 +33,12 @@ class Talk:
         self.exchange = FakeExchange(RequestHead(b"GET", b"/", [], upgrade=True), FakeSink(), fresh=False)
         self.conversation = Conversation(
             self.exchange, Policy(max_message_bytes=100), self.client, account=self.account, metrics=Metrics(),
-            record=self.record, wake=lambda: None, over=self._over,
+            record=self.record, call=self,
         )  # fmt: skip
 
-    def _over(self) -> None:
+    def wake(self) -> None: ...
+
+    def talked(self) -> None:
         self.overs += 1
 
     @property

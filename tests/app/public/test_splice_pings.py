@@ -40,6 +40,17 @@ async def test_the_clients_pongs_to_our_pings_are_cut_out_wherever_they_come(siz
     pair.part()
 
 
+@dialogue
+async def test_our_pings_and_their_pongs_leave_both_directions_at_rest():
+    pair = Pair()
+    assert pair.splice.ping_client()
+    pair.client.bring(pong_of(PING_DOWN, masked=True))
+    pair.stream.bring(pong_of(marked_ping(masked=True), masked=False))
+    assert repr(pair.splice) == "<Splice open, up at rest, down at rest>"
+    assert (pair.up, pair.down, pair.stream.unacknowledged) == (b"", PING_DOWN, 0)
+    pair.part()
+
+
 @pytest.mark.parametrize("size", [1, 3, 9, 1000])
 @dialogue
 async def test_the_services_pongs_to_our_pings_are_cut_out_and_acknowledged(size: int):

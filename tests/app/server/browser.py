@@ -1,6 +1,6 @@
 """A client's WebSocket at the door of our own, without a socket: frames by hand in, out of a fake wire."""
 
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from app.server.http import Protocol
 from tests.app.server.door_stage import HANDSHAKE, Front, Visitor
@@ -32,7 +32,8 @@ class Browser:
 
     @property
     def protocol(self) -> Protocol:
-        return self.visitor.protocol
+        """Of the transport: a `SplicedChannel` once the WebSocket is open and spliced."""
+        return cast("Protocol", self.wire.protocol)
 
     def bring(self, data: bytes) -> None:
         self.protocol.data_received(data)

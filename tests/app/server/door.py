@@ -110,6 +110,10 @@ class Door:
     def joined(self, connection: Any, /) -> None:
         self.connections.append(connection)
 
+    def handed_over(self, connection: Any, heir: Any, /) -> None:
+        self.connections.remove(connection)
+        self.connections.append(heir)
+
     def parted(self, connection: Any, /) -> None:
         self.connections.remove(connection)
 

@@ -33,7 +33,7 @@ class Spliced(Stage):
 
 
 def channel_of(browser: Browser) -> SplicedChannel:
-    channel = browser.protocol._channel
+    channel: object = browser.protocol
     assert isinstance(channel, SplicedChannel)
     return channel
 

@@ -1,5 +1,6 @@
 """One HTTP/1.1 connection over a fake stream, and exchanges on it."""
 
+from tests.fakes.connections import Callbacks
 from tests.fakes.sink import FakeSink
 from tests.fakes.stream import FakeStream
 from tunnel.http1 import HttpConnection
@@ -16,8 +17,10 @@ class Talk:
         self.connection = HttpConnection(
             self.stream,
             clock=lambda: self.now,
-            on_idle=lambda connection: self.told.append("idle"),
-            on_closed=lambda connection: self.told.append("closed"),
+            owner=Callbacks(
+                on_idle=lambda connection: self.told.append("idle"),
+                on_closed=lambda connection: self.told.append("closed"),
+            ),
         )
 
     def open(

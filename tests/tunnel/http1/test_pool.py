@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.fakes.connections import Callbacks
 from tests.fakes.stream import FakeStream
 from tunnel.http1 import HttpConnection, Pool
 from tunnel.http1.pool import DISTRUST_SECONDS, UNPROVEN_IDLE, WARY_SECONDS
@@ -23,7 +24,9 @@ class Idle:
             self.closed.append(connection)
             self.pool.discard(connection)
 
-        made = HttpConnection(FakeStream(), clock=self.clock, on_idle=lambda _: None, on_closed=on_closed)
+        made = HttpConnection(
+            FakeStream(), clock=self.clock, owner=Callbacks(on_idle=lambda _: None, on_closed=on_closed)
+        )
         if put:
             self.pool.put(made)
         return made
@@ -205,7 +208,9 @@ def test_a_burst_of_answers_leaves_its_connections_to_the_next_requests() -> Non
     pool = Pool(clock=lambda: 0.0)
     closed: list[HttpConnection] = []
     made = [
-        HttpConnection(FakeStream(), clock=lambda: 0.0, on_idle=lambda _: None, on_closed=closed.append)
+        HttpConnection(
+            FakeStream(), clock=lambda: 0.0, owner=Callbacks(on_idle=lambda _: None, on_closed=closed.append)
+        )
         for _ in range(1_025)
     ]
     for connection in made:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.fakes.connections import Callbacks
 from tests.fakes.sink import FakeSink
 from tests.tunnel.http1.talk import Talk
 from tests.tunnel.http1.test_whole import WholeSink
@@ -180,7 +181,7 @@ class Pooled:
     def talk(self) -> Talk:
         talk = Talk()
         talk.connection = HttpConnection(
-            talk.stream, clock=lambda: self.now, on_idle=self.pool.put, on_closed=self.pool.discard
+            talk.stream, clock=lambda: self.now, owner=Callbacks(on_idle=self.pool.put, on_closed=self.pool.discard)
         )
         return talk
 

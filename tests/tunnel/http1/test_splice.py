@@ -4,6 +4,7 @@ import pytest
 
 from tests.tunnel.http1.talk import Talk, cut
 from tunnel.errors import LinkLostError, TunnelError
+from tunnel.port import Spliced
 
 SWITCHED = b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
 
@@ -34,8 +35,7 @@ def test_the_stream_has_another_owner_and_the_sink_hears_nothing_more() -> None:
     owner = Owner()
     found = exchange.splice(owner)
     assert found is not None
-    spliced, waiting, untaken = found
-    assert (spliced.stream, spliced.input_ended, waiting, untaken) == (talk.stream, False, b"", 0)
+    assert found == Spliced(talk.stream, talk.connection._owner, input_ended=False, waiting=b"", untaken_bytes=0)
     talk.stream.bring(b"one", b"two")
     talk.stream.owner.stream_writable()
     talk.stream.finish()
@@ -52,10 +52,9 @@ def test_what_came_while_the_sink_paused_waits_for_the_owner(size: int) -> None:
     talk.stream.bring(SWITCHED + b"ab", *cut(b"cdef", size))
     found = exchange.splice(Owner())
     assert found is not None
-    _, waiting, untaken = found
-    assert (sink.calls, waiting) == (["head"], b"abcdef")
-    assert untaken == talk.stream.unacknowledged == len(SWITCHED) + 6
-    talk.stream.acknowledge(untaken)
+    assert (sink.calls, found.waiting) == (["head"], b"abcdef")
+    assert found.untaken_bytes == talk.stream.unacknowledged == len(SWITCHED) + 6
+    talk.stream.acknowledge(found.untaken_bytes)
 
 
 def test_what_the_sink_was_told_and_had_not_passed_on_is_the_owners_to_acknowledge() -> None:
@@ -66,7 +65,8 @@ def test_what_the_sink_was_told_and_had_not_passed_on_is_the_owners_to_acknowled
     talk.stream.bring(b"told", b"waits")
     found = exchange.splice(Owner())
     assert found is not None
-    assert (sink.body, found[1:], talk.stream.unacknowledged) == (b"told", (b"waits", 9), 9)
+    assert (sink.body, found.waiting, found.untaken_bytes) == (b"told", b"waits", 9)
+    assert talk.stream.unacknowledged == 9
 
 
 def test_a_service_that_has_ended_its_direction_is_known() -> None:
@@ -80,11 +80,9 @@ def test_a_service_that_has_ended_its_direction_is_known() -> None:
         talk.stream.finish()
         found = exchange.splice(Owner())
         assert found is not None
-        spliced, waiting, _ = found
-        assert (spliced.input_ended, waiting) == (True, b"last" if paused else b"")
+        assert (found.input_ended, found.waiting) == (True, b"last" if paused else b"")
         assert ("end" in sink.calls) is not paused
-        spliced.finish()
-        assert (talk.stream.state, talk.told) == ("ended", ["closed"])
+        assert (talk.stream.state, talk.told) == ("open", [])
 
 
 @pytest.mark.parametrize("how", ["asked", "answered", "refused", "reset", "lost", "over"])
@@ -122,23 +120,3 @@ def test_the_exchange_is_over_for_its_door() -> None:
     exchange.end()
     exchange.reset()
     assert (talk.stream.written, talk.stream.state, talk.told, exchange.held_bytes) == (written, "open", [], 0)
-
-
-@pytest.mark.parametrize(
-    ("end", "input_ended", "state"),
-    [
-        ("finish", True, "ended"), ("finish", False, "reset"), ("abort", True, "reset"), ("abort", False, "reset"),
-        ("lose", False, "open"),
-    ],
-)  # fmt: skip
-def test_the_owner_ends_the_connection_once(end: str, input_ended: bool, state: str) -> None:
-    talk = Talk()
-    exchange, _ = talk.open(upgrade=True)
-    talk.stream.bring(SWITCHED)
-    found = exchange.splice(Owner())
-    assert found is not None
-    spliced = found[0]
-    spliced.input_ended = input_ended
-    for _ in range(2):
-        getattr(spliced, end)()
-        assert (talk.stream.state, talk.told) == (state, ["closed"])

@@ -18,6 +18,7 @@ from tunnel.websocket import (
     Opcode,
     Role,
     marked_ping,
+    whole_messages,
 )
 from tunnel.websocket.frames import apply_mask, encode_frame, parse_head
 
@@ -90,6 +91,21 @@ def test_our_pongs_are_cut_out_wherever_they_come(cuts: list[int], seed: int, mo
     assert fed(scanner, mixed, sorted({min(cut, len(mixed)) for cut in cuts}), most) == (
         wire, sizes, Closed(4321, "why"),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_our_pong_alone_is_known_and_nothing_else_is(*, masked: bool):
+    whole = whole_messages(masked=masked, max_message_bytes=LIMIT, reserved=0)
+    ours = pong_of(marked_ping(masked=not masked), masked=masked)
+    assert whole.is_marked_pong(ours)
+    mask, payload = (ours[2:6], apply_mask(ours[6:], ours[2:6])) if masked else (b"", ours[2:])
+    others = [
+        b"", ours[:1], ours[:-1], ours + b"x", ours + ours, pong_of(marked_ping(masked=masked), masked=not masked),
+        frame(Opcode.PING, payload, masked=masked), frame(Opcode.BINARY, payload, masked=masked),
+        frame(Opcode.PONG, payload[::-1], masked=masked), frame(Opcode.PONG, payload, masked=masked, bits=0x40),
+        frame(Opcode.PONG, mask + payload, masked=not masked),
+    ]  # fmt: skip
+    assert not any(whole.is_marked_pong(each) for each in others)
 
 
 @given(cut=st.integers(1, 70_300))

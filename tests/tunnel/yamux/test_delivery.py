@@ -21,7 +21,7 @@ class Owner:
         measure(self.session, 0.1, 100.0)
         self.session.receive_data(window(1, 0, SYN), 100.0)
         self.session.accept_stream(1)
-        self.session.deliver_to(1, self.take)
+        self.session.deliver_to(1, self)
         everything(self.session)
         self.returns = returns
         self.now = 100.0
@@ -29,7 +29,7 @@ class Owner:
         self.pieces: list[bytes] = []
         self.unread = 0
 
-    def take(self, piece: bytes) -> int | None:
+    def deliver(self, piece: bytes) -> int | None:
         self.pieces.append(piece)
         taken = len(piece) * self.percent // 100
         self.unread += len(piece) - taken
@@ -97,10 +97,17 @@ def test_what_is_returned_counts_as_if_it_were_acknowledged(steps):
     assert short.unread == short.session._table.live[1].window.unread
 
 
+class Function:
+    """A `Consumer`, as a function."""
+
+    def __init__(self, deliver) -> None:
+        self.deliver = deliver
+
+
 def owned(session: Session, deliver) -> None:
     session.receive_data(window(1, 0, SYN), 0.0)
     session.accept_stream(1)
-    session.deliver_to(1, deliver)
+    session.deliver_to(1, Function(deliver))
     said(session)
 
 

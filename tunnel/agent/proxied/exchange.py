@@ -263,13 +263,19 @@ class ServiceExchange(Sink):
         if self._request.scheme.lower() == "https":
             context = client_context(ca_file=None, verify=False)
             self._top = TlsStream(self._stream, context, self._server_name, account=self._shared.account)
-        connection = HttpConnection(self._top, clock=self._loop.time, on_idle=self._idle, on_closed=_nothing)
+        connection = HttpConnection(self._top, clock=self._loop.time, owner=self)
         self._exchange = connection.open(self._head, self)
         self._opened(self._exchange)
 
-    def _idle(self, connection: HttpConnection) -> None:  # noqa: ARG002 (called so)
-        """The service would take another request, but there is none."""
+    def connection_idle(self, _: HttpConnection, /) -> None:
+        """See `ConnectionOwner`. The service would take another request, but there is none."""
         self._close_stream()
+
+    def connection_closed(self, _: HttpConnection, /) -> None:
+        """See `ConnectionOwner`. The stream tells when it is gone."""
+
+    def spliced_ended(self) -> None:
+        """See `ConnectionOwner`. Nothing is spliced here."""
 
     def _close_stream(self) -> None:
         """Both sides are done: close once everything is written."""
@@ -290,7 +296,3 @@ class ServiceExchange(Sink):
         if self._told and self._stream_is_gone and self._outgoing.empty and not self._over:
             self._over = True
             self._shared.over(self)
-
-
-def _nothing(connection: HttpConnection) -> None:
-    """Nothing to do: the stream tells when it is gone."""

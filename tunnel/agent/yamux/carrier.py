@@ -199,7 +199,7 @@ class SpliceCarrier(Carrier):
     def _take_event(self, event: Event) -> None:
         match event:
             case DataReceived():
-                self._tell(event.stream_id, Splice.data_from_gateway, event.data)
+                self._tell(event.stream_id, Splice.deliver, event.data)
             case StreamOpened():
                 self._open(event.stream_id)
             case StreamEnded():
@@ -245,7 +245,7 @@ class SpliceCarrier(Carrier):
             dial_seconds=self._dial_seconds,
         )
         # From the next message on, without an event for each frame; what came with the opening is among the events.
-        self._session.deliver_to(stream_id, splice.data_from_gateway)
+        self._session.deliver_to(stream_id, splice)
 
     def _tell(self, stream_id: int, what: Callable[..., None], *arguments: object) -> None:
         splice = self._splices.get(stream_id)
@@ -296,8 +296,14 @@ class SpliceCarrier(Carrier):
         splice = self._splices.pop(stream_id, None)
         if splice is not None:
             self._traffic.ended(*splice.carried_bytes)
-        self._session.deliver_to(stream_id, _drop)  # what still comes: nobody takes it, and it is not acknowledged
+        self._session.deliver_to(stream_id, _NOBODY)  # what still comes: nobody takes it, and it is not acknowledged
         self.schedule_flush()
 
 
-def _drop(_data: bytes) -> None: ...
+class _Nobody:
+    """Takes the data of a stream that is over."""
+
+    def deliver(self, data: bytes, /) -> None: ...
+
+
+_NOBODY = _Nobody()

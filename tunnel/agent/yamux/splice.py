@@ -5,7 +5,7 @@ once, when the connection has taken them, so what is held here is at most the st
 stops while the stream is full; each direction ends by itself; after `lost` or the end of both directions nothing of
 this object is left in the loop.
 
-The session and the transport call `data_from_gateway` and `data_received` directly, and these call the transport and
+The session and the transport call `deliver` and `data_received` directly, and these call the transport and
 the session: whatever stands between costs every request.
 """
 
@@ -60,6 +60,7 @@ class Splice:
     """Header, dial, bytes both ways, end. The owner of its connection."""
 
     __slots__ = (
+        "_account",
         "_acknowledge_at",
         "_answered_at",
         "_connection",
@@ -101,8 +102,9 @@ class Splice:
         self._deadline: asyncio.TimerHandle | None = None
         self._waiting: list[bytes] | None = []
         """What came before the service was connected; None from then on."""
-        self._holding = Holding(account)
-        """Received and not acknowledged."""
+        self._account = account
+        self._holding: Holding | None = None
+        """Received and not acknowledged; None where that is nothing."""
         self._gateway_ended = False
         self._refused = False
         self._over = False
@@ -125,7 +127,7 @@ class Splice:
 
     # --- told by the gateway
 
-    def data_from_gateway(self, data: bytes) -> None:
+    def deliver(self, data: bytes) -> None:
         """Bytes of the stream, in order. Raises nothing: what fails here ends this stream only."""
         try:
             connection = self._connection
@@ -136,7 +138,7 @@ class Splice:
             if not transport.is_closing():
                 transport.write(data)  # may call pause_writing before it returns
                 if connection.write_paused:
-                    self._holding.add(len(data))
+                    self._hold(len(data))
                     return
             if written >= self._acknowledge_at:
                 self._acknowledge_written()
@@ -173,8 +175,7 @@ class Splice:
             return
         self._refused = True
         self._decoder = self._waiting = None
-        if size := self._holding.size_bytes:
-            self._holding.set(0)
+        if size := self._let_go():
             self._acknowledge(size)
         self._streams.stream_refused(self._stream_id, self._target, reason, kind)
         self._end_to_gateway()
@@ -191,8 +192,8 @@ class Splice:
             self._streams.stream_opened(self._stream_id, self._target, self._connection.destination)
         waiting, self._waiting = self._waiting, None
         if waiting:
-            self._holding.set(0)
-            self.data_from_gateway(b"".join(waiting))
+            self._let_go()
+            self.deliver(b"".join(waiting))
         if self._gateway_ended:
             self._end_to_service()
 
@@ -224,8 +225,7 @@ class Splice:
 
     def service_writable(self) -> None:
         """The service took what waited: its credit goes back at once."""
-        if self._holding.size_bytes:
-            self._holding.set(0)
+        if self._let_go():
             self._acknowledge_written()
 
     def connection_lost(self, error: Exception | None, /) -> None:
@@ -242,6 +242,21 @@ class Splice:
 
     # --- inside
 
+    def _hold(self, size: int) -> None:
+        """So many bytes more are received and not acknowledged."""
+        if self._holding is None:
+            self._holding = Holding(self._account)
+        self._holding.add(size)
+
+    def _let_go(self) -> int:
+        """Hold nothing any more. Returns how many bytes it was."""
+        holding, self._holding = self._holding, None
+        if holding is None:
+            return 0
+        size = holding.size_bytes
+        holding.close()
+        return size
+
     def _note_unanswered(self) -> None:
         """The service has ended: say so to whoever dials it next, if it owes an answer."""
         connection = self._connection
@@ -256,7 +271,7 @@ class Splice:
             self._read_header(self._decoder, data)
         elif self._waiting is not None:
             self._waiting.append(data)
-            self._holding.add(len(data))
+            self._hold(len(data))
         else:
             self._to_service_bytes += len(data)
             self._acknowledge_written()
@@ -290,7 +305,7 @@ class Splice:
         self._target = sys.intern(str(header)) if is_printable else "?"  # many streams have the same one
         if decoder.rest:
             self._waiting = [decoder.rest]
-            self._holding.set(len(decoder.rest))
+            self._hold(len(decoder.rest))
         try:
             destination = self._services.destination_of(header)
         except NotReachableError as error:
@@ -319,7 +334,7 @@ class Splice:
         if self._deadline is not None:
             self._deadline.cancel()
         self._connection = self._waiting = None
-        self._holding.close()
+        self._let_go()
         self._streams.stream_closed(
             self._stream_id,
             f"{self._target} {reason}: {self._to_service_bytes} bytes in, {self._to_gateway_bytes} bytes out",

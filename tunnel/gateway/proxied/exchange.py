@@ -74,7 +74,7 @@ class ProxiedExchange(Exchange):
         return 0 if self.over else self.stream.held_bytes + self._in_hand.size_bytes
 
     @override
-    def splice(self, owner: StreamOwner, /) -> tuple[Spliced, bytes, int] | None:
+    def splice(self, owner: StreamOwner, /) -> Spliced | None:
         return None  # there is no stream to give
 
     @override

@@ -12,9 +12,10 @@ from typing import Protocol
 
 from tunnel.account import Account, Holding
 from tunnel.errors import StreamRefusedError, TunnelError
+from tunnel.nobody import NO_OWNER
 from tunnel.override import override
 from tunnel.port import Target
-from tunnel.streams import ByteStream, StreamOwner
+from tunnel.streams import ByteStream
 from tunnel.yamux import LocalError, Session
 
 logger = logging.getLogger(__name__)
@@ -22,21 +23,6 @@ logger = logging.getLogger(__name__)
 
 _UNCOUNTED_BYTES = 16 * 1024
 """Waiting to be sent, and counted only with the next batch or tick: most leave before that."""
-
-
-class _Nobody:
-    """The owner of a stream that has none: ignores every call."""
-
-    def data_received(self, data: bytes, /) -> None: ...
-
-    def end_received(self) -> None: ...
-
-    def stream_lost(self, error: TunnelError, /) -> None: ...
-
-    def stream_writable(self) -> None: ...
-
-
-NO_OWNER: StreamOwner = _Nobody()
 
 
 class _CarrierOfStreams(Protocol):
@@ -80,7 +66,7 @@ class YamuxStream(ByteStream):
         "withheld_bytes",
     )
 
-    def __init__(self, carrier: _CarrierOfStreams, stream_id: int, unread: Holding) -> None:
+    def __init__(self, carrier: _CarrierOfStreams, stream_id: int) -> None:
         self._carrier = carrier
         self._session = carrier.session
         self._live = True
@@ -94,15 +80,20 @@ class YamuxStream(ByteStream):
         self.target: Target | None = None
         """What it leads to, for log lines."""
         self.owner = NO_OWNER
-        self.unread = unread
-        """Counts what was received and not acknowledged, once the owner has seen it."""
+        self.unread: Holding | None = None
+        """Counts what was received and not acknowledged, once the owner has seen it; None where that is nothing."""
         self.withheld_bytes = 0
         """Acknowledged, but not returned to the agent: the process holds too much."""
 
     @property
+    def unread_bytes(self) -> int:
+        """What `unread` counts."""
+        return self.unread.size_bytes if self.unread is not None else 0
+
+    @property
     @override
     def held_bytes(self) -> int:
-        held = self.unread.size_bytes + self._delivered_bytes
+        held = self.unread_bytes + self._delivered_bytes
         return held + self._carrier.session.buffered(self.stream_id) if self._live else held
 
     @override
@@ -137,7 +128,7 @@ class YamuxStream(ByteStream):
             self._delivered_bytes = delivered - size
         elif self._live:
             if size > delivered:
-                self.unread.add(delivered - size)
+                self._count(delivered - size)
                 size += self._piece_bytes - delivered
                 self._piece_bytes = self._delivered_bytes = 0
             self._give_credit(size)
@@ -165,7 +156,7 @@ class YamuxStream(ByteStream):
             self.give_up()
         taken = self._piece_bytes
         self._piece_bytes = 0
-        if self._delivered_bytes or self.unread.size_bytes:
+        if self._delivered_bytes or self.unread is not None:
             self._lag(taken)
             return 0
         return taken
@@ -175,14 +166,29 @@ class YamuxStream(ByteStream):
         left = self._delivered_bytes
         if left:
             self._delivered_bytes = 0
-            self.unread.add(left)
+            self._count(left)
         if piece_bytes > left:
             self._give_credit(piece_bytes - left)
+
+    def _count(self, delta_bytes: int) -> None:
+        """The owner has not acknowledged so much more, or less where negative."""
+        if not self._live:
+            return
+        if self.unread is None:
+            self.unread = Holding(self._carrier.account)
+        self.unread.add(delta_bytes)
+        if not self.unread.size_bytes:
+            self._drop_unread()
+
+    def _drop_unread(self) -> None:
+        if self.unread is not None:
+            self.unread.close()
+            self.unread = None
 
     def _give_credit(self, size: int) -> None:
         """Return credit for what the owner took, or withhold it."""
         carrier = self._carrier
-        if (self.unread.size_bytes or self._delivered_bytes) and carrier.account.above_high_mark:
+        if (self.unread is not None or self._delivered_bytes) and carrier.account.above_high_mark:
             # A consumer that lags gets its credit once there is room again. One that keeps up is never held back.
             self.withheld_bytes += size
             carrier.withhold(self)
@@ -202,17 +208,15 @@ class YamuxStream(ByteStream):
     def lost(self, error: TunnelError) -> None:
         """The session or the peer ended the stream. Only the carrier calls this."""
         self._live = False
-        self.unread.close()
+        self._drop_unread()
         owner, self.owner = self.owner, NO_OWNER
         owner.stream_lost(error)
 
     def forget(self) -> None:
         """The owner is not called any more. Only the carrier calls this."""
         self._live = False
-        self.unread.close()
+        self._drop_unread()
         self.owner = NO_OWNER
 
     def __repr__(self) -> str:
-        return (
-            f"<YamuxStream {self.stream_id} {'live' if self._live else 'over'}, {self.unread.size_bytes} bytes unread>"
-        )
+        return f"<YamuxStream {self.stream_id} {'live' if self._live else 'over'}, {self.unread_bytes} bytes unread>"

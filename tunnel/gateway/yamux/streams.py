@@ -92,8 +92,8 @@ class Streams:
 
     def _keep(self, stream_id: int) -> YamuxStream:
         """The `ByteStream` of a live stream; its data goes to its owner from now on."""
-        stream = self._streams[stream_id] = YamuxStream(self, stream_id, Holding(self.account))
-        self.session.deliver_to(stream_id, stream.deliver)
+        stream = self._streams[stream_id] = YamuxStream(self, stream_id)
+        self.session.deliver_to(stream_id, stream)
         return stream
 
     def _ended(self, stream_id: int) -> None:

@@ -119,19 +119,22 @@ class PooledUpstream(Upstream, ABC):
         return http1.HttpConnection(
             bytestream,
             clock=self._carrier.clock,
-            on_idle=self._idle,
-            on_closed=self._closed,
+            owner=self,
             reader=self._reader,
         )
 
-    def _idle(self, connection: http1.HttpConnection) -> None:
+    # --- told by its connections
+
+    def connection_idle(self, connection: http1.HttpConnection, /) -> None:
+        """See `ConnectionOwner`."""
         self._carrier.active -= 1
         if self._carrier.going_away:
             connection.close()  # nothing new comes, and the agent may wait for its last stream
         else:
             self.pool.put(connection)
 
-    def _closed(self, connection: http1.HttpConnection) -> None:
+    def connection_closed(self, connection: http1.HttpConnection, /) -> None:
+        """See `ConnectionOwner`."""
         self._connections -= 1
         if connection.closed_early:
             self.pool.closed_by_service(connection)
@@ -139,6 +142,11 @@ class PooledUpstream(Upstream, ABC):
             self._carrier.active -= 1
         else:
             self.pool.discard(connection)
+
+    def spliced_ended(self) -> None:
+        """See `ConnectionOwner`."""
+        self._connections -= 1
+        self._carrier.active -= 1
 
     def __repr__(self) -> str:
         idle = len(self.pool)

@@ -11,6 +11,7 @@ import pytest
 
 from app.server.bare.door import BareDoor
 from tests.app.server.bare.services import AgentService, RawService, Service
+from tests.fakes.connections import Callbacks
 from tests.fakes.exchange import FakeExchange
 from tests.fakes.loop import quiet
 from tests.fakes.pipe import PipeEnd
@@ -55,8 +56,9 @@ class Hop:
         self.connection = HttpConnection(
             self.near,
             clock=loop.time,
-            on_idle=lambda _: self.fates.append("idle"),
-            on_closed=lambda _: self.fates.append("closed"),
+            owner=Callbacks(
+                on_idle=lambda _: self.fates.append("idle"), on_closed=lambda _: self.fates.append("closed")
+            ),
         )
         self.door: BareDoor | None = None
         self.agent: Agent | None = None

@@ -129,7 +129,7 @@ class Ends:
         return self.account.held_bytes
 
     async def open(self, first=b""):
-        self.splice.data_from_gateway(HEADER + first)
+        self.splice.deliver(HEADER + first)
         await self.connect()
         assert self.link.told == [("opened", "apps/kuma:3001", "127.0.0.1:1")]
         self.link.told.clear()
@@ -148,10 +148,10 @@ def ends(monkeypatch, anyio_backend):
 
 async def test_bytes_wait_for_the_dial_unacknowledged(ends):
     ends = await ends()
-    ends.splice.data_from_gateway(HEADER[:5])
+    ends.splice.deliver(HEADER[:5])
     assert ends.link.acknowledged == 5
-    ends.splice.data_from_gateway(HEADER[5:] + b"one")
-    ends.splice.data_from_gateway(b"two")
+    ends.splice.deliver(HEADER[5:] + b"one")
+    ends.splice.deliver(b"two")
     assert (ends.link.acknowledged, ends.held) == (len(HEADER), 6)
     await ends.connect()
     assert ends.transport.done == [b"onetwo"]
@@ -163,10 +163,10 @@ async def test_a_slow_service_holds_its_credit_back(ends):
     ends = await ends()
     await ends.open()
     taken = ends.link.acknowledged
-    ends.splice.data_from_gateway(b"x" * 100)
+    ends.splice.deliver(b"x" * 100)
     assert ends.link.acknowledged == taken + 100
-    ends.splice.data_from_gateway(b"x" * 101)
-    ends.splice.data_from_gateway(b"y" * 50)
+    ends.splice.deliver(b"x" * 101)
+    ends.splice.deliver(b"y" * 50)
     assert (ends.link.acknowledged, ends.held) == (taken + 100, 151)
     ends.transport.take(251)
     assert (ends.link.acknowledged, ends.held) == (taken + 251, 0)
@@ -181,11 +181,11 @@ async def test_what_the_service_took_is_acknowledged_in_steps(ends, monkeypatch)
     ends.transport.take(60)
     acknowledged = len(HEADER)
     for size, more in [(30, 0), (10, 100), (99, 0), (1, 100), (100, 100), (99, 0)]:
-        ends.splice.data_from_gateway(b"x" * size)
+        ends.splice.deliver(b"x" * size)
         ends.transport.take(size)
         acknowledged += more
         assert ends.link.acknowledged == acknowledged
-    ends.splice.data_from_gateway(b"x" * 101)
+    ends.splice.deliver(b"x" * 101)
     assert (ends.link.acknowledged, ends.held) == (acknowledged, 101)
     ends.transport.take(101)
     assert (ends.link.acknowledged, ends.held) == (acknowledged + 99 + 101, 0)
@@ -198,14 +198,14 @@ def test_a_step_is_small_beside_what_the_session_keeps_back():
 async def test_a_flush_is_asked_for_when_there_is_something_to_send(ends):
     ends = await ends()
     await ends.open()
-    ends.splice.data_from_gateway(b"x" * 50)
+    ends.splice.deliver(b"x" * 50)
     assert not ends.link.flushing
     ends.service.data_received(b"answer")
     assert ends.link.flushing
     ends.link.flushing = False
     ends.transport.take(50)
     ends.link.acknowledged = 131_072  # half a window: the session has credit to send
-    ends.splice.data_from_gateway(b"x")
+    ends.splice.deliver(b"x")
     assert ends.link.flushing
     ends.link.flushing = False
     ends.service.eof_received()
@@ -228,7 +228,7 @@ async def test_what_fails_is_this_streams_alone(ends, monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr(ends.transport, "write", fail)
-    ends.splice.data_from_gateway(b"x")
+    ends.splice.deliver(b"x")
     assert ends.link.told == [("failed", ZeroDivisionError)]
 
 
@@ -259,7 +259,7 @@ async def test_the_service_ends_first(ends):
     ends = await ends()
     await ends.open()
     assert ends.service.eof_received() is True
-    ends.splice.data_from_gateway(b"more")
+    ends.splice.deliver(b"more")
     ends.splice.end_from_gateway()
     assert ends.transport.done == [b"more", "close"]
     ends.transport.lose()
@@ -268,7 +268,7 @@ async def test_the_service_ends_first(ends):
 
 async def test_an_end_during_the_dial_comes_after_the_bytes(ends):
     ends = await ends()
-    ends.splice.data_from_gateway(HEADER + b"all of it")
+    ends.splice.deliver(HEADER + b"all of it")
     ends.splice.end_from_gateway()
     await ends.connect()
     assert ends.transport.done == [b"all of it", "eof"]
@@ -321,7 +321,7 @@ async def test_what_a_broken_connection_still_had_comes_before_the_reset(ends):
 async def test_a_reset_aborts_the_service_connection_and_drops_what_is_held(ends):
     ends = await ends()
     await ends.open()
-    ends.splice.data_from_gateway(b"x" * 200)
+    ends.splice.deliver(b"x" * 200)
     assert ends.held == 200
     ends.splice.lost("reset")
     ends.splice.lost("link lost")
@@ -336,7 +336,7 @@ async def test_a_reset_aborts_the_service_connection_and_drops_what_is_held(ends
 
 async def test_a_reset_during_the_dial_cancels_it(ends):
     ends = await ends()
-    ends.splice.data_from_gateway(HEADER + b"x")
+    ends.splice.deliver(HEADER + b"x")
     task = ends.connection._dialling
     ends.splice.lost("reset")
     await asyncio.wait([task])
@@ -347,7 +347,7 @@ async def test_a_reset_during_the_dial_cancels_it(ends):
 
 async def test_a_connection_that_comes_too_late_is_aborted(ends):
     ends = await ends()
-    ends.splice.data_from_gateway(HEADER)
+    ends.splice.deliver(HEADER)
     connection = ends.connection
     ends.splice.lost("reset")
     connection.connection_made(ends.transport)
@@ -356,11 +356,11 @@ async def test_a_connection_that_comes_too_late_is_aborted(ends):
 
 async def test_a_failed_dial_ends_the_stream_without_a_byte(ends):
     ends = await ends()
-    ends.splice.data_from_gateway(HEADER + b"request")
+    ends.splice.deliver(HEADER + b"request")
     await ends.fail("no", "refused")
     assert ends.link.told == [("refused", "apps/kuma:3001", "127.0.0.1:1: no", "refused"), "end"]
     assert (ends.link.acknowledged, ends.held) == (len(HEADER) + 7, 0)
-    ends.splice.data_from_gateway(b"more")
+    ends.splice.deliver(b"more")
     assert ends.link.acknowledged == len(HEADER) + 11
     ends.splice.end_from_gateway()
     assert ends.link.told[2:] == ["closed"]
@@ -368,7 +368,7 @@ async def test_a_failed_dial_ends_the_stream_without_a_byte(ends):
 
 async def test_an_end_within_the_header_is_refused(ends):
     ends = await ends()
-    ends.splice.data_from_gateway(HEADER[:-1])
+    ends.splice.deliver(HEADER[:-1])
     ends.splice.end_from_gateway()
     assert ends.link.told == [("refused", "?", "the stream ended within its routing header", ""), "end", "closed"]
     assert ends.link.acknowledged == len(HEADER) - 1
@@ -388,10 +388,10 @@ async def test_a_service_that_never_takes_its_last_bytes_is_cut(ends, monkeypatc
 async def test_its_text_is_its_state(ends):
     ends = await ends()
     assert repr(ends.splice) == "<Splice ? waiting in=0 out=0>"
-    ends.splice.data_from_gateway(HEADER)
+    ends.splice.deliver(HEADER)
     assert repr(ends.splice) == "<Splice apps/kuma:3001 dialling in=0 out=0>"
     await ends.connect()
-    ends.splice.data_from_gateway(b"abc")
+    ends.splice.deliver(b"abc")
     ends.service.data_received(b"de")
     assert repr(ends.splice) == "<Splice apps/kuma:3001 open in=3 out=2>"
     ends.splice.lost("reset")

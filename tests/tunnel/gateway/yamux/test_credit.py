@@ -85,7 +85,7 @@ def test_each_byte_is_held_withheld_or_given_back(steps):
             line.run()
         stream = owner.stream
         assert not owner.lost
-        assert stream.held_bytes == stream.unread.size_bytes == owner.held
+        assert stream.held_bytes == stream.unread_bytes == owner.held
         assert owner.window.unread == owner.held + stream.withheld_bytes
         assert account.held_bytes == crowd + owner.held
         assert not stream.withheld_bytes or owner.held, "a consumer that took all is not held back"
