@@ -21,8 +21,8 @@ from tunnel.override import override
 
 from .console import cleaned
 
-TERM_SECONDS = 1.2
-"""From SIGTERM to SIGKILL. The gateway and the agent need less than half a second."""
+TERM_SECONDS = 1.4
+"""From SIGTERM to SIGKILL. The gateway and the agent need about half a second, and longer on a busy machine."""
 LAST_SECONDS = 0.2
 """The part of it that is for processes that end after all others."""
 KILL_SECONDS = 0.5
