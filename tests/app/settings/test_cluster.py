@@ -203,6 +203,66 @@ def test_what_is_wrong_is_named_with_what_is_valid(keys: dict[str, str], key: st
     assert "hunter2" not in line
 
 
+@pytest.mark.parametrize("value", ["true", "2026-11-29", "{ a = 1 }", "[1]"])
+@pytest.mark.parametrize("key", CLUSTER_KEYS)
+def test_each_key_refuses_what_is_of_another_type(key: str, value: str, tmp_path: Path):
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(tmp_path, NEEDED | {key: value})
+    (line,) = [line for line in caught.value.errors if f": cluster.{key}" in line]
+    assert "is not valid; valid: " in line
+
+
+BAD_FILES = {
+    "missing": "cannot be read",
+    ".": "cannot be read",
+    "empty": "write",
+    "utf-16": "UTF-8",
+    "long": "too long",
+    "pipe": "is a pipe",
+    "other": "write",
+}
+
+
+@pytest.mark.parametrize(("file", "says"), BAD_FILES.items(), ids=BAD_FILES)
+@pytest.mark.parametrize("key", FILES)
+def test_each_key_refuses_a_file_that_is_not_one_of_its_kind(key: str, file: str, says: str, tmp_path: Path):
+    (tmp_path / "utf-16").write_bytes("0123456789abcdef".encode("utf-16"))
+    (tmp_path / "other").write_text("a\nb\nc\n")
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(tmp_path, NEEDED | _beside(key) | {key: f'"{file}"'})
+    (line,) = caught.value.errors
+    assert f": cluster.{key}: " in line
+    assert says in line
+
+
+def _beside(key: str) -> dict[str, str]:
+    """What this key needs, so that only its file is wrong."""
+    pairs = {"certificate": "one.crt", "key": "one.key", "peer_certificate": "one.crt", "peer_key": "one.key"}
+    prefix = "peer_" if key.startswith("peer_") else ""
+    if key in pairs or key == "peer_ca_file":
+        return {name: f'"{pairs[name]}"' for name in (f"{prefix}certificate", f"{prefix}key")}
+    return {"user": '"gateway"'} if key == "password_file" else {}
+
+
+TOGETHER = [
+    ({"password_file": '"password"', "nkey_file": '"seed"'}, {"password_file", "nkey_file"}),
+    ({"user": '"x"', "credentials_file": '"creds"'}, {"user", "credentials_file"}),
+    ({"user": '"x"', "password_file": '"password"', "credentials_file": '"creds"', "nkey_file": '"seed"'},
+     {"credentials_file", "nkey_file"}),
+    ({"peer_key": '"one.key"'}, {"peer_key"}),
+    ({"peer_ca_file": '"ca.pem"', "peer_key": '"one.key"'}, {"peer_key", "peer_ca_file"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("keys", "named"), TOGETHER)
+def test_keys_that_contradict_each_other_are_named(keys: dict[str, str], named: set[str], tmp_path: Path):
+    with pytest.raises(ConfigurationError) as caught:
+        loaded(tmp_path, NEEDED | keys)
+    found = {line.partition(": cluster.")[2].partition(":")[0] for line in caught.value.errors}
+    assert found
+    assert found <= named
+
+
 @pytest.mark.parametrize("missing", ["servers", "peer_bind"])
 def test_what_is_missing(missing: str, tmp_path: Path):
     with pytest.raises(ConfigurationError, match=f"cluster: {missing} is missing"):
