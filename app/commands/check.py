@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -40,7 +41,7 @@ def command(file: str | None, *, config: str | None, strict: bool, connects: boo
         return agent_token.new_token()
 
     settings = load(file or config, token_maker=imagine)
-    found = [*_about(certificate_of(settings), settings), *settings.warnings()]
+    found = [*_about(certificate_of(settings), settings), *_missing_extra(settings), *settings.warnings()]
     if strict and found:
         raise CommandError(*(f"error: {text}" for text in found), status=Status.FAILED)
     click.echo(f"{settings.file or 'environment'}: ok: {settings.summary()}")
@@ -76,6 +77,15 @@ def _connect(cluster: ClusterSettings | None, *, strict: bool) -> None:
         raise CommandError(str(error), status=Status.FAILED) from None
     if failed:
         raise CommandError(*(terminal.escaped(f"error: {found.text}") for found in failed), status=Status.FAILED)
+
+
+def _missing_extra(settings: Settings) -> list[str]:
+    """What `[cluster]` needs and this installation does not have: here only a warning, as it may run elsewhere."""
+    if settings.cluster is None or find_spec("nats") is not None:
+        return []
+    from ..cluster.engine import INSTALL  # noqa: PLC0415 (one node needs nothing of it)
+
+    return [f"{INSTALL}; without it, `serve` refuses this file"]
 
 
 def _about(certificate: Certificate | None, settings: Settings) -> list[str]:

@@ -26,7 +26,9 @@ def _name(row: Row) -> str | None:
 
 def _link(row: Row) -> str | None:
     out, problem = row.get("link_out"), row.get("link_out_problem")
-    return f"{out}: {problem}" if problem else out
+    if not problem or not out:
+        return out
+    return str(problem) if str(problem).startswith(out) else f"{out}: {problem}"
 
 
 def _files(row: Row) -> str | None:

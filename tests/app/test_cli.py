@@ -188,6 +188,22 @@ def test_check_warns_of_what_nobody_may_serve(tmp_path: Path, capsys: pytest.Cap
     )
 
 
+def test_check_warns_where_the_extra_for_several_nodes_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "secret").write_text("0123456789abcdef", encoding="utf-8")
+    file = tmp_path / "gateway.toml"
+    file.write_text(
+        '[cluster]\nservers = ["nats://nats"]\npeer_bind = "127.0.0.1:9000"\npeer_secret_file = "secret"\n', "utf-8"
+    )
+    assert run("check", "--strict", str(file)) == 0
+    capsys.readouterr()
+    monkeypatch.setattr("app.commands.check.find_spec", lambda _: None)
+    assert run("check", str(file)) == 0
+    assert "pip install 'tunnel-gateway[cluster]'; without it, `serve` refuses this file" in capsys.readouterr().err
+    assert run("check", "--strict", str(file)) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "clusters"),
     [((), ("CLUSTER",)), (("--clusters", "c1, c2,"), ("c1", "c2")), (("--clusters", 'q"'), ('q"',))],

@@ -78,6 +78,7 @@ def test_every_node_serves_every_page_and_goes_on_without_another(processes: Pro
     assert get(chats["node-3"]).body == page
     demo.process.popen.send_signal(signal.SIGINT)
     demo.ends(demo.group())
+    assert not any("did not end by itself" in line for line in demo.process.output())
 
 
 @pytest.mark.slow

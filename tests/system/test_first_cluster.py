@@ -40,7 +40,7 @@ class Section:
         text = re.sub(pattern, lambda found: ports[found[0]], text)
         blocks = re.findall(r"```(\w+)\n(.*?)```", text, re.DOTALL)
         self.toml = next(block for kind, block in blocks if kind == "toml")
-        install, started, asked = ([*block.splitlines()] for kind, block in blocks if kind == "sh")
+        install, started, asked, (self.check,) = ([*block.splitlines()] for kind, block in blocks if kind == "sh")
         self.secrets = [line.split()[-1] for line in install if line.startswith("openssl rand")]
         self.started, self.asked = started, asked
 
@@ -91,3 +91,8 @@ def test_it_works_as_it_stands_there(processes: Processes, tmp_path: Path) -> No
 
     known = {("a", "live"), ("b", "live"), ("c", "connected")}
     wait_until(lambda: states() == known, 30, "node c knows the others")
+
+    variables, command = argued(section.check)
+    environment = {**os.environ, **variables, "PYTHONPATH": str(ROOT)}
+    tried = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    assert {f"({name}) at " in tried for name in "abc"} == {True}

@@ -46,6 +46,12 @@ def test_all_nodes_and_what_is_between_them(script: Script, ran: Run):
     assert json.loads(ran("nodes", "--json").out) == page("nodes", NODE, OTHER, cluster=NODES)
 
 
+def test_a_link_that_was_refused_is_said_once():
+    refused = {**OTHER, "link_out": "refused", "link_out_problem": "refused with 401: 'no'"}
+    _, row = table(COLUMNS, [refused], None)
+    assert cells(row)[4] == "refused with 401: 'no'"
+
+
 def test_one_node_alone(script: Script, ran: Run):
     alone = {**NODE, "node": None, "name": None, "state": "alone", "peer_url": None, "files": None}
     script.say("/-/nodes", Said(page("nodes", alone, cluster=None)))
