@@ -40,11 +40,14 @@ test-system: $(VENV)/.dev  ## run the tests with real processes and sockets
 test-all: $(VENV)/.dev  ## run every test: fuzzers and long runs too, and the system tests with each dialect and door
 	EXAMPLES=all $(BIN)/python -m pytest -m "not system" -n logical --dist worksteal $(ARGS)
 	$(BIN)/python -m pytest -m "system" $(ARGS)
-	SYSTEM_DIALECT=json $(BIN)/python -m pytest tests/system -m "not slow"
-	SYSTEM_DIALECT=chunk $(BIN)/python -m pytest tests/system -m "not slow"
-	SYSTEM_SERVER=uvicorn $(BIN)/python -m pytest tests/system -m "not slow"
+	SYSTEM_DIALECT=json $(BIN)/python -m pytest tests/system $(APART) -m "not slow"
+	SYSTEM_DIALECT=chunk $(BIN)/python -m pytest tests/system $(APART) -m "not slow"
+	SYSTEM_SERVER=uvicorn $(BIN)/python -m pytest tests/system $(APART) -m "not slow"
 	SYSTEM_NODES=3 $(BIN)/python -m pytest $(CARRIED:%=tests/system/test_%.py) -m "not slow"
 
+# Their gateways have a dialect and a door of their own, or none: one run of them is all.
+APART := $(addprefix --ignore-glob=tests/system/,nats_* test_nats_* test_nodes_* test_check_connect.py test_peer_links.py \
+         test_demo* test_first_cluster.py nodes/*)
 CARRIED := http headers half_close large sse websocket spliced socketio jupyter tls_services
 
 check: $(VENV)/.dev  ## check lint, format and types; changes nothing
