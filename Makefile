@@ -46,7 +46,7 @@ test-all: $(VENV)/.dev  ## run every test: fuzzers and long runs too, and the sy
 	SYSTEM_NODES=3 $(BIN)/python -m pytest $(CARRIED:%=tests/system/test_%.py) -m "not slow"
 
 # Their gateways have a dialect and a door of their own, or none: one run of them is all.
-APART := $(addprefix --ignore-glob=tests/system/,nats_* test_nats_* test_nodes_* test_check_connect.py test_peer_links.py \
+APART := $(addprefix --ignore-glob=tests/system/,test_nats_* test_nodes_* test_check_connect.py test_peer_links.py \
          test_demo* test_first_cluster.py nodes/*)
 CARRIED := http headers half_close large sse websocket spliced socketio jupyter tls_services
 
