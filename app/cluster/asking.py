@@ -15,7 +15,7 @@ from ..node.asking import Ask, NotAnsweredError, OtherNode, Query, Reply
 from .directory import Directory
 from .peer.dialler import Dialler
 from .peer.question import put
-from .presence import Peer, PeerState
+from .presence import Beats, Peer, PeerState
 
 SECONDS: Final = 3.0
 """As long as it takes to find out that a peer is dead."""
@@ -52,9 +52,7 @@ class AskNodes(Ask):
     async def ask(self, node: str, query: Query) -> Reply:
         asking = self._dialler.asking(node)
         if asking is None:
-            state = self._dialler.states().get(node)
-            why = f": {state.why}" if state is not None and state.why else ""
-            raise NotAnsweredError(f"there is no peer link to it{why}")
+            raise NotAnsweredError(self._unlinked(node))
         try:
             async with asyncio.timeout(SECONDS):
                 return await put(asking.session, query)
@@ -67,6 +65,16 @@ class AskNodes(Ask):
             raise NotAnsweredError("it is stopping; ask it itself" if stops else str(error)) from None
         except TunnelError as error:
             raise NotAnsweredError(str(error)) from None
+
+    def _unlinked(self, node: str) -> str:
+        peer = self._directory.presence.peer(node)
+        if peer is not None and peer.beat is None:
+            if peer.beats is Beats.COME:
+                return "its beats cannot be read here: it is of another release"
+            return "it does not beat, and only what it left is known of it: it was killed, and is forgotten within 70 s"
+        state = self._dialler.states().get(node)
+        why = f": {state.why}" if state is not None and state.why else ""
+        return f"there is no peer link to it{why}"
 
 
 def _named(peer: Peer) -> OtherNode:

@@ -5,7 +5,7 @@ this one does not know stays there, until the path is registered again with anot
 """
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta, Raw
@@ -19,13 +19,15 @@ from ..learned.claims import is_sound
 from .values import VERSION, decoded
 
 _Text = Annotated[str, Meta(max_length=253)]
+_LATEST: Final = 253_402_300_799.0
+"""The last second of the year 9999. No time after it can be shown, and no gateway writes one."""
 
 
 class _Path(msgspec.Struct, frozen=True):
     namespace: _Text
     service: _Text
     port: int
-    expires: float
+    expires: Annotated[float, Meta(le=_LATEST)]
     """Unix seconds, by the clock of the node that it was registered on."""
 
 

@@ -14,6 +14,7 @@ A write is tried once. What is to be done after an UncertainError only the calle
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -70,6 +71,8 @@ class Mirror:
         """What was there before the listing that is under way, and has not come again."""
         self._held: dict[str, tuple[Entry, Entry]] = {}
         """While frozen: deletes, with what they delete."""
+        self._told_at: tuple[float, float] | None = None
+        """When the last write came that was followed at once: by the loop's clock, and by the engine's."""
         self._left = 0.0
         """When the last watch was still whole, on the loop's clock."""
         self._connection: Connection | None = None
@@ -112,6 +115,14 @@ class Mirror:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def ahead_seconds(self) -> float | None:
+        """By how much this node's wall clock is ahead of the engine's. None: not known."""
+        if self._told_at is None:
+            return None
+        told_at, engine = self._told_at
+        return time.time() - engine - (asyncio.get_running_loop().time() - told_at)
 
     async def put(self, key: str, value: bytes) -> int:
         """See Bucket."""
@@ -221,6 +232,8 @@ class Mirror:
 
     def _take(self, delivery: Delivery) -> None:
         self.revision, self.lag = delivery.revision, delivery.pending
+        if self.synced and not delivery.pending:
+            self._told_at = asyncio.get_running_loop().time(), delivery.written
         key, ahead = delivery.key, self._ahead.get(delivery.key, 0)
         if ahead > delivery.revision:
             return

@@ -44,6 +44,7 @@ from .presence import PeerState as State
 from .sharing import Sharing
 from .telling import Beating, Putting
 from .view import View
+from .wall_clock import WallClock
 
 logger = logging.getLogger("gateway.cluster")
 
@@ -83,7 +84,10 @@ class Node:
         self.directory = Directory(self.presence)
         routes = f"{settings.bucket_prefix}_routes"
         self.counts = gateway.admission.shared = SharedCounts()
-        self.sharing = Sharing(gateway, self.mirrors["routes"], self.presence, name=routes)
+        self.wall_clock = WallClock(lambda: self.mirrors["nodes"].ahead_seconds)
+        self.sharing = Sharing(
+            gateway, self.mirrors["routes"], self.presence, name=routes, wall_clock=self.wall_clock
+        )  # fmt: skip
         self.routes, self.published = self.sharing.routes, self.sharing.published
         self.diary = Diary(gateway.events, self.presence, self.engine)
         self.differences = Differences(self.presence, gateway.events)
@@ -106,7 +110,7 @@ class Node:
         parts = self._parts = _Parts(self, gateway, self._make_door())
         gateway.nodes = View(
             self.presence, lambda: self._beat(parts.beating.seq), self.engine, self.mirrors, parts.dialler,
-            parts.listener, parts.serving, self.differences,
+            parts.listener, parts.serving, self.differences, self.wall_clock,
         )  # fmt: skip
         gateway.relief.waiters.add(parts.door)
         gateway.ask = AskNodes(OtherNode(node=self.id, name=self.name), self.directory, parts.dialler)
@@ -370,7 +374,7 @@ class _Parts:
         self.serving = Serving(self.owner.links, gateway.operator)
         self.dialler = Dialler(
             Identity(node.id, VERSION, lambda: node.files.secret, lambda: node.files.client),
-            account=gateway.account, on_change=node.way_changed,
+            account=gateway.account, on_change=node.way_changed, beats=node.presence.beats,
         )  # fmt: skip
         self.choosing = Choosing(node.directory, self.dialler, gateway.registry, clock=time.monotonic)
         self.listener: PeerListener | None = None

@@ -313,6 +313,11 @@ class Presence:
         """What is known of a node."""
         return self._peers.get(node)
 
+    def beats(self, node: str) -> bool:
+        """Whether beats of another node come."""
+        peer = self._peers.get(node)
+        return peer is not None and peer.beats is Beats.COME
+
     def met(self, node: str, now: float) -> Peer:
         """A node that somebody speaks of; it need not beat."""
         peer = self._peers.get(node)

@@ -6,7 +6,7 @@ cluster and in all are checked there, too, so nodes that are asked at once may p
 
 Each node's `LearnedRoutes` is the copy: whatever the mirror shows is taken into it, and so into its SQLite file, from
 which the node starts when the engine is away. Expiry is in the value. Readers check it; `expire` deletes the keys of
-which nothing is left, by their revision.
+which nothing is left, by their revision, on nodes whose clock is right (`wall_clock.py`).
 
 | what happens | what is done |
 |---|---|
@@ -27,6 +27,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Final
 
 from ..learned import Claim, ClaimError, Fault, Learned, NotSharedError
@@ -62,8 +63,14 @@ _Edit = Callable[[HostRoutes | None], HostRoutes | None]
 class SharedRoutes:
     """The routes of all nodes, as one of them changes and copies them."""
 
-    def __init__(self, bucket: Bucket, copy: Copy, *, clock: Callable[[], float], copy_of: str | None = None) -> None:
-        """`clock`: seconds of the wall clock. `copy_of`: the `created` of the bucket that the copy was last one of."""
+    def __init__(
+        self, bucket: Bucket, copy: Copy, *, clock: Callable[[], float], copy_of: str | None = None,
+        may_expire: Callable[[], bool] = lambda: True,
+    ) -> None:  # fmt: skip
+        """`clock`: seconds of the wall clock. `copy_of`: the `created` of the bucket that the copy was last one of.
+
+        `may_expire`: whether the clock is right enough to delete what has expired.
+        """
         self.copy_of = copy_of
         self.on_copied: Callable[[str], object] = lambda _: None
         """The copy is one of this bucket from now on."""
@@ -78,7 +85,8 @@ class SharedRoutes:
         self._is_anew = False
         self._is_followed = False
         self._told = copy_of
-        self._next_look = 0.0
+        self._may_expire = may_expire
+        self._looked_at = 0.0  # for what has expired, by the wall clock
         bucket.on_change = self._changed
         bucket.on_anew = self._anew
 
@@ -287,8 +295,8 @@ class SharedRoutes:
         if not self._owed and self._told != self.copy_of and self.copy_of is not None:
             self._told = self.copy_of
             self.on_copied(self.copy_of)
-        if self._clock() >= self._next_look:
-            self._next_look = self._clock() + EXPIRE_SECONDS
+        if abs(self._clock() - self._looked_at) >= EXPIRE_SECONDS and self._may_expire():
+            self._looked_at = self._clock()
             await self.expire()
 
     @property
@@ -303,9 +311,11 @@ class SharedRoutes:
 
     async def _follow(self) -> None:
         """The copy is one of this bucket, and may be old: take what is there, and remove what is not."""
-        keys = {host_key(host) for host in self._copy.hosts()} | {entry.key for entry in self._bucket.items()}
-        for number, key in enumerate(keys, 1):
-            self._changed(self._bucket.get(key) or Entry(key, None, 0, ""))
+        keys = [entry.key for entry in self._bucket.items()]
+        for number, key in enumerate(chain(keys, map(host_key, self._copy.hosts())), 1):
+            entry = self._bucket.get(key)
+            if entry is None or number <= len(keys):
+                self._changed(entry or Entry(key, None, 0, ""))
             if number % _HOSTS_PER_TURN == 0:
                 await asyncio.sleep(0)
 

@@ -19,6 +19,7 @@ from .presence import Presence
 from .published import SharedPublications
 from .routes import SharedRoutes
 from .sections import sections
+from .wall_clock import WallClock
 
 logger = logging.getLogger("gateway.routes")
 
@@ -28,12 +29,16 @@ LOOK_SECONDS: Final = 1.0
 class Sharing:
     """Both, of one gateway. `name`: of the bucket."""
 
-    def __init__(self, gateway: Gateway, bucket: Bucket, presence: Presence, *, name: str) -> None:
+    def __init__(
+        self, gateway: Gateway, bucket: Bucket, presence: Presence, *, name: str, wall_clock: WallClock
+    ) -> None:
         of_published, of_learned = sections(bucket, PUBLISHED)
         folder = gateway.settings.state_dir
         mark = CopyMark(Path(folder), name) if folder is not None else None
         copy_of = mark.read() if mark is not None else None
-        self.routes = SharedRoutes(of_learned, gateway.learned, clock=time.time, copy_of=copy_of)
+        self.routes = SharedRoutes(
+            of_learned, gateway.learned, clock=time.time, copy_of=copy_of, may_expire=wall_clock.is_right
+        )  # fmt: skip
         if mark is not None:
             self.routes.on_copied = mark.write
         self.published = SharedPublications(of_published, gateway.published, presence, clock=time.monotonic)

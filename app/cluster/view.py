@@ -23,9 +23,11 @@ from .peer.dialler import Dialler, LinkState, PeerState
 from .peer.listener import PeerListener
 from .peer.serving import Serving
 from .presence import OWN_SENTENCES, SENTENCES, OwnState, Peer, Presence
+from .wall_clock import WallClock
 
 ONLY_LINKS: Final = (
-    "Only its links are known: it has not beaten in a way that this node can read. Nothing is sent to it."
+    "Only its links are known: it was killed and left them, or its beats cannot be read here. Nothing is sent to it. "
+    "If it does not beat, they are deleted within about 70 s."
 )
 _LATEST_YEAR: Final = 253_402_300_800.0
 """Seconds of times that can be shown: until the year 10000."""
@@ -46,6 +48,7 @@ class View:
     """None: no `peer_bind`."""
     serving: Serving
     differences: Differences
+    wall_clock: WallClock
     clock: Callable[[], float] = time.monotonic
     """That of the presence."""
 
@@ -99,6 +102,8 @@ class View:
             link = links.get(peer.node)
             if link is not None and link.state in (LinkState.LOST, LinkState.REFUSED):
                 found.append(f"node {named(peer)} cannot be reached from this node: {_text(link.why)}; see /-/nodes")
+        if (problem := self.wall_clock.problem) is not None:
+            found.append(problem)
         found += self.differences.sentences()
         return found
 

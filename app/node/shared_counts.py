@@ -20,7 +20,9 @@ KINDS: Final = ("cluster", "route", "client")
 PARTS: Final = 20
 MOST: Final = 500
 """Told of one kind: 25 KiB in each beat."""
-_NAME_CHARACTERS: Final = 255
+KEPT: Final = 2_000
+"""Of one kind, looked at for each beat: 2 ms. Beyond these, only what has more than the least of them comes in."""
+_NAME_BYTES: Final = 255
 
 
 class SharedCounts:
@@ -29,7 +31,10 @@ class SharedCounts:
     def __init__(self) -> None:
         self._of_node: dict[str, Counts] = {}
         self._elsewhere: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
-        self._large: dict[Key, int] = {}  # keys of this node that had enough to tell, and their limits
+        self._large: dict[str, dict[Key, int]] = {kind: {} for kind in KINDS}
+        """Keys of this node that had enough to tell, and how much that is."""
+        self._above: dict[str, int] = dict.fromkeys(KINDS, 0)
+        """What a key that is not among them must have to be kept: more than this."""
 
     # --- for admission
 
@@ -39,21 +44,25 @@ class SharedCounts:
 
     def admitted(self, key: Key, count: int, limit: int) -> None:
         """This node has so many now, and a limit for them."""
-        if count >= _least(limit):
-            self._large[key] = limit
+        if count >= (least := _least(limit)):
+            kind = str(key[0])
+            if count > self._above[kind] or key in self._large[kind]:
+                self._large[kind][key] = least
 
     # --- for beats
 
     def to_tell(self, count_of: Callable[[Key], int]) -> Counts:
         """What this node tells the others. `count_of`: how many it has now."""
-        found: dict[str, list[tuple[int, str]]] = {}
-        for key, limit in list(self._large.items()):
-            count = count_of(key)
-            if count < _least(limit):
-                del self._large[key]
-            elif len(name := _name_of(key)) <= _NAME_CHARACTERS:
-                found.setdefault(str(key[0]), []).append((count, name))
-        return {kind: {name: count for count, name in nlargest(MOST, counts)} for kind, counts in found.items()}
+        told = {}
+        for kind, large in self._large.items():
+            counts = [(count_of(key), key) for key in large]
+            enough = [(count, key) for count, key in counts if count >= large[key]]
+            kept = nlargest(KEPT, enough)
+            self._above[kind] = kept[-1][0] if len(enough) > KEPT else 0
+            self._large[kind] = {key: large[key] for _, key in kept}
+            names = ((_name_of(key), count) for count, key in kept[:MOST])
+            told[kind] = {name: count for name, count in names if len(name.encode(errors="replace")) <= _NAME_BYTES}
+        return {kind: counts for kind, counts in told.items() if counts}
 
     def heard(self, node: str, counts: Mapping[str, Mapping[str, int]]) -> None:
         """Another node has these now, and no others."""
@@ -75,7 +84,8 @@ class SharedCounts:
 
     def __repr__(self) -> str:
         known = sum(map(len, self._elsewhere.values()))
-        return f"<SharedCounts of {len(self._of_node)} other nodes: {known} names, {len(self._large)} to tell>"
+        large = sum(map(len, self._large.values()))
+        return f"<SharedCounts of {len(self._of_node)} other nodes: {known} names, {large} to tell>"
 
 
 def _least(limit: int) -> int:

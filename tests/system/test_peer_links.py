@@ -178,7 +178,7 @@ async def test_a_node_that_dials_itself_notices(processes: Processes):
     _, url = start(processes, "--secret", "s1", "--node", "n1")
     async with asker() as node:
         node.dialler.heard("n2", url)
-        assert "dialled itself" in await node.until(LinkState.REFUSED)
+        assert "n1, which has dialled itself" in await node.until(LinkState.REFUSED)
 
 
 @on_uvloop

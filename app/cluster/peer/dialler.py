@@ -2,7 +2,8 @@
 
 One task per node: dial, wait for the end of the link, dial again after a pause with jitter. A node that refuses (wrong
 secret, another node at its address) is asked again rarely; one that is dialled because its address changed is asked at
-once. A live link is kept when only the address changes: the node at its end has proved who it is.
+once. Another node at the address of one that does not beat is no fault: a node was killed and started again there. A
+live link is kept when only the address changes: the node at its end has proved who it is.
 
 Invariants: at most one link to each node; `on_change` is told of each change of state, in order; nothing is left after
 `close`.
@@ -77,11 +78,14 @@ class Dialler:
     """See the module."""
 
     def __init__(
-        self, identity: Identity, *, account: Account, on_change: Callable[[str, PeerState], None] = lambda *_: None
-    ) -> None:
+        self, identity: Identity, *, account: Account, on_change: Callable[[str, PeerState], None] = lambda *_: None,
+        beats: Callable[[str], bool] = lambda _: True,
+    ) -> None:  # fmt: skip
+        """`beats`: whether a node is known to live."""
         self._identity = identity
         self._account = account
         self._on_change = on_change
+        self._beats = beats
         self.counts = HopCounts()
         """What was asked of all nodes."""
         self._peers: dict[str, _Peer] = {}
@@ -99,7 +103,9 @@ class Dialler:
                 logger.warning("more than %d nodes are there: node %s and others are not dialled", MOST_NODES, node)
             self._was_full = True
         elif peer is None:
-            self._peers[node] = _Peer(self._identity, node, url, self._account, self.counts, self._on_change)
+            self._peers[node] = _Peer(
+                self._identity, node, url, self._account, self.counts, self._on_change, lambda: self._beats(node)
+            )  # fmt: skip
         else:
             peer.moved(url)
 
@@ -138,7 +144,7 @@ class _Peer:
 
     def __init__(
         self, identity: Identity, node: str, url: str, account: Account, counts: HopCounts,
-        on_change: Callable[[str, PeerState], None],
+        on_change: Callable[[str, PeerState], None], beats: Callable[[], bool],
     ) -> None:  # fmt: skip
         self._identity = identity
         self._node = node
@@ -146,7 +152,9 @@ class _Peer:
         self._account = account
         self._counts = counts
         self._on_change = on_change
+        self._beats = beats
         self._failures = 0
+        self._has_warned = False  # of the refusal that lasts
         self._moved = asyncio.Event()
         self._session: PeerSession | None = None
         self._closing: PeerSession | None = None
@@ -194,7 +202,7 @@ class _Peer:
                 self._failures = 0 if loop.time() - since >= _SETTLED_SECONDS else self._failures + 1
             except HandshakeError as error:
                 if error.status not in {0, HTTPStatus.SERVICE_UNAVAILABLE}:
-                    self._refused(str(error))
+                    self._refused(error)
                     pause = _REFUSED_PAUSE_SECONDS
                 else:
                     self._lost(str(error))
@@ -259,13 +267,19 @@ class _Peer:
             logger.warning("node %s cannot be dialled at %s: %s", self._node, self._url, why)
         self._become(LinkState.LOST, why)
 
-    def _refused(self, why: str) -> None:
+    def _refused(self, error: HandshakeError) -> None:
         self._failures += 1
-        if self.state.state is not LinkState.REFUSED:
-            logger.warning("node %s at %s takes no link from this node: %s", self._node, self._url, why)
-        self._become(LinkState.REFUSED, why)
+        if error.status == HTTPStatus.MISDIRECTED_REQUEST and not self._beats():
+            if self.state.state is not LinkState.REFUSED:
+                logger.info("node %s is not at %s any more: %s", self._node, self._url, error)
+        elif not self._has_warned:
+            self._has_warned = True
+            logger.warning("node %s at %s takes no link from this node: %s", self._node, self._url, error)
+        self._become(LinkState.REFUSED, str(error))
 
     def _become(self, state: LinkState, why: str = "") -> None:
+        if state is not LinkState.REFUSED:
+            self._has_warned = False
         self.state = PeerState(state, why)
         self._on_change(self._node, self.state)
 

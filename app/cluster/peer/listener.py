@@ -108,8 +108,14 @@ class PeerListener:
         self._arrivals.discard(arrival)
 
     def note_refused(self, address: str, error: RefusedError) -> None:
-        """Tell the operator, once a second at the most: anybody can be refused as often as he likes."""
+        """Tell the operator, once a second at the most: anybody can be refused as often as he likes.
+
+        Who looks for another node here has proved that it is one of ours, and says itself whether that is a fault.
+        """
         self.refused += 1
+        if error.status == HTTPStatus.MISDIRECTED_REQUEST:
+            logger.info("peer link from %s refused: %s", address, error)
+            return
         now = asyncio.get_running_loop().time()
         if now - self._warned_at >= 1.0:
             self._warned_at = now
@@ -123,12 +129,11 @@ class PeerListener:
             raise RefusedError(
                 HTTPStatus.UNAUTHORIZED, "present a secret of this cluster (peer_secret_file), or a client certificate"
             )
-        if hello.node == self._node:
-            raise RefusedError(
-                HTTPStatus.MISDIRECTED_REQUEST, f"node {self._node} dialled itself: look at its peer_url"
-            )
         if hello.wanted != self._node:
-            raise RefusedError(HTTPStatus.MISDIRECTED_REQUEST, f"another node is here by now: {self._node}")
+            itself = ", which has dialled itself" if hello.node == self._node else ""
+            raise RefusedError(HTTPStatus.MISDIRECTED_REQUEST, f"another node is here by now: {self._node}{itself}")
+        if hello.node == self._node:
+            raise RefusedError(HTTPStatus.MISDIRECTED_REQUEST, "another node may not have the id of this one")
         if self._is_stopping:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "the node is stopping")
         loop = asyncio.get_running_loop()

@@ -13,6 +13,7 @@ from app.cluster.peer.listener import PeerListener
 from app.cluster.peer.serving import Serving
 from app.cluster.presence import Way
 from app.cluster.view import View
+from app.cluster.wall_clock import WallClock
 from app.observed.events import Event, Events
 from app.settings import ClusterSettings
 from tests.app.cluster.one_directory import ME, World
@@ -54,9 +55,10 @@ class Seen(World):
             name="gateway-0", peer_url="http://10.0.0.1:8082", build="1.0", started=1.0, seq=7, files="f1",
             load=Load(2, 3, 1),
         )  # fmt: skip
+        self.ahead: float | None = None
         self.view = View(
             self.presence, lambda: self.own, self.engine, self.mirrors, self.dialler, self.listener, self.serving,
-            self.differences, clock=lambda: self.now,
+            self.differences, WallClock(lambda: self.ahead), clock=lambda: self.now,
         )  # fmt: skip
         self.nats("connected", server=SERVER)
 

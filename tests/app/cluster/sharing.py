@@ -1,6 +1,7 @@
 """Nodes that share learned routes: each has a real `LearnedRoutes` and a mirror of one bucket in memory."""
 
 from app.cluster.routes import SharedRoutes
+from app.cluster.wall_clock import WallClock
 from app.learned import Claim, ClaimError, LearnedRoutes
 from app.settings import Settings
 from tests.app.learned.claims import GRANTS
@@ -12,6 +13,8 @@ class Nodes:
 
     def __init__(self, count: int = 2) -> None:
         self.now = 1_000_000.0
+        self.ahead: float | None = 0.0
+        """Of the clock that all go by."""
         self.shelf = Shelf()
         self.nodes = [Node(self) for _ in range(count)]
 
@@ -31,7 +34,10 @@ class Node:
             copy = LearnedRoutes(Settings(grants=GRANTS), None, clock=lambda: nodes.now)
         self.copy = copy
         self.bucket = nodes.shelf.mirror()
-        self.shared = SharedRoutes(self.bucket, self.copy, clock=lambda: nodes.now, copy_of=copy_of)
+        self.wall_clock = WallClock(lambda: nodes.ahead)
+        self.shared = SharedRoutes(
+            self.bucket, self.copy, clock=lambda: nodes.now, copy_of=copy_of, may_expire=self.wall_clock.is_right
+        )  # fmt: skip
         self.copied: list[str] = []
         self.shared.on_copied = self.copied.append
 

@@ -84,6 +84,18 @@ async def test_a_node_without_a_peer_link():
 
 
 @dialogue
+async def test_a_node_that_does_not_beat():
+    """It was killed while NATS was away, and its links stand in the bucket; or it is of another release."""
+    made = asks(Dials())
+    presence = made._directory.presence
+    presence.met(OTHER, 0.0)
+    assert made.others() == [OtherNode(node=OTHER, name="")]
+    assert "it was killed" in await why(made)
+    presence.changed(Entry(OTHER, b'{"v":2}', 5, "c"), 1.0, is_listed=False)
+    assert "another release" in await why(made)
+
+
+@dialogue
 async def test_what_becomes_of_a_query():
     hop = Hop()
     made = asks(Dials(hop))

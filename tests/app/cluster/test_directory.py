@@ -172,6 +172,22 @@ def test_a_node_that_is_gone_by_its_way_alone_is_not_cleared_up(w: World):
     assert [bucket for bucket, _, _ in w.directory.left_over()] == ["links", "nodes"]
 
 
+def test_what_a_node_that_never_beats_left_goes_within_about_a_minute(w: World):
+    """It was killed while NATS was away, and its key in `nodes` is gone."""
+    w.nodes("n1")
+    w.put("dead", 5, "a")
+    assert w.presence.peer("dead").state == "silent"
+    w.run(59)
+    assert list(w.directory.left_over()) == []
+    w.run(2)
+    assert w.presence.is_keeper
+    assert list(w.directory.left_over()) == [("links", "c1.dead", 5)]
+    w.put("dead", 6)
+    w.run(0.25)
+    assert w.presence.peer("dead") is None
+    assert list(w.directory.left_over()) == []
+
+
 def test_nothing_stays_of_a_node_whose_keys_are_deleted(w: World):
     w.put("n1", 5, "a")
     w.beating = {}

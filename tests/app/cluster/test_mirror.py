@@ -48,6 +48,25 @@ async def test_it_lists_a_bucket_and_is_synced_then():
 
 
 @dialogue
+async def test_what_is_written_now_says_how_far_the_clock_is_ahead(monkeypatch: pytest.MonkeyPatch):
+    """What is listed was written some time ago, and says nothing."""
+    server = Server("b")
+    server.is_there = True
+    server.put("k", b"1")
+    mirror, _ = await connected(server)
+    assert mirror.ahead_seconds is None
+    server.put("k", b"2")
+    await quiet()
+    loop = asyncio.get_running_loop()
+    written = 1_790_000_000.0 - loop.time()  # as the fake says
+    monkeypatch.setattr("time.time", lambda: written + loop.time() + 7.0)
+    assert mirror.ahead_seconds == pytest.approx(7.0)
+    await asyncio.sleep(100)
+    assert mirror.ahead_seconds == pytest.approx(7.0)
+    await mirror.aclose()
+
+
+@dialogue
 async def test_a_bucket_that_somebody_else_makes_at_the_same_time_is_taken():
     server = Server("b")
     made = server._made

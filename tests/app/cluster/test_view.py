@@ -65,6 +65,15 @@ def test_a_node_of_which_only_links_are_known():
     assert (row.state, row.about, row.name, row.links, row.link_out) == ("silent", ONLY_LINKS, None, None, None)
 
 
+def test_a_clock_that_is_not_that_of_nats_is_a_warning():
+    s = Seen()
+    before = s.view.warnings()
+    s.ahead = 100.0
+    assert [one for one in s.view.warnings() if one not in before] == [
+        "this node's clock is 100 s ahead of that of NATS; set the clocks of both (NTP)"
+    ]
+
+
 def test_what_strangers_write_is_made_printable_and_short():
     s = Seen()
     s.beat("aa", build="a\nb", started=1e300, files="x" * 255)

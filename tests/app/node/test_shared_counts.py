@@ -3,7 +3,7 @@
 import pytest
 
 from app.node.admission import Admission
-from app.node.shared_counts import MOST, PARTS, SharedCounts
+from app.node.shared_counts import KEPT, MOST, PARTS, Key, SharedCounts
 from app.rules import problems
 from tests.app.node.test_admission import admitted, handshake, route
 
@@ -81,9 +81,38 @@ def test_the_largest_are_told():
     assert not {"c0", "c1"} & set(told)
 
 
-def test_a_name_that_is_too_long_is_not_told():
+def test_only_so_many_are_looked_at_for_each_beat():
+    """Twenty thousand clients with one WebSocket each, and a few that have more."""
     _, counts = shared()
-    counts.admitted(("client", "x" * 256), 1, 1)
+    has = {("client", f"c{number}"): 1 for number in range(10 * KEPT)}
+    looked_at = []
+
+    def count_of(key: Key) -> int:
+        looked_at.append(key)
+        return has[key]
+
+    for key in has:
+        counts.admitted(key, 1, 10)
+    assert len(counts.to_tell(count_of)["client"]) == MOST
+    for key in has:
+        counts.admitted(key, 1, 10)
+    large = ("client", "c77")
+    has[large] = 5
+    counts.admitted(large, 5, 10)
+    looked_at.clear()
+    assert counts.to_tell(count_of)["client"]["c77"] == 5
+    assert len(looked_at) <= KEPT + 1
+    has |= dict.fromkeys(has, 0) | {large: 5}
+    assert counts.to_tell(count_of) == {"client": {"c77": 5}}
+    has["client", "new"] = 1
+    counts.admitted(("client", "new"), 1, 10)
+    assert counts.to_tell(count_of) == {"client": {"c77": 5, "new": 1}}
+
+
+@pytest.mark.parametrize("name", ["x" * 256, "\N{GRINNING FACE}" * 64])
+def test_a_name_that_is_too_long_is_not_told(name: str):
+    _, counts = shared()
+    counts.admitted(("client", name), 1, 1)
     assert counts.to_tell(lambda _: 1) == {}
 
 

@@ -20,12 +20,13 @@ class Network:
 
     def __init__(self, answer: bytes | None = None) -> None:
         self.answer = answer
+        self.beats = True
         self.dialled: list[tuple[float, str]] = []
         self.states: list[tuple[LinkState, str]] = []
         self.transports: list[FakeTransport] = []
         self.up = asyncio.Event()
         identity = Identity("n1", "test", lambda: b"s")
-        self.dialler = Dialler(identity, account=Account(), on_change=self._changed)
+        self.dialler = Dialler(identity, account=Account(), on_change=self._changed, beats=lambda _: self.beats)
         loop = asyncio.get_running_loop()
         mock.patch.object(loop, "create_connection", self._connect).start()
 
@@ -78,6 +79,29 @@ async def test_a_node_that_refuses_is_asked_every_ten_seconds():
     assert set(network.states) == {(LinkState.REFUSED, "refused with 401: 'no'")}
     assert all(transport.aborted for transport in network.transports)
     await network.dialler.close()
+
+
+@pytest.mark.parametrize("answer", ["refusal", "welcome"])
+def test_another_node_at_the_address_of_one_that_does_not_beat_is_no_fault(
+    answer: str, caplog: pytest.LogCaptureFixture
+):
+    """A node was killed, and started again with another id. If the old one beats after all, the address is wrong."""
+    caplog.set_level("INFO", "gateway")
+
+    @dialogue
+    async def dialled() -> None:
+        refusal = handshake.refusal(RefusedError(handshake.HTTPStatus.MISDIRECTED_REQUEST, "another node"))
+        network = Network(refusal if answer == "refusal" else handshake.welcome("n1", "0"))
+        network.beats = False
+        network.dialler.heard("n2", "http://h:1")
+        await asyncio.sleep(60)
+        assert [record.levelname for record in caplog.records] == ["INFO"]
+        network.beats = True
+        await asyncio.sleep(60)
+        assert [record.levelname for record in caplog.records] == ["INFO", "WARNING"]
+        await network.dialler.close()
+
+    dialled()
 
 
 @dialogue

@@ -59,6 +59,15 @@ async def test_who_wants_the_node_that_was_here_before_ends_no_link():
     linked.lose()
 
 
+@dialogue
+async def test_who_dials_the_node_that_was_here_before_may_be_this_node_itself(caplog: pytest.LogCaptureFixture):
+    """It finds its own old entry, after it was killed and started again at its address: nobody has to look at that."""
+    door = Door()
+    late = door.connect(hello(node="self", to="before"))
+    assert b"another node is here by now: self, which has dialled itself" in late.written
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
 @pytest.mark.parametrize("secret", [b"one", b"two"])
 @dialogue
 async def test_a_node_with_either_secret_is_let_in(secret: bytes):
