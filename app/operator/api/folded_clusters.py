@@ -1,7 +1,8 @@
 """The clusters over several nodes: one row each, whichever node has its agents.
 
 A cluster is connected if it is on any node, so the filter is applied to what was put together, and nodes are asked
-without it. Pages go by name, with the same cursor on every node.
+without it, for as many rows as they give at once: ten thousand of them may be looked at for one that is shown. Pages go
+by name, with the same cursor on every node.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import msgspec
 
 from .clusters import ClusterItem
 from .gathering import Gathering, Part
-from .pages import ROWS_PER_TURN, after, cursor_of
+from .pages import MOST_ROWS, ROWS_PER_TURN, after, cursor_of
 from .resources import Answer, Asked, Node, Resource, answer
 
 
@@ -24,9 +25,12 @@ async def folded(row: Resource, here: Node, asked: Asked) -> Answer:
     begin: str | None = after(asked) or None
     rows: list[ClusterItem] = []
     while True:
-        query = {"after": cursor_of(begin) if begin is not None else None, "connected": None}
+        query = {
+            "after": cursor_of(begin) if begin is not None else None, "connected": None,
+            "limit": limit if connected is None else MOST_ROWS,
+        }  # fmt: skip
         parts = [await _read(part) for part in await gathering.parts(lambda _, query=query: query)]  # type: ignore[misc]
-        found, is_last = _until_shortest(parts)
+        found, is_last = _until_shortest(parts, begin)
         answered = {part.node.node for part, _ in parts if part.why is None}
         for number, name in enumerate(sorted(found), 1):
             one = _fold(found[name], answered)
@@ -66,12 +70,16 @@ async def _read(part: Part) -> _Read:
         return Part(part.node, {}, "its clusters cannot be read: it is of another release"), []
 
 
-def _until_shortest(parts: Sequence[_Read]) -> tuple[dict[str, dict[str, ClusterItem]], bool]:
-    """The rows by name and node, up to where every node's page reaches; and whether that is all there is."""
-    ends = [items[-1].cluster for part, items in parts if items and part.value("next") is not None]
+def _until_shortest(parts: Sequence[_Read], begin: str | None) -> tuple[dict[str, dict[str, ClusterItem]], bool]:
+    """The rows by name and node, up to where every node's page reaches; and whether that is all there is.
+
+    What is not behind `begin` was not asked for: a node that says it, and nothing else, has nothing more.
+    """
+    behind = [(part, [item for item in items if begin is None or item.cluster > begin]) for part, items in parts]
+    ends = [items[-1].cluster for part, items in behind if items and part.value("next") is not None]
     end = min(ends, default=None)
     found: dict[str, dict[str, ClusterItem]] = {}
-    for part, items in parts:
+    for part, items in behind:
         for item in items:
             if end is None or item.cluster <= end:
                 found.setdefault(item.cluster, {})[part.node.node] = item

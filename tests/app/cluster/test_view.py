@@ -168,7 +168,7 @@ def test_a_node_without_peer_bind_has_no_links_to_it():
     s = Seen()
     view = type(s.view)(
         s.presence, lambda: s.own, s.engine, s.mirrors, s.dialler, None, s.serving, s.differences,
-        clock=lambda: s.now,
+        s.view.wall_clock, clock=lambda: s.now,
     )  # fmt: skip
     s.beat("aa")
     assert view.nodes()[1].link_in is False

@@ -225,6 +225,31 @@ async def test_connected_counts_wherever_it_is():
 
 
 @dialogue
+async def test_a_filter_that_finds_little_costs_few_calls_of_other_nodes():
+    names = tuple(f"c{number:03}" for number in range(200))
+    async with nodes("a", "b", grants={token_hash("t"): Grant(names)}) as n:
+        n.link("b", "link-1", cluster=names[-1])
+        page = await told(n.stages["a"], "/-/clusters?nodes=all&connected=true&limit=1")
+        assert [row["cluster"] for row in page["clusters"]] == [names[-1]]
+        assert len(n.asked) == 1
+
+
+@dialogue
+async def test_a_node_that_says_the_same_page_again_and_again_ends_no_less():
+    async with nodes("a", "b", grants={token_hash("t"): Grant(("c1", "c2"))}) as n:
+        (row, _) = (await told(n.stages["a"], "/-/clusters"))["clusters"]
+        stuck = json.dumps({"clusters": [row], "next": "c1", "total": 2}).encode()
+
+        async def answer(_: Query) -> Reply:
+            return Reply(200, stuck)
+
+        n.answers["b"] = answer  # type: ignore[assignment]
+        async with asyncio.timeout(30):
+            page = await told(n.stages["a"], "/-/clusters?nodes=all&connected=true")
+        assert (page["clusters"], page["next"]) == ([], None)
+
+
+@dialogue
 async def test_a_holder_that_does_not_answer_is_believed_to_have_it():
     async with nodes() as n:
         n.away["b"] = "no answer"
