@@ -33,7 +33,7 @@ class _Path(msgspec.Struct, frozen=True):
 
 class _Value(msgspec.Struct):
     cluster: str
-    paths: dict[str, _Path] = {}
+    paths: Annotated[dict[str, _Path], Meta(max_length=PATHS_PER_HOST)] = {}
 
 
 class _Unread(msgspec.Struct):
