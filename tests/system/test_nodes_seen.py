@@ -48,10 +48,16 @@ service = "web"
 port = 80
 """
         )
-        self.process: Process = processes.python(
-            name, "app", "--config", str(self.file), "--host", LOOPBACK, "--port", str(self.port)
+        self._processes = processes
+        self.process = self.start()
+
+    def start(self) -> Process:
+        """Start it, again at its addresses."""
+        self.process = self._processes.python(
+            self.name, "app", "--config", str(self.file), "--host", LOOPBACK, "--port", str(self.port)
         )
         self.process.wait_line("ready")
+        return self.process
 
     def get(self, path: str) -> str:
         with urlopen(f"http://{LOOPBACK}:{self.admin}{path}") as answer:
@@ -143,6 +149,27 @@ def test_what_becomes_of_the_nodes_is_told(tmp_path: Path, processes: Processes,
     assert [kind for kind in one.kinds() if kind in ("node_came", "peer_link_lost", "node_gone")] == [
         "node_came", "peer_link_lost", "node_gone",
     ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_node_that_is_killed_and_started_again_at_its_address(tmp_path: Path, processes: Processes, nats: NatsServer):
+    """Its old entry leads to it by its new id, and nobody is warned of that."""
+    one = Gateway(tmp_path, processes, nats, "one")
+    two = Gateway(tmp_path, processes, nats, "two")
+    one.wait(lambda: one.states().get("two") == ("live", "up"), "the other")
+    (old,) = (row["node"] for row in two.told("/-/nodes")["nodes"] if row["is_self"])
+    two.process.kill()
+    two.start()
+    (new,) = (row["node"] for row in two.told("/-/nodes")["nodes"] if row["is_self"])
+
+    def rows(node: Gateway) -> dict[str, str]:
+        return {row["node"]: row["state"] for row in node.told("/-/nodes")["nodes"]}
+
+    one.wait(lambda: rows(one).get(new) == "live", "the new one")
+    for node in (one, two):
+        node.wait(lambda node=node: rows(node).get(old) in (None, "gone"), "that the old one is gone")
+        assert [line for line in node.process.output() if "421" in line and "WARNING" in line.upper()] == []
+        assert [text for text in node.told("/-/status")["warnings"] if old in text] == []
 
 
 @pytest.mark.slow

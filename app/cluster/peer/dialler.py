@@ -38,6 +38,8 @@ DIAL_SECONDS: Final = 4.0
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _REFUSED_PAUSE_SECONDS: Final = 10.0
+_OLD_SECONDS: Final = 4.0
+"""After these it is known whether the node that was to be at an address beats any more."""
 _SETTLED_SECONDS: Final = 5.0
 """A link that lived for so long was a good one: the next pause is the first again."""
 
@@ -154,7 +156,8 @@ class _Peer:
         self._on_change = on_change
         self._beats = beats
         self._failures = 0
-        self._has_warned = False  # of the refusal that lasts
+        self._refused_at: float | None = None  # for the first time
+        self._has_warned = False  # of that
         self._moved = asyncio.Event()
         self._session: PeerSession | None = None
         self._closing: PeerSession | None = None
@@ -269,9 +272,11 @@ class _Peer:
 
     def _refused(self, error: HandshakeError) -> None:
         self._failures += 1
-        if error.status == HTTPStatus.MISDIRECTED_REQUEST and not self._beats():
+        now = asyncio.get_running_loop().time()
+        first = self._refused_at = now if self._refused_at is None else self._refused_at
+        if error.status == HTTPStatus.MISDIRECTED_REQUEST and (now - first < _OLD_SECONDS or not self._beats()):
             if self.state.state is not LinkState.REFUSED:
-                logger.info("node %s is not at %s any more: %s", self._node, self._url, error)
+                logger.info("another node is at %s, where node %s was: %s", self._url, self._node, error)
         elif not self._has_warned:
             self._has_warned = True
             logger.warning("node %s at %s takes no link from this node: %s", self._node, self._url, error)
@@ -279,7 +284,7 @@ class _Peer:
 
     def _become(self, state: LinkState, why: str = "") -> None:
         if state is not LinkState.REFUSED:
-            self._has_warned = False
+            self._refused_at, self._has_warned = None, False
         self.state = PeerState(state, why)
         self._on_change(self._node, self.state)
 

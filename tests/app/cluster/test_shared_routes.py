@@ -200,32 +200,6 @@ async def test_expired_hosts_are_deleted_by_their_revision():
     assert n[0].has == n[1].has == ["y.a.test/ a/traefik"]
 
 
-@pytest.mark.parametrize("ahead", [DAY, -DAY, None])
-@dialogue
-async def test_a_node_whose_clock_is_wrong_deletes_nothing(ahead: float | None, caplog: pytest.LogCaptureFixture):
-    """Or does not know whether it is right. What it reads it takes for expired, and once its clock is set it is not."""
-    n = await joined()
-    await n[0].register(claim("x.a.test"))
-    n.now, n.ahead = n.now + DAY + 100, ahead
-    await n.catch_up()
-    n.now, n.ahead = n.now - DAY, 0.0
-    await n.catch_up()
-    assert n.shelf.entries[host_key("x.a.test")].value is not None
-    assert [record.levelname for record in caplog.records] == ([] if ahead is None else ["WARNING"] * 2)
-
-
-@dialogue
-async def test_a_clock_that_was_set_back_does_not_keep_what_expires():
-    n = await joined()
-    n.now += 7 * DAY
-    await n.catch_up()
-    n.now -= 7 * DAY
-    await n[0].register(claim("x.a.test"))
-    n.now += DAY + 100
-    await n.catch_up()
-    assert n.shelf.entries[host_key("x.a.test")].value is None
-
-
 # --- the engine is away
 
 

@@ -92,8 +92,9 @@ def test_another_node_at_the_address_of_one_that_does_not_beat_is_no_fault(
     async def dialled() -> None:
         refusal = handshake.refusal(RefusedError(handshake.HTTPStatus.MISDIRECTED_REQUEST, "another node"))
         network = Network(refusal if answer == "refusal" else handshake.welcome("n1", "0"))
-        network.beats = False
         network.dialler.heard("n2", "http://h:1")
+        await asyncio.sleep(3)  # so long a node that was killed seems to beat
+        network.beats = False
         await asyncio.sleep(60)
         assert [record.levelname for record in caplog.records] == ["INFO"]
         network.beats = True
