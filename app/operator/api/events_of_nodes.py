@@ -140,7 +140,8 @@ async def _gathered(gathering: Gathering, position: Position) -> tuple[list[_Fou
     for index, part in enumerate(parts):
         await asyncio.sleep(0)  # a page takes a millisecond
         try:
-            lists.append(_events_of(part))
+            known = position.get(part.node.node, 0)
+            lists.append([each for each in _events_of(part) if each.number > known])  # else there might be no end
         except msgspec.MsgspecError:
             lists.append([])
             parts[index] = Part(part.node, {}, "its events cannot be read: it is of another release")

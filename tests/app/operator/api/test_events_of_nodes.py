@@ -74,6 +74,24 @@ async def test_a_node_that_was_away_is_gone_on_with_where_it_was():
 
 
 @dialogue
+async def test_a_node_that_says_the_same_events_again_is_told_once():
+    async with nodes("a", "b") as n:
+        happen(n, "b", "one", "two")
+        reply = await n.answers["b"](Query(method="GET", target="/-/events"))
+
+        async def answer(_: Query) -> Reply:
+            return reply
+
+        n.answers["b"] = answer  # type: ignore[assignment]
+        page = await told(n.stages["a"], "/-/events?nodes=all&limit=1")
+        assert texts(page) == ["one"]
+        page = await told(n.stages["a"], f"/-/events?nodes=all&after={page['next']}")
+        assert texts(page) == ["two"]
+        page = await told(n.stages["a"], f"/-/events?nodes=all&after={page['next']}")
+        assert (texts(page), page["next"]) == ([], "a:0,b:2")
+
+
+@dialogue
 async def test_who_watches_gets_each_event_of_every_node_once_and_may_come_again():
     async with nodes("a", "b") as n:
         happen(n, "a", "one")
