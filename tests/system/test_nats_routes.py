@@ -128,3 +128,14 @@ async def test_links_over_the_loss_of_the_data(settings: ClusterSettings, server
         after = sorted(two.claims("c1"), key=lambda one: one.stamp)
         assert after[:2] == before
         assert after[2].agent_id == "b"
+
+
+async def test_the_clock_of_nats_is_known_once_something_is_written(settings: ClusterSettings):
+    """NATS runs on this machine, and goes by the same clock."""
+    async with nodes(settings, settings) as made:
+        one, two = [await node.synced() for node in made]
+        assert one.mirror.ahead_seconds is two.mirror.ahead_seconds is None
+        await one.mirror.put("k", b"1")
+        await eventually(lambda: None not in (one.mirror.ahead_seconds, two.mirror.ahead_seconds), 5)
+        for node in (one, two):
+            assert -1.0 < (node.mirror.ahead_seconds or 0.0) < 10.0
