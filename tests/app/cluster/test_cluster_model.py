@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from app.cluster.directory import KEEP_SECONDS
 from app.cluster.presence import FORGET_SECONDS
 from tests.app.cluster.several_nodes import AGENTS, CLUSTERS, Engine, Node
+from tests.fakes.examples import examples
 
 CLOCKS = st.sampled_from([0.0, 5.0, -5.0])
 NODES = st.integers(0, 3)
@@ -300,5 +301,5 @@ class Machine(RuleBasedStateMachine):
             assert (chosen.node, chosen.stamp) == (other.id, link.stamp)
 
 
-Machine.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+Machine.TestCase.settings = settings(examples(100), stateful_step_count=50)
 TestCluster = Machine.TestCase

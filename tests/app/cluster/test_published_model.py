@@ -12,6 +12,7 @@ from app.cluster.keys import published_host_of
 from app.published import LINGER_SECONDS
 from tests.app.cluster.publishing import Nodes
 from tests.app.published.world import HOLDERS
+from tests.fakes.examples import examples
 
 NODES = st.integers(0, 2)
 AGENTS = st.sampled_from(sorted(HOLDERS))
@@ -108,5 +109,5 @@ class Machine(RuleBasedStateMachine):
             assert (names[holder.node], holder.agent_id) in self.linked, "who has no link any more has no host"
 
 
-Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Machine.TestCase.settings = settings(examples(60), stateful_step_count=30)
 TestSharedPublications = Machine.TestCase

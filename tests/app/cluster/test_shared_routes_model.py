@@ -16,6 +16,7 @@ from app.cluster.keys import host_of
 from app.learned import ClaimError, NotSharedError
 from tests.app.cluster.sharing import Nodes
 from tests.app.learned.claims import claim
+from tests.fakes.examples import examples
 
 NODES = st.integers(0, 2)
 HOSTS = st.sampled_from(["x.both.test", "y.both.test", "*.both.test"])
@@ -102,5 +103,5 @@ class Machine(RuleBasedStateMachine):
             assert (node.shared._owed, node.shared._awaited._waiting, node.shared._turns._turns) == ({}, {}, {})
 
 
-Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+Machine.TestCase.settings = settings(examples(60), stateful_step_count=30)
 TestSharedRoutes = Machine.TestCase

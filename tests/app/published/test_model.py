@@ -10,6 +10,7 @@ from app.published import LINGER_SECONDS
 from app.published.names import names_below
 from app.settings import Grant
 from tests.app.published.world import HOLDERS, World, file_routes, wanted
+from tests.fakes.examples import examples
 from tests.fakes.growth import FACTOR, calls_of, grows_linearly
 
 AGENTS = st.sampled_from(sorted(HOLDERS))
@@ -148,7 +149,7 @@ class Machine(RuleBasedStateMachine):
 
 
 TestModel = Machine.TestCase
-TestModel.settings = settings(max_examples=150, stateful_step_count=20, deadline=None)
+TestModel.settings = settings(examples(150), stateful_step_count=20)
 
 
 def test_a_message_costs_in_proportion_to_its_routes():
